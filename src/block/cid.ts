@@ -1,0 +1,93 @@
+/**
+ * Content identifiers: CIDv1 of a raw chunk (0x55) or a dag-cbor node (0x71), both with BLAKE3-256 (0x1e). No other
+ * form is accepted anywhere, so a CID is one codec byte and 32 digest bytes: `cidKey` packs them for maps and disks.
+ */
+import { CID } from 'multiformats/cid'
+import { create as createDigest } from 'multiformats/hashes/digest'
+import { MirrorError } from '../base/errors.ts'
+import { blake3, DIGEST_BYTES } from './hash.ts'
+
+export const RAW = 0x55
+export const DAG_CBOR = 0x71
+export const BLAKE3_256 = 0x1e
+/** Codec byte and digest. */
+export const CID_KEY_BYTES = 1 + DIGEST_BYTES
+
+export type BlockCodec = typeof RAW | typeof DAG_CBOR
+export type Cid = CID
+
+/** The CID of `bytes` as a block of `codec`. */
+export function cidOf(codec: BlockCodec, bytes: Uint8Array): Cid {
+  return cidFromDigest(codec, blake3.digest(bytes))
+}
+
+/** @param digest 32 bytes, kept by the CID: the caller must not change them afterwards */
+export function cidFromDigest(codec: BlockCodec, digest: Uint8Array): Cid {
+  return CID.createV1(codec, createDigest(BLAKE3_256, digest))
+}
+
+/** A key for maps and sets: 33 characters, one a byte. Two CIDs are the same exactly when their keys are. */
+export function cidKey(cid: Cid): string {
+  const { digest } = cid.multihash
+  return (
+    String.fromCharCode(cid.code) +
+    Buffer.from(digest.buffer, digest.byteOffset, DIGEST_BYTES).toString('latin1')
+  )
+}
+
+/** The 33 bytes of `cidKey`, for disks and wires. */
+export function cidToKeyBytes(cid: Cid): Uint8Array {
+  const bytes = new Uint8Array(CID_KEY_BYTES)
+  bytes[0] = cid.code
+  bytes.set(cid.multihash.digest, 1)
+  return bytes
+}
+
+/** @throws MirrorError `corrupt` when the 33 bytes at `offset` are not a key of ours */
+export function cidFromKeyBytes(bytes: Uint8Array, offset = 0): Cid {
+  const codec = bytes[offset]
+  if (bytes.length < offset + CID_KEY_BYTES || (codec !== RAW && codec !== DAG_CBOR)) {
+    throw new MirrorError('corrupt', 'not a block key: it is 33 bytes, the first 0x55 or 0x71')
+  }
+  return cidFromDigest(codec, bytes.slice(offset + 1, offset + CID_KEY_BYTES))
+}
+
+/** @throws MirrorError `corrupt` when `cid` is not of the one accepted form */
+export function checkCid(cid: unknown): Cid {
+  const found = CID.asCID(cid)
+  if (
+    found === null ||
+    found.version !== 1 ||
+    (found.code !== RAW && found.code !== DAG_CBOR) ||
+    found.multihash.code !== BLAKE3_256 ||
+    found.multihash.digest.length !== DIGEST_BYTES
+  ) {
+    throw new MirrorError(
+      'corrupt',
+      `not a CIDv1 of raw or dag-cbor with blake3-256: ${String(cid).slice(0, 80)}`,
+    )
+  }
+  return found
+}
+
+/** Parses the printed form. @throws MirrorError `invalid` */
+export function parseCid(text: string): Cid {
+  try {
+    return checkCid(CID.parse(text))
+  } catch (error) {
+    throw new MirrorError('invalid', `not a block's CID: ${text.slice(0, 80)}`, { cause: error })
+  }
+}
+
+/** @throws MirrorError `corrupt` when `bytes` are not the block that `cid` names */
+export function verifyBlock(cid: Cid, bytes: Uint8Array): void {
+  const digest = blake3.digest(bytes)
+  const expected = cid.multihash.digest
+  for (let i = 0; i < DIGEST_BYTES; i++) {
+    if (digest[i] !== expected[i]) {
+      throw new MirrorError('corrupt', `block does not match its CID ${cid.toString()}`, {
+        facts: { cid: cid.toString(), bytes: bytes.length },
+      })
+    }
+  }
+}

@@ -1,0 +1,36 @@
+/** dag-cbor, strict: one byte string per value, so a node's CID is a function of its meaning. */
+import * as dagCbor from '@ipld/dag-cbor'
+import { MirrorError } from '../base/errors.ts'
+import type { Block } from './block.ts'
+import { MAX_BLOCK_BYTES } from './block.ts'
+import { cidOf, DAG_CBOR } from './cid.ts'
+
+export function encodeCbor(value: unknown): Uint8Array {
+  return dagCbor.encode(value)
+}
+
+/**
+ * The value that `bytes` spell, still unchecked in shape.
+ * @param what names the thing in the error
+ * @throws MirrorError `limit` over `maxBytes`, `corrupt` when they are not canonical dag-cbor
+ */
+export function decodeCbor(bytes: Uint8Array, what: string, maxBytes = MAX_BLOCK_BYTES): unknown {
+  if (bytes.length > maxBytes) {
+    throw new MirrorError('limit', `${what} is ${bytes.length} bytes, over its limit of ${maxBytes}`)
+  }
+  try {
+    return dagCbor.decode(bytes)
+  } catch (error) {
+    throw new MirrorError(
+      'corrupt',
+      `${what} is not dag-cbor: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    )
+  }
+}
+
+/** Encodes a DAG node as a block. */
+export function nodeBlock(value: unknown): Block {
+  const bytes = encodeCbor(value)
+  return { cid: cidOf(DAG_CBOR, bytes), bytes }
+}
