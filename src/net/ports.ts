@@ -1,0 +1,189 @@
+/**
+ * The nouns at the border of the network: what the layers above give to a host (membership, records, admission,
+ * blocks), and what they get from it (`Host`, `BlockChannel`). Nothing here knows libp2p; a peer is the base58 text
+ * of its PeerId, an address the text of a multiaddr without its `/p2p/` part.
+ *
+ * What a host calls back is called only for peers that it has let in: handlers need no second look at membership,
+ * only at the right to the tree asked for.
+ */
+import type { Cid } from '../block/cid.ts'
+
+// ---- given to a host -------------------------------------------------------------------------------------------
+
+/** Who may connect. Asked on every connection and every stream, so it answers from memory. */
+export interface Membership {
+  /** A member that is not revoked. */
+  isMember(peer: string): boolean
+  /** True while an invite made here is open: strangers may connect, for the join protocol only, for a short time. */
+  acceptsGuests(): boolean
+}
+
+/** The set of signed records held here. */
+export interface RecordExchange {
+  /** Sorted 32-byte ids of every record held. The array is a snapshot: it is not changed afterwards. */
+  ids(): readonly Uint8Array[]
+  /** The encoded records with these ids; an id that is not held is left out. */
+  get(ids: readonly Uint8Array[]): Promise<Uint8Array[]>
+  /** Verifies and keeps records sent by `from`. Resolves when those accepted are durable. Known ones count as accepted. */
+  offer(
+    records: readonly Uint8Array[],
+    from: string,
+  ): Promise<{ readonly accepted: number; readonly refused: readonly { readonly reason: string }[] }>
+}
+
+/** Lets a newcomer in. */
+export interface Admission {
+  /**
+   * Uses up an invite and answers with the records that a newcomer starts from (genesis, its own member record, ...).
+   * @throws MirrorError `refused` when the invite is unknown, expired or used, or the secret does not fit
+   */
+  claim(request: {
+    readonly peer: string
+    readonly secret: Uint8Array
+    readonly invite: Cid
+  }): Promise<{ readonly records: readonly Uint8Array[] }>
+}
+
+/** A block asked for by its position: an index page and an offset in it. */
+export interface ServedBlock {
+  readonly offset: number
+  /** Plain bytes; absent when the block is not held here (yet). */
+  readonly bytes?: Uint8Array
+}
+
+/** What this node serves. Each call checks the peer's right to the tree; without it everything is `undefined`. */
+export interface BlockServer {
+  /** A control object of the tree: snapshot, index node, directory or file node. */
+  object(peer: string, tree: string, cid: Cid, signal: AbortSignal): Promise<Uint8Array | undefined>
+  /** One answer per offset, in any order, each as soon as it can be read. Read no faster than the peer takes them. */
+  blocks(
+    peer: string,
+    request: { readonly tree: string; readonly page: Cid; readonly offsets: readonly number[] },
+    signal: AbortSignal,
+  ): AsyncIterable<ServedBlock>
+  /** What this node holds of a snapshot: first all of it, then changes, until the signal fires. */
+  watch(
+    peer: string,
+    request: { readonly tree: string; readonly snapshot: Cid },
+    signal: AbortSignal,
+  ): AsyncIterable<HoldingUpdate>
+}
+
+/** Page numbers count the pages of the snapshot's block index in order; offsets count the blocks of a page. */
+export type HoldingUpdate =
+  | { readonly kind: 'complete' }
+  | { readonly kind: 'pages'; readonly full: readonly number[] }
+  | { readonly kind: 'blocks'; readonly page: number; readonly offsets: readonly number[] }
+  /** The snapshot is not known there yet; more may follow on the same watch. */
+  | { readonly kind: 'unknown' }
+
+/** Structured, one event a line; pino fits. */
+export interface NetLog {
+  debug(fields: object, event: string): void
+  info(fields: object, event: string): void
+  warn(fields: object, event: string): void
+}
+
+// ---- got from a host -------------------------------------------------------------------------------------------
+
+export interface PeerInfo {
+  readonly peer: string
+  readonly direction: 'inbound' | 'outbound'
+  /** Remote addresses of the live connections. */
+  readonly addresses: readonly string[]
+  readonly rttMs?: number
+}
+
+/** Counted since the host started; kept for a peer that disconnected, for the last 1,024 peers. */
+export interface PeerTraffic {
+  readonly peer: string
+  /** Payload bytes of all protocols, before encryption. */
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  readonly blocksSent: number
+  readonly blocksReceived: number
+}
+
+export interface BlockRequest {
+  readonly tree: string
+  readonly page: Cid
+  /** 1 to 1,024 distinct offsets below 65,536. */
+  readonly offsets: readonly number[]
+}
+
+export interface BlockAnswer {
+  readonly offset: number
+  /** `busy`: the peer has too much to do for us; ask again later, or somebody else. */
+  readonly status: 'have' | 'missing' | 'busy'
+  /** With `have`. Not verified: the caller holds the page that names the block's CID. The caller owns them. */
+  readonly bytes?: Uint8Array
+}
+
+/** A long-lived stream of block requests to one peer. Many requests may be in flight. */
+export interface BlockChannel {
+  readonly peer: string
+  /**
+   * Resolves after exactly one answer for each offset. `onAnswer` is called as they arrive, in the order the peer could read
+   * them, and never for an offset that was not asked for.
+   * @throws the signal's reason (the peer is told, no further answer is delivered); `unreachable` when the stream dies;
+   *         `corrupt` when the peer breaks the protocol; `timed-out` when nothing at all arrives for `stallTimeoutMs`
+   */
+  request(request: BlockRequest, onAnswer: (answer: BlockAnswer) => void, signal?: AbortSignal): Promise<void>
+  /** Answers and requests that are open reject with `aborted`. */
+  close(): void
+}
+
+export interface Host {
+  readonly peerId: string
+  /** Addresses that others can dial, without `/p2p/`: the announced ones, or else those listened on. */
+  addresses(): string[]
+  /** Connects unless connected. @throws MirrorError `unreachable` | `refused` | `timed-out` | `aborted` */
+  dial(peer: string, addresses: readonly string[], signal?: AbortSignal): Promise<void>
+  /** Members with a live connection. */
+  peers(): PeerInfo[]
+  /** Members coming (first connection) and going (last connection). Returns the function that ends it. */
+  onPeer(listener: (event: { readonly peer: string; readonly connected: boolean }) => void): () => void
+  /** Gossips a record that is durable here. Others' records are relayed after `records.offer` accepted them. */
+  publishRecord(record: Uint8Array): Promise<void>
+  /** Gossips this node's short-lived status, at most 32 KiB. Each is signed by the node's key. */
+  publishStatus(status: Uint8Array): Promise<void>
+  /** `peer` is the author, whoever relayed it: its signature is checked and it is a member. */
+  onStatus(listener: (peer: string, status: Uint8Array) => void): () => void
+  /** Makes both sides hold the union of their records (less what either refuses). */
+  reconcile(peer: string, signal?: AbortSignal): Promise<{ readonly received: number; readonly sent: number }>
+  /**
+   * Claims an invite at a peer that is not a member of anything we know yet. Returns the records it answers with,
+   * unverified. @throws MirrorError `refused` with the peer's reason, `unreachable`, `timed-out`
+   */
+  join(
+    request: {
+      readonly peer: string
+      readonly addresses: readonly string[]
+      readonly mesh: Cid
+      readonly secret: Uint8Array
+      readonly invite: Cid
+    },
+    signal?: AbortSignal,
+  ): Promise<Uint8Array[]>
+  /** Verified bytes of a control object, or undefined when the peer has it not. @throws MirrorError `corrupt` with facts {peer} */
+  fetchObject(
+    peer: string,
+    request: { readonly tree: string; readonly cid: Cid },
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined>
+  /** Returns at once; the stream opens with the first request. Several channels to one peer are allowed (8 at most). */
+  openBlocks(peer: string): BlockChannel
+  /** Ends when the signal fires (with its reason), or with `unreachable` when the peer goes. */
+  watch(
+    peer: string,
+    request: { readonly tree: string; readonly snapshot: Cid },
+    signal: AbortSignal,
+  ): AsyncIterable<HoldingUpdate>
+  /** Closes every connection to the peer. It may come back unless membership says otherwise. */
+  disconnect(peer: string): Promise<void>
+  /** Call when membership shrank: closes the connections of those who are no longer members. */
+  enforceMembership(): Promise<void>
+  traffic(): PeerTraffic[]
+  /** Ends all streams, connections and listeners. Resolves when nothing of the host is left running. */
+  stop(): Promise<void>
+}
