@@ -1,0 +1,87 @@
+/**
+ * The ports through which blocks are read and stored. Pack files with a level index (store.ts) and an in-memory
+ * implementation (memory-store.ts) stand behind them; one conformance suite holds for both.
+ *
+ * Obligations of every implementation:
+ * - `get` returns bytes that hash to the CID, or undefined. A copy that turns out damaged is reported to whoever
+ *   opened the store, forgotten, and from then on missing: it is never returned.
+ * - After `put` resolves, `get` and `has` find the blocks. After the next `flush` resolves they survive a power loss.
+ * - The bytes given to `put` may be reused by the caller once it resolves; the bytes that `get` returns are the
+ *   caller's own.
+ */
+import type { Block } from '../block/block.ts'
+import type { Cid } from '../block/cid.ts'
+
+export interface BlockReader {
+  /** The verified plain bytes, or undefined when the block is missing (or its copy was damaged). */
+  get(cid: Cid, signal?: AbortSignal): Promise<Uint8Array | undefined>
+  /** One answer per CID, in order. Ask for many at a time: a batch costs little more than a single question. */
+  has(cids: readonly Cid[]): Promise<boolean[]>
+}
+
+export interface PutOptions {
+  /** The caller has just checked every block against its CID, so that hashing it again would only cost time. */
+  readonly verified?: boolean
+}
+
+export interface BlockStore extends BlockReader {
+  /**
+   * Appends the blocks that are not stored yet.
+   * @throws MirrorError `corrupt` when a block does not match its CID (nothing of the call is stored then),
+   *   `limit` for a block over MAX_BLOCK_BYTES, `no-space` when the disk is full
+   */
+  put(blocks: readonly Block[], options?: PutOptions): Promise<void>
+  /**
+   * Resolves when everything put before the call is on disk: data synced first, then the index. Concurrent callers
+   * share one sync. When it rejects, what was put stays readable and the next flush tries again.
+   */
+  flush(): Promise<void>
+  /** Where the stored bytes lie, for worker threads that read packs with sync calls and verify them. */
+  locate(cids: readonly Cid[]): Promise<(BlockPlace | undefined)[]>
+  /** A fresh pack file of the caller's own, to be filled by a PackAppender in any thread. */
+  reservePack(): Promise<ReservedPack>
+  /**
+   * Publishes, durably, entries of a reserved pack whose bytes the caller has written and synced. May be called many
+   * times for one pack. Entries must be in the order in which they were appended.
+   */
+  commitPacked(packId: number, entries: readonly PackedEntry[]): Promise<void>
+}
+
+export interface ReservedPack {
+  readonly packId: number
+  readonly path: string
+}
+
+/** How a block rests in a pack. */
+export type BlockEncoding = 'plain'
+
+/** Where a block's stored bytes lie. Valid as long as the store is open; readers must verify what they read. */
+export interface BlockPlace {
+  readonly path: string
+  /** Of the first stored byte, in the file. */
+  readonly offset: number
+  readonly storedBytes: number
+  /** Of the block once decoded; the same as `storedBytes` for `plain`. */
+  readonly lengthBytes: number
+  readonly encoding: BlockEncoding
+}
+
+/** One block as an appender wrote it. Plain data only: it crosses threads through postMessage. */
+export interface PackedEntry {
+  /** The 33 bytes of `cidToKeyBytes`. */
+  readonly key: Uint8Array
+  /** Of the first stored byte, in the pack. */
+  readonly offset: number
+  readonly storedBytes: number
+  readonly lengthBytes: number
+  readonly encoding: BlockEncoding
+}
+
+/** A stored copy that could not be used, found while reading or opening. */
+export interface CorruptBlock {
+  /** Absent when the damage is not within one known block. */
+  readonly cid?: Cid
+  readonly path: string
+  readonly offset: number
+  readonly reason: string
+}
