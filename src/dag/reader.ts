@@ -1,0 +1,12 @@
+/** The readers of the DAG, in one place for callers. */
+export type { ClosureBlock } from './closure.ts'
+export { closure } from './closure.ts'
+export type { Change } from './diff.ts'
+export { diff } from './diff.ts'
+export { lookUp, readDirectory } from './read-directory.ts'
+export type { PlacedPart } from './read-file.ts'
+export { fileParts } from './read-file.ts'
+export { listPages, readPage } from './read-index.ts'
+export type { NodeSource } from './source.ts'
+export type { WalkStep } from './walk.ts'
+export { walk } from './walk.ts'
