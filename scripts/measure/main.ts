@@ -1,0 +1,163 @@
+/**
+ * `npm run bench`: import and check-out beside ordinary programs on the same data, and block transfer between two
+ * processes. Each round runs every program once, in turn, so that a machine whose speed drifts is fair to all of
+ * them; medians over the rounds, ratios round by round. Prints JSON on stdout; docs/benchmarks.md is made from it.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { makeLargeFile, makeSmallFiles } from './data.ts'
+import { machine, median, run } from './run.ts'
+
+const HELP = `usage: npm run bench -- [--rounds N] [--large-mb N] [--small-files N] [--only large|small|transfer]
+
+Prints one JSON document: for each tree and program the median seconds, MB/s, files/s, and for mirrormesh CPU seconds
+and peak memory; "ratio" is that program's seconds divided by mirrormesh's, the median over the rounds.
+Everything is written under $TMPDIR (default /tmp), with the sources in the page cache. Default: 5 rounds, 1000 MB,
+20000 files.
+`
+
+interface Timed {
+  readonly seconds: number
+  readonly cpuSeconds?: number
+  readonly peakMB?: number
+  readonly snapshot?: string
+}
+
+const here = import.meta.dirname
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    'large-mb': { type: 'string', default: '1000' },
+    'small-files': { type: 'string', default: '20000' },
+    only: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+})
+if (values.help) {
+  process.stdout.write(HELP)
+  process.exit(0)
+}
+const rounds = Number(values.rounds)
+const folder = mkdtempSync(join(tmpdir(), 'mirrormesh-bench-'))
+process.once('SIGINT', () => {
+  rmSync(folder, { recursive: true, force: true })
+  process.exit(130)
+})
+try {
+  const wants = (name: string): boolean => values.only === undefined || values.only === name
+  const large = Number(values['large-mb']) * 1e6
+  const count = Number(values['small-files'])
+  const document: { large?: unknown; small?: unknown; transfer?: unknown; [fact: string]: unknown } = {
+    machine: machine(),
+    rounds,
+  }
+  if (wants('large')) {
+    const source = join(folder, 'large')
+    makeLargeFile(source, large)
+    document.large = { files: 1, bytes: large, ...(await measureTree(source, 'large', 1, large)) }
+  }
+  if (wants('small')) {
+    const source = join(folder, 'small')
+    const bytes = makeSmallFiles(source, count)
+    document.small = { files: count, bytes, ...(await measureTree(source, 'small', count, bytes)) }
+  }
+  if (wants('transfer'))
+    document.transfer = (await run(process.execPath, [join(here, '..', 'bench-net.ts')])).output
+  process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`)
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+async function measureTree(
+  source: string,
+  name: string,
+  files: number,
+  bytes: number,
+): Promise<Record<string, unknown>> {
+  const imports: Record<string, Timed[]> = {}
+  const checkouts: Record<string, Timed[]> = {}
+  const note = (list: Record<string, Timed[]>, program: string, timed: Timed): Timed => {
+    list[program] ??= []
+    list[program].push(timed)
+    process.stderr.write(`  ${name} ${program}: ${timed.seconds.toFixed(2)} s\n`)
+    return timed
+  }
+  // The first round warms the page cache and is not counted.
+  for (let round = 0; round <= rounds; round++) {
+    const list = round === 0 ? {} : imports
+    const into = (label: string): string => join(folder, `${name}-${label}-${round}`)
+    const store = into('store')
+    const imported = note(
+      list,
+      'mirrormesh import',
+      (await run(process.execPath, [join(here, 'import-once.ts'), source, store])).output as Timed,
+    )
+    note(
+      list,
+      'sha256sum',
+      await run('sh', [
+        '-c',
+        `find "$1" -type f -print0 | xargs -0 -P 2 sha256sum > /dev/null`,
+        'sh',
+        source,
+      ]),
+    )
+    note(list, 'rsync -a', await run('rsync', ['-a', `${source}/`, into('rsync')]))
+    note(list, 'rsync -a --fsync', await run('rsync', ['-a', '--fsync', `${source}/`, into('rsync-fsync')]))
+
+    const outs = round === 0 ? {} : checkouts
+    const args = [join(here, 'checkout-once.ts'), store, imported.snapshot ?? '', into('checkout')]
+    note(outs, 'mirrormesh checkout', (await run(process.execPath, args)).output as Timed)
+    note(outs, 'cp -a', await run('cp', ['-a', '--reflink=never', source, into('cp')]))
+    note(
+      outs,
+      'cp -a; sync',
+      await run('sh', [
+        '-c',
+        'cp -a --reflink=never "$1" "$2" && sync -f "$2"',
+        'sh',
+        source,
+        into('cp-sync'),
+      ]),
+    )
+    for (const label of ['store', 'rsync', 'rsync-fsync', 'checkout', 'cp', 'cp-sync'])
+      rmSync(into(label), { recursive: true, force: true })
+  }
+  return { import: summary(imports, files, bytes), checkout: summary(checkouts, files, bytes) }
+}
+
+function summary(
+  timings: Readonly<Record<string, readonly Timed[]>>,
+  files: number,
+  bytes: number,
+): Record<string, unknown> {
+  const ours = Object.values(timings)[0] ?? []
+  return Object.fromEntries(
+    Object.entries(timings).map(([program, runs]) => {
+      const seconds = median(runs.map((timed) => timed.seconds))
+      const costs = runs.every((timed) => timed.peakMB !== undefined)
+        ? {
+            cpuSeconds: round2(median(runs.map((timed) => timed.cpuSeconds!))),
+            peakMB: Math.round(Math.max(...runs.map((timed) => timed.peakMB!))),
+          }
+        : {}
+      const ratio = round2(median(runs.map((timed, index) => timed.seconds / ours[index]!.seconds)))
+      return [
+        program,
+        {
+          seconds: round2(seconds),
+          MBps: Math.round(bytes / 1e6 / seconds),
+          filesPerSecond: Math.round(files / seconds),
+          ratio,
+          ...costs,
+        },
+      ]
+    }),
+  )
+}
+
+function round2(value: number): number {
+  return Math.round(value * 100) / 100
+}
