@@ -1,0 +1,108 @@
+/**
+ * The file operations the store needs, as a port: tests put a disk beneath it that fills up, fails or loses power at
+ * any one of them. Writes are synchronous (they end in the page cache); what waits for a disk is not, except for
+ * worker threads. Errors fly as the operating system throws them.
+ */
+import fs from 'node:fs'
+import path from 'node:path'
+import { promisify } from 'node:util'
+
+export interface StoreFile {
+  /** Writes all of `bytes` or throws; after a throw any part of the range may have been written. */
+  write(bytes: Uint8Array, position: number): void
+  /** Fills `into` from `position`. Returns the bytes read: fewer only where the file ends. */
+  read(into: Uint8Array, position: number): Promise<number>
+  readNow(into: Uint8Array, position: number): number
+  /** fdatasync: the bytes and the size survive a power loss. */
+  sync(): Promise<void>
+  syncNow(): void
+  truncate(sizeBytes: number): void
+  sizeBytes(): number
+  close(): void
+}
+
+/** `create` refuses a file that exists. */
+export type OpenMode = 'read' | 'write' | 'create'
+
+export interface FileOps {
+  open(path: string, mode: OpenMode): StoreFile
+  /** The names in a folder, sorted. */
+  list(dir: string): string[]
+  /** With its parents; no error when it exists. */
+  makeDir(dir: string): void
+  rename(from: string, to: string): void
+  /** A file, or a folder with all that is in it; no error when it is not there. */
+  remove(path: string): void
+  /** The folder's entries survive a power loss. */
+  syncDir(dir: string): Promise<void>
+  /** Bytes that this process may still write on the file system of `dir`. */
+  freeBytes(dir: string): Promise<number>
+}
+
+const OPEN_FLAGS: Readonly<Record<OpenMode, string>> = { read: 'r', write: 'r+', create: 'wx+' }
+const FILE_MODE = 0o600
+
+const readAsync = promisify(
+  (
+    fd: number,
+    into: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+    done: (error: Error | null, count?: number) => void,
+  ) => fs.read(fd, into, offset, length, position, done),
+)
+const fdatasync = promisify(fs.fdatasync)
+
+export const systemFiles: FileOps = {
+  open: (file, mode) => systemFile(fs.openSync(file, OPEN_FLAGS[mode], FILE_MODE)),
+  list: (dir) => fs.readdirSync(dir).sort(),
+  makeDir: (dir) => void fs.mkdirSync(dir, { recursive: true, mode: 0o700 }),
+  rename: (from, to) => fs.renameSync(from, to),
+  remove: (target) => fs.rmSync(target, { recursive: true, force: true }),
+  async syncDir(dir) {
+    const handle = await fs.promises.open(path.resolve(dir), 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  },
+  async freeBytes(dir) {
+    const { bavail, bsize } = await fs.promises.statfs(dir)
+    return bavail * bsize
+  },
+}
+
+function systemFile(fd: number): StoreFile {
+  return {
+    write(bytes, position) {
+      for (let done = 0; done < bytes.length; ) {
+        done += fs.writeSync(fd, bytes, done, bytes.length - done, position + done)
+      }
+    },
+    async read(into, position) {
+      let done = 0
+      while (done < into.length) {
+        const count = (await readAsync(fd, into, done, into.length - done, position + done)) ?? 0
+        if (count === 0) break
+        done += count
+      }
+      return done
+    },
+    readNow(into, position) {
+      let done = 0
+      while (done < into.length) {
+        const count = fs.readSync(fd, into, done, into.length - done, position + done)
+        if (count === 0) break
+        done += count
+      }
+      return done
+    },
+    sync: () => fdatasync(fd),
+    syncNow: () => fs.fdatasyncSync(fd),
+    truncate: (sizeBytes) => fs.ftruncateSync(fd, sizeBytes),
+    sizeBytes: () => fs.fstatSync(fd).size,
+    close: () => fs.closeSync(fd),
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The port of the ordered index, and the layout of its keys. Everything in it but `values` can be rebuilt from packs.
+ *
+ *   key                                value
+ *   "b" + 33-byte block key            where the block lies, 19 bytes: see encodePlace
+ *   "p" + u32 pack id                  u48: bytes of that pack, from its start, that the index covers
+ *   "m" + "format"                     u32 1
+ *   "m" + "blocks"                     u48: how many "b" keys there are
+ *   "v" + namespace + NUL + key        a value
+ */
+import { MirrorError } from '../base/errors.ts'
+import type { BlockEncoding } from './block-store.ts'
+
+export type IndexOperation =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: Uint8Array }
+
+export interface IndexRange {
+  readonly gte: Uint8Array
+  readonly lt: Uint8Array
+  readonly reverse?: boolean
+  readonly limit?: number
+}
+
+export interface Index {
+  getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>
+  /** All or nothing, in the order of the calls: what survives a crash is a prefix of the batches. */
+  batch(operations: readonly IndexOperation[], options: { readonly sync: boolean }): Promise<void>
+  /** As it was when the iteration began. */
+  entries(range: IndexRange): AsyncIterable<[key: Uint8Array, value: Uint8Array]>
+  close(): Promise<void>
+}
+
+/** Where a block lies, as the index keeps it. */
+export interface Place {
+  readonly packId: number
+  readonly offset: number
+  readonly storedBytes: number
+  readonly lengthBytes: number
+  readonly encoding: BlockEncoding
+}
+
+const PLACE_BYTES = 19
+const BLOCK = 0x62
+const PACK = 0x70
+const META = 'm'
+const VALUE = 'v'
+
+/** 1 encoding (0 plain), 4 pack id, 6 offset, 4 stored bytes, 4 bytes once decoded; big-endian. */
+export function encodePlace(place: Place): Uint8Array {
+  const bytes = Buffer.alloc(PLACE_BYTES)
+  bytes.writeUInt32BE(place.packId, 1)
+  bytes.writeUIntBE(place.offset, 5, 6)
+  bytes.writeUInt32BE(place.storedBytes, 11)
+  bytes.writeUInt32BE(place.lengthBytes, 15)
+  return bytes
+}
+
+/** @throws MirrorError `corrupt` */
+export function decodePlace(value: Uint8Array): Place {
+  const bytes = view(value)
+  if (bytes.length !== PLACE_BYTES || bytes[0] !== 0) {
+    throw new MirrorError('corrupt', 'the index holds a place that this program cannot read', {
+      hint: 'Stop the daemon, move the folder index/ of the store aside and start again: it is rebuilt from packs.',
+    })
+  }
+  return {
+    packId: bytes.readUInt32BE(1),
+    offset: bytes.readUIntBE(5, 6),
+    storedBytes: bytes.readUInt32BE(11),
+    lengthBytes: bytes.readUInt32BE(15),
+    encoding: 'plain',
+  }
+}
+
+/** @param key the 33 bytes of `cidToKeyBytes` */
+export function blockIndexKey(key: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(1 + key.length)
+  bytes[0] = BLOCK
+  bytes.set(key, 1)
+  return bytes
+}
+
+export const ALL_BLOCKS: IndexRange = { gte: Uint8Array.of(BLOCK), lt: Uint8Array.of(BLOCK + 1) }
+export const ALL_PACKS: IndexRange = { gte: Uint8Array.of(PACK), lt: Uint8Array.of(PACK + 1) }
+
+export function packIndexKey(packId: number): Uint8Array {
+  const bytes = Buffer.alloc(5)
+  bytes[0] = PACK
+  bytes.writeUInt32BE(packId, 1)
+  return bytes
+}
+
+export function packIdOfKey(key: Uint8Array): number {
+  return view(key).readUInt32BE(1)
+}
+
+export function metaIndexKey(name: 'format' | 'blocks'): Uint8Array {
+  return Buffer.from(META + name, 'latin1')
+}
+
+export function encodeCount(count: number): Uint8Array {
+  const bytes = Buffer.alloc(6)
+  bytes.writeUIntBE(count, 0, 6)
+  return bytes
+}
+
+export function decodeCount(value: Uint8Array): number {
+  return view(value).readUIntBE(0, 6)
+}
+
+export function valueIndexKey(namespace: string, key: string): Uint8Array {
+  return Buffer.from(`${VALUE}${namespace}\0${key}`, 'utf8')
+}
+
+/** The key after every key of the namespace. */
+export function valueIndexEnd(namespace: string): Uint8Array {
+  return Buffer.from(`${VALUE}${namespace}\u0001`, 'utf8')
+}
+
+function view(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

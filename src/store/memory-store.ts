@@ -1,0 +1,109 @@
+/**
+ * The store in memory: for tests and simulations of the layers above. It keeps every obligation of the ports except
+ * that nothing outlives it. `reservePack` gives real files in a temporary folder, since worker threads write them.
+ */
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { MirrorError } from '../base/errors.ts'
+import { MAX_BLOCK_BYTES } from '../block/block.ts'
+import { cidFromKeyBytes, cidKey, verifyBlock } from '../block/cid.ts'
+import type { BlockStore, PackedEntry } from './block-store.ts'
+import { createIndexValues } from './index-values.ts'
+import type { KeyValue } from './key-value.ts'
+import { createMemoryIndex } from './memory-index.ts'
+import { packFileName } from './pack.ts'
+import { createPack } from './pack-appender.ts'
+import type { RecordLog } from './record-log.ts'
+import { MAX_LOGGED_RECORD_BYTES } from './record-log.ts'
+import type { Store } from './store.ts'
+
+export function createMemoryStore(): Store {
+  const blocks = new Map<string, Uint8Array>()
+  const index = createMemoryIndex()
+  const values = new Map<string, KeyValue>()
+  const records: Uint8Array[] = []
+  const packs = new Map<number, string>()
+  let packDir: string | undefined
+
+  const blockStore: BlockStore = {
+    async get(cid, signal) {
+      signal?.throwIfAborted()
+      return blocks.get(cidKey(cid))?.slice()
+    },
+    has: async (cids) => cids.map((cid) => blocks.has(cidKey(cid))),
+    async put(newBlocks, { verified = false } = {}) {
+      for (const { cid, bytes } of newBlocks) {
+        if (bytes.length > MAX_BLOCK_BYTES) {
+          throw new MirrorError('limit', `a block of ${bytes.length} bytes: the limit is ${MAX_BLOCK_BYTES}`)
+        }
+        if (!verified) verifyBlock(cid, bytes)
+      }
+      for (const { cid, bytes } of newBlocks) {
+        const key = cidKey(cid)
+        if (!blocks.has(key)) blocks.set(key, bytes.slice())
+      }
+    },
+    flush: async () => undefined,
+    locate: async (cids) => cids.map(() => undefined),
+    async reservePack() {
+      packDir ??= fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-memory-'))
+      const packId = packs.size + 1
+      const file = path.join(packDir, packFileName(packId))
+      createPack(file, packId)
+      packs.set(packId, file)
+      return { packId, path: file }
+    },
+    async commitPacked(packId, entries) {
+      const file = packs.get(packId)
+      if (file === undefined) throw new MirrorError('invalid', `pack ${packId} was not reserved`)
+      for (const [key, bytes] of readEntries(file, entries)) if (!blocks.has(key)) blocks.set(key, bytes)
+    },
+  }
+
+  const recordLog: RecordLog = {
+    async append(added) {
+      if (added.some(({ length }) => length === 0 || length > MAX_LOGGED_RECORD_BYTES)) {
+        throw new MirrorError('limit', `a record must be 1 to ${MAX_LOGGED_RECORD_BYTES} bytes`)
+      }
+      records.push(...added.map((record) => record.slice()))
+    },
+    async *readAll() {
+      for (const record of records.slice()) yield record.slice()
+    },
+  }
+
+  return {
+    blocks: blockStore,
+    records: recordLog,
+    values(namespace) {
+      const known = values.get(namespace) ?? createIndexValues(index, namespace)
+      values.set(namespace, known)
+      return known
+    },
+    stats() {
+      let packBytes = 0
+      for (const bytes of blocks.values()) packBytes += bytes.length
+      const recordBytes = records.reduce((sum, { length }) => sum + length, 0)
+      return { blocks: blocks.size, packs: packs.size, packBytes, recordBytes }
+    },
+    async close() {
+      if (packDir !== undefined) fs.rmSync(packDir, { recursive: true, force: true })
+    },
+  }
+}
+
+function readEntries(file: string, entries: readonly PackedEntry[]): [string, Uint8Array][] {
+  const fd = fs.openSync(file, 'r')
+  try {
+    return entries.map(({ key, offset, storedBytes }) => {
+      const cid = cidFromKeyBytes(key)
+      const bytes = new Uint8Array(storedBytes)
+      fs.readSync(fd, bytes, 0, storedBytes, offset)
+      verifyBlock(cid, bytes)
+      return [cidKey(cid), bytes]
+    })
+  } finally {
+    fs.closeSync(fd)
+  }
+}
