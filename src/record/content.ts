@@ -1,0 +1,73 @@
+/**
+ * The kinds of records, in one table. What a kind means for the mesh's state is in state/; here is only its shape.
+ *
+ * A kind that this version does not know, or a body of a known kind in a form that it does not know, becomes
+ * `unknown`: such a record is kept, relayed and keeps its place in its issuer's chain, and has no effect. So a mesh
+ * can be upgraded site by site, and what an old node does not understand it does not half-apply.
+ */
+import { isMirrorError } from '../base/errors.ts'
+import { type AdminSetBody, decodeAdminSet } from './kinds/admin-set.ts'
+import { decodeEpoch, type EpochBody } from './kinds/epoch.ts'
+import { decodeGenesis, type GenesisBody } from './kinds/genesis.ts'
+import { decodeHead, type HeadBody } from './kinds/head.ts'
+import { decodeInvite, type InviteBody } from './kinds/invite.ts'
+import { decodeMember, type MemberBody } from './kinds/member.ts'
+import { decodePin, type PinBody } from './kinds/pin.ts'
+import { decodeRevocation, type RevocationBody } from './kinds/revocation.ts'
+import { decodeTag, type TagBody } from './kinds/tag.ts'
+import { decodeTree, type TreeBody } from './kinds/tree.ts'
+
+export interface Bodies {
+  readonly 'admin-set': AdminSetBody
+  readonly epoch: EpochBody
+  readonly genesis: GenesisBody
+  readonly head: HeadBody
+  readonly invite: InviteBody
+  readonly member: MemberBody
+  readonly pin: PinBody
+  readonly revocation: RevocationBody
+  readonly tag: TagBody
+  readonly tree: TreeBody
+}
+
+export type Kind = keyof Bodies
+export type KnownContent = { [K in Kind]: { readonly kind: K; readonly body: Bodies[K] } }[Kind]
+export interface UnknownContent {
+  readonly kind: 'unknown'
+  /** Why it has no effect: the kind is unknown, or which field is. */
+  readonly reason: string
+}
+export type Content = KnownContent | UnknownContent
+
+const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
+  'admin-set': decodeAdminSet,
+  epoch: decodeEpoch,
+  genesis: decodeGenesis,
+  head: decodeHead,
+  invite: decodeInvite,
+  member: decodeMember,
+  pin: decodePin,
+  revocation: decodeRevocation,
+  tag: decodeTag,
+  tree: decodeTree,
+}
+
+export function isKind(kind: string): kind is Kind {
+  return Object.hasOwn(DECODERS, kind)
+}
+
+/** The checked body of a known kind. @throws MirrorError `corrupt` naming the field */
+export function decodeBody<K extends Kind>(kind: K, value: unknown): Bodies[K] {
+  return DECODERS[kind](value)
+}
+
+export function decodeContent(kind: string, value: unknown): Content {
+  if (!isKind(kind))
+    return { kind: 'unknown', reason: `this version does not know the kind ${JSON.stringify(kind)}` }
+  try {
+    return { kind, body: decodeBody(kind, value) } as KnownContent
+  } catch (error) {
+    if (!isMirrorError(error)) throw error
+    return { kind: 'unknown', reason: error.message }
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * pin: an admin's wish that trees are kept at sites.
+ *
+ * | field | type | meaning |
+ * |---|---|---|
+ * | checkout | text, absolute path, <= 4095 bytes | optional: the sites also keep the newest complete snapshot as plain files there |
+ * | name | text, 1-256 | what a later version replaces; `pinName` makes the usual one |
+ * | removed | bool | a tombstone |
+ * | sites | {all: true}, {region: text} or {site: text} | where |
+ * | tree | text | a tree's name, or a pattern: `*` within a segment, `**` for any segments |
+ * | version | int >= 1 | the highest counts |
+ *
+ * Fields for filters, retention and priority come later; a node that does not know one ignores the whole pin rather
+ * than keep the wrong thing.
+ */
+import { isTreePattern, matchesTree } from '../../base/names.ts'
+import { readBoolean, readFields, readInteger, readSegment, readText, wrong } from '../fields.ts'
+
+export type PinSites = { readonly all: true } | { readonly region: string } | { readonly site: string }
+
+export interface PinBody {
+  readonly name: string
+  readonly tree: string
+  readonly sites: PinSites
+  /** Absolute path of a directory at each of the sites. */
+  readonly checkout?: string
+  readonly version: number
+  readonly removed: boolean
+}
+
+export function decodePin(value: unknown): PinBody {
+  const fields = readFields(value, 'pin', ['name', 'tree', 'sites', 'version', 'removed'], ['checkout'])
+  if (!isTreePattern(fields.tree)) throw wrong('tree', "is not a tree's name or pattern")
+  return {
+    name: readText(fields, 'name', 256),
+    tree: fields.tree,
+    sites: readSites(fields.sites),
+    ...(fields.checkout === undefined ? {} : { checkout: readPath(fields.checkout) }),
+    version: readInteger(fields, 'version', { min: 1 }),
+    removed: readBoolean(fields, 'removed'),
+  }
+}
+
+/** The usual name of a pin: one for each pair of tree and place. */
+export function pinName(tree: string, sites: PinSites): string {
+  if ('all' in sites) return `${tree}@all`
+  return 'region' in sites ? `${tree}@region:${sites.region}` : `${tree}@site:${sites.site}`
+}
+
+/** Whether the pin asks `place` to keep the tree. */
+export function pinCovers(pin: PinBody, tree: string, place: { site: string; region: string }): boolean {
+  if (pin.removed || !matchesTree(pin.tree, tree)) return false
+  if ('all' in pin.sites) return true
+  return 'region' in pin.sites ? pin.sites.region === place.region : pin.sites.site === place.site
+}
+
+function readSites(value: unknown): PinSites {
+  const fields = readFields(value, 'sites', [], ['all', 'region', 'site'])
+  if (Object.keys(fields).length !== 1) throw wrong('sites', 'must name one of all, region and site')
+  if (fields.all === true) return { all: true }
+  return fields.region === undefined
+    ? { site: readSegment(fields, 'site') }
+    : { region: readSegment(fields, 'region') }
+}
+
+function readPath(value: unknown): string {
+  if (
+    typeof value !== 'string' ||
+    !value.startsWith('/') ||
+    value.includes('\0') ||
+    Buffer.byteLength(value) > 4095
+  ) {
+    throw wrong('checkout', 'is not an absolute path')
+  }
+  if (value.split('/').some((part) => part === '..' || part === '.'))
+    throw wrong('checkout', 'holds "." or ".."')
+  return value
+}

@@ -1,0 +1,164 @@
+/**
+ * The state of a mesh: what the set of its records says, whatever the order in which they came. Plain data; built by
+ * MeshStateBuilder (mesh-state-builder.ts), which is also where `foldRecords` is. Keys of maps are printed forms:
+ * PeerIds, names of trees, CIDs as text.
+ */
+import type { Cid } from '../block/cid.ts'
+import type { PeerId, PublicKey } from './key.ts'
+import type { InviteBody } from './kinds/invite.ts'
+import type { PinBody } from './kinds/pin.ts'
+import type { TagBody } from './kinds/tag.ts'
+import type { TreeBody } from './kinds/tree.ts'
+
+/** Who said it, in which record. */
+export interface Origin {
+  readonly record: Cid
+  readonly issuer: PeerId
+  readonly timeMs: number
+}
+
+export interface Admins {
+  readonly keys: readonly PeerId[]
+  readonly threshold: number
+  readonly recovery: PeerId
+  /** The genesis or admin-set record that made it so; what the next admin-set names as `previous`. */
+  readonly origin: Origin
+}
+
+export interface Member {
+  readonly peer: PeerId
+  readonly key: PublicKey
+  readonly site: string
+  readonly region: string
+  readonly roles: readonly string[]
+  /** Null: until revoked. Compare with the wall clock where it matters; the state has no clock. */
+  readonly expiresMs: number | null
+  readonly version: number
+  /** False once the node's key is revoked. */
+  readonly isActive: boolean
+  /** The invite it came by, as CID text. */
+  readonly invite: string | undefined
+  readonly origin: Origin
+}
+
+export interface Invite {
+  readonly id: Cid
+  readonly admitter: PeerId
+  readonly body: InviteBody
+  /** The node that it let in; undefined while it is open (its expiry is for the caller's clock to judge). */
+  readonly usedBy: PeerId | undefined
+  readonly origin: Origin
+}
+
+export interface Head {
+  /** Id of the head record: what the next head names as `previous`. */
+  readonly id: Cid
+  readonly tree: string
+  readonly epoch: number
+  readonly sequence: number
+  readonly snapshot: Cid
+  readonly previous: Cid | null
+  readonly publisher: PeerId
+  readonly timeMs: number
+  readonly counts: Readonly<Record<string, number>>
+}
+
+export interface Epoch {
+  readonly id: Cid
+  readonly epoch: number
+  readonly publisher: PeerId
+  /** The head that the epoch goes on from. */
+  readonly base: Cid | null
+  readonly origin: Origin
+}
+
+export interface Tag {
+  readonly body: TagBody
+  readonly origin: Origin
+}
+
+export interface TreeState {
+  readonly name: string
+  readonly body: TreeBody
+  readonly origin: Origin
+  /** The active one: the highest whose chain is whole and undisputed. Undefined when the tree has no publisher yet. */
+  readonly epoch: Epoch | undefined
+  /** Good heads, oldest first, back to the tree's first: sequences 1, 2, 3... */
+  readonly history: readonly Head[]
+  /** The last good head; the last of `history`. */
+  readonly newest: Head | undefined
+  /**
+   * Two heads at one place, or two epochs of one number: the tree stays at `newest` until an admin's next epoch names
+   * the head to go on from. Sites that are already further keep what they have.
+   */
+  readonly fork: Fork | undefined
+  /** Those that are not removed, by name. */
+  readonly tags: ReadonlyMap<string, Tag>
+}
+
+export interface Fork {
+  readonly kind: 'heads' | 'epochs'
+  readonly epoch: number
+  /** Of the disputed place; undefined when epochs are in dispute. */
+  readonly sequence: number | undefined
+  /** Ids of the records in dispute, rising. */
+  readonly records: readonly Cid[]
+  /** The end of each branch: what `tree resolve-fork` offers as the base of the next epoch. */
+  readonly tips: readonly Head[]
+}
+
+export interface Pin {
+  readonly body: PinBody
+  readonly origin: Origin
+}
+
+/** A problem that an operator must see. It has no number and no time: the same set of records gives the same alarms. */
+export interface Alarm {
+  readonly kind: 'head-fork' | 'epoch-conflict' | 'chain-fork' | 'admin-set-conflict' | 'no-authority'
+  /** What it is about: a tree's name, or the PeerId of an issuer. */
+  readonly subject: string
+  readonly message: string
+  /** The evidence. */
+  readonly records: readonly Cid[]
+}
+
+export interface MeshState {
+  readonly mesh: Cid
+  /** Undefined until the genesis has arrived; then the mesh's name. */
+  readonly name: string | undefined
+  readonly admins: Admins | undefined
+  readonly members: ReadonlyMap<PeerId, Member>
+  readonly invites: ReadonlyMap<string, Invite>
+  readonly trees: ReadonlyMap<string, TreeState>
+  /** Those that are not removed, by name. */
+  readonly pins: ReadonlyMap<string, Pin>
+  readonly revoked: ReadonlySet<PeerId>
+  readonly alarms: readonly Alarm[]
+}
+
+/** Something changed: told once, in no promised order within one call. */
+export type Effect =
+  /** The record belongs to the mesh now: it is in `ids()`, must be kept and may be relayed. */
+  | { readonly kind: 'kept'; readonly record: Cid }
+  | { readonly kind: 'head'; readonly tree: string; readonly head: Head }
+  | { readonly kind: 'tree'; readonly tree: string }
+  | { readonly kind: 'pin'; readonly pin: string }
+  | { readonly kind: 'tag'; readonly tree: string; readonly tag: string }
+  | { readonly kind: 'member'; readonly peer: PeerId }
+  | { readonly kind: 'invite'; readonly invite: string }
+  | { readonly kind: 'revoked'; readonly peer: PeerId }
+  | { readonly kind: 'admins' }
+  | { readonly kind: 'alarm'; readonly alarm: Alarm }
+
+/**
+ * What a record would do if it were added now.
+ * - effective: it has an effect, or would have one if it were not superseded
+ * - idle: kept and relayed, without effect (reason says why: no authority, unknown kind, a second use of an invite)
+ * - waiting: the record before it, or what gives its issuer a standing, has not arrived
+ * - duplicate: known already
+ * - refused: it can never belong here
+ */
+export interface Assessment {
+  readonly verdict: 'effective' | 'idle' | 'waiting' | 'duplicate' | 'refused'
+  readonly reason: string
+}
