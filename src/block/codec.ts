@@ -1,5 +1,6 @@
 /** dag-cbor, strict: one byte string per value, so a node's CID is a function of its meaning. */
 import * as dagCbor from '@ipld/dag-cbor'
+import { equalBytes } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import type { Block } from './block.ts'
 import { MAX_BLOCK_BYTES } from './block.ts'
@@ -18,8 +19,12 @@ export function decodeCbor(bytes: Uint8Array, what: string, maxBytes = MAX_BLOCK
   if (bytes.length > maxBytes) {
     throw new MirrorError('limit', `${what} is ${bytes.length} bytes, over its limit of ${maxBytes}`)
   }
+  let value: unknown
+  let again: Uint8Array
   try {
-    return dagCbor.decode(bytes)
+    value = dagCbor.decode(bytes)
+    // The library takes keys in any order, short floats and undefined; encoding again tells them apart.
+    again = dagCbor.encode(value)
   } catch (error) {
     throw new MirrorError(
       'corrupt',
@@ -27,6 +32,10 @@ export function decodeCbor(bytes: Uint8Array, what: string, maxBytes = MAX_BLOCK
       { cause: error },
     )
   }
+  if (!equalBytes(again, bytes)) {
+    throw new MirrorError('corrupt', `${what} is not canonical dag-cbor`)
+  }
+  return value
 }
 
 /** Encodes a DAG node as a block. */
