@@ -210,20 +210,19 @@ async function watch(hq: Node, isDone: () => boolean): Promise<void> {
     const tree = status?.trees.find((candidate) => candidate.tree === TREE)
     if (tree !== undefined && !isDone()) {
       drawBars(
-        tree.sites.map(({ site, state, sequence, missingBytes, totalBytes }) => ({
+        tree.sites.map(({ site, state, sequence, missingBytes }) => ({
           label: site,
-          done:
-            state === 'complete' && sequence === tree.sequence
-              ? 1
-              : totalBytes
-                ? 1 - (missingBytes ?? totalBytes) / totalBytes
-                : 0,
+          done: state === 'complete' && sequence === tree.sequence ? 1 : shareHeld(missingBytes, tree.bytes),
           note: missingBytes ? `${state}, ${mega(missingBytes)} to go` : state,
         })),
       )
     }
     await pause(300)
   }
+}
+
+function shareHeld(missingBytes: number | null, bytes: number | null): number {
+  return missingBytes === null || !bytes ? 0 : 1 - missingBytes / bytes
 }
 
 function judge(

@@ -12,16 +12,16 @@ export interface PeerTraffic {
 
 export interface TreeAtSite {
   readonly site: string
-  readonly sequence?: number
+  readonly sequence: number | null
   readonly state: string
-  readonly totalBytes?: number
-  readonly missingBytes?: number
+  readonly missingBytes: number | null
 }
 
 export interface Status {
   readonly trees: readonly {
     readonly tree: string
-    readonly sequence?: number
+    readonly sequence: number | null
+    readonly bytes: number | null
     readonly sites: readonly TreeAtSite[]
   }[]
   readonly traffic: {
