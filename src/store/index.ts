@@ -4,7 +4,7 @@
  *   key                                value
  *   "b" + 33-byte block key            where the block lies, 19 bytes: see encodePlace
  *   "p" + u32 pack id                  u48: bytes of that pack, from its start, that the index covers
- *   "m" + "format"                     u32 1
+ *   "m" + "format"                     u48 1
  *   "m" + "blocks"                     u48: how many "b" keys there are
  *   "v" + namespace + NUL + key        a value
  */

@@ -1,6 +1,27 @@
-/** The store of one node: blocks, records and small values, with one lifetime. */
-import type { BlockStore } from './block-store.ts'
+/**
+ * The store of one node: blocks, records and small values, with one lifetime and one folder:
+ *
+ *   lock          held while the store is open; names the holder's pid
+ *   packs/        the blocks
+ *   index/        LevelDB: where blocks lie, and the small values. Rebuilt from packs when it is lost
+ *   records.log   signed records, apart from the index because nothing could rebuild them
+ */
+import type { Clock } from '../base/clock.ts'
+import type { ErrorFacts } from '../base/errors.ts'
+import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
+import type { BlockStore, CorruptBlock } from './block-store.ts'
+import { openFileRecordLog } from './file-record-log.ts'
+import type { FileOps } from './files.ts'
+import { systemFiles } from './files.ts'
+import type { Index } from './index.ts'
+import { decodeCount, encodeCount, metaIndexKey } from './index.ts'
+import { createIndexValues } from './index-values.ts'
 import type { KeyValue } from './key-value.ts'
+import { openLevelIndex } from './level-index.ts'
+import { lockStore } from './lock.ts'
+import { createPackIndex } from './pack-index.ts'
+import type { PackStoreOptions } from './pack-store.ts'
+import { openPackStore } from './pack-store.ts'
 import type { RecordLog } from './record-log.ts'
 
 export interface Store {
@@ -18,4 +39,97 @@ export interface StoreStats {
   readonly packs: number
   readonly packBytes: number
   readonly recordBytes: number
+}
+
+export interface StoreCollaborators {
+  /** Made when it does not exist. */
+  readonly dir: string
+  readonly clock: Clock
+  readonly log?: (event: string, facts: ErrorFacts) => void
+  /** Told of every damaged copy that is found. The block is missing from then on, so a fetch heals it. */
+  readonly onCorrupt?: (damage: CorruptBlock) => void
+  readonly files?: FileOps
+}
+
+export type StoreOptions = Omit<PackStoreOptions, 'dir'>
+
+const INDEX_FORMAT = 1
+
+/**
+ * Opens the store, first making good whatever the last run left undone.
+ * @throws MirrorError `busy` when another process (or this one) has it open, `unsupported` when it was written by a
+ *   later version, `corrupt` when the record log's header is damaged
+ */
+export async function openStore(
+  { dir, clock, log = () => undefined, onCorrupt = () => undefined, files = systemFiles }: StoreCollaborators,
+  options: StoreOptions = {},
+): Promise<Store> {
+  // Given back in the opposite order, by close or when opening fails half-way.
+  const closers: (() => void | Promise<void>)[] = []
+
+  async function closeAll(): Promise<void> {
+    const failures: unknown[] = []
+    for (let close = closers.pop(); close !== undefined; close = closers.pop()) {
+      try {
+        await close()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw asMirrorError(failures[0], `close the store ${dir}`)
+  }
+
+  try {
+    files.makeDir(`${dir}/packs`)
+    closers.push(lockStore(`${dir}/lock`))
+    const index = await openIndex(files, `${dir}/index`, log)
+    closers.push(() => index.close())
+    await checkFormat(index)
+    const packIndex = await createPackIndex(index)
+    const collaborators = { files, index: packIndex, clock, log, onCorrupt }
+    const blocks = await openPackStore(collaborators, { ...options, dir: `${dir}/packs` })
+    closers.push(() => blocks.close())
+    const records = await openFileRecordLog({ files, log, onCorrupt }, { dir })
+    closers.push(() => records.close())
+    await files.syncDir(dir)
+    return {
+      blocks,
+      records,
+      values: (namespace) => createIndexValues(index, namespace),
+      stats: () => ({ ...blocks.stats(), recordBytes: records.sizeBytes }),
+      close: closeAll,
+    }
+  } catch (error) {
+    await closeAll().catch(() => undefined)
+    throw asMirrorError(error, `open the store ${dir}`)
+  }
+}
+
+/** A damaged index is moved aside: an empty one takes its place, and recovery fills it from the packs. */
+async function openIndex(
+  files: FileOps,
+  dir: string,
+  log: (event: string, facts: ErrorFacts) => void,
+): Promise<Index> {
+  try {
+    return await openLevelIndex(dir)
+  } catch (error) {
+    if (!isMirrorError(error, 'corrupt')) throw error
+    log('store.index.damaged', { dir, movedTo: `${dir}.damaged`, reason: error.message })
+    files.remove(`${dir}.damaged`)
+    files.rename(dir, `${dir}.damaged`)
+    return openLevelIndex(dir)
+  }
+}
+
+async function checkFormat(index: Index): Promise<void> {
+  const [value] = await index.getMany([metaIndexKey('format')])
+  if (value === undefined) {
+    const first = { type: 'put', key: metaIndexKey('format'), value: encodeCount(INDEX_FORMAT) } as const
+    await index.batch([first], { sync: true })
+  } else if (decodeCount(value) !== INDEX_FORMAT) {
+    throw new MirrorError('unsupported', `the index has format ${decodeCount(value)}: this program reads 1`, {
+      hint: 'Run the newer mirrormesh that wrote this store.',
+    })
+  }
 }

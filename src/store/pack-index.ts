@@ -1,0 +1,131 @@
+/**
+ * What the index says about packs: where each block lies, and how far into each pack that knowledge reaches. One
+ * batch moves both, so behind `coveredBytes` of a pack lies exactly what a crash kept from being published.
+ *
+ * A block keeps the first place it was given: a second copy is wasted space, never a change.
+ */
+import { Semaphore } from '../base/semaphore.ts'
+import type { PackedEntry } from './block-store.ts'
+import type { Index, IndexOperation, Place } from './index.ts'
+import {
+  ALL_BLOCKS,
+  ALL_PACKS,
+  blockIndexKey,
+  decodeCount,
+  decodePlace,
+  encodeCount,
+  encodePlace,
+  metaIndexKey,
+  packIdOfKey,
+  packIndexKey,
+} from './index.ts'
+
+export interface PlacedEntry extends PackedEntry {
+  readonly packId: number
+}
+
+export interface PackIndex {
+  /** How many blocks are published. */
+  readonly blocks: number
+  find(keys: readonly Uint8Array[]): Promise<(Place | undefined)[]>
+  coveredBytes(): Promise<Map<number, number>>
+  /** @param coveredBytes by pack: everything before it is in `entries` or was published earlier */
+  publish(
+    entries: readonly PlacedEntry[],
+    coveredBytes: ReadonlyMap<number, number>,
+    options: { readonly sync: boolean },
+  ): Promise<void>
+  /** Drops a block whose copy at `place` is damaged, unless it was given another place meanwhile. */
+  forget(key: Uint8Array, place: Place): Promise<void>
+  /**
+   * Drops every block that reaches beyond the given size of its pack, and the packs of size 0 altogether.
+   * @returns for each pack the end of its last block that stays
+   */
+  cutPacks(sizes: ReadonlyMap<number, number>): Promise<Map<number, number>>
+}
+
+export async function createPackIndex(index: Index): Promise<PackIndex> {
+  const [count] = await index.getMany([metaIndexKey('blocks')])
+  let blocks = count === undefined ? 0 : decodeCount(count)
+  const turn = new Semaphore(1)
+
+  async function find(keys: readonly Uint8Array[]): Promise<(Place | undefined)[]> {
+    const values = await index.getMany(keys.map(blockIndexKey))
+    return values.map((value) => (value === undefined ? undefined : decodePlace(value)))
+  }
+
+  async function write(operations: IndexOperation[], change: number, sync: boolean): Promise<void> {
+    operations.push({ type: 'put', key: metaIndexKey('blocks'), value: encodeCount(blocks + change) })
+    await index.batch(operations, { sync })
+    blocks += change
+  }
+
+  return {
+    get blocks() {
+      return blocks
+    },
+    find,
+    async coveredBytes() {
+      const covered = new Map<number, number>()
+      for await (const [key, value] of index.entries(ALL_PACKS))
+        covered.set(packIdOfKey(key), decodeCount(value))
+      return covered
+    },
+    publish: (entries, coveredBytes, { sync }) =>
+      turn.run(async () => {
+        const known = await find(entries.map(({ key }) => key))
+        const operations: IndexOperation[] = []
+        const added = new Set<string>()
+        for (const [i, entry] of entries.entries()) {
+          const name = Buffer.from(entry.key).toString('latin1')
+          if (known[i] !== undefined || added.has(name)) continue
+          added.add(name)
+          operations.push({ type: 'put', key: blockIndexKey(entry.key), value: encodePlace(entry) })
+        }
+        for (const [packId, bytes] of coveredBytes) {
+          operations.push({ type: 'put', key: packIndexKey(packId), value: encodeCount(bytes) })
+        }
+        await write(operations, added.size, sync)
+      }),
+    forget: (key, place) =>
+      turn.run(async () => {
+        const [now] = await find([key])
+        if (now === undefined || now.packId !== place.packId || now.offset !== place.offset) return
+        // Not synced: a forgotten block that comes back with a crash is found damaged again.
+        await write([{ type: 'del', key: blockIndexKey(key) }], -1, false)
+      }),
+    cutPacks: (sizes) =>
+      turn.run(async () => {
+        const ends = new Map<number, number>()
+        let operations: IndexOperation[] = []
+        let dropped = 0
+        for await (const [key, value] of index.entries(ALL_BLOCKS)) {
+          const place = decodePlace(value)
+          const size = sizes.get(place.packId)
+          if (size === undefined) continue
+          const end = place.offset + place.storedBytes
+          if (end <= size) {
+            ends.set(place.packId, Math.max(end, ends.get(place.packId) ?? 0))
+            continue
+          }
+          operations.push({ type: 'del', key })
+          dropped += 1
+          if (operations.length >= 10_000) {
+            await write(operations, -dropped, false)
+            operations = []
+            dropped = 0
+          }
+        }
+        for (const packId of sizes.keys()) {
+          const end = ends.get(packId)
+          operations.push(
+            end === undefined
+              ? { type: 'del', key: packIndexKey(packId) }
+              : { type: 'put', key: packIndexKey(packId), value: encodeCount(end) },
+          )
+        }
+        await write(operations, -dropped, true)
+        return ends
+      }),
+  }
+}
