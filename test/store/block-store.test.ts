@@ -1,0 +1,42 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { systemClock } from '../../src/base/clock.ts'
+import { createMemoryStore } from '../../src/store/memory-store.ts'
+import type { StoreOptions } from '../../src/store/store.ts'
+import { openStore } from '../../src/store/store.ts'
+import { testBlockStore } from './block-store.conformance.ts'
+
+testBlockStore({
+  name: 'the in-memory block store',
+  async setup() {
+    const store = createMemoryStore()
+    return { blocks: store.blocks, close: store.close }
+  },
+})
+
+const variants: Readonly<Record<string, StoreOptions>> = {
+  'the block store of packs': {},
+  'the block store of packs, rotating and flushing all the time': {
+    maxPackBytes: 2000,
+    autoFlushBytes: 1000,
+    autoFlushMs: 1,
+  },
+}
+
+for (const [name, options] of Object.entries(variants)) {
+  testBlockStore({
+    name,
+    async setup() {
+      const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-store-'))
+      const store = await openStore({ dir, clock: systemClock }, options)
+      return {
+        blocks: store.blocks,
+        async close() {
+          await store.close()
+          fs.rmSync(dir, { recursive: true, force: true })
+        },
+      }
+    },
+  })
+}
