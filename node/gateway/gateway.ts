@@ -1,0 +1,259 @@
+/**
+ * The read-only HTTP face of a node: trees for labs and offices, /livez, /readyz and /metrics for monitors.
+ *
+ * Built on node:http and nothing above it: names in trees are raw bytes, and routers decode and normalise them before
+ * anybody is asked. It changes nothing in the mesh, takes no cookie and no token, and never touches a file system.
+ *
+ * Bounded: connections, bodies in flight (over it: 503 with Retry-After), the address, the headers, the time that
+ * headers, a request or a client that reads slowly may take.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Clock } from '../../src/base/clock.ts'
+import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import type { NodeSource } from '../../src/dag/reader.ts'
+import type { StatusDocument } from '../../src/replica/status.ts'
+import type { ReadFile } from './file-response.ts'
+import { createMetrics, type GatewayMetrics } from './metrics.ts'
+import { problemOf } from './problem.ts'
+import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
+import type { SendOptions } from './send-body.ts'
+import { createTreeHandler } from './tree-handler.ts'
+import type { Catalogue } from './version.ts'
+
+export interface GatewayLog {
+  debug(fields: object, event: string): void
+  info(fields: object, event: string): void
+  warn(fields: object, event: string): void
+}
+
+export interface GatewayComponents {
+  readonly catalogue: Catalogue
+  readonly blocks: NodeSource
+  readonly readFile: ReadFile
+  readonly readStatus: () => StatusDocument
+  /** Undefined: ready. Otherwise why not, in words. */
+  readonly notReady: () => string | undefined
+  readonly clock: Clock
+  readonly log: GatewayLog
+}
+
+export interface GatewayOptions {
+  /** `host:port`, IPv6 in brackets, port 0 for any free one. */
+  readonly listen: string
+  readonly maxConnections?: number
+  /** Bodies in flight: each holds some read-ahead, so this bounds memory. */
+  readonly maxBodies?: number
+  readonly stallTimeoutMs?: number
+}
+
+export interface Gateway {
+  readonly metrics: GatewayMetrics
+  start(): Promise<void>
+  /** Takes no new request, gives those open `graceMs` to finish. */
+  stop(graceMs?: number): Promise<void>
+  /** `host:port` once started. */
+  address(): string
+}
+
+const ALLOWED_METHODS = 'GET, HEAD, OPTIONS'
+
+export function createGateway(
+  components: GatewayComponents,
+  { listen, maxConnections = 4096, maxBodies = 256, stallTimeoutMs = 60_000 }: GatewayOptions,
+): Gateway {
+  const { clock, log, catalogue, blocks, readFile, readStatus, notReady } = components
+  const { host, port } = parseListen(listen)
+  const metrics = createMetrics(readStatus)
+  const handleTree = createTreeHandler({ catalogue, blocks, readFile })
+  let bodies = 0
+
+  const server = createServer(
+    {
+      headersTimeout: 15_000,
+      requestTimeout: 30_000,
+      keepAliveTimeout: 30_000,
+      connectionsCheckingInterval: 5_000,
+    },
+    (request, response) => {
+      // The handler answers every failure itself; nothing is left to reject.
+      void serve(request, response)
+    },
+  )
+  server.maxConnections = maxConnections
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    log.debug({ errno: error.code }, 'gateway.client-error')
+    const status =
+      error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
+    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+    else socket.destroy()
+  })
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const startedMs = clock.monotonicMs()
+    const controller = new AbortController()
+    response.on('close', () =>
+      controller.abort(new MirrorError('aborted', 'the client closed the connection')),
+    )
+    response.on('error', () => undefined)
+    metrics.inFlight(1)
+    try {
+      await answer(request, response, controller.signal)
+    } catch (error) {
+      fail(request, response, error)
+    } finally {
+      metrics.inFlight(-1)
+      metrics.requestDone(request.method ?? '', response.statusCode, (clock.monotonicMs() - startedMs) / 1000)
+    }
+  }
+
+  async function answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<void> {
+    response.setHeader('x-content-type-options', 'nosniff')
+    // A page out of a tree gets an origin of its own: it cannot act in the name of this address.
+    response.setHeader('content-security-policy', 'sandbox allow-scripts allow-downloads')
+    if (request.method === 'OPTIONS') {
+      response.writeHead(204, { allow: ALLOWED_METHODS })
+      response.end()
+      return
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', ALLOWED_METHODS)
+      response.setHeader('connection', 'close')
+      sendProblem(request, response, new MirrorError('unsupported', 'the gateway only reads'), 405)
+      return
+    }
+    const target = parseTarget(request.url ?? '/')
+    const [only] = target.segments
+    if (target.segments.length === 1 && !target.hasTrailingSlash) {
+      const name = Buffer.from(only!.name).toString('latin1')
+      if (name === 'livez') return sendText(request, response, 200, 'alive\n')
+      if (name === 'readyz') {
+        const reason = notReady()
+        return sendText(request, response, reason === undefined ? 200 : 503, `${reason ?? 'ready'}\n`)
+      }
+      if (name === 'metrics') {
+        const text = await metrics.registry.metrics()
+        return sendText(request, response, 200, text, metrics.registry.contentType)
+      }
+    }
+    if (bodies >= maxBodies) {
+      response.setHeader('retry-after', 2)
+      throw new MirrorError('busy', 'this gateway is serving as many requests as it can')
+    }
+    bodies++
+    try {
+      const options: SendOptions = { clock, stallTimeoutMs, signal, onSent: metrics.bytesSent }
+      await handleTree(request, response, target, options)
+    } finally {
+      bodies--
+    }
+  }
+
+  function fail(request: IncomingMessage, response: ServerResponse, thrown: unknown): void {
+    const error = asMirrorError(thrown, 'serve the request')
+    if (error.code !== 'aborted' && (problemOf(error).status >= 500 || response.headersSent)) {
+      log.warn({ err: error, method: request.method, url: request.url?.slice(0, 512) }, 'gateway.failed')
+    }
+    // Too late for a status: a cut connection is the only way to say that the body is not whole.
+    if (response.headersSent || response.destroyed) response.destroy()
+    else sendProblem(request, response, error, isTooLong(request) ? 414 : undefined)
+  }
+
+  return {
+    metrics,
+    start: () => listenOn(server, host, port),
+    stop: (graceMs = 5_000) => close(server, clock, graceMs),
+    address() {
+      const bound = server.address() as AddressInfo | null
+      if (bound === null) throw new MirrorError('internal', 'the gateway is not started')
+      return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`
+    },
+  }
+}
+
+function isTooLong(request: IncomingMessage): boolean {
+  return (request.url?.length ?? 0) > MAX_TARGET_BYTES
+}
+
+function sendText(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  text: string,
+  contentType = 'text/plain; charset=utf-8',
+): void {
+  response.writeHead(status, {
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+  })
+  response.end(request.method === 'HEAD' ? undefined : text)
+}
+
+function sendProblem(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: MirrorError,
+  status?: number,
+): void {
+  const problem = problemOf(error, status)
+  for (const name of ['etag', 'last-modified', 'accept-ranges', 'content-length', 'vary'])
+    response.removeHeader(name)
+  const body = `${JSON.stringify(problem)}\n`
+  if (problem.status === 503 && !response.hasHeader('retry-after')) response.setHeader('retry-after', 5)
+  response.writeHead(problem.status, {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+  })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+function parseListen(listen: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(listen)
+  const port = Number(match?.[3])
+  if (match === null || port > 65_535) {
+    throw new MirrorError('invalid', `not an address to listen on: ${JSON.stringify(listen)}`, {
+      hint: 'Write HOST:PORT, for example 0.0.0.0:8080 or [::]:8080.',
+    })
+  }
+  return { host: match[1] ?? (match[2] === '' ? '::' : match[2]!), port }
+}
+
+function listenOn(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: Error): void => {
+      reject(
+        asMirrorError(error, `listen for HTTP on ${host}:${port}`, {
+          hint: 'Is another program using the port? Choose one with --http HOST:PORT.',
+        }),
+      )
+    }
+    server.once('error', onError)
+    server.listen(port, host, () => {
+      server.off('error', onError)
+      resolve()
+    })
+  })
+}
+
+async function close(server: Server, clock: Clock, graceMs: number): Promise<void> {
+  if (!server.listening) return
+  const closed = new Promise<void>((resolve, reject) => {
+    server.close((error) => (error === undefined ? resolve() : reject(error)))
+  })
+  server.closeIdleConnections()
+  const cancel = clock.after(graceMs, () => server.closeAllConnections())
+  try {
+    await closed
+  } catch (error) {
+    if (!isMirrorError(error) && (error as NodeJS.ErrnoException).code !== 'ERR_SERVER_NOT_RUNNING')
+      throw error
+  } finally {
+    cancel()
+  }
+}

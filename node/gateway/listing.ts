@@ -1,0 +1,119 @@
+/**
+ * A directory as HTML or JSON, made piece by piece so that a folder of a million entries costs no memory. Names are
+ * somebody else's bytes: in HTML they are escaped and printable, in an address percent-encoded.
+ *
+ * JSON: { tree, sequence, snapshot, path, entries: [{ name, type, href, mode, modified, sizeBytes?, cid?, target?,
+ * nameBytes? }] }. `name` is printable text; `nameBytes` (base64) is there when that text is not exactly the name.
+ */
+import { printableName } from '../../src/base/bytes.ts'
+import type { Entry } from '../../src/dag/entry.ts'
+import { encodeName } from './request-target.ts'
+
+export interface ListingHead {
+  /** Absent above the trees. */
+  readonly tree?: string
+  readonly sequence?: number
+  readonly snapshot?: string
+  /** Printable, from the gateway's root, with a slash at both ends. */
+  readonly path: string
+}
+
+/** What a row needs; folders above the trees are rows too. */
+export type ListingRow = Entry | { readonly type: 'folder'; readonly name: Uint8Array }
+
+export type ListingFormat = 'html' | 'json'
+
+/** By the query (`?format=json`), else by the Accept header; HTML unless JSON is asked for by name. */
+export function chooseFormat(query: URLSearchParams, accept: string | undefined): ListingFormat {
+  const asked = query.get('format')
+  if (asked === 'json' || asked === 'html') return asked
+  const types = (accept ?? '').toLowerCase()
+  const json = types.indexOf('application/json')
+  const html = types.indexOf('text/html')
+  return json >= 0 && (html < 0 || json < html) ? 'json' : 'html'
+}
+
+export async function* listingHtml(
+  head: ListingHead,
+  rows: AsyncIterable<ListingRow> | Iterable<ListingRow>,
+): AsyncGenerator<string> {
+  const title = escapeHtml(head.path)
+  const version =
+    head.tree === undefined
+      ? ''
+      : `<p>${escapeHtml(head.tree)}, sequence ${head.sequence}, snapshot <code>${escapeHtml(head.snapshot ?? '')}</code></p>`
+  yield `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>${title}</title>
+<style>body{font:1rem/1.5 system-ui,sans-serif;margin:1rem auto;max-width:60rem;padding:0 1rem}table{border-collapse:collapse;width:100%}
+td,th{padding:.15rem .5rem;text-align:left;overflow-wrap:anywhere}td+td,th+th{text-align:right;white-space:nowrap}code{overflow-wrap:anywhere}
+@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}a{color:#8bf}}</style></head>
+<body><h1>${title}</h1>${version}
+<table><thead><tr><th>Name</th><th>Bytes</th><th>Modified (UTC)</th></tr></thead><tbody>
+`
+  if (head.path !== '/') yield '<tr><td><a href="../">../</a></td><td></td><td></td></tr>\n'
+  for await (const row of rows) yield htmlRow(row)
+  yield '</tbody></table></body></html>\n'
+}
+
+export async function* listingJson(
+  head: ListingHead,
+  rows: AsyncIterable<ListingRow> | Iterable<ListingRow>,
+): AsyncGenerator<string> {
+  yield `${JSON.stringify(head).slice(0, -1)},"entries":[`
+  let separator = '\n'
+  for await (const row of rows) {
+    yield separator + JSON.stringify(jsonRow(row))
+    separator = ',\n'
+  }
+  yield '\n]}\n'
+}
+
+function htmlRow(row: ListingRow): string {
+  const isFolder = row.type === 'directory' || row.type === 'folder'
+  const label = escapeHtml(printableName(row.name)) + (isFolder ? '/' : '')
+  const arrow = row.type === 'symlink' ? ` &rarr; ${escapeHtml(printableName(row.target))}` : ''
+  const size = row.type === 'file' ? String(row.sizeBytes) : ''
+  const modified = row.type === 'folder' ? '' : isoTime(row.mtimeSec, 0).slice(0, 19).replace('T', ' ')
+  return `<tr><td><a href="${hrefOf(row)}">${label}</a>${arrow}</td><td>${size}</td><td>${modified}</td></tr>\n`
+}
+
+function jsonRow(row: ListingRow): object {
+  const name = printableName(row.name)
+  const isExact = Buffer.from(name, 'utf8').equals(row.name)
+  const common = {
+    name,
+    ...(isExact ? {} : { nameBytes: Buffer.from(row.name).toString('base64') }),
+    type: row.type,
+    href: hrefOf(row),
+  }
+  if (row.type === 'folder') return common
+  const metadata = {
+    mode: row.mode.toString(8).padStart(4, '0'),
+    modified: isoTime(row.mtimeSec, row.mtimeNsec),
+  }
+  if (row.type === 'directory') return { ...common, ...metadata, cid: row.directory.toString() }
+  if (row.type === 'symlink') return { ...common, ...metadata, target: printableName(row.target) }
+  return {
+    ...common,
+    ...metadata,
+    sizeBytes: row.sizeBytes,
+    ...(row.content === undefined ? {} : { cid: row.content.toString() }),
+  }
+}
+
+/** Relative, and never taken for a scheme, a parent or a version: `:` and `@` are among what encodeName escapes. */
+function hrefOf(row: ListingRow): string {
+  return encodeName(row.name) + (row.type === 'directory' || row.type === 'folder' ? '/' : '')
+}
+
+function isoTime(seconds: number, nanoseconds: number): string {
+  const date = new Date(seconds * 1000)
+  if (Number.isNaN(date.getTime())) return `@${seconds}`
+  const fraction = nanoseconds === 0 ? '' : `.${String(nanoseconds).padStart(9, '0')}`
+  return date.toISOString().replace(/\.000Z$/, `${fraction}Z`)
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+}

@@ -1,0 +1,104 @@
+/**
+ * Which snapshot an address means. Served is only what is complete at this node: a snapshot that is still arriving is
+ * never shown in part.
+ *
+ *   /<tree>/...            the tag `latest` if complete here, else the newest complete snapshot
+ *   /<tree>/@<tag>/...     the tag's snapshot
+ *   /<tree>/@<sequence>/.. that head's snapshot: the one address that never changes its meaning
+ *   /<tree>/@head/...      the newest head's snapshot
+ *
+ * A folder whose name begins with `@` (npm scopes do) stays reachable: what is no version of the tree is a name, and
+ * `%40` instead of `@` is always a name.
+ */
+import { MirrorError } from '../../src/base/errors.ts'
+import type { Cid } from '../../src/block/cid.ts'
+import { cidKey } from '../../src/block/cid.ts'
+import type { TargetSegment } from './request-target.ts'
+
+/** One version of a tree as the records name it. */
+export interface TreeVersion {
+  readonly sequence: number
+  readonly snapshot: Cid
+}
+
+/** What the gateway has to know of a tree. */
+export interface ServedTree {
+  readonly name: string
+  /** Accepted heads, oldest first. */
+  readonly versions: readonly TreeVersion[]
+  readonly tags: ReadonlyMap<string, TreeVersion>
+  isComplete(snapshot: Cid): boolean
+}
+
+/** The trees that this node knows of, by name. Answers from memory. */
+export interface Catalogue {
+  names(): readonly string[]
+  tree(name: string): ServedTree | undefined
+}
+
+export interface ChosenVersion extends TreeVersion {
+  /** How many heads are newer. */
+  readonly behind: number
+  readonly isImmutable: boolean
+}
+
+/** The tree with the longest name that begins the path: `builds` and `builds/rhel` may both be trees. */
+export function matchTree(
+  catalogue: Catalogue,
+  segments: readonly TargetSegment[],
+): { readonly tree: ServedTree; readonly rest: readonly TargetSegment[] } | undefined {
+  for (let count = Math.min(8, segments.length); count > 0; count--) {
+    const name = segments
+      .slice(0, count)
+      .map((segment) => Buffer.from(segment.name).toString('latin1'))
+      .join('/')
+    const tree = catalogue.tree(name)
+    if (tree !== undefined) return { tree, rest: segments.slice(count) }
+  }
+  return undefined
+}
+
+/** @throws MirrorError `degraded` when the version exists but is not complete here, `not-found` when there is none */
+export function chooseVersion(
+  tree: ServedTree,
+  rest: readonly TargetSegment[],
+): { readonly version: ChosenVersion; readonly rest: readonly TargetSegment[] } {
+  const selector = rest[0]?.isSelector === true ? selectedBy(tree, rest[0]) : undefined
+  if (selector !== undefined) {
+    if (!tree.isComplete(selector.snapshot)) throw notComplete(tree, selector.sequence)
+    return { version: selector, rest: rest.slice(1) }
+  }
+  const latest = tree.tags.get('latest')
+  const found =
+    latest !== undefined && tree.isComplete(latest.snapshot)
+      ? latest
+      : tree.versions.findLast((version) => tree.isComplete(version.snapshot))
+  if (found !== undefined) return { version: chosen(tree, found, false), rest }
+  const newest = tree.versions.at(-1)
+  if (newest !== undefined) throw notComplete(tree, newest.sequence)
+  throw new MirrorError('not-found', `nothing has been published in ${tree.name} yet`)
+}
+
+function selectedBy(tree: ServedTree, segment: TargetSegment): ChosenVersion | undefined {
+  const text = Buffer.from(segment.name.subarray(1)).toString('latin1')
+  if (/^(0|[1-9]\d{0,15})$/.test(text)) {
+    const version = tree.versions.findLast(({ sequence }) => sequence === Number(text))
+    return version === undefined ? undefined : chosen(tree, version, true)
+  }
+  const version = text === 'head' ? tree.versions.at(-1) : tree.tags.get(text)
+  return version === undefined ? undefined : chosen(tree, version, false)
+}
+
+function chosen(tree: ServedTree, version: TreeVersion, isImmutable: boolean): ChosenVersion {
+  const key = cidKey(version.snapshot)
+  const at = tree.versions.findLastIndex(
+    ({ sequence, snapshot }) => sequence === version.sequence && cidKey(snapshot) === key,
+  )
+  return { ...version, behind: at < 0 ? 0 : tree.versions.length - 1 - at, isImmutable }
+}
+
+function notComplete(tree: ServedTree, sequence: number): MirrorError {
+  return new MirrorError('degraded', `${tree.name} at sequence ${sequence} is not complete at this site`, {
+    hint: 'Try again later, or ask a site that holds it.',
+  })
+}

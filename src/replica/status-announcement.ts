@@ -1,0 +1,160 @@
+/**
+ * What a site says of itself to the whole mesh, every ten seconds and soon after a change: short-lived, never stored
+ * with the records. Authenticated by the layer that carries it (gossip messages are signed by their author's key), so
+ * there is no signature inside.
+ *
+ *   dag-cbor map, at most 32 KiB (the network's limit), version 1:
+ *     v  1
+ *     t  time of sending, ms since 1970, by the sender's clock
+ *     n  version of the program, <= 64 characters
+ *     a  addresses, <= 32 strings of <= 256 characters
+ *     r  trees, <= 512 lists of [tree, completeSequence|null, completeSnapshot CID|null, isFetching,
+ *        fetchingSnapshot CID|null, missingBytes|null, reason, [[checkout path, sequence|null], ...]]
+ *     s  [bytesSent, bytesReceived] since the start of the program
+ *
+ * Fields that a reader does not know are ignored: fields are only ever added within a version.
+ */
+import { MirrorError } from '../base/errors.ts'
+import type { Cid } from '../block/cid.ts'
+import { checkCid, parseCid } from '../block/cid.ts'
+import { decodeCbor, encodeCbor } from '../block/codec.ts'
+import { checkTreeName } from '../dag/tree-name.ts'
+
+export const MAX_ANNOUNCEMENT_BYTES = 32 * 1024
+const MAX_TREES = 512
+const MAX_ADDRESSES = 32
+const MAX_CHECKOUTS = 16
+const MAX_REASON_CHARACTERS = 200
+/** A path as text: escapes can make it four times PATH_MAX, which nobody needs to see in a status. */
+const MAX_PATH_CHARACTERS = 1024
+
+export interface AnnouncedTree {
+  readonly tree: string
+  readonly completeSequence: number | null
+  /** The printed CID. */
+  readonly completeSnapshot: string | null
+  readonly isFetching: boolean
+  readonly fetchingSnapshot: string | null
+  readonly missingBytes: number | null
+  /** Why it is not at the head, in words; empty when it is. */
+  readonly reason: string
+  readonly checkouts: readonly { readonly path: string; readonly sequence: number | null }[]
+}
+
+export interface SiteAnnouncement {
+  readonly timeMs: number
+  readonly version: string
+  readonly addresses: readonly string[]
+  readonly trees: readonly AnnouncedTree[]
+  readonly bytesSent: number
+  readonly bytesReceived: number
+}
+
+/** Encodes within the limits: what does not fit is cut, trees that are not complete come first. */
+export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
+  let trees = announcement.trees
+    .toSorted((a, b) => Number(a.reason === '') - Number(b.reason === ''))
+    .slice(0, MAX_TREES)
+  for (;;) {
+    const bytes = encodeCbor({
+      v: 1,
+      t: announcement.timeMs,
+      n: announcement.version.slice(0, 64),
+      a: announcement.addresses.slice(0, MAX_ADDRESSES),
+      r: trees.map(encodeTree),
+      s: [announcement.bytesSent, announcement.bytesReceived],
+    })
+    if (bytes.length <= MAX_ANNOUNCEMENT_BYTES || trees.length === 0) return bytes
+    trees = trees.slice(0, Math.floor(trees.length / 2))
+  }
+}
+
+/** @throws MirrorError `corrupt`, `limit` or `unsupported` (a newer version) */
+export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
+  const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
+  const { v, t, n, a, r, s } = value as Record<string, unknown>
+  if (typeof v === 'number' && v > 1) {
+    throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
+  }
+  if (v !== 1) throw corrupt('no version')
+  const [bytesSent, bytesReceived] = list(s, 'traffic', 2)
+  return {
+    timeMs: count(t, 'time'),
+    version: text(n, 'version', 64),
+    addresses: list(a, 'addresses', MAX_ADDRESSES).map((address) => text(address, 'address', 256)),
+    trees: list(r, 'trees', MAX_TREES).map(decodeTree),
+    bytesSent: count(bytesSent, 'bytes sent'),
+    bytesReceived: count(bytesReceived, 'bytes received'),
+  }
+}
+
+function encodeTree(entry: AnnouncedTree): unknown[] {
+  return [
+    entry.tree,
+    entry.completeSequence,
+    entry.completeSnapshot === null ? null : parseCid(entry.completeSnapshot),
+    entry.isFetching,
+    entry.fetchingSnapshot === null ? null : parseCid(entry.fetchingSnapshot),
+    entry.missingBytes,
+    entry.reason.slice(0, MAX_REASON_CHARACTERS),
+    entry.checkouts
+      .slice(0, MAX_CHECKOUTS)
+      .map(({ path, sequence }) => [path.slice(0, MAX_PATH_CHARACTERS), sequence]),
+  ]
+}
+
+function decodeTree(value: unknown): AnnouncedTree {
+  const [
+    tree,
+    completeSequence,
+    completeSnapshot,
+    isFetching,
+    fetchingSnapshot,
+    missingBytes,
+    reason,
+    checkouts,
+  ] = list(value, 'tree', 64)
+  return {
+    tree: checkTreeName(text(tree, 'tree name', 600)),
+    completeSequence: orNull(completeSequence, (found) => count(found, 'sequence')),
+    completeSnapshot: orNull(completeSnapshot, (found) => (checkCid(found) as Cid).toString()),
+    isFetching: isFetching === true,
+    fetchingSnapshot: orNull(fetchingSnapshot, (found) => checkCid(found).toString()),
+    missingBytes: orNull(missingBytes, (found) => count(found, 'missing bytes')),
+    reason: text(reason, 'reason', MAX_REASON_CHARACTERS),
+    checkouts: list(checkouts, 'check-outs', MAX_CHECKOUTS).map((pair) => {
+      const [path, sequence] = list(pair, 'check-out', 8)
+      return {
+        path: text(path, 'check-out path', MAX_PATH_CHARACTERS),
+        sequence: orNull(sequence, (found) => count(found, 'check-out sequence')),
+      }
+    }),
+  }
+}
+
+function list(value: unknown, what: string, max: number): unknown[] {
+  if (!Array.isArray(value)) throw corrupt(`${what} is not a list`)
+  if (value.length > max) throw new MirrorError('limit', `a site announcement: ${what} has over ${max} items`)
+  return value
+}
+
+function text(value: unknown, what: string, max: number): string {
+  if (typeof value !== 'string') throw corrupt(`${what} is not text`)
+  if (value.length > max)
+    throw new MirrorError('limit', `a site announcement: ${what} is over ${max} characters`)
+  return value
+}
+
+function count(value: unknown, what: string): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw corrupt(`${what} is not a count`)
+  return value as number
+}
+
+function orNull<T>(value: unknown, read: (value: unknown) => T): T | null {
+  return value === null || value === undefined ? null : read(value)
+}
+
+function corrupt(why: string): MirrorError {
+  return new MirrorError('corrupt', `not a site announcement: ${why}`)
+}

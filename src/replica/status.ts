@@ -1,0 +1,230 @@
+/**
+ * The status document: what `status --json`, the API and the console show of the whole mesh. Plain JSON; fields are
+ * only ever added. Every part is assembled from three sources, and says so by its names: signed records (what should
+ * be), this node's own work (what is here), and the other sites' announcements (what they said, and how old it is).
+ */
+import type { SiteAnnouncement } from './status-announcement.ts'
+
+export type SiteState = 'self' | 'up' | 'silent' | 'never-seen'
+export type ReplicaState = 'complete' | 'fetching' | 'behind' | 'unknown'
+
+export interface CheckoutStatus {
+  readonly path: string
+  /** The sequence that lies there; null before the first. */
+  readonly sequence: number | null
+}
+
+export interface ReplicaStatus {
+  readonly site: string
+  /** The newest complete sequence there; null when none is. */
+  readonly sequence: number | null
+  readonly state: ReplicaState
+  /** Bytes of blocks still to come of the newest head; null when not known. */
+  readonly missingBytes: number | null
+  readonly checkouts: readonly CheckoutStatus[]
+  /** Why it is not complete, in words; absent when it is. */
+  readonly reason?: string
+}
+
+export interface TreeStatus {
+  readonly tree: string
+  readonly epoch: number | null
+  readonly sequence: number | null
+  readonly snapshot: string | null
+  /** PeerId of the active publisher. */
+  readonly publisher: string | null
+  readonly files: number | null
+  readonly bytes: number | null
+  readonly sites: readonly ReplicaStatus[]
+}
+
+export interface SiteStatus {
+  readonly site: string
+  readonly region: string
+  readonly peer: string
+  readonly state: SiteState
+  /** Seconds since it was last heard of; null for never. */
+  readonly ageSeconds: number | null
+  readonly addresses: readonly string[]
+  readonly version: string | null
+}
+
+export type PathClassName = 'site' | 'region' | 'wan'
+
+export interface PeerTraffic {
+  readonly site: string | null
+  readonly peer: string
+  readonly pathClass: PathClassName
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  readonly blocksSent: number
+  readonly blocksReceived: number
+  /** Of bytesSent: what left while this site was not complete itself. */
+  readonly bytesSentBeforeComplete: number
+}
+
+export interface TrafficStatus {
+  readonly peers: readonly PeerTraffic[]
+  readonly classes: Readonly<
+    Record<PathClassName, { readonly bytesSent: number; readonly bytesReceived: number }>
+  >
+  readonly blocksSent: number
+  readonly blocksSentMoreThanOnce: number
+  readonly bytesSentBeforeComplete: number
+}
+
+export interface Alarm {
+  readonly kind: string
+  readonly subject: string
+  readonly detail: string
+}
+
+export interface StatusDocument {
+  readonly mesh: { readonly name: string; readonly id: string }
+  readonly self: {
+    readonly peer: string
+    readonly site: string
+    readonly region: string
+    readonly version: string
+  }
+  readonly sites: readonly SiteStatus[]
+  readonly trees: readonly TreeStatus[]
+  readonly traffic: TrafficStatus
+  readonly alarms: readonly Alarm[]
+}
+
+/** What the records say of a tree, as far as the document needs it. */
+export interface TreeFacts {
+  readonly tree: string
+  readonly publisher?: string
+  readonly head?: {
+    readonly epoch: number
+    readonly sequence: number
+    readonly snapshot: string
+    readonly files?: number
+    readonly bytes?: number
+  }
+  /** Sites that the records say should hold it. */
+  readonly pinnedSites: readonly string[]
+}
+
+export interface HeardSite {
+  readonly announcement: SiteAnnouncement
+  readonly ageMs: number
+  readonly isConnected: boolean
+}
+
+export interface StatusSources {
+  readonly mesh: { readonly name: string; readonly id: string }
+  readonly self: StatusDocument['self'] & { readonly addresses: readonly string[] }
+  readonly members: readonly { readonly peer: string; readonly site: string; readonly region: string }[]
+  readonly trees: readonly TreeFacts[]
+  /** This site's own replicas, by tree. */
+  readonly own: ReadonlyMap<string, Omit<ReplicaStatus, 'site'>>
+  /** By PeerId. */
+  readonly heard: ReadonlyMap<string, HeardSite>
+  readonly connected: ReadonlySet<string>
+  readonly traffic: TrafficStatus
+  readonly alarms: readonly Alarm[]
+}
+
+/** A site is silent when its last announcement is older than this (three are missed) and nothing is connected. */
+export const SILENT_AFTER_MS = 35_000
+
+export function buildStatus(sources: StatusSources): StatusDocument {
+  const { addresses: ownAddresses, ...self } = sources.self
+  const sites = sources.members
+    .map((member) => siteStatus(sources, member, ownAddresses))
+    .toSorted((a, b) => compareText(a.site, b.site) || compareText(a.peer, b.peer))
+  return {
+    mesh: sources.mesh,
+    self,
+    sites,
+    trees: sources.trees
+      .map((facts) => treeStatus(sources, facts))
+      .toSorted((a, b) => compareText(a.tree, b.tree)),
+    traffic: sources.traffic,
+    alarms: sources.alarms,
+  }
+}
+
+function siteStatus(
+  { self, heard, connected }: StatusSources,
+  member: StatusSources['members'][number],
+  ownAddresses: readonly string[],
+): SiteStatus {
+  if (member.peer === self.peer) {
+    return { ...member, state: 'self', ageSeconds: 0, addresses: ownAddresses, version: self.version }
+  }
+  const last = heard.get(member.peer)
+  const isUp = connected.has(member.peer) || (last !== undefined && last.ageMs <= SILENT_AFTER_MS)
+  return {
+    ...member,
+    state: isUp ? 'up' : last === undefined ? 'never-seen' : 'silent',
+    ageSeconds: last === undefined ? null : Math.round(last.ageMs / 1000),
+    addresses: last?.announcement.addresses ?? [],
+    version: last?.announcement.version ?? null,
+  }
+}
+
+function treeStatus(sources: StatusSources, facts: TreeFacts): TreeStatus {
+  const { head } = facts
+  const replicas = new Map<string, ReplicaStatus>()
+  for (const site of facts.pinnedSites) replicas.set(site, unknownReplica(site))
+  for (const member of sources.members) {
+    const replica =
+      member.peer === sources.self.peer
+        ? ownReplica(sources, facts, member.site)
+        : heardReplica(sources.heard.get(member.peer), facts, member.site)
+    if (replica !== undefined) replicas.set(member.site, replica)
+  }
+  return {
+    tree: facts.tree,
+    epoch: head?.epoch ?? null,
+    sequence: head?.sequence ?? null,
+    snapshot: head?.snapshot ?? null,
+    publisher: facts.publisher ?? null,
+    files: head?.files ?? null,
+    bytes: head?.bytes ?? null,
+    sites: [...replicas.values()].toSorted((a, b) => compareText(a.site, b.site)),
+  }
+}
+
+function ownReplica(sources: StatusSources, facts: TreeFacts, site: string): ReplicaStatus | undefined {
+  const own = sources.own.get(facts.tree)
+  return own === undefined ? undefined : { site, ...own }
+}
+
+/** What another site said of itself, judged against the head that this node knows. */
+function heardReplica(
+  last: HeardSite | undefined,
+  { tree, head }: TreeFacts,
+  site: string,
+): ReplicaStatus | undefined {
+  const said = last?.announcement.trees.find((entry) => entry.tree === tree)
+  if (said === undefined) return undefined
+  const isComplete = head !== undefined && said.completeSnapshot === head.snapshot
+  return {
+    site,
+    sequence: said.completeSequence,
+    state: isComplete ? 'complete' : said.isFetching ? 'fetching' : 'behind',
+    missingBytes: isComplete ? 0 : said.fetchingSnapshot === head?.snapshot ? said.missingBytes : null,
+    checkouts: said.checkouts,
+    ...(isComplete || said.reason === '' ? {} : { reason: said.reason }),
+  }
+}
+
+function unknownReplica(site: string): ReplicaStatus {
+  return {
+    site,
+    sequence: null,
+    state: 'unknown',
+    missingBytes: null,
+    checkouts: [],
+    reason: 'nothing heard from this site yet',
+  }
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
