@@ -1,0 +1,217 @@
+/**
+ * The scheduler's view of one peer: what it holds, how fast it delivers, how much may be asked of it at a time, and
+ * whether it keeps its lease.
+ */
+import type { HoldingUpdate } from '../net/ports.ts'
+import type { Place } from '../topology/path-class.ts'
+import { pathClass } from '../topology/path-class.ts'
+import { BitSet } from './bit-set.ts'
+import type { RequestReason, SchedulerSettings } from './scheduler-types.ts'
+
+/** Bitmaps of pages that are in progress at a peer; more are forgotten until the peer says the page is full. */
+const MAX_PARTIAL_PAGES = 512
+/** Assumed until something was measured: a slow link and a slow neighbour. */
+const UNKNOWN_FAR_RATE = 128 * 1024
+const UNKNOWN_NEAR_RATE = 4 * 1024 * 1024
+const MAX_BACKOFF_MS = 30_000
+
+export interface Request {
+  readonly id: number
+  readonly peer: PeerState
+  readonly page: number
+  readonly due: Set<number>
+  readonly sentMs: number
+  readonly bytes: number
+  readonly reason: RequestReason
+  hasAnswer: boolean
+}
+
+export interface PeerState {
+  readonly peer: string
+  readonly place: Place
+  /** Of this region: always asked before any other. */
+  readonly isNear: boolean
+  wants: boolean
+  isConnected: boolean
+  /** It was asked what it holds, and answered. */
+  hasAnswered: boolean
+  /** WAN requests wait for its answer until then. */
+  graceUntilMs: number
+  isComplete: boolean
+  readonly fullPages: BitSet
+  readonly partial: Map<number, BitSet>
+  /** Blocks that it turned out not to hold, whatever it said: by page. */
+  readonly lacks: Map<number, BitSet>
+  /** Last time it told of new blocks; what its lease rests on. */
+  newsMs: number
+  /** Since when this site waits for something that the peer owns; undefined while it waits for nothing. */
+  awaitedSinceMs: number | undefined
+  /** It lost its lease, and its share with it. */
+  isSilent: boolean
+  /** Bytes that it announced, smoothed. */
+  newsRate: number
+  newsBytes: number
+  newsWindowMs: number
+  readonly requests: Map<number, Request>
+  inFlightBytes: number
+  inFlightBlocks: number
+  answerMs: number
+  /** Bytes a second that it delivers, smoothed; 0 until measured. */
+  rate: number
+  rateBytes: number
+  rateWindowMs: number
+  minLatencyMs: number
+  backoffMs: number
+  backoffUntilMs: number
+  /** It promised and did not deliver: no source until its back-off ends. */
+  isStalled: boolean
+}
+
+export function createPeer(
+  self: Place,
+  event: { peer: string; place: Place; wants: boolean; isConnected: boolean },
+  graceUntilMs: number,
+  nowMs: number,
+): PeerState {
+  return {
+    peer: event.peer,
+    place: event.place,
+    isNear: pathClass(self, event.place) !== 'wan',
+    wants: event.wants,
+    isConnected: event.isConnected,
+    hasAnswered: false,
+    graceUntilMs,
+    isComplete: false,
+    fullPages: new BitSet(),
+    partial: new Map(),
+    lacks: new Map(),
+    newsMs: nowMs,
+    awaitedSinceMs: undefined,
+    isSilent: false,
+    newsRate: 0,
+    newsBytes: 0,
+    newsWindowMs: nowMs,
+    requests: new Map(),
+    inFlightBytes: 0,
+    inFlightBlocks: 0,
+    answerMs: nowMs,
+    rate: 0,
+    rateBytes: 0,
+    rateWindowMs: nowMs,
+    minLatencyMs: Number.POSITIVE_INFINITY,
+    backoffMs: 0,
+    backoffUntilMs: 0,
+    isStalled: false,
+  }
+}
+
+/** It says it holds the block, and nothing has shown that it does not. */
+export function holds(peer: PeerState, page: number, offset: number): boolean {
+  if (!peer.isComplete && !peer.fullPages.has(page) && !peer.partial.get(page)?.has(offset)) return false
+  return !peer.lacks.get(page)?.has(offset)
+}
+
+/** Takes in what the peer told. Counting near copies is the caller's. */
+export function recordHolding(peer: PeerState, update: HoldingUpdate): void {
+  peer.hasAnswered = true
+  if (update.kind === 'complete') {
+    peer.isComplete = true
+    peer.partial.clear()
+  } else if (update.kind === 'pages') {
+    for (const page of update.full) {
+      peer.fullPages.add(page)
+      peer.partial.delete(page)
+    }
+  } else if (update.kind === 'blocks') {
+    let known = peer.partial.get(update.page)
+    if (known === undefined) {
+      if (peer.partial.size >= MAX_PARTIAL_PAGES) return
+      known = new BitSet()
+      peer.partial.set(update.page, known)
+    }
+    for (const offset of update.offsets) known.add(offset)
+  }
+}
+
+export function recordLack(peer: PeerState, page: number, offset: number): void {
+  const known = peer.lacks.get(page) ?? new BitSet()
+  known.add(offset)
+  peer.lacks.set(page, known)
+}
+
+/** May be asked for blocks now. */
+export function isSource(peer: PeerState, nowMs: number): boolean {
+  return peer.isConnected && !peer.isStalled && nowMs >= peer.backoffUntilMs
+}
+
+/** Bytes that should be in flight: 1.5 times what the path holds, so that it grows until the rate no longer does. */
+export function pipelineBytes(peer: PeerState, settings: SchedulerSettings): number {
+  const latencyMs = Number.isFinite(peer.minLatencyMs) ? peer.minLatencyMs : 0
+  const wanted = (1.5 * peer.rate * Math.max(latencyMs, 20)) / 1000
+  return Math.min(settings.maxPipelineBytes, Math.max(settings.minPipelineBytes, wanted))
+}
+
+/** Room in the pipeline; none until a quarter of it is free, so that requests carry many blocks. */
+export function roomBytes(peer: PeerState, settings: SchedulerSettings): number {
+  const limit = pipelineBytes(peer, settings)
+  const free = limit - peer.inFlightBytes
+  return free >= limit / 4 ? free : 0
+}
+
+/** A block of a request arrived. */
+export function recordAnswer(peer: PeerState, request: Request, bytes: number, nowMs: number): void {
+  peer.answerMs = nowMs
+  peer.backoffMs = 0
+  if (!request.hasAnswer) {
+    request.hasAnswer = true
+    peer.minLatencyMs = Math.min(peer.minLatencyMs, Math.max(1, nowMs - request.sentMs))
+  }
+  peer.rateBytes += bytes
+  const windowMs = nowMs - peer.rateWindowMs
+  if (windowMs < 100) return
+  const measured = (peer.rateBytes * 1000) / windowMs
+  peer.rate = peer.rate === 0 ? measured : peer.rate * 0.7 + measured * 0.3
+  peer.rateBytes = 0
+  peer.rateWindowMs = nowMs
+}
+
+/** Starts the rate's window when a request goes to an idle peer: idle time is not slowness. */
+export function recordRequest(peer: PeerState, request: Request, nowMs: number): void {
+  if (peer.requests.size === 0) {
+    peer.rateBytes = 0
+    peer.rateWindowMs = nowMs
+    peer.answerMs = nowMs
+  }
+  peer.requests.set(request.id, request)
+  peer.inFlightBytes += request.bytes
+  peer.inFlightBlocks += request.due.size
+}
+
+/** News of `bytes` more at the peer: renews its lease. */
+export function recordNews(peer: PeerState, bytes: number, nowMs: number): void {
+  peer.newsMs = nowMs
+  peer.isSilent = false
+  peer.newsBytes += bytes
+  const windowMs = nowMs - peer.newsWindowMs
+  if (windowMs < 200) return
+  const measured = (peer.newsBytes * 1000) / windowMs
+  peer.newsRate = peer.newsRate === 0 ? measured : peer.newsRate * 0.6 + measured * 0.4
+  peer.newsBytes = 0
+  peer.newsWindowMs = nowMs
+}
+
+export function backOff(peer: PeerState, nowMs: number, firstMs: number): void {
+  peer.backoffMs = Math.min(MAX_BACKOFF_MS, peer.backoffMs === 0 ? firstMs : peer.backoffMs * 2)
+  peer.backoffUntilMs = nowMs + peer.backoffMs
+}
+
+/** How long the peer may leave its requests without any answer. */
+export function stallMs(peer: PeerState, minLeaseMs: number): number {
+  const rate = peer.rate > 0 ? peer.rate : peer.isNear ? UNKNOWN_NEAR_RATE : UNKNOWN_FAR_RATE
+  return Math.max(minLeaseMs, (4 * 1000 * peer.inFlightBytes) / rate)
+}
+
+/** How long an owner may go without news. @param segmentBytes of a typical segment */
+export function leaseMs(peer: PeerState, segmentBytes: number, minLeaseMs: number): number {
+  return peer.newsRate === 0 ? minLeaseMs : Math.max(minLeaseMs, (4 * 1000 * segmentBytes) / peer.newsRate)
+}

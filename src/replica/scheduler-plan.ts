@@ -1,0 +1,265 @@
+/**
+ * Chooses what to ask of whom. Tiers first: what a near peer holds is asked only of near peers; what none holds, and
+ * is this site's share, of far ones; the rest is waited for, as long as its owner keeps its lease.
+ */
+import type { PageState, SegmentState } from './scheduler-page.ts'
+import { isOpen, isReady, startFlight } from './scheduler-page.ts'
+import type { PeerState, Request } from './scheduler-peer.ts'
+import { holds, isSource, leaseMs, recordRequest, roomBytes } from './scheduler-peer.ts'
+import type { SchedulerState } from './scheduler-state.ts'
+import { ownersOf, updateMembers } from './scheduler-state.ts'
+import type { RequestReason, SchedulerCommand } from './scheduler-types.ts'
+
+/** In the end game a request this old is asked of a second near peer. */
+const END_GAME_AGE_MS = 1000
+/** Duplicates that the end game may cost, as a share of the snapshot. */
+const END_GAME_SHARE = 0.005
+const END_GAME_MIN_BYTES = 1024 * 1024
+
+interface Source {
+  readonly peer: PeerState
+  room: number
+  /** Offsets chosen, by page. */
+  readonly chosen: Map<number, number[]>
+}
+
+/** Segments of one near owner that wait for it. */
+interface Awaited {
+  bytes: number
+  last: { page: PageState; segment: SegmentState }
+}
+
+/** Appends requests; returns the next instant at which time alone changes the answer. */
+export function plan(state: SchedulerState, nowMs: number, commands: SchedulerCommand[]): number {
+  let wakeMs = nowMs + 1000
+  const sources = [...state.peers.values()]
+    .filter((peer) => isSource(peer, nowMs))
+    .map((peer): Source => ({ peer, room: roomBytes(peer, state.settings), chosen: new Map() }))
+  const near = sources.filter(({ peer }) => peer.isNear)
+  const far = sources.filter(({ peer }) => !peer.isNear)
+  let readyBytes = 0
+  for (const page of state.pages.values()) {
+    for (const segment of page.segments) {
+      readyBytes += segment.readyBytes
+      if (segment.ready > 0) choose(state, page, segment, near, true)
+    }
+  }
+  issue(state, near, 'near', nowMs, commands)
+  if (state.hasAllPages) endGame(state, near, nowMs, commands)
+
+  const openMs = farOpensAtMs(state)
+  if (openMs > nowMs) {
+    state.requestableBytes = readyBytes
+    return Math.min(wakeMs, openMs)
+  }
+  updateMembers(state, nowMs)
+  let survey = surveyFar(state, far, nowMs)
+  wakeMs = Math.min(wakeMs, survey.wakeMs)
+  if (survey.hasLapsed) {
+    updateMembers(state, nowMs)
+    survey = surveyFar(state, far, nowMs)
+  }
+  issue(state, far, 'owner', nowMs, commands)
+  steal(state, far, survey, nowMs, commands)
+  state.requestableBytes = readyBytes + survey.ownBytes
+  return wakeMs
+}
+
+/** WAN requests wait until every reachable neighbour said what it holds, or its grace is over. */
+function farOpensAtMs(state: SchedulerState): number {
+  let opensMs = 0
+  for (const peer of state.peers.values()) {
+    if (peer.isNear && !peer.hasAnswered && (peer.isConnected || peer.wants))
+      opensMs = Math.max(opensMs, peer.graceUntilMs)
+  }
+  return opensMs
+}
+
+interface FarSurvey {
+  /** Open bytes of this site's own share. */
+  readonly ownBytes: number
+  readonly awaited: ReadonlyMap<string, Awaited>
+  readonly hasLapsed: boolean
+  readonly wakeMs: number
+}
+
+/** Chooses this site's share, and looks after the leases of the other owners. */
+function surveyFar(state: SchedulerState, far: readonly Source[], nowMs: number): FarSurvey {
+  const awaited = new Map<string, Awaited>()
+  let ownBytes = 0
+  for (const page of state.pages.values()) {
+    if (page.missing === 0) continue
+    const owners = ownersOf(state, page)
+    for (const segment of page.segments) {
+      const bytes = segment.openBytes - segment.readyBytes
+      if (segment.open === segment.ready) continue
+      const owner = owners[segment.index]!
+      if (owner === state.settings.self.site) {
+        ownBytes += bytes
+        choose(state, page, segment, far, false)
+      } else {
+        const known = awaited.get(owner)
+        if (known === undefined) awaited.set(owner, { bytes, last: { page, segment } })
+        else {
+          known.bytes += bytes
+          known.last = { page, segment }
+        }
+      }
+    }
+  }
+  const isIdle = far.every(({ peer }) => peer.inFlightBlocks === 0)
+  let hasLapsed = false
+  let wakeMs = Number.POSITIVE_INFINITY
+  for (const peer of state.peers.values()) {
+    if (!peer.isNear || !peer.wants || peer.isSilent) continue
+    if (!awaited.has(peer.place.site)) {
+      peer.awaitedSinceMs = undefined
+      continue
+    }
+    peer.awaitedSinceMs ??= nowMs
+    if (!peer.isConnected) {
+      wakeMs = Math.min(wakeMs, peer.graceUntilMs)
+      continue
+    }
+    const lease = leaseMs(peer, state.segmentBytes, state.settings.minLeaseMs)
+    const endsMs = Math.max(peer.newsMs, peer.awaitedSinceMs) + lease
+    if (nowMs < endsMs) wakeMs = Math.min(wakeMs, endsMs)
+    else if (isIdle || nowMs - state.farAnswerMs < lease) {
+      peer.isSilent = true
+      hasLapsed = true
+    }
+  }
+  return { ownBytes, awaited, hasLapsed, wakeMs }
+}
+
+/** Spreads the open blocks of a segment over the sources: each to the one that would deliver it first. */
+function choose(
+  state: SchedulerState,
+  page: PageState,
+  segment: SegmentState,
+  sources: readonly Source[],
+  wantsReady: boolean,
+): void {
+  for (let offset = segment.firstBlock; offset < segment.endBlock; offset++) {
+    if (!isOpen(page, offset) || isReady(page, offset) !== wantsReady) continue
+    const bytes = page.lengths[offset]!
+    let best: Source | undefined
+    let bestSeconds = Number.POSITIVE_INFINITY
+    let hasRoom = false
+    for (const source of sources) {
+      if (source.room <= 0) continue
+      hasRoom = true
+      if (!holds(source.peer, page.page, offset)) continue
+      const seconds = (state.settings.maxPipelineBytes * 4 - source.room) / Math.max(source.peer.rate, 1024)
+      if (seconds >= bestSeconds) continue
+      best = source
+      bestSeconds = seconds
+    }
+    if (!hasRoom) return
+    if (best === undefined) continue
+    best.room -= bytes
+    const chosen = best.chosen.get(page.page)
+    if (chosen === undefined) best.chosen.set(page.page, [offset])
+    else chosen.push(offset)
+    startFlight(page, offset)
+  }
+}
+
+/** Turns what was chosen into requests. */
+function issue(
+  state: SchedulerState,
+  sources: readonly Source[],
+  reason: RequestReason,
+  nowMs: number,
+  commands: SchedulerCommand[],
+): void {
+  for (const { peer, chosen } of sources) {
+    for (const [pageNumber, all] of chosen) {
+      const page = state.pages.get(pageNumber)!
+      for (let at = 0; at < all.length; at += state.settings.maxOffsetsPerRequest) {
+        const offsets = all.slice(at, at + state.settings.maxOffsetsPerRequest)
+        const request: Request = {
+          id: state.nextRequest++,
+          peer,
+          page: pageNumber,
+          due: new Set(offsets),
+          sentMs: nowMs,
+          bytes: offsets.reduce((sum, offset) => sum + page.lengths[offset]!, 0),
+          reason,
+          hasAnswer: false,
+        }
+        state.requests.set(request.id, request)
+        recordRequest(peer, request, nowMs)
+        state.requestedBlocks[reason] += offsets.length
+        commands.push({
+          kind: 'request',
+          request: request.id,
+          peer: peer.peer,
+          page: pageNumber,
+          offsets,
+          reason,
+        })
+      }
+    }
+    chosen.clear()
+  }
+}
+
+/**
+ * With nothing of its own left to ask for, a site takes the last waiting segment of an owner that would need longer
+ * than a lease for what it has left. One segment at a time, from the end: the owner works from the front.
+ */
+function steal(
+  state: SchedulerState,
+  far: readonly Source[],
+  survey: FarSurvey,
+  nowMs: number,
+  commands: SchedulerCommand[],
+): void {
+  if (survey.ownBytes > 0 || far.some(({ peer }) => peer.inFlightBlocks > 0)) return
+  const { minLeaseMs } = state.settings
+  let slowest: Awaited | undefined
+  let slowestMs = minLeaseMs
+  for (const peer of state.peers.values()) {
+    const waiting = survey.awaited.get(peer.place.site)
+    if (waiting === undefined || peer.newsRate === 0 || !peer.isNear) continue
+    if (nowMs - (peer.awaitedSinceMs ?? nowMs) < minLeaseMs) continue
+    const needsMs = (1000 * waiting.bytes) / peer.newsRate
+    if (needsMs <= slowestMs) continue
+    slowest = waiting
+    slowestMs = needsMs
+  }
+  if (slowest === undefined) return
+  choose(state, slowest.last.page, slowest.last.segment, far, false)
+  issue(state, far, 'steal', nowMs, commands)
+}
+
+/** The last blocks, when one peer keeps them waiting: asked of a second near peer too. */
+function endGame(
+  state: SchedulerState,
+  near: readonly Source[],
+  nowMs: number,
+  commands: SchedulerCommand[],
+): void {
+  const isOver = [...state.pages.values()].every(({ segments }) => segments.every(({ open }) => open === 0))
+  if (!isOver) return
+  const budget = Math.max(END_GAME_MIN_BYTES, state.settings.snapshotBytes * END_GAME_SHARE)
+  for (const request of [...state.requests.values()]) {
+    if (nowMs - request.sentMs < END_GAME_AGE_MS) continue
+    const page = state.pages.get(request.page)
+    if (page === undefined) continue
+    for (const offset of request.due) {
+      const bytes = page.lengths[offset]!
+      if (page.flights[offset] !== 1 || state.endGameBytes + bytes > budget) continue
+      const other = near.find(
+        ({ peer, room }) => peer !== request.peer && room > 0 && holds(peer, page.page, offset),
+      )
+      if (other === undefined) continue
+      other.room -= bytes
+      other.chosen.set(page.page, [...(other.chosen.get(page.page) ?? []), offset])
+      state.endGameBytes += bytes
+      startFlight(page, offset)
+    }
+  }
+  issue(state, near, 'end-game', nowMs, commands)
+}

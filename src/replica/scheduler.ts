@@ -1,0 +1,284 @@
+/**
+ * Decides which blocks of one snapshot are asked of which peer, and when. A pure state machine: events and the time go
+ * in, commands come out; no I/O, no clock, no randomness. The daemon and the simulator run this same code.
+ *
+ * Invariants:
+ * - A block that a reachable member of this region holds is never asked for over the WAN.
+ * - What no member of the region holds is asked for over the WAN by its owner alone, as long as that one makes progress.
+ *   Views of the region may differ for a while: that costs duplicates within one pipeline, never an error.
+ * - A block is in at most one request, except in the end game within the region (0.5 % of the bytes at most).
+ * - Memory follows the active pages (bounded) plus one bit a page and peer.
+ * docs/replication.md tells the whole story.
+ */
+
+import { changeNear, createPage } from './scheduler-page.ts'
+import {
+  backOff,
+  createPeer,
+  holds,
+  pipelineBytes,
+  recordAnswer,
+  recordLack,
+  stallMs,
+} from './scheduler-peer.ts'
+import { plan } from './scheduler-plan.ts'
+import type { SchedulerState } from './scheduler-state.ts'
+import {
+  applyHolding,
+  cancelRequest,
+  changePeer,
+  countCopies,
+  createState,
+  isNearCopy,
+  ownersOf,
+  settleArrival,
+  settleFailure,
+} from './scheduler-state.ts'
+import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
+import { settingsOf } from './scheduler-types.ts'
+import { segmentTargetBytes } from './segments.ts'
+
+/** Pages are read ahead until this much could be asked for. */
+const MIN_REQUESTABLE_BYTES = 16 * 1024 * 1024
+const FIRST_STALL_BACKOFF_MS = 2000
+const FIRST_BUSY_BACKOFF_MS = 100
+/** A peer that comes and goes is waited for once in this time. */
+const MIN_GRACE_INTERVAL_MS = 30_000
+
+export interface Scheduler {
+  /** Takes events in order and returns what to do, in order. */
+  handle(events: readonly SchedulerEvent[], nowMs: number): SchedulerCommand[]
+  /** More pages of the index should be read and given. */
+  wantsPages(): boolean
+  explain(nowMs: number): Explanation
+}
+
+export function createScheduler(options: SchedulerOptions): Scheduler {
+  const settings = settingsOf(options)
+  const state = createState(settings, segmentTargetBytes(options.snapshotBytes))
+  return {
+    handle(events, nowMs) {
+      const commands: SchedulerCommand[] = []
+      for (const event of events) take(state, event, nowMs, commands)
+      if (state.isComplete) return commands
+      const timersMs = runTimers(state, nowMs, commands)
+      const plannedMs = plan(state, nowMs, commands)
+      finishPages(state, commands)
+      if (!state.isComplete) commands.push({ kind: 'wake', atMs: Math.min(timersMs, plannedMs) })
+      return commands
+    },
+    wantsPages() {
+      if (state.hasAllPages || state.pages.size >= settings.maxActivePages) return false
+      let pipelines = 0
+      for (const peer of state.peers.values()) pipelines += 2 * pipelineBytes(peer, settings)
+      return state.pages.size < 2 || state.requestableBytes < Math.max(MIN_REQUESTABLE_BYTES, pipelines)
+    },
+    explain: (nowMs) => explain(state, nowMs),
+  }
+}
+
+function take(
+  state: SchedulerState,
+  event: SchedulerEvent,
+  nowMs: number,
+  commands: SchedulerCommand[],
+): void {
+  if (event.kind === 'peer') {
+    takePeer(state, event, nowMs, commands)
+  } else if (event.kind === 'peer-left') {
+    dropPeer(state, event.peer, commands)
+  } else if (event.kind === 'holding') {
+    const peer = state.peers.get(event.peer)
+    if (peer !== undefined) applyHolding(state, peer, event.update, nowMs)
+  } else if (event.kind === 'page') {
+    const page = createPage(event.page, event.key, event.lengths, event.has, state.segmentBytes)
+    const bytes = event.lengths.reduce((sum, length) => sum + length, 0)
+    state.meanBlockBytes = bytes / Math.max(1, event.lengths.length)
+    state.pages.set(event.page, page)
+    for (const peer of state.peers.values()) if (isNearCopy(peer)) countCopies(page, peer, 1)
+  } else if (event.kind === 'pages-end') {
+    state.hasAllPages = true
+  } else if (event.kind === 'received') {
+    const request = state.requests.get(event.request)
+    if (request !== undefined) {
+      const bytes = state.pages.get(event.page)?.lengths[event.offset] ?? 0
+      recordAnswer(request.peer, request, bytes, nowMs)
+      if (!request.peer.isNear) state.farAnswerMs = nowMs
+    }
+    for (const useless of settleArrival(state, request, event.page, event.offset))
+      cancelRequest(state, useless, commands)
+  } else if (event.kind === 'failed') {
+    takeFailure(state, event, nowMs, commands)
+  }
+  finishPages(state, commands)
+}
+
+function takePeer(
+  state: SchedulerState,
+  event: Extract<SchedulerEvent, { kind: 'peer' }>,
+  nowMs: number,
+  commands: SchedulerCommand[],
+): void {
+  if (state.blamed.has(event.peer)) return
+  const known = state.peers.get(event.peer)
+  if (
+    known === undefined ||
+    known.place.region !== event.place.region ||
+    known.place.site !== event.place.site
+  ) {
+    dropPeer(state, event.peer, commands)
+    const graceUntilMs = grantGrace(state, event.peer, nowMs)
+    state.peers.set(event.peer, createPeer(state.settings.self, event, graceUntilMs, nowMs))
+    return
+  }
+  known.wants = event.wants
+  if (known.isConnected === event.isConnected) return
+  if (event.isConnected) {
+    // A new connection may lead to a restarted node, which tells anew what it holds.
+    known.hasAnswered = false
+    known.graceUntilMs = grantGrace(state, event.peer, nowMs)
+    if (known.graceUntilMs > nowMs) known.newsMs = nowMs
+  }
+  changePeer(state, known, () => {
+    known.isConnected = event.isConnected
+  })
+  if (!event.isConnected)
+    for (const request of [...known.requests.values()]) cancelRequest(state, request, commands)
+}
+
+function grantGrace(state: SchedulerState, peer: string, nowMs: number): number {
+  const lastMs = state.gracesMs.get(peer) ?? Number.NEGATIVE_INFINITY
+  if (nowMs - lastMs > MIN_GRACE_INTERVAL_MS) state.gracesMs.set(peer, nowMs)
+  return state.gracesMs.get(peer)! + state.settings.graceMs
+}
+
+function dropPeer(state: SchedulerState, peerId: string, commands: SchedulerCommand[]): void {
+  const peer = state.peers.get(peerId)
+  if (peer === undefined) return
+  for (const request of [...peer.requests.values()]) cancelRequest(state, request, commands)
+  changePeer(state, peer, () => {
+    peer.isConnected = false
+  })
+  state.peers.delete(peerId)
+}
+
+function takeFailure(
+  state: SchedulerState,
+  event: Extract<SchedulerEvent, { kind: 'failed' }>,
+  nowMs: number,
+  commands: SchedulerCommand[],
+): void {
+  const request = state.requests.get(event.request)
+  if (request === undefined || !request.due.has(event.offset)) return
+  const { peer } = request
+  settleFailure(state, request, event.offset)
+  if (event.reason === 'corrupt') {
+    state.blamed.add(peer.peer)
+    commands.push({ kind: 'blame', peer: peer.peer, page: event.page, offset: event.offset })
+    dropPeer(state, peer.peer, commands)
+  } else if (event.reason === 'missing') {
+    const page = state.pages.get(event.page)
+    if (page !== undefined && isNearCopy(peer) && holds(peer, event.page, event.offset))
+      changeNear(page, event.offset, -1)
+    recordLack(peer, event.page, event.offset)
+    peer.answerMs = nowMs
+  } else if (nowMs >= peer.backoffUntilMs) {
+    backOff(peer, nowMs, event.reason === 'busy' ? FIRST_BUSY_BACKOFF_MS : FIRST_STALL_BACKOFF_MS / 4)
+  }
+}
+
+/** Peers that keep their requests waiting lose them; those whose back-off is over may try again. */
+function runTimers(state: SchedulerState, nowMs: number, commands: SchedulerCommand[]): number {
+  let wakeMs = Number.POSITIVE_INFINITY
+  const farSources = [...state.peers.values()].filter((peer) => !peer.isNear && peer.isConnected).length
+  for (const peer of state.peers.values()) {
+    if (peer.requests.size > 0) {
+      // The only way out of the region gets more patience: asking it again would only send the same blocks twice.
+      const patience = !peer.isNear && farSources === 1 ? 4 : 1
+      const endsMs = peer.answerMs + patience * stallMs(peer, state.settings.minLeaseMs)
+      if (nowMs >= endsMs) {
+        for (const request of [...peer.requests.values()]) cancelRequest(state, request, commands)
+        backOff(peer, nowMs, FIRST_STALL_BACKOFF_MS)
+        changePeer(state, peer, () => {
+          peer.isStalled = true
+        })
+      } else wakeMs = Math.min(wakeMs, endsMs)
+    }
+    if (nowMs < peer.backoffUntilMs) wakeMs = Math.min(wakeMs, peer.backoffUntilMs)
+    else if (peer.isStalled)
+      changePeer(state, peer, () => {
+        peer.isStalled = false
+      })
+  }
+  return wakeMs
+}
+
+function finishPages(state: SchedulerState, commands: SchedulerCommand[]): void {
+  for (const page of state.pages.values()) {
+    if (page.missing > 0) continue
+    for (const request of [...state.requests.values()])
+      if (request.page === page.page) cancelRequest(state, request, commands)
+    state.pages.delete(page.page)
+    state.donePages.add(page.page)
+    for (const peer of state.peers.values()) {
+      peer.partial.delete(page.page)
+      peer.lacks.delete(page.page)
+    }
+    commands.push({ kind: 'page-complete', page: page.page })
+  }
+  if (!state.hasAllPages || state.pages.size > 0 || state.isComplete) return
+  state.isComplete = true
+  commands.push({ kind: 'complete' })
+}
+
+function explain(state: SchedulerState, nowMs: number): Explanation {
+  const { self } = state.settings
+  const segments = [...state.pages.values()].flatMap((page) => {
+    const owners = ownersOf(state, page)
+    return page.segments
+      .filter(({ missing }) => missing > 0)
+      .map(({ index, firstBlock, endBlock, missing, open, ready }) => ({
+        page: page.page,
+        firstBlock,
+        endBlock,
+        missingBlocks: missing,
+        owner: owners[index] ?? self.site,
+        state:
+          open === 0
+            ? 'asked for'
+            : ready > 0
+              ? `${ready} blocks held in this region`
+              : owners[index] === self.site
+                ? 'this site takes it over the WAN'
+                : `waits for ${owners[index]}, which takes it over the WAN`,
+      }))
+  })
+  const peers = [...state.peers.values()].map((peer) => ({
+    peer: peer.peer,
+    site: peer.place.site,
+    path: peer.isNear ? ('near' as const) : ('far' as const),
+    holds: peer.isComplete
+      ? ('complete' as const)
+      : peer.hasAnswered
+        ? ('part' as const)
+        : ('unknown' as const),
+    inFlightBytes: peer.inFlightBytes,
+    pipelineBytes: pipelineBytes(peer, state.settings),
+    bytesPerSecond: Math.round(peer.rate),
+    state: !peer.isConnected
+      ? 'not connected'
+      : peer.isStalled
+        ? 'stalled: its requests went elsewhere'
+        : nowMs < peer.backoffUntilMs
+          ? 'backing off'
+          : peer.isSilent
+            ? 'lost its lease: no progress'
+            : 'in use',
+  }))
+  return {
+    segments,
+    peers,
+    requestedBlocks: { ...state.requestedBlocks },
+    duplicateBlocks: state.duplicateBlocks,
+  }
+}
