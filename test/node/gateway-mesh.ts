@@ -1,0 +1,177 @@
+/** A small mesh in memory for the gateway's tests: trees of given files, each version with its own completeness. */
+
+import { createGateway, type Gateway, type GatewayOptions } from '../../node/gateway/gateway.ts'
+import type { Catalogue, ServedTree, TreeVersion } from '../../node/gateway/version.ts'
+import { utf8 } from '../../src/base/bytes.ts'
+import { VirtualClock } from '../../src/base/virtual-clock.ts'
+import type { Block } from '../../src/block/block.ts'
+import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
+import { type Cid, cidKey, cidOf, RAW } from '../../src/block/cid.ts'
+import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
+import { buildDirectory } from '../../src/dag/directory.ts'
+import type { Entry } from '../../src/dag/entry.ts'
+import { buildFile } from '../../src/dag/file.ts'
+import { fileParts } from '../../src/dag/reader.ts'
+import { encodeSnapshot } from '../../src/dag/snapshot.ts'
+import type { StatusDocument } from '../../src/replica/status.ts'
+import { createMemoryStore } from '../../src/store/memory-store.ts'
+
+export const MTIME_SEC = 1_700_000_000
+
+/** A file's bytes, a link (`{ to }`) or a folder (a list of pairs of name and node). */
+export type Node =
+  | Uint8Array
+  | { readonly to: string | Uint8Array }
+  | readonly (readonly [string | Uint8Array, Node])[]
+
+const metadata = { mode: 0o644, mtimeSec: MTIME_SEC, mtimeNsec: 5, uid: 0, gid: 0 }
+const PIECE_BYTES = 1000
+
+interface TestTree {
+  readonly versions: TreeVersion[]
+  readonly tags: Map<string, TreeVersion>
+  readonly complete: Set<string>
+}
+
+const newTree = (): TestTree => ({ versions: [], tags: new Map(), complete: new Set() })
+
+export async function createTestMesh() {
+  const store = createMemoryStore()
+  const trees = new Map<string, TestTree>()
+  const removed = new Set<string>()
+  const events: { fields: object; event: string }[] = []
+
+  async function publish(tree: string, root: Node, { isComplete = true } = {}): Promise<TreeVersion> {
+    const blocks: Block[] = []
+    const emit = (block: Block): void => {
+      blocks.push(block)
+    }
+    const entry = await buildNode(new Uint8Array(0), root, emit)
+    const index = createBlockIndexBuilder(emit).finish()
+    const snapshot = encodeSnapshot({
+      tree,
+      root: entry,
+      index: index.root,
+      createdMs: 0,
+      chunker: DEFAULT_CHUNKER,
+      counts: { files: 0, directories: 0, symlinks: 0, bytes: 0, blocks: 0, blockBytes: 0 },
+      uncaptured: { count: 0, first: [] },
+      notes: {},
+    })
+    await store.blocks.put([...blocks, snapshot])
+    const known = trees.get(tree) ?? newTree()
+    trees.set(tree, known)
+    const version = { sequence: known.versions.length + 1, snapshot: snapshot.cid }
+    known.versions.push(version)
+    if (isComplete) known.complete.add(cidKey(snapshot.cid))
+    return version
+  }
+
+  const catalogue: Catalogue = {
+    names: () => [...trees.keys()],
+    tree(name): ServedTree | undefined {
+      const known = trees.get(name)
+      if (known === undefined) return undefined
+      const { versions, tags, complete } = known
+      return { name, versions, tags, isComplete: (cid) => complete.has(cidKey(cid)) }
+    },
+  }
+
+  const blocks = {
+    get: async (cid: Cid) => (removed.has(cidKey(cid)) ? undefined : store.blocks.get(cid)),
+  }
+
+  async function start(
+    options: Partial<GatewayOptions> = {},
+    more: { notReady?: () => string | undefined } = {},
+  ) {
+    const log = (fields: object, event: string): void => {
+      events.push({ fields, event })
+    }
+    const gateway: Gateway = createGateway(
+      {
+        catalogue,
+        blocks,
+        async *readFile(entry, { startByte, endByte }, signal) {
+          for await (const part of fileParts(blocks, entry, { startByte, endByte }, signal)) {
+            const bytes = await blocks.get(part.cid)
+            if (bytes === undefined) throw new Error('a chunk is missing')
+            yield bytes.subarray(
+              Math.max(0, startByte - part.offset),
+              Math.min(bytes.length, endByte - part.offset),
+            )
+          }
+        },
+        readStatus: () => emptyStatus(),
+        notReady: more.notReady ?? (() => undefined),
+        clock: new VirtualClock(),
+        log: { debug: log, info: log, warn: log },
+      },
+      { listen: '127.0.0.1:0', ...options },
+    )
+    await gateway.start()
+    return gateway
+  }
+
+  return {
+    start,
+    publish,
+    events,
+    tag(tree: string, tag: string, version: TreeVersion) {
+      trees.get(tree)?.tags.set(tag, version)
+    },
+    remove(cid: Cid) {
+      removed.add(cidKey(cid))
+    },
+  }
+}
+
+/** The chunk that holds `offset` of a file made by `publish`. */
+export function chunkAt(bytes: Uint8Array, offset: number): Cid {
+  const start = Math.floor(offset / PIECE_BYTES) * PIECE_BYTES
+  return cidOf(RAW, bytes.subarray(start, start + PIECE_BYTES))
+}
+
+async function buildNode(name: Uint8Array, node: Node, emit: (block: Block) => void): Promise<Entry> {
+  if (node instanceof Uint8Array) {
+    const parts = []
+    for (let at = 0; at < node.length; at += PIECE_BYTES) {
+      const bytes = node.slice(at, at + PIECE_BYTES)
+      const cid = cidOf(RAW, bytes)
+      emit({ cid, bytes })
+      parts.push({ cid, lengthBytes: bytes.length })
+    }
+    const { content, sizeBytes } = await buildFile(parts, emit)
+    return { type: 'file', name, sizeBytes, ...(content === undefined ? {} : { content }), ...metadata }
+  }
+  if ('to' in node) {
+    const target = typeof node.to === 'string' ? utf8(node.to) : node.to
+    return { type: 'symlink', name, target, ...metadata }
+  }
+  const entries: Entry[] = []
+  for (const [child, childNode] of node) {
+    entries.push(await buildNode(typeof child === 'string' ? utf8(child) : child, childNode, emit))
+  }
+  entries.sort((a, b) => Buffer.compare(a.name, b.name))
+  return { type: 'directory', name, directory: await buildDirectory(entries, emit), ...metadata, mode: 0o755 }
+}
+
+function emptyStatus(): StatusDocument {
+  const none = { bytesSent: 0, bytesReceived: 0 }
+  return {
+    mesh: { name: 'test', id: 'id' },
+    self: { peer: 'p', site: 'hq', region: 'eu', version: '0' },
+    sites: [
+      { site: 'hq', region: 'eu', peer: 'p', state: 'self', ageSeconds: 0, addresses: [], version: '0' },
+    ],
+    trees: [],
+    traffic: {
+      peers: [],
+      classes: { site: none, region: none, wan: { bytesSent: 7, bytesReceived: 9 } },
+      blocksSent: 0,
+      blocksSentMoreThanOnce: 0,
+      bytesSentBeforeComplete: 0,
+    },
+    alarms: [],
+  }
+}
