@@ -6,6 +6,8 @@
  * can be upgraded site by site, and what an old node does not understand it does not half-apply.
  */
 import { isMirrorError } from '../base/errors.ts'
+import { isPlainMap } from './fields.ts'
+import { KEY_BYTES, type PublicKey } from './key.ts'
 import { type AdminSetBody, decodeAdminSet } from './kinds/admin-set.ts'
 import { decodeEpoch, type EpochBody } from './kinds/epoch.ts'
 import { decodeGenesis, type GenesisBody } from './kinds/genesis.ts'
@@ -36,8 +38,15 @@ export interface UnknownContent {
   readonly kind: 'unknown'
   /** Why it has no effect: the kind is unknown, or which field is. */
   readonly reason: string
+  /**
+   * Keys under `grants` of the body: when an admin signs the record, what they sign is kept and relayed. So a later
+   * version can give keys new powers, and nodes of this one still pass on what those keys say.
+   */
+  readonly grants: readonly PublicKey[]
 }
 export type Content = KnownContent | UnknownContent
+
+const MAX_GRANTS = 64
 
 const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   'admin-set': decodeAdminSet,
@@ -62,12 +71,23 @@ export function decodeBody<K extends Kind>(kind: K, value: unknown): Bodies[K] {
 }
 
 export function decodeContent(kind: string, value: unknown): Content {
-  if (!isKind(kind))
-    return { kind: 'unknown', reason: `this version does not know the kind ${JSON.stringify(kind)}` }
+  if (!isKind(kind)) {
+    return {
+      kind: 'unknown',
+      reason: `this version does not know the kind ${JSON.stringify(kind)}`,
+      grants: readGrants(value),
+    }
+  }
   try {
     return { kind, body: decodeBody(kind, value) } as KnownContent
   } catch (error) {
     if (!isMirrorError(error)) throw error
-    return { kind: 'unknown', reason: error.message }
+    return { kind: 'unknown', reason: error.message, grants: readGrants(value) }
   }
+}
+
+function readGrants(value: unknown): PublicKey[] {
+  const grants = isPlainMap(value) ? value.grants : undefined
+  if (!Array.isArray(grants) || grants.length > MAX_GRANTS) return []
+  return grants.filter((key): key is PublicKey => key instanceof Uint8Array && key.length === KEY_BYTES)
 }

@@ -94,6 +94,8 @@ export interface TreeState {
   readonly fork: Fork | undefined
   /** Those that are not removed, by name. */
   readonly tags: ReadonlyMap<string, Tag>
+  /** Tombstones: a new tag of that name has the next version. */
+  readonly removedTags: ReadonlyMap<string, Tag>
 }
 
 export interface Fork {
@@ -114,7 +116,7 @@ export interface Pin {
 
 /** A problem that an operator must see. It has no number and no time: the same set of records gives the same alarms. */
 export interface Alarm {
-  readonly kind: 'head-fork' | 'epoch-conflict' | 'chain-fork' | 'admin-set-conflict' | 'no-authority'
+  readonly kind: 'head-fork' | 'epoch-conflict' | 'chain-fork' | 'admin-set-conflict'
   /** What it is about: a tree's name, or the PeerId of an issuer. */
   readonly subject: string
   readonly message: string
@@ -132,6 +134,8 @@ export interface MeshState {
   readonly trees: ReadonlyMap<string, TreeState>
   /** Those that are not removed, by name. */
   readonly pins: ReadonlyMap<string, Pin>
+  /** Tombstones: a new pin of that name has the next version. */
+  readonly removedPins: ReadonlyMap<string, Pin>
   readonly revoked: ReadonlySet<PeerId>
   readonly alarms: readonly Alarm[]
 }
@@ -161,4 +165,17 @@ export type Effect =
 export interface Assessment {
   readonly verdict: 'effective' | 'idle' | 'waiting' | 'duplicate' | 'refused'
   readonly reason: string
+}
+
+/** Whether the peer is a member at `nowMs`: admitted, not revoked, not expired. */
+export function isMemberAt(state: MeshState, peer: PeerId, nowMs: number): boolean {
+  const member = state.members.get(peer)
+  return member?.isActive === true && (member.expiresMs === null || nowMs < member.expiresMs)
+}
+
+/** Invites under which `admitter` may still let a node in. */
+export function openInvites(state: MeshState, admitter: PeerId, nowMs: number): readonly Invite[] {
+  return [...state.invites.values()].filter(
+    (invite) => invite.admitter === admitter && invite.usedBy === undefined && nowMs <= invite.body.expiresMs,
+  )
 }

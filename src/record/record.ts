@@ -90,7 +90,7 @@ export function decodeSigned(bytes: Uint8Array): VerifiedRecord {
 
 /**
  * Decodes a record that this node has verified before and kept in its own log: everything is checked but the
- * signatures, which are nine tenths of the time.
+ * signatures, which are two thirds of the time (docs/formats.md, Records).
  */
 export function decodeStored(bytes: Uint8Array): VerifiedRecord {
   const { payload, signatures } = readEnvelope(bytes)

@@ -1,0 +1,30 @@
+/** Parts of the state that must be worked out again. */
+import { cidKey } from '../../block/cid.ts'
+import { type PeerId, peerIdOf } from '../key.ts'
+import type { VerifiedRecord } from '../record.ts'
+import { treeOf } from './tree-records.ts'
+
+export interface Dirty {
+  readonly trees: Set<string>
+  readonly pins: Set<string>
+  readonly peers: Set<PeerId>
+  readonly invites: Set<string>
+}
+
+export function nothingDirty(): Dirty {
+  return { trees: new Set(), pins: new Set(), peers: new Set(), invites: new Set() }
+}
+
+/** The part that a record is about. */
+export function markRecord(dirty: Dirty, record: VerifiedRecord): void {
+  const { content } = record
+  const tree = treeOf(record)
+  if (tree !== undefined) dirty.trees.add(tree)
+  if (content.kind === 'pin') dirty.pins.add(content.body.name)
+  if (content.kind === 'invite') dirty.invites.add(cidKey(record.id))
+  if (content.kind === 'revocation') dirty.peers.add(peerIdOf(content.body.key))
+  if (content.kind === 'member') {
+    dirty.peers.add(peerIdOf(content.body.peer))
+    if (content.body.invite !== null) dirty.invites.add(cidKey(content.body.invite))
+  }
+}
