@@ -1,8 +1,42 @@
 /** The libp2p host of a node: starts it, wires its protocols to the ports of the layers above, and stops it. */
+import type { Connection, Stream } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
-import { MirrorError } from '../base/errors.ts'
+import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
-import type { Admission, BlockServer, Host, Membership, NetLog, RecordExchange } from './ports.ts'
+import { hostPortToAddress, plainAddress } from './address.ts'
+import { BLOCKS_PROTOCOL, blockAnswers, createBlockChannel } from './block-protocol.ts'
+import type { FrameStream } from './frame-stream.ts'
+import { frameStream } from './frame-stream.ts'
+import { createGate } from './gate.ts'
+import { createGossip, gossipTopics } from './gossip.ts'
+import { claimInvite, JOIN_PROTOCOL, serveClaim } from './join-protocol.ts'
+import { createNode, startNode } from './libp2p-node.ts'
+import * as limits from './limits.ts'
+import { fetchObject, OBJECT_PROTOCOL, objectAnswers } from './object-protocol.ts'
+import { deadlineSignal, trackPeers } from './peers.ts'
+import type {
+  Admission,
+  BlockChannel,
+  BlockServer,
+  Host,
+  Membership,
+  NetLog,
+  RecordExchange,
+} from './ports.ts'
+import { RECORDS_PROTOCOL, reconcileWith, serveReconciliation } from './record-protocol.ts'
+import { createRequestBudget } from './request-budget.ts'
+import type { RequestChannel } from './request-channel.ts'
+import { createRequestChannel } from './request-channel.ts'
+import type { RequestServer } from './request-server.ts'
+import { serveRequests } from './request-server.ts'
+import { createTraffic } from './traffic.ts'
+import { serveWatch, WATCH_PROTOCOL, watchPeer } from './watch-protocol.ts'
+import { BLOCKS_TO_CLIENT, BLOCKS_TO_SERVER } from './wire/blocks.ts'
+import type { FrameLimits } from './wire/frame.ts'
+import { JOIN_TO_CLIENT, JOIN_TO_SERVER } from './wire/join.ts'
+import { OBJECT_TO_CLIENT, OBJECT_TO_SERVER } from './wire/object.ts'
+import { RECORDS_FRAMES } from './wire/records.ts'
+import { WATCH_TO_CLIENT, WATCH_TO_SERVER } from './wire/watch.ts'
 
 export type { BlockChannel, Host } from './ports.ts'
 
@@ -28,6 +62,235 @@ export interface HostOptions {
   readonly security?: readonly ('noise' | 'tls')[]
 }
 
-export async function startHost(_components: HostComponents, _options: HostOptions): Promise<Host> {
-  throw new MirrorError('unsupported', 'the network host is not built yet')
+interface ServedProtocol {
+  readonly accept: FrameLimits
+  readonly maxStreams: number
+  /** True for join: strangers may use it. */
+  readonly isOpenToGuests?: boolean
+  readonly idleTimeoutMs?: () => number
+  serve(frames: FrameStream, peer: string): Promise<void>
+}
+
+const silent: NetLog = { debug: () => undefined, info: () => undefined, warn: () => undefined }
+
+/** @throws MirrorError `invalid` for an address, `io` and others when it cannot listen */
+export async function startHost(
+  { keySeed, mesh, membership, records, admission, blockServer, clock, log = silent }: HostComponents,
+  { listen, announce = [], security = ['tls', 'noise'] }: HostOptions,
+): Promise<Host> {
+  const gate = createGate({ membership, clock, log })
+  const topics = gossipTopics(mesh)
+  const node = await createNode(
+    { keySeed, gate, membership, topics },
+    { listen: listen.map(hostPortToAddress), announce: announce.map(hostPortToAddress), security },
+  )
+  const traffic = createTraffic()
+  const budget = createRequestBudget()
+  const peers = trackPeers({ node, gate, membership, clock, log })
+  const objectChannels = new Map<string, RequestChannel>()
+  const blockChannels = new Map<string, Set<BlockChannel>>()
+  const serving = new Set<Promise<void>>()
+
+  /** A stream of ours to a connected peer. */
+  const open = async (
+    peer: string,
+    protocol: string,
+    accept: FrameLimits,
+    { signal, answerTimeoutMs }: { signal?: AbortSignal | undefined; answerTimeoutMs?: number } = {},
+  ): Promise<FrameStream> => {
+    const deadline = deadlineSignal(clock, limits.OPEN_STREAM_TIMEOUT_MS, signal)
+    try {
+      const stream = await peers.connection(peer).newStream(protocol, { signal: deadline.signal })
+      return frameStream(
+        { stream, clock, counter: traffic.of(peer) },
+        { accept, ...(answerTimeoutMs === undefined ? {} : { idleTimeoutMs: () => answerTimeoutMs }) },
+      )
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (isMirrorError(error)) throw error
+      throw new MirrorError('unreachable', `peer ${peer} does not open ${protocol}`, {
+        facts: { peer },
+        cause: error,
+      })
+    } finally {
+      deadline.cancel()
+    }
+  }
+
+  const serve = (protocol: string, served: ServedProtocol): Promise<void> =>
+    node.handle(
+      protocol,
+      (stream: Stream, connection: Connection) => {
+        const peer = connection.remotePeer.toString()
+        if (!membership.isMember(peer) && !(served.isOpenToGuests === true && membership.acceptsGuests())) {
+          stream.abort(new MirrorError('refused', 'members only', { facts: { peer } }))
+          return
+        }
+        const { accept, idleTimeoutMs } = served
+        const frames = frameStream(
+          { stream, clock, counter: traffic.of(peer) },
+          {
+            accept,
+            firstFrameTimeoutMs: limits.FIRST_FRAME_TIMEOUT_MS,
+            ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
+          },
+        )
+        const done = served
+          .serve(frames, peer)
+          .catch((error: unknown) => {
+            log.debug({ peer, protocol, error: String(error) }, 'net.stream.ended')
+            frames.abort(error as Error)
+          })
+          .finally(() => serving.delete(done))
+        serving.add(done)
+      },
+      { maxInboundStreams: served.maxStreams, maxOutboundStreams: served.maxStreams },
+    )
+
+  const serveRequestsOf = <T>(
+    accept: FrameLimits,
+    server: (peer: string) => RequestServer<T>,
+  ): ServedProtocol => ({
+    accept,
+    maxStreams: limits.MAX_CHANNELS_PER_PEER,
+    serve: (frames, peer) => serveRequests({ frames, budget, log }, peer, server(peer)),
+    idleTimeoutMs: () => limits.IDLE_STREAM_TIMEOUT_MS,
+  })
+
+  await serve(
+    BLOCKS_PROTOCOL,
+    serveRequestsOf(BLOCKS_TO_SERVER, (peer) =>
+      blockAnswers({ blockServer, counter: () => traffic.of(peer) }, peer),
+    ),
+  )
+  await serve(
+    OBJECT_PROTOCOL,
+    serveRequestsOf(OBJECT_TO_SERVER, (peer) => objectAnswers(blockServer, peer)),
+  )
+  await serve(WATCH_PROTOCOL, {
+    accept: WATCH_TO_SERVER,
+    maxStreams: limits.MAX_WATCHES_PER_PEER,
+    serve: (frames, peer) => serveWatch({ frames, blockServer, log }, peer),
+  })
+  await serve(RECORDS_PROTOCOL, {
+    accept: RECORDS_FRAMES,
+    maxStreams: 2,
+    idleTimeoutMs: () => limits.FRAME_TIMEOUT_MS,
+    serve: (frames, peer) => serveReconciliation(frames, records, peer),
+  })
+  await serve(JOIN_PROTOCOL, {
+    accept: JOIN_TO_SERVER,
+    maxStreams: 1,
+    isOpenToGuests: true,
+    serve: (frames, peer) => serveClaim({ frames, admission, log }, peer, mesh),
+  })
+  await startNode(node, listen)
+  const gossip = createGossip({ pubsub: node.services.gossip, membership, records, clock, log }, topics)
+
+  const closeChannels = (peer: string): void => {
+    objectChannels.get(peer)?.close()
+    objectChannels.delete(peer)
+    for (const channel of [...(blockChannels.get(peer) ?? [])]) channel.close()
+  }
+  peers.on(({ peer, connected }) => {
+    if (!connected) closeChannels(peer)
+  })
+
+  return {
+    peerId: node.peerId.toString(),
+    addresses: () => [...new Set(node.getMultiaddrs().map(plainAddress))],
+    dial: (peer, addresses, signal) => peers.dial(peer, addresses, signal),
+    peers: () => peers.all(),
+    onPeer: (listener) => peers.on(listener),
+    publishRecord: (record) => gossip.publishRecord(record),
+    publishStatus: (status) => gossip.publishStatus(status),
+    onStatus: (listener) => gossip.onStatus(listener),
+    async reconcile(peer, signal) {
+      const frames = await open(peer, RECORDS_PROTOCOL, RECORDS_FRAMES, {
+        signal,
+        answerTimeoutMs: limits.FRAME_TIMEOUT_MS,
+      })
+      return await abortable(frames, signal, () => reconcileWith(frames, records, peer))
+    },
+    async join({ peer, addresses, mesh: claimed, secret, invite }, signal) {
+      const disallow = gate.allowOutbound(peer)
+      try {
+        await peers.dial(peer, addresses, signal)
+        const frames = await open(peer, JOIN_PROTOCOL, JOIN_TO_CLIENT, {
+          signal,
+          answerTimeoutMs: limits.GUEST_TIMEOUT_MS,
+        })
+        return await abortable(frames, signal, () =>
+          claimInvite(frames, { mesh: claimed, secret, invite }, peer),
+        )
+      } finally {
+        disallow()
+        await peers.disconnect(peer)
+      }
+    },
+    fetchObject(peer, request, signal) {
+      let channel = objectChannels.get(peer)
+      if (channel === undefined) {
+        channel = createRequestChannel({
+          clock,
+          open: (opening) => open(peer, OBJECT_PROTOCOL, OBJECT_TO_CLIENT, { signal: opening }),
+        })
+        objectChannels.set(peer, channel)
+      }
+      return fetchObject(channel, peer, request, signal)
+    },
+    openBlocks(peer) {
+      const channels = blockChannels.get(peer) ?? new Set()
+      if (channels.size >= limits.MAX_CHANNELS_PER_PEER) {
+        throw new MirrorError('limit', `${channels.size} block channels to peer ${peer} are open`, {
+          facts: { peer },
+        })
+      }
+      const requests = createRequestChannel({
+        clock,
+        open: (opening) => open(peer, BLOCKS_PROTOCOL, BLOCKS_TO_CLIENT, { signal: opening }),
+      })
+      const channel = createBlockChannel({ requests, counter: () => traffic.of(peer) }, peer, () => {
+        channels.delete(channel)
+        if (channels.size === 0) blockChannels.delete(peer)
+      })
+      blockChannels.set(peer, channels.add(channel))
+      return channel
+    },
+    watch: (peer, request, signal) =>
+      watchPeer(() => open(peer, WATCH_PROTOCOL, WATCH_TO_CLIENT, { signal }), request, signal),
+    disconnect: (peer) => peers.disconnect(peer),
+    enforceMembership: () => peers.enforceMembership(),
+    traffic: () => traffic.all(),
+    async stop() {
+      for (const peer of [...objectChannels.keys(), ...blockChannels.keys()]) closeChannels(peer)
+      gate.stop()
+      try {
+        await node.stop()
+      } catch (error) {
+        log.warn({ error: asMirrorError(error, 'stop').message }, 'net.stop.failed')
+      }
+      peers.stop()
+      await Promise.all(serving)
+    },
+  }
+}
+
+/** Runs `task` on a stream that the signal aborts; then the signal's reason is what is thrown. */
+async function abortable<T>(
+  frames: FrameStream,
+  signal: AbortSignal | undefined,
+  task: () => Promise<T>,
+): Promise<T> {
+  const abort = (): void => frames.abort(new MirrorError('aborted', 'no longer wanted'))
+  signal?.addEventListener('abort', abort, { once: true })
+  if (signal?.aborted === true) abort()
+  try {
+    return await task()
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
 }

@@ -1,0 +1,87 @@
+/** `/mirrormesh/1/blocks`: blocks by their position in an index page. Both sides. */
+import { MirrorError } from '../base/errors.ts'
+import type { BlockChannel, BlockServer } from './ports.ts'
+import type { RequestChannel } from './request-channel.ts'
+import type { RequestServer } from './request-server.ts'
+import type { PeerCounter } from './traffic.ts'
+import type { BlocksRequest } from './wire/blocks.ts'
+import {
+  decodeBlockData,
+  decodeBlocksRequest,
+  decodeMissing,
+  encodeBlocksRequest,
+  encodeOffsets,
+} from './wire/blocks.ts'
+import { u16 } from './wire/fields.ts'
+import { DATA, MISSING } from './wire/request.ts'
+
+export const BLOCKS_PROTOCOL = '/mirrormesh/1/blocks'
+
+/** @param onClose called once, so that the host forgets the channel */
+export function createBlockChannel(
+  { requests, counter }: { readonly requests: RequestChannel; readonly counter: () => PeerCounter },
+  peer: string,
+  onClose: () => void,
+): BlockChannel {
+  return {
+    peer,
+    async request(request, onAnswer, signal) {
+      const open = new Set(request.offsets)
+      const settle = (offset: number): void => {
+        if (!open.delete(offset)) {
+          throw new MirrorError('corrupt', 'the peer sent a block that was not asked for', {
+            facts: { peer },
+          })
+        }
+      }
+      await requests.request(
+        encodeBlocksRequest(request),
+        (type, fields) => {
+          if (type === DATA) {
+            const { offset, bytes } = decodeBlockData(fields)
+            settle(offset)
+            counter().blocksReceived++
+            onAnswer({ offset, status: 'have', bytes })
+          } else if (type === MISSING) {
+            for (const offset of decodeMissing(fields)) {
+              settle(offset)
+              onAnswer({ offset, status: 'missing' })
+            }
+          } else {
+            for (const offset of open) onAnswer({ offset, status: 'busy' })
+            open.clear()
+          }
+        },
+        signal,
+      )
+      // A peer that ends a request early has not refused: the rest is asked for again, elsewhere.
+      for (const offset of open) onAnswer({ offset, status: 'busy' })
+    },
+    close() {
+      requests.close()
+      onClose()
+    },
+  }
+}
+
+export function blockAnswers(
+  { blockServer, counter }: { readonly blockServer: BlockServer; readonly counter: () => PeerCounter },
+  peer: string,
+): RequestServer<BlocksRequest> {
+  return {
+    decode: decodeBlocksRequest,
+    async answer(request, send, signal) {
+      const open = new Set(request.offsets)
+      for await (const { offset, bytes } of blockServer.blocks(peer, request, signal)) {
+        signal.throwIfAborted()
+        if (!open.delete(offset)) continue
+        if (bytes === undefined) await send(MISSING, [encodeOffsets([offset])])
+        else {
+          await send(DATA, [u16(offset), bytes])
+          counter().blocksSent++
+        }
+      }
+      if (open.size > 0) await send(MISSING, [encodeOffsets([...open])])
+    },
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Who gets in. A connection is judged when its key is proven, before anything else is said on it: members may stay;
+ * while an invite is open strangers may come as guests, a few at a time and for a short time. Every stream is judged
+ * again, so that a guest reaches the join protocol only, and a revoked member nothing.
+ */
+import type { GossipSubComponents } from '@libp2p/gossipsub'
+import type { Connection, ConnectionGater, StreamHandler, Topology } from '@libp2p/interface'
+import type { Clock } from '../base/clock.ts'
+import { MirrorError } from '../base/errors.ts'
+import { GUEST_TIMEOUT_MS, MAX_GUESTS } from './limits.ts'
+import type { Membership, NetLog } from './ports.ts'
+
+type Registrar = GossipSubComponents['registrar']
+
+export interface Gate {
+  readonly gater: ConnectionGater
+  /** The registrar as libp2p's own services get it: strangers are not announced to them, and reach none of their handlers. */
+  guard(registrar: Registrar): Registrar
+  /** To be told of each connection; a guest's is closed when its time is over. */
+  onOpen(connection: Connection): void
+  onClose(connection: Connection): void
+  /** Lets this node connect to `peer`, who is not a member of anything known, until the function returned is called. */
+  allowOutbound(peer: string): () => void
+  /** Forgets the timers. */
+  stop(): void
+}
+
+export function createGate(
+  {
+    membership,
+    clock,
+    log,
+  }: { readonly membership: Membership; readonly clock: Clock; readonly log: NetLog },
+  { guestTimeoutMs = GUEST_TIMEOUT_MS } = {},
+): Gate {
+  const guests = new Map<Connection, () => void>()
+  const allowed = new Map<string, number>()
+
+  const denies = (peer: string, direction: 'inbound' | 'outbound'): boolean => {
+    if (membership.isMember(peer)) return false
+    if (direction === 'outbound') return !allowed.has(peer)
+    if (membership.acceptsGuests() && guests.size < MAX_GUESTS) return false
+    log.info({ peer }, 'net.gate.refused')
+    return true
+  }
+
+  return {
+    gater: {
+      denyDialPeer: (peer) => denies(peer.toString(), 'outbound'),
+      denyInboundEncryptedConnection: (peer) => denies(peer.toString(), 'inbound'),
+      denyOutboundEncryptedConnection: (peer) => denies(peer.toString(), 'outbound'),
+    },
+    guard: (registrar) => guardRegistrar(registrar, (peer) => membership.isMember(peer)),
+    onOpen(connection) {
+      const peer = connection.remotePeer.toString()
+      if (membership.isMember(peer) || connection.direction === 'outbound') return
+      const cancel = clock.after(guestTimeoutMs, () => {
+        guests.delete(connection)
+        if (!membership.isMember(peer)) connection.abort(new MirrorError('timed-out', 'the visit is over'))
+      })
+      guests.set(connection, cancel)
+    },
+    onClose(connection) {
+      guests.get(connection)?.()
+      guests.delete(connection)
+    },
+    allowOutbound(peer) {
+      allowed.set(peer, (allowed.get(peer) ?? 0) + 1)
+      return () => {
+        const left = (allowed.get(peer) ?? 1) - 1
+        if (left === 0) allowed.delete(peer)
+        else allowed.set(peer, left)
+      }
+    },
+    stop() {
+      for (const cancel of guests.values()) cancel()
+      guests.clear()
+    },
+  }
+}
+
+/** Not by libp2p's stream middleware: its chain of a protocol grows by a copy of the handler with every stream. */
+function guardRegistrar(registrar: Registrar, isMember: (peer: string) => boolean): Registrar {
+  const guardHandler =
+    (handler: StreamHandler): StreamHandler =>
+    (stream, connection) => {
+      const peer = connection.remotePeer.toString()
+      if (isMember(peer)) return handler(stream, connection)
+      stream.abort(new MirrorError('refused', 'members only', { facts: { peer } }))
+      return undefined
+    }
+  const guardTopology = (topology: Topology): Topology => {
+    const onConnect = topology.onConnect?.bind(topology)
+    if (onConnect === undefined) return topology
+    return {
+      ...topology,
+      onConnect: (peer, connection) => (isMember(peer.toString()) ? onConnect(peer, connection) : undefined),
+    }
+  }
+  return {
+    getProtocols: () => registrar.getProtocols(),
+    getHandler: (protocol) => registrar.getHandler(protocol),
+    getTopologies: (protocol) => registrar.getTopologies(protocol),
+    getMiddleware: (protocol) => registrar.getMiddleware(protocol),
+    handle: (protocol, handler, options) => registrar.handle(protocol, guardHandler(handler), options),
+    unhandle: (protocols, options) => registrar.unhandle(protocols, options),
+    register: (protocol, topology) => registrar.register(protocol, guardTopology(topology)),
+    unregister: (id) => registrar.unregister(id),
+    use: (protocol, middleware) => registrar.use(protocol, middleware),
+    unuse: (protocol) => registrar.unuse(protocol),
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Gossip of records and of sites' status, on two topics that carry the mesh's id. A message is judged before it is
+ * passed on: a record when it is verified and durable here, a status when its author is a member and not too loud.
+ * What gossip loses, reconciliation brings.
+ */
+import type { GossipSub, Message } from '@libp2p/gossipsub'
+import { gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
+import { concatBytes, utf8 } from '../base/bytes.ts'
+import type { Clock } from '../base/clock.ts'
+import { MirrorError } from '../base/errors.ts'
+import type { Cid } from '../block/cid.ts'
+import { blake3 } from '../block/hash.ts'
+import { MAX_RECORD_BYTES, MAX_STATUS_BYTES, MAX_TRACKED_PEERS, MIB } from './limits.ts'
+import type { Membership, NetLog, RecordExchange } from './ports.ts'
+
+export const GOSSIP_PROTOCOLS = ['/meshsub/1.2.0', '/meshsub/1.1.0', '/meshsub/1.0.0']
+
+/** Statuses of one author: this many at once, and one more each interval. */
+const STATUS_BURST = 10
+const STATUS_INTERVAL_MS = 500
+/** New records relayed by one peer: a burst this large, then one each interval. The rest comes by reconciliation. */
+const RECORD_BURST = 500
+const RECORD_INTERVAL_MS = 10
+const MAX_RPC_BYTES = 4 * MIB
+const OUTCAST_SCORE = -1_000_000
+
+export interface GossipTopics {
+  readonly records: string
+  readonly status: string
+}
+
+export function gossipTopics(mesh: Cid): GossipTopics {
+  const root = `/mirrormesh/1/${mesh.toString()}`
+  return { records: `${root}/records`, status: `${root}/status` }
+}
+
+/** The libp2p service. Scores hold members only to the rules: one address for many sites is no fault. */
+export function gossipService(topics: GossipTopics, membership: Membership): ReturnType<typeof gossipsub> {
+  return gossipsub({
+    allowedTopics: [topics.records, topics.status],
+    fallbackToFloodsub: false,
+    floodPublish: true,
+    allowPublishToZeroTopicPeers: true,
+    ignoreDuplicatePublishError: true,
+    emitSelf: false,
+    doPX: false,
+    tagMeshPeers: false,
+    globalSignaturePolicy: 'StrictSign',
+    maxInboundStreams: 2,
+    maxOutboundStreams: 2,
+    maxInboundDataLength: MAX_RPC_BYTES,
+    maxOutboundBufferSize: 2 * MAX_RPC_BYTES,
+    maxTopicBytesPerPeer: 8 * 1024,
+    decodeRpcLimits: {
+      maxSubscriptions: 16,
+      maxMessages: 1_024,
+      maxIhaveMessageIDs: 5_000,
+      maxIwantMessageIDs: 5_000,
+      maxIdontwantMessageIDs: 1_024,
+      maxControlMessages: 1_024,
+      maxPeerInfos: 0,
+    },
+    // The same record published by two nodes is one message; a status is new each time.
+    msgIdFn: (message) =>
+      blake3.digest(
+        message.topic === topics.records || message.type === 'unsigned'
+          ? message.data
+          : concatBytes([
+              message.from.toMultihash().bytes,
+              utf8(String(message.sequenceNumber)),
+              message.data,
+            ]),
+      ),
+    scoreParams: {
+      IPColocationFactorWeight: 0,
+      appSpecificWeight: 1,
+      appSpecificScore: (peer) => (membership.isMember(peer) ? 0 : OUTCAST_SCORE),
+    },
+    scoreThresholds: {
+      gossipThreshold: OUTCAST_SCORE / 8,
+      publishThreshold: OUTCAST_SCORE / 4,
+      graylistThreshold: OUTCAST_SCORE / 2,
+      acceptPXThreshold: 1,
+      opportunisticGraftThreshold: 0,
+    },
+  })
+}
+
+export interface Gossip {
+  publishRecord(record: Uint8Array): Promise<void>
+  publishStatus(status: Uint8Array): Promise<void>
+  onStatus(listener: (peer: string, status: Uint8Array) => void): () => void
+}
+
+export function createGossip(
+  {
+    pubsub,
+    membership,
+    records,
+    clock,
+    log,
+  }: {
+    readonly pubsub: GossipSub
+    readonly membership: Membership
+    readonly records: RecordExchange
+    readonly clock: Clock
+    readonly log: NetLog
+  },
+  topics: GossipTopics,
+): Gossip {
+  const listeners = new Set<(peer: string, status: Uint8Array) => void>()
+  const mayStatus = rateLimit(clock, STATUS_BURST, STATUS_INTERVAL_MS)
+  const mayRecord = rateLimit(clock, RECORD_BURST, RECORD_INTERVAL_MS)
+
+  const judgeRecord = async (relay: string, message: Message): Promise<TopicValidatorResult> => {
+    if (!membership.isMember(relay)) return TopicValidatorResult.Ignore
+    if (message.data.length > MAX_RECORD_BYTES) return TopicValidatorResult.Reject
+    if (!mayRecord(relay)) return TopicValidatorResult.Ignore
+    const { accepted, refused } = await records.offer([message.data], relay)
+    if (accepted > 0) return TopicValidatorResult.Accept
+    log.debug({ peer: relay, reason: refused[0]?.reason }, 'net.gossip.record-refused')
+    // Not held against the relay: it may know an authority that we do not know yet.
+    return TopicValidatorResult.Ignore
+  }
+
+  const judgeStatus = (message: Message): TopicValidatorResult => {
+    if (message.type === 'unsigned' || message.data.length > MAX_STATUS_BYTES)
+      return TopicValidatorResult.Reject
+    const author = message.from.toString()
+    if (!membership.isMember(author) || !mayStatus(author)) return TopicValidatorResult.Ignore
+    for (const listener of listeners) listener(author, message.data)
+    return TopicValidatorResult.Accept
+  }
+
+  pubsub.topicValidators.set(topics.records, (relay, message) => judgeRecord(relay.toString(), message))
+  pubsub.topicValidators.set(topics.status, (_relay, message) => judgeStatus(message))
+  pubsub.subscribe(topics.records)
+  pubsub.subscribe(topics.status)
+
+  return {
+    async publishRecord(record) {
+      checkSize(record, MAX_RECORD_BYTES, 'a record')
+      await pubsub.publish(topics.records, record)
+    },
+    async publishStatus(status) {
+      checkSize(status, MAX_STATUS_BYTES, 'a status')
+      await pubsub.publish(topics.status, status)
+    },
+    onStatus(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+}
+
+function checkSize(bytes: Uint8Array, limit: number, what: string): void {
+  if (bytes.length > limit) {
+    throw new MirrorError('limit', `${what} of ${bytes.length} bytes is over the limit of ${limit}`)
+  }
+}
+
+/** A token bucket for each key; the keys longest unused are forgotten, which refills them. */
+function rateLimit(clock: Clock, burst: number, intervalMs: number): (key: string) => boolean {
+  const buckets = new Map<string, { tokens: number; atMs: number }>()
+  return (key) => {
+    const nowMs = clock.monotonicMs()
+    const bucket = buckets.get(key) ?? { tokens: burst, atMs: nowMs }
+    bucket.tokens = Math.min(burst, bucket.tokens + (nowMs - bucket.atMs) / intervalMs)
+    bucket.atMs = nowMs
+    buckets.delete(key)
+    buckets.set(key, bucket)
+    if (buckets.size > MAX_TRACKED_PEERS) buckets.delete(buckets.keys().next().value!)
+    if (bucket.tokens < 1) return false
+    bucket.tokens--
+    return true
+  }
+}

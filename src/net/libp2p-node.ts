@@ -1,0 +1,110 @@
+/**
+ * The libp2p node under a host: TCP, TLS or noise, yamux, gossip, and nothing that finds, relays or routes: peers are
+ * known from the mesh's records. Limits are raised where the defaults are for the open internet, and lowered where they
+ * are for strangers.
+ */
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import type { GossipSub, GossipSubComponents } from '@libp2p/gossipsub'
+import { identify } from '@libp2p/identify'
+import type { Libp2p } from '@libp2p/interface'
+import type { Ping } from '@libp2p/ping'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { tls } from '@libp2p/tls'
+import { createLibp2p } from 'libp2p'
+import { asMirrorError } from '../base/errors.ts'
+import type { Gate } from './gate.ts'
+import type { GossipTopics } from './gossip.ts'
+import { gossipService } from './gossip.ts'
+import * as limits from './limits.ts'
+import type { Membership } from './ports.ts'
+
+type Registrar = GossipSubComponents['registrar']
+
+export type MeshNode = Libp2p<{ gossip: GossipSub; ping: Ping }>
+
+export interface NodeOptions {
+  readonly listen: readonly string[]
+  readonly announce: readonly string[]
+  readonly security: readonly ('noise' | 'tls')[]
+}
+
+/** libp2p's components are a proxy of its own, which cannot be spread. */
+function withRegistrar<C extends object>(components: C, registrar: Registrar): C {
+  return new Proxy(components, {
+    get: (target, key) => (key === 'registrar' ? registrar : Reflect.get(target, key)),
+  })
+}
+
+const PING_INTERVAL_MS = 15_000
+
+/** Not started yet. @param keySeed 32 bytes */
+export async function createNode(
+  {
+    keySeed,
+    gate,
+    membership,
+    topics,
+  }: {
+    readonly keySeed: Uint8Array
+    readonly gate: Gate
+    readonly membership: Membership
+    readonly topics: GossipTopics
+  },
+  { listen, announce, security }: NodeOptions,
+): Promise<MeshNode> {
+  const guarded =
+    <C extends { readonly registrar: Registrar }, S>(service: (components: C) => S) =>
+    (components: C): S =>
+      service(withRegistrar(components, gate.guard(components.registrar)))
+  const node = await createLibp2p({
+    start: false,
+    privateKey: await generateKeyPairFromSeed('Ed25519', keySeed),
+    nodeInfo: { name: 'mirrormesh', userAgent: 'mirrormesh' },
+    addresses: { listen: [...listen], announce: [...announce] },
+    transports: [tcp()],
+    connectionEncrypters: security.map((kind) => (kind === 'tls' ? tls() : noise())),
+    streamMuxers: [
+      yamux({
+        maxInboundStreams: 512,
+        maxOutboundStreams: 512,
+        streamOptions: {
+          initialStreamWindowSize: limits.WRITE_UNIT_BYTES,
+          maxStreamWindowSize: limits.MAX_STREAM_WINDOW_BYTES,
+          maxReadBufferLength: limits.MAX_STREAM_WINDOW_BYTES + limits.MIB,
+        },
+      }),
+    ],
+    connectionGater: gate.gater,
+    connectionManager: {
+      maxConnections: limits.MAX_CONNECTIONS,
+      maxIncomingPendingConnections: limits.MAX_PENDING_INBOUND,
+      inboundConnectionThreshold: limits.MAX_INBOUND_PER_SECOND,
+      dialTimeout: limits.DIAL_TIMEOUT_MS,
+      reconnectRetries: 0,
+    },
+    connectionMonitor: { pingInterval: PING_INTERVAL_MS },
+    services: {
+      // gossipsub starts to talk to a peer when identify says that it speaks gossip.
+      identify: guarded(identify({ timeout: limits.OPEN_STREAM_TIMEOUT_MS })),
+      ping: guarded(
+        ping({ maxInboundStreams: 8, maxOutboundStreams: 8, timeout: limits.OPEN_STREAM_TIMEOUT_MS }),
+      ),
+      gossip: guarded(gossipService(topics, membership)),
+    },
+  })
+  return node as unknown as MeshNode
+}
+
+export async function startNode(node: MeshNode, listen: readonly string[]): Promise<void> {
+  try {
+    await node.start()
+  } catch (error) {
+    await Promise.resolve(node.stop()).catch(() => undefined)
+    throw asMirrorError(error, `listen on ${listen.join(', ')}`, {
+      hint: 'Is another daemon using this port? Choose another with --listen.',
+    })
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Every bound of the network in one place. They hold against a member that misbehaves; strangers never get that far.
+ * What one peer can make this node hold is about (streams x 1 MiB read) + (16 active answers x one block).
+ */
+export const KIB = 1024
+export const MIB = 1024 * KIB
+
+/** Writes to a stream: larger frames are cut. 16 KiB writes reach a third of the speed of 256 KiB ones. */
+export const WRITE_UNIT_BYTES = 256 * KIB
+/** Received and not yet handled, per stream: above it the stream is paused, and the sender's window runs out. */
+export const READ_HIGH_BYTES = 1 * MIB
+export const READ_LOW_BYTES = 256 * KIB
+/** Window of a stream: 16 MiB over 150 ms is 112 MB/s. The read buffer of a paused stream has to hold all of it. */
+export const MAX_STREAM_WINDOW_BYTES = 16 * MIB
+
+/** A stream that was opened and says nothing. */
+export const FIRST_FRAME_TIMEOUT_MS = 15_000
+/** A frame that began has this long, and its size at 16 KiB/s on top, to be complete. */
+export const FRAME_TIMEOUT_MS = 60_000
+export const FRAME_FLOOR_BYTES_PER_MS = 16
+/** A write unit that the other side does not take: its stream is reset. */
+export const WRITE_STALL_TIMEOUT_MS = 60_000
+/** A request with nothing at all arriving on its stream. */
+export const ANSWER_STALL_TIMEOUT_MS = 30_000
+/** A stream of requests that nobody uses is closed by the asking side, later by the other; the next request opens another. */
+export const IDLE_CHANNEL_TIMEOUT_MS = 4 * 60_000
+export const IDLE_STREAM_TIMEOUT_MS = 5 * 60_000
+export const OPEN_STREAM_TIMEOUT_MS = 10_000
+export const DIAL_TIMEOUT_MS = 15_000
+
+export const MAX_TREE_NAME_BYTES = 520
+export const MAX_OFFSETS_PER_REQUEST = 1024
+/** Requests that one channel keeps in flight; more wait at the client. */
+export const MAX_REQUESTS_IN_FLIGHT = 64
+/** Requests of one peer that wait or run here; one more is answered `busy`. */
+export const MAX_REQUESTS_PER_PEER = 256
+/** Requests of one stream that are answered at the same time, each holding one block at most. */
+export const MAX_ACTIVE_PER_STREAM = 4
+export const MAX_ACTIVE_PER_PEER = 16
+/** Of all peers together. */
+export const MAX_ACTIVE_REQUESTS = 128
+export const MAX_CHANNELS_PER_PEER = 8
+
+export const MAX_RECORD_BYTES = 64 * KIB
+export const MAX_RECORDS_FRAME_BYTES = 320 * KIB
+export const MAX_RECONCILE_BYTES = 256 * KIB
+export const MAX_RECONCILE_ROUNDS = 64
+export const MAX_IDS_PER_FRAME = 4096
+/** Ids that one side asks for in one reconciliation; what is left over waits for the next. */
+export const MAX_IDS_PER_SESSION = 262_144
+export const MAX_STATUS_BYTES = 32 * KIB
+export const MAX_WATCHES_PER_PEER = 256
+export const MAX_UPDATE_ENTRIES = 65_536
+
+export const GUEST_TIMEOUT_MS = 15_000
+export const MAX_GUESTS = 8
+export const MAX_JOIN_RECORDS = 100_000
+export const MAX_CONNECTIONS = 2_000
+export const MAX_PENDING_INBOUND = 256
+/** New inbound connections a second from one address: a site behind NAT restarts as a whole. */
+export const MAX_INBOUND_PER_SECOND = 100
+export const MAX_TRACKED_PEERS = 1_024

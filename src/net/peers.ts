@@ -1,0 +1,193 @@
+/**
+ * The connected members. A peer counts as connected from the moment it is known to have accepted us: at once when it
+ * dialled, after the first answer when we did (a refusal may arrive after the handshake looked complete).
+ */
+import type { Connection } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import type { Clock } from '../base/clock.ts'
+import { isMirrorError, MirrorError } from '../base/errors.ts'
+import { peerAddress, plainAddress } from './address.ts'
+import type { Gate } from './gate.ts'
+import type { MeshNode } from './libp2p-node.ts'
+import { DIAL_TIMEOUT_MS } from './limits.ts'
+import type { Membership, NetLog, PeerInfo } from './ports.ts'
+
+export type PeerEvent = { readonly peer: string; readonly connected: boolean }
+
+export interface Peers {
+  /** Resolves when the peer has answered on a connection. */
+  dial(peer: string, addresses: readonly string[], signal?: AbortSignal): Promise<void>
+  /** An open connection. @throws MirrorError `unreachable` without one */
+  connection(peer: string): Connection
+  all(): PeerInfo[]
+  on(listener: (event: PeerEvent) => void): () => void
+  disconnect(peer: string): Promise<void>
+  enforceMembership(): Promise<void>
+  stop(): void
+}
+
+export function trackPeers({
+  node,
+  gate,
+  membership,
+  clock,
+  log,
+}: {
+  readonly node: MeshNode
+  readonly gate: Gate
+  readonly membership: Membership
+  readonly clock: Clock
+  readonly log: NetLog
+}): Peers {
+  const connected = new Map<string, { rttMs: number | undefined }>()
+  const listeners = new Set<(event: PeerEvent) => void>()
+
+  const announce = (event: PeerEvent): void => {
+    log.info(event, event.connected ? 'net.peer.connected' : 'net.peer.gone')
+    for (const listener of listeners) listener(event)
+  }
+  const arrived = (peer: string, rttMs?: number): void => {
+    const known = connected.get(peer)
+    if (known !== undefined) {
+      known.rttMs ??= rttMs
+      return
+    }
+    if (!membership.isMember(peer) || connections(peer).length === 0) return
+    connected.set(peer, { rttMs })
+    announce({ peer, connected: true })
+  }
+
+  const connections = (peer: string): Connection[] =>
+    node.getConnections(peerIdFromString(peer)).filter((connection) => connection.status === 'open')
+
+  /** The first answer of a peer that we dialled. */
+  const confirm = async (connection: Connection, signal: AbortSignal): Promise<void> => {
+    const peer = connection.remotePeer.toString()
+    if (connected.has(peer)) return
+    const rttMs = await node.services.ping.ping(connection.remotePeer, { signal })
+    arrived(peer, rttMs)
+  }
+
+  const onOpen = ({ detail }: CustomEvent<Connection>): void => {
+    gate.onOpen(detail)
+    if (detail.direction === 'inbound') arrived(detail.remotePeer.toString())
+  }
+  const onClose = ({ detail }: CustomEvent<Connection>): void => {
+    gate.onClose(detail)
+    const peer = detail.remotePeer.toString()
+    const others = connections(peer).filter((connection) => connection !== detail)
+    if (others.length === 0 && connected.delete(peer)) announce({ peer, connected: false })
+  }
+  node.addEventListener('connection:open', onOpen)
+  node.addEventListener('connection:close', onClose)
+
+  const close = async (peer: string): Promise<void> => {
+    await Promise.all(
+      connections(peer).map((connection) =>
+        connection.close().catch((error: Error) => connection.abort(error)),
+      ),
+    )
+  }
+
+  return {
+    async dial(peer, addresses, signal) {
+      if (connected.has(peer)) return
+      const deadline = deadlineSignal(clock, DIAL_TIMEOUT_MS, signal)
+      const facts = { peer, addresses: addresses.join(' ') }
+      try {
+        const targets = addresses.map((address) => peerAddress(peer, address))
+        if (targets.length === 0)
+          throw new MirrorError('unreachable', `no address of peer ${peer} is known`, { facts })
+        const connection = connections(peer)[0] ?? (await node.dial(targets, { signal: deadline.signal }))
+        if (membership.isMember(peer)) await confirm(connection, deadline.signal)
+      } catch (error) {
+        if (signal?.aborted === true) throw signal.reason
+        if (isMirrorError(error)) throw error
+        throw dialError(error, peer, addresses, deadline.signal.aborted)
+      } finally {
+        deadline.cancel()
+      }
+    },
+    connection(peer) {
+      const [connection] = connections(peer)
+      if (connection !== undefined) return connection
+      throw new MirrorError('unreachable', `not connected to peer ${peer}`, { facts: { peer } })
+    },
+    all() {
+      return [...connected].flatMap(([peer, { rttMs }]) => {
+        const open = connections(peer)
+        const first = open[0]
+        if (first === undefined) return []
+        const latest = open.find((connection) => connection.rtt !== undefined)?.rtt ?? rttMs
+        return {
+          peer,
+          direction: first.direction,
+          addresses: [...new Set(open.map(({ remoteAddr }) => plainAddress(remoteAddr)))],
+          ...(latest === undefined ? {} : { rttMs: latest }),
+        }
+      })
+    },
+    on(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    disconnect: close,
+    async enforceMembership() {
+      const strangers = node
+        .getPeers()
+        .map(String)
+        .filter((peer) => !membership.isMember(peer))
+      // Guests have their own limit in time; those who were members go now.
+      await Promise.all(strangers.filter((peer) => connected.has(peer)).map(close))
+    },
+    stop() {
+      node.removeEventListener('connection:open', onOpen)
+      node.removeEventListener('connection:close', onClose)
+      listeners.clear()
+      connected.clear()
+    },
+  }
+}
+
+function dialError(
+  error: unknown,
+  peer: string,
+  addresses: readonly string[],
+  isTimeout: boolean,
+): MirrorError {
+  const where = `${peer} (${addresses.join(', ')})`
+  const facts = { peer, addresses: addresses.join(' ') }
+  if (isTimeout) {
+    return new MirrorError('timed-out', `cannot reach peer ${where}: no answer in time`, {
+      facts,
+      cause: error,
+    })
+  }
+  const { name, message } = error as Error
+  if (name === 'DialDeniedError' || name === 'ConnectionInterceptedError') {
+    return new MirrorError('refused', `peer ${where} is not a member here`, { facts, cause: error })
+  }
+  const causes =
+    error instanceof AggregateError ? error.errors.map((each: Error) => each.message).join('; ') : message
+  return new MirrorError('unreachable', `cannot reach peer ${where}: ${causes}`, {
+    facts,
+    hint: 'Is the daemon running there, and is this node a member there?',
+    cause: error,
+  })
+}
+
+/** Fires after `timeoutMs`, or with `signal`. */
+export function deadlineSignal(
+  clock: Clock,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): { readonly signal: AbortSignal; cancel(): void } {
+  const timeout = new AbortController()
+  const cancel = clock.after(timeoutMs, () =>
+    timeout.abort(new MirrorError('timed-out', 'no answer in time')),
+  )
+  return {
+    signal: signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, signal]),
+    cancel,
+  }
+}
