@@ -21,6 +21,8 @@ interface Source {
   room: number
   /** Offsets chosen, by page. */
   readonly chosen: Map<number, number[]>
+  /** Shared by all sources of one kind. */
+  readonly budget: { bytes: number }
 }
 
 /** Segments of one near owner that wait for it. */
@@ -32,11 +34,7 @@ interface Awaited {
 /** Appends requests; returns the next instant at which time alone changes the answer. */
 export function plan(state: SchedulerState, nowMs: number, commands: SchedulerCommand[]): number {
   let wakeMs = nowMs + 1000
-  const sources = [...state.peers.values()]
-    .filter((peer) => isSource(peer, nowMs))
-    .map((peer): Source => ({ peer, room: roomBytes(peer, state.settings), chosen: new Map() }))
-  const near = sources.filter(({ peer }) => peer.isNear)
-  const far = sources.filter(({ peer }) => !peer.isNear)
+  const { near, far } = sourcesOf(state, nowMs)
   let readyBytes = 0
   for (const page of state.pages.values()) {
     for (const segment of page.segments) {
@@ -63,6 +61,23 @@ export function plan(state: SchedulerState, nowMs: number, commands: SchedulerCo
   steal(state, far, survey, nowMs, commands)
   state.requestableBytes = readyBytes + survey.ownBytes
   return wakeMs
+}
+
+function sourcesOf(state: SchedulerState, nowMs: number): { near: Source[]; far: Source[] } {
+  const near: Source[] = []
+  const far: Source[] = []
+  const inFlight = { near: 0, far: 0 }
+  for (const peer of state.peers.values()) inFlight[peer.isNear ? 'near' : 'far'] += peer.inFlightBytes
+  const { maxInFlightBytes } = state.settings
+  const nearBudget = { bytes: maxInFlightBytes * 0.75 - inFlight.near }
+  const farBudget = { bytes: maxInFlightBytes - inFlight.near - inFlight.far }
+  for (const peer of state.peers.values()) {
+    if (!isSource(peer, nowMs)) continue
+    const source = { peer, room: roomBytes(peer, state.settings), chosen: new Map<number, number[]>() }
+    if (peer.isNear) near.push({ ...source, budget: nearBudget })
+    else far.push({ ...source, budget: farBudget })
+  }
+  return { near, far }
 }
 
 /** WAN requests wait until every reachable neighbour said what it holds, or its grace is over. */
@@ -147,7 +162,7 @@ function choose(
     let bestSeconds = Number.POSITIVE_INFINITY
     let hasRoom = false
     for (const source of sources) {
-      if (source.room <= 0) continue
+      if (source.room <= 0 || source.budget.bytes <= 0) continue
       hasRoom = true
       if (!holds(source.peer, page.page, offset)) continue
       const seconds = (state.settings.maxPipelineBytes * 4 - source.room) / Math.max(source.peer.rate, 1024)
@@ -158,6 +173,7 @@ function choose(
     if (!hasRoom) return
     if (best === undefined) continue
     best.room -= bytes
+    best.budget.bytes -= bytes
     const chosen = best.chosen.get(page.page)
     if (chosen === undefined) best.chosen.set(page.page, [offset])
     else chosen.push(offset)

@@ -93,6 +93,8 @@ export interface SchedulerOptions {
   /** Bounds of one peer's pipeline, in bytes. */
   readonly minPipelineBytes?: number
   readonly maxPipelineBytes?: number
+  /** Bound of all pipelines together; near peers get three quarters of it at most. */
+  readonly maxInFlightBytes?: number
   readonly maxOffsetsPerRequest?: number
   readonly maxActivePages?: number
 }
@@ -105,6 +107,7 @@ export function settingsOf(options: SchedulerOptions): SchedulerSettings {
     graceMs: 1000,
     minPipelineBytes: 1024 * 1024,
     maxPipelineBytes: 32 * 1024 * 1024,
+    maxInFlightBytes: 64 * 1024 * 1024,
     maxOffsetsPerRequest: 256,
     maxActivePages: 64,
     ...options,

@@ -1,0 +1,104 @@
+/**
+ * Serves other members out of this node's store: control objects of a tree by CID, blocks by (tree, page, offset),
+ * holdings to those who watch. Whatever the asker may not read, and whatever did not come here through that tree, is
+ * answered as not held. Everything served was verified when it was read from the store.
+ */
+import { MirrorError } from '../base/errors.ts'
+import type { Cid } from '../block/cid.ts'
+import { cidKey } from '../block/cid.ts'
+import type { IndexPage } from '../dag/block-index.ts'
+import { decodeIndexNode } from '../dag/block-index.ts'
+import type { BlockServer, HoldingUpdate, ServedBlock } from '../net/ports.ts'
+import type { BlockReader } from '../store/block-store.ts'
+import type { Holdings } from './holdings.ts'
+import type { Traffic } from './traffic.ts'
+
+/** Decoded pages kept at hand. */
+const MAX_CACHED_PAGES = 96
+/** Blocks read ahead of what the network takes. */
+const READ_AHEAD = 8
+/** Snapshots that one peer may watch at a time. */
+const MAX_WATCHES = 256
+
+export interface BlockServiceComponents {
+  readonly blocks: BlockReader
+  readonly holdings: Holdings
+  readonly traffic: Traffic
+  readonly mayRead: (peer: string, tree: string) => boolean
+}
+
+export function createBlockService({
+  blocks,
+  holdings,
+  traffic,
+  mayRead,
+}: BlockServiceComponents): BlockServer {
+  const pages = new Map<string, IndexPage>()
+  const watches = new Map<string, number>()
+
+  async function pageOf(tree: string, cid: Cid): Promise<IndexPage | undefined> {
+    if (!(await holdings.isAllowed(tree, cid))) return undefined
+    const key = cidKey(cid)
+    const cached = pages.get(key)
+    if (cached !== undefined) {
+      pages.delete(key)
+      pages.set(key, cached)
+      return cached
+    }
+    const bytes = await blocks.get(cid)
+    if (bytes === undefined) return undefined
+    const node = decodeIndexNode(cid, bytes)
+    if (node.kind !== 'page') return undefined
+    if (pages.size >= MAX_CACHED_PAGES) pages.delete(pages.keys().next().value!)
+    pages.set(key, node.page)
+    return node.page
+  }
+
+  return {
+    async object(peer, tree, cid, signal) {
+      if (!mayRead(peer, tree) || !(await holdings.isAllowed(tree, cid))) return undefined
+      const bytes = await blocks.get(cid, signal)
+      if (bytes !== undefined) traffic.sentObject(peer, bytes.length)
+      return bytes
+    },
+    async *blocks(peer, { tree, page: pageCid, offsets }, signal): AsyncIterable<ServedBlock> {
+      const page = mayRead(peer, tree) ? await pageOf(tree, pageCid) : undefined
+      const isIncomplete = holdings.isInProgress(tree, pageCid)
+      const reads: Promise<ServedBlock>[] = []
+      const read = async (offset: number): Promise<ServedBlock> => {
+        const block = page?.blocks[offset]
+        const bytes = block === undefined ? undefined : await blocks.get(block.cid, signal)
+        return bytes === undefined ? { offset } : { offset, bytes }
+      }
+      for (let at = 0; at < offsets.length || reads.length > 0; ) {
+        while (at < offsets.length && reads.length < READ_AHEAD) {
+          const reading = read(offsets[at++]!)
+          // Awaited below; until then a failure is nobody's, and must not end the process.
+          reading.catch(() => undefined)
+          reads.push(reading)
+        }
+        signal.throwIfAborted()
+        const served = await reads.shift()!
+        if (served.bytes !== undefined) {
+          const bytes = served.bytes.length
+          traffic.sentBlock(peer, { tree, page: pageCid, offset: served.offset, bytes, isIncomplete })
+        }
+        yield served
+      }
+    },
+    async *watch(peer, { tree, snapshot }, signal): AsyncIterable<HoldingUpdate> {
+      const count = watches.get(peer) ?? 0
+      if (count >= MAX_WATCHES)
+        throw new MirrorError('busy', `peer ${peer} watches ${count} snapshots already`, { facts: { peer } })
+      watches.set(peer, count + 1)
+      try {
+        if (mayRead(peer, tree)) yield* holdings.watch(tree, snapshot, signal)
+        else yield { kind: 'unknown' }
+      } finally {
+        const left = watches.get(peer)! - 1
+        if (left > 0) watches.set(peer, left)
+        else watches.delete(peer)
+      }
+    },
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Follows the members of the mesh during one fetch: tells the scheduler who comes and goes, and keeps one watch on
+ * what each of them holds. All of the region are watched, and a bounded number of others.
+ */
+import type { Clock } from '../base/clock.ts'
+import { sleep } from '../base/clock.ts'
+import { MirrorError } from '../base/errors.ts'
+import type { Cid } from '../block/cid.ts'
+import type { Place } from '../topology/path-class.ts'
+import type { FetchMember, FetchMembers, FetchNetwork } from './fetch-network.ts'
+import type { SchedulerEvent } from './scheduler-types.ts'
+
+const MAX_FAR_WATCHES = 24
+const FIRST_PAUSE_MS = 250
+const MAX_PAUSE_MS = 10_000
+
+export interface FollowOptions {
+  readonly tree: string
+  readonly snapshot: Cid
+  readonly self: Place
+  readonly signal: AbortSignal
+  readonly isBlamed: (peer: string) => boolean
+  readonly onEvents: (events: readonly SchedulerEvent[]) => void
+  readonly onGone: (peer: string) => void
+}
+
+export interface Follower {
+  /** Looks at the list of members again. */
+  refresh(): void
+  close(): void
+}
+
+export function followMembers(
+  { network, members, clock }: { network: FetchNetwork; members: FetchMembers; clock: Clock },
+  { tree, snapshot, self, signal, isBlamed, onEvents, onGone }: FollowOptions,
+): Follower {
+  const known = new Map<string, FetchMember>()
+  const watches = new Map<string, AbortController>()
+
+  function refresh(): void {
+    if (signal.aborted) return
+    const listed = new Map(members.list(tree).map((member) => [member.peer, member]))
+    const events: SchedulerEvent[] = []
+    for (const peer of [...known.keys()]) {
+      if (listed.has(peer) && !isBlamed(peer)) continue
+      known.delete(peer)
+      endWatch(peer)
+      events.push({ kind: 'peer-left', peer })
+    }
+    for (const member of listed.values()) {
+      const before = known.get(member.peer)
+      if (isBlamed(member.peer)) continue
+      if (!member.isConnected) endWatch(member.peer)
+      if (before === undefined || !isSame(before, member)) {
+        const { peer, site, region, wants, isConnected } = member
+        events.push({ kind: 'peer', peer, place: { site, region }, wants, isConnected })
+        known.set(peer, member)
+      }
+    }
+    if (events.length > 0) onEvents(events)
+    for (const member of known.values()) if (member.isConnected) beginWatch(member)
+  }
+
+  function beginWatch({ peer, region }: FetchMember): void {
+    if (watches.has(peer) || signal.aborted) return
+    if (region !== self.region) {
+      const far = [...watches.keys()].filter((other) => known.get(other)?.region !== self.region)
+      if (far.length >= MAX_FAR_WATCHES) return
+    }
+    const abort = new AbortController()
+    watches.set(peer, abort)
+    void watch(peer, AbortSignal.any([signal, abort.signal]))
+  }
+
+  function endWatch(peer: string): void {
+    const abort = watches.get(peer)
+    if (abort === undefined) return
+    watches.delete(peer)
+    abort.abort(new MirrorError('aborted', 'the peer is gone'))
+    onGone(peer)
+  }
+
+  /** Ends when the peer holds everything, or with the signal; a watch that breaks is begun again. */
+  async function watch(peer: string, ends: AbortSignal): Promise<void> {
+    for (let pauseMs = FIRST_PAUSE_MS; !ends.aborted; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
+      try {
+        for await (const update of network.watch(peer, { tree, snapshot }, ends)) {
+          if (ends.aborted) return
+          onEvents([{ kind: 'holding', peer, update }])
+          if (update.kind === 'complete') return
+          pauseMs = FIRST_PAUSE_MS
+        }
+      } catch {
+        // Unreachable, refused or broken: whatever it was, the next try shows whether it lasts.
+      }
+      await sleep(clock, pauseMs, ends).catch(() => undefined)
+    }
+  }
+
+  const unsubscribe = members.onChange(refresh)
+  return {
+    refresh,
+    close() {
+      unsubscribe()
+      for (const abort of watches.values()) abort.abort(new MirrorError('aborted', 'the fetch ended'))
+      watches.clear()
+    },
+  }
+}
+
+function isSame(a: FetchMember, b: FetchMember): boolean {
+  return a.site === b.site && a.region === b.region && a.wants === b.wants && a.isConnected === b.isConnected
+}

@@ -1,0 +1,160 @@
+/**
+ * Carries out the scheduler's requests: sends them over one channel a peer, verifies each block against its page,
+ * stores what is right in batches, and reports each block's fate. Wrong bytes go no further than here.
+ */
+import { isMirrorError, MirrorError } from '../base/errors.ts'
+import type { Block } from '../block/block.ts'
+import { verifyBlock } from '../block/cid.ts'
+import type { IndexPage } from '../dag/block-index.ts'
+import type { BlockAnswer, BlockChannel } from '../net/ports.ts'
+import type { BlockStore } from '../store/block-store.ts'
+import type { FetchNetwork } from './fetch-network.ts'
+import type { FailureReason, SchedulerCommand, SchedulerEvent } from './scheduler-types.ts'
+import type { Traffic } from './traffic.ts'
+
+/** Bytes given to the store in one call. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024
+
+export interface FetchRequestsComponents {
+  readonly network: FetchNetwork
+  readonly blocks: BlockStore
+  readonly traffic: Traffic
+}
+
+export interface FetchRequestsOptions {
+  readonly tree: string
+  readonly signal: AbortSignal
+  /** The page, as long as it is active. */
+  readonly page: (number: number) => IndexPage | undefined
+  /** What happened, for the scheduler. Blocks that were `received` are stored. */
+  readonly onEvents: (events: readonly SchedulerEvent[]) => void
+  /** The store failed. */
+  readonly onError: (error: unknown) => void
+}
+
+export interface FetchRequests {
+  send(command: Extract<SchedulerCommand, { kind: 'request' }>): void
+  cancel(request: number): void
+  /** Closes the channel to a peer that is gone or blamed. */
+  drop(peer: string): void
+  close(): void
+}
+
+interface Arrival extends Block {
+  readonly request: number
+  readonly page: number
+  readonly offset: number
+}
+
+export function createFetchRequests(
+  { network, blocks, traffic }: FetchRequestsComponents,
+  { tree, signal, page, onEvents, onError }: FetchRequestsOptions,
+): FetchRequests {
+  const channels = new Map<string, BlockChannel>()
+  const open = new Map<number, AbortController>()
+  const arrivals: Arrival[] = []
+  let isStoring = false
+
+  async function store(): Promise<void> {
+    if (isStoring) return
+    isStoring = true
+    try {
+      while (arrivals.length > 0 && !signal.aborted) {
+        const batch = takeBatch()
+        await blocks.put(batch, { verified: true })
+        onEvents(
+          batch.map(({ request, page: number, offset }) => ({
+            kind: 'received',
+            request,
+            page: number,
+            offset,
+          })),
+        )
+      }
+    } catch (error) {
+      onError(error)
+    } finally {
+      isStoring = false
+    }
+  }
+
+  function takeBatch(): Arrival[] {
+    let bytes = 0
+    let count = 0
+    while (count < arrivals.length && bytes < MAX_BATCH_BYTES) bytes += arrivals[count++]!.bytes.length
+    return arrivals.splice(0, count)
+  }
+
+  function channelTo(peer: string): BlockChannel {
+    const known = channels.get(peer)
+    if (known !== undefined) return known
+    const channel = network.openBlocks(peer)
+    channels.set(peer, channel)
+    return channel
+  }
+
+  async function carryOut(command: Extract<SchedulerCommand, { kind: 'request' }>): Promise<void> {
+    const { request, peer, page: number, offsets } = command
+    const indexPage = page(number)
+    if (indexPage === undefined) throw new MirrorError('internal', `page ${number} is asked for but not read`)
+    const due = new Set(offsets)
+    const abort = new AbortController()
+    open.set(request, abort)
+    const fail = (failed: readonly number[], reason: FailureReason): void => {
+      for (const offset of failed) due.delete(offset)
+      onEvents(failed.map((offset) => ({ kind: 'failed', request, page: number, offset, reason })))
+    }
+    const onAnswer = ({ offset, status, bytes }: BlockAnswer): void => {
+      if (!due.has(offset) || abort.signal.aborted) return
+      if (status !== 'have' || bytes === undefined) {
+        fail([offset], status === 'busy' ? 'busy' : 'missing')
+        return
+      }
+      const { cid } = indexPage.blocks[offset]!
+      traffic.receivedBlock(peer, bytes.length)
+      try {
+        verifyBlock(cid, bytes)
+      } catch {
+        fail([offset], 'corrupt')
+        return
+      }
+      due.delete(offset)
+      arrivals.push({ cid, bytes, request, page: number, offset })
+      void store()
+    }
+    const channel = channelTo(peer)
+    try {
+      const both = AbortSignal.any([signal, abort.signal])
+      await channel.request({ tree, page: indexPage.cid, offsets }, onAnswer, both)
+      if (due.size > 0) fail([...due], 'missing')
+    } catch (error) {
+      if (signal.aborted || abort.signal.aborted) return
+      if (channels.get(peer) === channel) channels.delete(peer)
+      channel.close()
+      fail([...due], isMirrorError(error, 'busy') ? 'busy' : 'broken')
+    } finally {
+      open.delete(request)
+    }
+  }
+
+  function closeChannel(peer: string): void {
+    channels.get(peer)?.close()
+    channels.delete(peer)
+  }
+
+  return {
+    send(command) {
+      carryOut(command).catch(onError)
+    },
+    cancel(request) {
+      open.get(request)?.abort(new MirrorError('aborted', 'no longer wanted'))
+      open.delete(request)
+    },
+    drop: closeChannel,
+    close() {
+      for (const abort of open.values()) abort.abort(new MirrorError('aborted', 'the fetch ended'))
+      open.clear()
+      for (const peer of [...channels.keys()]) closeChannel(peer)
+    },
+  }
+}

@@ -1,0 +1,290 @@
+/**
+ * Fetches one snapshot of one tree until it is complete here: the snapshot block and the index, then the missing
+ * blocks as the scheduler says, each verified before it is stored, told to the neighbours as soon as it can be served;
+ * then a flush, the walk of the closure, and only then "complete" (durable).
+ *
+ * A fetch has no state of its own on disk: what is stored is not asked for again, so one that was killed goes on where
+ * it was when it is started again. It waits for peers as long as it takes; the caller's signal ends it.
+ */
+import type { Clock } from '../base/clock.ts'
+import { asMirrorError, MirrorError } from '../base/errors.ts'
+import type { Cid } from '../block/cid.ts'
+import type { IndexPage } from '../dag/block-index.ts'
+import type { Snapshot } from '../dag/snapshot.ts'
+import { decodeSnapshot } from '../dag/snapshot.ts'
+import type { BlockStore } from '../store/block-store.ts'
+import type { Place } from '../topology/path-class.ts'
+import { checkClosure } from './closure-check.ts'
+import { followMembers } from './fetch-members.ts'
+import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
+import { createFetchObjects } from './fetch-objects.ts'
+import { loadPages } from './fetch-pages.ts'
+import { createFetchRequests } from './fetch-requests.ts'
+import type { Holdings } from './holdings.ts'
+import type { Scheduler } from './scheduler.ts'
+import { createScheduler } from './scheduler.ts'
+import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
+import type { Traffic } from './traffic.ts'
+
+export interface FetchComponents {
+  readonly network: FetchNetwork
+  readonly members: FetchMembers
+  readonly blocks: BlockStore
+  readonly holdings: Holdings
+  readonly traffic: Traffic
+  readonly clock: Clock
+  readonly log?: ReplicaLog
+}
+
+export interface FetchOptions {
+  readonly tree: string
+  readonly snapshot: Cid
+  readonly self: Place
+  readonly signal?: AbortSignal
+  /** Called when a peer sent wrong bytes. The fetch has dropped it; disconnecting and reporting is the caller's. */
+  readonly onBlame?: (peer: string, error: MirrorError) => void
+  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes'>>
+}
+
+export interface FetchProgress {
+  readonly phase: 'snapshot' | 'blocks' | 'check' | 'complete' | 'failed'
+  /** Of the whole snapshot; undefined until its block arrived. */
+  readonly totalBlocks: number | undefined
+  readonly totalBytes: number | undefined
+  /** Stored here, of the pages seen so far. */
+  readonly heldBlocks: number
+  readonly heldBytes: number
+  /** Of those, the ones that came over the network in this fetch. */
+  readonly fetchedBlocks: number
+  readonly fetchedBytes: number
+}
+
+export interface FetchResult extends FetchProgress {
+  readonly snapshot: Snapshot
+  readonly seconds: number
+  /** Blocks that arrived although they were here. */
+  readonly duplicateBlocks: number
+}
+
+export interface Fetch {
+  /**
+   * @throws MirrorError `aborted`; `corrupt` for a snapshot that is malformed or whose index leaves blocks out;
+   *   `unstable` when a stored block was lost meanwhile (start again); `no-space` or `io` from the store
+   */
+  readonly done: Promise<FetchResult>
+  progress(): FetchProgress
+  /** Why each block is where it is; undefined before the snapshot block arrived. */
+  explain(): Explanation | undefined
+  /** Ends it; `done` rejects with `aborted`. What is stored stays. */
+  stop(): void
+}
+
+/** Holdings told before the snapshot block arrived. What is over it is told again when a watch is begun anew. */
+const MAX_EARLY_EVENTS = 16_384
+
+export function startFetch(components: FetchComponents, options: FetchOptions): Fetch {
+  const { network, blocks, holdings, traffic, clock, log } = components
+  const { tree, snapshot: snapshotCid, self } = options
+  const startMs = clock.monotonicMs()
+  const abort = new AbortController()
+  const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal])
+  const pages = new Map<number, IndexPage>()
+  const blamed = new Set<string>()
+  const complete = Promise.withResolvers<void>()
+  complete.promise.catch(() => undefined)
+  const counts = { heldBlocks: 0, heldBytes: 0, fetchedBlocks: 0, fetchedBytes: 0 }
+  let phase: FetchProgress['phase'] = 'snapshot'
+  let snapshot: Snapshot | undefined
+  let scheduler: Scheduler | undefined
+  let cancelWake: (() => void) | undefined
+  let wakePages: (() => void) | undefined
+  /** What happened before the scheduler exists. */
+  const early: SchedulerEvent[] = []
+
+  const fail = (error: unknown): void => complete.reject(error)
+  const onAbort = (): void => {
+    fail(asMirrorError(signal.reason, `fetch ${tree}`))
+    wakePages?.()
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+
+  function blame(peer: string, what: string): void {
+    if (blamed.has(peer)) return
+    blamed.add(peer)
+    const error = new MirrorError('corrupt', `peer ${peer} sent wrong bytes for ${what} of ${tree}`, {
+      facts: { peer, tree, snapshot: snapshotCid.toString() },
+      hint: 'It is not asked again in this fetch. Check its disk, or revoke it.',
+    })
+    log?.warn({ peer, tree, what }, 'fetch.blamed')
+    options.onBlame?.(peer, error)
+  }
+
+  const objects = createFetchObjects(components, {
+    tree,
+    self,
+    signal,
+    isBlamed: (peer) => blamed.has(peer),
+    onWrongBytes: (peer, cid) => {
+      blame(peer, `object ${cid.toString()}`)
+      follower.refresh()
+    },
+  })
+  const requests = createFetchRequests(
+    { network, blocks, traffic },
+    { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
+  )
+  const follower = followMembers(components, {
+    tree,
+    snapshot: snapshotCid,
+    self,
+    signal,
+    isBlamed: (peer) => blamed.has(peer),
+    onEvents: dispatch,
+    onGone: (peer) => requests.drop(peer),
+  })
+
+  function dispatch(events: readonly SchedulerEvent[]): void {
+    if (signal.aborted) return
+    if (scheduler === undefined) {
+      if (early.length < MAX_EARLY_EVENTS) early.push(...events)
+      return
+    }
+    noteArrivals(events)
+    for (const command of scheduler.handle(events, clock.monotonicMs())) carryOut(command)
+    if (scheduler.wantsPages()) wakePages?.()
+  }
+
+  /** Counts what arrived and tells the neighbours, before the scheduler closes the page. */
+  function noteArrivals(events: readonly SchedulerEvent[]): void {
+    const byPage = new Map<number, number[]>()
+    for (const event of events) {
+      if (event.kind !== 'received') continue
+      const block = pages.get(event.page)?.blocks[event.offset]
+      if (block === undefined) continue
+      counts.fetchedBlocks++
+      counts.fetchedBytes += block.lengthBytes
+      counts.heldBlocks++
+      counts.heldBytes += block.lengthBytes
+      const offsets = byPage.get(event.page) ?? []
+      offsets.push(event.offset)
+      byPage.set(event.page, offsets)
+    }
+    for (const [page, offsets] of byPage) holding?.addBlocks(page, offsets)
+  }
+
+  function carryOut(command: SchedulerCommand): void {
+    if (command.kind === 'request') requests.send(command)
+    else if (command.kind === 'cancel') requests.cancel(command.request)
+    else if (command.kind === 'complete') complete.resolve()
+    else if (command.kind === 'page-complete') {
+      pages.delete(command.page)
+      holding?.fillPage(command.page)
+    } else if (command.kind === 'blame') {
+      blame(command.peer, `block ${command.offset} of page ${command.page}`)
+      requests.drop(command.peer)
+      follower.refresh()
+    } else {
+      cancelWake?.()
+      const delayMs = Math.max(1, command.atMs - clock.monotonicMs())
+      cancelWake = clock.after(delayMs, () => dispatch([{ kind: 'tick' }]))
+    }
+  }
+
+  async function readPages(index: Cid): Promise<void> {
+    for await (const { number, page, has } of loadPages({ objects, blocks }, index, signal)) {
+      while (!scheduler!.wantsPages() && !signal.aborted)
+        await new Promise<void>((resolve) => (wakePages = resolve))
+      wakePages = undefined
+      signal.throwIfAborted()
+      const lengths = page.blocks.map(({ lengthBytes }) => lengthBytes)
+      for (const [offset, isHere] of has.entries()) {
+        if (!isHere) continue
+        counts.heldBlocks++
+        counts.heldBytes += lengths[offset]!
+      }
+      pages.set(number, page)
+      holding!.addPage(number, page.cid, has)
+      dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has }])
+    }
+    dispatch([{ kind: 'pages-end' }])
+  }
+
+  let holding: ReturnType<Holdings['begin']> | undefined
+
+  async function run(): Promise<FetchResult> {
+    try {
+      signal.throwIfAborted()
+      const wasComplete = await holdings.isComplete(tree, snapshotCid)
+      if (!wasComplete) {
+        holding = holdings.begin(tree, snapshotCid)
+        follower.refresh()
+      }
+      snapshot = await readSnapshot()
+      if (!wasComplete) await fetchBlocks(snapshot)
+      else {
+        counts.heldBlocks = snapshot.counts.blocks
+        counts.heldBytes = snapshot.counts.blockBytes
+      }
+      phase = 'complete'
+      const duplicateBlocks = scheduler?.explain(clock.monotonicMs()).duplicateBlocks ?? 0
+      const seconds = (clock.monotonicMs() - startMs) / 1000
+      log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts }, 'fetch.complete')
+      return { ...progress(), snapshot, seconds, duplicateBlocks }
+    } catch (error) {
+      phase = 'failed'
+      throw asMirrorError(error, `fetch ${tree}`, { facts: { tree, snapshot: snapshotCid.toString() } })
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      cancelWake?.()
+      follower.close()
+      requests.close()
+      holding?.end()
+      abort.abort(new MirrorError('aborted', 'the fetch ended'))
+      wakePages?.()
+    }
+  }
+
+  async function readSnapshot(): Promise<Snapshot> {
+    const found = decodeSnapshot(snapshotCid, (await objects.get(snapshotCid))!)
+    if (found.tree === tree) return found
+    throw new MirrorError('corrupt', `the snapshot is of tree ${found.tree}, not of ${tree}`, {
+      hint: 'Its publisher signed a head that names a snapshot of another tree; it is not followed.',
+    })
+  }
+
+  async function fetchBlocks(found: Snapshot): Promise<void> {
+    phase = 'blocks'
+    scheduler = createScheduler({ ...options.scheduling, self, snapshotBytes: found.counts.blockBytes })
+    dispatch(early.splice(0))
+    await Promise.all([complete.promise, readPages(found.index).catch(giveUp)])
+    phase = 'check'
+    await blocks.flush()
+    await checkClosure(blocks, found, signal)
+    await holding!.complete()
+  }
+
+  /** One half failed: the other must not wait for it. */
+  function giveUp(error: unknown): never {
+    fail(error)
+    throw error
+  }
+
+  function progress(): FetchProgress {
+    return {
+      phase,
+      totalBlocks: snapshot?.counts.blocks,
+      totalBytes: snapshot?.counts.blockBytes,
+      ...counts,
+    }
+  }
+
+  const done = run()
+  // Whoever waits for it gets the error; nobody has to.
+  done.catch(() => undefined)
+  return {
+    done,
+    progress,
+    explain: () => scheduler?.explain(clock.monotonicMs()),
+    stop: () => abort.abort(new MirrorError('aborted', `the fetch of ${tree} was stopped`)),
+  }
+}

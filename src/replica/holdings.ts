@@ -1,0 +1,192 @@
+/**
+ * What this node holds: which snapshots in full (persistent), which pages and blocks of those it fetches (in memory),
+ * and which control objects and pages belong to which tree (persistent), so that blocks are served by their position
+ * in a tree and by nothing else. Those who watch a snapshot are told of changes in batches.
+ *
+ * "Complete" is written, synced, only by those who have checked it: `HoldingInProgress.complete` after a fetch walked
+ * the closure, `adopt` after an import stored it.
+ */
+import { hex } from '../base/bytes.ts'
+import type { Clock } from '../base/clock.ts'
+import { MirrorError } from '../base/errors.ts'
+import type { Cid } from '../block/cid.ts'
+import { cidKey, cidToKeyBytes } from '../block/cid.ts'
+import { listPages } from '../dag/reader.ts'
+import { decodeSnapshot } from '../dag/snapshot.ts'
+import type { HoldingUpdate } from '../net/ports.ts'
+import type { BlockReader } from '../store/block-store.ts'
+import type { KeyValue, KeyValueOperation } from '../store/key-value.ts'
+import { BitSet } from './bit-set.ts'
+import type { HoldingWatcher } from './holding-watcher.ts'
+import { createWatcher } from './holding-watcher.ts'
+
+export interface HoldingsComponents {
+  readonly blocks: BlockReader
+  /** Store.values. */
+  readonly values: (namespace: string) => KeyValue
+  readonly clock: Clock
+}
+
+export interface Holdings {
+  isComplete(tree: string, snapshot: Cid): Promise<boolean>
+  /**
+   * Registers a snapshot of which every block is stored and durable here (after an import), and tells watchers.
+   * @throws MirrorError `not-found` when its snapshot block or an index node is not stored
+   */
+  adopt(tree: string, snapshot: Cid, signal?: AbortSignal): Promise<void>
+  /** Starts to tell of a snapshot that is being fetched. One at a time for each. @throws MirrorError `busy` */
+  begin(tree: string, snapshot: Cid): HoldingInProgress
+  /** Lets members who may read `tree` ask for this control object or page. Durable with the next synced write. */
+  allow(tree: string, cid: Cid): Promise<void>
+  isAllowed(tree: string, cid: Cid): Promise<boolean>
+  /** The page belongs to a fetch that is not complete. */
+  isInProgress(tree: string, page: Cid): boolean
+  /** All that is held of the snapshot, then changes; ends after `complete`. */
+  watch(tree: string, snapshot: Cid, signal: AbortSignal): AsyncIterable<HoldingUpdate>
+}
+
+/** The running account of one fetch. */
+export interface HoldingInProgress {
+  /** A page of the index was read; `has` says which of its blocks are stored. */
+  addPage(page: number, cid: Cid, has: readonly boolean[]): void
+  addBlocks(page: number, offsets: readonly number[]): void
+  /** Every block of the page is stored. */
+  fillPage(page: number): void
+  /** The closure was checked and is durable. */
+  complete(): Promise<void>
+  /** The fetch ended, complete or not. */
+  end(): void
+}
+
+interface Progress {
+  readonly full: BitSet
+  /** Held blocks of pages that are not full, with the number of blocks in the page. */
+  readonly partial: Map<number, BitSet>
+  readonly pageCids: Set<string>
+}
+
+const MARK = new Uint8Array([1])
+
+export function createHoldings({ blocks, values, clock }: HoldingsComponents): Holdings {
+  const completeValues = values('complete')
+  const pageValues = values('pages')
+  const inProgress = new Map<string, Progress>()
+  const watchers = new Map<string, Set<HoldingWatcher>>()
+  const nameOf = (tree: string, snapshot: Cid): string => `${tree}/${snapshot.toString()}`
+  const keyOf = (tree: string, cid: Cid): string => `${tree}/${hex(cidToKeyBytes(cid))}`
+
+  function tell(name: string, update: HoldingUpdate): void {
+    for (const watcher of watchers.get(name) ?? []) watcher.push(update)
+  }
+
+  async function markComplete(tree: string, snapshot: Cid): Promise<void> {
+    await completeValues.put(nameOf(tree, snapshot), MARK, { sync: true })
+    tell(nameOf(tree, snapshot), { kind: 'complete' })
+  }
+
+  async function* watch(tree: string, snapshot: Cid, signal: AbortSignal): AsyncIterable<HoldingUpdate> {
+    const name = nameOf(tree, snapshot)
+    const watcher = createWatcher(clock)
+    const all = watchers.get(name) ?? new Set()
+    watchers.set(name, all.add(watcher))
+    try {
+      // Registered before it is asked: nothing that happens meanwhile is missed, at worst it is told twice.
+      const isComplete = (await completeValues.get(name)) !== undefined
+      const progress = inProgress.get(name)
+      if (isComplete) watcher.push({ kind: 'complete' })
+      else if (progress === undefined) watcher.push({ kind: 'unknown' })
+      else for (const update of stateOf(progress)) watcher.push(update)
+      for (;;) {
+        for (const update of await watcher.next(signal)) {
+          yield update
+          if (update.kind === 'complete') return
+        }
+      }
+    } finally {
+      all.delete(watcher)
+      if (all.size === 0 && watchers.get(name) === all) watchers.delete(name)
+    }
+  }
+
+  return {
+    isComplete: async (tree, snapshot) => (await completeValues.get(nameOf(tree, snapshot))) !== undefined,
+    async adopt(tree, snapshot, signal) {
+      const operations: KeyValueOperation[] = []
+      const allow = (cid: Cid): void => {
+        operations.push({ type: 'put', key: keyOf(tree, cid), value: MARK })
+      }
+      const bytes = await blocks.get(snapshot, signal)
+      if (bytes === undefined)
+        throw new MirrorError('not-found', `snapshot ${snapshot.toString()} is not stored here`)
+      allow(snapshot)
+      const { index } = decodeSnapshot(snapshot, bytes)
+      const source = {
+        get: (cid: Cid) => {
+          allow(cid)
+          return blocks.get(cid, signal)
+        },
+      }
+      allow(index)
+      for await (const page of listPages(source, index, signal)) {
+        allow(page.cid)
+        if (operations.length >= 1024) await pageValues.batch(operations.splice(0))
+      }
+      await pageValues.batch(operations)
+      await markComplete(tree, snapshot)
+    },
+    begin(tree, snapshot) {
+      const name = nameOf(tree, snapshot)
+      if (inProgress.has(name))
+        throw new MirrorError('busy', `snapshot ${snapshot.toString()} of ${tree} is being fetched already`)
+      const progress: Progress = { full: new BitSet(), partial: new Map(), pageCids: new Set() }
+      inProgress.set(name, progress)
+      tell(name, { kind: 'pages', full: [] })
+      const fillPage = (page: number): void => {
+        progress.partial.delete(page)
+        if (progress.full.add(page)) tell(name, { kind: 'pages', full: [page] })
+      }
+      return {
+        addPage(page, cid, has) {
+          progress.pageCids.add(cidKey(cid))
+          const offsets = has.flatMap((isHere, offset) => (isHere ? [offset] : []))
+          if (offsets.length === has.length) {
+            fillPage(page)
+            return
+          }
+          const held = new BitSet(has.length)
+          for (const offset of offsets) held.add(offset)
+          progress.partial.set(page, held)
+          if (offsets.length > 0) tell(name, { kind: 'blocks', page, offsets })
+        },
+        addBlocks(page, offsets) {
+          const held = progress.partial.get(page)
+          if (held === undefined) return
+          for (const offset of offsets) held.add(offset)
+          tell(name, { kind: 'blocks', page, offsets })
+        },
+        fillPage,
+        async complete() {
+          await markComplete(tree, snapshot)
+        },
+        end() {
+          inProgress.delete(name)
+        },
+      }
+    },
+    allow: (tree, cid) => pageValues.put(keyOf(tree, cid), MARK),
+    isAllowed: async (tree, cid) => (await pageValues.get(keyOf(tree, cid))) !== undefined,
+    isInProgress(tree, page) {
+      const key = cidKey(page)
+      for (const [name, { pageCids }] of inProgress)
+        if (name.startsWith(`${tree}/`) && pageCids.has(key)) return true
+      return false
+    },
+    watch,
+  }
+}
+
+function* stateOf({ full, partial }: Progress): Generator<HoldingUpdate> {
+  if (full.size === 0 && partial.size === 0) yield { kind: 'pages', full: [] }
+  if (full.size > 0) yield { kind: 'pages', full: [...full] }
+  for (const [page, held] of partial) if (held.size > 0) yield { kind: 'blocks', page, offsets: [...held] }
+}

@@ -1,0 +1,116 @@
+/**
+ * Counts what this node gave to whom and got from whom, since it started: plain bytes of blocks and control objects.
+ * Also how many blocks it gave more than once (of the pages in recent use), and how much it gave of snapshots that it
+ * was still fetching itself.
+ */
+import type { Cid } from '../block/cid.ts'
+import { cidKey } from '../block/cid.ts'
+import { BitSet } from './bit-set.ts'
+
+const MAX_PEERS = 2048
+/** Pages whose blocks are told apart: 2 bits a block, so about 1 MiB in all. */
+const MAX_PAGES = 4096
+
+export interface PeerTally {
+  bytesSent: number
+  bytesReceived: number
+  blocksSent: number
+  blocksReceived: number
+  /** Bytes of blocks given to the peer while this node did not hold the whole snapshot itself. */
+  bytesSentBeforeComplete: number
+}
+
+export interface TrafficTotals {
+  readonly peers: ReadonlyMap<string, Readonly<PeerTally>>
+  /** Blocks given, repeats included. */
+  readonly blocksSent: number
+  readonly blocksReceived: number
+  /** Different blocks given at least once. */
+  readonly distinctBlocksSent: number
+  /** Different blocks given more than once, to whomever. */
+  readonly blocksSentMoreThanOnce: number
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  readonly bytesSentBeforeComplete: number
+}
+
+export interface Traffic {
+  sentBlock(
+    peer: string,
+    block: {
+      readonly tree: string
+      readonly page: Cid
+      readonly offset: number
+      readonly bytes: number
+      /** This node is still fetching the snapshot. */
+      readonly isIncomplete: boolean
+    },
+  ): void
+  receivedBlock(peer: string, bytes: number): void
+  sentObject(peer: string, bytes: number): void
+  receivedObject(peer: string, bytes: number): void
+  totals(): TrafficTotals
+}
+
+export function createTraffic(): Traffic {
+  const peers = new Map<string, PeerTally>()
+  const pages = new Map<string, { once: BitSet; more: BitSet }>()
+  let distinctBlocksSent = 0
+  let blocksSentMoreThanOnce = 0
+  const sum = emptyTally()
+
+  function tallies(peer: string): [PeerTally, PeerTally] {
+    let tally = peers.get(peer)
+    if (tally === undefined) {
+      if (peers.size >= MAX_PEERS) peers.delete(peers.keys().next().value!)
+      tally = emptyTally()
+      peers.set(peer, tally)
+    }
+    return [tally, sum]
+  }
+
+  function countRepeats(tree: string, page: Cid, offset: number): void {
+    const key = `${tree} ${cidKey(page)}`
+    let seen = pages.get(key)
+    if (seen === undefined) {
+      if (pages.size >= MAX_PAGES) pages.delete(pages.keys().next().value!)
+      seen = { once: new BitSet(64), more: new BitSet(32) }
+      pages.set(key, seen)
+    }
+    if (seen.once.add(offset)) distinctBlocksSent++
+    else if (seen.more.add(offset)) blocksSentMoreThanOnce++
+  }
+
+  return {
+    sentBlock(peer, { tree, page, offset, bytes, isIncomplete }) {
+      countRepeats(tree, page, offset)
+      for (const tally of tallies(peer)) {
+        tally.bytesSent += bytes
+        tally.blocksSent++
+        if (isIncomplete) tally.bytesSentBeforeComplete += bytes
+      }
+    },
+    receivedBlock(peer, bytes) {
+      for (const tally of tallies(peer)) {
+        tally.bytesReceived += bytes
+        tally.blocksReceived++
+      }
+    },
+    sentObject(peer, bytes) {
+      for (const tally of tallies(peer)) tally.bytesSent += bytes
+    },
+    receivedObject(peer, bytes) {
+      for (const tally of tallies(peer)) tally.bytesReceived += bytes
+    },
+    totals: () => ({
+      ...sum,
+      distinctBlocksSent,
+      blocksSentMoreThanOnce,
+      peers: new Map([...peers].map(([peer, tally]) => [peer, { ...tally }])),
+    }),
+  }
+}
+
+function emptyTally(): PeerTally {
+  return { bytesSent: 0, bytesReceived: 0, blocksSent: 0, blocksReceived: 0, bytesSentBeforeComplete: 0 }
+}

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { cidOf, RAW } from '../../src/block/cid.ts'
+import { listPages } from '../../src/dag/reader.ts'
+import type { HoldingUpdate } from '../../src/net/ports.ts'
+import { createBlockService } from '../../src/replica/block-service.ts'
+import { createHoldings } from '../../src/replica/holdings.ts'
+import { createTraffic } from '../../src/replica/traffic.ts'
+import { createMemoryStore } from '../../src/store/memory-store.ts'
+import { clock, createMesh, filesPlan, publish, TREE } from './mesh.ts'
+
+const never = new AbortController().signal
+
+async function pagesOf(source: Parameters<typeof listPages>[0], index: Parameters<typeof listPages>[1]) {
+  const pages = []
+  for await (const { cid } of listPages(source, index)) pages.push(cid)
+  return pages
+}
+
+test('a watch tells first what is held, then what comes, and ends when all is there', async () => {
+  const store = createMemoryStore()
+  const holdings = createHoldings({ blocks: store.blocks, values: (space) => store.values(space), clock })
+  const snapshot = cidOf(RAW, new Uint8Array([1]))
+  const page = cidOf(RAW, new Uint8Array([2]))
+  const updates = holdings.watch(TREE, snapshot, never)[Symbol.asyncIterator]()
+  const next = async (): Promise<HoldingUpdate> => (await updates.next()).value
+  assert.deepEqual(await next(), { kind: 'unknown' })
+  const holding = holdings.begin(TREE, snapshot)
+  assert.deepEqual(await next(), { kind: 'pages', full: [] })
+  holding.addPage(0, page, [true, false, false])
+  holding.addBlocks(0, [2])
+  assert.deepEqual(await next(), { kind: 'blocks', page: 0, offsets: [0, 2] })
+  holding.addPage(1, page, [true, true])
+  holding.addBlocks(0, [1])
+  holding.fillPage(0)
+  assert.deepEqual(await next(), { kind: 'pages', full: [1, 0] })
+  await holding.complete()
+  assert.deepEqual(await next(), { kind: 'complete' })
+  assert.equal((await updates.next()).done, true)
+  holding.end()
+})
+
+test('one who begins to watch in mid-fetch is told all that is held', async () => {
+  const store = createMemoryStore()
+  const holdings = createHoldings({ blocks: store.blocks, values: (space) => store.values(space), clock })
+  const snapshot = cidOf(RAW, new Uint8Array([1]))
+  const holding = holdings.begin(TREE, snapshot)
+  holding.addPage(0, snapshot, [false, true])
+  holding.addPage(1, snapshot, [true])
+  const seen: HoldingUpdate[] = []
+  const abort = new AbortController()
+  await assert.rejects(async () => {
+    for await (const update of holdings.watch(TREE, snapshot, abort.signal)) {
+      seen.push(update)
+      if (seen.length === 2) abort.abort(new Error('seen enough'))
+    }
+  }, /seen enough/)
+  assert.deepEqual(seen, [
+    { kind: 'pages', full: [1] },
+    { kind: 'blocks', page: 0, offsets: [1] },
+  ])
+  assert.throws(() => holdings.begin(TREE, snapshot), { code: 'busy' })
+})
+
+test('what is complete stays so after a restart', async () => {
+  const mesh = createMesh()
+  const hq = mesh.add('hq', 'east')
+  const { cid } = await publish(hq, filesPlan(5, 100))
+  const again = mesh.add('hq', 'east', hq.store)
+  assert.equal(await again.holdings.isComplete(TREE, cid), true)
+  assert.equal(await again.holdings.isComplete('other', cid), false)
+  assert.ok(await again.server.object('lab', TREE, cid, never))
+})
+
+test('blocks are served by their position in a tree that is held here, and by nothing else', async () => {
+  const mesh = createMesh()
+  const hq = mesh.add('hq', 'east')
+  const { cid, snapshot } = await publish(hq, filesPlan(20, 100))
+  const [page] = await pagesOf(hq.store.blocks, snapshot.index)
+  const ask = async (tree: string, offsets: number[], server = hq.server) => {
+    const answers = []
+    for await (const { offset, bytes } of server.blocks('lab', { tree, page: page!, offsets }, never))
+      answers.push([offset, bytes !== undefined])
+    return answers
+  }
+  assert.deepEqual(await ask(TREE, [0, 3, 500]), [
+    [0, true],
+    [3, true],
+    [500, false],
+  ])
+  assert.deepEqual(await ask('logs/private', [0]), [[0, false]])
+  assert.equal(await hq.server.object('lab', 'logs/private', cid, never), undefined)
+  // A chunk is no control object, even of the right tree.
+  const chunk = cidOf(RAW, Buffer.alloc(100, '0/0 '))
+  assert.deepEqual(await hq.store.blocks.has([chunk]), [true])
+  assert.equal(await hq.server.object('lab', TREE, chunk, never), undefined)
+
+  const closed = createBlockService({
+    blocks: hq.store.blocks,
+    holdings: hq.holdings,
+    traffic: createTraffic(),
+    mayRead: () => false,
+  })
+  assert.deepEqual(await ask(TREE, [0], closed), [[0, false]])
+  assert.equal(await closed.object('lab', TREE, cid, never), undefined)
+  const watch = closed.watch('lab', { tree: TREE, snapshot: cid }, never)[Symbol.asyncIterator]()
+  assert.deepEqual((await watch.next()).value, { kind: 'unknown' })
+})
+
+test('traffic tells repeats from different blocks, and what was given before it was complete', () => {
+  const traffic = createTraffic()
+  const page = cidOf(RAW, new Uint8Array([7]))
+  const block = { tree: TREE, page, offset: 1, bytes: 100, isIncomplete: true }
+  traffic.sentBlock('a', block)
+  traffic.sentBlock('b', { ...block, isIncomplete: false })
+  traffic.sentBlock('b', { ...block, isIncomplete: false })
+  traffic.sentBlock('b', { ...block, offset: 2, isIncomplete: false })
+  traffic.sentBlock('b', { ...block, tree: 'other', isIncomplete: false })
+  traffic.receivedBlock('a', 50)
+  traffic.sentObject('a', 7)
+  const totals = traffic.totals()
+  assert.equal(totals.blocksSent, 5)
+  assert.equal(totals.distinctBlocksSent, 3)
+  assert.equal(totals.blocksSentMoreThanOnce, 1)
+  assert.equal(totals.bytesSentBeforeComplete, 100)
+  assert.deepEqual(totals.peers.get('a'), {
+    bytesSent: 107,
+    bytesReceived: 50,
+    blocksSent: 1,
+    blocksReceived: 1,
+    bytesSentBeforeComplete: 100,
+  })
+})

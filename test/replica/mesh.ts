@@ -1,0 +1,200 @@
+/**
+ * A mesh in one process for tests of fetching: real stores (in memory), holdings, block services and fetches, joined by
+ * a network that calls the other side's service directly and can be told to fail.
+ */
+import type { Clock } from '../../src/base/clock.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { MirrorError } from '../../src/base/errors.ts'
+import type { Block } from '../../src/block/block.ts'
+import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
+import type { Cid } from '../../src/block/cid.ts'
+import type { Snapshot } from '../../src/dag/snapshot.ts'
+import { encodeSnapshot } from '../../src/dag/snapshot.ts'
+import type { BlockChannel, BlockServer } from '../../src/net/ports.ts'
+import { createBlockService } from '../../src/replica/block-service.ts'
+import type { FetchMember, FetchNetwork } from '../../src/replica/fetch-network.ts'
+import type { Fetch, FetchOptions } from '../../src/replica/fetch-session.ts'
+import { startFetch } from '../../src/replica/fetch-session.ts'
+import type { Holdings } from '../../src/replica/holdings.ts'
+import { createHoldings } from '../../src/replica/holdings.ts'
+import type { Traffic } from '../../src/replica/traffic.ts'
+import { createTraffic } from '../../src/replica/traffic.ts'
+import { createMemoryStore } from '../../src/store/memory-store.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { Plan } from '../dag/trees.ts'
+import { buildTree, directoryPlan, META } from '../dag/trees.ts'
+
+export const TREE = 'builds/nightly'
+
+/** Keeps the process alive while something waits for time to pass. */
+export const clock: Clock = {
+  ...systemClock,
+  after(delayMs, task) {
+    const timer = setTimeout(task, delayMs)
+    return () => clearTimeout(timer)
+  },
+}
+
+export interface TestNode {
+  readonly name: string
+  readonly region: string
+  readonly store: Store
+  readonly holdings: Holdings
+  readonly traffic: Traffic
+  readonly server: BlockServer
+  isConnected: boolean
+  wants: boolean
+  /** Changes each block on its way out. */
+  corrupt: ((bytes: Uint8Array) => Uint8Array) | undefined
+  /** Called for each block that it is about to send. */
+  onServe: (() => void | Promise<void>) | undefined
+}
+
+export interface TestMesh {
+  add(name: string, region: string, store?: Store): TestNode
+  remove(node: TestNode): void
+  fetch(node: TestNode, snapshot: Cid, more?: Partial<FetchOptions>): Fetch
+  setConnected(node: TestNode, isConnected: boolean): void
+}
+
+export function createMesh(): TestMesh {
+  const nodes = new Map<string, TestNode>()
+  const listeners = new Set<() => void>()
+  const changed = (): void => {
+    for (const listener of [...listeners]) listener()
+  }
+  const mesh: TestMesh = {
+    add(name, region, store = createMemoryStore()) {
+      const holdings = createHoldings({ blocks: store.blocks, values: (space) => store.values(space), clock })
+      const traffic = createTraffic()
+      const server = createBlockService({ blocks: store.blocks, holdings, traffic, mayRead: () => true })
+      const node: TestNode = {
+        name,
+        region,
+        store,
+        holdings,
+        traffic,
+        server,
+        isConnected: true,
+        wants: true,
+        corrupt: undefined,
+        onServe: undefined,
+      }
+      nodes.set(name, node)
+      changed()
+      return node
+    },
+    remove(node) {
+      nodes.delete(node.name)
+      changed()
+    },
+    setConnected(node, isConnected) {
+      node.isConnected = isConnected
+      changed()
+    },
+    fetch(node, snapshot, more = {}) {
+      return startFetch(
+        {
+          network: networkOf(node.name, nodes),
+          members: {
+            list: () =>
+              [...nodes.values()]
+                .filter((other) => other.name !== node.name)
+                .map(
+                  (other): FetchMember => ({
+                    peer: other.name,
+                    site: other.name,
+                    region: other.region,
+                    wants: other.wants,
+                    isConnected: other.isConnected,
+                  }),
+                ),
+            onChange(listener) {
+              listeners.add(listener)
+              return () => listeners.delete(listener)
+            },
+          },
+          blocks: node.store.blocks,
+          holdings: node.holdings,
+          traffic: node.traffic,
+          clock,
+        },
+        { tree: TREE, snapshot, self: { site: node.name, region: node.region }, ...more },
+      )
+    },
+  }
+  return mesh
+}
+
+function networkOf(self: string, nodes: ReadonlyMap<string, TestNode>): FetchNetwork {
+  const reach = (peer: string): TestNode => {
+    const node = nodes.get(peer)
+    if (node === undefined || !node.isConnected)
+      throw new MirrorError('unreachable', `peer ${peer} is not connected`)
+    return node
+  }
+  return {
+    async fetchObject(peer, { tree, cid }, signal = new AbortController().signal) {
+      return reach(peer).server.object(self, tree, cid, signal)
+    },
+    openBlocks: (peer): BlockChannel => ({
+      peer,
+      async request(request, onAnswer, signal = new AbortController().signal) {
+        const node = reach(peer)
+        for await (const { offset, bytes } of node.server.blocks(self, request, signal)) {
+          await node.onServe?.()
+          await new Promise((resolve) => setImmediate(resolve))
+          signal.throwIfAborted()
+          reach(peer)
+          if (bytes === undefined) onAnswer({ offset, status: 'missing' })
+          else onAnswer({ offset, status: 'have', bytes: node.corrupt?.(bytes) ?? bytes })
+        }
+      },
+      close: () => undefined,
+    }),
+    async *watch(peer, request, signal) {
+      yield* reach(peer).server.watch(self, request, signal)
+    },
+  }
+}
+
+/** A plan of `count` files of about `bytes` each, different from one `seed` to another. */
+export function filesPlan(count: number, bytes: number, seed = 0): Plan {
+  const children: Record<string, Plan> = {}
+  for (let i = 0; i < count; i++) {
+    const content = Buffer.alloc(bytes + (i % 13), `${seed}/${i} `)
+    children[`file-${String(i).padStart(5, '0')}`] = { type: 'file', meta: META, chunks: [content] }
+  }
+  return directoryPlan(children)
+}
+
+/** Stores a snapshot of `plan` at `node`, leaving out what `keep` refuses, and adopts it there. */
+export async function publish(
+  node: TestNode,
+  plan: Plan,
+  { tree = TREE, keep = () => true }: { tree?: string; keep?: (block: Block) => boolean } = {},
+): Promise<{ cid: Cid; snapshot: Snapshot }> {
+  const blocks: Block[] = []
+  const { root, index } = buildTree(plan, (block) => blocks.push(block))
+  const snapshot: Snapshot = {
+    tree,
+    root,
+    index: index.root,
+    createdMs: 1_700_000_000_000,
+    chunker: DEFAULT_CHUNKER,
+    counts: {
+      files: 0,
+      directories: 1,
+      symlinks: 0,
+      bytes: 0,
+      blocks: index.blocks,
+      blockBytes: index.sizeBytes,
+    },
+    uncaptured: { count: 0, first: [] },
+    notes: {},
+  }
+  const block = encodeSnapshot(snapshot)
+  await node.store.blocks.put([...blocks.filter(keep), block])
+  await node.holdings.adopt(tree, block.cid)
+  return { cid: block.cid, snapshot }
+}
