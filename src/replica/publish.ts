@@ -1,0 +1,287 @@
+/**
+ * Publishing: a folder becomes the next snapshot of a tree, and a signed head makes that known to the mesh.
+ *
+ * The order is the point. Every block is durable before the snapshot counts as complete here, and that is durable
+ * before the head is signed; the head is durable before anybody hears of it. Killed in between, the mesh stands at
+ * the old head, and the next publish finds the blocks already stored.
+ *
+ * Before the first signature after a start the node reconciles with its peers: a publisher that came back from an old
+ * backup learns of its own later heads first, instead of signing another head at a place that is taken. When nobody
+ * answers it publishes all the same (the mesh must work when the links are down) and the log says so.
+ *
+ * A source that has lost everything is not published by itself: an unmounted disk looks just like that.
+ */
+
+import { equalBytes } from '../base/bytes.ts'
+import type { Clock } from '../base/clock.ts'
+import { sleep } from '../base/clock.ts'
+import { asMirrorError, MirrorError } from '../base/errors.ts'
+import type { Cid } from '../block/cid.ts'
+import { encodeEntry } from '../dag/entry.ts'
+import { decodeSnapshot, type Snapshot } from '../dag/snapshot.ts'
+import type { Host } from '../net/ports.ts'
+import type { KeyPair } from '../record/key.ts'
+import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
+import type { BlockStore } from '../store/block-store.ts'
+import { type ImportResult, importTree } from '../tree/import.ts'
+import type { OnProgress } from '../tree/progress.ts'
+import type { CompleteSnapshots } from './complete-snapshots.ts'
+import type { ReplicaLog } from './fetch-network.ts'
+import type { Ledger } from './ledger.ts'
+
+export interface PublisherComponents {
+  readonly ledger: Ledger
+  readonly blocks: BlockStore
+  readonly complete: CompleteSnapshots
+  readonly nodeKey: KeyPair
+  readonly clock: Clock
+  /** On the store's file system. */
+  readonly tempDir: string
+  readonly host: Pick<Host, 'peers' | 'reconcile'>
+  readonly logger: ReplicaLog
+}
+
+export interface PublishOptions {
+  readonly path: string | Uint8Array
+  readonly tree: string
+  readonly notes?: Readonly<Record<string, string>>
+  /** Publish a source without a single file although the snapshot before it had some. */
+  readonly allowEmpty?: boolean
+  readonly signal?: AbortSignal
+  readonly onProgress?: OnProgress
+}
+
+export interface PublishResult {
+  readonly tree: string
+  readonly epoch: number
+  readonly sequence: number
+  readonly snapshot: Cid
+  /** False when the source is as the newest head has it: nothing was signed. */
+  readonly isNew: boolean
+  readonly files: number
+  readonly directories: number
+  readonly symlinks: number
+  readonly bytes: number
+  readonly blocks: number
+  readonly newBlocks: number
+  readonly newBytes: number
+  readonly seconds: number
+  readonly uncaptured: Snapshot['uncaptured']
+}
+
+export interface Publisher {
+  /**
+   * @throws MirrorError `not-found` for an unknown tree, `refused` when this node is not its publisher or the source is
+   *   empty, `conflict` for a tree in dispute or whose publisher changed meanwhile; and what the import throws
+   */
+  publish(options: PublishOptions): Promise<PublishResult>
+}
+
+const RECONCILE_TIMEOUT_MS = 15_000
+/** Peers asked before the first signature: more than one, since one could withhold. */
+const MAX_RECONCILED_PEERS = 8
+/** How long a start waits for a first peer to be connected, when there are others in the mesh. */
+const FIRST_PEER_WAIT_MS = 5_000
+
+export function createPublisher(components: PublisherComponents): Publisher {
+  const { ledger, blocks, complete, nodeKey, clock, tempDir, logger } = components
+  let reconciled: Promise<boolean> | undefined
+
+  /** Once a start; again as long as nobody has answered. */
+  async function reconcileOnce(): Promise<void> {
+    reconciled ??= reconcileWithPeers(components)
+    let isDone = false
+    try {
+      isDone = await reconciled
+    } finally {
+      if (!isDone) reconciled = undefined
+    }
+    if (!isDone) logger.warn({}, 'publish.unreconciled')
+  }
+
+  return {
+    async publish(options) {
+      const { tree, signal } = options
+      const startedMs = clock.monotonicMs()
+      checkPublisher(ledger.state(), tree, nodeKey)
+      await reconcileOnce()
+      signal?.throwIfAborted()
+      const before = checkPublisher(ledger.state(), tree, nodeKey).newest
+      const imported = await importTree(
+        { blocks, tempDir, clock },
+        {
+          path: options.path,
+          tree,
+          ...(before === undefined ? {} : { parent: before.snapshot }),
+          ...(options.notes === undefined ? {} : { notes: options.notes }),
+          ...(signal === undefined ? {} : { signal }),
+          ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+        },
+      )
+      const facts = { tree, snapshot: imported.snapshotCid.toString() }
+      const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
+      if (before !== undefined && previous !== undefined) {
+        checkNotEmptied(imported, previous, options)
+        if (isSame(imported.snapshot, previous)) {
+          await complete.adopt(tree, before.snapshot, signal)
+          logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
+          return resultOf(imported, before, false, (clock.monotonicMs() - startedMs) / 1000)
+        }
+      }
+      signal?.throwIfAborted()
+      await complete.adopt(tree, imported.snapshotCid, signal)
+      const record = await ledger.issue(nodeKey, 'head', (state) => headBody(state, imported, nodeKey))
+      if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
+      const { epoch, sequence } = record.content.body
+      logger.info({ ...facts, epoch, sequence }, 'publish.head-signed')
+      const head = { epoch, sequence, snapshot: imported.snapshotCid }
+      return resultOf(imported, head, true, (clock.monotonicMs() - startedMs) / 1000)
+    },
+  }
+}
+
+/** In our turn at the ledger: the head goes on from whatever is newest by then. */
+function headBody(state: MeshState, imported: ImportResult, nodeKey: KeyPair) {
+  const { name, epoch, newest } = checkPublisher(state, imported.snapshot.tree, nodeKey)
+  return {
+    tree: name,
+    epoch: epoch.epoch,
+    sequence: (newest?.sequence ?? 0) + 1,
+    previous: newest?.id ?? null,
+    snapshot: imported.snapshotCid,
+    counts: {
+      files: imported.files,
+      directories: imported.directories,
+      symlinks: imported.symlinks,
+      bytes: imported.bytes,
+      blocks: imported.blocks,
+      blockBytes: imported.snapshot.counts.blockBytes,
+    },
+  }
+}
+
+type PublishableTree = TreeState & { readonly epoch: NonNullable<TreeState['epoch']> }
+
+function checkPublisher(state: MeshState, name: string, nodeKey: KeyPair): PublishableTree {
+  const tree = state.trees.get(name)
+  const facts = { tree: name, publisher: nodeKey.peer }
+  if (tree === undefined || tree.body.removed) {
+    throw new MirrorError('not-found', `the mesh has no tree ${name}`, {
+      facts,
+      hint: 'An admin creates it: mirrormesh tree create.',
+    })
+  }
+  if (tree.fork !== undefined) {
+    throw new MirrorError('conflict', `the tree ${name} is in dispute: two ${tree.fork.kind} at one place`, {
+      facts,
+      hint: 'An admin chooses the branch to go on from by starting a new epoch.',
+    })
+  }
+  if (tree.epoch?.publisher !== nodeKey.peer) {
+    throw new MirrorError('refused', `this node is not the publisher of ${name}`, {
+      facts,
+      hint:
+        tree.epoch === undefined
+          ? 'An admin names its publisher by starting an epoch.'
+          : `Its publisher is ${tree.epoch.publisher}: publish there.`,
+    })
+  }
+  return { ...tree, epoch: tree.epoch }
+}
+
+async function readSnapshot(blocks: BlockStore, cid: Cid): Promise<Snapshot | undefined> {
+  const bytes = await blocks.get(cid)
+  return bytes === undefined ? undefined : decodeSnapshot(cid, bytes)
+}
+
+function checkNotEmptied(
+  imported: ImportResult,
+  previous: Snapshot,
+  { path, allowEmpty = false }: PublishOptions,
+): void {
+  if (allowEmpty || imported.files > 0 || previous.counts.files === 0) return
+  throw new MirrorError(
+    'refused',
+    `${Buffer.from(path).toString()} holds no file, the newest snapshot has ${previous.counts.files}`,
+    { hint: 'Is it mounted? Say --allow-empty when it is meant.' },
+  )
+}
+
+/** Same content and metadata, and the same things left out: nothing that a reader could tell apart. */
+function isSame(a: Snapshot, b: Snapshot): boolean {
+  return (
+    a.index.equals(b.index) &&
+    equalBytes(encodeEntry(a.root), encodeEntry(b.root)) &&
+    JSON.stringify([a.uncaptured, a.notes]) === JSON.stringify([b.uncaptured, b.notes])
+  )
+}
+
+/** True when at least one peer answered, or when there is no other member to ask. */
+async function reconcileWithPeers({
+  ledger,
+  host,
+  nodeKey,
+  clock,
+  logger,
+}: PublisherComponents): Promise<boolean> {
+  const others = [...ledger.state().members.values()].filter(
+    (member) => member.isActive && member.peer !== nodeKey.peer,
+  )
+  if (others.length === 0) return true
+  const deadlineMs = clock.monotonicMs() + FIRST_PEER_WAIT_MS
+  while (host.peers().length === 0 && clock.monotonicMs() < deadlineMs) await sleep(clock, 100)
+  const answers = await Promise.all(
+    host
+      .peers()
+      .slice(0, MAX_RECONCILED_PEERS)
+      .map(async ({ peer }) => {
+        const timeout = timeLimit(clock, RECONCILE_TIMEOUT_MS)
+        try {
+          await host.reconcile(peer, timeout.signal)
+          return true
+        } catch (error) {
+          logger.warn(
+            { peer, err: asMirrorError(error, 'reconcile before publishing') },
+            'publish.reconcile-failed',
+          )
+          return false
+        } finally {
+          timeout.clear()
+        }
+      }),
+  )
+  return answers.includes(true)
+}
+
+function timeLimit(clock: Clock, limitMs: number): { signal: AbortSignal; clear: () => void } {
+  const controller = new AbortController()
+  const clear = clock.after(limitMs, () =>
+    controller.abort(new MirrorError('timed-out', `no answer within ${limitMs} ms`)),
+  )
+  return { signal: controller.signal, clear }
+}
+
+function resultOf(
+  imported: ImportResult,
+  head: Pick<Head, 'epoch' | 'sequence' | 'snapshot'>,
+  isNew: boolean,
+  seconds: number,
+): PublishResult {
+  const { files, directories, symlinks, bytes, blocks, newBlocks, newBytes, uncaptured } = imported
+  return {
+    tree: imported.snapshot.tree,
+    epoch: head.epoch,
+    sequence: head.sequence,
+    snapshot: head.snapshot,
+    isNew,
+    files,
+    directories,
+    symlinks,
+    bytes,
+    blocks,
+    newBlocks,
+    newBytes,
+    seconds,
+    uncaptured,
+  }
+}
