@@ -22,6 +22,7 @@ export interface IndexRange {
   readonly limit?: number
 }
 
+/** What fails is thrown as a MirrorError. */
 export interface Index {
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>
   /** All or nothing, in the order of the calls: what survives a crash is a prefix of the batches. */

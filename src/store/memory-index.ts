@@ -6,7 +6,7 @@ export function createMemoryIndex(): Index {
 
   function apply(operation: IndexOperation): void {
     const name = latin1(operation.key)
-    if (operation.type === 'put') values.set(name, operation.value.slice())
+    if (operation.type === 'put') values.set(name, new Uint8Array(operation.value))
     else values.delete(name)
   }
 

@@ -41,7 +41,7 @@ export function createMemoryStore(): Store {
       }
       for (const { cid, bytes } of newBlocks) {
         const key = cidKey(cid)
-        if (!blocks.has(key)) blocks.set(key, bytes.slice())
+        if (!blocks.has(key)) blocks.set(key, new Uint8Array(bytes))
       }
     },
     flush: async () => undefined,
@@ -66,10 +66,10 @@ export function createMemoryStore(): Store {
       if (added.some(({ length }) => length === 0 || length > MAX_LOGGED_RECORD_BYTES)) {
         throw new MirrorError('limit', `a record must be 1 to ${MAX_LOGGED_RECORD_BYTES} bytes`)
       }
-      records.push(...added.map((record) => record.slice()))
+      records.push(...added.map((record) => new Uint8Array(record)))
     },
     async *readAll() {
-      for (const record of records.slice()) yield record.slice()
+      for (const record of records.slice()) yield new Uint8Array(record)
     },
   }
 

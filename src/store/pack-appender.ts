@@ -146,8 +146,12 @@ export function createPack(path: string, packId: number, files: FileOps = system
     file = files.open(path, 'create')
     file.write(encodePackHeader(packId), 0)
   } catch (error) {
-    // Without its header the file would only be in the way; when it existed before, it stays.
-    if (file !== undefined) files.remove(path)
+    // A file that existed before stays. One of ours without its header would be removed when the store is opened.
+    try {
+      if (file !== undefined) files.remove(path)
+    } catch {
+      // The error that counts is the first.
+    }
     throw asMirrorError(error, `create pack ${packId}`, { facts: { path, packId } })
   } finally {
     file?.close()

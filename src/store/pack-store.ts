@@ -95,8 +95,9 @@ export async function openPackStore(
   function newPack(): number {
     const packId = nextPackId
     if (packId > MAX_PACK_ID) throw new MirrorError('limit', 'the store has used up its pack numbers')
-    createPack(pathOf(packId), packId, files)
+    // Taken even when creating fails: a file of that name may be left.
     nextPackId += 1
+    createPack(pathOf(packId), packId, files)
     packSizes.set(packId, PACK_HEADER_BYTES)
     return packId
   }
