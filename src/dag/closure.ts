@@ -1,6 +1,17 @@
+/**
+ * What a root needs: the truth that the block index is compared with before a snapshot is called complete.
+ */
 import type { Cid } from '../block/cid.ts'
-import type { Entry } from './entry.ts'
+import { RAW } from '../block/cid.ts'
+import type { DirectoryRef } from './directory-node.ts'
+import { loadDirectoryNode } from './directory-node.ts'
+import type { Entry, FileEntry } from './entry.ts'
+import type { FingerprintSet } from './fingerprint-set.ts'
+import { createFingerprintSet } from './fingerprint-set.ts'
+import { loadFileNode } from './read-file.ts'
 import type { NodeSource } from './source.ts'
+import type { TreePath } from './tree-path.ts'
+import { childPath, ROOT_PATH } from './tree-path.ts'
 
 export interface ClosureBlock {
   readonly cid: Cid
@@ -8,14 +19,106 @@ export interface ClosureBlock {
 }
 
 /**
- * Every block reachable from `root`, repeats included, in the order of the block index: each directory's entries in
- * name order, what an entry reaches before what follows it; a file's chunks before the node that lists them; a
- * directory's own nodes after all of its entries, in the order `buildDirectory` emits them.
+ * Every block reachable from `root`, in the order of the block index: for a directory, what its entries reach, in
+ * name order, then its own nodes in the order `buildDirectory` emits them; for a file, its chunks, then its nodes in
+ * the order `buildFile` emits them. Chunks repeat as they occur; a directory or a file of several chunks that was
+ * met before is passed over, so the work is linear in the blocks even where one directory is named a million times.
  */
-export function closure(
-  _source: NodeSource,
-  _root: Entry,
-  _signal?: AbortSignal,
-): AsyncIterable<ClosureBlock> {
-  throw new Error('not written yet')
+export async function* closure(
+  source: NodeSource,
+  root: Entry,
+  signal?: AbortSignal,
+): AsyncGenerator<ClosureBlock, void, undefined> {
+  const seen = createFingerprintSet()
+  const open: OpenDirectory[] = []
+  if (root.type === 'file') yield* fileClosure(source, root, seen, signal)
+  if (root.type === 'directory') {
+    seen.add(root.directory)
+    open.push(openDirectory(source, root.directory, ROOT_PATH, signal))
+  }
+  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+    const next = await top.entries.next()
+    if (next.done) {
+      yield* top.nodes
+      open.pop()
+      continue
+    }
+    const entry = next.value
+    if (entry.type === 'file') yield* fileClosure(source, entry, seen, signal)
+    if (entry.type === 'directory') {
+      const path = childPath(top.path, entry.name)
+      if (seen.add(entry.directory)) open.push(openDirectory(source, entry.directory, path, signal))
+    }
+  }
+}
+
+interface OpenDirectory {
+  readonly path: TreePath
+  readonly entries: AsyncIterator<Entry>
+  /** Filled while `entries` are read; complete at their end. */
+  readonly nodes: ClosureBlock[]
+}
+
+function openDirectory(
+  source: NodeSource,
+  cid: Cid,
+  path: TreePath,
+  signal: AbortSignal | undefined,
+): OpenDirectory {
+  const nodes: ClosureBlock[] = []
+  return { path, nodes, entries: entriesAndNodes(source, cid, nodes, signal) }
+}
+
+/** Yields the entries; appends each node to `nodes` after its children. */
+async function* entriesAndNodes(
+  source: NodeSource,
+  cid: Cid,
+  nodes: ClosureBlock[],
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Entry, void, undefined> {
+  const stack: (DirectoryRef | ClosureBlock)[] = [{ cid }]
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    if ('lengthBytes' in next) {
+      nodes.push(next)
+      continue
+    }
+    const node = await loadDirectoryNode(source, next, signal)
+    stack.push({ cid: next.cid, lengthBytes: node.lengthBytes })
+    if (node.kind === 'leaf') yield* node.entries
+    else stack.push(...[...node.children].reverse())
+  }
+}
+
+async function* fileClosure(
+  source: NodeSource,
+  { content, sizeBytes }: FileEntry,
+  seen: FingerprintSet,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ClosureBlock, void, undefined> {
+  if (content === undefined) return
+  if (content.code === RAW) {
+    yield { cid: content, lengthBytes: sizeBytes }
+    return
+  }
+  const nodes: ClosureBlock[] = []
+  const stack: ({ cid: Cid; sizeBytes: number; level?: number } | ClosureBlock)[] = [
+    { cid: content, sizeBytes },
+  ]
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    if ('lengthBytes' in next) {
+      nodes.push(next)
+      continue
+    }
+    if (!seen.add(next.cid)) continue
+    const { node, lengthBytes } = await loadFileNode(source, next, signal)
+    stack.push({ cid: next.cid, lengthBytes })
+    if (node.level === 0) {
+      yield* node.parts
+    } else {
+      for (const part of [...node.parts].reverse()) {
+        stack.push({ cid: part.cid, sizeBytes: part.lengthBytes, level: node.level - 1 })
+      }
+    }
+  }
+  yield* nodes
 }

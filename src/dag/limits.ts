@@ -4,7 +4,7 @@
 export const MAX_NAME_BYTES = 255
 /** Path of an entry below its root, segments joined with `/`: what one system call can take. */
 export const MAX_PATH_BYTES = 4095
-/** Directories between a root and an entry. */
+/** Segments of such a path. */
 export const MAX_DEPTH = 1024
 export const MAX_SYMLINK_BYTES = 4095
 /** UTF-8 bytes of a user's or group's name. */

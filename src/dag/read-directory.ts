@@ -1,22 +1,73 @@
+import { compareBytes } from '../base/bytes.ts'
 import type { Cid } from '../block/cid.ts'
+import type { DirectoryRef } from './directory-node.ts'
+import { loadDirectoryNode } from './directory-node.ts'
 import type { Entry } from './entry.ts'
 import type { NodeSource } from './source.ts'
 
 /** The entries of one directory in name order, from the first name greater than `after`. */
-export function readDirectory(
-  _source: NodeSource,
-  _cid: Cid,
-  _options: { after?: Uint8Array; signal?: AbortSignal } = {},
-): AsyncIterable<Entry> {
-  throw new Error('not written yet')
+export async function* readDirectory(
+  source: NodeSource,
+  cid: Cid,
+  {
+    after,
+    signal,
+  }: { readonly after?: Uint8Array | undefined; readonly signal?: AbortSignal | undefined } = {},
+): AsyncGenerator<Entry, void, undefined> {
+  const isWanted = (name: Uint8Array): boolean => after === undefined || compareBytes(name, after) > 0
+  const stack: DirectoryRef[] = [{ cid }]
+  for (let ref = stack.pop(); ref !== undefined; ref = stack.pop()) {
+    const node = await loadDirectoryNode(source, ref, signal)
+    if (node.kind === 'leaf') {
+      for (const entry of node.entries) if (isWanted(entry.name)) yield entry
+    } else {
+      for (const child of [...node.children].reverse()) if (isWanted(child.claim!.lastName)) stack.push(child)
+    }
+  }
 }
 
-/** The entry at `path` below `root`, symbolic links not followed; reads a handful of blocks. */
-export function lookUp(
-  _source: NodeSource,
-  _root: Entry,
-  _path: readonly Uint8Array[],
-  _signal?: AbortSignal,
+/** The entry at `path` below `root`, symbolic links not followed; reads one node for each level of each directory. */
+export async function lookUp(
+  source: NodeSource,
+  root: Entry,
+  path: readonly Uint8Array[],
+  signal?: AbortSignal,
 ): Promise<Entry | undefined> {
-  throw new Error('not written yet')
+  let entry: Entry | undefined = root
+  for (const name of path) {
+    if (entry?.type !== 'directory') return undefined
+    entry = await findEntry(source, entry.directory, name, signal)
+  }
+  return entry
+}
+
+async function findEntry(
+  source: NodeSource,
+  cid: Cid,
+  name: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Entry | undefined> {
+  let ref: DirectoryRef | undefined = { cid }
+  while (ref !== undefined) {
+    const node = await loadDirectoryNode(source, ref, signal)
+    if (node.kind === 'leaf') {
+      const at = firstAtLeast(node.entries, name, (entry) => entry.name)
+      const entry = node.entries[at]
+      return entry !== undefined && compareBytes(entry.name, name) === 0 ? entry : undefined
+    }
+    ref = node.children[firstAtLeast(node.children, name, (child) => child.claim!.lastName)]
+  }
+  return undefined
+}
+
+/** Index of the first item whose key is `key` or greater; the items are in ascending order. */
+function firstAtLeast<T>(items: readonly T[], key: Uint8Array, keyOf: (item: T) => Uint8Array): number {
+  let low = 0
+  let high = items.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (compareBytes(keyOf(items[middle]!), key) < 0) low = middle + 1
+    else high = middle
+  }
+  return low
 }

@@ -1,5 +1,8 @@
 import type { Entry } from './entry.ts'
+import { readDirectory } from './read-directory.ts'
 import type { NodeSource } from './source.ts'
+import type { TreePath } from './tree-path.ts'
+import { childPath, ROOT_PATH } from './tree-path.ts'
 
 export interface WalkStep {
   /** Names from below the root; empty for the root itself, which comes first. */
@@ -7,7 +10,32 @@ export interface WalkStep {
   readonly entry: Entry
 }
 
-/** Every entry, a directory before what it holds, names in byte order. */
-export function walk(_source: NodeSource, _root: Entry, _signal?: AbortSignal): AsyncIterable<WalkStep> {
-  throw new Error('not written yet')
+/**
+ * Every entry, a directory before what it holds, names in byte order. Holds one leaf for each open directory.
+ * A snapshot may name one directory in many places, so the steps can outnumber its blocks without bound: whoever
+ * writes what it reads compares the steps with the snapshot's counts.
+ */
+export async function* walk(
+  source: NodeSource,
+  root: Entry,
+  signal?: AbortSignal,
+): AsyncGenerator<WalkStep, void, undefined> {
+  yield { path: [], entry: root }
+  if (root.type !== 'directory') return
+  const open: { path: TreePath; entries: AsyncIterator<Entry> }[] = [
+    { path: ROOT_PATH, entries: readDirectory(source, root.directory, { signal }) },
+  ]
+  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+    const next = await top.entries.next()
+    if (next.done) {
+      open.pop()
+      continue
+    }
+    const entry = next.value
+    const path = childPath(top.path, entry.name)
+    yield { path: path.names, entry }
+    if (entry.type === 'directory') {
+      open.push({ path, entries: readDirectory(source, entry.directory, { signal }) })
+    }
+  }
 }
