@@ -148,7 +148,7 @@ function createInitiator(
       }
       needed += need.length
       if (needed > maxNeed)
-        throw new MirrorError('limit', `the other side lacks nothing of ${maxNeed} ids and more`)
+        throw new MirrorError('limit', `the other side claims more than ${maxNeed} ids that we lack`)
       for (let i = asked.length - 1; i >= answered; i--) open.push(asked[i]!)
       for (let i = fresh.length - 1; i >= 0; i--) open.push(fresh[i]!)
       if (open.length > MAX_QUESTIONS)
@@ -302,7 +302,7 @@ function answer(ranges: IdRanges, item: Item, room: number): Item[] {
     upper: item.upper,
     fingerprint: ranges.fingerprint(stop, end),
   }
-  return extra.length === 0 ? [rest] : [reply, rest]
+  return [reply, rest]
 }
 
 function textOf(id: Id): string {
