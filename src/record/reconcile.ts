@@ -234,8 +234,8 @@ function createResponder(
       let isDone = true
       for (const item of items) {
         const room = maxMessageBytes - out.sizeBytes()
-        const replies =
-          item.mode === 'fingerprint' ? respond(ranges, item) : [answer(ranges, item, room)].flat()
+        const replies = item.mode === 'fingerprint' ? respond(ranges, item) : answer(ranges, item, room)
+        if (replies === undefined) break
         const bytes = replies.reduce((sum, reply) => sum + itemBytes(reply), 0)
         if (bytes > room) break
         for (const reply of replies) out.add(reply)
@@ -262,9 +262,10 @@ function respond(ranges: IdRanges, item: Item & { mode: 'fingerprint' }): Item[]
 
 /**
  * What we have that the list lacks, and what it has that we lack. When that does not fit, as much as does, and a
- * fingerprint of the rest: the initiator will ask about it again.
+ * fingerprint of the rest: the initiator will ask about it again. Undefined when there is no room for a single id; an
+ * empty message always has that.
  */
-function answer(ranges: IdRanges, item: Item, room: number): Item[] {
+function answer(ranges: IdRanges, item: Item, room: number): Item[] | undefined {
   if (item.mode !== 'list')
     throw new MirrorError('corrupt', 'an initiator of a reconciliation asks, it does not answer')
   const [first, end] = ranges.within(item.lower, item.upper)
@@ -274,6 +275,7 @@ function answer(ranges: IdRanges, item: Item, room: number): Item[] {
   let stop = end
   // Room for this answer's frame and bitmap, and for the fingerprint of the rest.
   const maxExtra = Math.floor((room - answerBytes(item.ids.length) - 128) / 32)
+  if (maxExtra < 1) return undefined
   for (let i = first; i < end; i++) {
     const id = ranges.at(i)
     if (listed.has(textOf(id))) continue
