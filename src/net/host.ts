@@ -276,17 +276,22 @@ export async function startHost(
   }
 }
 
-/** Runs `task` on a stream that the signal aborts; then the signal's reason is what is thrown. */
+/** Runs `task` on a stream that the signal aborts; then the signal's reason is thrown at once. */
 async function abortable<T>(
   frames: FrameStream,
   signal: AbortSignal | undefined,
   task: () => Promise<T>,
 ): Promise<T> {
-  const abort = (): void => frames.abort(new MirrorError('aborted', 'no longer wanted'))
+  const aborted = Promise.withResolvers<never>()
+  aborted.promise.catch(() => undefined)
+  const abort = (): void => {
+    frames.abort(new MirrorError('aborted', 'no longer wanted'))
+    aborted.reject(signal?.reason)
+  }
   signal?.addEventListener('abort', abort, { once: true })
   if (signal?.aborted === true) abort()
   try {
-    return await task()
+    return await Promise.race([task(), aborted.promise])
   } catch (error) {
     signal?.throwIfAborted()
     throw error

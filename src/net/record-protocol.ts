@@ -1,13 +1,13 @@
 /**
  * `/mirrormesh/1/records`: makes two sides hold the union of their records. Both sides.
  *
- * The initiator leads the reconciliation, sends what the other lacks, and asks for what it lacks itself; then the
- * responder takes its turn the same way, and the initiator answers. Every turn ends with DONE. What comes in is offered
- * frame by frame, so nothing piles up.
+ * The initiator leads the reconciliation and alone learns the difference; then it sends what the other lacks and asks
+ * for what it lacks itself, and the responder answers. Both end with DONE. What comes in is offered frame by frame, so
+ * nothing piles up.
  */
 import { hex } from '../base/bytes.ts'
-import { MirrorError } from '../base/errors.ts'
-import * as reconcile from '../record/reconcile.ts'
+import { isMirrorError, MirrorError } from '../base/errors.ts'
+import { createReconciler } from '../record/reconcile.ts'
 import type { FrameStream } from './frame-stream.ts'
 import { MAX_IDS_PER_SESSION, MAX_RECONCILE_BYTES, MAX_RECONCILE_ROUNDS } from './limits.ts'
 import type { RecordExchange } from './ports.ts'
@@ -50,11 +50,9 @@ export async function reconcileWith(
   try {
     const { need, give } = await leadReconciliation(side)
     const sent = await takeTurn(side, give, need)
-    const answer = await readTurn(side)
-    const sentLater = await takeTurn(side, answer.wanted, [])
-    const last = await readTurn(side)
+    const { received } = await readTurn(side)
     await frames.closeWrite()
-    return { received: answer.received + last.received, sent: sent + sentLater }
+    return { received, sent }
   } finally {
     frames.abort(new MirrorError('aborted', 'the reconciliation is over'))
   }
@@ -67,16 +65,9 @@ export async function serveReconciliation(
 ): Promise<void> {
   const side: Side = { frames, incoming: frames.frames(), records, peer }
   try {
-    const found = await followReconciliation(side)
-    const turn = await readTurn(side, found.first)
-    const held = new Set(records.ids().map(hex))
-    await takeTurn(
-      side,
-      distinct([...turn.wanted, ...found.give]),
-      found.need.filter((id) => !held.has(hex(id))),
-    )
-    await readTurn(side)
-    await takeTurn(side, [], [])
+    const first = await followReconciliation(side)
+    const { wanted } = await readTurn(side, first)
+    await takeTurn(side, wanted, [])
     await frames.closeWrite()
     // The initiator closes when it has read our last word.
     await side.incoming.next()
@@ -91,7 +82,7 @@ interface Difference {
 }
 
 async function leadReconciliation({ frames, incoming, records }: Side): Promise<Difference> {
-  const reconciler = reconcile.createReconciler(records.ids(), {
+  const reconciler = createReconciler(records.ids(), {
     isInitiator: true,
     maxMessageBytes: MAX_RECONCILE_BYTES,
   })
@@ -103,35 +94,31 @@ async function leadReconciliation({ frames, incoming, records }: Side): Promise<
     const { type, body } = await nextFrame(incoming)
     if (type !== RECONCILE) throw outOfTurn(type)
     if (body.length === 0) break
-    const step = reconciler.receive(body)
-    need.push(...step.need)
-    give.push(...step.give)
-    message = step.reply
+    try {
+      const step = reconciler.receive(body)
+      for (const id of step.need) need.push(id)
+      for (const id of step.give) give.push(id)
+      message = step.reply
+    } catch (error) {
+      // More is different than one session may hold: what is known is exchanged, the next session goes on from there.
+      if (!isMirrorError(error, 'limit') || need.length + give.length === 0) throw error
+      break
+    }
   }
   return { need: distinct(need).slice(0, MAX_IDS_PER_SESSION), give: distinct(give) }
 }
 
 /** Answers until the initiator goes on to its turn, whose first frame is returned. */
-async function followReconciliation({
-  frames,
-  incoming,
-  records,
-}: Side): Promise<Difference & { first: Frame }> {
-  const reconciler = reconcile.createReconciler(records.ids(), {
+async function followReconciliation({ frames, incoming, records }: Side): Promise<Frame> {
+  const reconciler = createReconciler(records.ids(), {
     isInitiator: false,
     maxMessageBytes: MAX_RECONCILE_BYTES,
   })
-  const need: Uint8Array[] = []
-  const give: Uint8Array[] = []
   for (let round = 0; round <= MAX_RECONCILE_ROUNDS; round++) {
     const frame = await nextFrame(incoming)
-    if (frame.type !== RECONCILE) {
-      return { need: distinct(need).slice(0, MAX_IDS_PER_SESSION), give: distinct(give), first: frame }
-    }
-    const step = reconciler.receive(frame.body)
-    need.push(...step.need)
-    give.push(...step.give)
-    await frames.send(encodeFrame(RECONCILE, step.reply === undefined ? [] : [step.reply]))
+    if (frame.type !== RECONCILE) return frame
+    const { reply } = reconciler.receive(frame.body)
+    await frames.send(encodeFrame(RECONCILE, reply === undefined ? [] : [reply]))
   }
   throw new MirrorError('limit', 'a reconciliation of too many rounds')
 }
@@ -165,7 +152,7 @@ async function readTurn({ incoming, records, peer }: Side, first?: Frame): Promi
       const { accepted } = await records.offer(decodeRecords(frame.body), peer)
       received += accepted
     } else if (frame.type === WANT) {
-      wanted.push(...decodeWant(frame.body))
+      for (const id of decodeWant(frame.body)) wanted.push(id)
       if (wanted.length > MAX_IDS_PER_SESSION)
         throw new MirrorError('limit', 'too many records wanted at one time')
     } else throw outOfTurn(frame.type)

@@ -2,9 +2,9 @@
  * Messages of `/mirrormesh/1/records`, and the RECORDS of `/mirrormesh/1/join`.
  *
  *   type  from    body
- *   0x01  both    RECONCILE: a message of the set reconciliation; from the responder it may be empty: nothing left to say
+ *   0x01  both    RECONCILE: a message of the set reconciliation (src/record/reconcile-message.ts), each answered by one
  *   0x02  both    RECORDS: records one after the other, each u32 length and bytes (64 KiB at most)
- *   0x03  both    WANT: u16 count, count x 32-byte record id
+ *   0x03  first   WANT: u16 count, count x 32-byte record id
  *   0x04  both    DONE: this side's turn is over
  */
 import { concatBytes } from '../../base/bytes.ts'

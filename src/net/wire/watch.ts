@@ -101,7 +101,8 @@ function encodeRuns(numbers: readonly number[]): Uint8Array[] {
     i += length
     if (runs.length === MAX_RUNS || entries >= MAX_UPDATE_ENTRIES) flush()
   }
-  if (runs.length > 0) flush()
+  // An empty update says something too: the peer has begun, and holds nothing yet.
+  if (runs.length > 0 || frames.length === 0) flush()
   return frames
 }
 
