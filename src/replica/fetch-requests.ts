@@ -2,6 +2,7 @@
  * Carries out the scheduler's requests: sends them over one channel a peer, verifies each block against its page,
  * stores what is right in batches, and reports each block's fate. Wrong bytes go no further than here.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Block } from '../block/block.ts'
 import { verifyBlock } from '../block/cid.ts'
@@ -60,6 +61,8 @@ export function createFetchRequests(
     isStoring = true
     try {
       while (arrivals.length > 0 && !signal.aborted) {
+        // All that the network delivers in this turn of the loop: one plan and one announcement for many small blocks.
+        await nextTurn()
         const batch = takeBatch()
         await blocks.put(batch, { verified: true })
         onEvents(

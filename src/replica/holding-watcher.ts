@@ -22,7 +22,7 @@ export function createWatcher(clock: Clock): HoldingWatcher {
   const blocks = new Map<number, Set<number>>()
   let isComplete = false
   let isUnknown = false
-  let isFirst = true
+  let takenMs = Number.NEGATIVE_INFINITY
   let hasEmpty = false
   let wake: (() => void) | undefined
 
@@ -67,16 +67,18 @@ export function createWatcher(clock: Clock): HoldingWatcher {
       signal.throwIfAborted()
       if (!hasNews()) await until(signal, (done) => (wake = done))
       wake = undefined
-      // The first answer goes out at once: the asker waits for it before it uses the WAN.
-      if (!isFirst && !isComplete) {
+      // What comes after a pause goes out at once (a neighbour waits for it before it uses the WAN, and small trees are
+      // over in a few batches); what follows is gathered.
+      const waitMs = isComplete ? 0 : takenMs + BATCH_MS - clock.monotonicMs()
+      if (waitMs > 0) {
         let cancel: (() => void) | undefined
         try {
-          await until(signal, (done) => (cancel = clock.after(BATCH_MS, done)))
+          await until(signal, (done) => (cancel = clock.after(waitMs, done)))
         } finally {
           cancel?.()
         }
       }
-      isFirst = false
+      takenMs = clock.monotonicMs()
       return take()
     },
   }

@@ -80,6 +80,7 @@ test('wrong bytes are never stored: their sender is blamed and the rest comes fr
   const liar = mesh.add('liar', 'west')
   const lab = mesh.add('lab-a', 'west')
   const { cid, snapshot } = await publish(hq, filesPlan(200, 3000))
+  lab.wants = false
   await mesh.fetch(liar, cid).done
   liar.corrupt = (bytes) => bytes.map((byte, i) => (i === 0 ? byte ^ 1 : byte))
   const blamed: string[] = []

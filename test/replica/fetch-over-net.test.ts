@@ -1,0 +1,126 @@
+/** Fetches over real hosts on loopback: the network's port and the fetch's fit each other, and the sharing holds. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Cid } from '../../src/block/cid.ts'
+import { createBlockService } from '../../src/replica/block-service.ts'
+import type { FetchMember } from '../../src/replica/fetch-network.ts'
+import type { FetchProgress } from '../../src/replica/fetch-session.ts'
+import { startFetch } from '../../src/replica/fetch-session.ts'
+import { createHoldings } from '../../src/replica/holdings.ts'
+import { createTraffic } from '../../src/replica/traffic.ts'
+import { createMemoryStore } from '../../src/store/memory-store.ts'
+import type { TestPeer } from '../net/mesh.ts'
+import { introduce, withHosts } from '../net/mesh.ts'
+import type { TestNode } from './mesh.ts'
+import { clock, filesPlan, publish, TREE } from './mesh.ts'
+
+interface HostedNode extends TestNode {
+  readonly peer: TestPeer
+}
+
+async function withThree(
+  body: (hq: HostedNode, labs: readonly [HostedNode, HostedNode]) => Promise<void>,
+): Promise<void> {
+  await withHosts(async (start) => {
+    const create = async (name: string, region: string): Promise<HostedNode> => {
+      const store = createMemoryStore()
+      const holdings = createHoldings({ blocks: store.blocks, values: (space) => store.values(space), clock })
+      const traffic = createTraffic()
+      const server = createBlockService({ blocks: store.blocks, holdings, traffic, mayRead: () => true })
+      const peer = await start(name, { blockServer: server })
+      const parts = { name, region, store, holdings, traffic, server, peer }
+      return { ...parts, isConnected: true, wants: true, corrupt: undefined, onServe: undefined }
+    }
+    const hq = await create('hq', 'east')
+    const labs = [await create('lab-a', 'west'), await create('lab-b', 'west')] as const
+    introduce(hq.peer, labs[0].peer, labs[1].peer)
+    await labs[0].peer.host.dial(hq.peer.host.peerId, [hq.peer.address])
+    await labs[1].peer.host.dial(hq.peer.host.peerId, [hq.peer.address])
+    await labs[1].peer.host.dial(labs[0].peer.host.peerId, [labs[0].peer.address])
+    await body(hq, labs)
+  })
+}
+
+function fetchAt(node: HostedNode, all: readonly HostedNode[], snapshot: Cid) {
+  const others = all.filter((other) => other !== node)
+  return startFetch(
+    {
+      network: node.peer.host,
+      members: {
+        list: () => {
+          const connected = new Set(node.peer.host.peers().map(({ peer }) => peer))
+          return others.map(
+            ({ name, region, peer }): FetchMember => ({
+              peer: peer.host.peerId,
+              site: name,
+              region,
+              wants: region === 'west',
+              isConnected: connected.has(peer.host.peerId),
+            }),
+          )
+        },
+        onChange: (listener) => node.peer.host.onPeer(listener),
+      },
+      blocks: node.store.blocks,
+      holdings: node.holdings,
+      traffic: node.traffic,
+      clock,
+    },
+    { tree: TREE, snapshot, self: { site: node.name, region: node.region } },
+  )
+}
+
+function assertShared(hq: HostedNode, labs: readonly HostedNode[], blocks: number): void {
+  const { blocksSentMoreThanOnce, distinctBlocksSent } = hq.traffic.totals()
+  assert.equal(distinctBlocksSent, blocks)
+  assert.ok(blocksSentMoreThanOnce <= 0.02 * blocks, `${blocksSentMoreThanOnce} of ${blocks} left hq twice`)
+  for (const lab of labs) {
+    const { bytesReceived, bytesSentBeforeComplete } = lab.traffic.totals()
+    const other = labs.find((one) => one !== lab)!
+    const fromOther = lab.traffic.totals().peers.get(other.peer.host.peerId)?.bytesReceived ?? 0
+    assert.ok(fromOther >= 0.3 * bytesReceived, `${lab.name} took ${fromOther} of ${bytesReceived}`)
+    assert.ok(bytesSentBeforeComplete > 0)
+  }
+}
+
+for (const [files, bytes] of [
+  [10, 4000],
+  [150, 131_072],
+  [6000, 900],
+] as const) {
+  test(`over real hosts, ${files} files of ${bytes} bytes leave the origin once`, async () => {
+    await withThree(async (hq, labs) => {
+      const { cid, snapshot } = await publish(hq, filesPlan(files, bytes))
+      const fetches = labs.map((lab) => fetchAt(lab, [hq, ...labs], cid))
+      const results = await Promise.all(fetches.map(({ done }) => done))
+      for (const result of results) assert.equal(result.heldBlocks, snapshot.counts.blocks)
+      assertShared(hq, labs, snapshot.counts.blocks)
+    })
+  })
+}
+
+test('over real hosts, a site that loses its neighbour and its own connection in mid-fetch completes', async () => {
+  await withThree(async (hq, labs) => {
+    const { cid, snapshot } = await publish(hq, filesPlan(3000, 2000))
+    const [a, b] = labs
+    const fetching = fetchAt(a, [hq, ...labs], cid)
+    const other = fetchAt(b, [hq, ...labs], cid)
+    const reached = (progress: () => FetchProgress, blocks: number): Promise<void> =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (progress().heldBlocks >= blocks) resolve()
+          else setImmediate(look)
+        }
+        look()
+      })
+    await reached(fetching.progress, 500)
+    other.stop()
+    await b.peer.host.stop()
+    await reached(fetching.progress, 1000)
+    await a.peer.host.disconnect(hq.peer.host.peerId)
+    await a.peer.host.dial(hq.peer.host.peerId, [hq.peer.address])
+    const result = await fetching.done
+    assert.equal(result.heldBlocks, snapshot.counts.blocks)
+    assert.equal(result.fetchedBlocks, snapshot.counts.blocks)
+  })
+})
