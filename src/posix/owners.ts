@@ -4,6 +4,9 @@
  */
 import { readFileSync } from 'node:fs'
 
+/** Longer than any that useradd makes, short enough for an entry. */
+const MAX_NAME_CHARACTERS = 64
+
 export interface OwnerNames {
   user(uid: number): string | undefined
   group(gid: number): string | undefined
@@ -27,7 +30,7 @@ function parse(path: string): Map<number, string> {
   for (const line of text.split('\n')) {
     const [name, , id] = line.split(':')
     if (!name || id === undefined || !/^\d{1,10}$/.test(id)) continue
-    if (!names.has(Number(id))) names.set(Number(id), name)
+    if (name.length <= MAX_NAME_CHARACTERS && !names.has(Number(id))) names.set(Number(id), name)
   }
   return names
 }

@@ -1,0 +1,113 @@
+/**
+ * A thread's side of storing blocks: offers them, appends the wanted ones to a pack of its own, syncs it, has the
+ * entries published. Bounded: a commit ends a run of entries long before they weigh on memory.
+ */
+import { MirrorError } from '../base/errors.ts'
+import { CID_KEY_BYTES } from '../block/cid.ts'
+import type { PackAppender } from '../store/pack-appender.ts'
+import { createPackAppender } from '../store/pack-appender.ts'
+import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
+import type { Asking } from './thread.ts'
+
+/** One fdatasync pays for this much; what a crash would lose of an import that has to start again anyway. */
+const COMMIT_BYTES = 128 * 1024 * 1024
+const COMMIT_ENTRIES = 32 * 1024
+const PACK_BYTES = 256 * 1024 * 1024
+
+export interface BlockSink {
+  /**
+   * Offers blocks. Between the call and the returned function the caller may do other work, but must leave the
+   * blocks' bytes alone; the returned function stores what is wanted.
+   */
+  offer(run: BlockRun): () => void
+  /** Everything stored is synced and published. */
+  finish(): void
+}
+
+/** Blocks to offer, as parallel lists. */
+export interface BlockRun {
+  readonly count: number
+  /** 33 bytes a block. */
+  readonly keys: Uint8Array
+  readonly lengths: Uint32Array
+  bytesOf(index: number): Uint8Array
+}
+
+export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): BlockSink {
+  let pack: { readonly packId: number; readonly appender: PackAppender } | undefined
+  let keys: Uint8Array[] = []
+  let offsets: number[] = []
+  let lengths: number[] = []
+  let pendingBytes = 0
+
+  function openPack(): PackAppender {
+    if (pack === undefined) {
+      const reserved = expect('pack', main.ask({ kind: 'reserve' }))
+      pack = { packId: reserved.packId, appender: createPackAppender(reserved.path, reserved.packId) }
+    }
+    return pack.appender
+  }
+
+  function commit(): void {
+    if (pack === undefined || keys.length === 0) return
+    pack.appender.sync()
+    const allKeys = new Uint8Array(keys.length * CID_KEY_BYTES)
+    keys.forEach((key, index) => {
+      allKeys.set(key, index * CID_KEY_BYTES)
+    })
+    main.ask({
+      kind: 'commit',
+      packId: pack.packId,
+      keys: allKeys,
+      lengths: Uint32Array.from(lengths),
+      offsets: Float64Array.from(offsets),
+    })
+    keys = []
+    offsets = []
+    lengths = []
+    pendingBytes = 0
+    if (pack.appender.sizeBytes >= PACK_BYTES) closePack()
+  }
+
+  function closePack(): void {
+    pack?.appender.close()
+    pack = undefined
+  }
+
+  return {
+    offer(run) {
+      if (run.count === 0) return () => undefined
+      const answer = main.post({
+        kind: 'offer',
+        keys: run.keys.slice(0, run.count * CID_KEY_BYTES),
+        lengths: run.lengths.slice(0, run.count),
+      })
+      return () => {
+        const { wanted } = expect('wanted', answer())
+        for (let index = 0; index < run.count; index++) {
+          if (wanted[index] !== 1) continue
+          const key = run.keys.slice(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
+          const entry = openPack().append(key, run.bytesOf(index))
+          keys.push(key)
+          offsets.push(entry.offset)
+          lengths.push(entry.lengthBytes)
+          pendingBytes += entry.lengthBytes
+          if (pendingBytes >= COMMIT_BYTES || keys.length >= COMMIT_ENTRIES) commit()
+        }
+      }
+    },
+    finish() {
+      commit()
+      closePack()
+    },
+  }
+}
+
+function expect<Kind extends BlockAnswer['kind']>(
+  kind: Kind,
+  answer: BlockAnswer,
+): Extract<BlockAnswer, { kind: Kind }> {
+  if (answer.kind !== kind)
+    throw new MirrorError('internal', `a thread asked for ${kind} and got ${answer.kind}`)
+  return answer as Extract<BlockAnswer, { kind: Kind }>
+}

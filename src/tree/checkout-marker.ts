@@ -1,0 +1,119 @@
+/**
+ * The file beside a check-out, `.<name>.mirrormesh.json`, that says the check-out is ours to replace. Never inside:
+ * what is inside is the tree and nothing else.
+ *
+ * It names the check-out's root by inode and time of birth, so that a directory which somebody else put at the same
+ * path is never taken for ours. While a replacement is in progress it names both the old and the new.
+ */
+import fs from 'node:fs'
+import { printableName } from '../base/bytes.ts'
+import { MirrorError } from '../base/errors.ts'
+import { blake3 } from '../block/hash.ts'
+import { joinPath, splitPath } from './path-bytes.ts'
+
+export interface CheckoutLabel {
+  readonly tree: string
+  /** CID. */
+  readonly snapshot: string
+}
+
+export interface CheckoutMarker extends Partial<CheckoutLabel> {
+  readonly version: 1
+  readonly roots: readonly string[]
+}
+
+const MAX_MARKER_BYTES = 64 * 1024
+/** With what is added the name still fits in 255 bytes. */
+const MAX_STEM_BYTES = 200
+
+/** `.<name>.mirrormesh`, shortened with a digest where the name is long. */
+export function stemOf(dest: Uint8Array): { dir: Buffer; stem: Buffer } {
+  const { dir, name } = splitPath(dest)
+  const short =
+    name.length <= MAX_STEM_BYTES
+      ? name
+      : Buffer.concat([
+          name.subarray(0, MAX_STEM_BYTES - 20),
+          Buffer.from(`~${Buffer.from(blake3.digest(name)).toString('hex', 0, 8)}`),
+        ])
+  return { dir, stem: Buffer.concat([Buffer.from('.'), short, Buffer.from('.mirrormesh')]) }
+}
+
+function markerPath(dest: Uint8Array): Buffer {
+  const { dir, stem } = stemOf(dest)
+  return joinPath(dir, Buffer.concat([stem, Buffer.from('.json')]))
+}
+
+/** Identity of whatever is at `path`, or undefined when nothing is. */
+export function rootIdentity(path: Buffer): string | undefined {
+  try {
+    const { ino, birthtimeNs } = fs.lstatSync(path, { bigint: true })
+    return `${ino}:${birthtimeNs}`
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** What the marker beside `dest` says; undefined when there is none that can be read as one. */
+export function readMarker(dest: string | Uint8Array): CheckoutMarker | undefined {
+  let text: string
+  try {
+    const fd = fs.openSync(
+      markerPath(toBytes(dest)),
+      fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK,
+    )
+    try {
+      if (fs.fstatSync(fd).size > MAX_MARKER_BYTES) return undefined
+      text = fs.readFileSync(fd, 'utf8')
+    } finally {
+      fs.closeSync(fd)
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ELOOP' || code === 'EISDIR') return undefined
+    throw error
+  }
+  try {
+    const { version, roots, tree, snapshot } = JSON.parse(text) as Record<string, unknown>
+    if (version !== 1 || !Array.isArray(roots) || !roots.every((root) => typeof root === 'string'))
+      return undefined
+    const isLabelled = typeof tree === 'string' && typeof snapshot === 'string'
+    return { version, roots, ...(isLabelled ? { tree, snapshot } : {}) }
+  } catch {
+    return undefined
+  }
+}
+
+/** Replaced as a whole, and durable. @param temporary a free name in the same directory */
+export function writeMarker(dest: Buffer, temporary: Buffer, marker: CheckoutMarker): void {
+  const fd = fs.openSync(temporary, 'wx', 0o644)
+  try {
+    fs.writeSync(fd, `${JSON.stringify(marker)}\n`)
+    fs.fsyncSync(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+  fs.renameSync(temporary, markerPath(dest))
+  syncDirectory(stemOf(dest).dir)
+}
+
+export function syncDirectory(dir: Buffer): void {
+  const fd = fs.openSync(dir, 'r')
+  try {
+    fs.fsyncSync(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+export function notOurs(dest: Buffer, why: string): MirrorError {
+  return new MirrorError('conflict', `${printableName(dest)} ${why}`, {
+    facts: { path: printableName(dest) },
+    hint: 'Move it away, or choose another destination; only a check-out that mirrormesh made is ever replaced.',
+  })
+}
+
+function toBytes(dest: string | Uint8Array): Uint8Array {
+  return typeof dest === 'string' ? Buffer.from(dest) : dest
+}

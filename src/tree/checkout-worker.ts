@@ -1,0 +1,21 @@
+import { MirrorError } from '../base/errors.ts'
+import type { WriteAnswer, WriteInput, WriteQuestion, WriteReport } from './checkout-threads.ts'
+import { createPackReader } from './pack-reader.ts'
+import { runThread } from './thread.ts'
+import { writeBatch } from './write-tasks.ts'
+
+runThread<WriteInput, WriteQuestion, WriteAnswer, void>((input, main) => {
+  const packs = createPackReader()
+  const askBlock = (key: Uint8Array): Uint8Array => {
+    const answer = main.ask({ kind: 'block', key })
+    if (answer.kind !== 'block') throw new MirrorError('internal', 'a block was asked for and not given')
+    return answer.bytes
+  }
+  let report: WriteReport | undefined
+  for (;;) {
+    const answer = main.ask(report === undefined ? { kind: 'next' } : { kind: 'next', report })
+    if (answer.kind !== 'batch' || answer.batch === undefined) break
+    report = writeBatch(answer.batch, input, { packs, askBlock })
+  }
+  packs.close()
+})

@@ -1,0 +1,190 @@
+/**
+ * Compares a directory (or file, or link) on disk with what a snapshot says of it, in walk order, without following
+ * symbolic links. Contents are hashed along the recorded chunks, so nothing is cut again. Reads only.
+ */
+
+import fs from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import path from 'node:path'
+import { compareBytes, equalBytes } from '../base/bytes.ts'
+import { verifyBlock } from '../block/cid.ts'
+import type { Entry, FileEntry } from '../dag/entry.ts'
+import { fileParts, readDirectory } from '../dag/reader.ts'
+import type { NodeSource } from '../dag/source.ts'
+import { inodeOf } from './inode.ts'
+import { asBuffer, joinPath } from './path-bytes.ts'
+import { reasonOf } from './reason.ts'
+
+export interface Difference {
+  /** Below the root, raw bytes; empty for the root. */
+  readonly path: Uint8Array
+  readonly kind: 'missing' | 'extra' | 'type' | 'content' | 'metadata' | 'link' | 'unreadable'
+  /** What differs, for people. */
+  readonly detail: string
+}
+
+export interface CompareOptions {
+  readonly root: Entry
+  readonly dir: string | Uint8Array
+  /** Compare uid and gid (the default: only as root, who could have set them). */
+  readonly owner?: boolean
+  readonly signal?: AbortSignal
+}
+
+export async function* compareTree(
+  { blocks }: { blocks: NodeSource },
+  { root, dir, owner = process.geteuid?.() === 0, signal }: CompareOptions,
+): AsyncGenerator<Difference, void, undefined> {
+  const top = asBuffer(typeof dir === 'string' ? Buffer.from(path.resolve(dir)) : dir)
+  /** Inode of the first member of each hard-link group. */
+  const groups = new Map<string, string>()
+
+  async function* compareEntry(entry: Entry, below: Buffer): AsyncGenerator<Difference, void, undefined> {
+    signal?.throwIfAborted()
+    const at = joinPath(top, below)
+    let stat: fs.BigIntStats
+    try {
+      stat = await fs.promises.lstat(at, { bigint: true })
+    } catch (error) {
+      const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+      yield {
+        path: below,
+        kind: isMissing ? 'missing' : 'unreadable',
+        detail: isMissing ? entry.type : reasonOf(error),
+      }
+      return
+    }
+    const found = typeOf(stat)
+    if (found !== entry.type) {
+      yield { path: below, kind: 'type', detail: `${found} instead of ${entry.type}` }
+      return
+    }
+    const metadata = metadataDifference(entry, stat, owner)
+    if (metadata !== '') yield { path: below, kind: 'metadata', detail: metadata }
+    if (entry.type === 'directory') {
+      yield* compareDirectory(entry.directory, below, at)
+      return
+    }
+    if (entry.link !== undefined) {
+      const key = Buffer.from(entry.link).toString('latin1')
+      const inode = `${stat.dev}:${stat.ino}`
+      const first = groups.get(key)
+      if (first === undefined) groups.set(key, inode)
+      else if (first !== inode) yield { path: below, kind: 'link', detail: 'not a hard link of its group' }
+      else return
+    }
+    const content = await contentDifference(entry, at, stat)
+    if (content !== undefined) yield { path: below, ...content }
+  }
+
+  async function* compareDirectory(
+    cid: Extract<Entry, { type: 'directory' }>['directory'],
+    below: Buffer,
+    at: Buffer,
+  ): AsyncGenerator<Difference, void, undefined> {
+    let names: string[]
+    try {
+      names = (await fs.promises.readdir(at, { encoding: 'latin1' })).sort()
+    } catch (error) {
+      yield { path: below, kind: 'unreadable', detail: reasonOf(error) }
+      return
+    }
+    let next = 0
+    const nextName = (): Buffer | undefined => {
+      const name = names[next]
+      return name === undefined ? undefined : Buffer.from(name, 'latin1')
+    }
+    for await (const entry of readDirectory(blocks, cid, { signal })) {
+      for (
+        let name = nextName();
+        name !== undefined && compareBytes(name, entry.name) < 0;
+        name = nextName()
+      ) {
+        yield { path: joinPath(below, name), kind: 'extra', detail: 'not in the snapshot' }
+        next += 1
+      }
+      if (nextName()?.equals(entry.name)) next += 1
+      yield* compareEntry(entry, joinPath(below, entry.name))
+    }
+    for (let name = nextName(); name !== undefined; name = nextName()) {
+      yield { path: joinPath(below, name), kind: 'extra', detail: 'not in the snapshot' }
+      next += 1
+    }
+  }
+
+  async function contentDifference(
+    entry: Exclude<Entry, { type: 'directory' }>,
+    at: Buffer,
+    stat: fs.BigIntStats,
+  ): Promise<Pick<Difference, 'kind' | 'detail'> | undefined> {
+    try {
+      if (entry.type === 'symlink') {
+        const target = await fs.promises.readlink(at, { encoding: 'buffer' })
+        return equalBytes(target, entry.target) ? undefined : { kind: 'content', detail: 'another target' }
+      }
+      if (Number(stat.size) !== entry.sizeBytes) {
+        return { kind: 'content', detail: `${stat.size} bytes instead of ${entry.sizeBytes}` }
+      }
+      if (entry.sizeBytes === 0) return undefined
+      const handle = await fs.promises.open(at, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
+      try {
+        const offset = await firstDifference(handle, entry)
+        return offset === undefined
+          ? undefined
+          : { kind: 'content', detail: `differs in the chunk at byte ${offset}` }
+      } finally {
+        await handle.close()
+      }
+    } catch (error) {
+      if (typeof (error as NodeJS.ErrnoException).syscall !== 'string') throw error
+      return { kind: 'unreadable', detail: reasonOf(error) }
+    }
+  }
+
+  async function firstDifference(handle: FileHandle, entry: FileEntry): Promise<number | undefined> {
+    let buffer = Buffer.allocUnsafeSlow(0)
+    for await (const { cid, lengthBytes, offset } of fileParts(blocks, entry, undefined, signal)) {
+      if (buffer.length < lengthBytes) buffer = Buffer.allocUnsafeSlow(lengthBytes)
+      let filled = 0
+      while (filled < lengthBytes) {
+        const { bytesRead } = await handle.read(buffer, filled, lengthBytes - filled, offset + filled)
+        if (bytesRead === 0) return offset
+        filled += bytesRead
+      }
+      try {
+        verifyBlock(cid, buffer.subarray(0, lengthBytes))
+      } catch {
+        return offset
+      }
+    }
+    return undefined
+  }
+
+  yield* compareEntry({ ...root, name: new Uint8Array() }, Buffer.alloc(0))
+}
+
+function metadataDifference(entry: Entry, stat: fs.BigIntStats, owner: boolean): string {
+  const found = inodeOf(stat)
+  const differences: string[] = []
+  // The mode of a symbolic link means nothing on Linux.
+  if (entry.type !== 'symlink' && found.mode !== entry.mode) {
+    differences.push(`mode ${found.mode.toString(8)} instead of ${entry.mode.toString(8)}`)
+  }
+  if (found.mtimeSec !== entry.mtimeSec || found.mtimeNsec !== entry.mtimeNsec) {
+    const show = (sec: number, nsec: number): string => `${sec}.${String(nsec).padStart(9, '0')}`
+    differences.push(
+      `mtime ${show(found.mtimeSec, found.mtimeNsec)} instead of ${show(entry.mtimeSec, entry.mtimeNsec)}`,
+    )
+  }
+  if (owner && (found.uid !== entry.uid || found.gid !== entry.gid)) {
+    differences.push(`owner ${found.uid}:${found.gid} instead of ${entry.uid}:${entry.gid}`)
+  }
+  return differences.join(', ')
+}
+
+function typeOf(stat: fs.BigIntStats): string {
+  if (stat.isFile()) return 'file'
+  if (stat.isDirectory()) return 'directory'
+  if (stat.isSymbolicLink()) return 'symlink'
+  return 'special file'
+}

@@ -1,0 +1,218 @@
+/**
+ * Reads files straight into the chunker's window, cuts and hashes them. The window has two lanes: while the main
+ * thread looks up the blocks of one, the other is filled. Small files share a lane; a large one streams through both.
+ *
+ * A file counts as read when its inode, size, mtime and ctime after the read are those from before it; else it is read
+ * again, TRIES times in all. Never reads past the size that the file had, so a growing log ends.
+ */
+import fs from 'node:fs'
+import type { ChunkerParams } from '../block/chunker.ts'
+import { createChunker } from '../block/chunker.ts'
+import { CID_KEY_BYTES, RAW } from '../block/cid.ts'
+import { blake3 } from '../block/hash.ts'
+import { firstHole } from '../posix/holes.ts'
+import type { BlockSink } from './block-sink.ts'
+import { inodeOf, mtimeNsOf } from './inode.ts'
+import type { ReadHeader } from './read-results.ts'
+import { encodeReadHeader, READ_HEADER_BYTES, writePart } from './read-results.ts'
+import { reasonOf } from './reason.ts'
+import type { RecordWriter } from './record-bytes.ts'
+import type { Inode, SpoolRecord } from './spool.ts'
+
+const TRIES = 3
+const LANE_BYTES = 4 * 1024 * 1024
+const BLOCKS_PER_RUN = 4096
+/** Below it file systems keep contents inside the inode, and a block count says nothing. */
+const SMALLEST_SPARSE_BYTES = 16 * 1024
+
+export type FileRecord = Extract<SpoolRecord, { kind: 'file' }>
+
+export interface ContentReader {
+  /** Writes one result. */
+  read(path: Buffer, record: FileRecord): void
+  /** Offers what the lane holds; results do not wait for it. */
+  flush(): void
+  /** Everything wanted is stored. */
+  finish(): void
+}
+
+interface Lane {
+  readonly base: number
+  readonly end: number
+  readonly keys: Uint8Array
+  readonly lengths: Uint32Array
+  readonly starts: Uint32Array
+  count: number
+  settle: () => void
+}
+
+interface Seen {
+  readonly inode: Inode
+  readonly sizeBytes: number
+  readonly ino: bigint
+  readonly ctimeNs: bigint
+}
+
+export function createContentReader(
+  { sink, results }: { sink: BlockSink; results: RecordWriter },
+  {
+    chunker: params,
+    onBytes,
+    openFile = openRegular,
+  }: { chunker: ChunkerParams; onBytes?: (bytes: number) => void; openFile?: (path: Buffer) => number },
+): ContentReader {
+  const laneBytes = Math.max(LANE_BYTES, 2 * params.maxBytes)
+  const chunker = createChunker(params, { capacityBytes: 2 * laneBytes })
+  const window = chunker.buffer
+  const lanes = [createLane(0, laneBytes), createLane(laneBytes, laneBytes)] as const
+  let lane: Lane = lanes[0]
+  /** Window positions: the end of what was read, and of what was cut. */
+  let filled = lane.base
+  let cut = lane.base
+  let flips = 0
+
+  /** Offers this lane's blocks and goes on in the other, taking along what is not cut yet. */
+  function flip(): void {
+    const full = lane
+    full.settle = sink.offer({
+      count: full.count,
+      keys: full.keys,
+      lengths: full.lengths,
+      bytesOf: (index) => window.subarray(full.starts[index]!, full.starts[index]! + full.lengths[index]!),
+    })
+    lane = full === lanes[0] ? lanes[1] : lanes[0]
+    lane.settle()
+    lane.settle = () => undefined
+    lane.count = 0
+    window.copyWithin(lane.base, cut, filled)
+    filled = lane.base + (filled - cut)
+    cut = lane.base
+    flips += 1
+  }
+
+  function take(length: number): void {
+    const digest = blake3.digest(window.subarray(cut, cut + length))
+    const at = lane.count * CID_KEY_BYTES
+    lane.keys[at] = RAW
+    lane.keys.set(digest, at + 1)
+    lane.lengths[lane.count] = length
+    lane.starts[lane.count] = cut
+    lane.count += 1
+    cut += length
+    writePart(results, digest, length)
+  }
+
+  /** Returns the chunks and the bytes that were read: fewer than `sizeBytes` when the file has shrunk. */
+  function readContent(fd: number, sizeBytes: number): { parts: number; bytes: number } {
+    let remaining = sizeBytes
+    let bytes = 0
+    let parts = 0
+    while (remaining > 0) {
+      if (filled === lane.end || lane.count === BLOCKS_PER_RUN) flip()
+      const count = fs.readSync(fd, window, filled, Math.min(remaining, lane.end - filled), null)
+      if (count === 0) remaining = 0
+      else remaining -= count
+      filled += count
+      bytes += count
+      while (cut < filled && (remaining === 0 || filled - cut >= params.maxBytes)) {
+        if (lane.count === BLOCKS_PER_RUN) flip()
+        take(chunker.nextCut(cut, filled, remaining === 0))
+        parts += 1
+      }
+      onBytes?.(count)
+    }
+    return { parts, bytes }
+  }
+
+  function attempt(path: Buffer, known: Seen | undefined): { header: ReadHeader; isStable: boolean } {
+    const fd = openFile(path)
+    try {
+      const before = known ?? seenOf(fs.fstatSync(fd, { bigint: true }))
+      const { parts, bytes } = readContent(fd, before.sizeBytes)
+      const stat = fs.fstatSync(fd, { bigint: true })
+      const mayHaveHoles = bytes >= SMALLEST_SPARSE_BYTES && Number(stat.blocks) * 512 < bytes
+      const hasHoles = mayHaveHoles && firstHole(fd) < bytes
+      const isStable = stat.isFile() && bytes === before.sizeBytes && isSame(before, seenOf(stat))
+      return {
+        header: { status: 'captured', hasHoles, sizeBytes: bytes, inode: before.inode, errno: '', parts },
+        isStable,
+      }
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+
+  function read(path: Buffer, record: FileRecord): void {
+    const headerAt = results.position
+    // Rather a lane that is not quite full than a small file in two pieces.
+    if (lane.end - filled < Math.min(record.sizeBytes, params.maxBytes)) flip()
+    let header: ReadHeader | undefined
+    for (let tries = 1; tries <= TRIES; tries++) {
+      const mark = { flips, filled, count: lane.count }
+      results.rewind(headerAt)
+      results.bytes(new Uint8Array(READ_HEADER_BYTES))
+      try {
+        const outcome = attempt(path, tries === 1 ? record : undefined)
+        header = outcome.isStable ? outcome.header : { ...outcome.header, status: 'unstable' }
+      } catch (error) {
+        reasonOf(error) // a defect flies on
+        const errno = (error as NodeJS.ErrnoException).code ?? ''
+        header = { status: 'failed', hasHoles: false, sizeBytes: 0, inode: record.inode, errno, parts: 0 }
+      }
+      if (header.status === 'captured') break
+      // What was read is forgotten, as far as it has not been offered: a block too many in the store does no harm.
+      if (header.status === 'failed' || tries < TRIES) {
+        if (mark.flips === flips) lane.count = mark.count
+        filled = mark.flips === flips ? mark.filled : filled
+        cut = filled
+      }
+      if (header.status === 'failed') {
+        results.rewind(headerAt + READ_HEADER_BYTES)
+        break
+      }
+    }
+    if (header !== undefined) results.patch(headerAt, encodeReadHeader(header))
+  }
+
+  return {
+    read,
+    flush: flip,
+    finish() {
+      flip()
+      for (const each of lanes) {
+        each.settle()
+        each.settle = () => undefined
+      }
+    },
+  }
+}
+
+function createLane(base: number, sizeBytes: number): Lane {
+  return {
+    base,
+    end: base + sizeBytes,
+    keys: new Uint8Array(BLOCKS_PER_RUN * CID_KEY_BYTES),
+    lengths: new Uint32Array(BLOCKS_PER_RUN),
+    starts: new Uint32Array(BLOCKS_PER_RUN),
+    count: 0,
+    settle: () => undefined,
+  }
+}
+
+/** Never follows a link; NONBLOCK so that a fifo put there meanwhile cannot hold the thread. */
+function openRegular(path: Buffer): number {
+  return fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
+}
+
+function seenOf(stat: fs.BigIntStats): Seen {
+  return { inode: inodeOf(stat), sizeBytes: Number(stat.size), ino: stat.ino, ctimeNs: stat.ctimeNs }
+}
+
+function isSame(a: Seen, b: Seen): boolean {
+  return (
+    a.ino === b.ino &&
+    a.sizeBytes === b.sizeBytes &&
+    a.ctimeNs === b.ctimeNs &&
+    mtimeNsOf(a.inode) === mtimeNsOf(b.inode)
+  )
+}

@@ -1,0 +1,59 @@
+/** What passes between the main thread of an import and its scan, read and build threads. Plain data only. */
+import type { ChunkerParams } from '../block/chunker.ts'
+import type { SnapshotCounts, Uncaptured } from '../dag/snapshot.ts'
+import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
+import type { ScanResult } from './scan.ts'
+import type { SpoolBatch } from './spool.ts'
+
+export interface ScanInput {
+  readonly root: Uint8Array
+  readonly spoolFd: number
+}
+export type ScanQuestion = { readonly kind: 'batch'; readonly batch: SpoolBatch }
+export type { ScanResult }
+
+export interface ReadInput {
+  readonly root: Uint8Array
+  readonly spoolFd: number
+  readonly resultsFd: number
+  readonly chunker: ChunkerParams
+}
+export type ReadQuestion =
+  | BlockQuestion
+  /** The batch given before is read, its results lie in this range; give another. */
+  | { readonly kind: 'next'; readonly read?: ReadRange }
+  | { readonly kind: 'progress'; readonly bytes: number }
+export type ReadAnswer = BlockAnswer | { readonly kind: 'batch'; readonly batch?: SpoolBatch } | undefined
+
+/** Where a read thread's results of one batch lie. */
+export interface ReadRange {
+  readonly startByte: number
+  readonly endByte: number
+}
+
+export interface BuildInput {
+  readonly rootPath: string
+  readonly spoolFd: number
+  readonly spillFd: number
+}
+export type BuildQuestion =
+  | BlockQuestion
+  /** Waits for the end of the scan. */
+  | { readonly kind: 'members' }
+  /** The next batch in walk order, once its files are read. */
+  | { readonly kind: 'next' }
+export type BuildAnswer =
+  | BlockAnswer
+  | { readonly kind: 'members'; readonly memberCounts: Uint32Array }
+  | { readonly kind: 'batch'; readonly batch?: BuildBatch }
+export interface BuildBatch {
+  readonly records: ReadRange
+  readonly results?: ReadRange & { readonly fd: number }
+}
+/** Classes do not cross threads: the root's entry and the index's root travel as bytes. */
+export interface BuildResult {
+  readonly root: Uint8Array
+  readonly indexKey: Uint8Array
+  readonly counts: SnapshotCounts
+  readonly uncaptured: Uncaptured
+}

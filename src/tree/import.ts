@@ -1,0 +1,233 @@
+/**
+ * Import: a directory, file or symbolic link becomes a snapshot in the store.
+ *
+ * A scan thread spools the tree's metadata, read threads take batches of it and cut, hash and store contents, a build
+ * thread follows in walk order and builds the DAG; all three overlap. This thread hands out batches and answers what
+ * the store holds. Temporary files have no names, so a kill leaves nothing but unlisted packs.
+ *
+ * When `importTree` resolves every block of the snapshot is durable. An unchanged tree gives the same root entry,
+ * whatever the order in which a file system lists it. The source is only ever read.
+ */
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { printableName } from '../base/bytes.ts'
+import type { Clock } from '../base/clock.ts'
+import { asMirrorError, MirrorError } from '../base/errors.ts'
+import type { ChunkerParams } from '../block/chunker.ts'
+import { checkChunkerParams, DEFAULT_CHUNKER } from '../block/chunker.ts'
+import type { Cid } from '../block/cid.ts'
+import { cidFromKeyBytes } from '../block/cid.ts'
+import { decodeEntry } from '../dag/entry.ts'
+import type { Snapshot } from '../dag/snapshot.ts'
+import { encodeSnapshot } from '../dag/snapshot.ts'
+import { checkTreeName } from '../dag/tree-name.ts'
+import type { BlockStore } from '../store/block-store.ts'
+import { abortable } from './abort.ts'
+import { createBlockBroker } from './block-broker.ts'
+import { createImportPlan } from './import-plan.ts'
+import type {
+  BuildAnswer,
+  BuildInput,
+  BuildQuestion,
+  BuildResult,
+  ReadAnswer,
+  ReadInput,
+  ReadQuestion,
+  ScanInput,
+  ScanQuestion,
+  ScanResult,
+} from './import-threads.ts'
+import type { OnProgress } from './progress.ts'
+import { createProgress } from './progress.ts'
+import { openUnnamedFile } from './record-bytes.ts'
+import type { Thread } from './thread.ts'
+import { startThread } from './thread.ts'
+
+const MAX_WORKERS = 4
+
+export interface ImportOptions {
+  readonly path: string | Uint8Array
+  readonly tree: string
+  readonly parent?: Cid
+  readonly chunker?: ChunkerParams
+  readonly notes?: Readonly<Record<string, string>>
+  /** Read threads; by default one a core, at most 4. */
+  readonly workers?: number
+  readonly signal?: AbortSignal
+  readonly onProgress?: OnProgress
+}
+
+export interface ImportResult {
+  readonly snapshot: Snapshot
+  readonly snapshotCid: Cid
+  readonly files: number
+  readonly directories: number
+  readonly symlinks: number
+  /** Sum of the file sizes. */
+  readonly bytes: number
+  readonly blocks: number
+  /** Blocks that the store did not have, index and snapshot included, and their plain bytes. */
+  readonly newBlocks: number
+  readonly newBytes: number
+  readonly uncaptured: Snapshot['uncaptured']
+  readonly seconds: number
+}
+
+/**
+ * @throws MirrorError `not-found`, `refused`, `unreachable` or `unsupported` for the root; `no-space`; `aborted`.
+ *   What is wrong below the root does not throw: it is in `uncaptured`.
+ */
+export async function importTree(
+  { blocks, tempDir, clock }: { blocks: BlockStore; tempDir: string; clock: Clock },
+  {
+    path: source,
+    tree,
+    parent,
+    chunker = DEFAULT_CHUNKER,
+    notes = {},
+    workers,
+    signal,
+    onProgress,
+  }: ImportOptions,
+): Promise<ImportResult> {
+  const startedMs = clock.monotonicMs()
+  checkTreeName(tree)
+  checkChunkerParams(chunker)
+  signal?.throwIfAborted()
+  const root = typeof source === 'string' ? Buffer.from(path.resolve(source)) : Buffer.from(source)
+  const rootPath = printableName(root)
+  const progress = createProgress(clock, onProgress)
+  const broker = createBlockBroker(blocks)
+  const plan = createImportPlan()
+  const files: number[] = []
+  const threads: Thread<unknown>[] = []
+
+  function openFile(name: string): number {
+    const fd = openUnnamedFile(tempDir, name)
+    files.push(fd)
+    return fd
+  }
+
+  function start<Input, Question, Answer, Result>(
+    name: string,
+    input: Input,
+    answer: (question: Question) => Answer | Promise<Answer>,
+  ): Thread<Result> {
+    const thread = startThread<Input, Question, Answer, Result>(
+      new URL(`./${name}-worker`, import.meta.url),
+      input,
+      answer,
+    )
+    threads.push(thread)
+    return thread
+  }
+
+  function startReader(spoolFd: number): Promise<void> {
+    const resultsFd = openFile('read')
+    let current: number | undefined
+    return start<ReadInput, ReadQuestion, ReadAnswer, void>(
+      'read',
+      { root, spoolFd, resultsFd, chunker },
+      async (question) => {
+        if (question.kind === 'progress') return void progress.add('read', 0, question.bytes)
+        if (question.kind !== 'next') return broker.answer(question)
+        if (question.read !== undefined && current !== undefined) {
+          plan.finishRead(current, { fd: resultsFd, ...question.read })
+          progress.add('read', plan.batch(current).reads, 0)
+        }
+        current = await plan.nextToRead()
+        return current === undefined ? { kind: 'batch' } : { kind: 'batch', batch: plan.batch(current) }
+      },
+    ).done
+  }
+
+  async function run(): Promise<BuildResult> {
+    const spoolFd = openFile('spool')
+    const readers: Promise<void>[] = []
+    const maxReaders = workers ?? Math.min(MAX_WORKERS, os.availableParallelism())
+    let fail: (error: unknown) => void = () => undefined
+    const failed = new Promise<never>((_, reject) => {
+      fail = reject
+    })
+
+    const scan = start<ScanInput, ScanQuestion, undefined, ScanResult>(
+      'scan',
+      { root, spoolFd },
+      ({ batch }) => {
+        plan.addBatch(batch)
+        progress.find(batch.files, batch.bytes)
+        // A thread costs tens of milliseconds to start: a small tree gets one.
+        if (batch.reads > 0 && readers.length < Math.min(maxReaders, plan.unread)) {
+          const reader = startReader(spoolFd)
+          reader.catch(fail)
+          readers.push(reader)
+        }
+        return undefined
+      },
+    )
+    const scanned = scan.done.then((result) => {
+      plan.endScan()
+      return result
+    })
+    const build = start<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(
+      'build',
+      { rootPath, spoolFd, spillFd: openFile('spill') },
+      async (question) => {
+        if (question.kind === 'members')
+          return { kind: 'members', memberCounts: (await scanned).memberCounts }
+        if (question.kind !== 'next') return broker.answer(question)
+        const batch = await plan.nextToBuild()
+        return batch === undefined ? { kind: 'batch' } : { kind: 'batch', batch }
+      },
+    )
+    const all = scanned.then(async () => {
+      const built = await build.done
+      await Promise.all(readers)
+      return built
+    })
+    // The scan's own error is the one to show: the builder only hears of it.
+    build.done.catch((error) => scanned.then(() => fail(error), fail))
+    return await abortable(Promise.race([all, failed]), signal)
+  }
+
+  try {
+    const { root: rootEntry, indexKey, counts, uncaptured } = await run()
+    progress.enter('finish')
+    const snapshot: Snapshot = {
+      tree,
+      root: decodeEntry(rootEntry),
+      index: cidFromKeyBytes(indexKey),
+      ...(parent === undefined ? {} : { parent }),
+      createdMs: clock.nowMs(),
+      chunker,
+      counts,
+      uncaptured,
+      notes,
+    }
+    const block = encodeSnapshot(snapshot)
+    const [isKnown] = await blocks.has([block.cid])
+    await blocks.put([block], { verified: true })
+    await blocks.flush()
+    return {
+      snapshot,
+      snapshotCid: block.cid,
+      files: counts.files,
+      directories: counts.directories,
+      symlinks: counts.symlinks,
+      bytes: counts.bytes,
+      blocks: counts.blocks,
+      newBlocks: broker.newBlocks + (isKnown ? 0 : 1),
+      newBytes: broker.newBytes + (isKnown ? 0 : block.bytes.length),
+      uncaptured,
+      seconds: (clock.monotonicMs() - startedMs) / 1000,
+    }
+  } catch (error) {
+    if (signal?.aborted) throw new MirrorError('aborted', `import of ${rootPath}: aborted`, { cause: error })
+    throw asMirrorError(error, `import ${rootPath}`)
+  } finally {
+    progress.stop()
+    await Promise.all(threads.map((thread) => thread.stop()))
+    for (const fd of files) fs.closeSync(fd)
+  }
+}

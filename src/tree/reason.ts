@@ -1,0 +1,22 @@
+/** Why something is not in a snapshot or not on a disk, in the words that a report shows. */
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'vanished while it was read',
+  ENOTDIR: 'vanished while it was read',
+  ELOOP: 'was replaced by a symbolic link while it was read',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  ENAMETOOLONG: 'its path is longer than the system takes',
+}
+
+/** @param error as the operating system throws it; what has no errno is a defect and flies on */
+export function reasonOf(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException
+  if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) throw error
+  return reasonOfErrno(code)
+}
+
+export function reasonOfErrno(code: string): string {
+  const reason = REASONS[code]
+  return reason === undefined ? code : `${reason} (${code})`
+}

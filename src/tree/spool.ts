@@ -1,0 +1,114 @@
+/**
+ * What a scan found, in walk order, as records of a temporary file: a directory is entered, its entries follow in the
+ * byte order of their names, it is left. Memory stays the same whatever the size of the tree.
+ */
+import type { RecordReader, RecordWriter } from './record-bytes.ts'
+
+/** What the inode says; names of owners are added when entries are built. */
+export interface Inode {
+  readonly mode: number
+  readonly mtimeSec: number
+  readonly mtimeNsec: number
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Number of the inode among those with several links, in the order first met; NO_LINK for all others. */
+export type LinkGroup = number
+export const NO_LINK: LinkGroup = 0xffff_ffff
+
+export type SpoolRecord =
+  | {
+      readonly kind: 'file'
+      readonly name: Uint8Array
+      readonly inode: Inode
+      readonly sizeBytes: number
+      readonly ino: bigint
+      readonly ctimeNs: bigint
+      readonly group: LinkGroup
+      /** Its content is read here: it is the first of its group, or in none. */
+      readonly isRead: boolean
+    }
+  | {
+      readonly kind: 'symlink'
+      readonly name: Uint8Array
+      readonly inode: Inode
+      readonly target: Uint8Array
+      readonly group: LinkGroup
+    }
+  | { readonly kind: 'enter'; readonly name: Uint8Array; readonly inode: Inode }
+  | { readonly kind: 'leave' }
+  /** Something about the entry `name` of the current directory is not in the snapshot. */
+  | { readonly kind: 'uncaptured'; readonly name: Uint8Array; readonly reason: string }
+
+const KINDS = ['file', 'symlink', 'enter', 'leave', 'uncaptured'] as const
+
+export function writeSpoolRecord(out: RecordWriter, record: SpoolRecord): void {
+  out.u8(KINDS.indexOf(record.kind))
+  if (record.kind === 'leave') return
+  out.u16(record.name.length)
+  out.bytes(record.name)
+  if (record.kind === 'uncaptured') {
+    const reason = Buffer.from(record.reason)
+    out.u16(reason.length)
+    out.bytes(reason)
+    return
+  }
+  const { mode, mtimeSec, mtimeNsec, uid, gid } = record.inode
+  out.u16(mode)
+  out.whole(mtimeSec)
+  out.u32(mtimeNsec)
+  out.u32(uid)
+  out.u32(gid)
+  if (record.kind === 'file') {
+    out.whole(record.sizeBytes)
+    out.u64(record.ino)
+    out.u64(BigInt.asUintN(64, record.ctimeNs))
+    out.u32(record.group)
+    out.u8(record.isRead ? 1 : 0)
+  } else if (record.kind === 'symlink') {
+    out.u16(record.target.length)
+    out.bytes(record.target)
+    out.u32(record.group)
+  }
+}
+
+export function readSpoolRecord(from: RecordReader): SpoolRecord {
+  const kind = KINDS[from.u8()]!
+  if (kind === 'leave') return { kind }
+  const name = from.bytes(from.u16())
+  if (kind === 'uncaptured') return { kind, name, reason: from.view(from.u16()).toString() }
+  const inode: Inode = {
+    mode: from.u16(),
+    mtimeSec: from.whole(),
+    mtimeNsec: from.u32(),
+    uid: from.u32(),
+    gid: from.u32(),
+  }
+  if (kind === 'enter') return { kind, name, inode }
+  if (kind === 'symlink') {
+    return { kind, name, inode, target: from.bytes(from.u16()), group: from.u32() }
+  }
+  return {
+    kind,
+    name,
+    inode,
+    sizeBytes: from.whole(),
+    ino: from.u64(),
+    ctimeNs: BigInt.asIntN(64, from.u64()),
+    group: from.u32(),
+    isRead: from.u8() === 1,
+  }
+}
+
+/** A run of whole records: the unit that a reading thread takes. */
+export interface SpoolBatch {
+  /** Path below the root of the directory that is open where the batch starts, without leading slash. */
+  readonly dir: Uint8Array
+  readonly startByte: number
+  readonly endByte: number
+  readonly files: number
+  readonly bytes: number
+  /** Records whose content is read, of any size above 0. */
+  readonly reads: number
+}
