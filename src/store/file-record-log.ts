@@ -23,6 +23,7 @@ import type { FileOps, StoreFile } from './files.ts'
 import { groupCommit } from './group-commit.ts'
 import type { RecordLog } from './record-log.ts'
 import { MAX_LOGGED_RECORD_BYTES } from './record-log.ts'
+import { rewriteInPlace } from './rewrite.ts'
 
 export interface FileRecordLog extends RecordLog {
   readonly sizeBytes: number
@@ -72,7 +73,9 @@ export async function openFileRecordLog(
       log('store.records.cut', { cutBytes: sizeBytes - endBytes })
       file.truncate(endBytes)
     }
-    // What was read may be in the page cache only; from here on it counts as durable.
+    // What was read may be in the page cache only; from here on it counts as durable. The last run never had more
+    // than one queue in doubt.
+    await rewriteInPlace(file, Math.max(FILE_HEADER_BYTES, endBytes - MAX_QUEUED_BYTES), endBytes)
     await file.sync()
   } catch (error) {
     file.close()

@@ -12,6 +12,7 @@ import type { FileOps } from './files.ts'
 import { decodePackHeader, PACK_HEADER_BYTES, packFileName, packIdOf } from './pack.ts'
 import type { PackIndex, PlacedEntry } from './pack-index.ts'
 import { scanPack } from './pack-scan.ts'
+import { rewriteInPlace } from './rewrite.ts'
 
 export interface RecoverOptions {
   /** The folder of packs; it exists. */
@@ -28,6 +29,7 @@ export async function recoverPacks(
   { dir, log, onCorrupt }: RecoverOptions,
 ): Promise<Map<number, number>> {
   const covered = await index.coveredBytes()
+  const isRebuild = covered.size === 0
   const sizes = new Map<number, number>()
   for (const name of files.list(dir)) {
     const packId = packIdOf(name)
@@ -70,7 +72,9 @@ export async function recoverPacks(
         let end = coveredBytes <= PACK_HEADER_BYTES ? 0 : coveredBytes
         let found = 0
         let entries: PlacedEntry[] = []
-        // The bytes may be in the page cache only: the index must not outlive them.
+        // The bytes may be in the page cache only: the index must not outlive them. A rebuild trusts the disk: what
+        // an index had covered was synced, and writing a whole store anew would take hours.
+        if (!isRebuild) await rewriteInPlace(file, Math.min(start, coveredBytes), file.sizeBytes())
         await file.sync()
         for await (const item of scanPack(file, start)) {
           if (item.type === 'damage') {

@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { test } from 'node:test'
+import { crc32 } from 'node:zlib'
+import fc from 'fast-check'
+import { hex } from '../../src/base/bytes.ts'
+import type { Block } from '../../src/block/block.ts'
+import { cidFromKeyBytes, cidOf, cidToKeyBytes, RAW } from '../../src/block/cid.ts'
+import type { PackedEntry } from '../../src/store/block-store.ts'
+import { systemFiles } from '../../src/store/files.ts'
+import {
+  decodeEntryHeader,
+  decodePackHeader,
+  ENTRY_HEADER_BYTES,
+  encodeEntryHeader,
+  encodePackHeader,
+  PACK_HEADER_BYTES,
+  packFileName,
+  packIdOf,
+} from '../../src/store/pack.ts'
+import { createPack, createPackAppender } from '../../src/store/pack-appender.ts'
+import { scanPack } from '../../src/store/pack-scan.ts'
+import { sampleBlock, sampleBlocks } from './sample-blocks.ts'
+import { tempDir } from './temp-dir.ts'
+
+const GOLDEN = new URL('golden/00000007.pack', import.meta.url)
+const GOLDEN_BLOCKS: Block[] = [
+  { cid: cidOf(RAW, new TextEncoder().encode('hi')), bytes: new TextEncoder().encode('hi') },
+  { cid: cidOf(RAW, new Uint8Array(0)), bytes: new Uint8Array(0) },
+  sampleBlock(4, 64),
+]
+
+function writePack(path: string, packId: number, blocks: readonly Block[]): PackedEntry[] {
+  createPack(path, packId)
+  const appender = createPackAppender(path, packId)
+  const entries = blocks.map(({ cid, bytes }) => appender.append(cidToKeyBytes(cid), bytes))
+  appender.sync()
+  appender.close()
+  return entries
+}
+
+async function scanBlocks(
+  path: string,
+): Promise<{ found: Map<string, number>; damaged: number; end: number }> {
+  const file = systemFiles.open(path, 'read')
+  const found = new Map<string, number>()
+  let damaged = 0
+  let end = PACK_HEADER_BYTES
+  for await (const item of scanPack(file, PACK_HEADER_BYTES)) {
+    if (item.type === 'damage') damaged += 1
+    else found.set(hex(item.entry.key), item.entry.offset)
+    end = item.endOffset
+  }
+  file.close()
+  return { found, damaged, end }
+}
+
+test('a pack is, byte for byte, what it was when the format was fixed', async (t) => {
+  const path = `${tempDir(t)}/00000007.pack`
+  const entries = writePack(path, 7, GOLDEN_BLOCKS)
+  assert.equal(entries[0]!.offset, 84)
+  assert.deepEqual(fs.readFileSync(path), fs.readFileSync(GOLDEN))
+  const { found } = await scanBlocks(GOLDEN.pathname)
+  assert.deepEqual(
+    [...found.keys()],
+    GOLDEN_BLOCKS.map(({ cid }) => hex(cidToKeyBytes(cid))),
+  )
+})
+
+test('headers come back as they were encoded, and any flipped bit of one is noticed', () => {
+  fc.assert(
+    fc.property(fc.nat(0xffff_ffff), fc.nat(PACK_HEADER_BYTES * 8 - 1), (packId, bit) => {
+      const bytes = encodePackHeader(packId)
+      assert.equal(decodePackHeader(bytes), packId)
+      bytes[bit >> 3]! ^= 1 << (bit & 7)
+      assert.throws(() => decodePackHeader(bytes), { name: 'MirrorError' })
+    }),
+  )
+  fc.assert(
+    fc.property(fc.nat(4 * 1024 * 1024), fc.nat(ENTRY_HEADER_BYTES * 8 - 1), (sizeBytes, bit) => {
+      const key = cidToKeyBytes(sampleBlock(sizeBytes % 10).cid)
+      const bytes = Buffer.alloc(ENTRY_HEADER_BYTES + 3)
+      encodeEntryHeader(bytes, 3, key, sizeBytes, sizeBytes)
+      const decoded = { key, encoding: 'plain', storedBytes: sizeBytes, lengthBytes: sizeBytes }
+      assert.deepEqual(decodeEntryHeader(bytes, 3), decoded)
+      bytes[3 + (bit >> 3)]! ^= 1 << (bit & 7)
+      assert.equal(decodeEntryHeader(bytes, 3), undefined)
+    }),
+  )
+})
+
+test('an entry that declares more than the largest block, or an unknown encoding, is no entry', () => {
+  const bytes = Buffer.alloc(ENTRY_HEADER_BYTES)
+  const key = cidToKeyBytes(sampleBlock(1).cid)
+  encodeEntryHeader(bytes, 0, key, 4 * 1024 * 1024 + 1, 4 * 1024 * 1024 + 1)
+  assert.equal(decodeEntryHeader(bytes, 0), undefined)
+  encodeEntryHeader(bytes, 0, key, 10, 11)
+  assert.equal(decodeEntryHeader(bytes, 0), undefined)
+})
+
+test('a pack of a later version is told apart from a damaged one', () => {
+  const bytes = Buffer.from(encodePackHeader(1))
+  bytes.writeUInt32BE(2, 8)
+  assert.throws(() => decodePackHeader(bytes), { code: 'corrupt' })
+  bytes.writeUInt32BE(crc32(bytes.subarray(0, 28)), 28)
+  assert.throws(() => decodePackHeader(bytes), { code: 'unsupported' })
+})
+
+test('only the exact file name of a pack names one', () => {
+  for (const packId of [0, 7, 99_999_999, 100_000_000, 0xffff_ffff])
+    assert.equal(packIdOf(packFileName(packId)), packId)
+  for (const name of ['7.pack', '00000007.pack.new', '000000007.pack', '4294967296.pack', 'x0000007.pack']) {
+    assert.equal(packIdOf(name), undefined, name)
+  }
+})
+
+test('an appender gives the same file whatever the size of its buffer', (t) => {
+  const dir = tempDir(t)
+  const blocks = [...sampleBlocks(40, 500), sampleBlock(900, 5000)]
+  const files = [1, 104, 700, 100_000].map((bufferBytes) => {
+    const path = `${dir}/${bufferBytes}`
+    createPack(path, 3)
+    const appender = createPackAppender(path, 3, { bufferBytes })
+    for (const { cid, bytes } of blocks) {
+      const { offset } = appender.append(cidToKeyBytes(cid), bytes)
+      assert.equal(appender.sizeBytes, offset + bytes.length)
+    }
+    appender.flush()
+    appender.close()
+    return fs.readFileSync(path)
+  })
+  for (const file of files) assert.deepEqual(file, files[0])
+})
+
+test('an appender goes on at the end of its pack, and only of its own', (t) => {
+  const path = `${tempDir(t)}/pack`
+  const [first, second] = [sampleBlock(1), sampleBlock(2)]
+  writePack(path, 3, [first])
+  const appender = createPackAppender(path, 3)
+  const { offset } = appender.append(cidToKeyBytes(second.cid), second.bytes)
+  appender.flush()
+  appender.close()
+  assert.equal(offset, PACK_HEADER_BYTES + first.bytes.length + 2 * ENTRY_HEADER_BYTES)
+  assert.throws(() => createPackAppender(path, 4), { code: 'corrupt' })
+  assert.throws(() => createPack(path, 3), { code: 'io' })
+  assert.ok(fs.existsSync(path))
+})
+
+test('cutTo forgets what follows, buffered or written', async (t) => {
+  const path = `${tempDir(t)}/pack`
+  createPack(path, 3)
+  const appender = createPackAppender(path, 3, { bufferBytes: 1000 })
+  const blocks = sampleBlocks(60)
+  const sizes = blocks.map(({ cid, bytes }) => {
+    appender.append(cidToKeyBytes(cid), bytes)
+    return appender.sizeBytes
+  })
+  appender.cutTo(sizes[58]!)
+  appender.cutTo(sizes[9]!)
+  const last = sampleBlock(500)
+  appender.append(cidToKeyBytes(last.cid), last.bytes)
+  appender.flush()
+  appender.close()
+  const { found, damaged } = await scanBlocks(path)
+  assert.deepEqual(
+    [...found.keys()],
+    [...blocks.slice(0, 10), last].map(({ cid }) => hex(cidToKeyBytes(cid))),
+  )
+  assert.equal(damaged, 0)
+})
+
+test('a scan finds every block that damage did not touch, and never one that it did', async (t) => {
+  const path = `${tempDir(t)}/pack`
+  const blocks = sampleBlocks(30)
+  const entries = writePack(path, 3, blocks)
+  const sound = fs.readFileSync(path)
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.integer({ min: PACK_HEADER_BYTES, max: sound.length - 1 }), fc.nat(7)), {
+        maxLength: 4,
+      }),
+      fc.integer({ min: PACK_HEADER_BYTES, max: sound.length }),
+      fc.uint8Array({ maxLength: 200 }),
+      async (flips, cutAt, garbage) => {
+        const bytes = Buffer.from(sound)
+        for (const [at, bit] of flips) bytes[at]! ^= 1 << bit
+        fs.writeFileSync(path, Buffer.concat([bytes.subarray(0, cutAt), garbage]))
+        const untouched = entries.filter(({ offset, storedBytes }) => {
+          const start = offset - ENTRY_HEADER_BYTES
+          const end = offset + storedBytes
+          return end <= cutAt && bytes.subarray(start, end).equals(sound.subarray(start, end))
+        })
+        const { found, end } = await scanBlocks(path)
+        assert.deepEqual(
+          [...found],
+          untouched.map(({ key, offset }) => [hex(key), offset]),
+        )
+        const last = untouched.at(-1)
+        assert.equal(end, last === undefined ? PACK_HEADER_BYTES : last.offset + last.storedBytes)
+      },
+    ),
+    { numRuns: 150 },
+  )
+})
+
+test('a scan of blocks larger than its window, with damage across the window, finds the rest', async (t) => {
+  const path = `${tempDir(t)}/pack`
+  const blocks = Array.from({ length: 6 }, (_, i) => {
+    const bytes = new Uint8Array(3_900_000 + i).fill(i)
+    return { cid: cidOf(RAW, bytes), bytes }
+  })
+  const entries = writePack(path, 3, blocks)
+  const fd = fs.openSync(path, 'r+')
+  fs.writeSync(fd, Buffer.from([0xff]), 0, 1, entries[2]!.offset - 20)
+  fs.closeSync(fd)
+  const { found, damaged } = await scanBlocks(path)
+  assert.equal(damaged, 1)
+  assert.deepEqual(
+    [...found.values()],
+    [0, 1, 3, 4, 5].map((i) => entries[i]!.offset),
+  )
+})
+
+test('a pack stored as a block inside a pack adds blocks, never wrong ones', async (t) => {
+  const dir = tempDir(t)
+  const inner = sampleBlocks(5)
+  writePack(`${dir}/inner`, 1, inner)
+  const packed = new Uint8Array(fs.readFileSync(`${dir}/inner`))
+  const outer = [{ cid: cidOf(RAW, packed), bytes: packed }, sampleBlock(50)]
+  const [first] = writePack(`${dir}/outer`, 2, outer)
+  const whole = await scanBlocks(`${dir}/outer`)
+  assert.equal(whole.found.size, 2)
+  const fd = fs.openSync(`${dir}/outer`, 'r+')
+  fs.writeSync(fd, Buffer.from([0xff]), 0, 1, first!.offset - 20)
+  fs.closeSync(fd)
+  const bytes = fs.readFileSync(`${dir}/outer`)
+  const { found } = await scanBlocks(`${dir}/outer`)
+  assert.equal(found.size, 6)
+  for (const [key, offset] of found) {
+    const cid = cidFromKeyBytes(Buffer.from(key, 'hex'))
+    const block = [...inner, ...outer].find((candidate) => candidate.cid.equals(cid))!
+    assert.deepEqual(new Uint8Array(bytes.subarray(offset, offset + block.bytes.length)), block.bytes)
+  }
+})
