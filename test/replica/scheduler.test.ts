@@ -1,0 +1,234 @@
+/** What always holds for the scheduler, whatever the order of events: checked over random ones. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { Scheduler } from '../../src/replica/scheduler.ts'
+import { createScheduler } from '../../src/replica/scheduler.ts'
+import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+
+const KiB = 1024
+const key = new Uint8Array(32).fill(7)
+
+function peer(name: string, region: string, wants = true, isConnected = true): SchedulerEvent {
+  return { kind: 'peer', peer: name, place: { site: name, region }, wants, isConnected }
+}
+
+function page(number: number, blocks: number, lengthBytes = 64 * KiB): SchedulerEvent {
+  const lengths = Array.from({ length: blocks }, () => lengthBytes)
+  return { kind: 'page', page: number, key, lengths, has: lengths.map(() => false) }
+}
+
+function start(snapshotBytes: number): Scheduler {
+  return createScheduler({ self: { site: 'me', region: 'west' }, snapshotBytes })
+}
+
+const requestsOf = (commands: readonly SchedulerCommand[]) =>
+  commands.filter((command) => command.kind === 'request')
+
+test('nothing is asked over the WAN before the neighbours said what they hold, or their grace is over', () => {
+  const scheduler = start(16 * 64 * KiB)
+  const begin: SchedulerEvent[] = [
+    peer('hq', 'east', false),
+    peer('near', 'west'),
+    { kind: 'holding', peer: 'hq', update: { kind: 'complete' } },
+    page(0, 16),
+    { kind: 'pages-end' },
+  ]
+  assert.deepEqual(requestsOf(scheduler.handle(begin, 0)), [])
+  assert.deepEqual(requestsOf(scheduler.handle([{ kind: 'tick' }], 900)), [])
+  const offsets = requestsOf(scheduler.handle([{ kind: 'tick' }], 1001)).flatMap((request) => request.offsets)
+  assert.ok(offsets.length >= 6 && offsets.length <= 10, `half of them, not ${offsets.length}`)
+})
+
+test('a neighbour that is expected but not connected is waited for once, not each time it comes and goes', () => {
+  const scheduler = start(8 * 64 * KiB)
+  scheduler.handle(
+    [
+      peer('hq', 'east', false),
+      { kind: 'holding', peer: 'hq', update: { kind: 'complete' } },
+      peer('near', 'west', true, false),
+      page(0, 8),
+      { kind: 'pages-end' },
+    ],
+    0,
+  )
+  let asked = 0
+  for (let nowMs = 250; nowMs < 4000; nowMs += 250)
+    asked += requestsOf(scheduler.handle([peer('near', 'west', true, nowMs % 500 === 0)], nowMs)).flatMap(
+      (request) => request.offsets,
+    ).length
+  assert.ok(asked >= 4, `${asked} blocks asked for`)
+})
+
+test('what a neighbour holds is never asked for over the WAN', () => {
+  const scheduler = start(8 * 64 * KiB)
+  const commands = scheduler.handle(
+    [
+      peer('hq', 'east', false),
+      peer('near', 'west'),
+      { kind: 'holding', peer: 'hq', update: { kind: 'complete' } },
+      { kind: 'holding', peer: 'near', update: { kind: 'blocks', page: 0, offsets: [0, 1, 2, 3, 4, 5] } },
+      page(0, 8),
+      { kind: 'pages-end' },
+    ],
+    0,
+  )
+  for (const request of requestsOf(commands)) {
+    const isNear = request.offsets.every((offset) => offset < 6)
+    assert.equal(request.peer, isNear ? 'near' : 'hq')
+    assert.equal(request.reason, isNear ? 'near' : 'owner')
+  }
+})
+
+test('wrong bytes: the peer is blamed, its requests are cancelled, and it may not come back', () => {
+  const scheduler = start(4 * 64 * KiB)
+  const asked = requestsOf(
+    scheduler.handle(
+      [
+        peer('near', 'west', false),
+        { kind: 'holding', peer: 'near', update: { kind: 'complete' } },
+        page(0, 4),
+        { kind: 'pages-end' },
+      ],
+      0,
+    ),
+  )
+  const { request } = asked[0]!
+  const commands = scheduler.handle([{ kind: 'failed', request, page: 0, offset: 0, reason: 'corrupt' }], 10)
+  assert.deepEqual(
+    commands.filter(({ kind }) => kind !== 'wake'),
+    [
+      { kind: 'blame', peer: 'near', page: 0, offset: 0 },
+      { kind: 'cancel', request },
+    ],
+  )
+  const back: SchedulerEvent[] = [
+    peer('near', 'west', false),
+    { kind: 'holding', peer: 'near', update: { kind: 'complete' } },
+  ]
+  assert.deepEqual(requestsOf(scheduler.handle(back, 20)), [])
+})
+
+test('every segment that waits can be explained', () => {
+  const scheduler = start(64 * 64 * KiB)
+  scheduler.handle(
+    [
+      peer('hq', 'east', false),
+      peer('near', 'west'),
+      { kind: 'holding', peer: 'hq', update: { kind: 'complete' } },
+      { kind: 'holding', peer: 'near', update: { kind: 'pages', full: [] } },
+      page(0, 64),
+      { kind: 'pages-end' },
+    ],
+    0,
+  )
+  const { segments, peers, requestedBlocks } = scheduler.explain(0)
+  assert.equal(segments.length, 64)
+  for (const { owner, state } of segments)
+    assert.match(state, owner === 'me' ? /asked for|takes it over the WAN/ : /^waits for near/)
+  assert.deepEqual(
+    peers.map(({ site, path, holds }) => [site, path, holds]),
+    [
+      ['hq', 'far', 'complete'],
+      ['near', 'near', 'part'],
+    ],
+  )
+  assert.ok(requestedBlocks.owner > 0)
+})
+
+/** What the outside does next: numbers are reduced to what there is. */
+const step = fc.record({
+  act: fc.constantFrom('answer', 'answer', 'answer', 'fail', 'tick', 'hold', 'leave', 'join', 'page'),
+  which: fc.nat(),
+  count: fc.integer({ min: 1, max: 12 }),
+  reason: fc.constantFrom('missing', 'busy', 'broken', 'corrupt'),
+  delayMs: fc.integer({ min: 0, max: 3000 }),
+})
+
+test('any order of answers, failures, arrivals and departures ends complete once an honest origin serves', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const pages = [20, 1, 33]
+      const scheduler = start(54 * 64 * KiB)
+      const held = new Set<string>()
+      const due = new Map<number, { peer: string; page: number; offsets: Set<number>; reason: string }>()
+      const blamed = new Set<string>()
+      let given = 0
+      let isComplete = false
+      let nowMs = 0
+      const give = (events: SchedulerEvent[]): void => {
+        for (const command of scheduler.handle(events, nowMs)) {
+          if (command.kind === 'request') {
+            assert.ok(!blamed.has(command.peer), 'a blamed peer is not asked')
+            for (const offset of command.offsets) {
+              assert.ok(!held.has(`${command.page} ${offset}`), 'what is here is not asked for')
+              const others = [...due.values()].filter(
+                (request) => request.page === command.page && request.offsets.has(offset),
+              )
+              assert.ok(others.length === 0 || command.reason === 'end-game', 'one request for each block')
+            }
+            const { peer: to, page: number, offsets, reason } = command
+            due.set(command.request, { peer: to, page: number, offsets: new Set(offsets), reason })
+          } else if (command.kind === 'cancel') due.delete(command.request)
+          else if (command.kind === 'blame') blamed.add(command.peer)
+          else if (command.kind === 'complete') isComplete = true
+          else if (command.kind === 'wake') assert.ok(command.atMs <= nowMs + 1000)
+        }
+      }
+      const addPage = (): void => {
+        if (given < pages.length) give([page(given, pages[given++]!)])
+        else if (given++ === pages.length) give([{ kind: 'pages-end' }])
+      }
+      const answer = (request: number, offset: number): void => {
+        const known = due.get(request)!
+        known.offsets.delete(offset)
+        if (known.offsets.size === 0) due.delete(request)
+        held.add(`${known.page} ${offset}`)
+        give([{ kind: 'received', request, page: known.page, offset }])
+      }
+      const names = ['hq', 'near-1', 'near-2']
+      const join = (name: string): void => {
+        give([peer(name, name === 'hq' ? 'east' : 'west', name !== 'hq')])
+        if (name === 'hq') give([{ kind: 'holding', peer: 'hq', update: { kind: 'complete' } }])
+      }
+      for (const name of names) join(name)
+      for (const { act, which, count, reason, delayMs } of steps) {
+        nowMs += delayMs
+        const [request, known] = [...due][which % Math.max(1, due.size)] ?? []
+        if (act === 'page') addPage()
+        else if (act === 'tick') give([{ kind: 'tick' }])
+        else if (act === 'leave') give([{ kind: 'peer-left', peer: names[which % 3]! }])
+        else if (act === 'join') join(names[which % 3]!)
+        else if (act === 'hold') {
+          const offsets = Array.from({ length: count }, (_, i) => (which + i) % 20)
+          give([
+            { kind: 'holding', peer: names[1 + (which % 2)]!, update: { kind: 'blocks', page: 0, offsets } },
+          ])
+        } else if (request !== undefined && known !== undefined) {
+          for (const offset of [...known.offsets].slice(0, count)) {
+            if (!due.has(request) || !known.offsets.has(offset)) continue
+            if (act === 'answer') answer(request, offset)
+            else if (reason !== 'corrupt' || known.peer !== 'hq') {
+              known.offsets.delete(offset)
+              if (known.offsets.size === 0) due.delete(request)
+              give([{ kind: 'failed', request, page: known.page, offset, reason: reason as 'missing' }])
+            }
+          }
+        }
+      }
+      // From here on everybody is gone but an origin that came back with everything.
+      for (const name of names) give([{ kind: 'peer-left', peer: name }])
+      while (given <= pages.length) addPage()
+      join('hq')
+      for (let turn = 0; turn < 500 && !isComplete; turn++) {
+        nowMs += 100
+        give([{ kind: 'tick' }])
+        for (const [request, { offsets }] of [...due])
+          for (const offset of [...offsets]) if (due.has(request)) answer(request, offset)
+      }
+      assert.ok(isComplete)
+      assert.equal(held.size, 54)
+    }),
+    { numRuns: 300 },
+  )
+})
