@@ -1,0 +1,154 @@
+/**
+ * Golden records: bytes that every version must read, and write, for ever. They are only added to; a changed file is a
+ * broken format. Hex, one file a record; regenerate nothing.
+ */
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { hex } from '../../src/base/bytes.ts'
+import { encodeInviteToken, inviteSecretHash, parseInviteToken } from '../../src/record/invite-token.ts'
+import { createMeshStateBuilder } from '../../src/record/mesh-state-builder.ts'
+import { createReconciler } from '../../src/record/reconcile.ts'
+import { decodeSigned } from '../../src/record/record.ts'
+import { admin, createAuthor, keyOf, NOW_MS, recovery, snapshotOf, sorted } from './author.ts'
+
+const folder = new URL('./golden/', import.meta.url)
+
+function read(name: string): string {
+  return readFileSync(new URL(name, folder), 'utf8').trim()
+}
+
+/** One record of each kind, by keys and times that never change. */
+function golden() {
+  const author = createAuthor()
+  const node = keyOf('golden node')
+  const publisher = keyOf('golden publisher')
+  const secret = new Uint8Array(32).fill(7)
+  const place = { site: 'brno', region: 'emea', roles: ['site'] }
+  author.say(admin, 'member', { ...place, peer: node.publicKey, invite: null, expiresMs: null, version: 1 })
+  const invite = author.say(admin, 'invite', {
+    ...place,
+    site: 'london',
+    admitter: node.publicKey,
+    secretHash: inviteSecretHash(secret),
+    expiresMs: NOW_MS + 86_400_000,
+  })
+  author.say(node, 'member', {
+    ...place,
+    site: 'london',
+    peer: keyOf('golden guest').publicKey,
+    invite: invite.id,
+    expiresMs: null,
+    version: 1,
+  })
+  author.tree('builds/rhel-9/nightly', [publisher, node])
+  const epoch = author.epoch('builds/rhel-9/nightly', publisher)
+  const head = author.say(publisher, 'head', {
+    tree: 'builds/rhel-9/nightly',
+    epoch: 1,
+    sequence: 1,
+    previous: null,
+    snapshot: snapshotOf('golden'),
+    counts: {
+      files: 78_579,
+      directories: 12,
+      symlinks: 3,
+      bytes: 290_455_552,
+      blocks: 2_300,
+      blockBytes: 289_000_000,
+    },
+  })
+  author.epoch('builds/rhel-9/nightly', node, epoch, head)
+  author.say(admin, 'tag', {
+    tree: 'builds/rhel-9/nightly',
+    tag: 'ga',
+    snapshot: snapshotOf('golden'),
+    sequence: 1,
+    version: 1,
+    removed: false,
+  })
+  author.say(admin, 'pin', {
+    name: 'builds/**@region:emea',
+    tree: 'builds/**',
+    sites: { region: 'emea' },
+    checkout: '/srv/builds',
+    version: 1,
+    removed: false,
+  })
+  author.say(admin, 'revocation', {
+    key: publisher.publicKey,
+    counter: 1,
+    last: head.id,
+    reason: 'laptop stolen',
+  })
+  author.sayOpaque(admin, 'hold', { grants: [node.publicKey], later: [1, 'two', snapshotOf('three')] })
+  const second = keyOf('golden second admin')
+  author.say(
+    admin,
+    'admin-set',
+    {
+      previous: author.mesh,
+      admins: { keys: sorted(admin, second), threshold: 2 },
+      recovery: recovery.publicKey,
+      cuts: [],
+    },
+    { cosigners: [second, recovery] },
+  )
+  const token = {
+    mesh: author.mesh,
+    peer: node.publicKey,
+    addrs: ['192.0.2.7:4001', '/dns4/brno.example/tcp/4001'],
+    secret,
+    invite: invite.id,
+    site: 'london',
+    region: 'emea',
+    expiresMs: NOW_MS + 86_400_000,
+  }
+  return { author, token }
+}
+
+const files = (() => {
+  const { author, token } = golden()
+  const entries = author.records.map(
+    (record, i) => [`record-${String(i).padStart(2, '0')}-${record.kind}.hex`, hex(record.bytes)] as const,
+  )
+  const question = createReconciler(
+    author.records.map(({ id }) => id.multihash.digest).sort(Buffer.compare),
+    {
+      isInitiator: true,
+    },
+  ).start()
+  return new Map<string, string>([
+    ...entries,
+    ['record-ids.txt', author.records.map(({ id }) => id.toString()).join('\n')],
+    ['invite-token.txt', encodeInviteToken(token)],
+    ['reconcile-question.hex', hex(question)],
+  ])
+})()
+
+test('records, tokens and messages are written as the golden files have them', () => {
+  for (const [name, content] of files) assert.equal(content, read(name), name)
+  assert.deepEqual(readdirSync(folder).sort(), [...files.keys()].sort())
+})
+
+test('golden records are read, and make the state that they always made', () => {
+  const records = readdirSync(folder)
+    .filter((name) => name.startsWith('record-') && name.endsWith('.hex'))
+    .sort()
+    .map((name) => decodeSigned(new Uint8Array(Buffer.from(read(name), 'hex'))))
+  assert.equal(records.map(({ id }) => id.toString()).join('\n'), read('record-ids.txt'))
+  const builder = createMeshStateBuilder(records[0]!.id)
+  builder.addAll(records)
+  const { state } = builder
+  assert.equal(builder.ids().length, records.length)
+  assert.equal(state.name, 'test')
+  assert.equal(state.admins?.threshold, 2)
+  assert.deepEqual([...state.members.values()].map(({ site }) => site).sort(), ['brno', 'london'])
+  const tree = state.trees.get('builds/rhel-9/nightly')
+  assert.equal(tree?.epoch?.epoch, 2)
+  assert.equal(tree?.newest?.counts.files, 78_579)
+  assert.ok(tree?.tags.get('ga')?.body.snapshot.equals(snapshotOf('golden')))
+  assert.equal(state.pins.get('builds/**@region:emea')?.body.checkout, '/srv/builds')
+  assert.deepEqual(state.alarms, [])
+  assert.equal(parseInviteToken(read('invite-token.txt')).site, 'london')
+})

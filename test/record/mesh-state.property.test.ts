@@ -1,0 +1,262 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { hex } from '../../src/base/bytes.ts'
+import type { KeyPair } from '../../src/record/key.ts'
+import { createMeshStateBuilder, foldRecords } from '../../src/record/mesh-state-builder.ts'
+import type { VerifiedRecord } from '../../src/record/record.ts'
+import { treeOf } from '../../src/record/state/tree-records.ts'
+import { type Author, createAuthor, keyOf, NOW_MS, recovery, snapshotOf, sorted } from './author.ts'
+import { plainState } from './plain-state.ts'
+
+const [a, b, c] = [keyOf('a'), keyOf('b'), keyOf('c')]
+const nodes = [keyOf('n0'), keyOf('n1'), keyOf('n2')]
+const everybody = [a, b, c, ...nodes, recovery]
+
+/** One step of a history: what, by whom, and numbers that pick among what exists. */
+const steps = fc.array(
+  fc.record({
+    what: fc.constantFrom(
+      'head',
+      'head',
+      'head',
+      'head',
+      'head',
+      'head',
+      'head',
+      'head',
+      'epoch',
+      'tree',
+      'tag',
+      'pin',
+      'member',
+      'invite',
+      'admit',
+      'revocation',
+      'admin-set',
+      'later',
+    ),
+    pick: fc.nat(1000),
+    other: fc.nat(1000),
+    isOdd: fc.integer({ min: 0, max: 9 }).map((n) => n < 2),
+  }),
+  { minLength: 5, maxLength: 45 },
+)
+type Step = { what: string; pick: number; other: number; isOdd: boolean }
+
+function history(script: readonly Step[]): Author {
+  const author = createAuthor({ admins: [a, b], threshold: 1 })
+  for (const name of ['x', 'y']) {
+    author.say(a, 'tree', {
+      name,
+      readers: 'members',
+      publishers: sorted(...nodes),
+      version: 1,
+      removed: false,
+    })
+    author.say(a, 'epoch', {
+      tree: name,
+      epoch: 1,
+      previous: null,
+      publisher: nodes[0]!.publicKey,
+      base: null,
+    })
+  }
+  for (const step of script) act(author, step)
+  return author
+}
+
+function act(author: Author, { what, pick, other, isOdd }: Step): void {
+  const of = (kind: string, tree?: string): VerifiedRecord[] =>
+    author.records.filter(
+      (record) => record.content.kind === kind && (tree === undefined || treeOf(record) === tree),
+    )
+  // Mostly the newest, at odd times any.
+  const some = (list: readonly VerifiedRecord[]): VerifiedRecord | undefined =>
+    list[isOdd ? other % Math.max(1, list.length) : list.length - 1]
+  const oneOf = (keys: readonly KeyPair[]): KeyPair =>
+    isOdd ? everybody[other % everybody.length]! : keys[pick % keys.length]!
+  const branch = (issuer: KeyPair) => {
+    const own = author.records.filter(({ issuerPeer }) => issuerPeer === issuer.peer)
+    return isOdd && other % 3 === 0 && own.length > 0 ? { after: own[pick % own.length]! } : {}
+  }
+  const tree = pick % 3 === 0 ? 'y' : 'x'
+  const admin = oneOf([a, b])
+  const version = 1 + (other % 4)
+  const removed = other % 7 === 0
+  switch (what) {
+    case 'head': {
+      const epoch = some(of('epoch', tree))
+      if (epoch?.content.kind !== 'epoch') return
+      const { body } = epoch.content
+      const publisher = everybody.find(({ publicKey }) => hex(publicKey) === hex(body.publisher))
+      const issuer = isOdd && other % 4 === 0 ? oneOf(nodes) : (publisher ?? a)
+      const heads = of('head', tree)
+      const previous = pick % 5 === 0 ? heads[other % Math.max(1, heads.length)] : heads.at(-1)
+      author.head(issuer, tree, previous, `s${other % 5}`, { epoch: body.epoch, ...branch(issuer) })
+      return
+    }
+    case 'epoch':
+      author.epoch(
+        tree,
+        nodes[other % 3]!,
+        some(of('epoch', tree)),
+        isOdd && pick % 2 === 0 ? undefined : some(of('head', tree)),
+      )
+      return
+    case 'tree':
+      author.say(
+        admin,
+        'tree',
+        { name: tree, readers: 'members', publishers: sorted(nodes[other % 3]!), version, removed },
+        branch(admin),
+      )
+      return
+    case 'tag':
+      author.say(
+        admin,
+        'tag',
+        { tree, tag: 'ga', snapshot: snapshotOf(`${other}`), sequence: 1, version, removed },
+        branch(admin),
+      )
+      return
+    case 'pin':
+      author.say(
+        admin,
+        'pin',
+        { name: `p${pick % 2}`, tree: '**', sites: { all: true }, version, removed },
+        branch(admin),
+      )
+      return
+    case 'member':
+      author.say(admin, 'member', {
+        ...place(pick),
+        peer: oneOf(nodes).publicKey,
+        invite: null,
+        expiresMs: null,
+        version,
+      })
+      return
+    case 'invite':
+      author.say(admin, 'invite', {
+        ...place(pick),
+        admitter: oneOf(nodes).publicKey,
+        secretHash: new Uint8Array(32),
+        expiresMs: NOW_MS,
+      })
+      return
+    case 'admit': {
+      const invite = some(of('invite'))
+      if (invite?.content.kind !== 'invite') return
+      const { site, region, roles, admitter } = invite.content.body
+      const issuer = everybody.find(({ publicKey }) => hex(publicKey) === hex(admitter)) ?? a
+      const peer = keyOf(`guest ${other % 4}`).publicKey
+      const options = { ...branch(issuer), timeMs: NOW_MS + (isOdd ? 1 : 0) }
+      author.say(
+        issuer,
+        'member',
+        { site, region, roles, peer, invite: invite.id, expiresMs: null, version: 1 },
+        options,
+      )
+      return
+    }
+    case 'revocation': {
+      const target = oneOf(nodes)
+      const own = author.records.filter(({ issuerPeer }) => issuerPeer === target.peer)
+      const last = own[pick % Math.max(1, own.length)]
+      author.say(admin, 'revocation', {
+        key: target.publicKey,
+        counter: last?.counter ?? 0,
+        last: last?.id ?? null,
+        reason: 'r',
+      })
+      return
+    }
+    case 'admin-set': {
+      const previous = some(of('admin-set')) ?? author.genesis
+      if (previous.content.kind !== 'genesis' && previous.content.kind !== 'admin-set') return
+      const before = previous.content.body.admins.keys
+      const next = sorted(...(other % 2 === 0 ? [a, c] : [a, b]))
+      const cuts = before
+        .filter((key) => !next.some((kept) => hex(kept) === hex(key)))
+        .map((key) => {
+          const own = author.records.filter(({ issuer }) => hex(issuer) === hex(key))
+          const last = own[pick % Math.max(1, own.length)]
+          return { key, counter: last?.counter ?? 0, last: last?.id ?? null }
+        })
+      const body = {
+        previous: previous.id,
+        admins: { keys: next, threshold: 1 },
+        recovery: recovery.publicKey,
+        cuts,
+      }
+      author.say(isOdd ? recovery : a, 'admin-set', body)
+      return
+    }
+    default:
+      author.sayOpaque(admin, 'later', { other, grants: [keyOf('granted').publicKey] })
+      author.sayOpaque(keyOf('granted'), 'later', { pick })
+  }
+}
+
+function place(pick: number) {
+  return { site: `site${pick % 3}`, region: 'emea', roles: ['site'] }
+}
+
+test('the state depends on the set of records only: not on order, repetition or partition', () => {
+  let forks = 0
+  let heads = 0
+  let admissions = 0
+  fc.assert(
+    fc.property(
+      steps.chain((script) => {
+        const author = history(script)
+        const shuffled = fc.shuffledSubarray(author.records, {
+          minLength: author.records.length,
+          maxLength: author.records.length,
+        })
+        return fc.tuple(
+          fc.constant(author),
+          shuffled,
+          fc.array(fc.nat(author.records.length - 1), { maxLength: 10 }),
+          fc.nat(),
+        )
+      }),
+      ([author, order, repeated, cut]) => {
+        const { mesh, records } = author
+        const whole = foldRecords(records, mesh)
+        const expected = plainState(whole)
+        forks += [...whole.trees.values()].filter(({ fork }) => fork !== undefined).length
+        heads += [...whole.trees.values()].reduce((sum, tree) => sum + tree.history.length, 0)
+        admissions += [...whole.members.values()].filter(({ invite }) => invite !== undefined).length
+
+        assert.deepEqual(plainState(foldRecords(order, mesh)), expected, 'folded in another order')
+
+        for (const sequence of [records, order]) {
+          const one = createMeshStateBuilder(mesh)
+          for (const record of sequence) one.add(record)
+          assert.deepEqual(plainState(one.state), expected, 'one by one')
+          for (const i of repeated) assert.equal(one.add(order[i]!).verdict === 'effective', false)
+          assert.deepEqual(plainState(one.state), expected, 'repeated')
+        }
+
+        const at = cut % order.length
+        const left = createMeshStateBuilder(mesh)
+        const right = createMeshStateBuilder(mesh)
+        left.addAll(order.slice(0, at))
+        for (const record of order.slice(at)) right.add(record)
+        left.addAll(order.slice(at))
+        for (const record of order.slice(0, at)) right.add(record)
+        assert.deepEqual(plainState(left.state), expected, 'healed, left')
+        assert.deepEqual(plainState(right.state), expected, 'healed, right')
+        assert.deepEqual(left.ids().map(hex), right.ids().map(hex))
+      },
+    ),
+    { numRuns: 150 },
+  )
+  // The histories must hold what the test is about.
+  assert.ok(
+    forks > 5 && heads > 100 && admissions > 5,
+    `${forks} forks, ${heads} heads, ${admissions} admissions`,
+  )
+})
