@@ -271,7 +271,13 @@ export async function startHost(
         log.warn({ error: asMirrorError(error, 'stop').message }, 'net.stop.failed')
       }
       peers.stop()
-      await Promise.all(serving)
+      // A read of the layers above that heeds no signal must not hold up the end.
+      const patience = deadlineSignal(clock, limits.STOP_TIMEOUT_MS)
+      const gaveUp = new Promise<void>((resolve) => {
+        patience.signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+      await Promise.race([Promise.all(serving), gaveUp])
+      patience.cancel()
     },
   }
 }

@@ -27,6 +27,7 @@ export const IDLE_CHANNEL_TIMEOUT_MS = 4 * 60_000
 export const IDLE_STREAM_TIMEOUT_MS = 5 * 60_000
 export const OPEN_STREAM_TIMEOUT_MS = 10_000
 export const DIAL_TIMEOUT_MS = 15_000
+export const STOP_TIMEOUT_MS = 5_000
 
 export const MAX_TREE_NAME_BYTES = 520
 export const MAX_OFFSETS_PER_REQUEST = 1024
