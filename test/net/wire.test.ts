@@ -35,7 +35,10 @@ const body = (frame: Uint8Array): Uint8Array => frame.subarray(5)
 
 test('frames come out as they went in, however the stream cuts them', () => {
   const frames = fc.array(
-    fc.record({ type: fc.constantFrom(1, 2, 0x81), body: fc.uint8Array({ maxLength: 300 }) }),
+    fc.record(
+      { type: fc.constantFrom(1, 2, 0x81), body: fc.uint8Array({ maxLength: 300 }) },
+      { noNullPrototype: true },
+    ),
   )
   fc.assert(
     fc.property(frames, fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1 }), (sent, cuts) => {
