@@ -27,7 +27,7 @@ export function isDamagedIndex(error: unknown): boolean {
     const { code } = cause as { code?: unknown }
     if (code === 'LEVEL_CORRUPTION') return true
     if (/^(Corruption|Invalid argument|NotFound):/.test(cause.message)) return true
-    if (/^IO error: .*(CURRENT|MANIFEST|\.ldb|\.sst|\.log): No such file/.test(cause.message)) return true
+    if (/^IO error: .*(CURRENT|MANIFEST-\d+|\.ldb|\.sst|\.log): No such file/.test(cause.message)) return true
   }
   return false
 }
