@@ -32,6 +32,8 @@ const steps = fc.array(
       'member',
       'invite',
       'admit',
+      'admit',
+      'admit',
       'revocation',
       'admin-set',
       'later',
@@ -78,7 +80,9 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
     isOdd ? everybody[other % everybody.length]! : keys[pick % keys.length]!
   const branch = (issuer: KeyPair) => {
     const own = author.records.filter(({ issuerPeer }) => issuerPeer === issuer.peer)
-    return isOdd && other % 3 === 0 && own.length > 0 ? { after: own[pick % own.length]! } : {}
+    return (isOdd || nodes.includes(issuer)) && other % 3 === 0 && own.length > 0
+      ? { after: own[pick % own.length]! }
+      : {}
   }
   const tree = pick % 3 === 0 ? 'y' : 'x'
   const admin = oneOf([a, b])
@@ -238,6 +242,13 @@ test('the state depends on the set of records only: not on order, repetition or 
           assert.deepEqual(plainState(one.state), expected, 'one by one')
           for (const i of repeated) assert.equal(one.add(order[i]!).verdict === 'effective', false)
           assert.deepEqual(plainState(one.state), expected, 'repeated')
+        }
+
+        for (const i of repeated.slice(0, 4)) {
+          const late = createMeshStateBuilder(mesh)
+          for (const record of records) if (record !== records[i]) late.add(record)
+          late.add(records[i]!)
+          assert.deepEqual(plainState(late.state), expected, `record ${i} comes last`)
         }
 
         const at = cut % order.length
