@@ -7,7 +7,9 @@ import { MAX_BLOCK_BYTES } from './block.ts'
 import { cidOf, DAG_CBOR } from './cid.ts'
 
 export function encodeCbor(value: unknown): Uint8Array {
-  return dagCbor.encode(value)
+  const bytes: Uint8Array = dagCbor.encode(value)
+  // The library returns a Buffer at times, whose slice() shares its memory.
+  return Buffer.isBuffer(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length) : bytes
 }
 
 /**
