@@ -493,3 +493,42 @@ test('strangers can fill only their own bounded waiting room', () => {
   assert.equal(builder.waiting().records, 4096)
   assert.equal(builder.ids().length, 1)
 })
+
+test('an epoch that came before the head it goes on from takes over when that head comes', () => {
+  const author = createAuthor()
+  author.tree('a', [pub, node])
+  const e1 = author.epoch('a', pub)
+  const h1 = author.head(pub, 'a', undefined, 'one')
+  const h2 = author.head(pub, 'a', h1, 'two')
+  const e2 = author.epoch('a', node, e1, h2)
+  const builder = createMeshStateBuilder(author.mesh)
+  for (const record of author.records) if (record !== h2) builder.add(record)
+  assert.ok(builder.state.trees.get('a')?.epoch?.id.equals(e1.id))
+  builder.add(h2)
+  assert.ok(builder.state.trees.get('a')?.epoch?.id.equals(e2.id))
+  assert.ok(builder.state.trees.get('a')?.newest?.id.equals(h2.id))
+})
+
+test('a branch that counted for want of the last entry stops counting when that entry comes', () => {
+  const author = createAuthor()
+  member(author, node, 'brno')
+  const open1 = invite(author, 'london')
+  const open2 = invite(author, 'paris')
+  const good = admit(author, open1, key('london'), 'london')
+  const body = {
+    peer: key('paris').publicKey,
+    site: 'paris',
+    region: 'emea',
+    roles: ['site'],
+    expiresMs: null,
+    version: 1,
+  }
+  author.say(node, 'member', { ...body, invite: open2.id }, { after: null })
+  author.say(admin, 'revocation', { key: node.publicKey, counter: 1, last: good.id, reason: 'stolen' })
+  const builder = createMeshStateBuilder(author.mesh)
+  for (const record of author.records) if (record !== good) builder.add(record)
+  assert.ok(builder.state.members.has(key('paris').peer))
+  builder.add(good)
+  assert.equal(builder.state.members.has(key('paris').peer), false)
+  assert.ok(builder.state.members.has(key('london').peer))
+})
