@@ -20,8 +20,8 @@ export interface ClosureBlock {
 
 /**
  * Every block reachable from `root`, in the order of the block index: for a directory, what its entries reach, in
- * name order, then its own nodes in the order `buildDirectory` emits them; for a file, its chunks, then its nodes in
- * the order `buildFile` emits them. Chunks repeat as they occur; a directory or a file of several chunks that was
+ * name order, then its own nodes in the order `buildDirectory` emits them; for a file, each node right after what it
+ * lists, which is the order a streaming import meets them in. Chunks repeat as they occur; a directory or a file of several chunks that was
  * met before is passed over, so the work is linear in the blocks even where one directory is named a million times.
  */
 export async function* closure(
@@ -100,13 +100,12 @@ async function* fileClosure(
     yield { cid: content, lengthBytes: sizeBytes }
     return
   }
-  const nodes: ClosureBlock[] = []
   const stack: ({ cid: Cid; sizeBytes: number; level?: number } | ClosureBlock)[] = [
     { cid: content, sizeBytes },
   ]
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     if ('lengthBytes' in next) {
-      nodes.push(next)
+      yield next
       continue
     }
     if (!seen.add(next.cid)) continue
@@ -120,5 +119,4 @@ async function* fileClosure(
       }
     }
   }
-  yield* nodes
 }

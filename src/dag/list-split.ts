@@ -95,18 +95,15 @@ export function createListBuilder(format: ListFormat, emit: (block: Block) => vo
   ): void {
     const rule = number === 0 ? format.leaf : NODE_SPLIT
     const level = levelAt(number)
-    if (
-      level.count > 0 &&
-      (level.count >= rule.maxItems || level.items.length + encoded.length > rule.maxBytes)
-    ) {
-      close(number)
-    }
+    if (level.count > 0 && level.items.length + encoded.length > rule.maxBytes) close(number)
     level.items.raw(encoded)
     level.count++
     level.itemsBelow += itemsBelow
     level.sizeBytes += sizeBytes
     level.lastKey = key
-    if (level.count >= rule.minItems && isCut(rule, number, key)) close(number)
+    if (level.count >= rule.maxItems || (level.count >= rule.minItems && isCut(rule, number, key))) {
+      close(number)
+    }
   }
 
   function close(number: number): void {

@@ -9,7 +9,7 @@ import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
 import { buildDirectory } from '../../src/dag/directory.ts'
 import type { Entry, FileEntry, Metadata } from '../../src/dag/entry.ts'
 import { checkName } from '../../src/dag/entry.ts'
-import { buildFile } from '../../src/dag/file.ts'
+import { createFileBuilder } from '../../src/dag/file.ts'
 
 /** A tree before it has CIDs. Files are given as their chunks. */
 export type Plan =
@@ -34,12 +34,13 @@ export function buildTree(plan: Plan, emit: (block: Block) => void): BuiltTree {
   const build = (name: Uint8Array, node: Plan): Entry => {
     if (node.type === 'symlink') return { type: 'symlink', name, target: node.target, ...node.meta }
     if (node.type === 'file') {
-      const parts = node.chunks.map((bytes) => {
+      const file = createFileBuilder(emitNode)
+      for (const bytes of node.chunks) {
         const cid = cidOf(RAW, bytes)
         emitNode({ cid, bytes })
-        return { cid, lengthBytes: bytes.length }
-      })
-      return { type: 'file', name, ...buildFile(parts, emitNode), ...node.meta }
+        file.add({ cid, lengthBytes: bytes.length })
+      }
+      return { type: 'file', name, ...file.finish(), ...node.meta }
     }
     const entries = sortedChildren(node).map(([childName, child]) => build(childName, child))
     return { type: 'directory', name, directory: buildDirectory(entries, emitNode), ...node.meta }

@@ -110,10 +110,12 @@ test('the closure, each block once, is the block index, in its order', async () 
 test('closure equals index for a tree with long directories and a long file', async () => {
   const source = createMemorySource()
   const chunks = Array.from({ length: 3000 }, (_, i) => `chunk ${i % 2500}`)
+  const same = Array.from({ length: 3000 }, () => 'zeros')
   const many = Object.fromEntries(Array.from({ length: 1500 }, (_, i) => [`f${i}`, filePlan(`content ${i}`)]))
   const plan = directoryPlan({
     big: filePlan(...chunks),
     copy: filePlan(...chunks),
+    same: filePlan(...same),
     many: directoryPlan(many),
   })
   const { root, index } = buildTree(plan, source.emit)
