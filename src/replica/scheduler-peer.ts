@@ -10,6 +10,9 @@ import type { RequestReason, SchedulerSettings } from './scheduler-types.ts'
 
 /** Bitmaps of pages that are in progress at a peer; more are forgotten until the peer says the page is full. */
 const MAX_PARTIAL_PAGES = 512
+/** Numbers over these are nonsense (16 million pages are over 1 PB): a set must not grow to hold them. */
+const MAX_PAGE = 1 << 24
+const MAX_OFFSET = 1 << 16
 /** Assumed until something was measured: a slow link and a slow neighbour. */
 const UNKNOWN_FAR_RATE = 128 * 1024
 const UNKNOWN_NEAR_RATE = 4 * 1024 * 1024
@@ -119,6 +122,7 @@ export function recordHolding(peer: PeerState, update: HoldingUpdate): void {
     peer.partial.clear()
   } else if (update.kind === 'pages') {
     for (const page of update.full) {
+      if (page >= MAX_PAGE) continue
       peer.fullPages.add(page)
       peer.partial.delete(page)
     }
@@ -129,7 +133,7 @@ export function recordHolding(peer: PeerState, update: HoldingUpdate): void {
       known = new BitSet()
       peer.partial.set(update.page, known)
     }
-    for (const offset of update.offsets) known.add(offset)
+    for (const offset of update.offsets) if (offset < MAX_OFFSET) known.add(offset)
   }
 }
 

@@ -109,6 +109,21 @@ test('wrong bytes: the peer is blamed, its requests are cancelled, and it may no
   assert.deepEqual(requestsOf(scheduler.handle(back, 20)), [])
 })
 
+test('a peer that claims absurd pages and offsets costs no memory', () => {
+  const scheduler = start(4 * 64 * KiB)
+  scheduler.handle([peer('near', 'west'), page(0, 4)], 0)
+  const before = process.memoryUsage().arrayBuffers
+  for (let i = 1; i <= 64; i++) {
+    const number = 2 ** 32 - i
+    const updates: SchedulerEvent[] = [
+      { kind: 'holding', peer: 'near', update: { kind: 'pages', full: [number] } },
+      { kind: 'holding', peer: 'near', update: { kind: 'blocks', page: number, offsets: [number] } },
+    ]
+    assert.deepEqual(requestsOf(scheduler.handle(updates, i)), [])
+  }
+  assert.ok(process.memoryUsage().arrayBuffers - before < 16 * 1024 * KiB)
+})
+
 test('every segment that waits can be explained', () => {
   const scheduler = start(64 * 64 * KiB)
   scheduler.handle(
