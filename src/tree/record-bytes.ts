@@ -149,7 +149,7 @@ export function createRecordReader(fd: number, startByte: number, endByte: numbe
     },
     bytes(length) {
       const index = take(length)
-      return Uint8Array.prototype.slice.call(window, index, index + length)
+      return new Uint8Array(window.subarray(index, index + length))
     },
     view(length) {
       const index = take(length)

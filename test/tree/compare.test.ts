@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { test } from 'node:test'
+import { compareTree } from '../../src/tree/compare.ts'
+import type { ImportResult } from '../../src/tree/import.ts'
+import type { Bench } from './trees.ts'
+import { bench, noise, setTime } from './trees.ts'
+
+async function differences(b: Bench, { snapshot }: ImportResult, dir: string): Promise<string[]> {
+  const found: string[] = []
+  for await (const { path, kind, detail } of compareTree(
+    { blocks: b.store.blocks },
+    { root: snapshot.root, dir },
+  )) {
+    found.push(`${Buffer.from(path).toString('latin1')}: ${kind}: ${detail}`)
+  }
+  return found
+}
+
+test('a fresh check-out has no differences, and each kind of change is found at its path', async (t) => {
+  const b = await bench(t)
+  const source = b.at('source')
+  fs.mkdirSync(b.at('source', 'dir'), { recursive: true })
+  for (const name of ['same', 'gone', 'mode', 'time', 'shorter', 'other-type', 'linked']) {
+    fs.writeFileSync(b.at('source', name), name)
+  }
+  fs.writeFileSync(b.at('source', 'stealth'), noise(600_000))
+  fs.linkSync(b.at('source', 'linked'), b.at('source', 'dir', 'linked'))
+  fs.symlinkSync('old', b.at('source', 'link'))
+  const result = await b.import(source)
+  const out = b.at('out')
+  await b.checkOut(result, out)
+  assert.deepEqual(await differences(b, result, out), [])
+
+  const keepTime = (name: string, change: () => void): void => {
+    const { mtimeNs } = fs.lstatSync(b.at('out', name), { bigint: true })
+    change()
+    setTime(b.at('out', name), Number(mtimeNs / 1_000_000_000n), Number(mtimeNs % 1_000_000_000n))
+  }
+  keepTime('.', () => {
+    fs.rmSync(b.at('out', 'gone'))
+    fs.chmodSync(b.at('out', 'mode'), 0o600)
+    setTime(b.at('out', 'time'), 5, 6)
+    keepTime('shorter', () => fs.writeFileSync(b.at('out', 'shorter'), 'short'))
+    fs.rmSync(b.at('out', 'other-type'))
+    fs.mkdirSync(b.at('out', 'other-type'))
+    keepTime('stealth', () => {
+      const fd = fs.openSync(b.at('out', 'stealth'), 'r+')
+      fs.writeSync(fd, 'X', 599_999)
+      fs.closeSync(fd)
+    })
+    keepTime('link', () => {
+      fs.rmSync(b.at('out', 'link'))
+      fs.symlinkSync('new', b.at('out', 'link'))
+    })
+    keepTime('linked', () => {
+      fs.cpSync(b.at('out', 'linked'), b.at('out', 'copy'))
+      fs.renameSync(b.at('out', 'copy'), b.at('out', 'linked'))
+      setTime(b.at('out', 'linked'), 0, 0)
+    })
+    fs.writeFileSync(b.at('out', 'extra'), '')
+  })
+  const found = await differences(b, result, out)
+  assert.deepEqual(
+    found.map((line) => line.replace(/(mtime 5\.000000006).*/, '$1').replace(/chunk at byte \d+/, 'chunk')),
+    [
+      'extra: extra: not in the snapshot',
+      'gone: missing: file',
+      'link: content: another target',
+      'linked: link: not a hard link of its group',
+      'mode: metadata: mode 600 instead of 644',
+      'other-type: type: directory instead of file',
+      'shorter: content: 5 bytes instead of 7',
+      'stealth: content: differs in the chunk',
+      'time: metadata: mtime 5.000000006',
+    ],
+  )
+})
+
+test('a missing root is one difference', async (t) => {
+  const b = await bench(t)
+  fs.mkdirSync(b.at('source'))
+  const result = await b.import(b.at('source'))
+  assert.deepEqual(await differences(b, result, b.at('absent')), [': missing: directory'])
+})
