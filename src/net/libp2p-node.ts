@@ -39,6 +39,8 @@ function withRegistrar<C extends object>(components: C, registrar: Registrar): C
 }
 
 const PING_INTERVAL_MS = 15_000
+/** A ping queues behind blocks: 4 MiB of socket buffers are 7 s at 5 Mbit/s, where libp2p's 5 s would end the connection. */
+const PING_TIMEOUT_MS = 30_000
 
 /** Not started yet. @param keySeed 32 bytes */
 export async function createNode(
@@ -83,9 +85,14 @@ export async function createNode(
       maxIncomingPendingConnections: limits.MAX_PENDING_INBOUND,
       inboundConnectionThreshold: limits.MAX_INBOUND_PER_SECOND,
       dialTimeout: limits.DIAL_TIMEOUT_MS,
+      inboundStreamProtocolNegotiationTimeout: limits.OPEN_STREAM_TIMEOUT_MS,
+      outboundStreamProtocolNegotiationTimeout: limits.OPEN_STREAM_TIMEOUT_MS,
       reconnectRetries: 0,
     },
-    connectionMonitor: { pingInterval: PING_INTERVAL_MS },
+    connectionMonitor: {
+      pingInterval: PING_INTERVAL_MS,
+      pingTimeout: { minTimeout: PING_TIMEOUT_MS, maxTimeout: 2 * PING_TIMEOUT_MS },
+    },
     services: {
       // gossipsub starts to talk to a peer when identify says that it speaks gossip.
       identify: guarded(identify({ timeout: limits.OPEN_STREAM_TIMEOUT_MS })),

@@ -25,7 +25,8 @@ export const ANSWER_STALL_TIMEOUT_MS = 30_000
 /** A stream of requests that nobody uses is closed by the asking side, later by the other; the next request opens another. */
 export const IDLE_CHANNEL_TIMEOUT_MS = 4 * 60_000
 export const IDLE_STREAM_TIMEOUT_MS = 5 * 60_000
-export const OPEN_STREAM_TIMEOUT_MS = 10_000
+/** Its negotiation queues behind what the connection carries already. */
+export const OPEN_STREAM_TIMEOUT_MS = 30_000
 export const DIAL_TIMEOUT_MS = 15_000
 export const STOP_TIMEOUT_MS = 5_000
 

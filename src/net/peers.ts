@@ -64,8 +64,12 @@ export function trackPeers({
   const confirm = async (connection: Connection, signal: AbortSignal): Promise<void> => {
     const peer = connection.remotePeer.toString()
     if (connected.has(peer)) return
-    const rttMs = await node.services.ping.ping(connection.remotePeer, { signal })
-    arrived(peer, rttMs)
+    try {
+      arrived(peer, await node.services.ping.ping(connection.remotePeer, { signal }))
+    } catch (error) {
+      connection.abort(error as Error)
+      throw error
+    }
   }
 
   const onOpen = ({ detail }: CustomEvent<Connection>): void => {
