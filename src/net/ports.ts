@@ -97,7 +97,7 @@ export interface PeerInfo {
 /** Counted since the host started; kept for a peer that disconnected, for the last 1,024 peers. */
 export interface PeerTraffic {
   readonly peer: string
-  /** Payload bytes of all protocols, before encryption. */
+  /** Bytes of our own protocols before encryption; gossip, identify and ping are not counted. */
   readonly bytesSent: number
   readonly bytesReceived: number
   readonly blocksSent: number
