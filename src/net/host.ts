@@ -215,7 +215,7 @@ export async function startHost(
     async join({ peer, addresses, mesh: claimed, secret, invite }, signal) {
       const disallow = gate.allowOutbound(peer)
       try {
-        await peers.dial(peer, addresses, signal)
+        await peers.dial(peer, addresses, signal, { asGuest: true })
         const frames = await open(peer, JOIN_PROTOCOL, JOIN_TO_CLIENT, {
           signal,
           answerTimeoutMs: limits.GUEST_TIMEOUT_MS,

@@ -16,7 +16,12 @@ export type PeerEvent = { readonly peer: string; readonly connected: boolean }
 
 export interface Peers {
   /** Resolves when the peer has answered on a connection. */
-  dial(peer: string, addresses: readonly string[], signal?: AbortSignal): Promise<void>
+  dial(
+    peer: string,
+    addresses: readonly string[],
+    signal?: AbortSignal,
+    options?: { readonly asGuest?: boolean },
+  ): Promise<void>
   /** An open connection. @throws MirrorError `unreachable` without one */
   connection(peer: string): Connection
   all(): PeerInfo[]
@@ -94,7 +99,7 @@ export function trackPeers({
   }
 
   return {
-    async dial(peer, addresses, signal) {
+    async dial(peer, addresses, signal, { asGuest = false } = {}) {
       if (connected.has(peer)) return
       const deadline = deadlineSignal(clock, DIAL_TIMEOUT_MS, signal)
       const facts = { peer, addresses: addresses.join(' ') }
@@ -103,7 +108,8 @@ export function trackPeers({
         if (targets.length === 0)
           throw new MirrorError('unreachable', `no address of peer ${peer} is known`, { facts })
         const connection = connections(peer)[0] ?? (await node.dial(targets, { signal: deadline.signal }))
-        if (membership.isMember(peer)) await confirm(connection, deadline.signal)
+        // A guest is pinged by nobody: its first answer is the one to its claim.
+        if (!asGuest) await confirm(connection, deadline.signal)
       } catch (error) {
         if (signal?.aborted === true) throw signal.reason
         if (isMirrorError(error)) throw error
