@@ -11,7 +11,7 @@ import type { Asking } from './thread.ts'
 
 /** One fdatasync pays for this much; what a crash would lose of an import that has to start again anyway. */
 const COMMIT_BYTES = 128 * 1024 * 1024
-const COMMIT_ENTRIES = 32 * 1024
+const COMMIT_ENTRIES = 4 * 1024
 const PACK_BYTES = 256 * 1024 * 1024
 
 export interface BlockSink {
