@@ -154,7 +154,7 @@ export function createGateway(
   }
 
   function fail(request: IncomingMessage, response: ServerResponse, thrown: unknown): void {
-    const error = asMirrorError(thrown, 'serve the request')
+    const error = blockMissing(asMirrorError(thrown, 'serve the request'))
     if (error.code !== 'aborted' && (problemOf(error).status >= 500 || response.headersSent)) {
       log.warn({ err: error, method: request.method, url: request.url?.slice(0, 512) }, 'gateway.failed')
     }
@@ -173,6 +173,12 @@ export function createGateway(
       return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`
     },
   }
+}
+
+/** A block that is not there is our trouble, however it was called below: the address is right. */
+function blockMissing(error: MirrorError): MirrorError {
+  if (error.code !== 'not-found' || error.facts.cid === undefined) return error
+  return new MirrorError('degraded', 'a part of it is being repaired at this site', { cause: error })
 }
 
 function isTooLong(request: IncomingMessage): boolean {

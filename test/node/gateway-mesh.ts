@@ -11,10 +11,10 @@ import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
 import { buildDirectory } from '../../src/dag/directory.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import { buildFile } from '../../src/dag/file.ts'
-import { fileParts } from '../../src/dag/reader.ts'
 import { encodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
+import { createFileReader } from '../../src/tree/read-file.ts'
 
 export const MTIME_SEC = 1_700_000_000
 
@@ -92,16 +92,7 @@ export async function createTestMesh() {
       {
         catalogue,
         blocks,
-        async *readFile(entry, { startByte, endByte }, signal) {
-          for await (const part of fileParts(blocks, entry, { startByte, endByte }, signal)) {
-            const bytes = await blocks.get(part.cid)
-            if (bytes === undefined) throw new Error('a chunk is missing')
-            yield bytes.subarray(
-              Math.max(0, startByte - part.offset),
-              Math.min(bytes.length, endByte - part.offset),
-            )
-          }
-        },
+        readFile: createFileReader({ blocks }, { readAheadBytes: 4096 }).read,
         readStatus: () => emptyStatus(),
         notReady: more.notReady ?? (() => undefined),
         clock: new VirtualClock(),

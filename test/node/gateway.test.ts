@@ -324,7 +324,8 @@ test('a missing block is an error before the first byte, and a cut connection af
   const at = await own.start()
   try {
     const answer = await ask('/t/f', { at })
-    assert.equal(answer.status, 500)
+    assert.equal(answer.status, 503)
+    assert.equal(answer.headers['retry-after'], '5')
     assert.equal(answer.headers.etag, undefined)
     assert.doesNotMatch(answer.body.toString(), /chunk/)
     assert.ok(own.events.some(({ event }) => event === 'gateway.failed'))

@@ -1,0 +1,90 @@
+/**
+ * What this site has to do, worked out of the records: which trees it keeps, at which head, and where it checks them
+ * out. Pure. A site keeps what is pinned to it, and what it publishes itself.
+ */
+import type { Cid } from '../block/cid.ts'
+import { pinCovers } from '../record/kinds/pin.ts'
+import type { MeshState } from '../record/mesh-state.ts'
+import type { Place } from '../topology/path-class.ts'
+
+export interface Goal {
+  readonly tree: string
+  /** Absent until something is published. */
+  readonly sequence?: number
+  readonly snapshot?: Cid
+  /** Absolute paths, in order. */
+  readonly checkouts: readonly string[]
+  /** Check-outs that are asked for and cannot be: two trees at one place. */
+  readonly refusedCheckouts: readonly { readonly path: string; readonly reason: string }[]
+}
+
+/** Goals by tree's name. */
+export function goalsOf(state: MeshState, self: Place & { readonly peer: string }): Map<string, Goal> {
+  const checkouts = checkoutsOf(state, self)
+  const goals = new Map<string, Goal>()
+  for (const tree of state.trees.values()) {
+    if (tree.body.removed) continue
+    const isOwn = tree.newest?.publisher === self.peer
+    if (!isOwn && !isPinned(state, tree.name, self)) continue
+    const own = checkouts.get(tree.name)
+    goals.set(tree.name, {
+      tree: tree.name,
+      ...(tree.newest === undefined
+        ? {}
+        : { sequence: tree.newest.sequence, snapshot: tree.newest.snapshot }),
+      checkouts: own?.paths ?? [],
+      refusedCheckouts: own?.refused ?? [],
+    })
+  }
+  return goals
+}
+
+/** Whether some pin asks `place` to keep the tree. */
+export function isPinned(state: MeshState, tree: string, place: Place): boolean {
+  for (const { body } of state.pins.values()) if (pinCovers(body, tree, place)) return true
+  return false
+}
+
+interface TreeCheckouts {
+  readonly paths: string[]
+  readonly refused: { path: string; reason: string }[]
+}
+
+/**
+ * Each path goes to one tree, and none lies within another: by the name of the pin, then of the tree, so that the same
+ * records always give the same answer.
+ */
+function checkoutsOf(state: MeshState, self: Place): Map<string, TreeCheckouts> {
+  const out = new Map<string, TreeCheckouts>()
+  const taken = new Map<string, string>()
+  const pins = [...state.pins.values()].toSorted((a, b) => compareText(a.body.name, b.body.name))
+  const trees = [...state.trees.keys()].toSorted(compareText)
+  for (const { body } of pins) {
+    if (body.checkout === undefined) continue
+    for (const tree of trees) {
+      if (!pinCovers(body, tree, self)) continue
+      const base = body.checkout.length > 1 ? body.checkout.replace(/\/+$/, '') : body.checkout
+      const path = body.tree.includes('*') ? `${base}/${tree}` : base
+      const owner = taken.get(path)
+      if (owner === tree) continue
+      const entry = out.get(tree) ?? { paths: [], refused: [] }
+      out.set(tree, entry)
+      const other = owner ?? [...taken].find(([known]) => isWithin(path, known) || isWithin(known, path))?.[1]
+      if (other === undefined) {
+        taken.set(path, tree)
+        entry.paths.push(path)
+      } else {
+        entry.refused.push({ path, reason: `the place is taken by the check-out of ${other}` })
+      }
+    }
+  }
+  return out
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

@@ -1,0 +1,129 @@
+/** Puts together what the status document and the announcement need, from the records and the parts of the agent. */
+import type { MeshState, TreeState } from '../record/mesh-state.ts'
+import { type Place, pathClass } from '../topology/path-class.ts'
+import type { CompleteSnapshots } from './complete-snapshots.ts'
+import { type Goal, isPinned } from './site-agent-goals.ts'
+import type { TreeWorkerStatus } from './site-agent-tree.ts'
+import type { CheckoutStatus, PeerTraffic, ReplicaStatus, TrafficStatus, TreeFacts } from './status.ts'
+import type { AnnouncedTree } from './status-announcement.ts'
+import type { TrafficTotals } from './traffic.ts'
+
+export type OwnReplica = Omit<ReplicaStatus, 'site'>
+
+/** This site's replica of a tree; undefined when it neither keeps nor holds any of it. */
+export function ownReplica(
+  tree: TreeState,
+  goal: Goal | undefined,
+  worker: TreeWorkerStatus | undefined,
+  complete: CompleteSnapshots,
+): OwnReplica | undefined {
+  const held = tree.history.findLast((head) => complete.has(tree.name, head.snapshot))
+  if (goal === undefined && held === undefined) return undefined
+  const isComplete = tree.newest !== undefined && held?.id.equals(tree.newest.id) === true
+  const reason = reasonOf(tree, goal, worker, isComplete)
+  return {
+    sequence: held?.sequence ?? null,
+    state: isComplete
+      ? 'complete'
+      : tree.newest === undefined
+        ? 'unknown'
+        : worker?.phase === 'fetching'
+          ? 'fetching'
+          : 'behind',
+    missingBytes: isComplete ? 0 : (worker?.missingBytes ?? null),
+    checkouts: checkoutsOf(tree, goal, worker),
+    ...(reason === undefined ? {} : { reason }),
+  }
+}
+
+function reasonOf(
+  tree: TreeState,
+  goal: Goal | undefined,
+  worker: TreeWorkerStatus | undefined,
+  isComplete: boolean,
+): string | undefined {
+  const refused = goal?.refusedCheckouts[0]
+  if (worker?.failure !== undefined) {
+    const { message, failures } = worker.failure
+    return failures === 1 ? message : `${message} (tried ${failures} times)`
+  }
+  if (refused !== undefined) return `no check-out at ${refused.path}: ${refused.reason}`
+  if (isComplete) return undefined
+  if (tree.newest === undefined) return 'nothing has been published yet'
+  if (goal === undefined) return 'not pinned to this site any more'
+  if (worker?.phase === 'waiting') return 'waits for other fetches'
+  return worker?.phase === 'fetching' ? undefined : 'not started yet'
+}
+
+function checkoutsOf(
+  tree: TreeState,
+  goal: Goal | undefined,
+  worker: TreeWorkerStatus | undefined,
+): CheckoutStatus[] {
+  return (goal?.checkouts ?? []).map((path) => {
+    const snapshot = worker?.checkouts.get(path)
+    const head =
+      snapshot === undefined
+        ? undefined
+        : tree.history.findLast((each) => each.snapshot.toString() === snapshot)
+    return { path, sequence: head?.sequence ?? null }
+  })
+}
+
+export function announcedTree(tree: TreeState, own: OwnReplica): AnnouncedTree {
+  const held =
+    own.sequence === null ? undefined : tree.history.find(({ sequence }) => sequence === own.sequence)
+  return {
+    tree: tree.name,
+    completeSequence: own.sequence,
+    completeSnapshot: held?.snapshot.toString() ?? null,
+    isFetching: own.state === 'fetching',
+    fetchingSnapshot: own.state === 'complete' ? null : (tree.newest?.snapshot.toString() ?? null),
+    missingBytes: own.missingBytes,
+    reason: own.reason ?? '',
+    checkouts: own.checkouts,
+  }
+}
+
+export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
+  const { newest, epoch } = tree
+  const pinnedSites = new Set<string>()
+  for (const member of state.members.values()) {
+    if (member.isActive && isPinned(state, tree.name, member)) pinnedSites.add(member.site)
+  }
+  return {
+    tree: tree.name,
+    ...(epoch === undefined ? {} : { publisher: epoch.publisher }),
+    ...(newest === undefined
+      ? {}
+      : {
+          head: {
+            epoch: newest.epoch,
+            sequence: newest.sequence,
+            snapshot: newest.snapshot.toString(),
+            ...(newest.counts.files === undefined ? {} : { files: newest.counts.files }),
+            ...(newest.counts.bytes === undefined ? {} : { bytes: newest.counts.bytes }),
+          },
+        }),
+    pinnedSites: [...pinnedSites],
+  }
+}
+
+export function trafficStatus(state: MeshState, self: Place, totals: TrafficTotals): TrafficStatus {
+  const classes = {
+    site: { bytesSent: 0, bytesReceived: 0 },
+    region: { bytesSent: 0, bytesReceived: 0 },
+    wan: { bytesSent: 0, bytesReceived: 0 },
+  }
+  const peers: PeerTraffic[] = []
+  for (const [peer, tally] of totals.peers) {
+    const member = state.members.get(peer)
+    // A peer that has left the mesh was somewhere; the class that costs is the safe guess.
+    const name = member === undefined ? 'wan' : pathClass(self, member)
+    classes[name].bytesSent += tally.bytesSent
+    classes[name].bytesReceived += tally.bytesReceived
+    peers.push({ site: member?.site ?? null, peer, pathClass: name, ...tally })
+  }
+  const { blocksSent, blocksSentMoreThanOnce, bytesSentBeforeComplete } = totals
+  return { peers, classes, blocksSent, blocksSentMoreThanOnce, bytesSentBeforeComplete }
+}

@@ -1,0 +1,320 @@
+/**
+ * The site agent: carries out at this site what the records of the mesh ask for. It keeps the node connected and its
+ * records in step (site-agent-peers), every tree that is pinned here at its newest head (site-agent-tree), and the
+ * mesh informed of how it stands (site-agent-gossip).
+ *
+ * It only ever follows records that the ledger has made durable, and holds no state of its own on disk but an address
+ * book: killed at any instant, it starts again from records, blocks and what is marked complete.
+ */
+import type { Clock } from '../base/clock.ts'
+import { asMirrorError, MirrorError } from '../base/errors.ts'
+import { Semaphore } from '../base/semaphore.ts'
+import type { Cid } from '../block/cid.ts'
+import { decodeSnapshot } from '../dag/snapshot.ts'
+import type { Host } from '../net/ports.ts'
+import type { BlockStore } from '../store/block-store.ts'
+import { checkOut } from '../tree/checkout.ts'
+import { readMarker, rootIdentity } from '../tree/checkout-marker.ts'
+import type { AddressBook } from './address-book.ts'
+import type { CompleteSnapshots } from './complete-snapshots.ts'
+import type { FetchMembers, ReplicaLog } from './fetch-network.ts'
+import { startFetch } from './fetch-session.ts'
+import type { Holdings } from './holdings.ts'
+import type { Ledger } from './ledger.ts'
+import { createBackground } from './site-agent-background.ts'
+import { type Goal, goalsOf, isPinned } from './site-agent-goals.ts'
+import { createStatusGossip } from './site-agent-gossip.ts'
+import { createPeerKeeper } from './site-agent-peers.ts'
+import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } from './site-agent-status.ts'
+import { createTreeWorker, type TreeWorker } from './site-agent-tree.ts'
+import { type Alarm, buildStatus, SILENT_AFTER_MS, type StatusDocument } from './status.ts'
+import type { SiteAnnouncement } from './status-announcement.ts'
+import type { Traffic } from './traffic.ts'
+
+export interface SiteAgentComponents {
+  readonly ledger: Ledger
+  readonly store: { readonly blocks: BlockStore }
+  readonly host: Host
+  readonly holdings: Holdings
+  readonly complete: CompleteSnapshots
+  readonly traffic: Traffic
+  readonly addressBook: AddressBook
+  readonly clock: Clock
+  /** Uniform in [0, 1); for pauses only. */
+  readonly random?: () => number
+  readonly logger: ReplicaLog
+  readonly self: {
+    readonly peer: string
+    readonly site: string
+    readonly region: string
+    readonly version: string
+  }
+}
+
+export interface SiteAgentOptions {
+  readonly maxFetches?: number
+  readonly maxCheckouts?: number
+}
+
+export interface SiteAgent {
+  start(): Promise<void>
+  /** Resolves when nothing of the agent is left running. */
+  stop(): Promise<void>
+  status(): StatusDocument
+  /** Called, at most a few times a second, when the status document may read differently. */
+  onChange(listener: () => void): () => void
+}
+
+const CHANGE_INTERVAL_MS = 200
+/** After a start, unconnected members of the region are taken to be on their way for this long. */
+const ARRIVAL_MS = 30_000
+
+export function createSiteAgent(
+  components: SiteAgentComponents,
+  { maxFetches = 3, maxCheckouts = 1 }: SiteAgentOptions = {},
+): SiteAgent {
+  const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
+  const { random = Math.random } = components
+  const background = createBackground(logger)
+  const workers = new Map<string, TreeWorker>()
+  const fetchSlots = new Semaphore(maxFetches)
+  const checkoutSlots = new Semaphore(maxCheckouts)
+  const listeners = new Set<() => void>()
+  const memberListeners = new Set<() => void>()
+  const blamed = new Map<string, string>()
+  let goals: ReadonlyMap<string, Goal> = new Map()
+  let startedAtMs = Number.POSITIVE_INFINITY
+  let cancelChange: (() => void) | undefined
+
+  const peers = createPeerKeeper({ ledger, host, addressBook, clock, random, logger, background, self })
+  const gossip = createStatusGossip({
+    host,
+    ledger,
+    addressBook,
+    clock,
+    random,
+    logger,
+    background,
+    announce,
+    onHeard: () => tellSoon(),
+    onAddresses: (peer) => peers.addressesChanged(peer),
+  })
+
+  const members: FetchMembers = {
+    list(tree) {
+      const state = ledger.state()
+      const connected = new Set(host.peers().map(({ peer }) => peer))
+      const heard = gossip.heard()
+      const isStarting = clock.monotonicMs() - startedAtMs < ARRIVAL_MS
+      const shunned = new Set(peers.shunned())
+      return [...state.members.values()].flatMap((member) => {
+        const { peer, site, region } = member
+        if (peer === self.peer || !member.isActive || shunned.has(peer)) return []
+        const isConnected = connected.has(peer)
+        const isExpected =
+          isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= SILENT_AFTER_MS
+        if (!isConnected && !(isExpected && region === self.region)) return []
+        return [{ peer, site, region, wants: isPinned(state, tree, member), isConnected }]
+      })
+    },
+    onChange(listener) {
+      memberListeners.add(listener)
+      return () => memberListeners.delete(listener)
+    },
+  }
+
+  /** Something of the agent's own doing changed: the others are told too. */
+  function changed(): void {
+    gossip.changed()
+    tellSoon()
+  }
+
+  function tellSoon(): void {
+    if (background.signal.aborted) return
+    cancelChange ??= clock.after(CHANGE_INTERVAL_MS, () => {
+      cancelChange = undefined
+      for (const listener of listeners) {
+        try {
+          listener()
+        } catch (error) {
+          logger.warn({ err: asMirrorError(error, 'tell of a change') }, 'agent.listener-failed')
+        }
+      }
+    })
+  }
+
+  function workerOf(tree: string): TreeWorker {
+    let worker = workers.get(tree)
+    if (worker === undefined) {
+      worker = createTreeWorker(
+        {
+          complete,
+          startFetch: fetchFor,
+          checkOut: moveCheckout,
+          checkedOut,
+          fetchSlots,
+          checkoutSlots,
+          clock,
+          random,
+          logger,
+          onChange: changed,
+        },
+        tree,
+      )
+      workers.set(tree, worker)
+    }
+    return worker
+  }
+
+  function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
+    return startFetch(
+      { network: host, members, blocks: store.blocks, holdings, traffic, clock, log: logger },
+      {
+        tree,
+        snapshot,
+        self,
+        signal,
+        onBlame(peer, error) {
+          blamed.set(peer, error.message)
+          peers.shun(peer)
+          changed()
+        },
+      },
+    )
+  }
+
+  async function moveCheckout(request: {
+    tree: string
+    snapshot: Cid
+    path: string
+    signal: AbortSignal
+  }): Promise<void> {
+    const { tree, snapshot: cid, path, signal } = request
+    const bytes = await store.blocks.get(cid, signal)
+    if (bytes === undefined) {
+      throw new MirrorError('not-found', `the snapshot block ${cid.toString()} is not stored any more`)
+    }
+    const { root, counts } = decodeSnapshot(cid, bytes)
+    const { notRestored } = await checkOut(
+      { blocks: store.blocks, clock },
+      { root, dest: path, replace: true, label: { tree, snapshot: cid.toString() }, counts, signal },
+    )
+    if (notRestored.count > 0) {
+      logger.warn(
+        { tree, path, count: notRestored.count, first: notRestored.first.slice(0, 5) },
+        'checkout.not-restored',
+      )
+    }
+  }
+
+  /** By the marker beside it: what was killed in the middle of a switch does not count and is made again. */
+  function checkedOut(tree: string, path: string): string | undefined {
+    const marker = readMarker(path)
+    if (marker?.tree !== tree || marker.roots.length !== 1) return undefined
+    return marker.roots[0] === rootIdentity(Buffer.from(path)) ? marker.snapshot : undefined
+  }
+
+  /** Follows the records: the one place where goals are set. */
+  function pursue(): void {
+    goals = goalsOf(ledger.state(), self)
+    for (const [tree, goal] of goals) workerOf(tree).setGoal(goal)
+    for (const [tree, worker] of workers) {
+      if (goals.has(tree)) continue
+      workers.delete(tree)
+      background.run('let go of a tree', () => worker.stop())
+    }
+  }
+
+  function replicas(): Map<string, OwnReplica> {
+    const out = new Map<string, OwnReplica>()
+    for (const tree of ledger.state().trees.values()) {
+      const own = ownReplica(tree, goals.get(tree.name), workers.get(tree.name)?.status(), complete)
+      if (own !== undefined) out.set(tree.name, own)
+    }
+    return out
+  }
+
+  function announce(): SiteAnnouncement {
+    const { trees } = ledger.state()
+    const { bytesSent, bytesReceived } = traffic.totals()
+    return {
+      timeMs: clock.nowMs(),
+      version: self.version,
+      addresses: host.addresses(),
+      trees: [...replicas()].flatMap(([name, own]) => {
+        const tree = trees.get(name)
+        return tree === undefined ? [] : [announcedTree(tree, own)]
+      }),
+      bytesSent,
+      bytesReceived,
+    }
+  }
+
+  function alarms(): Alarm[] {
+    const out: Alarm[] = ledger
+      .state()
+      .alarms.map(({ kind, subject, message }) => ({ kind, subject, detail: message }))
+    for (const [peer, detail] of blamed) out.push({ kind: 'wrong-bytes', subject: peer, detail })
+    for (const [tree, worker] of workers) {
+      const { failure } = worker.status()
+      if (failure === undefined || (failure.failures < 3 && failure.code !== 'no-space')) continue
+      out.push({ kind: `replica-${failure.code}`, subject: tree, detail: failure.message })
+    }
+    return out
+  }
+
+  function notifyMembers(): void {
+    for (const listener of [...memberListeners]) listener()
+  }
+
+  return {
+    async start() {
+      startedAtMs = clock.monotonicMs()
+      const ends = [
+        ledger.subscribe(({ effects }) => {
+          if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm')) pursue()
+          if (effects.some(({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin'))
+            notifyMembers()
+          changed()
+        }),
+        host.onPeer(({ connected }) => {
+          notifyMembers()
+          if (connected) for (const worker of workers.values()) worker.nudge()
+          tellSoon()
+        }),
+      ]
+      background.signal.addEventListener('abort', () => {
+        for (const end of ends) end()
+        cancelChange?.()
+      })
+      peers.start()
+      gossip.start()
+      pursue()
+    },
+    async stop() {
+      const reason = new MirrorError('aborted', 'the node is stopping')
+      await Promise.all([background.stop(reason), ...[...workers.values()].map((worker) => worker.stop())])
+      listeners.clear()
+    },
+    status() {
+      const state = ledger.state()
+      return buildStatus({
+        mesh: { name: state.name ?? '', id: ledger.mesh.toString() },
+        self: { ...self, addresses: host.addresses() },
+        members: [...state.members.values()].filter(({ isActive }) => isActive),
+        trees: [...state.trees.values()]
+          .filter(({ body }) => !body.removed)
+          .map((tree) => treeFacts(state, tree)),
+        own: replicas(),
+        heard: gossip.heard(),
+        connected: new Set(host.peers().map(({ peer }) => peer)),
+        traffic: trafficStatus(state, self, traffic.totals()),
+        alarms: alarms(),
+      })
+    },
+    onChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+}
