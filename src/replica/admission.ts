@@ -60,7 +60,10 @@ export function createAdmission({ ledger, nodeKey, clock, logger }: AdmissionCom
   }
 }
 
-/** Members by the records; a guest is let in only while an invite made for this node to admit is open. */
+/**
+ * Members by the records; a guest is let in only until the last invite made for this node to admit expires. A used one
+ * counts as well: who comes with it is told so, instead of meeting a closed door.
+ */
 export function createMembership({
   ledger,
   nodeKey,
@@ -88,9 +91,7 @@ export function createMembership({
 function latestExpiry(state: MeshState, nodeKey: KeyPair): number {
   let latestMs = 0
   for (const invite of state.invites.values()) {
-    if (invite.admitter === nodeKey.peer && invite.usedBy === undefined) {
-      latestMs = Math.max(latestMs, invite.body.expiresMs)
-    }
+    if (invite.admitter === nodeKey.peer) latestMs = Math.max(latestMs, invite.body.expiresMs)
   }
   return latestMs
 }

@@ -1,0 +1,155 @@
+/** The documents that the API answers with, beside the status document. Plain types: the CLI loads this file too. */
+
+/** Numbers of a snapshot's place in its tree's history, in every answer about one. */
+export interface SnapshotPlace {
+  readonly tree: string
+  readonly epoch: number
+  readonly sequence: number
+  readonly snapshot: string
+}
+
+export interface SelfDocument {
+  readonly mesh: { readonly id: string; readonly name: string }
+  readonly peer: string
+  readonly site: string
+  readonly region: string
+  readonly version: string
+  /** Multiaddr text that others can dial. */
+  readonly addresses: readonly string[]
+  /** Where the gateway listens; null when it is off. */
+  readonly http: string | null
+  readonly pid: number
+}
+
+/** Where the next record of a key goes on from. */
+export interface ChainDocument {
+  readonly mesh: string
+  readonly counter: number
+  /** CID of the last record; null when there is none. */
+  readonly prev: string | null
+}
+
+export interface TreeDocument {
+  readonly tree: string
+  readonly version: number
+  readonly publishers: readonly string[]
+  readonly epoch: { readonly epoch: number; readonly id: string; readonly publisher: string } | null
+  readonly head: HeadDocument | null
+  readonly tags: readonly { readonly tag: string; readonly sequence: number; readonly snapshot: string }[]
+  readonly isForked: boolean
+}
+
+export interface HeadDocument extends SnapshotPlace {
+  /** CID of the head record. */
+  readonly id: string
+  readonly publisher: string
+  readonly timeMs: number
+  readonly files: number | null
+  readonly bytes: number | null
+}
+
+export interface PinDocument {
+  readonly name: string
+  readonly tree: string
+  readonly sites: { readonly all?: true; readonly region?: string; readonly site?: string }
+  readonly checkout: string | null
+  readonly version: number
+}
+
+export interface Uncaptured {
+  readonly count: number
+  readonly first: readonly { readonly path: string; readonly reason: string }[]
+}
+
+export interface PublishAnswer extends SnapshotPlace {
+  readonly files: number
+  readonly bytes: number
+  readonly blocks: number
+  readonly newBlocks: number
+  readonly newBytes: number
+  readonly seconds: number
+  readonly uncaptured: Uncaptured
+  /** False when the source was the head already. */
+  readonly isNew: boolean
+  readonly waited?: { readonly sites: readonly string[]; readonly seconds: number }
+}
+
+export interface CheckoutAnswer extends SnapshotPlace {
+  readonly dest: string
+  readonly files: number
+  readonly bytes: number
+  readonly seconds: number
+  readonly notRestored: Uncaptured
+}
+
+export interface VerifiedSnapshot extends SnapshotPlace {
+  readonly blocks: number
+  readonly bytes: number
+  /** Blocks that are not here, or whose copy on disk was wrong. */
+  readonly missing: { readonly count: number; readonly first: readonly string[] }
+  /** Blocks that the snapshot reaches and its index does not list, or the other way round. */
+  readonly unlisted: number
+}
+
+export interface VerifyAnswer {
+  readonly snapshots: readonly VerifiedSnapshot[]
+  readonly checkout?: {
+    readonly path: string
+    readonly differences: {
+      readonly count: number
+      readonly first: readonly { path: string; reason: string }[]
+    }
+  }
+  readonly isGood: boolean
+  readonly seconds: number
+}
+
+/** First line of a listing. */
+export interface EntryListHeader extends SnapshotPlace {
+  readonly path: string
+}
+
+export interface EntryLine {
+  /** Printable; below the folder that was asked for. */
+  readonly path: string
+  /** The raw bytes in base64, when they are not what `path` shows. */
+  readonly rawPath?: string
+  readonly type: 'file' | 'directory' | 'symlink'
+  readonly mode: number
+  /** ISO 8601, UTC, with nanoseconds. */
+  readonly mtime: string
+  readonly uid: number
+  readonly gid: number
+  readonly user?: string
+  readonly group?: string
+  readonly sizeBytes?: number
+  /** Of a symlink; printable. */
+  readonly target?: string
+  readonly cid?: string
+}
+
+/** First line of a diff. */
+export interface DiffHeader {
+  readonly from: SnapshotPlace
+  readonly to: SnapshotPlace
+}
+
+export interface DiffLine {
+  readonly path: string
+  readonly rawPath?: string
+  readonly change: 'added' | 'removed' | 'changed' | 'type'
+  readonly content: boolean
+  readonly metadata: boolean
+  readonly sizeBytes?: number
+}
+
+/** What a path is; `get` asks before it copies. */
+export interface ResolvedPath extends SnapshotPlace {
+  readonly type: 'file' | 'directory' | 'symlink'
+  readonly name: string
+  readonly mode: number
+  readonly mtimeSec: number
+  readonly mtimeNsec: number
+  readonly sizeBytes?: number
+  readonly target?: string
+}

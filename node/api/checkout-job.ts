@@ -1,0 +1,47 @@
+/** The job behind `checkout`, and behind `get` of a folder. */
+import { isAbsolute } from 'node:path'
+import { MirrorError } from '../../src/base/errors.ts'
+import { lookUp } from '../../src/dag/reader.ts'
+import { checkOut } from '../../src/tree/checkout.ts'
+import type { CheckoutAnswer } from './answers.ts'
+import { findSnapshot } from './find-snapshot.ts'
+import type { JobControl } from './jobs.ts'
+import { pathBytes } from './path-bytes.ts'
+import { fieldOf, optionalTextOf, splitPath, textOf } from './query.ts'
+import type { Services } from './services.ts'
+
+export function runCheckoutJob(services: Services, body: unknown) {
+  const tree = textOf(body, 'tree')
+  const ref = optionalTextOf(body, 'ref')
+  const path = pathBytes(optionalTextOf(body, 'path') ?? '')
+  const dest = textOf(body, 'dest')
+  const isReplacing = fieldOf(body, 'replace') === true
+  if (!isAbsolute(dest))
+    throw new MirrorError('invalid', `dest must be an absolute path, not ${JSON.stringify(dest)}`)
+  return async ({ signal, report }: JobControl): Promise<CheckoutAnswer> => {
+    const { blocks, clock, workers } = services
+    const startedMs = clock.monotonicMs()
+    const { snapshot, place } = await findSnapshot(services, tree, ref)
+    const names = splitPath(path)
+    const root = await lookUp(blocks, snapshot.root, names, signal)
+    if (root === undefined) {
+      throw new MirrorError('not-found', `there is no such path in ${tree}@${place.sequence}`)
+    }
+    const { files, bytes, notRestored } = await checkOut(
+      { blocks, clock },
+      {
+        root,
+        dest,
+        // Only root can give files away; for anybody else "not restored" would be every file.
+        owner: process.geteuid?.() === 0,
+        replace: isReplacing,
+        label: { tree, snapshot: place.snapshot },
+        ...(names.length === 0 ? { counts: snapshot.counts } : {}),
+        ...(workers === undefined ? {} : { workers }),
+        signal,
+        onProgress: report,
+      },
+    )
+    return { ...place, dest, files, bytes, notRestored, seconds: (clock.monotonicMs() - startedMs) / 1000 }
+  }
+}

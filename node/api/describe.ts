@@ -1,0 +1,54 @@
+/** Entries and changes of trees as lines of JSON. Names are printable; raw bytes go along where that loses something. */
+import { decodeUtf8, printableName } from '../../src/base/bytes.ts'
+import type { Entry } from '../../src/dag/entry.ts'
+import type { Change } from '../../src/dag/reader.ts'
+import type { DiffLine, EntryLine } from './answers.ts'
+
+export function joinPath(path: readonly Uint8Array[]): string {
+  return path.map(printableName).join('/')
+}
+
+/** `rawPath` in base64 when the printable path is not what it spells. */
+function pathFields(path: readonly Uint8Array[]): { path: string; rawPath?: string } {
+  const printable = joinPath(path)
+  const isExact = path.every((name) => decodeUtf8(name) === printableName(name))
+  if (isExact) return { path: printable }
+  const raw = Buffer.concat(path.flatMap((name, i) => (i === 0 ? [name] : [Buffer.from('/'), name])))
+  return { path: printable, rawPath: raw.toString('base64') }
+}
+
+export function describeEntry(path: readonly Uint8Array[], entry: Entry): EntryLine {
+  const cid = entry.type === 'directory' ? entry.directory : entry.type === 'file' ? entry.content : undefined
+  return {
+    ...pathFields(path),
+    type: entry.type,
+    mode: entry.mode,
+    mtime: timeText(entry.mtimeSec, entry.mtimeNsec),
+    uid: entry.uid,
+    gid: entry.gid,
+    ...(entry.user === undefined ? {} : { user: entry.user }),
+    ...(entry.group === undefined ? {} : { group: entry.group }),
+    ...(entry.type === 'file' ? { sizeBytes: entry.sizeBytes } : {}),
+    ...(entry.type === 'symlink' ? { target: printableName(entry.target) } : {}),
+    ...(cid === undefined ? {} : { cid: cid.toString() }),
+  }
+}
+
+export function describeChange({ path, change, content, metadata, after }: Change): DiffLine {
+  return {
+    ...pathFields(path),
+    change,
+    content,
+    metadata,
+    ...(after?.type === 'file' ? { sizeBytes: after.sizeBytes } : {}),
+  }
+}
+
+/** Seconds that a Date can hold; times beyond are printed as seconds. */
+const MAX_DATE_SECONDS = 8.64e12
+
+export function timeText(seconds: number, nanoseconds: number): string {
+  const fraction = String(nanoseconds).padStart(9, '0')
+  if (Math.abs(seconds) > MAX_DATE_SECONDS) return `@${seconds}.${fraction}`
+  return `${new Date(seconds * 1000).toISOString().slice(0, -5)}.${fraction}Z`
+}

@@ -1,0 +1,75 @@
+/** Which snapshot a reference means, and its documents. Everything is answered from this node's own records and disk. */
+import { MirrorError } from '../../src/base/errors.ts'
+import type { Cid } from '../../src/block/cid.ts'
+import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
+import type { Head, TreeState } from '../../src/record/mesh-state.ts'
+import type { SnapshotPlace } from './answers.ts'
+import type { Services } from './services.ts'
+
+export function findTree({ ledger }: Pick<Services, 'ledger'>, name: string): TreeState {
+  const tree = ledger.state().trees.get(name)
+  if (tree !== undefined && !tree.body.removed) return tree
+  throw new MirrorError('not-found', `the mesh has no tree ${JSON.stringify(name.slice(0, 600))}`, {
+    hint: 'See: mirrormesh tree list',
+  })
+}
+
+/**
+ * The head that `ref` names: a sequence, `head` for the newest, or a tag. Without one: the newest that is complete
+ * here, or the newest of all when none is.
+ */
+export function findHead(services: Pick<Services, 'ledger' | 'complete'>, name: string, ref?: string): Head {
+  const tree = findTree(services, name)
+  const newest = tree.newest
+  if (newest === undefined) {
+    throw new MirrorError('not-found', `nothing has been published in ${name} yet`)
+  }
+  if (ref === undefined) {
+    return tree.history.findLast((head) => services.complete.has(name, head.snapshot)) ?? newest
+  }
+  if (ref === 'head') return newest
+  const tag = tree.tags.get(ref)?.body
+  const found = /^\d{1,15}$/.test(ref)
+    ? tree.history.find((head) => head.sequence === Number(ref))
+    : tree.history.findLast((head) => tag !== undefined && head.snapshot.equals(tag.snapshot))
+  if (found !== undefined) return found
+  throw new MirrorError('not-found', `${name} has no ${/^\d+$/.test(ref) ? 'sequence' : 'tag'} ${ref}`, {
+    hint: `Its newest sequence is ${newest.sequence}. See: mirrormesh tree history ${name}`,
+  })
+}
+
+export interface FoundSnapshot {
+  readonly head: Head
+  readonly cid: Cid
+  readonly snapshot: Snapshot
+  readonly place: SnapshotPlace
+}
+
+/** @throws MirrorError `degraded` when it is not complete here, so that nobody is shown half of it */
+export async function findSnapshot(
+  services: Pick<Services, 'ledger' | 'complete' | 'blocks'>,
+  name: string,
+  ref?: string,
+): Promise<FoundSnapshot> {
+  const head = findHead(services, name, ref)
+  if (!services.complete.has(name, head.snapshot)) {
+    throw new MirrorError('degraded', `${name}@${head.sequence} is not complete at this site`, {
+      hint: 'See `mirrormesh status` for where it is, and what is missing here.',
+    })
+  }
+  const bytes = await services.blocks.get(head.snapshot)
+  if (bytes === undefined) {
+    throw new MirrorError(
+      'corrupt',
+      `the snapshot block of ${name}@${head.sequence} is missing on this disk`,
+      {
+        hint: `Check the disk. See: mirrormesh verify ${name}@${head.sequence}`,
+      },
+    )
+  }
+  return { head, cid: head.snapshot, snapshot: decodeSnapshot(head.snapshot, bytes), place: placeOf(head) }
+}
+
+export function placeOf({ tree, epoch, sequence, snapshot }: Head): SnapshotPlace {
+  return { tree, epoch, sequence, snapshot: snapshot.toString() }
+}

@@ -1,0 +1,59 @@
+/** /api/v1/jobs: publish, checkout and verify as resources, with their progress as server-sent events. */
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { MirrorError } from '../../src/base/errors.ts'
+import { runCheckoutJob } from './checkout-job.ts'
+import type { JobDocument, JobKind } from './job-document.ts'
+import type { JobControl } from './jobs.ts'
+import { runPublishJob } from './publish-job.ts'
+import { textOf } from './query.ts'
+import type { Services } from './services.ts'
+import { signalOf } from './tree-routes.ts'
+import { runVerifyJob } from './verify-job.ts'
+
+type Run = (services: Services, body: unknown) => (control: JobControl) => Promise<unknown>
+type JobRequest = FastifyRequest<{ Params: { id: string } }>
+
+/** Each reads its parameters at once, so that what is malformed is refused before a job exists. */
+const RUNNERS: Readonly<Record<JobKind, Run>> = {
+  publish: runPublishJob,
+  checkout: runCheckoutJob,
+  verify: runVerifyJob,
+}
+
+export function addJobRoutes(app: FastifyInstance, services: Services): void {
+  const { jobs } = services
+  app.post('/api/v1/jobs', ({ body }, reply) => {
+    const kind = textOf(body, 'kind')
+    if (!isKind(kind)) {
+      throw new MirrorError('invalid', `kind is one of ${Object.keys(RUNNERS).join(', ')}`)
+    }
+    const job = jobs.start(kind, RUNNERS[kind](services, body))
+    reply.code(202).header('location', `/api/v1/jobs/${job.id}`)
+    return job
+  })
+  app.get('/api/v1/jobs', () => ({ jobs: jobs.list() }))
+  app.get('/api/v1/jobs/:id', ({ params }: JobRequest) => jobs.get(params.id))
+  app.delete('/api/v1/jobs/:id', async ({ params }: JobRequest, reply) => {
+    await jobs.cancel(params.id)
+    reply.code(204)
+  })
+  app.get('/api/v1/jobs/:id/events', ({ params }: JobRequest, reply) => {
+    jobs.get(params.id)
+    const events = jobs.watch(params.id, signalOf(reply))
+    return reply
+      .header('content-type', 'text/event-stream')
+      .header('cache-control', 'no-store')
+      .send(Readable.from(eventText(events)))
+  })
+}
+
+async function* eventText(documents: AsyncIterable<JobDocument>): AsyncGenerator<string> {
+  for await (const document of documents) {
+    yield `event: ${document.state === 'running' ? 'progress' : 'end'}\ndata: ${JSON.stringify(document)}\n\n`
+  }
+}
+
+function isKind(kind: string): kind is JobKind {
+  return Object.hasOwn(RUNNERS, kind)
+}

@@ -1,0 +1,26 @@
+/** What the API is made of: the parts of a running node, as its routes and jobs see them. */
+import type { Clock } from '../../src/base/clock.ts'
+import type { Host } from '../../src/net/ports.ts'
+import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
+import type { Ledger } from '../../src/replica/ledger.ts'
+import type { Publisher } from '../../src/replica/publish.ts'
+import type { StatusDocument } from '../../src/replica/status.ts'
+import type { BlockStore } from '../../src/store/block-store.ts'
+import type { SelfDocument } from './answers.ts'
+import type { Jobs } from './jobs.ts'
+
+export interface Services {
+  readonly ledger: Ledger
+  readonly blocks: BlockStore
+  readonly complete: CompleteSnapshots
+  readonly publisher: Publisher
+  readonly host: Pick<Host, 'addresses'>
+  readonly jobs: Jobs
+  readonly clock: Clock
+  readonly log: { warn(fields: object, event: string): void }
+  readonly readSelf: () => SelfDocument
+  readonly readStatus: () => StatusDocument
+  /** Called after anything that the status document shows may have changed. Returns the function that ends it. */
+  readonly onStatusChange: (listener: () => void) => () => void
+  readonly workers: number | undefined
+}

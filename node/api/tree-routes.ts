@@ -1,0 +1,171 @@
+/** /api/v1/trees: what there is, its history, and reading inside snapshots. Long answers are one JSON line an item. */
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { printableName } from '../../src/base/bytes.ts'
+import { MirrorError } from '../../src/base/errors.ts'
+import type { Entry } from '../../src/dag/entry.ts'
+import { diff, lookUp, readDirectory, walk } from '../../src/dag/reader.ts'
+import { peerIdOf } from '../../src/record/key.ts'
+import type { Head, TreeState } from '../../src/record/mesh-state.ts'
+import { createFileReader } from '../../src/tree/read-file.ts'
+import type { DiffHeader, EntryListHeader, HeadDocument, ResolvedPath, TreeDocument } from './answers.ts'
+import { describeChange, describeEntry, joinPath } from './describe.ts'
+import { findHead, findSnapshot, findTree, placeOf } from './find-snapshot.ts'
+import { problemOf } from './problem.ts'
+import { readQuery, splitPath } from './query.ts'
+import type { Services } from './services.ts'
+
+type TreeRequest = FastifyRequest<{ Params: { tree: string } }>
+
+const MAX_HISTORY = 10_000
+
+export function addTreeRoutes(app: FastifyInstance, services: Services): void {
+  const { ledger, blocks } = services
+
+  app.get('/api/v1/trees', () => {
+    const trees = [...ledger.state().trees.values()].filter((tree) => !tree.body.removed).map(describeTree)
+    return { trees: trees.toSorted((a, b) => (a.tree < b.tree ? -1 : 1)) }
+  })
+  app.get('/api/v1/trees/:tree', ({ params }: TreeRequest) => describeTree(findTree(services, params.tree)))
+  app.get('/api/v1/trees/:tree/history', ({ params, url }: TreeRequest) => {
+    const limit = Number(readQuery(url).optionalText('limit') ?? 100)
+    const count = Math.min(Math.max(1, Number.isInteger(limit) ? limit : 100), MAX_HISTORY)
+    return { heads: findTree(services, params.tree).history.slice(-count).reverse().map(describeHead) }
+  })
+  app.get('/api/v1/trees/:tree/place', ({ params, url }: TreeRequest) =>
+    placeOf(findHead(services, params.tree, readQuery(url).optionalText('ref'))),
+  )
+  app.get('/api/v1/trees/:tree/resolve', async ({ params, url }: TreeRequest): Promise<ResolvedPath> => {
+    const { place, entry } = await find(params.tree, url)
+    return {
+      ...place,
+      type: entry.type,
+      name: entry.name.length === 0 ? params.tree.split('/').at(-1)! : printableName(entry.name),
+      mode: entry.mode,
+      mtimeSec: entry.mtimeSec,
+      mtimeNsec: entry.mtimeNsec,
+      ...(entry.type === 'file' ? { sizeBytes: entry.sizeBytes } : {}),
+      ...(entry.type === 'symlink' ? { target: printableName(entry.target) } : {}),
+    }
+  })
+
+  app.get('/api/v1/trees/:tree/entries', async (request: TreeRequest, reply) => {
+    const { place, entry, path } = await find(request.params.tree, request.url)
+    const isRecursive = readQuery(request.url).optionalText('recursive') === 'true'
+    const header: EntryListHeader = { ...place, path: joinPath(path) }
+    return sendLines(services, request, reply, header, async function* (signal) {
+      if (entry.type !== 'directory') yield describeEntry([entry.name], entry)
+      else if (isRecursive) {
+        for await (const step of walk(blocks, entry, signal)) {
+          if (step.path.length > 0) yield describeEntry(step.path, step.entry)
+        }
+      } else {
+        for await (const child of readDirectory(blocks, entry.directory, { signal })) {
+          yield describeEntry([child.name], child)
+        }
+      }
+    })
+  })
+
+  app.get('/api/v1/trees/:tree/file', async (request: TreeRequest, reply) => {
+    const { entry, path } = await find(request.params.tree, request.url)
+    if (entry.type !== 'file') {
+      throw new MirrorError('invalid', `${joinPath(path)} is a ${entry.type}, not a file`)
+    }
+    const signal = signalOf(reply)
+    reply.header('content-type', 'application/octet-stream').header('content-length', entry.sizeBytes)
+    return reply.send(
+      Readable.from(createFileReader({ blocks }).read(entry, undefined, signal), { objectMode: false }),
+    )
+  })
+
+  app.get('/api/v1/trees/:tree/diff', async (request: TreeRequest, reply) => {
+    const query = readQuery(request.url)
+    const from = await findSnapshot(services, request.params.tree, query.optionalText('ref'))
+    const toTree = query.optionalText('toTree') ?? request.params.tree
+    const to = await findSnapshot(services, toTree, query.optionalText('toRef'))
+    const header: DiffHeader = { from: from.place, to: to.place }
+    return sendLines(services, request, reply, header, async function* (signal) {
+      for await (const change of diff(blocks, from.snapshot.root, to.snapshot.root, signal)) {
+        yield describeChange(change)
+      }
+    })
+  })
+
+  async function find(tree: string, url: string) {
+    const query = readQuery(url)
+    const { snapshot, place } = await findSnapshot(services, tree, query.optionalText('ref'))
+    const path = splitPath(query.bytes('path'))
+    const entry: Entry | undefined = await lookUp(blocks, snapshot.root, path)
+    if (entry !== undefined) return { place, entry, path }
+    throw new MirrorError('not-found', `there is no ${joinPath(path)} in ${tree}@${place.sequence}`, {
+      hint: `See: mirrormesh ls ${tree}@${place.sequence}`,
+    })
+  }
+}
+
+/** Fires when the client goes away before it has everything. */
+export function signalOf(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController()
+  reply.raw.once('close', () => {
+    controller.abort(new MirrorError('aborted', 'the client closed the connection'))
+  })
+  return controller.signal
+}
+
+/** The header was sent long before an item can fail, so the failure is an item too: `{"problem": ...}`, the last. */
+function sendLines(
+  { log }: Pick<Services, 'log'>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  header: object,
+  items: (signal: AbortSignal) => AsyncIterable<object>,
+): FastifyReply {
+  const signal = signalOf(reply)
+  async function* lines(): AsyncGenerator<string> {
+    let batch = `${JSON.stringify(header)}\n`
+    try {
+      for await (const item of items(signal)) {
+        batch += `${JSON.stringify(item)}\n`
+        if (batch.length < 32_768) continue
+        yield batch
+        batch = ''
+      }
+    } catch (error) {
+      if (!signal.aborted) log.warn({ err: error, url: request.url.slice(0, 512) }, 'api.answer-broken-off')
+      batch += `${JSON.stringify({ problem: problemOf(error, 'read the snapshot') })}\n`
+    }
+    yield batch
+  }
+  return reply.header('content-type', 'application/x-ndjson').send(Readable.from(lines()))
+}
+
+function describeTree(tree: TreeState): TreeDocument {
+  return {
+    tree: tree.name,
+    version: tree.body.version,
+    publishers: tree.body.publishers.map((key) => peerIdOf(key)),
+    epoch:
+      tree.epoch === undefined
+        ? null
+        : { epoch: tree.epoch.epoch, id: tree.epoch.id.toString(), publisher: tree.epoch.publisher },
+    head: tree.newest === undefined ? null : describeHead(tree.newest),
+    tags: [...tree.tags.values()].map(({ body }) => ({
+      tag: body.tag,
+      sequence: body.sequence,
+      snapshot: body.snapshot.toString(),
+    })),
+    isForked: tree.fork !== undefined,
+  }
+}
+
+function describeHead(head: Head): HeadDocument {
+  return {
+    ...placeOf(head),
+    id: head.id.toString(),
+    publisher: head.publisher,
+    timeMs: head.timeMs,
+    files: head.counts.files ?? null,
+    bytes: head.counts.bytes ?? null,
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * The job behind `verify`: every block that a snapshot's index lists is read from disk and hashed, and what its root
+ * reaches is compared with that list. With a folder, its files are compared with the snapshot too.
+ */
+import { isAbsolute } from 'node:path'
+import { printableName } from '../../src/base/bytes.ts'
+import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import type { Cid } from '../../src/block/cid.ts'
+import { listPages, readPage } from '../../src/dag/reader.ts'
+import { checkClosure } from '../../src/replica/closure-check.ts'
+import { compareTree } from '../../src/tree/compare.ts'
+import type { VerifiedSnapshot, VerifyAnswer } from './answers.ts'
+import { type FoundSnapshot, findSnapshot } from './find-snapshot.ts'
+import type { JobControl } from './jobs.ts'
+import { optionalTextOf } from './query.ts'
+import type { Services } from './services.ts'
+
+const MAX_LISTED = 100
+/** Blocks read at one time: enough to keep a disk busy, few enough for memory. */
+const READS_IN_FLIGHT = 8
+
+export function runVerifyJob(services: Services, body: unknown) {
+  const tree = optionalTextOf(body, 'tree')
+  const ref = optionalTextOf(body, 'ref')
+  const folder = optionalTextOf(body, 'checkout')
+  if (folder !== undefined && (tree === undefined || !isAbsolute(folder))) {
+    throw new MirrorError('invalid', 'checkout must be an absolute path, and needs a tree')
+  }
+  return async (control: JobControl): Promise<VerifyAnswer> => {
+    const { clock } = services
+    const startedMs = clock.monotonicMs()
+    const found = tree === undefined ? await findAll(services) : [await findSnapshot(services, tree, ref)]
+    const totalBytes = found.reduce((sum, { snapshot }) => sum + snapshot.counts.blockBytes, 0)
+    const snapshots: VerifiedSnapshot[] = []
+    let doneBytes = 0
+    for (const each of found) {
+      const onBytes = (bytes: number): void => {
+        doneBytes += bytes
+        control.report({ phase: `read ${each.place.tree}`, bytes: doneBytes, totalBytes })
+      }
+      snapshots.push(await verifySnapshot(services, each, control.signal, onBytes))
+    }
+    const checkout = folder === undefined ? undefined : await compare(services, found[0]!, folder, control)
+    return {
+      snapshots,
+      ...(checkout === undefined ? {} : { checkout }),
+      isGood:
+        snapshots.every(({ missing, unlisted }) => missing.count === 0 && unlisted === 0) &&
+        (checkout?.differences.count ?? 0) === 0,
+      seconds: (clock.monotonicMs() - startedMs) / 1000,
+    }
+  }
+}
+
+/** The newest complete snapshot of every tree. */
+async function findAll(services: Services): Promise<FoundSnapshot[]> {
+  const found: FoundSnapshot[] = []
+  for (const tree of services.ledger.state().trees.values()) {
+    const head = tree.history.findLast(({ snapshot }) => services.complete.has(tree.name, snapshot))
+    if (head !== undefined) found.push(await findSnapshot(services, tree.name, String(head.sequence)))
+  }
+  return found
+}
+
+async function verifySnapshot(
+  { blocks }: Services,
+  { snapshot, place, cid }: FoundSnapshot,
+  signal: AbortSignal,
+  onBytes: (bytes: number) => void,
+): Promise<VerifiedSnapshot> {
+  const missing = { count: 0, first: [] as string[] }
+  const counts = { blocks: 0, bytes: 0 }
+  const miss = (what: Cid): void => {
+    missing.count++
+    if (missing.first.length < MAX_LISTED) missing.first.push(what.toString())
+  }
+  try {
+    for await (const ref of listPages(blocks, snapshot.index, signal)) {
+      const page = await readPage(blocks, ref, signal)
+      for (let at = 0; at < page.blocks.length; at += READS_IN_FLIGHT) {
+        signal.throwIfAborted()
+        const batch = page.blocks.slice(at, at + READS_IN_FLIGHT)
+        // `get` hashes what it read: a wrong copy comes back as missing.
+        const read = await Promise.all(batch.map((block) => blocks.get(block.cid, signal)))
+        batch.forEach((block, i) => {
+          if (read[i] === undefined || read[i].length !== block.lengthBytes) miss(block.cid)
+          counts.blocks++
+          counts.bytes += block.lengthBytes
+        })
+        onBytes(batch.reduce((sum, block) => sum + block.lengthBytes, 0))
+      }
+    }
+  } catch (error) {
+    // An index node is gone: what lies below it cannot be told apart any more.
+    if (!isMirrorError(error, 'not-found')) throw error
+    miss(cid)
+  }
+  if (missing.count > 0) return { ...place, ...counts, missing, unlisted: 0 }
+  return { ...place, ...counts, missing, unlisted: (await isClosed()) ? 0 : 1 }
+
+  async function isClosed(): Promise<boolean> {
+    try {
+      await checkClosure(blocks, snapshot, signal)
+      return true
+    } catch (error) {
+      if (isMirrorError(error, 'corrupt') || isMirrorError(error, 'unstable')) return false
+      throw error
+    }
+  }
+}
+
+async function compare(
+  { blocks }: Services,
+  { snapshot }: FoundSnapshot,
+  folder: string,
+  { signal, report }: JobControl,
+): Promise<NonNullable<VerifyAnswer['checkout']>> {
+  const differences = { count: 0, first: [] as { path: string; reason: string }[] }
+  report({ phase: `compare ${folder}`, bytes: 0 })
+  for await (const { path, kind, detail } of compareTree(
+    { blocks },
+    { root: snapshot.root, dir: folder, signal },
+  )) {
+    differences.count++
+    if (differences.first.length >= MAX_LISTED) continue
+    differences.first.push({ path: printableName(path) || '.', reason: `${kind}: ${detail}` })
+  }
+  return { path: folder, differences }
+}

@@ -1,0 +1,47 @@
+/** What every verb is given. */
+import { type Clock, systemClock } from '../../src/base/clock.ts'
+import { MirrorError } from '../../src/base/errors.ts'
+import { choosePaths, type Paths } from '../paths.ts'
+import { type ApiClient, createApiClient } from './api-client.ts'
+import type { ExitStatus } from './exit-codes.ts'
+import type { Terminal } from './terminal.ts'
+
+export interface Context {
+  readonly terminal: Terminal
+  readonly clock: Clock
+  readonly paths: Paths
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Fires on Ctrl-C and SIGTERM. */
+  readonly signal: AbortSignal
+  readonly api: ApiClient
+  /** The words that start this program with the same home, for hints: `mirrormesh --home X`. */
+  readonly self: string
+  /** Ends the verb with this status when it has run without an error (3 and 4 are not errors). */
+  exitWith(status: ExitStatus): void
+}
+
+export function createContext(
+  terminal: Terminal,
+  options: { home: string | undefined; signal: AbortSignal; exitWith(status: ExitStatus): void },
+): Context {
+  const { env } = terminal
+  const paths = choosePaths({ home: options.home, env, uid: process.getuid?.() ?? 0 })
+  const self = options.home === undefined ? 'mirrormesh' : `mirrormesh --home ${options.home}`
+  return {
+    terminal,
+    clock: systemClock,
+    paths,
+    env,
+    signal: options.signal,
+    self,
+    exitWith: options.exitWith,
+    api: createApiClient({ paths, self }),
+  }
+}
+
+/** Parses `value` as one of `choices`, or throws a usage error naming them. */
+export function oneOf<T extends string>(what: string, value: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === value)
+  if (found !== undefined) return found
+  throw new MirrorError('invalid', `${what} is one of ${choices.join(', ')}, not ${JSON.stringify(value)}`)
+}

@@ -1,0 +1,58 @@
+/** Creates a tree with its first publisher: two records by an admin, `tree` and `epoch`. */
+import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import type { SelfDocument, TreeDocument } from '../api/answers.ts'
+import type { Context } from './context.ts'
+import { treeUrl } from './tree-url.ts'
+
+/** Does nothing when the tree has a publisher. Without an admin's key here a missing tree is an error. */
+export async function ensureTree(context: Context, tree: string): Promise<void> {
+  const found = await findTree(context, tree)
+  if (found !== undefined && found.epoch !== null) return
+  const self = await context.api.get<SelfDocument>('/api/v1/self', context.signal)
+  try {
+    await createTree(context, tree, self.peer)
+  } catch (error) {
+    if (!isMirrorError(error, 'refused')) throw error
+    throw new MirrorError(
+      'not-found',
+      `there is no tree ${tree}, and this home has no admin's key to create it`,
+      {
+        cause: error,
+        hint: `Where an admin's key is: mirrormesh tree create ${tree} --publisher ${self.site}`,
+      },
+    )
+  }
+}
+
+export async function findTree({ api, signal }: Context, tree: string): Promise<TreeDocument | undefined> {
+  try {
+    return await api.get<TreeDocument>(treeUrl({ tree }, ''), signal)
+  } catch (error) {
+    if (isMirrorError(error, 'not-found')) return undefined
+    throw error
+  }
+}
+
+/** @param peer PeerId of the node whose heads shall count */
+export async function createTree(context: Context, tree: string, peer: string): Promise<void> {
+  const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }] = await Promise.all([
+    import('./sign.ts'),
+    import('../../src/record/key.ts'),
+  ])
+  const admin = await loadAdminKey(context)
+  const publisher = publicKeyOf(peer)
+  const found = await findTree(context, tree)
+  if (found === undefined) {
+    await signAndSubmit(context, admin, 'tree', {
+      name: tree,
+      readers: 'members',
+      publishers: [publisher],
+      version: await nextVersion(context, { kind: 'tree', name: tree }),
+      removed: false,
+    })
+  }
+  // Killed between the two: the tree is there, and the next call goes on from here.
+  if (found?.epoch == null) {
+    await signAndSubmit(context, admin, 'epoch', { tree, epoch: 1, previous: null, publisher, base: null })
+  }
+}

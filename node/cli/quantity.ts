@@ -1,0 +1,40 @@
+/** Numbers as people read them. Bytes are decimal (1 MB is 1,000,000), as links and disks are sold. */
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
+
+export function formatBytes(bytes: number): string {
+  let value = bytes
+  let unit = 0
+  while (value >= 999.5 && unit < UNITS.length - 1) {
+    value /= 1000
+    unit++
+  }
+  const digits = unit === 0 || value >= 99.95 ? 0 : 1
+  return `${value.toFixed(digits)} ${UNITS[unit]}`
+}
+
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+/** Two significant parts at most: 0.4 s, 12 s, 3 min 20 s, 5 h 2 min, 4 d 3 h. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole} s`
+  if (whole < 3600) return `${Math.floor(whole / 60)} min${part(whole % 60, 's')}`
+  if (whole < 86_400) return `${Math.floor(whole / 3600)} h${part(Math.floor((whole % 3600) / 60), 'min')}`
+  return `${Math.floor(whole / 86_400)} d${part(Math.floor((whole % 86_400) / 3600), 'h')}`
+}
+
+function part(value: number, unit: string): string {
+  return value === 0 ? '' : ` ${value} ${unit}`
+}
+
+/** Parses `30m`, `24h`, `7d`, `90s` into milliseconds; undefined when it is none of them. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d{1,9})(s|m|h|d)$/.exec(text)
+  if (match === null) return undefined
+  const unitMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[match[2] as 's' | 'm' | 'h' | 'd']
+  return Number(match[1]) * unitMs
+}

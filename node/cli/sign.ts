@@ -1,0 +1,73 @@
+/**
+ * Signing in the CLI, with a key file of this home: the daemon says where the key's chain stands, the record is drafted
+ * and signed here, and any node takes it. The key never leaves this process.
+ */
+import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import { type Cid, parseCid } from '../../src/block/cid.ts'
+import type { Bodies, Kind } from '../../src/record/content.ts'
+import { draftRecord, signRecord } from '../../src/record/draft.ts'
+import type { KeyPair } from '../../src/record/key.ts'
+import type { ChainDocument } from '../api/answers.ts'
+import { loadKey } from '../keys.ts'
+import type { Context } from './context.ts'
+
+/** @throws MirrorError `refused` when this home has no admin's key */
+export async function loadAdminKey({ paths }: Context): Promise<KeyPair> {
+  try {
+    return await loadKey(paths.adminKeyFile, 'the key of an admin')
+  } catch (error) {
+    if (!isMirrorError(error, 'not-found')) throw error
+    throw new MirrorError(
+      'refused',
+      `this needs the key of an admin, and ${paths.adminKeyFile} does not exist`,
+      {
+        cause: error,
+        hint: 'Run it where the mesh was started with init, or where an admin has put their key.',
+      },
+    )
+  }
+}
+
+/** How often a record is signed anew because another use of the same key came between. */
+const MAX_TRIES = 4
+
+export async function signAndSubmit<K extends Kind>(
+  context: Context,
+  key: KeyPair,
+  kind: K,
+  body: Bodies[K],
+): Promise<Cid> {
+  const { api, clock, signal } = context
+  for (let attempt = 1; ; attempt++) {
+    const chain = await api.get<ChainDocument>(`/api/v1/chain/${key.peer}`, signal)
+    const draft = draftRecord({
+      kind,
+      body,
+      mesh: parseCid(chain.mesh),
+      issuer: key.publicKey,
+      tip: chain.prev === null ? undefined : { counter: chain.counter, id: parseCid(chain.prev) },
+      timeMs: clock.nowMs(),
+    })
+    const record = Buffer.from(signRecord(draft, key)).toString('base64')
+    try {
+      await api.post('/api/v1/records', { record }, signal)
+      return draft.id
+    } catch (error) {
+      if (!isMirrorError(error, 'conflict') || attempt === MAX_TRIES) throw error
+    }
+  }
+}
+
+/** The version after the highest that any record of this name has, removed ones included. */
+export async function nextVersion(
+  { api, signal }: Context,
+  of: { kind: 'tree' | 'tag' | 'pin'; name: string; tree?: string },
+): Promise<number> {
+  const query = new URLSearchParams({
+    kind: of.kind,
+    name: of.name,
+    ...(of.tree === undefined ? {} : { tree: of.tree }),
+  })
+  const { version } = await api.get<{ version: number }>(`/api/v1/next-version?${query}`, signal)
+  return version
+}

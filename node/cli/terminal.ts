@@ -1,0 +1,70 @@
+/**
+ * The process's face: data to stdout, talk to stderr. A reader that goes away (`| head`) ends the program quietly;
+ * a slow one is waited for.
+ */
+import type { Writable } from 'node:stream'
+
+export interface TerminalStream {
+  readonly stream: Writable
+  readonly isTty: boolean
+  readonly columns: number
+}
+
+export interface Terminal {
+  readonly out: TerminalStream
+  readonly err: TerminalStream
+  readonly isStdinTty: boolean
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** ANSI colours are wanted on stdout: a terminal, and NO_COLOR is not set (no-color.org). */
+  readonly hasColor: boolean
+  /** Resolves when stdout took it. */
+  print(text: string | Uint8Array): Promise<void>
+  /** One line of talk. */
+  say(line: string): void
+}
+
+export function processTerminal(): Terminal {
+  const { env, stdout, stderr, stdin } = process
+  // A closed pipe is the reader's way to say "enough".
+  stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  stderr.on('error', () => process.exit(1))
+  return {
+    out: { stream: stdout, isTty: stdout.isTTY === true, columns: stdout.columns ?? 80 },
+    err: { stream: stderr, isTty: stderr.isTTY === true, columns: stderr.columns ?? 80 },
+    isStdinTty: stdin.isTTY === true,
+    env,
+    hasColor: stdout.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb',
+    print(text) {
+      return new Promise((resolve) => {
+        if (stdout.write(text)) resolve()
+        else stdout.once('drain', resolve)
+      })
+    },
+    say(line) {
+      stderr.write(`${line}\n`)
+    },
+  }
+}
+
+/** Gathers small lines into writes of about 64 KiB. */
+export interface LineWriter {
+  line(text: string): Promise<void>
+  end(): Promise<void>
+}
+
+export function createLineWriter(terminal: Terminal): LineWriter {
+  let pending = ''
+  return {
+    async line(text) {
+      pending += `${text}\n`
+      if (pending.length < 65_536) return
+      const chunk = pending
+      pending = ''
+      await terminal.print(chunk)
+    },
+    async end() {
+      if (pending.length > 0) await terminal.print(pending)
+      pending = ''
+    },
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Every verb, with the sentence that the overview shows and the module that has the rest. Only the module of the
+ * verb that was asked for is loaded.
+ */
+import type { Command } from 'commander'
+import type { Context } from './context.ts'
+
+export interface VerbModule {
+  /** Adds arguments, options, sub-verbs and what they do. */
+  define(command: Command, context: Context): void
+}
+
+export interface Verb {
+  readonly name: string
+  readonly summary: string
+  readonly group: 'Everyday' | 'By noun'
+  load(): Promise<VerbModule>
+}
+
+export const VERBS: readonly Verb[] = [
+  everyday('init', 'start a new mesh, with this machine as its first site', () => import('./verbs/init.ts')),
+  everyday('invite', 'make a token with which one new site may join', () => import('./verbs/invite.ts')),
+  everyday('join', 'join a mesh with a token', () => import('./verbs/join.ts')),
+  everyday('daemon', 'run the node of this site', () => import('./verbs/daemon.ts')),
+  everyday('status', 'show the whole mesh: sites, trees, traffic', () => import('./verbs/status.ts')),
+  everyday('publish', 'make a folder the new head of a tree', () => import('./verbs/publish.ts')),
+  everyday('ls', 'list a folder of a tree', () => import('./verbs/ls.ts')),
+  everyday('get', 'copy one file or folder out of a tree', () => import('./verbs/get.ts')),
+  everyday('diff', 'show what changed between two snapshots', () => import('./verbs/diff.ts')),
+  everyday('checkout', 'write a snapshot as plain files', () => import('./verbs/checkout.ts')),
+  everyday('verify', 'read every block again and compare it with its CID', () => import('./verbs/verify.ts')),
+  noun('tree', 'create and list trees, show their history', () => import('./verbs/tree.ts')),
+  noun('tag', 'point a name at a snapshot of a tree', () => import('./verbs/tag.ts')),
+  noun('pin', 'say which sites keep which trees', () => import('./verbs/pin.ts')),
+  noun('config', 'show paths and settings, check the config file', () => import('./verbs/config.ts')),
+  noun('completion', 'print a completion script for a shell', () => import('./verbs/completion.ts')),
+]
+
+function everyday(name: string, summary: string, load: () => Promise<VerbModule>): Verb {
+  return { name, summary, group: 'Everyday', load }
+}
+
+function noun(name: string, summary: string, load: () => Promise<VerbModule>): Verb {
+  return { name, summary, group: 'By noun', load }
+}

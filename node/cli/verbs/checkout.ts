@@ -1,0 +1,84 @@
+/** `checkout`: the daemon writes a snapshot as plain files and switches it in with one rename. */
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { MirrorError } from '../../../src/base/errors.ts'
+import type { CheckoutAnswer } from '../../api/answers.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import { runJob } from '../job.ts'
+import { formatBytes, formatCount, formatSeconds } from '../quantity.ts'
+import { parseTreeSpec } from '../tree-spec.ts'
+
+interface Options {
+  readonly replace?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .argument('<TREE[@SEQUENCE]>', 'the snapshot')
+    .argument('<DEST>', 'the folder to make; written by the daemon, as its user')
+    .option('--replace', 'when DEST is an earlier check-out, put this one in its place')
+    .option('--json', 'print the result as JSON')
+    .action((spec: string, dest: string, options: Options) => checkOut(context, spec, dest, options))
+}
+
+async function checkOut(context: Context, text: string, dest: string, options: Options): Promise<void> {
+  const spec = parseTreeSpec(text)
+  if (spec.path !== undefined) {
+    throw new MirrorError('invalid', 'checkout writes a whole snapshot', {
+      hint: `For a part of it: ${context.self} get ${text} DEST`,
+    })
+  }
+  const answer = await runCheckout(context, {
+    ...spec,
+    dest: resolve(dest),
+    isReplacing: options.replace === true,
+  })
+  await reportCheckout(context, answer, options.json === true)
+}
+
+/** Shared with `get` of a folder. */
+export function runCheckout(
+  context: Context,
+  {
+    tree,
+    ref,
+    path,
+    dest,
+    isReplacing,
+  }: { tree: string; ref?: string; path?: string; dest: string; isReplacing: boolean },
+): Promise<CheckoutAnswer> {
+  return runJob<CheckoutAnswer>(
+    context,
+    {
+      kind: 'checkout',
+      tree,
+      ...(ref === undefined ? {} : { ref }),
+      ...(path === undefined ? {} : { path }),
+      dest,
+      replace: isReplacing,
+    },
+    `checkout ${tree}`,
+  )
+}
+
+export async function reportCheckout(
+  context: Context,
+  answer: CheckoutAnswer,
+  isJson: boolean,
+): Promise<void> {
+  const { terminal } = context
+  if (isJson) await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
+  else {
+    await terminal.print(
+      `${answer.tree}@${answer.sequence} is at ${answer.dest}\n` +
+        `${formatCount(answer.files)} files, ${formatBytes(answer.bytes)}; ${formatSeconds(answer.seconds)}\n`,
+    )
+  }
+  const { notRestored } = answer
+  if (notRestored.count === 0) return
+  terminal.say(`mirrormesh: ${formatCount(notRestored.count)} things could not be restored in full:`)
+  for (const { path, reason } of notRestored.first.slice(0, 10)) terminal.say(`  ${path}: ${reason}`)
+  context.exitWith(EXIT.partial)
+}

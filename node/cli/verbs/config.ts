@@ -1,0 +1,62 @@
+/** `config`: where everything lies, and what is set. */
+import type { Command } from 'commander'
+import { socketToDial } from '../../paths.ts'
+import type { Context } from '../context.ts'
+import { formatTable } from '../table.ts'
+
+export function define(command: Command, context: Context): void {
+  command
+    .command('path')
+    .description('print every path that this node uses')
+    .option('--json', 'print them as JSON')
+    .action((options: { json?: boolean }) => showPaths(context, options))
+  command
+    .command('show')
+    .description('print every setting, with where it comes from: environment, file or default')
+    .option('--json', 'print them as JSON')
+    .action((options: { json?: boolean }) => showSettings(context, options))
+  command
+    .command('check')
+    .description('check the config file, changing nothing')
+    .action(async () => {
+      const { loadConfig } = await import('../../config.ts')
+      await loadConfig({ file: context.paths.configFile, env: context.env, flags: {} })
+      await context.terminal.print(`${context.paths.configFile}: good\n`)
+    })
+}
+
+async function showPaths({ paths, terminal }: Context, { json }: { json?: boolean }): Promise<void> {
+  const all = {
+    config: paths.configFile,
+    keys: paths.keysDir,
+    store: paths.storeDir,
+    temporary: paths.tempDir,
+    run: paths.runDir,
+    socket: socketToDial(paths),
+  }
+  if (json === true) {
+    await terminal.print(`${JSON.stringify({ mode: paths.mode, ...all }, null, 2)}\n`)
+    return
+  }
+  const width = Math.max(...Object.keys(all).map((name) => name.length))
+  await terminal.print(
+    Object.entries(all)
+      .map(([name, path]) => `${name.padEnd(width)}  ${path}\n`)
+      .join(''),
+  )
+}
+
+async function showSettings({ paths, env, terminal }: Context, { json }: { json?: boolean }): Promise<void> {
+  const { explainConfig } = await import('../../config.ts')
+  const settings = await explainConfig({ file: paths.configFile, env, flags: {} })
+  if (json === true) {
+    await terminal.print(`${JSON.stringify(settings, null, 2)}\n`)
+    return
+  }
+  await terminal.print(
+    formatTable(
+      [{ title: 'SETTING' }, { title: 'VALUE' }, { title: 'FROM' }, { title: 'MEANING' }],
+      settings.map(({ key, value, from, meaning }) => [key, JSON.stringify(value), from, meaning]),
+    ),
+  )
+}

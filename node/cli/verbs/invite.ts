@@ -1,0 +1,104 @@
+/** `invite`: an admin's record, and a token that carries its secret. The token is printed once and kept nowhere. */
+import { randomBytes } from 'node:crypto'
+import type { Command } from 'commander'
+import { MirrorError } from '../../../src/base/errors.ts'
+import { checkSegment } from '../../../src/base/names.ts'
+import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { SelfDocument } from '../../api/answers.ts'
+import type { Context } from '../context.ts'
+import { parseDuration } from '../quantity.ts'
+
+interface Options {
+  readonly site: string
+  readonly region: string
+  readonly expires: string
+  readonly address: readonly string[]
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .requiredOption('--site <SITE>', 'the name of the new site')
+    .requiredOption('--region <REGION>', 'its region: sites that are near each other')
+    .option('--expires <TIME>', 'how long the token can be used (30m, 24h, 7d)', '24h')
+    .option(
+      '--address <HOST:PORT>',
+      'where the new node reaches this one, when that differs from what is announced',
+      collect,
+      [],
+    )
+    .addHelpText(
+      'after',
+      '\nOnly the token goes to stdout. It admits one node, once: hand it over as you would a password.',
+    )
+    .action((options: Options) => invite(context, options))
+}
+
+async function invite(context: Context, options: Options): Promise<void> {
+  const { api, clock, signal, terminal } = context
+  const site = checkSegment(options.site, 'a site')
+  const region = checkSegment(options.region, 'a region')
+  const lifeMs = parseDuration(options.expires)
+  if (lifeMs === undefined || lifeMs === 0) {
+    throw new MirrorError(
+      'invalid',
+      `--expires is a time like 30m, 24h or 7d, not ${JSON.stringify(options.expires)}`,
+    )
+  }
+  const [
+    { loadAdminKey, signAndSubmit },
+    { encodeInviteToken, inviteSecretHash },
+    { publicKeyOf },
+    { parseCid },
+  ] = await Promise.all([
+    import('../sign.ts'),
+    import('../../../src/record/invite-token.ts'),
+    import('../../../src/record/key.ts'),
+    import('../../../src/block/cid.ts'),
+  ])
+  const admin = await loadAdminKey(context)
+  const [self, status] = await Promise.all([
+    api.get<SelfDocument>('/api/v1/self', signal),
+    api.get<StatusDocument>('/api/v1/status', signal),
+  ])
+  const taken = status.sites.find((each) => each.site === site)
+  if (taken !== undefined) {
+    throw new MirrorError('conflict', `there is a site ${site} already: its node is ${taken.peer}`, {
+      hint: 'A site has one node. Choose another name.',
+    })
+  }
+  const addrs = options.address.length > 0 ? options.address : self.addresses
+  if (addrs.length === 0) {
+    throw new MirrorError('invalid', 'this node listens nowhere, so nobody can join through it', {
+      hint: 'Set `listen` in its config file, or name an address with --address.',
+    })
+  }
+  const secret = new Uint8Array(randomBytes(32))
+  const expiresMs = clock.nowMs() + lifeMs
+  const admitter = publicKeyOf(self.peer)
+  const id = await signAndSubmit(context, admin, 'invite', {
+    admitter,
+    secretHash: inviteSecretHash(secret),
+    site,
+    region,
+    roles: ['site'],
+    expiresMs,
+  })
+  const token = encodeInviteToken({
+    mesh: parseCid(self.mesh.id),
+    peer: admitter,
+    addrs,
+    secret,
+    invite: id,
+    site,
+    region,
+    expiresMs,
+  })
+  await terminal.print(`${token}\n`)
+  terminal.say(
+    `for one node, as ${site} in ${region}, until ${new Date(expiresMs).toISOString()}. There: mirrormesh join TOKEN`,
+  )
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value]
+}

@@ -1,0 +1,143 @@
+/** `pin`: which sites keep which trees, said by an admin's record. */
+import type { Command } from 'commander'
+import { MirrorError } from '../../../src/base/errors.ts'
+import { checkSegment, isTreePattern } from '../../../src/base/names.ts'
+import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { PinDocument } from '../../api/answers.ts'
+import type { Context } from '../context.ts'
+import { formatTable } from '../table.ts'
+
+interface Where {
+  readonly site?: string
+  readonly region?: string
+  readonly all?: boolean
+}
+
+type Sites = { readonly all: true } | { readonly region: string } | { readonly site: string }
+
+export function define(command: Command, context: Context): void {
+  withWhere(
+    command
+      .command('add')
+      .description('have sites keep a tree, and follow its head')
+      .argument('<TREE>', 'a tree, or a pattern: * within a segment, ** for any segments'),
+  )
+    .option(
+      '--checkout <PATH>',
+      'each of these sites also keeps the newest snapshot as plain files there (with a pattern: at PATH/TREE)',
+    )
+    .action((tree: string, options: Where & { checkout?: string }) => add(context, tree, options))
+  command
+    .command('list')
+    .description('list the pins')
+    .option('--json', 'print them as JSON')
+    .action((options: { json?: boolean }) => list(context, options))
+  withWhere(
+    command
+      .command('remove')
+      .description('take a pin away; what the sites hold stays until it is collected')
+      .argument('<TREE>', 'as it was given to pin add'),
+  ).action((tree: string, options: Where) => remove(context, tree, options))
+}
+
+function withWhere(command: Command): Command {
+  return command
+    .option('--site <SITE>', 'at this site')
+    .option('--region <REGION>', 'at every site of this region')
+    .option('--all', 'at every site')
+}
+
+function sitesOf(where: Where): Sites {
+  const given = [where.site, where.region, where.all].filter((each) => each !== undefined)
+  if (given.length !== 1)
+    throw new MirrorError('invalid', 'name one of --site SITE, --region REGION and --all')
+  if (where.site !== undefined) return { site: checkSegment(where.site, 'a site') }
+  if (where.region !== undefined) return { region: checkSegment(where.region, 'a region') }
+  return { all: true }
+}
+
+function checkPattern(tree: string): string {
+  if (isTreePattern(tree)) return tree
+  throw new MirrorError('invalid', `not a tree or pattern: ${JSON.stringify(tree)}`)
+}
+
+async function add(context: Context, tree: string, options: Where & { checkout?: string }): Promise<void> {
+  checkPattern(tree)
+  const sites = sitesOf(options)
+  const { checkout } = options
+  if (
+    checkout !== undefined &&
+    (!checkout.startsWith('/') || checkout.split('/').some((part) => part === '..' || part === '.'))
+  ) {
+    throw new MirrorError('invalid', `--checkout is an absolute path, the same at each site, not ${checkout}`)
+  }
+  await sayWhenUnknown(context, tree, sites)
+  const name = await submit(context, tree, sites, {
+    ...(checkout === undefined ? {} : { checkout }),
+    removed: false,
+  })
+  await context.terminal.print(`${name}\n`)
+}
+
+async function remove(context: Context, tree: string, options: Where): Promise<void> {
+  checkPattern(tree)
+  const sites = sitesOf(options)
+  const { pinName } = await import('../../../src/record/kinds/pin.ts')
+  const name = pinName(tree, sites)
+  const { pins } = await context.api.get<{ pins: PinDocument[] }>('/api/v1/pins', context.signal)
+  if (!pins.some((pin) => pin.name === name)) {
+    throw new MirrorError('not-found', `there is no pin ${name}`, { hint: `See: ${context.self} pin list` })
+  }
+  await submit(context, tree, sites, { removed: true })
+  await context.terminal.print(`${name} removed\n`)
+}
+
+async function submit(
+  context: Context,
+  tree: string,
+  sites: Sites,
+  rest: { checkout?: string; removed: boolean },
+): Promise<string> {
+  const [{ loadAdminKey, nextVersion, signAndSubmit }, { pinName }] = await Promise.all([
+    import('../sign.ts'),
+    import('../../../src/record/kinds/pin.ts'),
+  ])
+  const name = pinName(tree, sites)
+  const version = await nextVersion(context, { kind: 'pin', name })
+  await signAndSubmit(context, await loadAdminKey(context), 'pin', { name, tree, sites, version, ...rest })
+  return name
+}
+
+/** A pin may come before its tree or its site; a misspelt one would wait for ever. */
+async function sayWhenUnknown(context: Context, tree: string, sites: Sites): Promise<void> {
+  const status = await context.api.get<StatusDocument>('/api/v1/status', context.signal)
+  const { terminal } = context
+  if (!tree.includes('*') && !status.trees.some((each) => each.tree === tree)) {
+    terminal.say(`mirrormesh: note: there is no tree ${tree} yet; the pin waits for it.`)
+  }
+  if ('site' in sites && !status.sites.some((each) => each.site === sites.site)) {
+    terminal.say(`mirrormesh: note: there is no site ${sites.site} yet; the pin waits for it.`)
+  }
+  if ('region' in sites && !status.sites.some((each) => each.region === sites.region)) {
+    terminal.say(`mirrormesh: note: there is no site in region ${sites.region} yet; the pin waits for one.`)
+  }
+}
+
+async function list({ api, signal, terminal }: Context, { json }: { json?: boolean }): Promise<void> {
+  const { pins } = await api.get<{ pins: PinDocument[] }>('/api/v1/pins', signal)
+  if (json === true) {
+    await terminal.print(`${JSON.stringify({ pins }, null, 2)}\n`)
+    return
+  }
+  await terminal.print(
+    formatTable(
+      [{ title: 'TREE' }, { title: 'SITES' }, { title: 'CHECK-OUT' }],
+      pins.map((pin) => [pin.tree, whereText(pin.sites), pin.checkout ?? '-']),
+    ),
+  )
+}
+
+function whereText(sites: PinDocument['sites']): string {
+  if (sites.all === true) return 'all'
+  return sites.region === undefined ? `site ${sites.site}` : `region ${sites.region}`
+}

@@ -1,0 +1,101 @@
+/** `publish`: the daemon imports the folder and signs a head; this waits for it, and for other sites when asked. */
+import { lstatSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { MirrorError } from '../../../src/base/errors.ts'
+import type { PublishAnswer } from '../../api/answers.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import { runJob } from '../job.ts'
+import { formatBytes, formatCount, formatSeconds, parseDuration } from '../quantity.ts'
+import { parseTreeSpec } from '../tree-spec.ts'
+
+interface Options {
+  readonly tree: string
+  readonly wait?: string
+  readonly timeout?: string
+  readonly note: readonly string[]
+  readonly allowEmpty?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .argument('<PATH>', 'the folder (or file) to publish')
+    .requiredOption('--tree <NAME>', 'the tree; it is created when the key of an admin is in this home')
+    .option(
+      '--wait <SITES>',
+      'wait until these sites hold it in full: all (that it is pinned to), or names with commas',
+    )
+    .option('--timeout <TIME>', 'give up waiting after this long (90s, 30m, 12h); exit 124')
+    .option('--note <KEY=VALUE>', 'a note kept in the snapshot; may be repeated', collect, [])
+    .option('--allow-empty', 'publish a source without a single file although the head has some')
+    .option('--json', 'print the result as JSON')
+    .action((path: string, options: Options) => publish(context, path, options))
+}
+
+async function publish(context: Context, path: string, options: Options): Promise<void> {
+  const { tree } = parseTreeSpec(options.tree)
+  if (tree !== options.tree) throw new MirrorError('invalid', `--tree is a name alone, not ${options.tree}`)
+  const timeoutMs = options.timeout === undefined ? undefined : parseDuration(options.timeout)
+  if (options.timeout !== undefined && timeoutMs === undefined) {
+    throw new MirrorError('invalid', `--timeout is a time like 90s, 30m or 12h, not ${options.timeout}`)
+  }
+  const source = resolve(path)
+  if (lstatSync(source, { throwIfNoEntry: false }) === undefined) {
+    // The daemon would say so too, but only after the tree has been created.
+    throw new MirrorError('not-found', `there is no ${source}`)
+  }
+  const { ensureTree } = await import('../ensure-tree.ts')
+  await ensureTree(context, tree)
+  const answer = await runJob<PublishAnswer>(
+    context,
+    {
+      kind: 'publish',
+      path: source,
+      tree,
+      notes: parseNotes(options.note),
+      allowEmpty: options.allowEmpty === true,
+      ...(options.wait === undefined ? {} : { wait: options.wait.split(',') }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    },
+    `publish ${tree}`,
+  )
+  const { terminal } = context
+  if (options.json === true) await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
+  else {
+    await terminal.print(
+      `${tree}@${answer.sequence}  ${answer.snapshot}${answer.isNew ? '' : '  (unchanged)'}\n` +
+        `${formatCount(answer.files)} files, ${formatBytes(answer.bytes)}, ${formatCount(answer.blocks)} blocks; ` +
+        `new here: ${formatBytes(answer.newBytes)}; ${formatSeconds(answer.seconds)}\n`,
+    )
+    if (answer.waited !== undefined) {
+      await terminal.print(
+        `complete at ${answer.waited.sites.join(', ')} after ${formatSeconds(answer.waited.seconds)}\n`,
+      )
+    }
+  }
+  const { uncaptured } = answer
+  if (uncaptured.count > 0) {
+    terminal.say(
+      `mirrormesh: ${formatCount(uncaptured.count)} things of ${path} could not be captured in full:`,
+    )
+    for (const { path: name, reason } of uncaptured.first.slice(0, 10)) terminal.say(`  ${name}: ${reason}`)
+    if (uncaptured.count > 10) terminal.say(`  ... \`${context.self} tree show ${tree}\` shows more`)
+    context.exitWith(EXIT.partial)
+  }
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value]
+}
+
+function parseNotes(notes: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    notes.map((note) => {
+      const at = note.indexOf('=')
+      if (at < 1) throw new MirrorError('invalid', `--note is KEY=VALUE, not ${JSON.stringify(note)}`)
+      return [note.slice(0, at), note.slice(at + 1)]
+    }),
+  )
+}

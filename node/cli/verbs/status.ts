@@ -1,0 +1,131 @@
+/** `status`: the whole mesh as this node knows it. */
+import type { Command } from 'commander'
+import type { ReplicaStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import { formatBytes, formatCount, formatSeconds } from '../quantity.ts'
+import { formatTable, shortIds } from '../table.ts'
+
+interface Options {
+  readonly json?: boolean
+  readonly check?: boolean
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .option('--json', 'print the status document as JSON')
+    .option('--check', 'exit 4 unless every site is up, every pinned tree complete and nothing alarming')
+    .action((options: Options) => show(context, options))
+}
+
+async function show(context: Context, options: Options): Promise<void> {
+  const status = await context.api.get<StatusDocument>('/api/v1/status', context.signal)
+  if (options.check === true && !isWell(status)) context.exitWith(EXIT.degraded)
+  await context.terminal.print(
+    options.json === true ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status),
+  )
+}
+
+export function isWell(status: StatusDocument): boolean {
+  return (
+    status.alarms.length === 0 &&
+    status.sites.every((site) => site.state === 'self' || site.state === 'up') &&
+    status.trees.every((tree) => tree.sites.every((site) => site.state === 'complete'))
+  )
+}
+
+const PEER_ID_PREFIX = '12D3KooW'.length
+
+export function formatStatus(status: StatusDocument): string {
+  const { mesh, self } = status
+  const short = shortIds(
+    status.sites.map((site) => site.peer),
+    PEER_ID_PREFIX,
+  )
+  const parts = [`mesh ${mesh.name}, seen from ${self.site} (${self.region})\n`]
+  for (const alarm of status.alarms) parts.push(`ALARM ${alarm.kind} ${alarm.subject}: ${alarm.detail}\n`)
+  parts.push(
+    formatTable(
+      [
+        { title: 'SITE' },
+        { title: 'REGION' },
+        { title: 'STATE' },
+        { title: 'HEARD', align: 'right' },
+        { title: 'PEER' },
+        { title: 'ADDRESSES' },
+      ],
+      status.sites.map((site) => [
+        site.site,
+        site.region,
+        site.state,
+        site.ageSeconds === null ? '-' : formatSeconds(site.ageSeconds),
+        short(site.peer),
+        site.addresses.slice(0, 2).join(' ') || '-',
+      ]),
+    ),
+  )
+  parts.push(status.trees.length === 0 ? 'no trees yet\n' : formatTrees(status.trees))
+  if (status.traffic.peers.length > 0) parts.push(formatTraffic(status))
+  return parts.join('\n')
+}
+
+function formatTrees(trees: readonly TreeStatus[]): string {
+  const rows = trees.flatMap((tree) => {
+    const head = [
+      tree.tree,
+      tree.sequence === null ? '-' : `@${tree.sequence}`,
+      tree.files === null ? '-' : formatCount(tree.files),
+      tree.bytes === null ? '-' : formatBytes(tree.bytes),
+    ]
+    const sites = tree.sites.map((site) => [site.site, describeReplica(site, tree)])
+    if (sites.length === 0) return [[...head, '-', 'pinned nowhere']]
+    return sites.map((site, i) => [...(i === 0 ? head : ['', '', '', '']), ...site])
+  })
+  return formatTable(
+    [
+      { title: 'TREE' },
+      { title: 'HEAD', align: 'right' },
+      { title: 'FILES', align: 'right' },
+      { title: 'SIZE', align: 'right' },
+      { title: 'SITE' },
+      { title: 'STATE' },
+    ],
+    rows,
+  )
+}
+
+function describeReplica(site: ReplicaStatus, tree: TreeStatus): string {
+  const parts: string[] = [site.state]
+  if (site.state !== 'complete' && site.sequence !== null && site.sequence !== tree.sequence) {
+    parts.push(`has @${site.sequence}`)
+  }
+  if (site.missingBytes !== null && site.missingBytes > 0)
+    parts.push(`${formatBytes(site.missingBytes)} missing`)
+  for (const { path, sequence } of site.checkouts) {
+    parts.push(sequence === null ? `no check-out at ${path} yet` : `@${sequence} at ${path}`)
+  }
+  if (site.state !== 'complete' && site.reason !== undefined) parts.push(site.reason)
+  return parts.join(', ')
+}
+
+function formatTraffic({ traffic }: StatusDocument): string {
+  const table = formatTable(
+    [
+      { title: 'TRAFFIC WITH' },
+      { title: 'PATH' },
+      { title: 'SENT', align: 'right' },
+      { title: 'RECEIVED', align: 'right' },
+      { title: 'BLOCKS SENT', align: 'right' },
+      { title: 'BLOCKS RECEIVED', align: 'right' },
+    ],
+    traffic.peers.map((peer) => [
+      peer.site ?? peer.peer,
+      peer.pathClass,
+      formatBytes(peer.bytesSent),
+      formatBytes(peer.bytesReceived),
+      formatCount(peer.blocksSent),
+      formatCount(peer.blocksReceived),
+    ]),
+  )
+  return `${table}${formatCount(traffic.blocksSentMoreThanOnce)} of ${formatCount(traffic.blocksSent)} blocks left here more than once\n`
+}

@@ -1,0 +1,164 @@
+/** `tree`: the named things that are replicated. */
+import type { Command } from 'commander'
+import { MirrorError } from '../../../src/base/errors.ts'
+import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { HeadDocument, SelfDocument, TreeDocument } from '../../api/answers.ts'
+import type { Context } from '../context.ts'
+import { createTree, findTree } from '../ensure-tree.ts'
+import { formatBytes, formatCount } from '../quantity.ts'
+import { formatTable } from '../table.ts'
+import { parseTreeSpec } from '../tree-spec.ts'
+import { treeUrl } from '../tree-url.ts'
+
+interface Options {
+  readonly json?: boolean
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .command('create')
+    .description('create a tree and name the site whose node may publish it (signed by an admin)')
+    .argument('<TREE>', 'its name')
+    .option('--publisher <SITE>', 'the site, or a PeerId; this one when left out')
+    .action((tree: string, options: { publisher?: string }) => create(context, tree, options))
+  command
+    .command('list')
+    .description('list the trees of the mesh')
+    .option('--json', 'print them as JSON')
+    .action((options: Options) => list(context, options))
+  command
+    .command('show')
+    .description('show one tree: publisher, head, tags, where it is kept')
+    .argument('<TREE>', 'its name')
+    .option('--json', 'print it as JSON')
+    .action((tree: string, options: Options) => show(context, tree, options))
+  command
+    .command('history')
+    .description('list the heads of a tree, newest first')
+    .argument('<TREE>', 'its name')
+    .option('--limit <N>', 'at most this many', '100')
+    .option('--json', 'print them as JSON')
+    .action((tree: string, options: Options & { limit: string }) => history(context, tree, options))
+}
+
+function nameOf(text: string): string {
+  const spec = parseTreeSpec(text)
+  if (spec.tree !== text) throw new MirrorError('invalid', `the name of a tree alone, not ${text}`)
+  return spec.tree
+}
+
+async function create(context: Context, text: string, options: { publisher?: string }): Promise<void> {
+  const tree = nameOf(text)
+  if ((await findTree(context, tree))?.epoch != null)
+    throw new MirrorError('conflict', `there is a tree ${tree} already`)
+  const { peer, site } = await findPublisher(context, options.publisher)
+  await createTree(context, tree, peer)
+  await context.terminal.print(`${tree}: created, published by ${site ?? peer}\n`)
+}
+
+async function findPublisher(
+  { api, signal }: Context,
+  name: string | undefined,
+): Promise<{ peer: string; site?: string }> {
+  if (name === undefined) return api.get<SelfDocument>('/api/v1/self', signal)
+  const { sites } = await api.get<StatusDocument>('/api/v1/status', signal)
+  const found = sites.find((each) => each.site === name || each.peer === name)
+  if (found !== undefined) return found
+  if (name.startsWith('12D3KooW')) return { peer: name }
+  throw new MirrorError('not-found', `there is no site ${name}`, {
+    hint: `Sites are ${sites.map((each) => each.site).join(', ')}.`,
+  })
+}
+
+async function list({ api, signal, terminal }: Context, { json }: Options): Promise<void> {
+  const { trees } = await api.get<{ trees: TreeDocument[] }>('/api/v1/trees', signal)
+  if (json === true) {
+    await terminal.print(`${JSON.stringify({ trees }, null, 2)}\n`)
+    return
+  }
+  await terminal.print(
+    formatTable(
+      [
+        { title: 'TREE' },
+        { title: 'HEAD', align: 'right' },
+        { title: 'FILES', align: 'right' },
+        { title: 'SIZE', align: 'right' },
+        { title: 'PUBLISHED' },
+        { title: 'TAGS' },
+      ],
+      trees.map((each) => [
+        each.tree + (each.isForked ? ' (forked)' : ''),
+        ...headCells(each.head),
+        each.tags.map(({ tag, sequence }) => `${tag}=@${sequence}`).join(' '),
+      ]),
+    ),
+  )
+}
+
+function headCells(head: HeadDocument | null): string[] {
+  if (head === null) return ['-', '-', '-', '-']
+  return [
+    `@${head.sequence}`,
+    head.files === null ? '-' : formatCount(head.files),
+    head.bytes === null ? '-' : formatBytes(head.bytes),
+    timeText(head.timeMs),
+  ]
+}
+
+function timeText(timeMs: number): string {
+  return `${new Date(timeMs).toISOString().slice(0, 19).replace('T', ' ')}Z`
+}
+
+async function show(context: Context, text: string, { json }: Options): Promise<void> {
+  const { api, signal, terminal } = context
+  const tree = nameOf(text)
+  const [found, status] = await Promise.all([
+    api.get<TreeDocument>(treeUrl({ tree }, ''), signal),
+    api.get<StatusDocument>('/api/v1/status', signal),
+  ])
+  const kept = status.trees.find((each) => each.tree === tree)?.sites ?? []
+  if (json === true) {
+    await terminal.print(`${JSON.stringify({ ...found, sites: kept }, null, 2)}\n`)
+    return
+  }
+  const siteOf = (peer: string): string => status.sites.find((each) => each.peer === peer)?.site ?? peer
+  const [sequence, files, bytes, time] = headCells(found.head)
+  const lines = [
+    `tree       ${tree}${found.isForked ? '  FORKED: it stays at its last good head' : ''}`,
+    `publisher  ${found.epoch === null ? 'none' : `${siteOf(found.epoch.publisher)} (epoch ${found.epoch.epoch})`}`,
+    found.head === null
+      ? 'head       nothing published yet'
+      : `head       ${sequence}  ${files} files, ${bytes}, ${time}\nsnapshot   ${found.head.snapshot}`,
+    ...found.tags.map((each) => `tag        ${each.tag} = @${each.sequence}`),
+    ...kept.map((each) => `kept at    ${each.site}: ${each.state}`),
+  ]
+  await terminal.print(`${lines.join('\n')}\n`)
+}
+
+async function history(
+  { api, signal, terminal }: Context,
+  text: string,
+  { json, limit }: Options & { limit: string },
+): Promise<void> {
+  const tree = nameOf(text)
+  if (!/^[1-9]\d{0,5}$/.test(limit))
+    throw new MirrorError('invalid', `--limit is a number from 1, not ${limit}`)
+  const { heads } = await api.get<{ heads: HeadDocument[] }>(treeUrl({ tree }, 'history', { limit }), signal)
+  if (json === true) {
+    await terminal.print(`${JSON.stringify({ tree, heads }, null, 2)}\n`)
+    return
+  }
+  await terminal.print(
+    formatTable(
+      [
+        { title: 'HEAD', align: 'right' },
+        { title: 'FILES', align: 'right' },
+        { title: 'SIZE', align: 'right' },
+        { title: 'PUBLISHED' },
+        { title: 'EPOCH', align: 'right' },
+        { title: 'SNAPSHOT' },
+      ],
+      heads.map((head) => [...headCells(head), String(head.epoch), head.snapshot]),
+    ),
+  )
+}

@@ -1,0 +1,68 @@
+/** `verify`: the daemon reads every block of a snapshot again; with --checkout, plain files are compared too. */
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { MirrorError } from '../../../src/base/errors.ts'
+import type { VerifyAnswer } from '../../api/answers.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import { runJob } from '../job.ts'
+import { formatBytes, formatCount, formatSeconds } from '../quantity.ts'
+import { parseTreeSpec } from '../tree-spec.ts'
+
+interface Options {
+  readonly checkout?: string
+  readonly json?: boolean
+}
+
+export function define(command: Command, context: Context): void {
+  command
+    .argument('[TREE[@SEQUENCE]]', 'the snapshot; every tree that is complete here when left out')
+    .option(
+      '--checkout <DIR>',
+      'compare the files in DIR with the snapshot too: names, types, metadata, bytes',
+    )
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', '\nExit code 1 when anything is missing or wrong.')
+    .action((spec: string | undefined, options: Options) => verify(context, spec, options))
+}
+
+async function verify(context: Context, text: string | undefined, options: Options): Promise<void> {
+  const spec = text === undefined ? undefined : parseTreeSpec(text)
+  if (spec?.path !== undefined)
+    throw new MirrorError('invalid', 'verify reads whole snapshots: leave the path out')
+  if (options.checkout !== undefined && spec === undefined) {
+    throw new MirrorError('invalid', '--checkout needs the tree that the files are of')
+  }
+  const answer = await runJob<VerifyAnswer>(
+    context,
+    {
+      kind: 'verify',
+      ...(spec === undefined ? {} : spec),
+      ...(options.checkout === undefined ? {} : { checkout: resolve(options.checkout) }),
+    },
+    `verify ${spec?.tree ?? 'all trees'}`,
+  )
+  if (!answer.isGood) context.exitWith(EXIT.failed)
+  const { terminal } = context
+  if (options.json === true) {
+    await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
+    return
+  }
+  for (const each of answer.snapshots) {
+    const bad = each.missing.count + each.unlisted
+    await terminal.print(
+      `${each.tree}@${each.sequence}  ${formatCount(each.blocks)} blocks, ${formatBytes(each.bytes)}: ` +
+        `${bad === 0 ? 'every block is here and right' : `${formatCount(bad)} blocks missing or wrong`}\n` +
+        each.missing.first.map((cid) => `  ${cid}\n`).join(''),
+    )
+  }
+  if (answer.snapshots.length === 0) await terminal.print('no tree is complete here\n')
+  if (answer.checkout !== undefined) {
+    const { path, differences } = answer.checkout
+    await terminal.print(
+      `${path}: ${differences.count === 0 ? 'identical' : `${formatCount(differences.count)} differences`}\n` +
+        differences.first.map((each) => `  ${each.path}: ${each.reason}\n`).join(''),
+    )
+  }
+  terminal.say(`took ${formatSeconds(answer.seconds)}`)
+}

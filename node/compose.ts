@@ -1,0 +1,210 @@
+/**
+ * The composition of a node: every part is made here, given its collaborators, and ended in the opposite order. The one
+ * place that knows them all.
+ */
+import type { Clock } from '../src/base/clock.ts'
+import { isMirrorError, MirrorError } from '../src/base/errors.ts'
+import type { Cid } from '../src/block/cid.ts'
+import { startHost } from '../src/net/host.ts'
+import { decodeStored } from '../src/record/record.ts'
+import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
+import { createAdmission, createMembership } from '../src/replica/admission.ts'
+import { createBlockService } from '../src/replica/block-service.ts'
+import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
+import { createHoldings } from '../src/replica/holdings.ts'
+import { createLedger } from '../src/replica/ledger.ts'
+import { createPublisher } from '../src/replica/publish.ts'
+import { createSiteAgent } from '../src/replica/site-agent.ts'
+import { createTraffic } from '../src/replica/traffic.ts'
+import type { RecordLog } from '../src/store/record-log.ts'
+import { openStore } from '../src/store/store.ts'
+import { createFileReader } from '../src/tree/read-file.ts'
+import type { SelfDocument } from './api/answers.ts'
+import { createJobs } from './api/jobs.ts'
+import { createApi } from './api/server.ts'
+import type { Services } from './api/services.ts'
+import { createCatalogue } from './catalogue.ts'
+import type { Config } from './config.ts'
+import { makePrivateDir } from './durable-file.ts'
+import { createGateway } from './gateway/gateway.ts'
+import { loadKey } from './keys.ts'
+import type { Log } from './log.ts'
+import type { Paths } from './paths.ts'
+
+export interface ComposeOptions {
+  readonly paths: Paths
+  readonly config: Config
+  readonly clock: Clock
+  readonly log: Log
+  readonly version: string
+  readonly socket: { readonly file: string; readonly privateDir?: string }
+}
+
+export interface RunningNode {
+  start(): Promise<void>
+  readSelf(): SelfDocument
+  /** Ends what runs, and resolves when nothing is left of the node. */
+  stop(): Promise<void>
+}
+
+export async function composeNode(options: ComposeOptions): Promise<RunningNode> {
+  const { paths, config, clock, log, version, socket } = options
+  await using parts = new AsyncDisposableStack()
+  const nodeKey = await loadNodeKey(paths)
+  const store = await openStore({
+    dir: paths.storeDir,
+    clock,
+    log: (event, facts) => log.info(facts, event),
+    onCorrupt: (damage) => log.error({ damage }, 'store.block-damaged'),
+  })
+  parts.defer(() => store.close())
+  const { blocks } = store
+  const values = (namespace: string) => store.values(namespace)
+  await makePrivateDir(paths.tempDir)
+
+  const mesh = await readMesh(store.records, paths)
+  const ledger = await createLedger({ log: store.records, clock, logger: log }, { mesh })
+  const member = ledger.state().members.get(nodeKey.peer)
+  if (member === undefined || !member.isActive) throw notAMember(nodeKey.peer)
+  const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
+
+  const traffic = createTraffic()
+  const holdings = createHoldings({ blocks, values, clock })
+  const complete = await loadCompleteSnapshots({ values, holdings })
+  const membership = createMembership({ ledger, nodeKey, clock })
+  const host = await startHost(
+    {
+      keySeed: nodeKey.seed,
+      mesh,
+      membership,
+      records: ledger,
+      admission: createAdmission({ ledger, nodeKey, clock, logger: log }),
+      blockServer: createBlockService({
+        blocks,
+        holdings,
+        traffic,
+        mayRead: (peer) => membership.isMember(peer),
+      }),
+      clock,
+      log,
+    },
+    { listen: config.listen, announce: config.announce, security: config.security },
+  )
+  parts.defer(() => host.stop())
+  const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
+  const agent = createSiteAgent({
+    ledger,
+    store,
+    host,
+    holdings,
+    complete,
+    traffic,
+    addressBook,
+    clock,
+    logger: log,
+    self,
+  })
+  parts.defer(() => agent.stop())
+
+  const gateway =
+    config.http === 'off'
+      ? undefined
+      : createGateway(
+          {
+            catalogue: createCatalogue({ ledger, complete }),
+            blocks,
+            readFile: createFileReader({ blocks }).read,
+            readStatus: () => agent.status(),
+            notReady: () => (isReady ? undefined : 'starting'),
+            clock,
+            log,
+          },
+          { listen: config.http },
+        )
+  parts.defer(() => gateway?.stop())
+  const jobs = createJobs({ clock, log })
+  const services: Services = {
+    ledger,
+    blocks,
+    complete,
+    publisher: createPublisher({
+      ledger,
+      blocks,
+      complete,
+      nodeKey,
+      clock,
+      tempDir: paths.tempDir,
+      host,
+      logger: log,
+    }),
+    host,
+    jobs,
+    clock,
+    readSelf,
+    readStatus: () => agent.status(),
+    onStatusChange: (listener) => agent.onChange(listener),
+    workers: config.workers,
+    log,
+  }
+  const api = createApi(services, { paths, socket })
+  parts.defer(() => api.stop())
+  parts.defer(() => jobs.stop())
+
+  let isReady = false
+  const owned = parts.move()
+  return {
+    async start() {
+      await gateway?.start()
+      await agent.start()
+      await api.start()
+      isReady = true
+    },
+    readSelf,
+    stop: () => owned.disposeAsync(),
+  }
+
+  function readSelf(): SelfDocument {
+    return {
+      mesh: { id: mesh.toString(), name: ledger.state().name ?? '' },
+      ...self,
+      addresses: host.addresses(),
+      http: gateway?.address() ?? null,
+      pid: process.pid,
+    }
+  }
+}
+
+async function loadNodeKey(paths: Paths) {
+  try {
+    return await loadKey(paths.nodeKeyFile, "this node's key")
+  } catch (error) {
+    throw isMirrorError(error, 'not-found') ? notANode(paths, error) : error
+  }
+}
+
+/** The first record of a log is the genesis: `init` and `join` write it before anything else. */
+async function readMesh(records: RecordLog, paths: Paths): Promise<Cid> {
+  for await (const bytes of records.readAll()) {
+    const record = decodeStored(bytes)
+    if (record.kind === 'genesis') return record.id
+    break
+  }
+  throw notANode(paths)
+}
+
+function notANode(paths: Paths, cause?: unknown): MirrorError {
+  return new MirrorError(
+    'not-found',
+    `this home is no node of a mesh yet: ${paths.keysDir}, ${paths.storeDir}`,
+    {
+      hint: 'Start a mesh with `mirrormesh init`, or join one with `mirrormesh join TOKEN`.',
+      cause,
+    },
+  )
+}
+
+function notAMember(peer: string): MirrorError {
+  return new MirrorError('refused', `this node, ${peer}, is not a member of its mesh (any more)`, {
+    hint: 'It may have been revoked: ask an admin. To join again, use a new --home and a new invite.',
+  })
+}

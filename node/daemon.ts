@@ -1,0 +1,71 @@
+/**
+ * The life of a daemon: composed, started, ready, and, when the signal fires, drained. What stops it from becoming ready
+ * is thrown; what it was doing when it is told to stop is cancelled, and nothing that was reported as done is lost.
+ */
+import type { Writable } from 'node:stream'
+import type { Clock } from '../src/base/clock.ts'
+import { composeNode } from './compose.ts'
+import type { Config } from './config.ts'
+import { createLog, type Log } from './log.ts'
+import { notifySystemd } from './notify-systemd.ts'
+import { type Paths, socketToBind } from './paths.ts'
+import { readVersion } from './version.ts'
+
+export interface DaemonComponents {
+  readonly paths: Paths
+  readonly config: Config
+  readonly clock: Clock
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stderr: { readonly stream: Writable; readonly isTty: boolean }
+}
+
+export async function runDaemon(
+  { paths, config, clock, env, stderr }: DaemonComponents,
+  { signal, onReady }: { signal: AbortSignal; onReady: (line: string) => Promise<void> },
+): Promise<void> {
+  const log = createLog(config, stderr)
+  watchForDefects(log)
+  const version = readVersion()
+  const startedMs = clock.monotonicMs()
+  const elapsedMs = (sinceMs: number): number => Math.round(clock.monotonicMs() - sinceMs)
+  log.info(
+    { version, node: process.versions.node, pid: process.pid, store: paths.storeDir },
+    'daemon.starting',
+  )
+  const socket = socketToBind(paths, { env, uid: process.getuid?.() ?? 0 })
+  const node = await composeNode({ paths, config, clock, log, version, socket })
+  try {
+    await node.start()
+    const self = node.readSelf()
+    const listen = self.addresses.join(',')
+    log.info({ ...self, socket: socket.file, ms: elapsedMs(startedMs) }, 'daemon.ready')
+    await onReady(
+      `ready: site ${self.site}, region ${self.region}, mesh ${self.mesh.name}, peer ${self.peer}, listen ${listen || 'off'}, http ${self.http ?? 'off'}`,
+    )
+    await notifySystemd({ env, log }, 'READY=1')
+    await firing(signal)
+  } finally {
+    const stoppingMs = clock.monotonicMs()
+    log.info({}, 'daemon.stopping')
+    await notifySystemd({ env, log }, 'STOPPING=1')
+    await node.stop()
+    log.info({ ms: elapsedMs(stoppingMs) }, 'daemon.stopped')
+  }
+}
+
+function firing(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+/** Whatever nobody caught leaves the program in a state that nobody thought of: better to end and be started again. */
+function watchForDefects(log: Log): void {
+  const onDefect = (error: unknown): void => {
+    log.fatal({ err: error instanceof Error ? error : new Error(String(error)) }, 'daemon.defect')
+    process.exit(1)
+  }
+  process.on('uncaughtException', onDefect)
+  process.on('unhandledRejection', onDefect)
+}

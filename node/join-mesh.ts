@@ -1,0 +1,145 @@
+/**
+ * A newcomer's first contact: claims the invite at the node that made it, checks that what comes back makes this node a
+ * member of the mesh that the token names, and records it. The config file and the key come first, the records last, so
+ * that a home in which a mesh is recorded has all that it needs. Killed in between, it can be run again: the invite
+ * admits the same key a second time.
+ */
+import type { Clock } from '../src/base/clock.ts'
+import { isMirrorError, MirrorError } from '../src/base/errors.ts'
+import { type InviteToken, parseInviteToken } from '../src/record/invite-token.ts'
+import { type KeyPair, peerIdOf } from '../src/record/key.ts'
+import type { Member } from '../src/record/mesh-state.ts'
+import { foldRecords } from '../src/record/mesh-state-builder.ts'
+import { decodeSigned } from '../src/record/record.ts'
+import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
+import { openStore } from '../src/store/store.ts'
+import { alreadyANode } from './found-mesh.ts'
+import { loadOrCreateKey } from './keys.ts'
+import type { Paths } from './paths.ts'
+import { type SettingsToWrite, writeConfigFile } from './write-config.ts'
+
+export interface JoinedMesh {
+  readonly mesh: { readonly id: string; readonly name: string }
+  readonly peer: string
+  readonly site: string
+  readonly region: string
+}
+
+/** @throws MirrorError `invalid` (the token), `refused` (by the admitter, or expired), `unreachable`, `conflict` */
+export async function joinMesh(
+  { paths, clock }: { paths: Paths; clock: Clock },
+  { token: text, settings, signal }: { token: string; settings: SettingsToWrite; signal: AbortSignal },
+): Promise<JoinedMesh> {
+  const token = parseInviteToken(text)
+  if (token.expiresMs <= clock.nowMs()) {
+    throw new MirrorError('refused', `the invite expired at ${new Date(token.expiresMs).toISOString()}`, {
+      hint: 'Ask an admin of the mesh for a new one. (Or is the clock of this machine wrong?)',
+    })
+  }
+  const store = await openStore({ dir: paths.storeDir, clock })
+  try {
+    for await (const _ of store.records.readAll()) throw alreadyANode(paths)
+    const node = await loadOrCreateKey(paths.nodeKeyFile, "this node's key")
+    await writeConfigFile(paths.configFile, settings)
+    const records = await claim({ node, clock }, token, signal)
+    const { name, member } = checkAdmitted(records, token, node)
+    const admitter = peerIdOf(token.peer)
+    const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
+    await addressBook.remember(admitter, token.addrs)
+    await store.records.append(records)
+    return {
+      mesh: { id: token.mesh.toString(), name },
+      peer: node.peer,
+      site: member.site,
+      region: member.region,
+    }
+  } finally {
+    await store.close()
+  }
+}
+
+/** Dials the admitter and nobody else, and serves nothing meanwhile. */
+async function claim(
+  { node, clock }: { node: KeyPair; clock: Clock },
+  token: InviteToken,
+  signal: AbortSignal,
+): Promise<Uint8Array[]> {
+  const { startHost } = await import('../src/net/host.ts')
+  const admitter = peerIdOf(token.peer)
+  const host = await startHost(
+    {
+      keySeed: node.seed,
+      mesh: token.mesh,
+      clock,
+      membership: { isMember: (peer) => peer === admitter, acceptsGuests: () => false },
+      records: {
+        ids: () => [],
+        get: async () => [],
+        offer: async (records) => ({
+          accepted: 0,
+          refused: records.map(() => ({ reason: 'not a member yet' })),
+        }),
+      },
+      admission: {
+        claim: async () => {
+          throw new MirrorError('refused', 'this node is joining itself')
+        },
+      },
+      blockServer: {
+        object: async () => undefined,
+        async *blocks() {
+          // Nothing is held yet.
+        },
+        async *watch() {
+          // Nothing is held yet.
+        },
+      },
+    },
+    { listen: [] },
+  )
+  try {
+    return await host.join(
+      {
+        peer: admitter,
+        addresses: token.addrs,
+        mesh: token.mesh,
+        secret: token.secret,
+        invite: token.invite,
+      },
+      signal,
+    )
+  } catch (error) {
+    if (!isMirrorError(error, 'unreachable')) throw error
+    throw new MirrorError(
+      'unreachable',
+      `cannot join through ${admitter} (${token.addrs.join(', ')}): ${error.message}`,
+      {
+        cause: error,
+        hint: 'Is the daemon running there, and can this machine reach it? A node whose invites have all expired talks to no stranger.',
+      },
+    )
+  } finally {
+    await host.stop()
+  }
+}
+
+/** The answer is believed only as far as signatures lead from the mesh's id, which the token vouches for. */
+function checkAdmitted(
+  records: readonly Uint8Array[],
+  token: InviteToken,
+  node: KeyPair,
+): { name: string; member: Member } {
+  const state = foldRecords(records.map(decodeSigned), token.mesh)
+  const member = state.members.get(node.peer)
+  if (state.name === undefined || member === undefined || !member.isActive) {
+    throw new MirrorError(
+      'corrupt',
+      `what ${peerIdOf(token.peer)} answered does not make this node a member`,
+      {
+        facts: { records: records.length },
+        hint: 'Ask the admin who made the invite: is that node up to date?',
+      },
+    )
+  }
+  return { name: state.name, member }
+}

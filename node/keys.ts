@@ -1,0 +1,85 @@
+/**
+ * Keys on disk: one JSON file each, mode 0600, never replaced. A key that others may read is refused, as ssh does.
+ * Nothing here prints or returns a secret but the key pair itself.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { asMirrorError, isMirrorError, MirrorError } from '../src/base/errors.ts'
+import { generateKeyPair, type KeyPair, keyPairFromSeed } from '../src/record/key.ts'
+import { makePrivateDir, writeDurably } from './durable-file.ts'
+
+interface KeyFile {
+  readonly mirrormeshKey: 1
+  readonly type: 'ed25519'
+  /** The public half, for people. */
+  readonly peer: string
+  /** base64url of 32 bytes. */
+  readonly seed: string
+}
+
+/**
+ * The key in `file`. `what` names it: "the key of an admin".
+ * @throws MirrorError `not-found`, `refused` (others may read it), `corrupt`
+ */
+export async function loadKey(file: string, what: string): Promise<KeyPair> {
+  let text: string
+  try {
+    const { mode } = await stat(file)
+    if ((mode & 0o077) !== 0) {
+      throw new MirrorError(
+        'refused',
+        `${what}, ${file}, can be read by others (mode ${(mode & 0o777).toString(8)})`,
+        {
+          hint: `If nobody has taken it: chmod 600 ${file}`,
+        },
+      )
+    }
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    throw asMirrorError(error, `read ${what}, ${file}`)
+  }
+  return decodeKeyFile(text, `${what}, ${file},`)
+}
+
+/** The key in `file`, made first when there is none. */
+export async function loadOrCreateKey(file: string, what: string): Promise<KeyPair> {
+  try {
+    return await loadKey(file, what)
+  } catch (error) {
+    if (!isMirrorError(error, 'not-found')) throw error
+  }
+  const key = generateKeyPair()
+  await makePrivateDir(dirname(file))
+  try {
+    await writeDurably(file, encodeKeyFile(key), { mode: 0o600, isNew: true })
+  } catch (error) {
+    throw asMirrorError(error, `write ${what}, ${file}`)
+  }
+  return key
+}
+
+export function encodeKeyFile(key: KeyPair): string {
+  const content: KeyFile = {
+    mirrormeshKey: 1,
+    type: 'ed25519',
+    peer: key.peer,
+    seed: Buffer.from(key.seed).toString('base64url'),
+  }
+  return `${JSON.stringify(content, null, 2)}\n`
+}
+
+function decodeKeyFile(text: string, where: string): KeyPair {
+  let content: Partial<KeyFile>
+  try {
+    content = JSON.parse(text) as Partial<KeyFile>
+  } catch (error) {
+    throw new MirrorError('corrupt', `${where} is not a key file`, { cause: error })
+  }
+  if (content?.mirrormeshKey !== 1 || content.type !== 'ed25519') {
+    throw new MirrorError('unsupported', `${where} is of a version that this program does not know`)
+  }
+  const key = keyPairFromSeed(new Uint8Array(Buffer.from(content.seed ?? '', 'base64url')))
+  if (key.peer !== content.peer)
+    throw new MirrorError('corrupt', `${where} does not hold the key that it names`)
+  return key
+}

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { problemOf } from '../../../node/cli/api-client.ts'
+import { EXIT, EXIT_HELP, exitStatusOf } from '../../../node/cli/exit-codes.ts'
+import { formatBytes, formatSeconds, parseDuration } from '../../../node/cli/quantity.ts'
+import { formatTable, shortIds } from '../../../node/cli/table.ts'
+import { parseTreeSpec } from '../../../node/cli/tree-spec.ts'
+import { treeUrl } from '../../../node/cli/tree-url.ts'
+import { ERROR_CODES, isMirrorError } from '../../../src/base/errors.ts'
+
+test('every error code has an exit status that the help lists', () => {
+  const listed = new Set(EXIT_HELP.match(/\b\d+\b/g)?.map(Number))
+  assert.deepEqual(listed, new Set(Object.values(EXIT)))
+  for (const code of ERROR_CODES) assert.ok(listed.has(exitStatusOf(code)) && exitStatusOf(code) !== 0, code)
+})
+
+test('a tree argument is a name, perhaps a version, perhaps a path', () => {
+  assert.deepEqual(parseTreeSpec('builds/rhel-9'), { tree: 'builds/rhel-9' })
+  assert.deepEqual(parseTreeSpec('b@12'), { tree: 'b', ref: '12' })
+  assert.deepEqual(parseTreeSpec('b@latest:/x//y/'), { tree: 'b', ref: 'latest', path: 'x/y' })
+  assert.deepEqual(parseTreeSpec('b:/'), { tree: 'b', path: '' })
+  assert.deepEqual(parseTreeSpec('b:/a@1:c'), { tree: 'b', path: 'a@1:c' })
+  for (const bad of ['', 'B', 'b/', '/b', 'b@', 'b@../x', 'b:/../x', '../b', 'b c']) {
+    assert.throws(
+      () => parseTreeSpec(bad),
+      (error) => isMirrorError(error, 'invalid'),
+      bad,
+    )
+  }
+})
+
+test('names within a tree travel byte by byte, and what ls prints of odd ones can be given back', () => {
+  assert.equal(treeUrl({ tree: 'a/b', ref: '3' }, 'entries'), '/api/v1/trees/a%2Fb/entries?ref=3')
+  assert.equal(treeUrl({ tree: 'a', path: 'é' }, 'file'), '/api/v1/trees/a/file?path=%c3%a9')
+  assert.equal(
+    treeUrl({ tree: 'a', path: 'x\\xff\\u{202e}' }, 'file'),
+    '/api/v1/trees/a/file?path=%78%ff%e2%80%ae',
+  )
+})
+
+test('numbers are shown as people read them', () => {
+  assert.deepEqual([0, 999, 1000, 99_949, 1_234_567, 5e12].map(formatBytes), [
+    '0 B',
+    '999 B',
+    '1.0 kB',
+    '99.9 kB',
+    '1.2 MB',
+    '5.0 TB',
+  ])
+  assert.deepEqual([0.41, 12.3, 200, 18_120, 270_000].map(formatSeconds), [
+    '0.4 s',
+    '12 s',
+    '3 min 20 s',
+    '5 h 2 min',
+    '3 d 3 h',
+  ])
+  assert.deepEqual(['90s', '30m', '12h', '7d', '7', 'm', '-1s'].map(parseDuration), [
+    90_000,
+    1_800_000,
+    43_200_000,
+    604_800_000,
+    undefined,
+    undefined,
+    undefined,
+  ])
+})
+
+test('a table is padded to its widest cells and ids are cut to what tells them apart', () => {
+  assert.equal(
+    formatTable(
+      [{ title: 'A' }, { title: 'N', align: 'right' }],
+      [
+        ['long', '1'],
+        ['é', '22'],
+      ],
+    ),
+    'A      N\nlong   1\né     22\n',
+  )
+  const ids = ['abcdefgh1234', 'abcdefgh1299']
+  assert.deepEqual(ids.map(shortIds(ids)), ['abcdefgh123', 'abcdefgh129'])
+})
+
+test('a problem document becomes the error that it describes, and anything else an internal one', () => {
+  const error = problemOf('{"code":"conflict","detail":"d","hint":"h","facts":{"n":1}}', 409)
+  assert.deepEqual([error.code, error.message, error.hint, error.facts], ['conflict', 'd', 'h', { n: 1 }])
+  assert.equal(problemOf('<html>', 502).code, 'internal')
+  assert.equal(problemOf('{"code":"new-code"}', 400).code, 'internal')
+})
