@@ -161,7 +161,7 @@ async function writeTree(
   }
 
   try {
-    const count = workers ?? Math.min(MAX_WORKERS, os.availableParallelism())
+    const count = Math.max(1, workers ?? Math.min(MAX_WORKERS, os.availableParallelism()))
     for (let index = 0; index < count; index++) {
       const url = new URL('./checkout-worker', import.meta.url)
       threads.push(

@@ -145,7 +145,7 @@ export async function importTree(
   async function run(): Promise<BuildResult> {
     const spoolFd = openFile('spool')
     const readers: Promise<void>[] = []
-    const maxReaders = workers ?? Math.min(MAX_WORKERS, os.availableParallelism())
+    const maxReaders = Math.max(1, workers ?? Math.min(MAX_WORKERS, os.availableParallelism()))
     let fail: (error: unknown) => void = () => undefined
     const failed = new Promise<never>((_, reject) => {
       fail = reject

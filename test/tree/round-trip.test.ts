@@ -200,6 +200,14 @@ test('blocks that no pack can be read for come from the store itself', async (t)
   await roundTrip(b, b.at('source'))
 })
 
+test('no workers asked for means one, never an empty check-out', async (t) => {
+  const b = await bench(t)
+  fs.mkdirSync(b.at('source'))
+  fs.writeFileSync(b.at('source', 'file'), 'x')
+  await b.checkOut(await b.import(b.at('source'), { workers: 0 }), b.at('out'), { workers: 0 })
+  assert.deepEqual(describeTree(b.at('out')), describeTree(b.at('source')))
+})
+
 test('cp -a and a check-out make the same tree', async (t) => {
   const b = await bench(t)
   const source = path.resolve(import.meta.dirname, '../../src')
