@@ -4,6 +4,7 @@
  * worker threads. Errors fly as the operating system throws them.
  */
 import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 
@@ -35,12 +36,18 @@ export interface FileOps {
   remove(path: string): void
   /** The folder's entries survive a power loss. */
   syncDir(dir: string): Promise<void>
+  /**
+   * False only when the file was last changed before this machine started: then what is read of it came from the disk,
+   * and not from pages that a failed sync left in the cache (rewrite.ts).
+   */
+  changedSinceBoot(path: string): boolean
   /** Bytes that this process may still write on the file system of `dir`. */
   freeBytes(dir: string): Promise<number>
 }
 
 const OPEN_FLAGS: Readonly<Record<OpenMode, string>> = { read: 'r', write: 'r+', create: 'wx+' }
 const FILE_MODE = 0o600
+const BOOT_SLACK_MS = 60_000
 
 const readAsync = promisify(
   (
@@ -68,6 +75,8 @@ export const systemFiles: FileOps = {
       await handle.close()
     }
   },
+  // The time of change, not of modification: a copied file keeps the latter. The slack is for the two clocks' grain.
+  changedSinceBoot: (file) => fs.statSync(file).ctimeMs > Date.now() - os.uptime() * 1000 - BOOT_SLACK_MS,
   async freeBytes(dir) {
     const { bavail, bsize } = await fs.promises.statfs(dir)
     return bavail * bsize

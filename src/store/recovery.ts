@@ -4,6 +4,8 @@
  * - a pack that was reserved and never committed is such a pack from its start; one without a block is removed;
  * - what the index says of a pack that is gone, or shorter than it should be, is dropped: missing, never wrong.
  * An empty index makes this a rebuild.
+ *
+ * What is published here is on disk for certain: bytes in doubt are written once more and synced before (rewrite.ts).
  */
 import type { ErrorFacts } from '../base/errors.ts'
 import { asMirrorError, isMirrorError } from '../base/errors.ts'
@@ -29,7 +31,6 @@ export async function recoverPacks(
   { dir, log, onCorrupt }: RecoverOptions,
 ): Promise<Map<number, number>> {
   const covered = await index.coveredBytes()
-  const isRebuild = covered.size === 0
   const sizes = new Map<number, number>()
   for (const name of files.list(dir)) {
     const packId = packIdOf(name)
@@ -72,9 +73,11 @@ export async function recoverPacks(
         let end = coveredBytes <= PACK_HEADER_BYTES ? 0 : coveredBytes
         let found = 0
         let entries: PlacedEntry[] = []
-        // The bytes may be in the page cache only: the index must not outlive them. A rebuild trusts the disk: what
-        // an index had covered was synced, and writing a whole store anew would take hours.
-        if (!isRebuild) await rewriteInPlace(file, Math.min(start, coveredBytes), file.sizeBytes())
+        // The bytes may be in the page cache only: the index must not outlive them. A rebuild after a restart of the
+        // machine trusts the disk it has just read: writing a whole store anew would take hours.
+        if (coveredBytes > 0 || files.changedSinceBoot(path)) {
+          await rewriteInPlace(file, Math.min(start, coveredBytes), file.sizeBytes())
+        }
         await file.sync()
         for await (const item of scanPack(file, start)) {
           if (item.type === 'damage') {

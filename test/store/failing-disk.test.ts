@@ -3,29 +3,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { equalBytes } from '../../src/base/bytes.ts'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
-import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { Block } from '../../src/block/block.ts'
 import { cidToKeyBytes } from '../../src/block/cid.ts'
-import type { CorruptBlock } from '../../src/store/block-store.ts'
-import { openFileRecordLog } from '../../src/store/file-record-log.ts'
 import { createPackAppender } from '../../src/store/pack-appender.ts'
-import { createPackIndex } from '../../src/store/pack-index.ts'
-import { openPackStore } from '../../src/store/pack-store.ts'
-import { sampleBlocks, sampleBytes, seededRandom } from './sample-blocks.ts'
+import { sampleBlocks, sampleBytes } from './sample-blocks.ts'
 import type { SimulatedDisk } from './simulated-disk.ts'
-import { createSimulatedDisk, errnoError, PowerLoss } from './simulated-disk.ts'
-import type { SimulatedIndex } from './simulated-index.ts'
-import { createSimulatedIndex } from './simulated-index.ts'
+import { errnoError, PowerLoss } from './simulated-disk.ts'
+import type { Machine } from './simulated-machine.ts'
+import { losePower, newMachine, openBlocks, openRecords } from './simulated-machine.ts'
 
 const PUT = sampleBlocks(40, 200)
 const PACKED = sampleBlocks(12, 200, 1000)
 const ALL = [...PUT, ...PACKED]
 const RECORDS = Array.from({ length: 8 }, (_, i) => sampleBytes(i, 20 + i * 9))
-
-interface Machine {
-  readonly disk: SimulatedDisk
-  readonly index: SimulatedIndex
-}
 
 /** What the store has told its user is safe. */
 interface Told {
@@ -33,31 +23,9 @@ interface Told {
   readonly records: Uint8Array[]
 }
 
-async function newMachine(): Promise<Machine> {
-  const disk = createSimulatedDisk()
-  return { disk, index: await createSimulatedIndex(disk) }
-}
-
-async function losePower({ disk, index }: Machine, seed: number): Promise<Machine> {
-  const random = seededRandom(seed)
-  const after = disk.afterPowerLoss(random)
-  return { disk: after, index: await index.afterPowerLoss(after, random) }
-}
-
-async function open({ disk, index }: Machine) {
-  const damage: CorruptBlock[] = []
-  const log = () => undefined
-  const onCorrupt = (found: CorruptBlock) => void damage.push(found)
-  const blocks = await openPackStore(
-    { files: disk, index: await createPackIndex(index), clock: new VirtualClock(), log, onCorrupt },
-    { dir: '/s/packs', maxPackBytes: 2500, autoFlushBytes: 900, reserveBytes: 0 },
-  )
-  const records = await openRecords(disk, onCorrupt)
-  return { blocks, records, damage }
-}
-
-function openRecords(disk: SimulatedDisk, onCorrupt: (found: CorruptBlock) => void = () => undefined) {
-  return openFileRecordLog({ files: disk, log: () => undefined, onCorrupt }, { dir: '/s' })
+async function open(machine: Machine) {
+  const opened = await openBlocks(machine)
+  return { ...opened, records: await openRecords(machine.disk, (found) => void opened.damage.push(found)) }
 }
 
 type Opened = Awaited<ReturnType<typeof open>>

@@ -12,6 +12,7 @@ interface Inode {
   seen: Uint8Array
   durable: Uint8Array
   unsynced: Change[]
+  isChangedSinceBoot: boolean
 }
 
 type DirChange = { readonly path: string; readonly inode: Inode | undefined }
@@ -39,7 +40,7 @@ export function createSimulatedDisk(
   const names = new Map<string, Inode>()
   let dirChanges: DirChange[] = []
   for (const [path, bytes] of durableFiles) {
-    const inode = { seen: bytes.slice(), durable: bytes.slice(), unsynced: [] }
+    const inode = { seen: bytes.slice(), durable: bytes.slice(), unsynced: [], isChangedSinceBoot: false }
     durableNames.set(path, inode)
     names.set(path, inode)
   }
@@ -58,6 +59,7 @@ export function createSimulatedDisk(
   function change(inode: Inode, made: Change): void {
     inode.seen = applyChange(inode.seen, made)
     inode.unsynced.push(made)
+    inode.isChangedSinceBoot = true
   }
 
   function openFile(inode: Inode, path: string): StoreFile {
@@ -116,7 +118,12 @@ export function createSimulatedDisk(
       if (mode === 'create') {
         if (inode !== undefined) throw errnoError('EEXIST', path)
         count(`create ${path}`)
-        inode = { seen: new Uint8Array(0), durable: new Uint8Array(0), unsynced: [] }
+        inode = {
+          seen: new Uint8Array(0),
+          durable: new Uint8Array(0),
+          unsynced: [],
+          isChangedSinceBoot: true,
+        }
         link(path, inode)
       }
       if (inode === undefined) throw errnoError('ENOENT', path)
@@ -141,12 +148,17 @@ export function createSimulatedDisk(
     },
     async syncDir(dir) {
       count(`syncDir ${dir}`)
-      const isWithin = ({ path }: DirChange) => path.startsWith(`${dir}/`)
+      const isWithin = ({ path }: DirChange) => path.slice(0, path.lastIndexOf('/')) === dir
       for (const { path, inode } of dirChanges.filter(isWithin)) {
         if (inode === undefined) durableNames.delete(path)
         else durableNames.set(path, inode)
       }
       dirChanges = dirChanges.filter((made) => !isWithin(made))
+    },
+    changedSinceBoot(path) {
+      const inode = names.get(path)
+      if (inode === undefined) throw errnoError('ENOENT', path)
+      return inode.isChangedSinceBoot
     },
     freeBytes: async () => disk.freeBytesNow,
     afterPowerLoss(random) {
