@@ -1,10 +1,13 @@
-/** A real process is killed at random moments, again and again on one store; what it said was durable must be there. */
+/**
+ * A real process is killed at random moments, again and again on one store; what it said was durable must be there.
+ * The seed of the moments is printed: `KILL_SEED=123 node --test test/store/kill-9.test.ts` draws the same again.
+ */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { hex } from '../../src/base/bytes.ts'
+import { equalBytes, hex } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import type { CorruptBlock } from '../../src/store/block-store.ts'
 import { openStore } from '../../src/store/store.ts'
@@ -45,11 +48,14 @@ async function runAndKill(
 
 test(`killed ${KILLS} times while it writes, a store has everything it called durable and nothing wrong`, async (t) => {
   const dir = tempDir(t)
-  const random = seededRandom(Date.now())
+  const seed = Number(process.env.KILL_SEED ?? Date.now() % 1_000_000)
+  t.diagnostic(`KILL_SEED=${seed}`)
+  const random = seededRandom(seed)
   const told: string[] = []
   for (let kill = 0; kill < KILLS; kill++) {
     const afterLines = 1 + Math.floor(random() * 30)
-    told.push(...(await runAndKill(dir, (kill + 1) * 1_000_000, afterLines, random() * 10)))
+    const spinMs = random() * 10
+    told.push(...(await runAndKill(dir, (kill + 1) * 1_000_000, afterLines, spinMs)))
     // A kill leaves torn tails now and then; these make sure of one, in the newest pack and in the log.
     if (kill % 5 === 4) {
       const newest = fs.readdirSync(`${dir}/packs`).sort().at(-1)!
@@ -58,7 +64,8 @@ test(`killed ${KILLS} times while it writes, a store has everything it called du
     }
     if (kill === 12) fs.rmSync(`${dir}/index`, { recursive: true })
     const lines = kill === KILLS - 1 ? told : told.slice(-40)
-    await checkEverything(dir, lines, { hasValues: kill < 12 })
+    const where = `KILL_SEED=${seed}, kill ${kill + 1}, after ${afterLines} lines and ${spinMs} ms`
+    await checkEverything(dir, lines, { hasValues: kill < 12, where })
   }
   assert.ok(told.filter((line) => line.startsWith('blocks')).length > KILLS)
   assert.ok(told.some((line) => line.startsWith('packed')))
@@ -67,7 +74,7 @@ test(`killed ${KILLS} times while it writes, a store has everything it called du
 async function checkEverything(
   dir: string,
   lines: readonly string[],
-  { hasValues }: { readonly hasValues: boolean },
+  { hasValues, where }: { readonly hasValues: boolean; readonly where: string },
 ): Promise<void> {
   const damage: CorruptBlock[] = []
   const store = await openStore({ dir, clock: systemClock, onCorrupt: (found) => void damage.push(found) })
@@ -79,16 +86,22 @@ async function checkEverything(
     if (kind === 'blocks' || kind === 'packed') {
       for (const { cid, bytes } of sampleBlocks(Number(size), kind === 'blocks' ? 3000 : 6000, seed)) {
         const got = await store.blocks.get(cid)
-        assert.ok(got !== undefined, `${line}: a durable block is missing`)
-        assert.deepEqual(got, bytes, line)
+        assert.ok(got !== undefined, `${where}: ${line}: a durable block is missing`)
+        assert.ok(equalBytes(got, bytes), `${where}: ${line}: a block is wrong`)
       }
     } else if (kind === 'record') {
-      assert.ok(records.has(hex(sampleBytes(seed, Number(size)))), `${line}: a durable record is missing`)
+      assert.ok(
+        records.has(hex(sampleBytes(seed, Number(size)))),
+        `${where}: ${line}: a durable record is missing`,
+      )
     } else if (kind === 'value' && hasValues) {
       const value = await store.values('kill').get(first)
-      assert.ok(value !== undefined && Buffer.from(value).equals(sampleBytes(seed, Number(size))), line)
+      assert.ok(
+        value !== undefined && equalBytes(value, sampleBytes(seed, Number(size))),
+        `${where}: ${line}: a durable value is missing or wrong`,
+      )
     }
   }
-  assert.deepEqual(damage, [], 'what is listed is whole')
+  assert.deepEqual(damage, [], `${where}: something listed is not whole`)
   await store.close()
 }
