@@ -1,0 +1,156 @@
+/** Whole sites in one process, over real hosts on loopback: everything of a node but its files of keys and its API. */
+import fs from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { systemClock } from '../../src/base/clock.ts'
+import { startHost } from '../../src/net/host.ts'
+import type { Host } from '../../src/net/ports.ts'
+import type { KeyPair } from '../../src/record/key.ts'
+import type { VerifiedRecord } from '../../src/record/record.ts'
+import { ADDRESS_NAMESPACE, type AddressBook, loadAddressBook } from '../../src/replica/address-book.ts'
+import { createAdmission, createMembership } from '../../src/replica/admission.ts'
+import { createBlockService } from '../../src/replica/block-service.ts'
+import { loadCompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
+import { createHoldings } from '../../src/replica/holdings.ts'
+import { createLedger, type Ledger } from '../../src/replica/ledger.ts'
+import { createPublisher, type Publisher } from '../../src/replica/publish.ts'
+import { createSiteAgent, type SiteAgent } from '../../src/replica/site-agent.ts'
+import type { StatusDocument } from '../../src/replica/status.ts'
+import { createTraffic } from '../../src/replica/traffic.ts'
+import { createMemoryStore } from '../../src/store/memory-store.ts'
+import type { Store } from '../../src/store/store.ts'
+import { createTestLogger, type TestMesh } from './test-mesh.ts'
+
+export interface TestSite {
+  readonly ledger: Ledger
+  readonly host: Host
+  readonly agent: SiteAgent
+  readonly publisher: Publisher
+  readonly store: Store
+  readonly addressBook: AddressBook
+  readonly logger: ReturnType<typeof createTestLogger>
+  stop(): Promise<void>
+}
+
+export async function startSite(
+  { mesh }: TestMesh,
+  {
+    key,
+    site,
+    region,
+    records,
+    tempDir,
+    store = createMemoryStore(),
+    peers = [],
+  }: {
+    key: KeyPair
+    site: string
+    region: string
+    records: readonly VerifiedRecord[]
+    tempDir: string
+    store?: Store
+    peers?: readonly TestSite[]
+  },
+): Promise<TestSite> {
+  const clock = systemClock
+  const logger = createTestLogger()
+  const values = (namespace: string) => store.values(namespace)
+  const ledger = await createLedger({ log: store.records, clock, logger }, { mesh })
+  await ledger.offer(
+    records.map(({ bytes }) => bytes),
+    'local',
+  )
+  const { blocks } = store
+  const traffic = createTraffic()
+  const holdings = createHoldings({ blocks, values, clock })
+  const complete = await loadCompleteSnapshots({ values, holdings })
+  const membership = createMembership({ ledger, nodeKey: key, clock })
+  const host = await startHost(
+    {
+      keySeed: key.seed,
+      mesh,
+      membership,
+      records: ledger,
+      admission: createAdmission({ ledger, nodeKey: key, clock, logger }),
+      blockServer: createBlockService({
+        blocks,
+        holdings,
+        traffic,
+        mayRead: (peer) => membership.isMember(peer),
+      }),
+      clock,
+      log: logger,
+    },
+    { listen: ['127.0.0.1:0'] },
+  )
+  const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
+  for (const peer of peers) await addressBook.remember(peer.host.peerId, peer.host.addresses())
+  const self = { peer: key.peer, site, region, version: '0.0.0' }
+  const agent = createSiteAgent({
+    ledger,
+    store,
+    host,
+    holdings,
+    complete,
+    traffic,
+    addressBook,
+    clock,
+    logger,
+    self,
+  })
+  const publisher = createPublisher({ ledger, blocks, complete, nodeKey: key, clock, tempDir, host, logger })
+  await agent.start()
+  return {
+    ledger,
+    host,
+    agent,
+    publisher,
+    store,
+    addressBook,
+    logger,
+    async stop() {
+      await agent.stop()
+      await host.stop()
+    },
+  }
+}
+
+/** Resolves when the status says so; the error shows what it said last. */
+export function until(
+  site: TestSite,
+  what: string,
+  test: (status: StatusDocument) => boolean,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const finish = (settle: () => void): void => {
+      clearTimeout(deadline)
+      end()
+      settle()
+    }
+    const look = (): void => {
+      if (test(site.agent.status())) finish(resolve)
+    }
+    const end = site.agent.onChange(look)
+    const deadline = setTimeout(() => {
+      const said = JSON.stringify(site.agent.status().trees)
+      const failed = site.logger.events.filter(({ event }) => event.endsWith('failed')).slice(-3)
+      finish(() =>
+        reject(new Error(`not within 20 s: ${what}; ${said} ${JSON.stringify(failed, errorText)}`)),
+      )
+    }, 20_000)
+    look()
+  })
+}
+
+function errorText(_key: string, value: unknown): unknown {
+  return value instanceof Error ? value.message : value
+}
+
+export async function withTempDir(task: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'mirrormesh-agent-'))
+  try {
+    await task(dir)
+  } finally {
+    await fs.rm(dir, { recursive: true, force: true })
+  }
+}
