@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { utf8 } from '../../src/base/bytes.ts'
+import { MirrorError } from '../../src/base/errors.ts'
+import { Semaphore } from '../../src/base/semaphore.ts'
+import { VirtualClock } from '../../src/base/virtual-clock.ts'
+import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
+import { backoffMs } from '../../src/replica/site-agent-backoff.ts'
+import type { Goal } from '../../src/replica/site-agent-goals.ts'
+import { createTreeWorker } from '../../src/replica/site-agent-tree.ts'
+import { createTestLogger } from './test-mesh.ts'
+
+const snapshot = (sequence: number) => cidOf(DAG_CBOR, utf8(`snapshot ${sequence}`))
+const goal = (sequence: number, checkouts: string[] = []): Goal => ({
+  tree: 't',
+  sequence,
+  snapshot: snapshot(sequence),
+  checkouts,
+  refusedCheckouts: [],
+})
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+function setUp({ slots = 2 } = {}) {
+  const clock = new VirtualClock()
+  const logger = createTestLogger()
+  const done = new Set<string>()
+  const disk = new Map<string, string>()
+  const fetches: {
+    snapshot: string
+    resolve: () => void
+    reject: (error: Error) => void
+    signal: AbortSignal
+  }[] = []
+  const checkouts: { path: string; snapshot: string; resolve: () => void; reject: (error: Error) => void }[] =
+    []
+  const worker = createTreeWorker(
+    {
+      complete: {
+        has: (_, cid) => done.has(cid.toString()),
+        note: (_, cid) => void done.add(cid.toString()),
+        adopt: async () => undefined,
+      },
+      startFetch({ snapshot: cid, signal }) {
+        const { promise, resolve, reject } = Promise.withResolvers<void>()
+        signal.addEventListener('abort', () => reject(signal.reason))
+        fetches.push({ snapshot: cid.toString(), resolve, reject, signal })
+        return { done: promise, progress: () => ({ phase: 'blocks', totalBytes: 100, heldBytes: 30 }) }
+      },
+      checkOut({ snapshot: cid, path }) {
+        assert.ok(done.has(cid.toString()), 'a check-out moves only to a complete snapshot')
+        const { promise, resolve, reject } = Promise.withResolvers<void>()
+        checkouts.push({ path, snapshot: cid.toString(), resolve, reject })
+        return promise
+      },
+      checkedOut: (_, path) => disk.get(path),
+      fetchSlots: new Semaphore(slots),
+      checkoutSlots: new Semaphore(1),
+      clock,
+      random: () => 1,
+      logger,
+      onChange: () => undefined,
+    },
+    't',
+  )
+  return { clock, logger, done, disk, fetches, checkouts, worker }
+}
+
+test('a newer head ends the fetch of the older and is fetched instead', async () => {
+  const { worker, fetches } = setUp()
+  worker.setGoal(goal(1))
+  await settled()
+  assert.equal(worker.status().phase, 'fetching')
+  assert.equal(worker.status().missingBytes, 70)
+  worker.setGoal(goal(2))
+  await settled()
+  assert.equal(fetches[0]?.signal.aborted, true)
+  assert.deepEqual(
+    fetches.map((fetch) => fetch.snapshot),
+    [snapshot(1), snapshot(2)].map(String),
+  )
+  fetches[1]!.resolve()
+  await settled()
+  assert.deepEqual([worker.status().phase, worker.status().missingBytes], ['idle', 0])
+  assert.equal(worker.status().failure, undefined)
+  await worker.stop()
+})
+
+test('a head that moves during a check-out lets it finish, then both follow', async () => {
+  const { worker, fetches, checkouts } = setUp()
+  worker.setGoal(goal(1, ['/a', '/b']))
+  await settled()
+  fetches[0]!.resolve()
+  await settled()
+  worker.setGoal(goal(2, ['/a', '/b']))
+  await settled()
+  assert.equal(fetches.length, 1)
+  checkouts[0]!.resolve()
+  await settled()
+  assert.equal(fetches.length, 2)
+  fetches[1]!.resolve()
+  for (let i = 1; i < 3; i++) {
+    await settled()
+    checkouts[i]!.resolve()
+  }
+  await settled()
+  assert.deepEqual(
+    checkouts.map(({ path, snapshot: cid }) => [path, cid]),
+    [
+      ['/a', String(snapshot(1))],
+      ['/a', String(snapshot(2))],
+      ['/b', String(snapshot(2))],
+    ],
+  )
+  assert.equal(worker.status().phase, 'idle')
+  await worker.stop()
+})
+
+test('a failure is shown and tried again after a growing pause, at once when a peer comes', async () => {
+  const { worker, fetches, clock, logger } = setUp()
+  worker.setGoal(goal(1))
+  await settled()
+  fetches[0]!.reject(new MirrorError('no-space', 'the disk is full'))
+  await settled()
+  assert.equal(worker.status().phase, 'pausing')
+  assert.deepEqual(worker.status().failure, { code: 'no-space', message: 'the disk is full', failures: 1 })
+  assert.ok(logger.events.some(({ event }) => event === 'replica.failed'))
+  clock.advanceTo(clock.nowMs() + 999)
+  await settled()
+  assert.equal(fetches.length, 1)
+  clock.advanceTo(clock.nowMs() + 1)
+  await settled()
+  assert.equal(fetches.length, 2)
+  fetches[1]!.reject(new MirrorError('io', 'again'))
+  await settled()
+  assert.equal(worker.status().failure?.failures, 2)
+  worker.nudge()
+  await settled()
+  assert.equal(fetches.length, 3)
+  fetches[2]!.resolve()
+  await settled()
+  assert.equal(worker.status().failure, undefined)
+  await worker.stop()
+})
+
+test('a fetch that gets nothing gives its place to another tree and says why', async () => {
+  const { worker, fetches, clock } = setUp()
+  worker.setGoal(goal(1))
+  await settled()
+  clock.advanceTo(clock.nowMs() + 60_000)
+  await settled()
+  assert.equal(fetches[0]?.signal.aborted, true)
+  assert.match(worker.status().failure?.message ?? '', /nothing arrived/)
+  await worker.stop()
+})
+
+test('one check-out that cannot be made keeps no other from moving', async () => {
+  const { worker, done, checkouts } = setUp()
+  done.add(snapshot(1).toString())
+  worker.setGoal(goal(1, ['/taken', '/free']))
+  await settled()
+  checkouts[0]!.reject(new MirrorError('conflict', '/taken is not ours'))
+  await settled()
+  checkouts[1]!.resolve()
+  await settled()
+  assert.equal(worker.status().checkouts.get('/free'), snapshot(1).toString())
+  assert.equal(worker.status().failure?.code, 'conflict')
+  await worker.stop()
+})
+
+test('after a restart what lies there already is not written again', async () => {
+  const { worker, done, disk, checkouts } = setUp()
+  done.add(snapshot(1).toString())
+  disk.set('/a', snapshot(1).toString())
+  worker.setGoal(goal(1, ['/a']))
+  await settled()
+  assert.equal(checkouts.length, 0)
+  assert.equal(worker.status().phase, 'idle')
+  await worker.stop()
+})
+
+test('letting go of a tree, and stopping, end what runs', async () => {
+  const { worker, fetches } = setUp()
+  worker.setGoal(goal(1))
+  await settled()
+  worker.setGoal(undefined)
+  await settled()
+  assert.equal(fetches[0]?.signal.aborted, true)
+  assert.equal(worker.status().phase, 'idle')
+  worker.setGoal(goal(2))
+  await settled()
+  await worker.stop()
+  assert.equal(fetches[1]?.signal.aborted, true)
+})
+
+test('pauses double to their bound, and jitter takes at most half', () => {
+  const options = { firstMs: 1000, maxMs: 60_000 }
+  assert.deepEqual(
+    [1, 2, 3, 7, 5000].map((failures) => backoffMs(failures, () => 1, options)),
+    [1000, 2000, 4000, 60_000, 60_000],
+  )
+  assert.equal(
+    backoffMs(3, () => 0, options),
+    2000,
+  )
+})

@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { utf8 } from '../../src/base/bytes.ts'
+import { MirrorError } from '../../src/base/errors.ts'
+import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
+import { encodeCbor } from '../../src/block/codec.ts'
+import type { PinBody } from '../../src/record/kinds/pin.ts'
+import { foldRecords } from '../../src/record/mesh-state-builder.ts'
+import { goalsOf } from '../../src/replica/site-agent-goals.ts'
+import { buildStatus, type HeardSite, SILENT_AFTER_MS, type StatusSources } from '../../src/replica/status.ts'
+import {
+  type AnnouncedTree,
+  decodeAnnouncement,
+  encodeAnnouncement,
+  MAX_ANNOUNCEMENT_BYTES,
+  type SiteAnnouncement,
+} from '../../src/replica/status-announcement.ts'
+import { createTestMesh, testKey } from './test-mesh.ts'
+
+const cid = (text: string): string => cidOf(DAG_CBOR, utf8(text)).toString()
+const tree = (name: string, more: Partial<AnnouncedTree> = {}): AnnouncedTree => ({
+  tree: name,
+  completeSequence: 3,
+  completeSnapshot: cid('3'),
+  isFetching: false,
+  fetchingSnapshot: null,
+  missingBytes: 0,
+  reason: '',
+  checkouts: [{ path: '/srv/x', sequence: 3 }],
+  ...more,
+})
+const announcement = (trees: AnnouncedTree[]): SiteAnnouncement => ({
+  timeMs: 1,
+  version: '1.2.3',
+  addresses: ['/ip4/10.0.0.1/tcp/4001'],
+  trees,
+  bytesSent: 5,
+  bytesReceived: 6,
+})
+
+test('an announcement says the same after encoding and decoding', () => {
+  const given = announcement([
+    tree('a', {
+      completeSequence: null,
+      completeSnapshot: null,
+      isFetching: true,
+      missingBytes: null,
+      reason: 'waits',
+    }),
+    tree('b/c'),
+  ])
+  assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+})
+
+test('an announcement of thousands of trees fits, and those with trouble come first', () => {
+  const many = Array.from({ length: 3000 }, (_, i) => tree(`tree-${i}`))
+  many.push(tree('broken', { reason: 'the disk is full' }))
+  const bytes = encodeAnnouncement(announcement(many))
+  assert.ok(bytes.length <= MAX_ANNOUNCEMENT_BYTES)
+  assert.equal(decodeAnnouncement(bytes).trees[0]?.tree, 'broken')
+})
+
+test('whatever a member sends, reading it ends in an announcement or in a clear error', () => {
+  const good = encodeAnnouncement(announcement([tree('a'), tree('b')]))
+  const mutated = fc
+    .array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 })
+    .map((changes) => {
+      const bytes = good.slice()
+      for (const [at, byte] of changes) bytes[at] = byte
+      return bytes
+    })
+  fc.assert(
+    fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 200 })), (bytes) => {
+      try {
+        decodeAnnouncement(bytes)
+      } catch (error) {
+        assert.ok(error instanceof MirrorError, String(error))
+      }
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+test('limits hold, a later version is named as such, unknown fields are passed over', () => {
+  const base = { v: 1, t: 1, n: '1', a: [], r: [], s: [0, 0] }
+  assert.throws(() => decodeAnnouncement(new Uint8Array(MAX_ANNOUNCEMENT_BYTES + 1)), { code: 'limit' })
+  assert.throws(() => decodeAnnouncement(encodeCbor({ ...base, a: Array(33).fill('x') })), { code: 'limit' })
+  assert.throws(() => decodeAnnouncement(encodeCbor({ ...base, a: ['x'.repeat(257)] })), { code: 'limit' })
+  assert.throws(() => decodeAnnouncement(encodeCbor({ ...base, s: [-1, 0] })), { code: 'corrupt' })
+  assert.throws(() => decodeAnnouncement(encodeCbor({ ...base, v: 2 })), { code: 'unsupported' })
+  assert.equal(decodeAnnouncement(encodeCbor({ ...base, later: 1 })).version, '1')
+})
+
+const none = { bytesSent: 0, bytesReceived: 0 }
+function sources(heard: [string, HeardSite][], more: Partial<StatusSources> = {}): StatusSources {
+  return {
+    mesh: { name: 'm', id: 'id' },
+    self: { peer: 'p0', site: 'hq', region: 'eu', version: '1', addresses: ['x'] },
+    members: [
+      { peer: 'p1', site: 'lab', region: 'us' },
+      { peer: 'p0', site: 'hq', region: 'eu' },
+    ],
+    trees: [
+      { tree: 't', head: { epoch: 1, sequence: 4, snapshot: cid('4') }, pinnedSites: ['lab', 'nowhere'] },
+    ],
+    own: new Map([['t', { sequence: 4, state: 'complete', missingBytes: 0, checkouts: [] }]]),
+    heard: new Map(heard),
+    connected: new Set(),
+    traffic: {
+      peers: [],
+      classes: { site: none, region: none, wan: none },
+      blocksSent: 0,
+      blocksSentMoreThanOnce: 0,
+      bytesSentBeforeComplete: 0,
+    },
+    alarms: [],
+    ...more,
+  }
+}
+const heardAt = (ageMs: number, said: AnnouncedTree): [string, HeardSite] => [
+  'p1',
+  { announcement: announcement([said]), ageMs, isConnected: false },
+]
+const labOf = (given: StatusSources) => buildStatus(given).trees[0]?.sites.find(({ site }) => site === 'lab')
+
+test('a site is complete only at the head that is known here', () => {
+  assert.equal(labOf(sources([heardAt(0, tree('t', { completeSnapshot: cid('4') }))]))?.state, 'complete')
+  const behind = labOf(sources([heardAt(0, tree('t', { reason: 'the disk is full' }))]))
+  assert.deepEqual([behind?.state, behind?.sequence, behind?.reason], ['behind', 3, 'the disk is full'])
+  const fetching = tree('t', { isFetching: true, fetchingSnapshot: cid('4'), missingBytes: 77 })
+  assert.deepEqual(
+    [labOf(sources([heardAt(0, fetching)]))?.state, labOf(sources([heardAt(0, fetching)]))?.missingBytes],
+    ['fetching', 77],
+  )
+  // Missing bytes of another snapshot say nothing of this one.
+  assert.equal(labOf(sources([heardAt(0, { ...fetching, fetchingSnapshot: cid('9') })]))?.missingBytes, null)
+  assert.equal(labOf(sources([]))?.state, 'unknown')
+})
+
+test('a site is up while connected or heard of, silent after, never-seen before', () => {
+  const state = (given: StatusSources) => buildStatus(given).sites.find(({ site }) => site === 'lab')?.state
+  assert.equal(state(sources([])), 'never-seen')
+  assert.equal(state(sources([heardAt(SILENT_AFTER_MS, tree('t'))])), 'up')
+  assert.equal(state(sources([heardAt(SILENT_AFTER_MS + 1, tree('t'))])), 'silent')
+  assert.equal(
+    state(sources([heardAt(SILENT_AFTER_MS + 1, tree('t'))], { connected: new Set(['p1']) })),
+    'up',
+  )
+  assert.deepEqual(
+    buildStatus(sources([])).sites.map(({ site }) => site),
+    ['hq', 'lab'],
+  )
+})
+
+test('a site keeps what is pinned to it, and no two trees are checked out at one place', () => {
+  const mesh = createTestMesh()
+  const pin = (body: Partial<PinBody> & { name: string; tree: string }) =>
+    mesh.sign(mesh.admin, 'pin', { sites: { all: true }, version: 1, removed: false, ...body })
+  const publisher = testKey(9)
+  const state = foldRecords(
+    [
+      mesh.genesis,
+      ...['a', 'b', 'c/d', 'e'].flatMap((name) => mesh.tree(name, publisher)),
+      pin({ name: '1', tree: 'a', checkout: '/srv/x' }),
+      pin({ name: '2', tree: 'b', checkout: '/srv/x/inside' }),
+      pin({ name: '3', tree: 'c/*', checkout: '/srv/all/', sites: { region: 'us' } }),
+      pin({ name: '4', tree: 'e', sites: { site: 'elsewhere' } }),
+      pin({ name: '5', tree: 'e', removed: true }),
+    ],
+    mesh.mesh,
+  )
+  const goals = goalsOf(state, { peer: 'p', site: 'lab', region: 'us' })
+  assert.deepEqual([...goals.keys()].sort(), ['a', 'b', 'c/d'])
+  assert.deepEqual(goals.get('a')?.checkouts, ['/srv/x'])
+  assert.deepEqual(goals.get('b')?.checkouts, [])
+  assert.match(goals.get('b')?.refusedCheckouts[0]?.reason ?? '', /taken by the check-out of a/)
+  assert.deepEqual(goals.get('c/d')?.checkouts, ['/srv/all/c/d'])
+})
