@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { test } from 'node:test'
+import { systemClock } from '../../src/base/clock.ts'
+import { isMirrorError } from '../../src/base/errors.ts'
+import type { Cid } from '../../src/block/cid.ts'
+import type { VerifiedRecord } from '../../src/record/record.ts'
+import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
+import { createLedger } from '../../src/replica/ledger.ts'
+import { createPublisher } from '../../src/replica/publish.ts'
+import type { BlockStore } from '../../src/store/block-store.ts'
+import { createMemoryStore } from '../../src/store/memory-store.ts'
+import { withTempDir } from './agent-mesh.ts'
+import { createTestLog, createTestLogger, createTestMesh, testKey } from './test-mesh.ts'
+
+const hq = testKey(40)
+const lab = testKey(41)
+
+/** Every durable step, in order, each of which may be told to fail. */
+async function setUp(
+  dir: string,
+  {
+    reconcile,
+  }: { reconcile?: (offer: (records: VerifiedRecord[]) => Promise<unknown>) => Promise<void> } = {},
+) {
+  const mesh = createTestMesh()
+  const basics = [
+    mesh.genesis,
+    mesh.member(hq, 'hq', 'eu'),
+    mesh.member(lab, 'lab', 'us'),
+    ...mesh.tree('t', hq),
+  ]
+  const log = createTestLog(basics.map(({ bytes }) => bytes))
+  const logger = createTestLogger()
+  const ledger = await createLedger({ log, clock: systemClock, logger }, { mesh: mesh.mesh })
+  const store = createMemoryStore()
+  const steps: string[] = []
+  const failing = new Set<string>()
+  const step = (name: string): void => {
+    steps.push(name)
+    if (failing.has(name)) throw new Error(`killed at ${name}`)
+  }
+  const blocks: BlockStore = {
+    ...store.blocks,
+    async flush() {
+      step('flush')
+      await store.blocks.flush()
+    },
+  }
+  const known = new Set<string>()
+  const complete: CompleteSnapshots = {
+    has: (_, cid) => known.has(cid.toString()),
+    note: (_, cid) => void known.add(cid.toString()),
+    async adopt(_, cid: Cid) {
+      step('complete')
+      assert.ok((await store.blocks.get(cid)) !== undefined)
+      known.add(cid.toString())
+    },
+  }
+  log.whenAppended(() => steps.push('record'))
+  const host = {
+    peers: () => [{ peer: lab.peer, direction: 'outbound' as const, addresses: [] }],
+    async reconcile() {
+      step('reconcile')
+      await reconcile?.((records) =>
+        ledger.offer(
+          records.map(({ bytes }) => bytes),
+          lab.peer,
+        ),
+      )
+      return { received: 0, sent: 0 }
+    },
+  }
+  const source = path.join(dir, 'source')
+  await fs.mkdir(source)
+  await fs.writeFile(path.join(source, 'a'), 'one')
+  const publisher = createPublisher({
+    ledger,
+    blocks,
+    complete,
+    nodeKey: hq,
+    clock: systemClock,
+    tempDir: dir,
+    host,
+    logger,
+  })
+  const publish = (options = {}) => publisher.publish({ path: source, tree: 't', ...options })
+  return { mesh, basics, log, logger, ledger, steps, failing, source, publish }
+}
+
+test('the order is: reconcile, blocks durable, complete, then the signed head', async () => {
+  await withTempDir(async (dir) => {
+    const { steps, publish, source } = await setUp(dir)
+    await publish()
+    assert.equal(steps[0], 'reconcile')
+    assert.ok(steps.lastIndexOf('flush') < steps.indexOf('complete'))
+    assert.deepEqual(steps.slice(-2), ['complete', 'record'])
+    await fs.writeFile(path.join(source, 'a'), 'two')
+    assert.equal((await publish()).sequence, 2)
+    assert.equal(steps.filter((name) => name === 'reconcile').length, 1)
+  })
+})
+
+test('killed at any step nothing is signed, and the next try publishes the same sequence', async () => {
+  for (const name of ['flush', 'complete', 'record']) {
+    await withTempDir(async (dir) => {
+      const { failing, log, ledger, publish } = await setUp(dir)
+      failing.add(name)
+      if (name === 'record') log.failWith(new Error('killed at record'))
+      await assert.rejects(publish(), new RegExp(`killed at ${name}`))
+      assert.equal(ledger.state().trees.get('t')?.newest, undefined)
+      assert.equal(ledger.tip(hq.publicKey), undefined)
+      failing.clear()
+      log.failWith(undefined)
+      const { sequence, newBytes } = await publish()
+      assert.equal(sequence, 1)
+      // What was stored before stays stored; only the snapshot block itself, which has a time in it, may be new.
+      if (name !== 'flush') assert.ok(newBytes < 1000, String(newBytes))
+    })
+  }
+})
+
+test('a publisher that came back from an old backup goes on after its own later heads', async () => {
+  await withTempDir(async (dir) => {
+    let later: VerifiedRecord[] = []
+    const { mesh, ledger, publish } = await setUp(dir, {
+      reconcile: async (offer) => void (await offer(later)),
+    })
+    const head = (sequence: number, previous: VerifiedRecord | undefined): VerifiedRecord =>
+      mesh.sign(hq, 'head', {
+        tree: 't',
+        epoch: 1,
+        sequence,
+        previous: previous?.id ?? null,
+        snapshot: mesh.mesh,
+        counts: {},
+      })
+    const first = head(1, undefined)
+    later = [first, head(2, first)]
+    assert.equal((await publish()).sequence, 3)
+    assert.equal(ledger.state().trees.get('t')?.fork, undefined)
+    assert.equal(ledger.tip(hq.publicKey)?.counter, 3)
+  })
+})
+
+test('when no peer answers it publishes all the same, says so, and asks again the next time', async () => {
+  await withTempDir(async (dir) => {
+    const { failing, steps, logger, publish, source } = await setUp(dir)
+    failing.add('reconcile')
+    assert.equal((await publish()).sequence, 1)
+    assert.ok(logger.events.some(({ event }) => event === 'publish.unreconciled'))
+    failing.clear()
+    await fs.writeFile(path.join(source, 'b'), 'more')
+    assert.equal((await publish()).sequence, 2)
+    assert.equal(steps.filter((name) => name === 'reconcile').length, 2)
+  })
+})
+
+test('two publishes of one tree at the same time make two heads in a row, never two at one place', async () => {
+  await withTempDir(async (dir) => {
+    const { ledger, publish, source } = await setUp(dir)
+    const other = path.join(dir, 'other')
+    await fs.mkdir(other)
+    await fs.writeFile(path.join(other, 'x'), 'x')
+    const sequences = (await Promise.all([publish({ path: source }), publish({ path: other })])).map(
+      (each) => each.sequence,
+    )
+    assert.deepEqual(sequences.toSorted(), [1, 2])
+    assert.equal(ledger.state().trees.get('t')?.fork, undefined)
+  })
+})
+
+test('an emptied source is refused until it is meant, an unknown tree is not found', async () => {
+  await withTempDir(async (dir) => {
+    const { publish, source } = await setUp(dir)
+    await publish()
+    await fs.rm(path.join(source, 'a'))
+    await assert.rejects(
+      publish(),
+      (error) => isMirrorError(error, 'refused') && /mounted/.test(error.hint ?? ''),
+    )
+    assert.equal((await publish({ allowEmpty: true })).sequence, 2)
+    await assert.rejects(publish({ tree: 'unknown' }), (error) => isMirrorError(error, 'not-found'))
+    await assert.rejects(publish({ path: path.join(dir, 'gone') }), (error) =>
+      isMirrorError(error, 'not-found'),
+    )
+  })
+})
