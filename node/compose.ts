@@ -113,7 +113,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
           {
             catalogue: createCatalogue({ ledger, complete }),
             blocks,
-            readFile: createFileReader({ blocks }).read,
+            // Times the bodies in flight, this is what serving may hold in memory.
+            readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus: () => agent.status(),
             notReady: () => (isReady ? undefined : 'starting'),
             clock,
