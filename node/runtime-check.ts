@@ -10,6 +10,6 @@ export function runtimeProblem(version: string): string | undefined {
   if (major >= OLDEST_NODE) return undefined
   return (
     `mirrormesh needs Node.js ${OLDEST_NODE} or newer, and this is ${version} (${process.execPath}): ` +
-    'start it with scripts/mirrormesh, which uses the runtime that `npm ci` installs.'
+    'install a newer one, or start it with scripts/mirrormesh of a checkout, which brings its own along.'
   )
 }

@@ -1,4 +1,5 @@
 /** What every verb is given. */
+import type { Command } from 'commander'
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import { choosePaths, type Paths } from '../paths.ts'
@@ -16,13 +17,15 @@ export interface Context {
   readonly api: ApiClient
   /** The words that start this program with the same home, for hints: `mirrormesh --home X`. */
   readonly self: string
+  /** Every verb with all its arguments and options, loaded in full. */
+  allVerbs(): Promise<Command>
   /** Ends the verb with this status when it has run without an error (3 and 4 are not errors). */
   exitWith(status: ExitStatus): void
 }
 
 export function createContext(
   terminal: Terminal,
-  options: { home: string | undefined; signal: AbortSignal; exitWith(status: ExitStatus): void },
+  options: Pick<Context, 'signal' | 'exitWith' | 'allVerbs'> & { home: string | undefined },
 ): Context {
   const { env } = terminal
   const paths = choosePaths({ home: options.home, env, uid: process.getuid?.() ?? 0 })
@@ -35,6 +38,7 @@ export function createContext(
     signal: options.signal,
     self,
     exitWith: options.exitWith,
+    allVerbs: options.allVerbs,
     api: createApiClient({ paths, self }),
   }
 }

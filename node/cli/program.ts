@@ -15,9 +15,10 @@ export async function runProgram(
   let status: ExitStatus = EXIT.ok
   try {
     const { home, rest } = takeHome(args)
-    const context = createContext(terminal, {
+    const context: Context = createContext(terminal, {
       home,
       signal,
+      allVerbs: () => createProgram(context, () => true),
       exitWith(wanted) {
         status = wanted
       },
@@ -43,7 +44,7 @@ export async function runProgram(
 /**
  * The tree of commands, with the verbs for which `isWanted` loaded in full and the others by name only.
  */
-export async function createProgram(context: Context, isWanted: (verb: string) => boolean): Promise<Command> {
+async function createProgram(context: Context, isWanted: (verb: string) => boolean): Promise<Command> {
   const { terminal } = context
   const program = new Command('mirrormesh')
     .description(
@@ -84,7 +85,7 @@ function addHomeOption(command: Command): void {
 
 function isAskedFor(name: string, rest: readonly string[]): boolean {
   const words = rest.filter((word) => !word.startsWith('-'))
-  return words[0] === name || (words[0] === 'help' && words[1] === name) || words[0] === 'completion'
+  return words[0] === name || (words[0] === 'help' && words[1] === name)
 }
 
 /** `--home DIR` may stand anywhere before `--`, with every verb. */

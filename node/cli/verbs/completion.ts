@@ -1,7 +1,6 @@
 /** `completion`: a script for bash, zsh or fish, made from the same definitions as the help. */
 import type { Command } from 'commander'
 import { type Context, oneOf } from '../context.ts'
-import { createProgram } from '../program.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 
@@ -18,7 +17,7 @@ To use it:
     )
     .action(async (name: string) => {
       const shell = oneOf('the shell', name, SHELLS)
-      const words = wordsOf(await createProgram(context, () => true))
+      const words = wordsOf(await context.allVerbs())
       await context.terminal.print({ bash, zsh, fish }[shell](words))
     })
 }
