@@ -1,6 +1,6 @@
 /** /api/v1: this node, the status of the mesh, the records that admins sign, pins. */
 import type { FastifyInstance } from 'fastify'
-import { MirrorError } from '../../src/base/errors.ts'
+import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
 import { publicKeyOf } from '../../src/record/key.ts'
 import type { ChainDocument, PinDocument } from './answers.ts'
@@ -26,7 +26,11 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
     const record = textOf(body, 'record')
     const bytes = new Uint8Array(Buffer.from(record, 'base64'))
     if (bytes.length === 0) throw new MirrorError('invalid', 'record is not base64')
-    const { id } = await ledger.submit(bytes)
+    const { id } = await ledger.submit(bytes).catch((error) => {
+      // What a client sends and cannot be read is its fault, not damage here.
+      if (!isMirrorError(error, 'corrupt')) throw error
+      throw new MirrorError('invalid', `not a record: ${error.message}`, { cause: error })
+    })
     reply.code(201)
     return { id: id.toString() }
   })

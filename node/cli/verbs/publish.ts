@@ -70,8 +70,11 @@ async function publish(context: Context, path: string, options: Options): Promis
         `new here: ${formatBytes(answer.newBytes)}; ${formatSeconds(answer.seconds)}\n`,
     )
     if (answer.waited !== undefined) {
+      const { sites, seconds } = answer.waited
       await terminal.print(
-        `complete at ${answer.waited.sites.join(', ')} after ${formatSeconds(answer.waited.seconds)}\n`,
+        sites.length === 0
+          ? `${tree} is pinned nowhere: there is no site to wait for\n`
+          : `complete at ${sites.join(', ')} after ${formatSeconds(seconds)}\n`,
       )
     }
   }

@@ -58,7 +58,7 @@ export function formatStatus(status: StatusDocument): string {
         site.site,
         site.region,
         site.state,
-        site.ageSeconds === null ? '-' : formatSeconds(site.ageSeconds),
+        site.ageSeconds === null || site.state === 'self' ? '-' : formatSeconds(site.ageSeconds),
         short(site.peer),
         site.addresses.slice(0, 2).join(' ') || '-',
       ]),
