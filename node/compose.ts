@@ -92,18 +92,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => host.stop())
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
-  const agent = createSiteAgent({
-    ledger,
-    store,
-    host,
-    holdings,
-    complete,
-    traffic,
-    addressBook,
-    clock,
-    logger: log,
-    self,
-  })
+  const agent = createSiteAgent(
+    { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
+    config.workers === undefined ? {} : { checkoutWorkers: config.workers },
+  )
   parts.defer(() => agent.stop())
 
   const gateway =

@@ -30,6 +30,7 @@ export function runPublishJob(services: Services, body: unknown) {
       tree,
       notes,
       allowEmpty,
+      ...(services.workers === undefined ? {} : { workers: services.workers }),
       signal,
       onProgress: report,
     })

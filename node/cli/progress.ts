@@ -28,6 +28,7 @@ const REDRAW_MS = 100
 const LINE_MS = 10_000
 /** Below it a bar and the numbers of files do not both fit. */
 const ROOMY_COLUMNS = 110
+const MIN_CELLS = 8
 
 export function createProgress(
   { terminal, clock }: { terminal: Terminal; clock: Clock },
@@ -41,10 +42,9 @@ export function createProgress(
   let rate = createRate(startMs, 0)
   const draw = (): void => {
     if (state !== undefined) {
-      const nowMs = clock.monotonicMs()
-      const text = describe(title, state, rate.at(nowMs), !isTty || columns >= ROOMY_COLUMNS)
-      if (isTty) stream.write(`\r\x1b[2K${withBar(text, state, columns, isUnicode)}`)
-      else stream.write(`${text}\n`)
+      const bytesPerSecond = rate.at(clock.monotonicMs())
+      if (isTty) stream.write(`\r\x1b[2K${drawBar(title, state, bytesPerSecond, columns, isUnicode)}`)
+      else stream.write(`${title}: ${describe(state, bytesPerSecond, true)}\n`)
       isDrawn = true
     }
     cancel = clock.after(isTty ? REDRAW_MS : LINE_MS, draw)
@@ -66,8 +66,8 @@ export function createProgress(
   }
 }
 
-function describe(title: string, state: ProgressState, bytesPerSecond: number, hasFiles: boolean): string {
-  const parts = [`${title}: ${state.phase}`]
+function describe(state: ProgressState, bytesPerSecond: number, hasFiles: boolean): string {
+  const parts = [state.phase]
   if (state.note !== undefined) parts.push(state.note)
   const isSized = state.totalBytes !== undefined && state.totalBytes > 0
   if (isSized && !hasFiles) {
@@ -91,10 +91,20 @@ function describe(title: string, state: ProgressState, bytesPerSecond: number, h
   return parts.join(', ')
 }
 
-function withBar(text: string, state: ProgressState, columns: number, isUnicode: boolean): string {
+/** Where it is narrow, the numbers of files go first, then the title, and the bar last. */
+function drawBar(
+  title: string,
+  state: ProgressState,
+  bytesPerSecond: number,
+  columns: number,
+  isUnicode: boolean,
+): string {
+  const { bytes, totalBytes = 0 } = state
+  let text = `${title}: ${describe(state, bytesPerSecond, columns >= ROOMY_COLUMNS)}`
+  if (text.length + MIN_CELLS + 4 > columns) text = describe(state, bytesPerSecond, false)
   const cells = Math.min(30, columns - text.length - 4)
-  if (state.totalBytes === undefined || state.totalBytes <= 0 || cells < 8) return text.slice(0, columns - 1)
-  const full = Math.round((cells * Math.min(state.bytes, state.totalBytes)) / state.totalBytes)
+  if (totalBytes <= 0 || cells < MIN_CELLS) return text.slice(0, columns - 1)
+  const full = Math.round((cells * Math.min(bytes, totalBytes)) / totalBytes)
   const [on, off] = isUnicode ? ['█', '░'] : ['#', '-']
   return `[${on.repeat(full)}${off.repeat(cells - full)}] ${text}`
 }

@@ -23,14 +23,17 @@ export interface Terminal {
   say(line: string): void
 }
 
+/** Of a terminal that does not know its width: some say 0. */
+const DEFAULT_COLUMNS = 80
+
 export function processTerminal(): Terminal {
   const { env, stdout, stderr, stdin } = process
   // A closed pipe is the reader's way to say "enough".
   stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
   stderr.on('error', () => process.exit(1))
   return {
-    out: { stream: stdout, isTty: stdout.isTTY === true, columns: stdout.columns ?? 80 },
-    err: { stream: stderr, isTty: stderr.isTTY === true, columns: stderr.columns ?? 80 },
+    out: { stream: stdout, isTty: stdout.isTTY === true, columns: stdout.columns || DEFAULT_COLUMNS },
+    err: { stream: stderr, isTty: stderr.isTTY === true, columns: stderr.columns || DEFAULT_COLUMNS },
     isStdinTty: stdin.isTTY === true,
     env,
     hasColor: stdout.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb',

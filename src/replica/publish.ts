@@ -47,6 +47,8 @@ export interface PublishOptions {
   readonly notes?: Readonly<Record<string, string>>
   /** Publish a source without a single file although the snapshot before it had some. */
   readonly allowEmpty?: boolean
+  /** Threads of the import; its own choice when absent. */
+  readonly workers?: number
   readonly signal?: AbortSignal
   readonly onProgress?: OnProgress
 }
@@ -114,6 +116,7 @@ export function createPublisher(components: PublisherComponents): Publisher {
           tree,
           ...(before === undefined ? {} : { parent: before.snapshot }),
           ...(options.notes === undefined ? {} : { notes: options.notes }),
+          ...(options.workers === undefined ? {} : { workers: options.workers }),
           ...(signal === undefined ? {} : { signal }),
           ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
         },

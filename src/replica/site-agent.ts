@@ -54,6 +54,8 @@ export interface SiteAgentComponents {
 export interface SiteAgentOptions {
   readonly maxFetches?: number
   readonly maxCheckouts?: number
+  /** Threads of a check-out; its own choice when absent. */
+  readonly checkoutWorkers?: number
 }
 
 export interface SiteAgent {
@@ -71,7 +73,7 @@ const ARRIVAL_MS = 30_000
 
 export function createSiteAgent(
   components: SiteAgentComponents,
-  { maxFetches = 3, maxCheckouts = 1 }: SiteAgentOptions = {},
+  { maxFetches = 3, maxCheckouts = 1, checkoutWorkers }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
   const { random = Math.random } = components
@@ -197,7 +199,15 @@ export function createSiteAgent(
     const { root, counts } = decodeSnapshot(cid, bytes)
     const { notRestored } = await checkOut(
       { blocks: store.blocks, clock },
-      { root, dest: path, replace: true, label: { tree, snapshot: cid.toString() }, counts, signal },
+      {
+        root,
+        dest: path,
+        replace: true,
+        label: { tree, snapshot: cid.toString() },
+        counts,
+        ...(checkoutWorkers === undefined ? {} : { workers: checkoutWorkers }),
+        signal,
+      },
     )
     if (notRestored.count > 0) {
       logger.warn(

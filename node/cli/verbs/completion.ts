@@ -88,9 +88,10 @@ function zsh(all: readonly Words[]): string {
         `    ${JSON.stringify(after)}) described=(${words.map(({ word, meaning }) => quote(`${word}:${meaning}`)).join(' ')}) ;;`,
     )
     .join('\n')
+  // Not `path`: zsh ties that name to PATH.
   return `#compdef mirrormesh
 _mirrormesh() {
-  local path='' word
+  local place='' word
   local -a described
   local -i i
   for ((i = 2; i < CURRENT; i++)); do
@@ -98,10 +99,10 @@ _mirrormesh() {
     case $word in
       --home) ((i++)) ;;
       -*) ;;
-      *) [[ " ${paths(all)} " == *" \${path:+$path/}$word "* ]] && path="\${path:+$path/}$word" ;;
+      *) [[ " ${paths(all)} " == *" \${place:+$place/}$word "* ]] && place="\${place:+$place/}$word" ;;
     esac
   done
-  case "\${path//\\// }" in
+  case "\${place//\\// }" in
 ${branches}
   esac
   _describe mirrormesh described

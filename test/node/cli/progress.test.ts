@@ -58,3 +58,18 @@ test('elsewhere there is one plain line each ten seconds', () => {
     assert.match(line, /^verify: read, .* MB of 100 MB \(\d+ %\), (\d+ kB|1\.\d MB)\/s, .* left$/)
   assert.doesNotMatch(written(), /\r|\x1b/)
 })
+
+test('where it is narrow the bar gives up the title, and never wraps', () => {
+  const clock = new VirtualClock()
+  const { terminal, written } = fakeTerminal(true)
+  const progress = createProgress({ terminal, clock }, { title: `publish ${'long/'.repeat(8)}name` })
+  progress.update({ phase: 'read', bytes: 250_000_000, totalBytes: 1_000_000_000 })
+  clock.advanceTo(clock.nowMs() + 2100)
+  const drawn = written().split('\r\x1b[2K').filter(Boolean)
+  assert.ok(drawn.length > 0)
+  for (const line of drawn) {
+    assert.match(line, /^\[#+-+\] read, 250 MB of 1\.0 GB \(25 %\)/)
+    assert.ok(line.length < 80, line)
+  }
+  progress.end()
+})
