@@ -3,7 +3,7 @@
  * for. Every site computes the same cuts, from the page and the snapshot's total alone.
  *
  * Large snapshots use the segments' full size; in a small one the segments shrink, down to single blocks, so that even
- * ten blocks are shared between the sites of a region (docs/decisions/0020-small-segments.md).
+ * ten blocks are shared between the sites of a region (docs/decisions/0004-small-segments.md).
  */
 
 export const MAX_SEGMENT_BYTES = 1024 * 1024

@@ -1,6 +1,6 @@
 /**
  * invite: an admin lets one new node in, through one member (the admitter) who checks the secret. See
- * docs/decisions/0012-records-and-admission.md for why admission is a record of the admitter's and not of the newcomer's.
+ * docs/decisions/0003-records-and-admission.md for why admission is a record of the admitter's and not of the newcomer's.
  *
  * | field | type | meaning |
  * |---|---|---|
