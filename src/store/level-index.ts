@@ -65,7 +65,8 @@ export async function openLevelIndex(dir: string): Promise<Index> {
 
   return {
     async getMany(keys) {
-      await reopening
+      // Not awaited in vain: the lookup is on its way when this call returns.
+      if (reopening !== undefined) await reopening
       try {
         return await database.getMany(keys as Uint8Array[])
       } catch (error) {

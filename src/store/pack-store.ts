@@ -111,15 +111,18 @@ export async function openPackStore(
 
     async put(blocks: readonly Block[], { verified = false }: PutOptions = {}) {
       writer.checkWritable()
-      for (const { cid, bytes } of blocks) {
+      for (const { bytes } of blocks) {
         if (bytes.length > MAX_BLOCK_BYTES) {
           throw new MirrorError('limit', `a block of ${bytes.length} bytes: the limit is ${MAX_BLOCK_BYTES}`)
         }
-        if (!verified) verifyBlock(cid, bytes)
       }
       // Back-pressure, and the bound on what a crash can cost: nobody gets far ahead of the disk.
       if (writer.pendingBytes >= 4 * autoFlushBytes) await commit()
-      const places = await find(blocks.map(({ cid }) => cid))
+      // The index is asked in a thread of the pool while this one hashes.
+      const [places] = await Promise.all([
+        find(blocks.map(({ cid }) => cid)),
+        verified ? undefined : verifyAll(blocks),
+      ])
       let neededBytes = 0
       for (const [i, { bytes }] of blocks.entries()) {
         if (places[i] === undefined) neededBytes += bytes.length + ENTRY_HEADER_BYTES
@@ -176,4 +179,8 @@ export async function openPackStore(
       }
     },
   }
+}
+
+async function verifyAll(blocks: readonly Block[]): Promise<void> {
+  for (const { cid, bytes } of blocks) verifyBlock(cid, bytes)
 }
