@@ -48,3 +48,13 @@ export function peerAddress(peer: string, address: string): Multiaddr {
 export function plainAddress(address: Multiaddr): string {
   return address.toString().replace(/\/p2p\/.*$/, '')
 }
+
+/**
+ * What others are told to dial. A node that listens on all interfaces leaves out its loopback addresses: dialled
+ * elsewhere, they lead to whatever listens there.
+ */
+export function dialableAddresses(addresses: readonly string[]): string[] {
+  const unique = [...new Set(addresses)]
+  const outside = unique.filter((address) => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address))
+  return outside.length > 0 ? outside : unique
+}

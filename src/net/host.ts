@@ -3,7 +3,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
-import { hostPortToAddress, plainAddress } from './address.ts'
+import { dialableAddresses, hostPortToAddress, plainAddress } from './address.ts'
 import { BLOCKS_PROTOCOL, blockAnswers, createBlockChannel } from './block-protocol.ts'
 import type { FrameStream } from './frame-stream.ts'
 import { frameStream } from './frame-stream.ts'
@@ -198,7 +198,7 @@ export async function startHost(
 
   return {
     peerId: node.peerId.toString(),
-    addresses: () => [...new Set(node.getMultiaddrs().map(plainAddress))],
+    addresses: () => dialableAddresses(node.getMultiaddrs().map(plainAddress)),
     dial: (peer, addresses, signal) => peers.dial(peer, addresses, signal),
     peers: () => peers.all(),
     onPeer: (listener) => peers.on(listener),
