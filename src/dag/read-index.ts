@@ -2,12 +2,14 @@ import { MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import type { IndexPage, PageRef } from './block-index.ts'
 import { decodeIndexNode } from './block-index.ts'
+import { createFingerprintSet } from './fingerprint-set.ts'
 import type { NodeSource } from './source.ts'
 import { getBlock } from './source.ts'
 
 /**
  * The pages of an index in order. Reads branches only, but for an index of a single page: that one is read, to
- * tell its blocks and bytes.
+ * tell its blocks and bytes. A node that is listed twice is refused: an index has each block once, and one page named
+ * a million million times would be read without end.
  */
 export async function* listPages(
   source: NodeSource,
@@ -19,9 +21,13 @@ export async function* listPages(
     yield { cid: indexRoot, blocks: root.page.blocks.length, sizeBytes: sizeOf(root.page) }
     return
   }
+  const seen = createFingerprintSet()
   const stack = [...root.children].reverse().map((ref) => ({ ref, level: root.level - 1 }))
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const { ref, level } = next
+    if (!seen.add(ref.cid)) {
+      throw new MirrorError('corrupt', `a block index lists its node ${ref.cid.toString()} twice`)
+    }
     if (level === 0) {
       yield ref
       continue

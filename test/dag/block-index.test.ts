@@ -84,6 +84,27 @@ test('a page whose blocks are not what its branch says is corrupt', async () => 
   }
 })
 
+test('an index that names one page again and again is refused at the second', async () => {
+  const { source, root } = build(blocksOf(5))
+  const page = { cid: root, blocks: 5, sizeBytes: 15 }
+  const indexNode = (level: number, of: { cid: typeof root; blocks: number; sizeBytes: number }) => {
+    const items = Array.from({ length: 16_384 }, () => [of.cid, of.blocks, of.sizeBytes])
+    const block = nodeBlock({ k: 'index', l: level, v: 1, items })
+    source.emit(block)
+    return { cid: block.cid, blocks: of.blocks * 16_384, sizeBytes: of.sizeBytes * 16_384 }
+  }
+  // A few kilobytes that stand for 4 billion pages.
+  const bomb = indexNode(2, indexNode(1, page))
+  let pages = 0
+  await assert.rejects(
+    async () => {
+      for await (const _ of listPages(source, bomb.cid)) if (++pages > 1) break
+      assert.fail(`${pages} pages, and no end`)
+    },
+    { code: 'corrupt', message: /twice/ },
+  )
+})
+
 test('nodes that cannot be are corrupt', () => {
   const key = [RAW, ...chunkCid(0).multihash.digest]
   const node = cidOf(DAG_CBOR, utf8('x'))
