@@ -43,8 +43,12 @@ export function writeBatch(
     const index = blockAt++
     const key = batch.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
     const pack = batch.packs[batch.packOf[index]!]
-    const found = pack && packs.read(pack, batch.offsets[index]!, batch.lengths[index]!, key)
-    return found || askBlock(key.slice())
+    const lengthBytes = batch.lengths[index]!
+    const found = pack && packs.read(pack, batch.offsets[index]!, lengthBytes, key)
+    const bytes = found || askBlock(key.slice())
+    if (bytes.length === lengthBytes) return bytes
+    // What the tree says of its sizes is what it was counted and given room by.
+    throw new MirrorError('corrupt', `a block has ${bytes.length} bytes, its file says ${lengthBytes}`)
   }
 
   function writeFile(path: Buffer, below: Uint8Array, task: Extract<WriteTask, { kind: 'file' }>): void {

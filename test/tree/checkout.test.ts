@@ -183,6 +183,19 @@ test('a missing block, a wrong count or an abort ends a check-out and leaves no 
   })
 })
 
+test('a block that is longer than its file says is not written: sizes are what the room was counted by', async (t) => {
+  const b = await bench(t)
+  const bytes = noise(100_000)
+  const content = cidOf(RAW, bytes)
+  await b.store.blocks.put([{ cid: content, bytes }])
+  await b.store.blocks.flush()
+  const metadata = { mode: 0o644, mtimeSec: 0, mtimeNsec: 0, uid: 0, gid: 0 }
+  const root: Entry = { type: 'file', name: new Uint8Array(), sizeBytes: 1, content, ...metadata }
+  const ports = { blocks: b.store.blocks, clock: systemClock }
+  await assert.rejects(checkOut(ports, { root, dest: b.at('out') }), { code: 'corrupt', message: /100000/ })
+  assert.deepEqual(strays(b), [])
+})
+
 test('a damaged pack is noticed: nothing wrong is written', async (t) => {
   const b = await bench(t)
   fs.mkdirSync(b.at('source'))
