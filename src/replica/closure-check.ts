@@ -1,35 +1,39 @@
 /**
  * The proof that a snapshot is complete here: its DAG is walked from the root through the store, and every block that
- * it reaches is there. The block index was only a plan; a snapshot whose index leaves something out is not complete.
+ * it reaches is there, with the length that the tree says. The block index was only a plan; a snapshot whose index leaves something out is not complete.
  */
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidKey, parseCid } from '../block/cid.ts'
+import type { ClosureBlock } from '../dag/closure.ts'
 import { closure, listPages, readPage } from '../dag/reader.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
-import type { BlockReader } from '../store/block-store.ts'
+import type { BlockReader, BlockStore } from '../store/block-store.ts'
 
 const BATCH = 1024
 
 /**
- * @throws MirrorError `corrupt` when the snapshot reaches a block that its index does not list; `unstable` when a
- *   listed block is no longer stored here (its copy was found damaged): fetching again mends it
+ * @throws MirrorError `corrupt` when the snapshot reaches a block that its index does not list, or lies about the length
+ *   of one; `unstable` when a listed block is no longer stored here (its copy was found damaged): fetching again mends it
  */
 export async function checkClosure(
-  blocks: BlockReader,
+  blocks: Pick<BlockStore, 'get' | 'has' | 'locate'>,
   snapshot: Snapshot,
   signal: AbortSignal,
 ): Promise<void> {
-  let batch: Cid[] = []
+  let batch: ClosureBlock[] = []
   const check = async (): Promise<void> => {
-    const has = await blocks.has(batch)
-    const at = has.indexOf(false)
-    if (at >= 0) throw await explainMissing(blocks, snapshot, batch[at]!, signal)
+    const places = await blocks.locate(batch.map(({ cid }) => cid))
+    for (const [at, { cid, lengthBytes }] of batch.entries()) {
+      const storedBytes = places[at]?.lengthBytes ?? (await blocks.get(cid, signal))?.length
+      if (storedBytes === undefined) throw await explainMissing(blocks, snapshot, cid, signal)
+      if (storedBytes !== lengthBytes) throw wrongLength(snapshot, cid, lengthBytes, storedBytes)
+    }
     batch = []
   }
   try {
-    for await (const { cid } of closure(blocks, snapshot.root, signal)) {
-      batch.push(cid)
+    for await (const block of closure(blocks, snapshot.root, signal)) {
+      batch.push(block)
       if (batch.length >= BATCH) {
         await check()
         signal.throwIfAborted()
@@ -63,6 +67,17 @@ async function explainMissing(
     `the snapshot of ${snapshot.tree} reaches block ${missing.toString()}, which its block index does not list`,
     {
       facts,
+      hint: 'The publisher has to publish the tree again; this snapshot cannot be completed anywhere.',
+    },
+  )
+}
+
+function wrongLength(snapshot: Snapshot, cid: Cid, saidBytes: number, bytes: number): MirrorError {
+  return new MirrorError(
+    'corrupt',
+    `the snapshot of ${snapshot.tree} says that block ${cid.toString()} has ${saidBytes} bytes; it has ${bytes}`,
+    {
+      facts: { cid: cid.toString(), tree: snapshot.tree },
       hint: 'The publisher has to publish the tree again; this snapshot cannot be completed anywhere.',
     },
   )

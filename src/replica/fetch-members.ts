@@ -20,6 +20,8 @@ export interface FollowOptions {
   readonly self: Place
   readonly signal: AbortSignal
   readonly isBlamed: (peer: string) => boolean
+  /** Resolves when holdings can be taken in. Until then they wait at their sender: a few bytes may name many blocks. */
+  readonly ready: Promise<void>
   readonly onEvents: (events: readonly SchedulerEvent[]) => void
   readonly onGone: (peer: string) => void
 }
@@ -32,10 +34,14 @@ export interface Follower {
 
 export function followMembers(
   { network, members, clock }: { network: FetchNetwork; members: FetchMembers; clock: Clock },
-  { tree, snapshot, self, signal, isBlamed, onEvents, onGone }: FollowOptions,
+  { tree, snapshot, self, signal, isBlamed, ready, onEvents, onGone }: FollowOptions,
 ): Follower {
   const known = new Map<string, FetchMember>()
   const watches = new Map<string, AbortController>()
+  let isReady = false
+  void ready.then(() => {
+    isReady = true
+  })
 
   function refresh(): void {
     if (signal.aborted) return
@@ -85,6 +91,7 @@ export function followMembers(
     for (let pauseMs = FIRST_PAUSE_MS; !ends.aborted; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
       try {
         for await (const update of network.watch(peer, { tree, snapshot }, ends)) {
+          if (!isReady) await orAborted(ready, ends)
           if (ends.aborted) return
           onEvents([{ kind: 'holding', peer, update }])
           if (update.kind === 'complete') return
@@ -106,6 +113,14 @@ export function followMembers(
       watches.clear()
     },
   }
+}
+
+function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    if (signal.aborted) resolve()
+    void promise.then(resolve)
+  })
 }
 
 function isSame(a: FetchMember, b: FetchMember): boolean {

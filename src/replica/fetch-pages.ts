@@ -1,6 +1,6 @@
 /** Reads the pages of a snapshot's index in order, some ahead, and gives each when the scheduler wants it. */
 import type { Cid } from '../block/cid.ts'
-import type { IndexPage } from '../dag/block-index.ts'
+import type { IndexPage, PageRef } from '../dag/block-index.ts'
 import { listPages, readPage } from '../dag/reader.ts'
 import type { NodeSource } from '../dag/source.ts'
 import type { BlockReader } from '../store/block-store.ts'
@@ -22,8 +22,8 @@ export async function* loadPages(
 ): AsyncIterable<LoadedPage> {
   const refs = listPages(objects, index, signal)[Symbol.asyncIterator]()
   const ahead: Promise<LoadedPage>[] = []
-  const load = async (number: number, cid: Cid): Promise<LoadedPage> => {
-    const page = await readPage(objects, cid, signal)
+  const load = async (number: number, ref: PageRef): Promise<LoadedPage> => {
+    const page = await readPage(objects, ref, signal)
     return { number, page, has: await blocks.has(page.blocks.map((block) => block.cid)) }
   }
   for (let number = 0, isEnd = false; ; ) {
@@ -33,7 +33,7 @@ export async function* loadPages(
         isEnd = true
         break
       }
-      const loading = load(number++, next.value.cid)
+      const loading = load(number++, next.value)
       // Awaited in its turn; until then its failure is nobody's.
       loading.catch(() => undefined)
       ahead.push(loading)

@@ -5,6 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Block } from '../block/block.ts'
+import type { Cid } from '../block/cid.ts'
 import { verifyBlock } from '../block/cid.ts'
 import type { IndexPage } from '../dag/block-index.ts'
 import type { BlockAnswer, BlockChannel } from '../net/ports.ts'
@@ -113,12 +114,17 @@ export function createFetchRequests(
         fail([offset], status === 'busy' ? 'busy' : 'missing')
         return
       }
-      const { cid } = indexPage.blocks[offset]!
+      const { cid, lengthBytes } = indexPage.blocks[offset]!
       traffic.receivedBlock(peer, bytes.length)
       try {
         verifyBlock(cid, bytes)
       } catch {
         fail([offset], 'corrupt')
+        return
+      }
+      if (bytes.length !== lengthBytes) {
+        // Right bytes, so the page is wrong; and all that bounds what is in flight rests on the page.
+        onError(wrongLength(cid, lengthBytes, bytes.length))
         return
       }
       due.delete(offset)
@@ -160,4 +166,12 @@ export function createFetchRequests(
       for (const peer of [...channels.keys()]) closeChannel(peer)
     },
   }
+}
+
+function wrongLength(cid: Cid, saidBytes: number, bytes: number): MirrorError {
+  return new MirrorError(
+    'corrupt',
+    `the block index says that block ${cid.toString()} has ${saidBytes} bytes; it has ${bytes}`,
+    { facts: { cid: cid.toString() }, hint: 'The publisher has to publish the tree again.' },
+  )
 }

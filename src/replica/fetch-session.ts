@@ -79,7 +79,7 @@ export interface Fetch {
   stop(): void
 }
 
-/** Holdings told before the snapshot block arrived. What is over it is told again when a watch is begun anew. */
+/** Members that come and go before the snapshot block arrives; their holdings wait. */
 const MAX_EARLY_EVENTS = 16_384
 
 export function startFetch(components: FetchComponents, options: FetchOptions): Fetch {
@@ -90,6 +90,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal])
   const pages = new Map<number, IndexPage>()
   const blamed = new Set<string>()
+  const planned = Promise.withResolvers<void>()
   const complete = Promise.withResolvers<void>()
   complete.promise.catch(() => undefined)
   const counts = { heldBlocks: 0, heldBytes: 0, fetchedBlocks: 0, fetchedBytes: 0 }
@@ -139,6 +140,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     self,
     signal,
     isBlamed: (peer) => blamed.has(peer),
+    ready: planned.promise,
     onEvents: dispatch,
     onGone: (peer) => requests.drop(peer),
   })
@@ -236,6 +238,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     } finally {
       signal.removeEventListener('abort', onAbort)
       cancelWake?.()
+      planned.resolve()
       follower.close()
       requests.close()
       holding?.end()
@@ -256,6 +259,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     phase = 'blocks'
     scheduler = createScheduler({ ...options.scheduling, self, snapshotBytes: found.counts.blockBytes })
     dispatch(early.splice(0))
+    planned.resolve()
     await Promise.all([complete.promise, readPages(found.index).catch(giveUp)])
     phase = 'check'
     await blocks.flush()

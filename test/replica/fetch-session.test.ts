@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { utf8 } from '../../src/base/bytes.ts'
 import { MirrorError } from '../../src/base/errors.ts'
+import type { Block } from '../../src/block/block.ts'
+import { cidOf, RAW } from '../../src/block/cid.ts'
+import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
+import { buildDirectory } from '../../src/dag/directory.ts'
 import { closure } from '../../src/dag/reader.ts'
+import { encodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { FetchResult } from '../../src/replica/fetch-session.ts'
+import { META } from '../dag/trees.ts'
 import type { TestNode } from './mesh.ts'
 import { createMesh, filesPlan, publish, TREE } from './mesh.ts'
 
@@ -96,7 +103,6 @@ test('a snapshot whose index leaves out a block is refused, and not called compl
   const lab = mesh.add('lab-a', 'west')
   const whole = await publish(hq, filesPlan(50, 1000))
   const part = await publish(hq, filesPlan(40, 1000))
-  const { encodeSnapshot } = await import('../../src/dag/snapshot.ts')
   const wrong = encodeSnapshot({ ...whole.snapshot, index: part.snapshot.index })
   await hq.store.blocks.put([wrong])
   await hq.holdings.adopt(TREE, wrong.cid)
@@ -106,6 +112,60 @@ test('a snapshot whose index leaves out a block is refused, and not called compl
     return true
   })
   assert.equal(await lab.holdings.isComplete(TREE, wrong.cid), false)
+})
+
+test('what a peer says it holds waits there until the snapshot is read: a few bytes may name many blocks', async () => {
+  const mesh = createMesh()
+  const hq = mesh.add('hq', 'east')
+  const lab = mesh.add('lab-a', 'west')
+  const { cid } = await publish(hq, filesPlan(20, 1000))
+  const gate = Promise.withResolvers<void>()
+  const { object } = hq.server
+  hq.server.object = async (...args) => {
+    await gate.promise
+    return object(...args)
+  }
+  let told = 0
+  hq.server.watch = async function* () {
+    const offsets = Array.from({ length: 65_536 }, (_, i) => i)
+    for (; told < 5000; told++) yield { kind: 'blocks', page: told, offsets }
+    yield { kind: 'complete' }
+  }
+  const fetching = mesh.fetch(lab, cid)
+  for (let turn = 0; turn < 2000; turn++) await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(told <= 1, `${told} messages of 65,536 numbers each were taken in`)
+  gate.resolve()
+  await fetching.done
+})
+
+test('a snapshot that lies about the length of a block is refused, by whichever list it lies', async () => {
+  const chunk = { cid: cidOf(RAW, new Uint8Array(1000)), bytes: new Uint8Array(1000) }
+  for (const [listedBytes, fileBytes] of [
+    [1, 1000],
+    [1000, 1],
+  ] as const) {
+    const mesh = createMesh()
+    const hq = mesh.add('hq', 'east')
+    const lab = mesh.add('lab-a', 'west')
+    const { snapshot } = await publish(hq, filesPlan(1, 100))
+    const blocks: Block[] = [chunk]
+    const index = createBlockIndexBuilder((block) => blocks.push(block))
+    index.add(chunk.cid, listedBytes)
+    const file = { type: 'file', name: utf8('a'), ...META, sizeBytes: fileBytes, content: chunk.cid } as const
+    const directory = buildDirectory([file], (block) => {
+      blocks.push(block)
+      index.add(block.cid, block.bytes.length)
+    })
+    const root = { type: 'directory', name: new Uint8Array(), ...META, directory } as const
+    const wrong = encodeSnapshot({ ...snapshot, root, index: index.finish().root })
+    await hq.store.blocks.put([...blocks, wrong])
+    await hq.holdings.adopt(TREE, wrong.cid)
+    await assert.rejects(mesh.fetch(lab, wrong.cid).done, {
+      code: 'corrupt',
+      message: /has 1 bytes; it has 1000/,
+    })
+    assert.equal(await lab.holdings.isComplete(TREE, wrong.cid), false)
+  }
 })
 
 test('a snapshot of another tree is refused', async () => {
@@ -183,13 +243,13 @@ test('a damaged copy that is found by the last check is fetched again at the nex
   const hq = mesh.add('hq', 'east')
   const lab = mesh.add('lab-a', 'west')
   const { cid } = await publish(hq, filesPlan(20, 1000))
-  const { flush, has } = lab.store.blocks
+  const { flush, get } = lab.store.blocks
   lab.store.blocks.flush = async () => {
     await flush()
-    lab.store.blocks.has = async (cids) => (await has(cids)).map((_, i) => i !== 3)
+    lab.store.blocks.get = async (wanted, signal) => (wanted.code === RAW ? undefined : get(wanted, signal))
   }
   await assert.rejects(mesh.fetch(lab, cid).done, { code: 'unstable' })
   lab.store.blocks.flush = flush
-  lab.store.blocks.has = has
+  lab.store.blocks.get = get
   await mesh.fetch(lab, cid).done
 })
