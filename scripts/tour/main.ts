@@ -178,7 +178,9 @@ async function replicate(
     `  snapshot ${result.sequence}: ${result.files} files, ${mega(result.bytes)}; every site complete after ${seconds} s`,
   )
 
-  const facts = trafficBetween('hq', ['lab-a', 'lab-b'], before, await statuses())
+  const after = await statuses()
+  const facts = trafficBetween('hq', ['lab-a', 'lab-b'], before, after)
+  const sinceStart = trafficBetween('hq', ['lab-a', 'lab-b'], new Map(), after)
   const ignored = new Set(result.uncaptured?.first.map((item) => item.path))
   const copies = []
   for (const lab of labs) {
@@ -199,7 +201,7 @@ async function replicate(
     seconds,
     copies,
     ...facts,
-    checks: [...judge(name, result, facts, copies), http],
+    checks: [...judge(name, result, facts, sinceStart, copies), http],
   }
 }
 
@@ -225,10 +227,12 @@ function shareHeld(missingBytes: number | null, bytes: number | null): number {
   return missingBytes === null || !bytes ? 0 : 1 - missingBytes / bytes
 }
 
+/** @param sinceStart the same facts over all rounds: a site has what it took in all of them */
 function judge(
   name: string,
   published: Published,
   facts: TrafficFacts,
+  sinceStart: TrafficFacts,
   copies: readonly (Comparison & { site: string })[],
 ): Check[] {
   const checks: Check[] = copies.map(({ site, identical, first }) => ({
@@ -242,7 +246,7 @@ function judge(
     ok: facts.bytesLeftOrigin <= allowed,
     detail: `${mega(facts.bytesLeftOrigin)} left hq for ${mega(published.newBytes)} of new blocks`,
   })
-  if (facts.blocksLeftOrigin < FEWEST_BLOCKS_TO_JUDGE) {
+  if (sinceStart.blocksLeftOrigin < FEWEST_BLOCKS_TO_JUDGE) {
     say(`  ${name}: ${facts.blocksLeftOrigin} blocks left hq, too few to judge how the labs shared them`)
     return checks
   }
@@ -251,9 +255,9 @@ function judge(
     ok: facts.twicePercent <= 2,
     detail: `${facts.twicePercent} %`,
   })
-  for (const lab of facts.labs) {
+  for (const lab of sinceStart.labs) {
     checks.push({
-      name: `${lab.site} gave the other at least 30 % of what it has, some before it was complete itself`,
+      name: `${lab.site} gave the other at least 30 % of all it has, some before it was complete itself`,
       ok: lab.shareOfOtherPercent >= 30 && lab.beforeCompletePercent > 0,
       detail: `${lab.shareOfOtherPercent} %, of that ${lab.beforeCompletePercent} % before`,
     })
