@@ -104,7 +104,7 @@ export class CborReader {
       throw this.corrupt('not a CIDv1 of raw or dag-cbor with blake3-256')
     }
     this.#at = digestAt + DIGEST_BYTES
-    return cidFromDigest(codec, bytes.slice(digestAt, this.#at))
+    return cidFromDigest(codec, bytes.subarray(digestAt, this.#at))
   }
 
   end(): void {

@@ -52,12 +52,16 @@ export function createFingerprintSet(): FingerprintSet {
     add(cid) {
       if (size * 3 >= slots * 2) grow()
       const { digest } = cid.multihash
-      const view = new DataView(digest.buffer, digest.byteOffset, 16)
       // The codec is part of the CID, and a fingerprint is never all zero.
-      const last = (view.getUint32(12) ^ Math.imul(cid.code, 0x9e3779b1)) >>> 0
-      const isNew = insert(view.getUint32(0), view.getUint32(4), view.getUint32(8), last === 0 ? 1 : last)
+      const last = (wordAt(digest, 12) ^ Math.imul(cid.code, 0x9e3779b1)) >>> 0
+      const isNew = insert(wordAt(digest, 0), wordAt(digest, 4), wordAt(digest, 8), last === 0 ? 1 : last)
       if (isNew) size++
       return isNew
     },
   }
+}
+
+/** Big-endian. Without a DataView, which would move each digest out of the heap. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
 }

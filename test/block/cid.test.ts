@@ -8,6 +8,7 @@ import { isMirrorError } from '../../src/base/errors.ts'
 import {
   CID_KEY_BYTES,
   checkCid,
+  cidFromDigest,
   cidFromKeyBytes,
   cidKey,
   cidOf,
@@ -49,6 +50,22 @@ test('keys are the same exactly when codec and content are', () => {
       const isSame = codecA === codecB && Buffer.from(a).equals(b)
       assert.equal(cidKey(cidOf(codecA, a)) === cidKey(cidOf(codecB, b)), isSame)
     }),
+  )
+})
+
+test('CIDs made in a row are those that multiformats makes, each with bytes of its own', () => {
+  const digests = Array.from({ length: 40 }, (_, i) => new Uint8Array(32).fill(i))
+  const made = digests.map((digest) => cidFromDigest(RAW, digest))
+  made.forEach((cid, i) => {
+    const expected = CID.createV1(RAW, create(0x1e, digests[i]!))
+    assert.deepEqual([...cid.bytes], [...expected.bytes])
+    assert.deepEqual([...cid.multihash.bytes], [...expected.multihash.bytes])
+    assert.deepEqual([...cid.multihash.digest], [...digests[i]!])
+    assert.equal(cid.toString(), expected.toString())
+  })
+  assert.throws(
+    () => cidFromDigest(RAW, new Uint8Array(31)),
+    (error) => isMirrorError(error, 'corrupt'),
   )
 })
 
