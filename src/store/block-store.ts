@@ -45,6 +45,16 @@ export interface BlockStore extends BlockReader {
    * times for one pack. Entries must be in the order in which they were appended.
    */
   commitPacked(packId: number, entries: readonly PackedEntry[]): Promise<void>
+  /**
+   * The filler of a reserved pack has ended, well or not: what it wrote and never had published is given back to the
+   * disk. Waits for a `commitPacked` in progress; none may follow.
+   */
+  releasePack(packId: number): Promise<void>
+  /**
+   * Asked by fillers of reserved packs before they write so many bytes: `put` asks by itself.
+   * @throws MirrorError `no-space` when the disk would be too full for the index and the records
+   */
+  claimSpace(sizeBytes: number): Promise<void>
 }
 
 export interface ReservedPack {

@@ -25,6 +25,7 @@ export function createMemoryStore(): Store {
   const records: Uint8Array[] = []
   const packs = new Map<number, string>()
   let packDir: string | undefined
+  let lastPackId = 0
 
   const blockStore: BlockStore = {
     async get(cid, signal) {
@@ -48,7 +49,7 @@ export function createMemoryStore(): Store {
     locate: async (cids) => cids.map(() => undefined),
     async reservePack() {
       packDir ??= fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-memory-'))
-      const packId = packs.size + 1
+      const packId = ++lastPackId
       const file = path.join(packDir, packFileName(packId))
       createPack(file, packId)
       packs.set(packId, file)
@@ -59,6 +60,10 @@ export function createMemoryStore(): Store {
       if (file === undefined) throw new MirrorError('invalid', `pack ${packId} was not reserved`)
       for (const [key, bytes] of readEntries(file, entries)) if (!blocks.has(key)) blocks.set(key, bytes)
     },
+    async releasePack(packId) {
+      packs.delete(packId)
+    },
+    claimSpace: async () => undefined,
   }
 
   const recordLog: RecordLog = {

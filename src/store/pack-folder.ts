@@ -10,6 +10,8 @@ export interface PackFolder {
   pathOf(packId: number): string
   /** Makes an empty pack. Its name survives a power loss after the next `sync`. */
   create(): number
+  /** Of a pack that the index never named. */
+  remove(packId: number): void
   sync(): Promise<void>
 }
 
@@ -35,6 +37,10 @@ export function createPackFolder(
       createPack(pathOf(packId), packId, files)
       sizes.set(packId, PACK_HEADER_BYTES)
       return packId
+    },
+    remove(packId) {
+      sizes.delete(packId)
+      files.remove(pathOf(packId))
     },
     async sync() {
       try {

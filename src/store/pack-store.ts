@@ -162,6 +162,10 @@ export async function openPackStore(
       await reservedPacks.commitPacked(packId, entries)
     },
 
+    releasePack: reservedPacks.releasePack,
+
+    claimSpace: freeSpace.take,
+
     stats() {
       let packBytes = 0
       for (const sizeBytes of sizes.values()) packBytes += sizeBytes

@@ -1,6 +1,6 @@
 /**
- * Packs that others fill, such as worker threads: handed out empty, published as far as their filler has synced them.
- * One that is never committed is settled by recovery.
+ * Packs that others fill, such as worker threads: handed out empty, published as far as their filler has synced them,
+ * and cut to that when the filler has ended. One whose filler was killed with the process is settled by recovery.
  */
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
@@ -11,7 +11,15 @@ import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
 import type { PackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
 
-export type ReservedPacks = Pick<BlockStore, 'reservePack' | 'commitPacked'>
+export type ReservedPacks = Pick<BlockStore, 'reservePack' | 'commitPacked' | 'releasePack'>
+
+interface ReservedPack {
+  publishedBytes: number
+  /** The last commit, while it runs and after. */
+  committing: Promise<void>
+  /** A commit failed: the index may name its entries or not, which the next opening of the store finds out. */
+  isInDoubt: boolean
+}
 
 export function createReservedPacks({
   files,
@@ -22,31 +30,53 @@ export function createReservedPacks({
   readonly index: PackIndex
   readonly folder: PackFolder
 }): ReservedPacks {
-  const publishedBytes = new Map<number, number>()
+  const packs = new Map<number, ReservedPack>()
+
+  async function publish(packId: number, pack: ReservedPack, entries: readonly PackedEntry[]): Promise<void> {
+    const endBytes = endOf(packId, entries, pack.publishedBytes)
+    if (endBytes > sizeOf(files, folder.pathOf(packId))) {
+      throw new MirrorError(
+        'invalid',
+        `entries of pack ${packId} reach beyond its end: flush and sync it first`,
+      )
+    }
+    const placed = entries.map((entry) => ({ ...entry, packId }))
+    pack.isInDoubt = true
+    await index.publish(placed, new Map([[packId, endBytes]]), { sync: true })
+    pack.isInDoubt = false
+    pack.publishedBytes = endBytes
+    folder.sizes.set(packId, endBytes)
+  }
 
   return {
     async reservePack() {
       const packId = folder.create()
-      publishedBytes.set(packId, PACK_HEADER_BYTES)
+      packs.set(packId, {
+        publishedBytes: PACK_HEADER_BYTES,
+        committing: Promise.resolve(),
+        isInDoubt: false,
+      })
       await folder.sync()
       return { packId, path: folder.pathOf(packId) }
     },
 
     async commitPacked(packId, entries) {
-      const startBytes = publishedBytes.get(packId)
-      if (startBytes === undefined) throw new MirrorError('invalid', `pack ${packId} was not reserved`)
+      const pack = packs.get(packId)
+      if (pack === undefined) throw new MirrorError('invalid', `pack ${packId} was not reserved`)
       if (entries.length === 0) return
-      const endBytes = endOf(packId, entries, startBytes)
-      if (endBytes > sizeOf(files, folder.pathOf(packId))) {
-        throw new MirrorError(
-          'invalid',
-          `entries of pack ${packId} reach beyond its end: flush and sync it first`,
-        )
-      }
-      const placed = entries.map((entry) => ({ ...entry, packId }))
-      await index.publish(placed, new Map([[packId, endBytes]]), { sync: true })
-      publishedBytes.set(packId, Math.max(endBytes, publishedBytes.get(packId) ?? 0))
-      folder.sizes.set(packId, endBytes)
+      const committing = publish(packId, pack, entries)
+      pack.committing = committing.catch(() => undefined)
+      await committing
+    },
+
+    async releasePack(packId) {
+      const pack = packs.get(packId)
+      if (pack === undefined) return
+      packs.delete(packId)
+      await pack.committing
+      if (pack.isInDoubt) return
+      if (pack.publishedBytes === PACK_HEADER_BYTES) folder.remove(packId)
+      else cutTo(files, folder.pathOf(packId), pack.publishedBytes)
     },
   }
 }
@@ -72,6 +102,15 @@ function sizeOf(files: FileOps, path: string): number {
   const file = files.open(path, 'read')
   try {
     return file.sizeBytes()
+  } finally {
+    file.close()
+  }
+}
+
+function cutTo(files: FileOps, path: string, sizeBytes: number): void {
+  const file = files.open(path, 'write')
+  try {
+    if (file.sizeBytes() > sizeBytes) file.truncate(sizeBytes)
   } finally {
     file.close()
   }

@@ -1,6 +1,7 @@
 /**
  * Main thread's side of storing blocks from several threads: decides who stores what, so that a block that several
- * threads meet is stored once, and publishes what they wrote. Counts what the store did not have.
+ * threads meet is stored once, and publishes what they wrote. Counts what the store did not have. Space on the disk is
+ * claimed before a thread is told to write, and what it wrote in vain is given back when it has ended.
  */
 import { CID_KEY_BYTES, cidFromKeyBytes } from '../block/cid.ts'
 import type { BlockStore, PackedEntry } from '../store/block-store.ts'
@@ -8,6 +9,8 @@ import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 
 export interface BlockBroker {
   answer(question: BlockQuestion): Promise<BlockAnswer>
+  /** For when the threads have ended: waits for the answers in progress and releases their packs. */
+  close(): Promise<void>
   readonly newBlocks: number
   /** Plain bytes. */
   readonly newBytes: number
@@ -16,6 +19,8 @@ export interface BlockBroker {
 export function createBlockBroker(blocks: BlockStore): BlockBroker {
   /** Keys that a thread was told to store and that are not published yet: bounded by the threads' commits. */
   const claimed = new Set<string>()
+  const packs = new Set<number>()
+  const answering = new Set<Promise<unknown>>()
   let newBlocks = 0
   let newBytes = 0
 
@@ -31,15 +36,18 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
       mine.push({ index, key })
     }
     const stored = await blocks.has(mine.map(({ index }) => cidFromKeyBytes(keys, index * CID_KEY_BYTES)))
+    let wantedBytes = 0
     mine.forEach(({ index, key }, at) => {
       if (stored[at]) {
         claimed.delete(key)
       } else {
         wanted[index] = 1
         newBlocks += 1
-        newBytes += lengths[index]!
+        wantedBytes += lengths[index]!
       }
     })
+    newBytes += wantedBytes
+    if (wantedBytes > 0) await blocks.claimSpace(wantedBytes)
     return wanted
   }
 
@@ -59,17 +67,38 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
     for (const { key } of entries) claimed.delete(Buffer.from(key).toString('latin1'))
   }
 
+  async function reserve(): Promise<BlockAnswer> {
+    const pack = await blocks.reservePack()
+    packs.add(pack.packId)
+    return { kind: 'pack', ...pack }
+  }
+
+  async function answer(question: BlockQuestion): Promise<BlockAnswer> {
+    switch (question.kind) {
+      case 'offer':
+        return { kind: 'wanted', wanted: await offer(question.keys, question.lengths) }
+      case 'reserve':
+        return reserve()
+      case 'commit':
+        await commit(question)
+        return { kind: 'committed' }
+    }
+  }
+
   return {
     async answer(question) {
-      switch (question.kind) {
-        case 'offer':
-          return { kind: 'wanted', wanted: await offer(question.keys, question.lengths) }
-        case 'reserve':
-          return { kind: 'pack', ...(await blocks.reservePack()) }
-        case 'commit':
-          await commit(question)
-          return { kind: 'committed' }
+      const answered = answer(question)
+      answering.add(answered)
+      try {
+        return await answered
+      } finally {
+        answering.delete(answered)
       }
+    },
+    async close() {
+      await Promise.allSettled(answering)
+      // What cannot be given back now is found when the store is opened next.
+      await Promise.allSettled([...packs].map((packId) => blocks.releasePack(packId)))
     },
     get newBlocks() {
       return newBlocks

@@ -228,6 +228,7 @@ export async function importTree(
   } finally {
     progress.stop()
     await Promise.all(threads.map((thread) => thread.stop()))
+    await broker.close()
     for (const fd of files) fs.closeSync(fd)
   }
 }

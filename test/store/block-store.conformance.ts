@@ -132,6 +132,27 @@ export function testBlockStore({ name, setup }: ConformanceSetup): void {
         appender.close()
       }))
 
+    test('a pack that is released keeps what was committed, and takes no more', () =>
+      withStore(async (store) => {
+        const { packId, path } = await store.reservePack()
+        const appender = createPackAppender(path, packId)
+        const [kept, lost] = [sampleBlock(1), sampleBlock(2)]
+        const [first, second] = [kept, lost].map(({ cid, bytes }) =>
+          appender.append(cidToKeyBytes(cid), bytes),
+        )
+        appender.sync()
+        appender.close()
+        await store.commitPacked(packId, [first!])
+        await store.releasePack(packId)
+        await store.releasePack(packId)
+        assert.deepEqual(await store.get(kept.cid), kept.bytes)
+        assert.deepEqual(await store.has([lost.cid]), [false])
+        await assert.rejects(store.commitPacked(packId, [second!]), (error) =>
+          isMirrorError(error, 'invalid'),
+        )
+        assert.notEqual((await store.reservePack()).path, path)
+      }))
+
     test('committing entries of a pack that nobody reserved is refused', () =>
       withStore(async (store) => {
         const { cid, bytes } = sampleBlock(1)

@@ -318,6 +318,34 @@ test('a reserved pack that was never committed gives its whole blocks; an empty 
   await store.close()
 })
 
+test('what was written into a reserved pack and never committed is given back when the pack is released', async (t) => {
+  const { open, packs } = opener(t)
+  const store = await open()
+  const blocks = sampleBlocks(4)
+  const fill = async () => {
+    const { packId, path } = await store.blocks.reservePack()
+    const appender = createPackAppender(path, packId)
+    const entries = blocks.map(({ cid, bytes }) => appender.append(cidToKeyBytes(cid), bytes))
+    appender.sync()
+    appender.close()
+    return { packId, path, entries }
+  }
+  const none = await fill()
+  const some = await fill()
+  await store.blocks.commitPacked(some.packId, some.entries.slice(0, 2))
+  await Promise.all([none, some].map(({ packId }) => store.blocks.releasePack(packId)))
+  assert.deepEqual(packs(), ['00000002.pack'])
+  const { offset, storedBytes } = some.entries[1]!
+  assert.equal(fs.statSync(some.path).size, offset + storedBytes)
+  assert.deepEqual(await store.blocks.has(cids(blocks)), [true, true, false, false])
+  assert.deepEqual(await store.blocks.get(blocks[1]!.cid), blocks[1]!.bytes)
+  await store.blocks.put(blocks)
+  await store.close()
+  const again = await open()
+  assert.deepEqual(await again.blocks.has(cids(blocks)), [true, true, true, true])
+  await again.close()
+})
+
 test('entries that the pack does not have, or out of order, are not committed', async (t) => {
   const { open } = opener(t)
   const store = await open()
