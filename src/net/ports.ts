@@ -24,6 +24,8 @@ export interface RecordExchange {
   ids(): readonly Uint8Array[]
   /** The encoded records with these ids; an id that is not held is left out. */
   get(ids: readonly Uint8Array[]): Promise<Uint8Array[]>
+  /** The ids that are held, each after those that its record depends on. Without it they go in any order. */
+  inOrder?(ids: readonly Uint8Array[]): readonly Uint8Array[]
   /** Verifies and keeps records sent by `from`. Resolves when those accepted are durable. Known ones count as accepted. */
   offer(
     records: readonly Uint8Array[],

@@ -130,8 +130,10 @@ async function takeTurn(
   need: readonly Uint8Array[],
 ): Promise<number> {
   let sent = 0
-  for (let at = 0; at < give.length; at += SEND_BATCH) {
-    const some = await records.get(give.slice(at, at + SEND_BATCH))
+  // Sent in any order, most of a long history would have to wait at the other side, where room for that is bounded.
+  const ordered = give.length > 1 ? (records.inOrder?.(give) ?? give) : give
+  for (let at = 0; at < ordered.length; at += SEND_BATCH) {
+    const some = await records.get(ordered.slice(at, at + SEND_BATCH))
     for (const frame of recordsFrames(some)) await frames.send(frame)
     sent += some.length
   }

@@ -54,10 +54,17 @@ export interface MeshStateBuilder {
   has(id: Cid): boolean
   /** A kept record. */
   get(id: Cid): VerifiedRecord | undefined
+  /** All kept records, each after those that it depends on. */
+  records(): Iterable<VerifiedRecord>
   /** 32-byte digests of all kept records, rising: what reconciliation compares. */
   ids(): readonly Uint8Array[]
   /** Where an issuer's next record goes on from. Of a forked chain, the tip with the highest counter, then the lowest id. */
   tip(issuer: PublicKey): ChainTip | undefined
+  /**
+   * What the key is to the mesh: `signer` is a publisher or an admitter, `other` everybody else, members included. A
+   * key only ever rises.
+   */
+  rank(peer: PeerId): 'admin' | 'signer' | 'other'
   /** Records that wait for another, and their bytes; both are bounded. */
   waiting(): { readonly records: number; readonly bytes: number }
 }
@@ -269,8 +276,10 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     addAll: takeIn,
     has: (id) => chains.has(id),
     get: (id) => chains.get(id),
+    records: () => chains.records(),
     ids: () => ids.list(),
     tip: (issuer) => chains.tip(issuer),
+    rank: (peer) => (chains.wasEverAdmin(peer) ? 'admin' : chains.maySign(peer) ? 'signer' : 'other'),
     waiting: () => chains.waiting(),
   }
 }

@@ -8,8 +8,10 @@
  *   A local signer therefore never uses a place in its chain, or a place in a tree's history, twice.
  * - Records that wait for others are logged as well, since their turn may come at once with what they wait for; how
  *   many may rest so is bounded, and what is over the bound is left to the next reconciliation.
+ * - What peers give of one key is bounded (record-quota.ts).
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { hex } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
@@ -17,12 +19,13 @@ import { type Cid, cidFromDigest, cidKey, DAG_CBOR } from '../block/cid.ts'
 import type { RecordExchange } from '../net/ports.ts'
 import type { Bodies, Kind } from '../record/content.ts'
 import { type ChainTip, draftRecord, signRecord } from '../record/draft.ts'
-import type { KeyPair, PublicKey } from '../record/key.ts'
+import type { KeyPair, PeerId, PublicKey } from '../record/key.ts'
 import type { Effect, MeshState } from '../record/mesh-state.ts'
 import { createMeshStateBuilder, type MeshStateBuilder } from '../record/mesh-state-builder.ts'
 import { decodeSigned, decodeStored, peekRecordId, type VerifiedRecord } from '../record/record.ts'
 import type { RecordLog } from '../store/record-log.ts'
 import type { ReplicaLog } from './fetch-network.ts'
+import { addUsage, createRecordQuota, type QuotaLimits, type RecordUsage } from './record-quota.ts'
 
 /** What came in, told after it is durable and in the state. */
 export interface LedgerEvent {
@@ -59,6 +62,7 @@ export interface LedgerOptions {
   /** Records that may rest in the log while they wait for others. */
   readonly maxWaitingRecords?: number
   readonly maxWaitingBytes?: number
+  readonly quota?: QuotaLimits
 }
 
 /** Signatures take about 0.1 ms each: after so many, others get a turn. */
@@ -66,16 +70,20 @@ const RECORDS_A_TURN = 64
 
 export async function createLedger(
   { log, clock, logger }: { readonly log: RecordLog; readonly clock: Clock; readonly logger: ReplicaLog },
-  { mesh, maxWaitingRecords = 8192, maxWaitingBytes = 16 * 1024 * 1024 }: LedgerOptions,
+  { mesh, maxWaitingRecords = 8192, maxWaitingBytes = 16 * 1024 * 1024, quota: limits }: LedgerOptions,
 ): Promise<Ledger> {
   const builder = createMeshStateBuilder(mesh)
+  const quota = createRecordQuota((peer) => builder.rank(peer), limits)
   const turns = new Semaphore(1)
   const listeners = new Set<(event: LedgerEvent) => void>()
   /** Logged and not kept yet, with their bytes: outlives the builder's own, smaller waiting room. */
   const waiting = new Map<string, number>()
   let waitingBytes = 0
 
-  await load(builder, log, logger, (record) => rest(record))
+  await load(builder, log, logger, (record) => {
+    quota.note(record)
+    rest(record)
+  })
 
   function rest(record: VerifiedRecord): void {
     const key = cidKey(record.id)
@@ -88,6 +96,7 @@ export async function createLedger(
   async function enter(records: readonly VerifiedRecord[], from: string): Promise<void> {
     const fresh = records.filter((record) => !waiting.has(cidKey(record.id)))
     if (fresh.length > 0) await log.append(fresh.map((record) => record.bytes))
+    for (const record of fresh) quota.note(record)
     const effects = builder.addAll(records)
     for (const record of records) rest(record)
     const kept: VerifiedRecord[] = []
@@ -122,20 +131,31 @@ export async function createLedger(
       let restRecords = waiting.size
       let restBytes = waitingBytes
       let isUncovering = false
+      const coming = new Map<PeerId, RecordUsage>()
+      const take = (record: VerifiedRecord): void => {
+        addUsage(coming, record)
+        entering.push(record)
+      }
       for (const record of left) {
         const { verdict, reason } = builder.assess(record)
-        if (verdict === 'refused') {
-          refused.set(cidKey(record.id), reason)
+        const isLogged = waiting.has(cidKey(record.id))
+        const overQuota =
+          verdict === 'refused' || verdict === 'duplicate' || isLogged
+            ? undefined
+            : quota.objection(record, coming)
+        if (verdict === 'refused' || overQuota !== undefined) {
+          refused.set(cidKey(record.id), overQuota ?? reason)
         } else if (verdict === 'effective' || verdict === 'idle') {
           isUncovering = true
-          entering.push(record)
-        } else if (verdict === 'duplicate' || waiting.has(cidKey(record.id))) {
+          if (isLogged) entering.push(record)
+          else take(record)
+        } else if (verdict === 'duplicate' || isLogged) {
           // Known, or logged and since then dropped from memory: enter() writes it no second time.
           if (verdict === 'waiting') entering.push(record)
         } else if (restRecords < maxWaitingRecords && restBytes + record.bytes.length <= maxWaitingBytes) {
           restRecords++
           restBytes += record.bytes.length
-          entering.push(record)
+          take(record)
         } else {
           later.push(record)
         }
@@ -209,6 +229,14 @@ export async function createLedger(
     ids: () => builder.ids(),
     async get(ids) {
       return ids.flatMap((id) => builder.get(cidFromDigest(DAG_CBOR, id))?.bytes ?? [])
+    },
+    inOrder(ids) {
+      const wanted = new Set(ids.map((id) => hex(id)))
+      const ordered: Uint8Array[] = []
+      for (const { id } of builder.records()) {
+        if (wanted.has(hex(id.multihash.digest))) ordered.push(id.multihash.digest)
+      }
+      return ordered
     },
     offer,
     submit,

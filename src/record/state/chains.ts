@@ -5,7 +5,8 @@
  *
  * A standing is given by kept records and never lost: admins by genesis and admin-sets; the keys that an admin names
  * in a member, invite, tree or epoch record (or under `grants` in a kind of a later version); the node that an
- * invite's admitter lets in. It is the right to be stored and relayed, not to have any effect.
+ * invite's admitter lets in. It is the right to be stored and relayed, not to have any effect. How much of it is kept is
+ * the caller's to bound, by `maySign`: of a key that nobody lets sign anything, nothing is needed.
  *
  * A chain may fork (a key used at two places, or restored from a backup): both branches are kept.
  */
@@ -27,6 +28,8 @@ export interface LinkVerdict {
 
 export interface Chains {
   get(id: Cid): VerifiedRecord | undefined
+  /** All that are kept, in the order in which they could be. */
+  records(): Iterable<VerifiedRecord>
   has(id: Cid): boolean
   assess(record: VerifiedRecord): LinkVerdict
   /** Adds a record; answers with all that are kept now and were not before, each after the one it names as `prev`. */
@@ -37,6 +40,9 @@ export interface Chains {
   forked(): Iterable<PeerId>
   tip(issuer: PublicKey): ChainTip | undefined
   isForked(peer: PeerId): boolean
+  /** True when the key is, or was, an admin, publisher or admitter, or an admin granted it something unknown. */
+  maySign(peer: PeerId): boolean
+  wasEverAdmin(peer: PeerId): boolean
   /** Records at the lowest place where the issuer's chain forks, rising; empty when it does not. */
   fork(peer: PeerId): readonly Cid[]
   /** Keys of a kept record and all before it in its chain. */
@@ -58,6 +64,7 @@ export function createChains(mesh: Cid, admins: AdminSets): Chains {
   const chains = new Map<PeerId, Chain>()
   const forked = new Set<PeerId>()
   const standing = new Set<PeerId>()
+  const signers = new Set<PeerId>()
   const admissions = new Map<string, VerifiedRecord[]>()
   const known = createWaitingRoom({ maxRecords: 16_384, maxBytes: 32 * 1024 * 1024 })
   const strangers = createWaitingRoom({ maxRecords: 4096, maxBytes: 8 * 1024 * 1024 })
@@ -138,6 +145,7 @@ export function createChains(mesh: Cid, admins: AdminSets): Chains {
 
   function named(record: VerifiedRecord): PeerId[] {
     const { content } = record
+    if (admins.wasEverAdmin(record.issuerPeer)) for (const peer of signersIn(content)) signers.add(peer)
     if (content.kind === 'member' && content.body.invite !== null) {
       const invite = kept.get(cidKey(content.body.invite))
       const isAdmitter =
@@ -168,6 +176,7 @@ export function createChains(mesh: Cid, admins: AdminSets): Chains {
 
   return {
     get: (id) => kept.get(cidKey(id)),
+    records: () => kept.values(),
     has: (id) => kept.has(cidKey(id)) || known.has(id) || strangers.has(id),
     assess,
     add(first) {
@@ -195,6 +204,8 @@ export function createChains(mesh: Cid, admins: AdminSets): Chains {
       return tip === undefined ? undefined : { counter: tip.counter, id: tip.id }
     },
     isForked: (peer) => (chains.get(peer)?.fork.length ?? 0) > 0,
+    maySign: (peer) => signers.has(peer) || admins.wasEverAdmin(peer),
+    wasEverAdmin: (peer) => admins.wasEverAdmin(peer),
     fork(peer) {
       const ids = (chains.get(peer)?.fork ?? []).map(({ id }) => id)
       return ids.sort(compareIds).slice(0, MAX_EVIDENCE)
@@ -234,6 +245,22 @@ export function pushTo<T>(lists: Map<string, T[]>, key: string, value: T): T[] {
   const made = [value]
   lists.set(key, made)
   return made
+}
+
+/** Keys that a record of an admin lets sign records of their own. */
+function signersIn(content: VerifiedRecord['content']): PeerId[] {
+  switch (content.kind) {
+    case 'invite':
+      return [peerIdOf(content.body.admitter)]
+    case 'tree':
+      return content.body.publishers.map(peerIdOf)
+    case 'epoch':
+      return [peerIdOf(content.body.publisher)]
+    case 'unknown':
+      return content.grants.map(peerIdOf)
+    default:
+      return []
+  }
 }
 
 /** The lowest forked place is the one shown: by counter, then by the id before it. */
