@@ -1,13 +1,14 @@
 /**
  * Who gets in. A connection is judged when its key is proven, before anything else is said on it: members may stay;
  * while an invite is open strangers may come as guests, a few at a time and for a short time. Every stream is judged
- * again, so that a guest reaches the join protocol only, and a revoked member nothing.
+ * again, so that a guest reaches the join protocol only, and a revoked member nothing. All bounds on streams are for one
+ * connection, so the connections of one peer are bounded here.
  */
 import type { GossipSubComponents } from '@libp2p/gossipsub'
 import type { Connection, ConnectionGater, StreamHandler, Topology } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
-import { GUEST_TIMEOUT_MS, MAX_GUESTS } from './limits.ts'
+import { GUEST_TIMEOUT_MS, MAX_GUESTS, MAX_INBOUND_PER_PEER } from './limits.ts'
 import type { Membership, NetLog } from './ports.ts'
 
 type Registrar = GossipSubComponents['registrar']
@@ -35,6 +36,8 @@ export function createGate(
 ): Gate {
   const guests = new Map<Connection, () => void>()
   const allowed = new Map<string, number>()
+  /** Inbound ones of each peer, the oldest first. */
+  const inbound = new Map<string, Set<Connection>>()
 
   const denies = (peer: string, direction: 'inbound' | 'outbound'): boolean => {
     if (membership.isMember(peer)) return false
@@ -52,8 +55,21 @@ export function createGate(
     },
     guard: (registrar) => guardRegistrar(registrar, (peer) => membership.isMember(peer)),
     onOpen(connection) {
+      if (connection.direction === 'outbound') return
       const peer = connection.remotePeer.toString()
-      if (membership.isMember(peer) || connection.direction === 'outbound') return
+      const open = (inbound.get(peer) ?? new Set()).add(connection)
+      inbound.set(peer, open)
+      const [oldest] = open
+      if (open.size > MAX_INBOUND_PER_PEER && oldest !== undefined) {
+        log.info({ peer, connections: open.size }, 'net.gate.too-many-connections')
+        oldest.abort(new MirrorError('limit', 'a peer has too many connections'))
+      }
+      if (membership.isMember(peer)) return
+      // Many may have been on their way in when there was room for one.
+      if (guests.size >= MAX_GUESTS) {
+        connection.abort(new MirrorError('limit', 'there are too many guests'))
+        return
+      }
       const cancel = clock.after(guestTimeoutMs, () => {
         guests.delete(connection)
         if (!membership.isMember(peer)) connection.abort(new MirrorError('timed-out', 'the visit is over'))
@@ -63,6 +79,9 @@ export function createGate(
     onClose(connection) {
       guests.get(connection)?.()
       guests.delete(connection)
+      const peer = connection.remotePeer.toString()
+      const open = inbound.get(peer)
+      if (open?.delete(connection) === true && open.size === 0) inbound.delete(peer)
     },
     allowOutbound(peer) {
       allowed.set(peer, (allowed.get(peer) ?? 0) + 1)

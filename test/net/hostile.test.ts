@@ -260,6 +260,18 @@ test('a guest reaches the join protocol only, and only for a short time', async 
   )
 })
 
+test('a member cannot take the connections of the others: its own are few, the oldest goes first', async () => {
+  await withAttacker(async (victim, attacker, connect) => {
+    const target = multiaddr(`${victim.address}/p2p/${victim.host.peerId}`)
+    const connections = [await connect()]
+    for (let i = 0; i < 15; i++) connections.push(await attacker.dial(target, { force: true }))
+    const open = (): Connection[] => connections.filter(({ status }) => status === 'open')
+    await until(() => open().length <= 3, 'only a few connections are left')
+    assert.equal(open().at(-1), connections.at(-1))
+    assert.equal((await connections.at(-1)!.newStream(BLOCKS_PROTOCOL)).status, 'open')
+  })
+})
+
 test('gossip on other topics, of forged authors and of strangers is neither kept nor passed on', async () => {
   await withAttacker(async (victim, attacker, connect) => {
     const topics = gossipTopics(MESH)
