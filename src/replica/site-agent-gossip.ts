@@ -1,7 +1,8 @@
 /**
  * Tells the mesh how this site is (every ten seconds, and within a second of a change), and remembers what the other
  * sites said last. What is heard is a claim, not a record: it is shown with its age, it finds peers, and nothing is
- * ever decided by it.
+ * ever decided by it. An older one than the last is no news: whoever repeats what a site once said could make a dead one
+ * look alive, or send the others to addresses that it left.
  */
 import type { Clock } from '../base/clock.ts'
 import { asMirrorError } from '../base/errors.ts'
@@ -37,6 +38,8 @@ export interface StatusGossip {
 
 const PERIOD_MS = 10_000
 const MIN_INTERVAL_MS = 1_000
+/** A site whose clock was further ahead than this, and was put right since, is heard again. */
+const MAX_AHEAD_MS = 5 * 60_000
 
 export function createStatusGossip(components: StatusGossipComponents): StatusGossip {
   const { host, ledger, addressBook, clock, random, logger, background, announce } = components
@@ -63,6 +66,11 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
     if (ledger.state().members.get(peer)?.isActive !== true) return
     try {
       const announcement = decodeAnnouncement(bytes)
+      const lastMs = last.get(peer)?.announcement.timeMs ?? Number.NEGATIVE_INFINITY
+      if (announcement.timeMs <= lastMs && lastMs <= clock.nowMs() + MAX_AHEAD_MS) {
+        logger.debug({ peer, timeMs: announcement.timeMs, lastMs }, 'status.repeated')
+        return
+      }
       last.set(peer, { announcement, atMs: clock.monotonicMs() })
       components.onHeard(peer)
       if (announcement.addresses.length === 0) return
