@@ -72,8 +72,9 @@ function decodeKeyFile(text: string, where: string): KeyPair {
   let content: Partial<KeyFile>
   try {
     content = JSON.parse(text) as Partial<KeyFile>
-  } catch (error) {
-    throw new MirrorError('corrupt', `${where} is not a key file`, { cause: error })
+  } catch {
+    // Without the cause: what the parser says quotes the text, and that is the secret.
+    throw new MirrorError('corrupt', `${where} is not a key file`)
   }
   if (content?.mirrormeshKey !== 1 || content.type !== 'ed25519') {
     throw new MirrorError('unsupported', `${where} is of a version that this program does not know`)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { loadKey, loadOrCreateKey } from '../../node/keys.ts'
 import { isMirrorError } from '../../src/base/errors.ts'
 import { tempDir } from './temp-dir.ts'
@@ -29,6 +30,13 @@ test('a key that is missing, readable by others, or not what it says is refused'
   const text = await readFile(file, 'utf8')
   await writeFile(file, text.replace(/"seed": "..../, '"seed": "AAAA'))
   await assert.rejects(loadKey(file, 'the key'), /does not hold the key that it names/)
+  await writeFile(file, text.replace('"seed": "', '"seed": '))
+  await assert.rejects(loadKey(file, 'the key'), (error) => {
+    const seed = /"seed": "([^"]+)"/.exec(text)![1]!
+    assert.ok(isMirrorError(error, 'corrupt'))
+    assert.ok(!inspect(error).includes(seed.slice(0, 5)), 'a part of the secret is in the error')
+    return true
+  })
   await writeFile(file, text.slice(0, 20))
   await assert.rejects(loadKey(file, 'the key'), (error) => isMirrorError(error, 'corrupt'))
   await writeFile(file, text.replace('"mirrormeshKey": 1', '"mirrormeshKey": 2'))
