@@ -38,7 +38,8 @@ export function editFolder(folder: string): string[] {
   const large = files.filter((file) => file.sizeBytes >= 256 * 1024 && file.sizeBytes < 2 ** 30)
   const inserted = large.sort((a, b) => b.sizeBytes - a.sizeBytes).slice(0, 40)
   for (const file of inserted) insertInMiddle(file.path, 'inserted')
-  done.push(`8 bytes were inserted into the middle of ${inserted.length} large files`)
+  if (inserted.length > 0)
+    done.push(`8 bytes were inserted into the middle of ${inserted.length} large files`)
   const removed = small.at(-1)
   if (removed !== undefined && small.length > 2) {
     rmSync(removed.path)

@@ -9,10 +9,13 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { copyFolder, editFolder, pickFile } from './change.ts'
-import { type Comparison, compareFolders } from './compare.ts'
+import { compareFolders } from './compare.ts'
+import { judge } from './judge.ts'
 import { mirrormesh, mirrormeshJson, type Node, pause, planNode, startDaemon, stopDaemon } from './mesh.ts'
-import { drawBars, eraseBars, mega, say, table } from './screen.ts'
-import { type Status, type TrafficFacts, trafficBetween } from './status.ts'
+import { report } from './report.ts'
+import type { Check, Published, Round } from './round.ts'
+import { drawBars, eraseBars, mega, say } from './screen.ts'
+import { type Status, trafficBetween } from './status.ts'
 
 const HELP = `usage: ./scripts/quickstart [DIR] [--keep] [--json]
 
@@ -28,43 +31,6 @@ It needs about six times DIR's size under $TMPDIR (default /tmp) and ends with 0
 `
 
 const TREE = 'builds/demo'
-/** Below this many new blocks the shares of two labs are a matter of chance, and are shown but not judged. */
-const FEWEST_BLOCKS_TO_JUDGE = 100
-
-interface Published {
-  readonly sequence: number
-  readonly snapshot: string
-  readonly files: number
-  readonly bytes: number
-  readonly blocks: number
-  readonly newBlocks: number
-  readonly newBytes: number
-  readonly seconds: number
-  readonly uncaptured?: {
-    readonly count: number
-    readonly first: readonly { path: string; reason: string }[]
-  }
-}
-
-interface Check {
-  readonly name: string
-  readonly ok: boolean
-  readonly detail: string
-}
-
-interface Round extends TrafficFacts {
-  readonly name: string
-  readonly published: Published
-  /** From the start of `publish` until every site was complete. */
-  readonly seconds: number
-  readonly copies: readonly (Comparison & {
-    readonly site: string
-    readonly checkout: string
-    readonly seconds: number
-  })[]
-  readonly checks: readonly Check[]
-}
-
 const options = parseOptions()
 const workspace = mkdtempSync(join(tmpdir(), 'mirrormesh-quickstart-'))
 const nodes: Node[] = []
@@ -227,44 +193,6 @@ function shareHeld(missingBytes: number | null, bytes: number | null): number {
   return missingBytes === null || !bytes ? 0 : 1 - missingBytes / bytes
 }
 
-/** @param sinceStart the same facts over all rounds: a site has what it took in all of them */
-function judge(
-  name: string,
-  published: Published,
-  facts: TrafficFacts,
-  sinceStart: TrafficFacts,
-  copies: readonly (Comparison & { site: string })[],
-): Check[] {
-  const checks: Check[] = copies.map(({ site, identical, first }) => ({
-    name: `${site}'s check-out is identical`,
-    ok: identical,
-    detail: identical ? 'every name, type, mode, mtime, link and byte' : first.join('; '),
-  }))
-  const allowed = published.newBytes * 1.02 + 1e6
-  checks.push({
-    name: 'only new blocks left hq, and about once',
-    ok: facts.bytesLeftOrigin <= allowed,
-    detail: `${mega(facts.bytesLeftOrigin)} left hq for ${mega(published.newBytes)} of new blocks`,
-  })
-  if (sinceStart.blocksLeftOrigin < FEWEST_BLOCKS_TO_JUDGE) {
-    say(`  ${name}: ${facts.blocksLeftOrigin} blocks left hq, too few to judge how the labs shared them`)
-    return checks
-  }
-  checks.push({
-    name: 'at most 2 % of the blocks left hq more than once',
-    ok: facts.twicePercent <= 2,
-    detail: `${facts.twicePercent} %`,
-  })
-  for (const lab of sinceStart.labs) {
-    checks.push({
-      name: `${lab.site} gave the other at least 30 % of all it has, some before it was complete itself`,
-      ok: lab.shareOfOtherPercent >= 30 && lab.beforeCompletePercent > 0,
-      detail: `${lab.shareOfOtherPercent} %, of that ${lab.beforeCompletePercent} % before`,
-    })
-  }
-  return checks
-}
-
 function fetchOneFile(lab: Node, source: string): Check {
   const path = pickFile(source)
   const name = `curl gets a file from ${lab.site}`
@@ -283,40 +211,6 @@ async function statuses(): Promise<Map<string, Status>> {
       nodes.map(async (node) => [node.site, await mirrormeshJson<Status>(node, ['status'])] as const),
     ),
   )
-}
-
-function report(rounds: readonly Round[], seconds: number): string {
-  const row = (label: string, cell: (round: Round) => string): string[] => [label, ...rounds.map(cell)]
-  const rows = [
-    row('', (round) => round.name),
-    row('tree', (round) => `${round.published.files} files, ${mega(round.published.bytes)}`),
-    row('new blocks', (round) => `${round.published.newBlocks}, ${mega(round.published.newBytes)}`),
-    row('bytes that left hq', (round) => mega(round.bytesLeftOrigin)),
-    row('blocks that left hq', (round) => `${round.blocksLeftOrigin}`),
-    row(
-      '  of them more than once',
-      (round) => `${round.blocksLeftOriginMoreThanOnce} (${round.twicePercent} %)`,
-    ),
-    ...[0, 1].flatMap((index) => [
-      row(`${rounds[0]!.labs[index]!.site} gave the other lab`, (round) =>
-        mega(round.labs[index]!.bytesToOtherLab),
-      ),
-      row('  share of what the other got', (round) => `${round.labs[index]!.shareOfOtherPercent} %`),
-      row('  of that before it was complete', (round) => `${round.labs[index]!.beforeCompletePercent} %`),
-    ]),
-    row('seconds until all complete', (round) => `${round.seconds}`),
-    ...[0, 1].map((index) =>
-      row(rounds[0]!.copies[index]!.site, (round) =>
-        round.copies[index]!.identical ? 'identical' : 'DIFFERENT',
-      ),
-    ),
-  ]
-  const checks = rounds.flatMap((round) =>
-    round.checks.map(
-      (check) => `  ${check.ok ? 'ok  ' : 'FAIL'}  ${round.name}: ${check.name} (${check.detail})`,
-    ),
-  )
-  return `${table(rows)}\n\nchecks:\n${checks.join('\n')}\n\n${seconds} s in all`
 }
 
 /** Ends what was started and removes the workspace, unless it is kept. Runs once, whoever asks. */
