@@ -17,6 +17,10 @@ const MAX_OFFSET = 1 << 16
 const UNKNOWN_FAR_RATE = 128 * 1024
 const UNKNOWN_NEAR_RATE = 4 * 1024 * 1024
 const MAX_BACKOFF_MS = 30_000
+/** A near peer that is asked all the time and stays below both for so long keeps the others waiting. */
+const SLOW_BYTES_PER_SECOND = 32 * 1024
+const SLOW_BLOCKS_PER_SECOND = 16
+const FIRST_SLOW_BACKOFF_MS = 8000
 
 export interface Request {
   readonly id: number
@@ -64,6 +68,12 @@ export interface PeerState {
   rateBytes: number
   rateWindowMs: number
   minLatencyMs: number
+  /** Since when it has had something to deliver, and what it delivered since. */
+  busySinceMs: number
+  busyBytes: number
+  busyBlocks: number
+  /** Of its last pause for being slow; an answer now and then does not end these. */
+  slowBackoffMs: number
   backoffMs: number
   backoffUntilMs: number
   /** It promised and did not deliver: no source until its back-off ends. */
@@ -102,6 +112,10 @@ export function createPeer(
     rateBytes: 0,
     rateWindowMs: nowMs,
     minLatencyMs: Number.POSITIVE_INFINITY,
+    busySinceMs: nowMs,
+    busyBytes: 0,
+    busyBlocks: 0,
+    slowBackoffMs: 0,
     backoffMs: 0,
     backoffUntilMs: 0,
     isStalled: false,
@@ -170,6 +184,8 @@ export function recordAnswer(peer: PeerState, request: Request, bytes: number, n
     request.hasAnswer = true
     peer.minLatencyMs = Math.min(peer.minLatencyMs, Math.max(1, nowMs - request.sentMs))
   }
+  peer.busyBytes += bytes
+  peer.busyBlocks++
   peer.rateBytes += bytes
   const windowMs = nowMs - peer.rateWindowMs
   if (windowMs < 100) return
@@ -185,6 +201,7 @@ export function recordRequest(peer: PeerState, request: Request, nowMs: number):
     peer.rateBytes = 0
     peer.rateWindowMs = nowMs
     peer.answerMs = nowMs
+    restartBusy(peer, nowMs)
   }
   peer.requests.set(request.id, request)
   peer.inFlightBytes += request.bytes
@@ -207,6 +224,32 @@ export function recordNews(peer: PeerState, bytes: number, nowMs: number): void 
 export function backOff(peer: PeerState, nowMs: number, firstMs: number): void {
   peer.backoffMs = Math.min(MAX_BACKOFF_MS, peer.backoffMs === 0 ? firstMs : peer.backoffMs * 2)
   peer.backoffUntilMs = nowMs + peer.backoffMs
+}
+
+function restartBusy(peer: PeerState, nowMs: number): void {
+  peer.busySinceMs = nowMs
+  peer.busyBytes = 0
+  peer.busyBlocks = 0
+}
+
+/** True when the peer was asked for `periodMs` without a pause and delivered next to nothing. Then the next period begins. */
+export function isTooSlow(peer: PeerState, periodMs: number, nowMs: number): boolean {
+  const seconds = (nowMs - peer.busySinceMs) / 1000
+  if (seconds * 1000 < periodMs) return false
+  const isSlow =
+    peer.busyBytes < SLOW_BYTES_PER_SECOND * seconds && peer.busyBlocks < SLOW_BLOCKS_PER_SECOND * seconds
+  restartBusy(peer, nowMs)
+  if (!isSlow) peer.slowBackoffMs = 0
+  return isSlow
+}
+
+/** Longer each time: what it answers in between does not clear it. */
+export function backOffSlow(peer: PeerState, nowMs: number): void {
+  peer.slowBackoffMs = Math.min(
+    MAX_BACKOFF_MS,
+    peer.slowBackoffMs === 0 ? FIRST_SLOW_BACKOFF_MS : peer.slowBackoffMs * 2,
+  )
+  peer.backoffUntilMs = nowMs + peer.slowBackoffMs
 }
 
 /** How long the peer may leave its requests without any answer. */

@@ -12,10 +12,13 @@
  */
 
 import { changeNear, createPage } from './scheduler-page.ts'
+import type { PeerState } from './scheduler-peer.ts'
 import {
   backOff,
+  backOffSlow,
   createPeer,
   holds,
+  isTooSlow,
   pipelineBytes,
   recordAnswer,
   recordLack,
@@ -42,6 +45,8 @@ import { segmentTargetBytes } from './segments.ts'
 const MIN_REQUESTABLE_BYTES = 16 * 1024 * 1024
 const FIRST_STALL_BACKOFF_MS = 2000
 const FIRST_BUSY_BACKOFF_MS = 100
+/** A slow neighbour is looked at over this many of the shortest leases. */
+const SLOW_LEASES = 4
 /** A peer that comes and goes is waited for once in this time. */
 const MIN_GRACE_INTERVAL_MS = 30_000
 
@@ -191,7 +196,21 @@ function takeFailure(
 function runTimers(state: SchedulerState, nowMs: number, commands: SchedulerCommand[]): number {
   let wakeMs = Number.POSITIVE_INFINITY
   const farSources = [...state.peers.values()].filter((peer) => !peer.isNear && peer.isConnected).length
+  const slowPeriodMs = SLOW_LEASES * state.settings.minLeaseMs
   for (const peer of state.peers.values()) {
+    // What a neighbour holds is asked of neighbours only, so one that drips would hold up the whole fetch.
+    if (
+      peer.isNear &&
+      peer.requests.size > 0 &&
+      isTooSlow(peer, slowPeriodMs, nowMs) &&
+      hasOther(state, peer)
+    ) {
+      for (const request of [...peer.requests.values()]) cancelRequest(state, request, commands)
+      backOffSlow(peer, nowMs)
+      changePeer(state, peer, () => {
+        peer.isStalled = true
+      })
+    }
     if (peer.requests.size > 0) {
       // The only way out of the region gets more patience: asking it again would only send the same blocks twice.
       const patience = !peer.isNear && farSources === 1 ? 4 : 1
@@ -211,6 +230,17 @@ function runTimers(state: SchedulerState, nowMs: number, commands: SchedulerComm
       })
   }
   return wakeMs
+}
+
+/** Somebody else, who holds something and is in use. */
+function hasOther(state: SchedulerState, peer: PeerState): boolean {
+  return [...state.peers.values()].some(
+    (other) =>
+      other !== peer &&
+      other.isConnected &&
+      !other.isStalled &&
+      (other.isComplete || other.fullPages.size > 0),
+  )
 }
 
 function finishPages(state: SchedulerState, commands: SchedulerCommand[]): void {

@@ -109,6 +109,50 @@ test('wrong bytes: the peer is blamed, its requests are cancelled, and it may no
   assert.deepEqual(requestsOf(scheduler.handle(back, 20)), [])
 })
 
+test('a neighbour that promises everything and drips does not set the pace', () => {
+  const blocks = 4000
+  const scheduler = start(blocks * 16 * KiB)
+  const open = new Map<number, { peer: string; page: number; due: number[] }>()
+  let doneMs: number | undefined
+  let nowMs = 0
+  const take = (commands: readonly SchedulerCommand[]): void => {
+    for (const command of commands) {
+      if (command.kind === 'request') {
+        open.set(command.request, { peer: command.peer, page: command.page, due: [...command.offsets] })
+      } else if (command.kind === 'cancel') open.delete(command.request)
+      else if (command.kind === 'complete') doneMs = nowMs
+    }
+  }
+  take(
+    scheduler.handle(
+      [
+        peer('hq', 'east', false),
+        peer('drip', 'west'),
+        { kind: 'holding', peer: 'hq', update: { kind: 'complete' } },
+        { kind: 'holding', peer: 'drip', update: { kind: 'complete' } },
+        page(0, blocks, 16 * KiB),
+        { kind: 'pages-end' },
+      ],
+      nowMs,
+    ),
+  )
+  while (doneMs === undefined && nowMs < 300_000) {
+    nowMs += 500
+    const events: SchedulerEvent[] = [{ kind: 'tick' }]
+    for (const [request, { peer: from, page: number, due }] of [...open]) {
+      // The origin delivers all of it; the other one block each 1.5 s, which is never quite a stall.
+      const isDripping = from === 'drip'
+      if (isDripping && nowMs % 1500 !== 0) continue
+      const offsets = due.splice(0, isDripping ? 1 : due.length)
+      for (const offset of offsets) events.push({ kind: 'received', request, page: number, offset })
+      if (due.length === 0) open.delete(request)
+      if (isDripping) break
+    }
+    take(scheduler.handle(events, nowMs))
+  }
+  assert.ok(doneMs !== undefined && doneMs < 60_000, `done after ${doneMs} ms`)
+})
+
 test('a peer that claims absurd pages and offsets costs no memory', () => {
   const scheduler = start(4 * 64 * KiB)
   scheduler.handle([peer('near', 'west'), page(0, 4)], 0)
