@@ -11,6 +11,7 @@ import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.
 import { createAdmission, createMembership } from '../src/replica/admission.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
 import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
+import { createDamageWatch } from '../src/replica/damage-watch.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
 import { createLedger } from '../src/replica/ledger.ts'
 import { createPublisher } from '../src/replica/publish.ts'
@@ -51,13 +52,18 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const { paths, config, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
   const nodeKey = await loadNodeKey(paths)
+  const damageWatch = createDamageWatch({ clock, logger: log })
   const store = await openStore({
     dir: paths.storeDir,
     clock,
     log: (event, facts) => log.info(facts, event),
-    onCorrupt: (damage) => log.error({ damage }, 'store.block-damaged'),
+    onCorrupt(damage) {
+      log.error({ damage }, 'store.block-damaged')
+      damageWatch.found()
+    },
   })
   parts.defer(() => store.close())
+  parts.defer(() => damageWatch.stop())
   const { blocks } = store
   const values = (namespace: string) => store.values(namespace)
   await makePrivateDir(paths.tempDir)
@@ -149,6 +155,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     async start() {
       await gateway?.start()
       await agent.start()
+      damageWatch.start({ complete, blocks, onRevoked: () => agent.refresh() })
       await api.start()
       isReady = true
     },

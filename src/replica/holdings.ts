@@ -19,6 +19,7 @@ import type { KeyValue, KeyValueOperation } from '../store/key-value.ts'
 import { BitSet } from './bit-set.ts'
 import type { HoldingWatcher } from './holding-watcher.ts'
 import { createWatcher } from './holding-watcher.ts'
+import { findMissing } from './index-check.ts'
 
 export interface HoldingsComponents {
   readonly blocks: BlockReader
@@ -31,9 +32,11 @@ export interface Holdings {
   isComplete(tree: string, snapshot: Cid): Promise<boolean>
   /**
    * Registers a snapshot of which every block is stored and durable here (after an import), and tells watchers.
-   * @throws MirrorError `not-found` when its snapshot block or an index node is not stored
+   * @throws MirrorError `unstable` when a block of it is not stored (any more)
    */
   adopt(tree: string, snapshot: Cid, signal?: AbortSignal): Promise<void>
+  /** A block of it was lost: it is complete no longer, from here on and after a restart. */
+  revoke(tree: string, snapshot: Cid): Promise<void>
   /** Starts to tell of a snapshot that is being fetched. One at a time for each. @throws MirrorError `busy` */
   begin(tree: string, snapshot: Cid): HoldingInProgress
   /** Lets members who may read `tree` ask for this control object or page. Durable with the next synced write. */
@@ -115,9 +118,11 @@ export function createHoldings({ blocks, values, clock }: HoldingsComponents): H
       const allow = (cid: Cid): void => {
         operations.push({ type: 'put', key: keyOf(tree, cid), value: MARK })
       }
+      // A copy that counted as stored while the import went on may have turned out damaged since.
+      const missing = await findMissing(blocks, snapshot, signal)
+      if (missing !== undefined) throw lost(tree, missing)
       const bytes = await blocks.get(snapshot, signal)
-      if (bytes === undefined)
-        throw new MirrorError('not-found', `snapshot ${snapshot.toString()} is not stored here`)
+      if (bytes === undefined) throw lost(tree, snapshot)
       allow(snapshot)
       const { index } = decodeSnapshot(snapshot, bytes)
       const source = {
@@ -134,6 +139,7 @@ export function createHoldings({ blocks, values, clock }: HoldingsComponents): H
       await pageValues.batch(operations)
       await markComplete(tree, snapshot)
     },
+    revoke: (tree, snapshot) => completeValues.delete(nameOf(tree, snapshot), { sync: true }),
     begin(tree, snapshot) {
       const name = nameOf(tree, snapshot)
       if (inProgress.has(name))
@@ -183,6 +189,13 @@ export function createHoldings({ blocks, values, clock }: HoldingsComponents): H
     },
     watch,
   }
+}
+
+function lost(tree: string, missing: Cid): MirrorError {
+  return new MirrorError('unstable', `block ${missing.toString()} of ${tree} is not stored any more`, {
+    facts: { tree, cid: missing.toString() },
+    hint: 'Its copy was damaged on disk. Publish again, and check the disk.',
+  })
 }
 
 function* stateOf({ full, partial }: Progress): Generator<HoldingUpdate> {

@@ -63,6 +63,8 @@ export interface SiteAgent {
   /** Resolves when nothing of the agent is left running. */
   stop(): Promise<void>
   status(): StatusDocument
+  /** What counts as complete here has changed from outside: goals that are no longer reached are pursued again. */
+  refresh(): void
   /** Called, at most a few times a second, when the status document may read differently. */
   onChange(listener: () => void): () => void
 }
@@ -321,6 +323,11 @@ export function createSiteAgent(
         traffic: trafficStatus(state, self, traffic.totals()),
         alarms: alarms(),
       })
+    },
+    refresh() {
+      if (background.signal.aborted) return
+      pursue()
+      changed()
     },
     onChange(listener) {
       listeners.add(listener)

@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cidOf, RAW } from '../../src/block/cid.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { type Cid, cidOf, RAW } from '../../src/block/cid.ts'
 import { listPages } from '../../src/dag/reader.ts'
 import type { HoldingUpdate } from '../../src/net/ports.ts'
 import { createBlockService } from '../../src/replica/block-service.ts'
+import { loadCompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
+import { createDamageWatch } from '../../src/replica/damage-watch.ts'
 import { createHoldings } from '../../src/replica/holdings.ts'
+import { findMissing } from '../../src/replica/index-check.ts'
 import { createTraffic } from '../../src/replica/traffic.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import { clock, createMesh, filesPlan, publish, TREE } from './mesh.ts'
+import { createTestLogger } from './test-mesh.ts'
 
 const never = new AbortController().signal
 
@@ -70,6 +75,48 @@ test('what is complete stays so after a restart', async () => {
   assert.equal(await again.holdings.isComplete(TREE, cid), true)
   assert.equal(await again.holdings.isComplete('other', cid), false)
   assert.ok(await again.server.object('lab', TREE, cid, never))
+})
+
+test('what lacks a block is not adopted, and what was complete and lost one is so no longer', async () => {
+  const mesh = createMesh()
+  const hq = mesh.add('hq', 'east')
+  const { cid, snapshot } = await publish(hq, filesPlan(5, 100))
+  const lost = cidOf(RAW, Buffer.alloc(100, '0/0 '))
+  const blocks = {
+    get: async (asked: Cid) => (asked.equals(lost) ? undefined : hq.store.blocks.get(asked)),
+    has: async (asked: readonly Cid[]) => {
+      const has = await hq.store.blocks.has(asked)
+      return has.map((isHere, i) => isHere && !asked[i]!.equals(lost))
+    },
+  }
+  const values = (space: string) => hq.store.values(space)
+  const holdings = createHoldings({ blocks, values, clock })
+  await holdings.revoke(TREE, cid)
+  await assert.rejects(holdings.adopt(TREE, cid), {
+    code: 'unstable',
+    facts: { tree: TREE, cid: String(lost) },
+  })
+  assert.equal(await holdings.isComplete(TREE, cid), false)
+  assert.equal(await findMissing(hq.store.blocks, cid), undefined)
+  for (const gone of [cid, snapshot.index]) {
+    const without = {
+      ...blocks,
+      get: async (asked: Cid) => (asked.equals(gone) ? undefined : hq.store.blocks.get(asked)),
+    }
+    assert.deepEqual(await findMissing(without, cid), gone)
+  }
+
+  await hq.holdings.adopt(TREE, cid)
+  const complete = await loadCompleteSnapshots({ values, holdings })
+  const revoked = Promise.withResolvers<void>()
+  const watch = createDamageWatch({ clock: systemClock, logger: createTestLogger() })
+  watch.found()
+  watch.start({ complete, blocks, onRevoked: revoked.resolve })
+  assert.equal(complete.has(TREE, cid), true)
+  await revoked.promise
+  assert.equal(complete.has(TREE, cid), false)
+  assert.equal(await holdings.isComplete(TREE, cid), false)
+  await watch.stop()
 })
 
 test('blocks are served by their position in a tree that is held here, and by nothing else', async () => {
