@@ -23,6 +23,7 @@ import type { Host } from '../net/ports.ts'
 import type { KeyPair } from '../record/key.ts'
 import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
+import { abortable } from '../tree/abort.ts'
 import { type ImportResult, importTree } from '../tree/import.ts'
 import type { OnProgress } from '../tree/progress.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -32,7 +33,7 @@ import type { Ledger } from './ledger.ts'
 export interface PublisherComponents {
   readonly ledger: Ledger
   readonly blocks: BlockStore
-  readonly complete: CompleteSnapshots
+  readonly complete: Pick<CompleteSnapshots, 'adopt'>
   readonly nodeKey: KeyPair
   readonly clock: Clock
   /** On the store's file system. */
@@ -106,8 +107,7 @@ export function createPublisher(components: PublisherComponents): Publisher {
       const { tree, signal } = options
       const startedMs = clock.monotonicMs()
       checkPublisher(ledger.state(), tree, nodeKey)
-      await reconcileOnce()
-      signal?.throwIfAborted()
+      await abortable(reconcileOnce(), signal)
       const before = checkPublisher(ledger.state(), tree, nodeKey).newest
       const imported = await importTree(
         { blocks, tempDir, clock },
@@ -123,9 +123,10 @@ export function createPublisher(components: PublisherComponents): Publisher {
       )
       const facts = { tree, snapshot: imported.snapshotCid.toString() }
       const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
-      if (before !== undefined && previous !== undefined) {
-        checkNotEmptied(imported, previous, options)
-        if (isSame(imported.snapshot, previous)) {
+      if (before !== undefined) {
+        // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
+        checkNotEmptied(imported, before.counts.files ?? previous?.counts.files ?? 0, options)
+        if (previous !== undefined && isSame(imported.snapshot, previous)) {
           await complete.adopt(tree, before.snapshot, signal)
           logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
           return resultOf(imported, before, false, (clock.monotonicMs() - startedMs) / 1000)
@@ -199,13 +200,13 @@ async function readSnapshot(blocks: BlockStore, cid: Cid): Promise<Snapshot | un
 
 function checkNotEmptied(
   imported: ImportResult,
-  previous: Snapshot,
+  previousFiles: number,
   { path, allowEmpty = false }: PublishOptions,
 ): void {
-  if (allowEmpty || imported.files > 0 || previous.counts.files === 0) return
+  if (allowEmpty || imported.files > 0 || previousFiles === 0) return
   throw new MirrorError(
     'refused',
-    `${Buffer.from(path).toString()} holds no file, the newest snapshot has ${previous.counts.files}`,
+    `${Buffer.from(path).toString()} holds no file, the newest snapshot has ${previousFiles}`,
     { hint: 'Is it mounted? Say --allow-empty when it is meant.' },
   )
 }

@@ -41,17 +41,17 @@ async function setUp(
     steps.push(name)
     if (failing.has(name)) throw new Error(`killed at ${name}`)
   }
+  const lost = new Set<string>()
   const blocks: BlockStore = {
     ...store.blocks,
+    get: async (cid) => (lost.has(cid.toString()) ? undefined : store.blocks.get(cid)),
     async flush() {
       step('flush')
       await store.blocks.flush()
     },
   }
   const known = new Set<string>()
-  const complete: CompleteSnapshots = {
-    has: (_, cid) => known.has(cid.toString()),
-    note: (_, cid) => void known.add(cid.toString()),
+  const complete: Pick<CompleteSnapshots, 'adopt'> = {
     async adopt(_, cid: Cid) {
       step('complete')
       assert.ok((await store.blocks.get(cid)) !== undefined)
@@ -86,7 +86,7 @@ async function setUp(
     logger,
   })
   const publish = (options = {}) => publisher.publish({ path: source, tree: 't', ...options })
-  return { mesh, basics, log, logger, ledger, steps, failing, source, publish }
+  return { mesh, basics, log, logger, ledger, steps, failing, source, lost, publish }
 }
 
 test('the order is: reconcile, blocks durable, complete, then the signed head', async () => {
@@ -173,13 +173,15 @@ test('two publishes of one tree at the same time make two heads in a row, never 
 
 test('an emptied source is refused until it is meant, an unknown tree is not found', async () => {
   await withTempDir(async (dir) => {
-    const { publish, source } = await setUp(dir)
-    await publish()
+    const { publish, source, lost } = await setUp(dir)
+    const { snapshot } = await publish()
     await fs.rm(path.join(source, 'a'))
-    await assert.rejects(
-      publish(),
-      (error) => isMirrorError(error, 'refused') && /mounted/.test(error.hint ?? ''),
-    )
+    const isRefused = (error: unknown): boolean =>
+      isMirrorError(error, 'refused') && /mounted/.test(error.hint ?? '')
+    await assert.rejects(publish(), isRefused)
+    // The head says how many files there were, also where its snapshot is not stored.
+    lost.add(snapshot.toString())
+    await assert.rejects(publish(), isRefused)
     assert.equal((await publish({ allowEmpty: true })).sequence, 2)
     await assert.rejects(publish({ tree: 'unknown' }), (error) => isMirrorError(error, 'not-found'))
     await assert.rejects(publish({ path: path.join(dir, 'gone') }), (error) =>
