@@ -27,7 +27,7 @@ export interface RunningFetch {
 }
 
 export interface TreeWorkerComponents {
-  readonly complete: CompleteSnapshots
+  readonly complete: Pick<CompleteSnapshots, 'has' | 'note'>
   /** Resolves its `done` when the snapshot is complete and that is durable. Ends with the signal. */
   readonly startFetch: (request: { tree: string; snapshot: Cid; signal: AbortSignal }) => RunningFetch
   /** Puts the snapshot at `path`. */
@@ -134,6 +134,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
       if (checkouts.get(path) === snapshot.toString()) continue
       // A newer goal: this one's check-outs need not all be made before it.
       if (goal !== undefined && goal !== current && goal.snapshot?.equals(snapshot) !== true) return
+      if (!isWanted(path)) continue
       try {
         await moveCheckout(path, snapshot)
       } catch (error) {
@@ -197,16 +198,23 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     return () => cancel?.()
   }
 
+  function isWanted(path: string): boolean {
+    return goal?.checkouts.includes(path) === true
+  }
+
   async function moveCheckout(path: string, snapshot: Cid): Promise<void> {
     await components.checkoutSlots.run(
       async () => {
+        // While this waited the place may have been given to another tree.
+        if (!isWanted(path)) return
         enter('checking-out')
         await components.checkOut({ tree, snapshot, path, signal: stopped.signal })
       },
       1,
       stopped.signal,
     )
-    if (checkouts.has(path)) checkouts.set(path, snapshot.toString())
+    if (!isWanted(path)) return
+    checkouts.set(path, snapshot.toString())
     logger.info({ tree, snapshot: snapshot.toString(), path }, 'checkout.moved')
     components.onChange()
   }

@@ -38,7 +38,6 @@ function setUp({ slots = 2 } = {}) {
       complete: {
         has: (_, cid) => done.has(cid.toString()),
         note: (_, cid) => void done.add(cid.toString()),
-        adopt: async () => undefined,
       },
       startFetch({ snapshot: cid, signal }) {
         const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -164,6 +163,39 @@ test('one check-out that cannot be made keeps no other from moving', async () =>
   await settled()
   assert.equal(worker.status().checkouts.get('/free'), snapshot(1).toString())
   assert.equal(worker.status().failure?.code, 'conflict')
+  await worker.stop()
+})
+
+test('a place that was given to another tree while a check-out waited is left alone', async () => {
+  const { worker, done, checkouts } = setUp()
+  done.add(snapshot(1).toString())
+  worker.setGoal(goal(1, ['/a', '/b']))
+  await settled()
+  worker.setGoal(goal(1, ['/a']))
+  checkouts[0]!.resolve()
+  await settled()
+  assert.deepEqual(
+    checkouts.map(({ path }) => path),
+    ['/a'],
+  )
+  assert.deepEqual([...worker.status().checkouts.keys()], ['/a'])
+  assert.equal(worker.status().phase, 'idle')
+  await worker.stop()
+})
+
+test('a tree that lost a block after it was complete is fetched again', async () => {
+  const { worker, done, fetches } = setUp()
+  done.add(snapshot(1).toString())
+  worker.setGoal(goal(1))
+  await settled()
+  assert.equal(fetches.length, 0)
+  done.clear()
+  worker.setGoal(goal(1))
+  await settled()
+  assert.equal(fetches.length, 1)
+  fetches[0]!.resolve()
+  await settled()
+  assert.equal(worker.status().phase, 'idle')
   await worker.stop()
 })
 
