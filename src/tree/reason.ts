@@ -9,10 +9,13 @@ const REASONS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'its path is longer than the system takes',
 }
 
-/** @param error as the operating system throws it; what has no errno is a defect and flies on */
+/** Of this process or of its own disk: they say nothing about the file at hand, and must never leave it out. */
+const OWN_TROUBLE = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOSPC', 'EDQUOT'])
+
+/** @param error as the operating system throws it; a defect, or what is not the file's own trouble, flies on */
 export function reasonOf(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException
-  if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) throw error
+  if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code) || OWN_TROUBLE.has(code)) throw error
   return reasonOfErrno(code)
 }
 

@@ -8,6 +8,7 @@ import { createEntryStack } from '../../src/tree/entry-stack.ts'
 import { createLinkTable } from '../../src/tree/link-table.ts'
 import { createPackReader } from '../../src/tree/pack-reader.ts'
 import { joinPath, parentPath, splitPath } from '../../src/tree/path-bytes.ts'
+import { reasonOf } from '../../src/tree/reason.ts'
 import { createRecordReader, createRecordWriter, openUnnamedFile } from '../../src/tree/record-bytes.ts'
 import { removeTree } from '../../src/tree/remove-tree.ts'
 import { scanTree } from '../../src/tree/scan.ts'
@@ -119,6 +120,14 @@ test('entries over the bound wait in a file and come back in order, at every dep
     assert.deepEqual(close(), [...numbered('a', 25), 'z'])
   }
   fs.closeSync(fd)
+})
+
+test('what ails this process or its own disk is never a reason to leave a file out', () => {
+  const failure = (code: string): Error => Object.assign(new Error(code), { code })
+  assert.equal(reasonOf(failure('EACCES')), 'permission denied (EACCES)')
+  assert.equal(reasonOf(failure('EIO')), 'EIO')
+  for (const code of ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOSPC', 'EDQUOT'])
+    assert.throws(() => reasonOf(failure(code)), { code })
 })
 
 test('link groups count their members inside the tree, and inodes of two devices are never one', () => {
