@@ -55,6 +55,10 @@ export interface PeerState {
   awaitedSinceMs: number | undefined
   /** It lost its lease, and its share with it. */
   isSilent: boolean
+  /** Last time it told of a block that this site still waited for. */
+  usefulMs: number
+  /** It talked on and on, and of nothing that is waited for: it has no share until it does. */
+  isHoarding: boolean
   /** Bytes that it announced, smoothed. */
   newsRate: number
   newsBytes: number
@@ -101,6 +105,8 @@ export function createPeer(
     newsMs: nowMs,
     awaitedSinceMs: undefined,
     isSilent: false,
+    usefulMs: nowMs,
+    isHoarding: false,
     newsRate: 0,
     newsBytes: 0,
     newsWindowMs: nowMs,

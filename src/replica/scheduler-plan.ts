@@ -12,6 +12,9 @@ import type { RequestReason, SchedulerCommand } from './scheduler-types.ts'
 
 /** In the end game a request this old is asked of a second near peer. */
 const END_GAME_AGE_MS = 1000
+/** News that help nobody here keep a lease for this many times its length, which an owner could stretch itself. */
+const MAX_USELESS_LEASES = 15
+const MAX_USELESS_LEASE_MS = 8000
 /** Duplicates that the end game may cost, as a share of the snapshot. */
 const END_GAME_SHARE = 0.005
 const END_GAME_MIN_BYTES = 1024 * 1024
@@ -126,7 +129,7 @@ function surveyFar(state: SchedulerState, far: readonly Source[], nowMs: number)
   let hasLapsed = false
   let wakeMs = Number.POSITIVE_INFINITY
   for (const peer of state.peers.values()) {
-    if (!peer.isNear || !peer.wants || peer.isSilent) continue
+    if (!peer.isNear || !peer.wants || peer.isSilent || peer.isHoarding) continue
     if (!awaited.has(peer.place.site)) {
       peer.awaitedSinceMs = undefined
       continue
@@ -137,6 +140,14 @@ function surveyFar(state: SchedulerState, far: readonly Source[], nowMs: number)
       continue
     }
     const lease = leaseMs(peer, state.segmentBytes, state.settings.minLeaseMs)
+    if (
+      nowMs - Math.max(peer.usefulMs, peer.awaitedSinceMs) >
+      MAX_USELESS_LEASES * Math.min(lease, MAX_USELESS_LEASE_MS)
+    ) {
+      peer.isHoarding = true
+      hasLapsed = true
+      continue
+    }
     const endsMs = Math.max(peer.newsMs, peer.awaitedSinceMs) + lease
     if (nowMs < endsMs) wakeMs = Math.min(wakeMs, endsMs)
     else if (isIdle || nowMs - state.farAnswerMs < lease) {

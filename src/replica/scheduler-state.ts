@@ -107,6 +107,10 @@ export function applyHolding(
     }
   }
   if (update.kind === 'unknown') return
+  if (newsBytes > 0) {
+    peer.usefulMs = nowMs
+    peer.isHoarding = false
+  }
   if (newsBytes === 0 && update.kind === 'blocks') newsBytes = update.offsets.length * state.meanBlockBytes
   recordNews(peer, newsBytes, nowMs)
 }
@@ -180,7 +184,8 @@ function forgetRequest(state: SchedulerState, request: Request): void {
 export function updateMembers(state: SchedulerState, nowMs: number): void {
   const sites = new Set([state.settings.self.site])
   for (const peer of state.peers.values()) {
-    if (!peer.isNear || !peer.wants || peer.isComplete || peer.isSilent || peer.isStalled) continue
+    if (!peer.isNear || !peer.wants || peer.isComplete || peer.isSilent || peer.isHoarding || peer.isStalled)
+      continue
     if (peer.isConnected || nowMs < peer.graceUntilMs) sites.add(peer.place.site)
   }
   const sorted = [...sites].sort()

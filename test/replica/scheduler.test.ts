@@ -153,6 +153,43 @@ test('a neighbour that promises everything and drips does not set the pace', () 
   assert.ok(doneMs !== undefined && doneMs < 60_000, `done after ${doneMs} ms`)
 })
 
+test('an owner that announces and announces, and nothing that is waited for, loses its share', () => {
+  const blocks = 64
+  const scheduler = start(blocks * 64 * KiB)
+  const missing = new Set(Array.from({ length: blocks }, (_, i) => i))
+  let nowMs = 0
+  let isComplete = false
+  let waiting: SchedulerEvent[] = []
+  const step = (events: readonly SchedulerEvent[]): void => {
+    for (const command of scheduler.handle(events, nowMs)) {
+      if (command.kind === 'complete') isComplete = true
+      if (command.kind !== 'request') continue
+      for (const offset of command.offsets) {
+        missing.delete(offset)
+        waiting.push({ kind: 'received', request: command.request, page: 0, offset })
+      }
+    }
+  }
+  step([
+    peer('hq', 'east', false),
+    peer('hoarder', 'west'),
+    { kind: 'holding', peer: 'hq', update: { kind: 'complete' } },
+    { kind: 'holding', peer: 'hoarder', update: { kind: 'pages', full: [] } },
+    page(0, blocks),
+    { kind: 'pages-end' },
+  ])
+  assert.ok(missing.size > 0, 'it has a share')
+  while (!isComplete && nowMs < 300_000) {
+    nowMs += 1000
+    const events = waiting
+    waiting = []
+    // Always something new, and never of the page that is fetched.
+    const update = { kind: 'blocks', page: 1 + (nowMs % 7), offsets: [nowMs % 1000] } as const
+    step([...events, { kind: 'holding', peer: 'hoarder', update }, { kind: 'tick' }])
+  }
+  assert.ok(isComplete && nowMs < 60_000, `${missing.size} blocks are waited for after ${nowMs} ms`)
+})
+
 test('a peer that claims absurd pages and offsets costs no memory', () => {
   const scheduler = start(4 * 64 * KiB)
   scheduler.handle([peer('near', 'west'), page(0, 4)], 0)
