@@ -8,15 +8,30 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { makeLargeFile, makeSmallFiles } from './data.ts'
+import {
+  asMarkdown,
+  type BenchDocument,
+  type Figures,
+  type TransferFigures,
+  type TreeFigures,
+} from './markdown.ts'
 import { machine, median, run } from './run.ts'
 
-const HELP = `usage: npm run bench -- [--rounds N] [--large-mb N] [--small-files N] [--only large|small|transfer]
+const HELP = `usage: npm run bench -- [--rounds N] [--large-mb N] [--small-files N] [--only large|small|transfer] [--markdown]
 
 Prints one JSON document: for each tree and program the median seconds, MB/s, files/s, and for mirrormesh CPU seconds
 and peak memory; "ratio" is that program's seconds divided by mirrormesh's, the median over the rounds.
 Everything is written under $TMPDIR (default /tmp), with the sources in the page cache. Default: 5 rounds, 1000 MB,
-20000 files.
+20000 files. --markdown prints the tables of docs/benchmarks.md instead.
 `
+
+interface Transferred {
+  readonly security: string
+  readonly megabytesPerSecond: number
+  readonly clientCpuSecondsPerGigabyte: number
+  readonly serverCpuSecondsPerGigabyte: number
+  readonly peakRssMegabytes: number
+}
 
 interface Timed {
   readonly seconds: number
@@ -32,6 +47,7 @@ const { values } = parseArgs({
     'large-mb': { type: 'string', default: '1000' },
     'small-files': { type: 'string', default: '20000' },
     only: { type: 'string' },
+    markdown: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 })
@@ -49,10 +65,7 @@ try {
   const wants = (name: string): boolean => values.only === undefined || values.only === name
   const large = Number(values['large-mb']) * 1e6
   const count = Number(values['small-files'])
-  const document: { large?: unknown; small?: unknown; transfer?: unknown; [fact: string]: unknown } = {
-    machine: machine(),
-    rounds,
-  }
+  const document: BenchDocument = { machine: machine(), rounds }
   if (wants('large')) {
     const source = join(folder, 'large')
     makeLargeFile(source, large)
@@ -63,19 +76,13 @@ try {
     const bytes = makeSmallFiles(source, count)
     document.small = { files: count, bytes, ...(await measureTree(source, 'small', count, bytes)) }
   }
-  if (wants('transfer'))
-    document.transfer = (await run(process.execPath, [join(here, '..', 'bench-net.ts')])).output
-  process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`)
+  if (wants('transfer')) document.transfer = await measureTransfer()
+  process.stdout.write(values.markdown ? asMarkdown(document) : `${JSON.stringify(document, undefined, 2)}\n`)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
 
-async function measureTree(
-  source: string,
-  name: string,
-  files: number,
-  bytes: number,
-): Promise<Record<string, unknown>> {
+async function measureTree(source: string, name: string, files: number, bytes: number): Promise<TreeFigures> {
   const imports: Record<string, Timed[]> = {}
   const checkouts: Record<string, Timed[]> = {}
   const note = (list: Record<string, Timed[]>, program: string, timed: Timed): Timed => {
@@ -128,11 +135,32 @@ async function measureTree(
   return { import: summary(imports, files, bytes), checkout: summary(checkouts, files, bytes) }
 }
 
-function summary(
-  timings: Readonly<Record<string, readonly Timed[]>>,
-  files: number,
-  bytes: number,
-): Record<string, unknown> {
+/** Both encryptions in turn, once a round. */
+async function measureTransfer(): Promise<Record<string, TransferFigures>> {
+  const runs = new Map<string, Transferred[]>()
+  for (let round = 0; round < rounds; round++) {
+    const { output } = await run(process.execPath, [join(here, 'transfer.ts')])
+    for (const result of (output as { results: Transferred[] }).results) {
+      runs.set(result.security, [...(runs.get(result.security) ?? []), result])
+      process.stderr.write(`  transfer ${result.security}: ${result.megabytesPerSecond} MB/s\n`)
+    }
+  }
+  const of = (list: readonly Transferred[], what: keyof Omit<Transferred, 'security'>): number =>
+    round2(median(list.map((result) => result[what])))
+  return Object.fromEntries(
+    [...runs].map(([security, list]) => [
+      security,
+      {
+        MBps: Math.round(of(list, 'megabytesPerSecond')),
+        clientCpuSecondsPerGB: of(list, 'clientCpuSecondsPerGigabyte'),
+        serverCpuSecondsPerGB: of(list, 'serverCpuSecondsPerGigabyte'),
+        peakMB: Math.max(...list.map(({ peakRssMegabytes }) => peakRssMegabytes)),
+      },
+    ]),
+  )
+}
+
+function summary(timings: Readonly<Record<string, readonly Timed[]>>, files: number, bytes: number): Figures {
   const ours = Object.values(timings)[0] ?? []
   return Object.fromEntries(
     Object.entries(timings).map(([program, runs]) => {

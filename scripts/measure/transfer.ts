@@ -1,16 +1,16 @@
 /**
  * Block transfer between two processes on loopback: MB/s and CPU seconds a GB at either end, with TLS and with noise.
- * Prints JSON. `node scripts/bench-net.ts [--megabytes 512] [--security tls,noise]`; 60 s at most for each.
+ * Prints JSON. `node scripts/measure/transfer.ts [--megabytes 512] [--security tls,noise]`; 60 s at most for each.
  */
 import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import { systemClock } from '../src/base/clock.ts'
-import { cidOf, DAG_CBOR, parseCid, RAW, verifyBlock } from '../src/block/cid.ts'
-import type { Host } from '../src/net/host.ts'
-import { startHost } from '../src/net/host.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { cidOf, DAG_CBOR, parseCid, RAW, verifyBlock } from '../../src/block/cid.ts'
+import type { Host } from '../../src/net/host.ts'
+import { startHost } from '../../src/net/host.ts'
 
 const BLOCK_BYTES = 128 * 1024
 const DISTINCT_BLOCKS = 64
@@ -146,6 +146,6 @@ if (values.serve !== undefined) {
     results.push(await measure(security as Security, Number(values.megabytes)))
   }
   process.stdout.write(
-    `${JSON.stringify({ bench: 'net', blockBytes: BLOCK_BYTES, node: process.version, results }, null, 2)}\n`,
+    `${JSON.stringify({ bench: 'net', blockBytes: BLOCK_BYTES, node: process.version, results })}\n`,
   )
 }
