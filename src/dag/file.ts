@@ -54,13 +54,26 @@ function writePart(writer: CborWriter, cid: Cid, lengthBytes: number): void {
 
 /** Emits the file's nodes (none for a file of one chunk) after their parts. */
 export function createFileBuilder(emit: (block: Block) => void): FileBuilder {
-  const builder = createListBuilder(FORMAT, emit)
-  const writer = new CborWriter(64)
-  let parts = 0
   let sizeBytes = 0
-  let first: Cid | undefined
+  let first: FilePart | undefined
+  // Made for the second part: most files have one, hence no node, and need no buffers.
+  let add: ((part: FilePart) => void) | undefined
+  let finishList: (() => Cid) | undefined
+
+  function startList(): (part: FilePart) => void {
+    const builder = createListBuilder(FORMAT, emit)
+    const writer = new CborWriter(64)
+    finishList = () => builder.finish().cid
+    return ({ cid, lengthBytes }) => {
+      writer.clear()
+      writePart(writer, cid, lengthBytes)
+      builder.add(cid.multihash.digest, lengthBytes, writer.view())
+    }
+  }
+
   return {
-    add({ cid, lengthBytes }) {
+    add(part) {
+      const { cid, lengthBytes } = part
       if (
         cid.code !== RAW ||
         !Number.isSafeInteger(lengthBytes) ||
@@ -72,16 +85,20 @@ export function createFileBuilder(emit: (block: Block) => void): FileBuilder {
           `a file's part is a raw chunk of 1 to ${MAX_BLOCK_BYTES} bytes, not ${lengthBytes}`,
         )
       }
-      first ??= cid
-      parts++
       sizeBytes += lengthBytes
-      writer.clear()
-      writePart(writer, cid, lengthBytes)
-      builder.add(cid.multihash.digest, lengthBytes, writer.view())
+      if (first === undefined) {
+        first = part
+        return
+      }
+      if (add === undefined) {
+        add = startList()
+        add(first)
+      }
+      add(part)
     },
     finish() {
       if (first === undefined) return { sizeBytes: 0 }
-      return { content: parts === 1 ? first : builder.finish().cid, sizeBytes }
+      return { content: finishList === undefined ? first.cid : finishList(), sizeBytes }
     },
   }
 }
