@@ -31,6 +31,8 @@ const DECLARATIONS = {
   syncfs: 'int syncfs(int fd)',
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
   flock: 'int flock(int fd, int operation)',
+  sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
+  mallopt: 'int mallopt(int parameter, int value)',
 } as const
 
 export type LibcName = keyof typeof DECLARATIONS

@@ -8,3 +8,17 @@ import { libc, throwErrno } from './libc.ts'
 export function syncFileSystem(fd: number): void {
   if (libc('syncfs')(fd) !== 0) throwErrno('syncfs')
 }
+
+const SYNC_FILE_RANGE_WRITE = 2
+
+/**
+ * Starts to write a range of a file to the disk and does not wait: a later fdatasync finds little left to do. Promises
+ * nothing; where the call is missing or refused, nothing happens.
+ */
+export function startWriteback(fd: number, offset: number, sizeBytes: number): void {
+  try {
+    libc('sync_file_range')(fd, offset, sizeBytes, SYNC_FILE_RANGE_WRITE)
+  } catch {
+    // A hint.
+  }
+}

@@ -7,6 +7,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import { startWriteback } from '../posix/sync.ts'
 
 export interface StoreFile {
   /** Writes all of `bytes` or throws; after a throw any part of the range may have been written. */
@@ -17,6 +18,8 @@ export interface StoreFile {
   /** fdatasync: the bytes and the size survive a power loss. */
   sync(): Promise<void>
   syncNow(): void
+  /** A hint that these bytes will be synced soon: starts to write them, waits for nothing, promises nothing. */
+  startSync?(position: number, sizeBytes: number): void
   truncate(sizeBytes: number): void
   sizeBytes(): number
   close(): void
@@ -110,6 +113,7 @@ function systemFile(fd: number): StoreFile {
     },
     sync: () => fdatasync(fd),
     syncNow: () => fs.fdatasyncSync(fd),
+    startSync: (position, sizeBytes) => startWriteback(fd, position, sizeBytes),
     truncate: (sizeBytes) => fs.ftruncateSync(fd, sizeBytes),
     sizeBytes: () => fs.fstatSync(fd).size,
     close: () => fs.closeSync(fd),

@@ -4,6 +4,7 @@
  *
  * Bytes gather in a buffer. `flush` hands them to the kernel (from then on other threads can read them), `sync` waits
  * for the disk. A write that fails leaves the appender as it was: the same bytes are written again by the next flush.
+ * Large blocks are not buffered: their bytes go to the kernel from where they lie.
  */
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
@@ -18,6 +19,9 @@ import {
   encodePackHeader,
   PACK_HEADER_BYTES,
 } from './pack.ts'
+
+/** From here on the copy into the buffer costs more than a system call of its own. */
+const DIRECT_BYTES = 64 * 1024
 
 export interface PackAppender {
   /**
@@ -40,6 +44,11 @@ export interface PackAppender {
 
 export interface PackAppenderOptions {
   readonly bufferBytes?: number
+  /**
+   * The disk is put to work each time that so much was written, long before the sync that waits for it. It may hold the
+   * caller up while the disk is busy: for threads that may wait. By default never.
+   */
+  readonly writebackBytes?: number
   readonly files?: FileOps
 }
 
@@ -47,13 +56,14 @@ export interface PackAppenderOptions {
 export function createPackAppender(
   path: string,
   packId: number,
-  { bufferBytes = 1024 * 1024, files = systemFiles }: PackAppenderOptions = {},
+  { bufferBytes = 1024 * 1024, writebackBytes = Infinity, files = systemFiles }: PackAppenderOptions = {},
 ): PackAppender {
   const what = `append to pack ${packId}`
   const file = attempt(() => files.open(path, 'write'))
   const buffer = Buffer.allocUnsafeSlow(Math.max(bufferBytes, 2 * ENTRY_HEADER_BYTES))
   let writtenBytes = 0
   let bufferedBytes = 0
+  let startedBytes = 0
 
   try {
     const header = new Uint8Array(PACK_HEADER_BYTES)
@@ -62,6 +72,7 @@ export function createPackAppender(
       throw new MirrorError('corrupt', `${path} is not pack ${packId}`, { facts: { path, packId } })
     }
     writtenBytes = file.sizeBytes()
+    startedBytes = writtenBytes
   } catch (error) {
     file.close()
     throw asMirrorError(error, what)
@@ -80,6 +91,13 @@ export function createPackAppender(
     attempt(() => file.write(buffer.subarray(0, bufferedBytes), writtenBytes))
     writtenBytes += bufferedBytes
     bufferedBytes = 0
+    startWriteback()
+  }
+
+  function startWriteback(): void {
+    if (writtenBytes - startedBytes < writebackBytes) return
+    file.startSync?.(startedBytes, writtenBytes - startedBytes)
+    startedBytes = writtenBytes
   }
 
   return {
@@ -94,16 +112,18 @@ export function createPackAppender(
         )
       }
       const neededBytes = ENTRY_HEADER_BYTES + bytes.length
-      if (bufferedBytes + neededBytes > buffer.length) flush()
+      const isDirect = bytes.length >= DIRECT_BYTES || neededBytes > buffer.length
+      if (isDirect || bufferedBytes + neededBytes > buffer.length) flush()
       const offset = writtenBytes + bufferedBytes + ENTRY_HEADER_BYTES
       encodeEntryHeader(buffer, bufferedBytes, key, bytes.length, bytes.length)
-      if (neededBytes > buffer.length) {
-        // Larger than the buffer, which the flush above has emptied: the header counts only once both are written.
+      if (isDirect) {
+        // The flush above has emptied the buffer. The header counts only once both are written.
         attempt(() => {
           file.write(buffer.subarray(0, ENTRY_HEADER_BYTES), writtenBytes)
           file.write(bytes, writtenBytes + ENTRY_HEADER_BYTES)
         })
         writtenBytes += neededBytes
+        startWriteback()
       } else {
         buffer.set(bytes, bufferedBytes + ENTRY_HEADER_BYTES)
         bufferedBytes += neededBytes
@@ -129,6 +149,7 @@ export function createPackAppender(
       bufferedBytes = Math.max(0, Math.min(bufferedBytes, sizeBytes - writtenBytes))
       if (sizeBytes >= writtenBytes) return
       writtenBytes = sizeBytes
+      startedBytes = Math.min(startedBytes, sizeBytes)
       try {
         file.truncate(sizeBytes)
       } catch {

@@ -12,6 +12,8 @@ import type { Asking } from './thread.ts'
 /** One fdatasync pays for this much; what a crash would lose of an import that has to start again anyway. */
 const COMMIT_BYTES = 128 * 1024 * 1024
 const COMMIT_ENTRIES = 4 * 1024
+/** The disk writes while the thread reads and hashes: the sync of a commit then waits for little. */
+const WRITEBACK_BYTES = 8 * 1024 * 1024
 const PACK_BYTES = 256 * 1024 * 1024
 
 export interface BlockSink {
@@ -43,7 +45,8 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
   function openPack(): PackAppender {
     if (pack === undefined) {
       const reserved = expect('pack', main.ask({ kind: 'reserve' }))
-      pack = { packId: reserved.packId, appender: createPackAppender(reserved.path, reserved.packId) }
+      const appender = createPackAppender(reserved.path, reserved.packId, { writebackBytes: WRITEBACK_BYTES })
+      pack = { packId: reserved.packId, appender }
     }
     return pack.appender
   }

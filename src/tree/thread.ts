@@ -5,10 +5,13 @@
  * atomic until the answer is there. The main side answers when it can, in any order. A thread runs one function from
  * start to end; an error in it, or in an answer to it, ends it and is what `done` rejects with.
  */
+import module from 'node:module'
+import { dirname } from 'node:path'
 import type { MessagePort, Transferable } from 'node:worker_threads'
 import { MessageChannel, parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads'
 import type { ErrorCode, ErrorFacts } from '../base/errors.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
+import { boundAllocator } from '../posix/allocator.ts'
 
 /** Threads make much garbage and keep little: a small young generation costs no time and saves tens of megabytes each. */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8 }
@@ -41,6 +44,7 @@ export function startThread<Input, Question, Answer, Result>(
   input: Input,
   answer: Answerer<Question, Answer>,
 ): Thread<Result> {
+  boundAllocator()
   const { port1, port2 } = new MessageChannel()
   const bell = new Int32Array(new SharedArrayBuffer(4))
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
@@ -48,6 +52,7 @@ export function startThread<Input, Question, Answer, Result>(
     workerData: { input, port: port2, bell },
     transferList: [port2],
     resourceLimits: RESOURCE_LIMITS,
+    env: threadEnvironment(),
   })
   let isOver = false
 
@@ -87,6 +92,13 @@ export function startThread<Input, Question, Answer, Result>(
       await worker.terminate()
     },
   }
+}
+
+/** A compile cache that this thread was given by a call is not passed on: without it each thread compiles anew. */
+function threadEnvironment(): NodeJS.ProcessEnv {
+  const cache = module.getCompileCacheDir?.()
+  // Node adds a folder of its version to the one it is given.
+  return cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(cache) }
 }
 
 export interface Asking<Question, Answer> {
