@@ -77,7 +77,7 @@ export function frameStream(
             : (options.idleTimeoutMs?.() ?? NEVER_MS)
       const chunk = await queue.next(clock, timeoutMs)
       if (chunk === undefined) {
-        if (partial.expected > 0) throw new MirrorError('corrupt', 'stream ended within a frame')
+        if (partial.expected > 0) throw new MirrorError('unreachable', 'stream ended within a frame')
         return
       }
       isFirst = false

@@ -2,7 +2,7 @@
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import type { FrameStream } from './frame-stream.ts'
-import { MAX_JOIN_RECORDS } from './limits.ts'
+import { MAX_JOIN_BYTES, MAX_JOIN_RECORDS } from './limits.ts'
 import type { Admission, NetLog } from './ports.ts'
 import { encodeFrame } from './wire/frame.ts'
 import type { Claim } from './wire/join.ts'
@@ -14,6 +14,7 @@ export const JOIN_PROTOCOL = '/mirrormesh/1/join'
 /** The records of the answer, unverified. @throws MirrorError `refused` with the peer's reason */
 export async function claimInvite(frames: FrameStream, claim: Claim, peer: string): Promise<Uint8Array[]> {
   const records: Uint8Array[] = []
+  let bytes = 0
   try {
     await frames.send(encodeClaim(claim))
     for await (const { type, body } of frames.frames()) {
@@ -28,7 +29,8 @@ export async function claimInvite(frames: FrameStream, claim: Claim, peer: strin
         })
       }
       if (type === RECORDS) records.push(...decodeRecords(body))
-      if (records.length > MAX_JOIN_RECORDS)
+      bytes += body.length
+      if (records.length > MAX_JOIN_RECORDS || bytes > MAX_JOIN_BYTES)
         throw new MirrorError('limit', 'the answer to an invite never ends')
     }
     throw new MirrorError('unreachable', 'the peer ended the stream before its answer was complete', {

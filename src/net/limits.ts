@@ -59,6 +59,7 @@ export const MAX_GUESTS = 8
 /** One is the rule, two when both dial at once; one more closes the oldest, which may be what a restart left behind. */
 export const MAX_INBOUND_PER_PEER = 3
 export const MAX_JOIN_RECORDS = 100_000
+export const MAX_JOIN_BYTES = 64 * MIB
 export const MAX_CONNECTIONS = 2_000
 export const MAX_PENDING_INBOUND = 256
 /** New inbound connections a second from one address: a site behind NAT restarts as a whole. */

@@ -22,6 +22,8 @@ export async function fetchObject(
   await requests.request(
     encodeObjectRequest(request),
     (type, fields) => {
+      if (found !== undefined || isBusy)
+        throw new MirrorError('corrupt', 'the peer answered a second time', { facts: { peer } })
       if (type === DATA) found = fields
       else if (type === BUSY) isBusy = true
     },

@@ -23,6 +23,7 @@ import { WATCH_PROTOCOL } from '../../src/net/watch-protocol.ts'
 import { encodeBlocksRequest } from '../../src/net/wire/blocks.ts'
 import { u16, u32 } from '../../src/net/wire/fields.ts'
 import { createFrameDecoder, encodeFrame } from '../../src/net/wire/frame.ts'
+import { DONE, RECORDS } from '../../src/net/wire/records.ts'
 import { DATA, decodeRequestBody, END, encodeRequestFrame, REQUEST } from '../../src/net/wire/request.ts'
 import { MESH, noise, PAGE, seedOf, type TestPeer, TREE, until, withHosts } from './mesh.ts'
 
@@ -330,6 +331,79 @@ test('blocks that were not asked for are refused', async () => {
   ]) {
     assert.ok(isMirrorError(await askAttacker(answer), 'corrupt'))
   }
+})
+
+/** The attacker serves `protocol`: whatever comes in, `answer` is called with the stream. */
+async function withServer(
+  protocol: string,
+  answer: (stream: Stream, message: Uint8Array) => void,
+  body: (victim: TestPeer, attacker: Raw) => Promise<void>,
+): Promise<void> {
+  await withAttacker(async (victim, attacker, connect) => {
+    await attacker.handle(protocol, (stream) => {
+      stream.addEventListener('message', ({ data }) => answer(stream, data.subarray()))
+    })
+    await connect()
+    await until(() => victim.host.peers().length === 1, 'the victim sees the connection')
+    await body(victim, attacker)
+  })
+}
+
+test('an object that comes again and again instead of ending is refused at the second time', async () => {
+  let sent = 0
+  const answer = (stream: Stream, message: Uint8Array): void => {
+    for (const { type, body } of createFrameDecoder({ 1: 10_000, 2: 4 }).push(message)) {
+      if (type !== REQUEST) continue
+      for (; sent < 3; sent++) stream.send(encodeRequestFrame(DATA, decodeRequestBody(body).id, [noise(10)]))
+    }
+  }
+  await withServer(OBJECT_PROTOCOL, answer, async (victim, attacker) => {
+    await assert.rejects(victim.host.fetchObject(attacker.peerId.toString(), { tree: TREE, cid: PAGE }), {
+      code: 'corrupt',
+      message: /second time/,
+    })
+  })
+})
+
+test('an object that is cut off is no wrong bytes: a node that stops is not to blame', async () => {
+  const answer = (stream: Stream, message: Uint8Array): void => {
+    for (const { type, body } of createFrameDecoder({ 1: 10_000, 2: 4 }).push(message)) {
+      if (type !== REQUEST) continue
+      stream.send(encodeRequestFrame(DATA, decodeRequestBody(body).id, [noise(100)]).subarray(0, 50))
+      void stream.close()
+    }
+  }
+  await withServer(OBJECT_PROTOCOL, answer, async (victim, attacker) => {
+    await assert.rejects(victim.host.fetchObject(attacker.peerId.toString(), { tree: TREE, cid: PAGE }), {
+      code: 'unreachable',
+    })
+  })
+})
+
+test('an admitter that answers with records without end does not fill a newcomer', async () => {
+  await withAttacker(async (victim, attacker) => {
+    const record = noise(64 * 1024)
+    const records = encodeFrame(
+      RECORDS,
+      [1, 2, 3, 4].flatMap(() => [u32(record.length), record]),
+    )
+    await attacker.handle(JOIN_PROTOCOL, async (stream) => {
+      stream.addEventListener('message', () => undefined)
+      for (let i = 0; i < 400 && stream.status === 'open'; i++) {
+        if (!stream.send(records)) await stream.onDrain()
+      }
+      stream.send(encodeFrame(DONE, []))
+    })
+    const addresses = attacker.getMultiaddrs().map((address) => address.toString().replace(/\/p2p\/.*/, ''))
+    const request = {
+      peer: attacker.peerId.toString(),
+      addresses,
+      mesh: MESH,
+      secret: noise(32),
+      invite: PAGE,
+    }
+    await assert.rejects(victim.host.join(request), { code: 'limit' })
+  })
 })
 
 test('a giant block is refused before it is received', async () => {
