@@ -1,7 +1,8 @@
 /** Small files that must be whole or absent: written beside their place, synced, renamed, and the folder synced. */
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, open, rename, rm } from 'node:fs/promises'
+import { link, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeDirs } from '../src/posix/make-dirs.ts'
 
 export interface WriteOptions {
   /** Permission bits from the start: a secret is never readable by others, not for an instant. */
@@ -39,7 +40,7 @@ export async function writeDurably(
 
 /** Creates a folder that only its owner can enter; one that exists is left as it is. */
 export async function makePrivateDir(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o700 })
+  makeDirs(dir, 0o700)
 }
 
 async function syncDir(dir: string): Promise<void> {

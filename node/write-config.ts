@@ -1,7 +1,8 @@
 /** Writes the first config file of a node. One that is there belongs to its owner and is never changed. */
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { MirrorError } from '../src/base/errors.ts'
+import { makeDirs } from '../src/posix/make-dirs.ts'
 import { writeDurably } from './durable-file.ts'
 
 export interface SettingsToWrite {
@@ -19,6 +20,6 @@ export async function writeConfigFile(file: string, settings: SettingsToWrite): 
       hint: `Leave out --listen and --http, and set them there.`,
     })
   }
-  await mkdir(dirname(file), { recursive: true, mode: 0o755 })
+  makeDirs(dirname(file), 0o755)
   await writeDurably(file, text, { mode: 0o644, isNew: true })
 }

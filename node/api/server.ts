@@ -4,10 +4,11 @@
  *
  * A socket that a killed daemon left behind is removed: by then this process holds the store's lock, so nobody serves it.
  */
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
+import { chmod, lstat, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import Fastify from 'fastify'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
+import { makeDirs } from '../../src/posix/make-dirs.ts'
 import { writeDurably } from '../durable-file.ts'
 import type { Paths } from '../paths.ts'
 import { addJobRoutes } from './job-routes.ts'
@@ -55,7 +56,7 @@ export function createApi(
   return {
     async start() {
       try {
-        await mkdir(paths.runDir, { recursive: true, mode: 0o700 })
+        makeDirs(paths.runDir, 0o700)
         if (socket.privateDir !== undefined) {
           await makeOwnDir(socket.privateDir)
           await writeDurably(paths.socketPointerFile, `${socket.file}\n`, { mode: 0o644 })
@@ -86,7 +87,7 @@ function mended(error: unknown): unknown {
 
 /** In a folder for everybody (/tmp): somebody else may have made it first, to listen in our place. */
 async function makeOwnDir(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o700 })
+  makeDirs(dir, 0o700)
   const found = await lstat(dir)
   if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o077) !== 0) {
     throw new MirrorError('refused', `${dir} is not a folder of this user alone`, {

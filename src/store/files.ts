@@ -7,6 +7,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import { makeDirs } from '../posix/make-dirs.ts'
 import { startWriteback } from '../posix/sync.ts'
 
 export interface StoreFile {
@@ -67,7 +68,7 @@ const fdatasync = promisify(fs.fdatasync)
 export const systemFiles: FileOps = {
   open: (file, mode) => systemFile(fs.openSync(file, OPEN_FLAGS[mode], FILE_MODE)),
   list: (dir) => fs.readdirSync(dir).sort(),
-  makeDir: (dir) => void fs.mkdirSync(dir, { recursive: true, mode: 0o700 }),
+  makeDir: (dir) => makeDirs(dir, 0o700),
   rename: (from, to) => fs.renameSync(from, to),
   remove: (target) => fs.rmSync(target, { recursive: true, force: true }),
   async syncDir(dir) {
