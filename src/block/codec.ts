@@ -6,6 +6,9 @@ import type { Block } from './block.ts'
 import { MAX_BLOCK_BYTES } from './block.ts'
 import { cidOf, DAG_CBOR } from './cid.ts'
 
+/** Lists and maps in each other. */
+export const MAX_DEPTH = 64
+
 export function encodeCbor(value: unknown): Uint8Array {
   const bytes: Uint8Array = dagCbor.encode(value)
   // The library returns a Buffer at times, whose slice() shares its memory.
@@ -15,7 +18,7 @@ export function encodeCbor(value: unknown): Uint8Array {
 /**
  * The value that `bytes` spell, still unchecked in shape.
  * @param what names the thing in the error
- * @throws MirrorError `limit` over `maxBytes`, `corrupt` when they are not canonical dag-cbor
+ * @throws MirrorError `limit` over `maxBytes` or MAX_DEPTH, `corrupt` when they are not canonical dag-cbor
  */
 export function decodeCbor(bytes: Uint8Array, what: string, maxBytes = MAX_BLOCK_BYTES): unknown {
   if (bytes.length > maxBytes) {
@@ -37,7 +40,24 @@ export function decodeCbor(bytes: Uint8Array, what: string, maxBytes = MAX_BLOCK
   if (!equalBytes(again, bytes)) {
     throw new MirrorError('corrupt', `${what} is not canonical dag-cbor`)
   }
+  checkDepth(value, what)
   return value
+}
+
+/** The library goes as deep as the stack has room just then: without a bound, one node takes what another refuses. */
+function checkDepth(value: unknown, what: string): void {
+  let level: unknown[] = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) throw new MirrorError('limit', `${what} is nested over ${MAX_DEPTH} deep`)
+    level = level.flatMap(childrenOf)
+  }
+}
+
+function childrenOf(value: unknown): unknown[] {
+  if (Array.isArray(value)) return value
+  const isMap =
+    typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  return isMap ? Object.values(value) : []
 }
 
 /** Encodes a DAG node as a block. */

@@ -35,3 +35,13 @@ test('what is not canonical dag-cbor is corrupt, what is too long is over its li
     (error) => isMirrorError(error, 'limit'),
   )
 })
+
+test('nesting is bounded, the same at every node: how deep the stack goes is chance', () => {
+  const nested = (depth: number): Uint8Array => new Uint8Array(depth + 1).fill(0x81).with(depth, 0)
+  assert.ok(Array.isArray(decodeCbor(nested(64), 'node')))
+  for (const depth of [65, 2000]) assert.throws(() => decodeCbor(nested(depth), 'node'), { code: 'limit' })
+  assert.throws(
+    () => decodeCbor(nested(60_000), 'node'),
+    (error) => isMirrorError(error),
+  )
+})
