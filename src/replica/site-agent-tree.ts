@@ -62,6 +62,8 @@ export interface TreeWorker {
   setGoal(goal: Goal | undefined): void
   /** Something changed for the better (a peer came): do not wait for the end of a pause. */
   nudge(): void
+  /** Looks at the check-outs on disk: one that was removed or replaced by hand is made again. */
+  look(): void
   status(): TreeWorkerStatus
   stop(): Promise<void>
 }
@@ -251,6 +253,17 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     },
     nudge() {
       if (phase === 'pausing') attempt.abort(new MirrorError('aborted', 'try again at once'))
+    },
+    look() {
+      if (phase !== 'idle' || goal === undefined) return
+      for (const path of goal.checkouts) {
+        const found = readCheckout(path)
+        if (found === checkouts.get(path)) continue
+        logger.warn({ tree, path, snapshot: found }, 'checkout.found-changed')
+        checkouts.set(path, found)
+        components.onChange()
+      }
+      if (!isReached(goal)) wake()
     },
     status: () => ({
       phase,

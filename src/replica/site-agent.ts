@@ -7,6 +7,7 @@
  * book: killed at any instant, it starts again from records, blocks and what is marked complete.
  */
 import type { Clock } from '../base/clock.ts'
+import { sleep } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
@@ -70,6 +71,8 @@ export interface SiteAgent {
 }
 
 const CHANGE_INTERVAL_MS = 200
+/** How often check-outs are compared with what their markers say. */
+const LOOK_MS = 30_000
 /** After a start, unconnected members of the region are taken to be on their way for this long. */
 const ARRIVAL_MS = 30_000
 
@@ -298,6 +301,12 @@ export function createSiteAgent(
       background.signal.addEventListener('abort', () => {
         for (const end of ends) end()
         cancelChange?.()
+      })
+      background.run('look at check-outs', async (signal) => {
+        for (;;) {
+          await sleep(clock, LOOK_MS, signal)
+          for (const worker of workers.values()) worker.look()
+        }
       })
       peers.start()
       gossip.start()
