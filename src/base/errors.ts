@@ -63,6 +63,7 @@ const SYSTEM_CODES: Readonly<Record<string, ErrorCode>> = {
   EACCES: 'refused',
   EPERM: 'refused',
   EROFS: 'refused',
+  EADDRINUSE: 'conflict',
   ETIMEDOUT: 'timed-out',
   ECONNREFUSED: 'unreachable',
   ECONNRESET: 'unreachable',

@@ -110,8 +110,15 @@ export async function startNode(node: MeshNode, listen: readonly string[]): Prom
     await node.start()
   } catch (error) {
     await Promise.resolve(node.stop()).catch(() => undefined)
-    throw asMirrorError(error, `listen on ${listen.join(', ')}`, {
+    throw asMirrorError(listenErrno(error), `listen on ${listen.join(', ')}`, {
       hint: 'Is another daemon using this port? Choose another with --listen.',
     })
   }
+}
+
+/** libp2p folds what the system said of each address into one text of many lines, stacks and all. */
+function listenErrno(error: unknown): unknown {
+  const text = error instanceof Error ? error.message : String(error)
+  const found = /Error: listen (E[A-Z]+): ([^\n]+)/.exec(text)
+  return found === null ? error : { code: found[1], message: found[2], cause: error }
 }

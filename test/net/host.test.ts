@@ -276,7 +276,8 @@ test('a port that is taken is said so, and the host leaves nothing behind', asyn
     const port = a.address.split('/').at(-1)
     await assert.rejects(start('bob', { listen: [`127.0.0.1:${port}`] }), (error) => {
       assert.ok(isMirrorError(error))
-      assert.match(error.message, /127\.0\.0\.1/)
+      assert.equal(error.code, 'conflict')
+      assert.match(error.message, /^listen on 127\.0\.0\.1:\d+: address already in use 127\.0\.0\.1:\d+$/)
       return true
     })
     await assert.rejects(start('bob', { listen: ['nonsense'] }), (error) => isMirrorError(error, 'invalid'))
