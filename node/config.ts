@@ -118,7 +118,8 @@ async function gather({
     const name = environmentName(key)
     const text = env[name]
     if (text !== undefined && text !== '') add(key, fromText(key, text), 'environment', name)
-    if (flags[key] !== undefined) add(key, flags[key], 'flag', `--${key}`)
+    if (flags[key] !== undefined)
+      add(key, flags[key], 'flag', `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
   }
   const result = SCHEMA.safeParse(values)
   if (result.success) return { config: result.data, origin }
@@ -183,9 +184,13 @@ function faultOf(error: z.ZodError, origin: Map<string, Origin>, file: string): 
     )
   }
   const key = String(issue.path[0])
-  return new MirrorError('invalid', `${origin.get(key)?.place ?? file}: ${key}: ${issue.message}`, {
-    facts: { key },
-  })
+  const found = origin.get(key)
+  // A flag has the name of its setting: `--listen is HOST:PORT, ...`, `--log-level: Invalid option: ...`.
+  const what =
+    found?.from === 'flag'
+      ? `${found.place}${issue.message.startsWith('is ') ? '' : ':'}`
+      : `${found?.place ?? file}: ${key}:`
+  return new MirrorError('invalid', `${what} ${issue.message}`, { facts: { key } })
 }
 
 /** Levenshtein distance; keys are short. */

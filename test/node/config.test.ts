@@ -68,7 +68,7 @@ test('a fault of the environment or a flag names the variable or the flag', asyn
   )
   await assert.rejects(
     loadConfig({ file, env: {}, flags: { listen: 'x' } }),
-    /--listen: listen: is HOST:PORT/,
+    /^MirrorError: --listen is HOST:PORT/,
   )
   assert.equal(environmentName('logFormat'), 'MIRRORMESH_LOG_FORMAT')
 })
