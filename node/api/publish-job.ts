@@ -25,6 +25,7 @@ export function runPublishJob(services: Services, body: unknown) {
   const sites = listOf(body, 'wait')
   const timeoutMs = numberOf(body, 'timeoutMs')
   return async ({ signal, report }: JobControl): Promise<PublishAnswer> => {
+    if (sites !== undefined) checkSites(services, tree, sites)
     const published = await services.publisher.publish({
       path,
       tree,
@@ -74,6 +75,22 @@ async function waitForSites(
       )
     }
     await nextChange(services, signal)
+  }
+}
+
+/** Before anything is published: a site that does not keep the tree would be waited for in vain. */
+function checkSites({ ledger, readSelf }: Services, tree: string, sites: readonly string[]): void {
+  if (sites.includes('all')) return
+  const state = ledger.state()
+  const pins = [...state.pins.values()]
+  for (const site of sites) {
+    const member = [...state.members.values()].find((each) => each.isActive && each.site === site)
+    if (member === undefined) throw new MirrorError('not-found', `there is no site ${site} to wait for`)
+    if (site === readSelf().site || pins.some((pin) => pinCovers(pin.body, tree, member))) continue
+    throw new MirrorError('not-found', `${site} does not keep ${tree}: no pin names it`, {
+      facts: { tree, site },
+      hint: `Nothing was published. First: mirrormesh pin add ${tree} --site ${site}`,
+    })
   }
 }
 

@@ -69,7 +69,11 @@ async function createProgram(context: Context, isWanted: (verb: string) => boole
     if (!isWanted(verb.name)) continue
     const module = await verb.load()
     module.define(command, context)
-    for (const each of [command, ...command.commands]) addHomeOption(each)
+    for (const each of [command, ...command.commands]) {
+      addHomeOption(each)
+      const words = each === command ? verb.name : `${verb.name} ${each.name()}`
+      each.showHelpAfterError(`See mirrormesh ${words} --help.`)
+    }
   }
   return program
 }

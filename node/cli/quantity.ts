@@ -17,6 +17,11 @@ export function formatCount(count: number): string {
   return count.toLocaleString('en-US')
 }
 
+/** 1 file, 2 files, 1,234 files. */
+export function countOf(count: number, one: string, many = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`
+}
+
 /** Two significant parts at most: 0.4 s, 12 s, 3 min 20 s, 5 h 2 min, 4 d 3 h. */
 export function formatSeconds(seconds: number): string {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`

@@ -107,10 +107,14 @@ export function syncDirectory(dir: Buffer): void {
   }
 }
 
-export function notOurs(dest: Buffer, why: string): MirrorError {
+export function notOurs(
+  dest: Buffer,
+  why: string,
+  hint = 'Move it away, or choose another destination; only a check-out that mirrormesh made is ever replaced.',
+): MirrorError {
   return new MirrorError('conflict', `${printableName(dest)} ${why}`, {
     facts: { path: printableName(dest) },
-    hint: 'Move it away, or choose another destination; only a check-out that mirrormesh made is ever replaced.',
+    hint,
   })
 }
 

@@ -16,9 +16,16 @@ import type { Staging } from './staging.ts'
 export function checkDestination(dest: Buffer, mayReplace: boolean): void {
   const existing = rootIdentity(dest)
   if (existing === undefined) return
-  if (!mayReplace) throw notOurs(dest, 'exists already')
-  if (readMarker(dest)?.roots.includes(existing) !== true)
-    throw notOurs(dest, 'is not a check-out of mirrormesh')
+  if (!mayReplace) {
+    throw isOurs(dest, existing)
+      ? notOurs(dest, 'is a check-out already', 'Add --replace to put this one in its place.')
+      : notOurs(dest, 'exists already')
+  }
+  if (!isOurs(dest, existing)) throw notOurs(dest, 'is not a check-out of mirrormesh')
+}
+
+function isOurs(dest: Buffer, identity: string): boolean {
+  return readMarker(dest)?.roots.includes(identity) === true
 }
 
 /** Returns where the old tree is now, or undefined when there was none. */

@@ -189,7 +189,7 @@ test('three nodes are made, joined by invites, and replicate a tree', { timeout:
     const sent = after.traffic.classes.wan.bytesSent - before.traffic.classes.wan.bytesSent
     assert.ok(sent < 200_000, `only what changed travels: ${sent}`)
     const lines = (await succeed(at(homes.a, 'diff', 'builds/x@1', 'builds/x@2'))).trim().split('\n')
-    const expected = ['M README', '- bin/tool', '+ new']
+    const expected = ['m .', 'M README', '- bin/tool', '+ new']
     assert.deepEqual(
       lines.filter((line) => expected.includes(line)),
       expected,
@@ -252,6 +252,34 @@ test('three nodes are made, joined by invites, and replicate a tree', { timeout:
     ]) {
       assert.equal((await mirrormesh(at(homes.hq, ...args))).status, 2, args.join(' '))
     }
+  })
+
+  await t.test(
+    'waiting for a site that does not keep the tree is refused before anything is published',
+    async () => {
+      const outcome = await mirrormesh(
+        at(homes.hq, 'publish', source, '--tree', 'unpinned', '--wait', 'lab-a', '--timeout', '60s'),
+      )
+      assert.equal(outcome.status, 5, outcome.stderr)
+      assert.match(outcome.stderr, /lab-a does not keep unpinned.*pin add unpinned --site lab-a/)
+      const shown = await succeedJson<{ head: unknown }>(at(homes.hq, 'tree', 'show', 'unpinned'))
+      assert.equal(shown.head, null)
+    },
+  )
+
+  await t.test('a single file is a tree too, and what cannot be one makes none', async () => {
+    await succeed(at(homes.hq, 'publish', join(source, 'README'), '--tree', 'single'))
+    assert.equal(await succeed(at(homes.hq, 'ls', 'single')), '.\n')
+    const device = await mirrormesh(at(homes.hq, 'publish', '/dev/null', '--tree', 'device'))
+    assert.equal(device.status, 2, device.stderr)
+    assert.match(device.stderr, /\/dev\/null is neither a folder nor a file/)
+    assert.equal((await mirrormesh(at(homes.hq, 'tree', 'show', 'device'))).status, 5)
+  })
+
+  await t.test('a check-out that is in the way can be replaced, and the refusal says so', async () => {
+    const again = await mirrormesh(at(homes.a, 'checkout', 'builds/x', join(dir, 'out')))
+    assert.equal(again.status, 8, again.stderr)
+    assert.match(again.stderr, /--replace/)
   })
 
   await t.test('waiting for a site that is away ends with 124, and the publication stands', async () => {

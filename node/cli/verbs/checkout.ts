@@ -6,7 +6,7 @@ import type { CheckoutAnswer } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { runJob } from '../job.ts'
-import { formatBytes, formatCount, formatSeconds } from '../quantity.ts'
+import { countOf, formatBytes, formatSeconds } from '../quantity.ts'
 import { parseTreeSpec } from '../tree-spec.ts'
 
 interface Options {
@@ -73,12 +73,12 @@ export async function reportCheckout(
   else {
     await terminal.print(
       `${answer.tree}@${answer.sequence} is at ${answer.dest}\n` +
-        `${formatCount(answer.files)} files, ${formatBytes(answer.bytes)}; ${formatSeconds(answer.seconds)}\n`,
+        `${countOf(answer.files, 'file')}, ${formatBytes(answer.bytes)}; ${formatSeconds(answer.seconds)}\n`,
     )
   }
   const { notRestored } = answer
   if (notRestored.count === 0) return
-  terminal.say(`mirrormesh: ${formatCount(notRestored.count)} things could not be restored in full:`)
+  terminal.say(`mirrormesh: ${countOf(notRestored.count, 'entry', 'entries')} could not be restored in full:`)
   for (const { path, reason } of notRestored.first.slice(0, 10)) terminal.say(`  ${path}: ${reason}`)
   context.exitWith(EXIT.partial)
 }

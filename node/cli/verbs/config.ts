@@ -18,11 +18,8 @@ export function define(command: Command, context: Context): void {
   command
     .command('check')
     .description('check the config file, changing nothing')
-    .action(async () => {
-      const { loadConfig } = await import('../../config.ts')
-      await loadConfig({ file: context.paths.configFile, env: context.env, flags: {} })
-      await context.terminal.print(`${context.paths.configFile}: good\n`)
-    })
+    .option('--json', 'print the finding as JSON')
+    .action((options: { json?: boolean }) => checkSettings(context, options))
 }
 
 async function showPaths({ paths, terminal }: Context, { json }: { json?: boolean }): Promise<void> {
@@ -43,6 +40,16 @@ async function showPaths({ paths, terminal }: Context, { json }: { json?: boolea
     Object.entries(all)
       .map(([name, path]) => `${name.padEnd(width)}  ${path}\n`)
       .join(''),
+  )
+}
+
+/** A fault is an error like any other: on stderr, with exit code 2. */
+async function checkSettings({ paths, env, terminal }: Context, { json }: { json?: boolean }): Promise<void> {
+  const { loadConfig } = await import('../../config.ts')
+  const file = paths.configFile
+  await loadConfig({ file, env, flags: {} })
+  await terminal.print(
+    json === true ? `${JSON.stringify({ file, isGood: true }, null, 2)}\n` : `${file}: good\n`,
   )
 }
 

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import type { DiffHeader, DiffLine } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
-import { formatCount } from '../quantity.ts'
+import { countOf } from '../quantity.ts'
 import { createLineWriter } from '../terminal.ts'
 import { parseTreeSpec } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
@@ -43,12 +43,13 @@ async function diff(
       continue
     }
     if (options.json === true) await writer.line(`${changes === 0 ? '' : ','}${JSON.stringify(line)}`)
-    else await writer.line(`${letterOf(line)} ${line.path}`)
+    // The root has no name of its own.
+    else await writer.line(`${letterOf(line)} ${line.path || '.'}`)
     changes++
   }
   if (options.json === true) await writer.line(']}')
   await writer.end()
-  if (options.json !== true && terminal.err.isTty) terminal.say(`${formatCount(changes)} changes`)
+  if (options.json !== true && terminal.err.isTty) terminal.say(countOf(changes, 'change'))
 }
 
 function letterOf({ change, content }: DiffLine): string {

@@ -42,7 +42,8 @@ async function list({ api, terminal, signal }: Context, text: string, options: O
 }
 
 function shortLine(entry: EntryLine): string {
-  return entry.path + (entry.type === 'directory' ? '/' : '')
+  // The root of a tree that is a single file has no name.
+  return (entry.path || '.') + (entry.type === 'directory' ? '/' : '')
 }
 
 function longLine(entry: EntryLine): string {

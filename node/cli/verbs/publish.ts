@@ -1,14 +1,14 @@
 /** `publish`: the daemon imports the folder and signs a head; this waits for it, and for other sites when asked. */
-import { lstatSync } from 'node:fs'
+import { lstatSync, type Stats } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
+import { checkTreeName } from '../../../src/dag/tree-name.ts'
 import type { PublishAnswer } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { runJob } from '../job.ts'
-import { formatBytes, formatCount, formatSeconds, parseDuration } from '../quantity.ts'
-import { parseTreeSpec } from '../tree-spec.ts'
+import { countOf, formatBytes, formatSeconds, parseDuration } from '../quantity.ts'
 
 interface Options {
   readonly tree: string
@@ -35,17 +35,13 @@ export function define(command: Command, context: Context): void {
 }
 
 async function publish(context: Context, path: string, options: Options): Promise<void> {
-  const { tree } = parseTreeSpec(options.tree)
-  if (tree !== options.tree) throw new MirrorError('invalid', `--tree is a name alone, not ${options.tree}`)
+  const tree = checkTreeName(options.tree)
   const timeoutMs = options.timeout === undefined ? undefined : parseDuration(options.timeout)
   if (options.timeout !== undefined && timeoutMs === undefined) {
     throw new MirrorError('invalid', `--timeout is a time like 90s, 30m or 12h, not ${options.timeout}`)
   }
   const source = resolve(path)
-  if (lstatSync(source, { throwIfNoEntry: false }) === undefined) {
-    // The daemon would say so too, but only after the tree has been created.
-    throw new MirrorError('not-found', `there is no ${source}`)
-  }
+  checkSource(source)
   const { ensureTree } = await import('../ensure-tree.ts')
   await ensureTree(context, tree)
   const answer = await runJob<PublishAnswer>(
@@ -66,7 +62,7 @@ async function publish(context: Context, path: string, options: Options): Promis
   else {
     await terminal.print(
       `${tree}@${answer.sequence}  ${answer.snapshot}${answer.isNew ? '' : '  (unchanged)'}\n` +
-        `${formatCount(answer.files)} files, ${formatBytes(answer.bytes)}, ${formatCount(answer.blocks)} blocks; ` +
+        `${countOf(answer.files, 'file')}, ${formatBytes(answer.bytes)}, ${countOf(answer.blocks, 'block')}; ` +
         `new here: ${formatBytes(answer.newBytes)}; ${formatSeconds(answer.seconds)}\n`,
     )
     if (answer.waited !== undefined) {
@@ -81,11 +77,25 @@ async function publish(context: Context, path: string, options: Options): Promis
   const { uncaptured } = answer
   if (uncaptured.count > 0) {
     terminal.say(
-      `mirrormesh: ${formatCount(uncaptured.count)} things of ${path} could not be captured in full:`,
+      `mirrormesh: ${countOf(uncaptured.count, 'entry', 'entries')} of ${path} could not be captured in full:`,
     )
     for (const { path: name, reason } of uncaptured.first.slice(0, 10)) terminal.say(`  ${name}: ${reason}`)
     if (uncaptured.count > 10) terminal.say(`  ... \`${context.self} tree show ${tree}\` shows more`)
     context.exitWith(EXIT.partial)
+  }
+}
+
+/** The daemon would say so too, but only after the tree has been created. What this user may not see, it may. */
+function checkSource(source: string): void {
+  let found: Stats | undefined
+  try {
+    found = lstatSync(source, { throwIfNoEntry: false })
+  } catch {
+    return
+  }
+  if (found === undefined) throw new MirrorError('not-found', `there is no ${source}`)
+  if (!found.isDirectory() && !found.isFile() && !found.isSymbolicLink()) {
+    throw new MirrorError('invalid', `${source} is neither a folder nor a file, and cannot be a tree`)
   }
 }
 

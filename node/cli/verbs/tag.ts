@@ -10,7 +10,7 @@ import { treeUrl } from '../tree-url.ts'
 export function define(command: Command, context: Context): void {
   command
     .argument('<TREE[@SEQUENCE]>', 'the snapshot; the head when no sequence is given')
-    .argument('<TAG>', 'the name, for example latest or ga')
+    .argument('<TAG>', 'the name, for example ga; what is tagged latest is what the gateway serves')
     .option('--remove', 'take the tag away from TREE')
     .option('--json', 'print the tag as JSON')
     .action((spec: string, name: string, options: { remove?: boolean; json?: boolean }) =>

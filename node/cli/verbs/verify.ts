@@ -6,7 +6,7 @@ import type { VerifyAnswer } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { runJob } from '../job.ts'
-import { formatBytes, formatCount, formatSeconds } from '../quantity.ts'
+import { countOf, formatBytes, formatSeconds } from '../quantity.ts'
 import { parseTreeSpec } from '../tree-spec.ts'
 
 interface Options {
@@ -51,8 +51,8 @@ async function verify(context: Context, text: string | undefined, options: Optio
   for (const each of answer.snapshots) {
     const bad = each.missing.count + each.unlisted
     await terminal.print(
-      `${each.tree}@${each.sequence}  ${formatCount(each.blocks)} blocks, ${formatBytes(each.bytes)}: ` +
-        `${bad === 0 ? 'every block is here and right' : `${formatCount(bad)} blocks missing or wrong`}\n` +
+      `${each.tree}@${each.sequence}  ${countOf(each.blocks, 'block')}, ${formatBytes(each.bytes)}: ` +
+        `${bad === 0 ? 'every block is here and right' : `${countOf(bad, 'block')} missing or wrong`}\n` +
         each.missing.first.map((cid) => `  ${cid}\n`).join(''),
     )
   }
@@ -60,7 +60,7 @@ async function verify(context: Context, text: string | undefined, options: Optio
   if (answer.checkout !== undefined) {
     const { path, differences } = answer.checkout
     await terminal.print(
-      `${path}: ${differences.count === 0 ? 'identical' : `${formatCount(differences.count)} differences`}\n` +
+      `${path}: ${differences.count === 0 ? 'identical' : countOf(differences.count, 'difference')}\n` +
         differences.first.map((each) => `  ${each.path}: ${each.reason}\n`).join(''),
     )
   }

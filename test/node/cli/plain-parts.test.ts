@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { problemOf } from '../../../node/cli/api-client.ts'
 import { EXIT, EXIT_HELP, exitStatusOf } from '../../../node/cli/exit-codes.ts'
-import { formatBytes, formatSeconds, parseDuration } from '../../../node/cli/quantity.ts'
+import { countOf, formatBytes, formatSeconds, parseDuration } from '../../../node/cli/quantity.ts'
 import { formatTable, shortIds } from '../../../node/cli/table.ts'
 import { parseTreeSpec } from '../../../node/cli/tree-spec.ts'
 import { treeUrl } from '../../../node/cli/tree-url.ts'
@@ -36,6 +36,15 @@ test('names within a tree travel byte by byte, and what ls prints of odd ones ca
     treeUrl({ tree: 'a', path: 'x\\xff\\u{202e}' }, 'file'),
     '/api/v1/trees/a/file?path=%78%ff%e2%80%ae',
   )
+})
+
+test('a count says one or many', () => {
+  assert.deepEqual(
+    [0, 1, 2, 1234].map((count) => countOf(count, 'block')),
+    ['0 blocks', '1 block', '2 blocks', '1,234 blocks'],
+  )
+  assert.equal(countOf(1, 'entry', 'entries'), '1 entry')
+  assert.equal(countOf(2, 'entry', 'entries'), '2 entries')
 })
 
 test('numbers are shown as people read them', () => {

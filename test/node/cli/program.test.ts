@@ -33,7 +33,8 @@ test('without a verb, with an unknown one, or with a wrong option the exit code 
     assert.equal(outcome.stdout, '')
   }
   assert.match(unknown.stderr, /unknown command 'pubish'\s+\(Did you mean publish\?\)/)
-  assert.match(missing.stderr, /required option '--tree <NAME>'/)
+  assert.match(missing.stderr, /required option '--tree <NAME>'.*\s+See mirrormesh publish --help\./)
+  assert.match(option.stderr, /See mirrormesh status --help\./)
 })
 
 test('a daemon that does not run is exit code 7 and a hint how to start it', async (t) => {
@@ -94,6 +95,9 @@ test('an unknown key of the config file stops the daemon with its line and exit 
     assert.equal(outcome.status, 2, outcome.stderr)
     assert.match(outcome.stderr, /config\.yaml:2: unknown key "bandwith"\. Known keys are listen, /)
   }
+  await writeFile(join(home, 'config.yaml'), 'listen: 127.0.0.1:0\n')
+  const good = JSON.parse(await succeed(['--home', home, 'config', 'check', '--json'])) as unknown
+  assert.deepEqual(good, { file: join(home, 'config.yaml'), isGood: true })
 })
 
 test('config path prints every path without reading the config file', async (t) => {
