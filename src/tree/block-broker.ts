@@ -28,7 +28,7 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
     const wanted = new Uint8Array(lengths.length)
     const mine: { index: number; key: string }[] = []
     // Claimed before the store is asked: two threads that offer one block at a time must not both be told to store it.
-    const text = Buffer.from(keys.buffer, keys.byteOffset, keys.length).toString('latin1')
+    const text = textOf(keys)
     for (let index = 0; index < lengths.length; index++) {
       const key = text.slice(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
       if (claimed.has(key)) continue
@@ -64,7 +64,8 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
       })
     }
     await blocks.commitPacked(question.packId, entries)
-    for (const { key } of entries) claimed.delete(Buffer.from(key).toString('latin1'))
+    const text = textOf(keys)
+    for (let at = 0; at < text.length; at += CID_KEY_BYTES) claimed.delete(text.slice(at, at + CID_KEY_BYTES))
   }
 
   async function reserve(): Promise<BlockAnswer> {
@@ -107,4 +108,9 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
       return newBytes
     },
   }
+}
+
+/** One character a byte. */
+function textOf(keys: Uint8Array): string {
+  return Buffer.from(keys.buffer, keys.byteOffset, keys.length).toString('latin1')
 }

@@ -37,10 +37,14 @@ export interface BlockRun {
 
 export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): BlockSink {
   let pack: { readonly packId: number; readonly appender: PackAppender } | undefined
-  let keys: Uint8Array[] = []
-  let offsets: number[] = []
-  let lengths: number[] = []
+  // Of the entries that are not committed. Lists of objects would outlive every small collection until the commit.
+  const keys = new Uint8Array(COMMIT_ENTRIES * CID_KEY_BYTES)
+  const offsets = new Float64Array(COMMIT_ENTRIES)
+  const lengths = new Uint32Array(COMMIT_ENTRIES)
+  let entries = 0
   let pendingBytes = 0
+  /** Waits for the commit before: one is published while the thread reads on. */
+  let published: () => void = () => undefined
 
   function openPack(): PackAppender {
     if (pack === undefined) {
@@ -52,22 +56,18 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
   }
 
   function commit(): void {
-    if (pack === undefined || keys.length === 0) return
+    published()
+    published = () => undefined
+    if (pack === undefined || entries === 0) return
     pack.appender.sync()
-    const allKeys = new Uint8Array(keys.length * CID_KEY_BYTES)
-    keys.forEach((key, index) => {
-      allKeys.set(key, index * CID_KEY_BYTES)
-    })
-    main.ask({
+    published = main.post({
       kind: 'commit',
       packId: pack.packId,
-      keys: allKeys,
-      lengths: Uint32Array.from(lengths),
-      offsets: Float64Array.from(offsets),
+      keys: keys.slice(0, entries * CID_KEY_BYTES),
+      lengths: lengths.slice(0, entries),
+      offsets: offsets.slice(0, entries),
     })
-    keys = []
-    offsets = []
-    lengths = []
+    entries = 0
     pendingBytes = 0
     if (pack.appender.sizeBytes >= PACK_BYTES) closePack()
   }
@@ -89,18 +89,20 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
         const { wanted } = expect('wanted', answer())
         for (let index = 0; index < run.count; index++) {
           if (wanted[index] !== 1) continue
-          const key = run.keys.slice(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
-          const entry = openPack().append(key, run.bytesOf(index))
-          keys.push(key)
-          offsets.push(entry.offset)
-          lengths.push(entry.lengthBytes)
-          pendingBytes += entry.lengthBytes
-          if (pendingBytes >= COMMIT_BYTES || keys.length >= COMMIT_ENTRIES) commit()
+          const key = run.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
+          const { offset, lengthBytes } = openPack().append(key, run.bytesOf(index))
+          keys.set(key, entries * CID_KEY_BYTES)
+          offsets[entries] = offset
+          lengths[entries] = lengthBytes
+          entries += 1
+          pendingBytes += lengthBytes
+          if (pendingBytes >= COMMIT_BYTES || entries === COMMIT_ENTRIES) commit()
         }
       }
     },
     finish() {
       commit()
+      published()
       closePack()
     },
   }
