@@ -192,7 +192,13 @@ export async function importTree(
   }
 
   try {
+    const rootBefore = identityOf(root)
     const { root: rootEntry, indexKey, counts, uncaptured } = await run()
+    if (identityOf(root) !== rootBefore) {
+      throw new MirrorError('unstable', `${rootPath} was unmounted or replaced while it was read`, {
+        hint: 'Nothing was published. When it is back in its place, try again.',
+      })
+    }
     progress.enter('finish')
     const snapshot: Snapshot = {
       tree,
@@ -231,4 +237,10 @@ export async function importTree(
     await broker.close()
     for (const fd of files) fs.closeSync(fd)
   }
+}
+
+/** Undefined when nothing is there: the scan says so in its own words. */
+function identityOf(root: Buffer): string | undefined {
+  const stat = fs.lstatSync(root, { bigint: true, throwIfNoEntry: false })
+  return stat && `${stat.dev}:${stat.ino}`
 }

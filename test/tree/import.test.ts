@@ -4,9 +4,11 @@ import fs from 'node:fs'
 import net from 'node:net'
 import { test } from 'node:test'
 import koffi from 'koffi'
+import { systemClock } from '../../src/base/clock.ts'
 import { encodeEntry } from '../../src/dag/entry.ts'
 import { listPages, walk } from '../../src/dag/reader.ts'
-import type { ImportResult } from '../../src/tree/import.ts'
+import type { BlockStore } from '../../src/store/block-store.ts'
+import { type ImportResult, importTree } from '../../src/tree/import.ts'
 import type { TreeProgress } from '../../src/tree/progress.ts'
 import type { Bench } from './trees.ts'
 import { bench, isRoot, noise } from './trees.ts'
@@ -188,4 +190,29 @@ test('progress rises to the totals, and an abort ends the import and leaves noth
   await assert.rejects(aborted, { code: 'aborted' })
   assert.ok(open() <= before)
   assert.deepEqual(fs.readdirSync(b.at('tmp')), [])
+})
+
+test('a source that is unmounted or replaced while it is read becomes no snapshot', async (t) => {
+  const b = await bench(t)
+  const source = b.at('source')
+  fs.mkdirSync(source)
+  for (let i = 0; i < 20; i++) fs.writeFileSync(b.at('source', `file-${i}`), noise(50_000, i))
+  const { blocks } = b.store
+  const unmounting: BlockStore = {
+    ...blocks,
+    reservePack() {
+      if (!fs.existsSync(b.at('gone'))) {
+        fs.renameSync(source, b.at('gone'))
+        fs.mkdirSync(source)
+      }
+      return blocks.reservePack()
+    },
+  }
+  await assert.rejects(
+    importTree(
+      { blocks: unmounting, tempDir: b.at('tmp'), clock: systemClock },
+      { path: source, tree: 'test' },
+    ),
+    { code: 'unstable', message: /was unmounted or replaced while it was read/ },
+  )
 })
