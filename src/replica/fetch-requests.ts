@@ -131,6 +131,11 @@ export function createFetchRequests(
       arrivals.push({ cid, bytes, request, page: number, offset })
       void store()
     }
+    // Nothing crosses the network that would find no room here, try after try.
+    await blocks.claimSpace(
+      offsets.reduce((sum, offset) => sum + (indexPage.blocks[offset]?.lengthBytes ?? 0), 0),
+    )
+    if (signal.aborted || abort.signal.aborted) return
     const channel = channelTo(peer)
     try {
       const both = AbortSignal.any([signal, abort.signal])

@@ -9,6 +9,8 @@ import { buildDirectory } from '../../src/dag/directory.ts'
 import { closure } from '../../src/dag/reader.ts'
 import { encodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { FetchResult } from '../../src/replica/fetch-session.ts'
+import type { BlockStore } from '../../src/store/block-store.ts'
+import { createMemoryStore } from '../../src/store/memory-store.ts'
 import { META } from '../dag/trees.ts'
 import type { TestNode } from './mesh.ts'
 import { createMesh, filesPlan, publish, TREE } from './mesh.ts'
@@ -95,6 +97,25 @@ test('wrong bytes are never stored: their sender is blamed and the rest comes fr
   assert.deepEqual(blamed, ['liar'])
   assert.equal(result.fetchedBlocks, snapshot.counts.blocks)
   assert.equal(lab.traffic.totals().peers.get('hq')!.blocksReceived, snapshot.counts.blocks)
+})
+
+test('with a full disk no block is asked for, and once there is room the fetch completes', async () => {
+  const mesh = createMesh()
+  const hq = mesh.add('hq', 'east')
+  const store = createMemoryStore()
+  let isFull = true
+  const blocks: BlockStore = {
+    ...store.blocks,
+    async claimSpace() {
+      if (isFull) throw new MirrorError('no-space', 'the disk is full')
+    },
+  }
+  const lab = mesh.add('lab-a', 'west', { ...store, blocks })
+  const { cid, snapshot } = await publish(hq, filesPlan(50, 1000))
+  await assert.rejects(mesh.fetch(lab, cid).done, { code: 'no-space' })
+  assert.equal(hq.traffic.totals().blocksSent, 0)
+  isFull = false
+  assert.equal((await mesh.fetch(lab, cid).done).fetchedBlocks, snapshot.counts.blocks)
 })
 
 test('a snapshot whose index leaves out a block is refused, and not called complete', async () => {
