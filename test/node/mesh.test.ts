@@ -1,7 +1,7 @@
 /** A whole mesh of real processes on loopback: what a newcomer does, in the order in which they do it. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { appendFile, chmod, mkdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, mkdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { PublishAnswer, VerifyAnswer } from '../../node/api/answers.ts'
@@ -67,6 +67,8 @@ test('three nodes are made, joined by invites, and replicate a tree', { timeout:
     const used = await mirrormesh(at(join(dir, 'thief'), 'join', tokens[0]!))
     assert.equal(used.status, 6, used.stderr)
     assert.match(used.stderr, /the invite has been used.*new invite/s)
+    // With a new invite it shall be possible to say --listen, too.
+    await assert.rejects(stat(join(dir, 'thief/config.yaml')), { code: 'ENOENT' })
     const again = await mirrormesh(at(homes.a, 'join', tokens[1]!))
     assert.equal(again.status, 8, again.stderr)
     const taken = await mirrormesh(at(homes.hq, 'invite', '--site', 'lab-a', '--region', 'eu'))
@@ -91,6 +93,13 @@ test('three nodes are made, joined by invites, and replicate a tree', { timeout:
     // One machine: the two labs may not share a check-out, so the pin is for one of them in the end.
     await succeed(at(homes.hq, 'pin', 'remove', 'builds/x', '--region', 'eu'))
     await succeed(at(homes.hq, 'pin', 'add', 'builds/x', '--site', 'lab-a', '--checkout', join(dir, 'out')))
+    for (const path of ['out', 'out/inner']) {
+      const taken = await mirrormesh(
+        at(homes.hq, 'pin', 'add', 'a-tree', '--region', 'eu', '--checkout', join(dir, path)),
+      )
+      assert.equal(taken.status, 8, taken.stderr)
+      assert.match(taken.stderr, /\/out is a check-out of builds\/x at lab-a/)
+    }
     await succeed(at(homes.hq, 'pin', 'add', 'builds/x', '--site', 'lab-b'))
     const answer = await succeedJson<PublishAnswer>(
       at(homes.hq, 'publish', source, '--tree', 'builds/x', '--wait', 'all', '--timeout', '60s'),

@@ -71,7 +71,9 @@ async function add(context: Context, tree: string, options: Where & { checkout?:
   ) {
     throw new MirrorError('invalid', `--checkout is an absolute path, the same at each site, not ${checkout}`)
   }
-  await sayWhenUnknown(context, tree, sites)
+  const status = await context.api.get<StatusDocument>('/api/v1/status', context.signal)
+  if (checkout !== undefined) await checkPlace(context, status, { tree, sites, checkout })
+  sayWhenUnknown(context, status, tree, sites)
   const name = await submit(context, tree, sites, {
     ...(checkout === undefined ? {} : { checkout }),
     removed: false,
@@ -108,10 +110,45 @@ async function submit(
   return name
 }
 
+/**
+ * Sites give a place to one tree, by the names of the pins: a new pin could take the place of one that stands. Where
+ * patterns put their trees is left to the sites.
+ */
+async function checkPlace(
+  context: Context,
+  status: StatusDocument,
+  { tree, sites, checkout }: { tree: string; sites: Sites; checkout: string },
+): Promise<void> {
+  if (tree.includes('*')) return
+  const { pins } = await context.api.get<{ pins: PinDocument[] }>('/api/v1/pins', context.signal)
+  const path = withoutTrailingSlash(checkout)
+  for (const pin of pins) {
+    if (pin.checkout === null || pin.tree.includes('*')) continue
+    const other = withoutTrailingSlash(pin.checkout)
+    const isSame = other === path
+    if (!isSame && !`${path}/`.startsWith(`${other}/`) && !`${other}/`.startsWith(`${path}/`)) continue
+    if (isSame && pin.tree === tree) continue
+    const site = status.sites.find((each) => covers(sites, each) && covers(pin.sites, each))
+    if (site === undefined) continue
+    throw new MirrorError('conflict', `${other} is a check-out of ${pin.tree} at ${site.site}`, {
+      hint: `Choose a place that is neither within it nor around it. See: ${context.self} pin list`,
+    })
+  }
+}
+
+function covers(
+  where: PinDocument['sites'],
+  place: { readonly site: string; readonly region: string },
+): boolean {
+  return where.all === true || where.region === place.region || where.site === place.site
+}
+
+function withoutTrailingSlash(path: string): string {
+  return path.replace(/\/+$/, '')
+}
+
 /** A pin may come before its tree or its site; a misspelt one would wait for ever. */
-async function sayWhenUnknown(context: Context, tree: string, sites: Sites): Promise<void> {
-  const status = await context.api.get<StatusDocument>('/api/v1/status', context.signal)
-  const { terminal } = context
+function sayWhenUnknown({ terminal }: Context, status: StatusDocument, tree: string, sites: Sites): void {
   if (!tree.includes('*') && !status.trees.some((each) => each.tree === tree)) {
     terminal.say(`mirrormesh: note: there is no tree ${tree} yet; the pin waits for it.`)
   }
