@@ -1,8 +1,8 @@
 /**
  * A newcomer's first contact: claims the invite at the node that made it, checks that what comes back makes this node a
- * member of the mesh that the token names, and records it. The config file and the key come first, the records last, so
- * that a home in which a mesh is recorded has all that it needs. Killed in between, it can be run again: the invite
- * admits the same key a second time.
+ * member of the mesh that the token names, and records it. The key comes first, the config file once the node is admitted, the records last,
+ * so that a home in which a mesh is recorded has all that it needs, and one that was refused can be asked for again with
+ * other settings. Killed in between, it can be run again: the invite admits the same key a second time.
  */
 import type { Clock } from '../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../src/base/errors.ts'
@@ -16,7 +16,7 @@ import { openStore } from '../src/store/store.ts'
 import { alreadyANode } from './found-mesh.ts'
 import { loadOrCreateKey } from './keys.ts'
 import type { Paths } from './paths.ts'
-import { type SettingsToWrite, writeConfigFile } from './write-config.ts'
+import { checkConfigFile, type SettingsToWrite, writeConfigFile } from './write-config.ts'
 
 export interface JoinedMesh {
   readonly mesh: { readonly id: string; readonly name: string }
@@ -40,9 +40,10 @@ export async function joinMesh(
   try {
     for await (const _ of store.records.readAll()) throw alreadyANode(paths)
     const node = await loadOrCreateKey(paths.nodeKeyFile, "this node's key")
-    await writeConfigFile(paths.configFile, settings)
+    await checkConfigFile(paths.configFile, settings)
     const records = await claim({ node, clock }, token, signal)
     const { name, member } = checkAdmitted(records, token, node)
+    await writeConfigFile(paths.configFile, settings)
     const admitter = peerIdOf(token.peer)
     const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
     await addressBook.remember(admitter, token.addrs)

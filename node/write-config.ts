@@ -11,15 +11,27 @@ export interface SettingsToWrite {
 }
 
 export async function writeConfigFile(file: string, settings: SettingsToWrite): Promise<void> {
-  const lines = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
-  const text = `# Settings of this node. \`mirrormesh config show\` prints all there are, with their meaning.\n${lines.join('')}`
-  const present = await readFile(file, 'utf8').catch(() => undefined)
-  if (present === text || (present !== undefined && lines.length === 0)) return
-  if (present !== undefined) {
-    throw new MirrorError('conflict', `there is a config file already: ${file}`, {
-      hint: `Leave out --listen and --http, and set them there.`,
-    })
-  }
+  const text = textOf(settings)
+  if (await isThere(file, text, settings)) return
   makeDirs(dirname(file), 0o755)
   await writeDurably(file, text, { mode: 0o644, isNew: true })
+}
+
+/** Writes nothing. @throws MirrorError `conflict` when `writeConfigFile` would */
+export async function checkConfigFile(file: string, settings: SettingsToWrite): Promise<void> {
+  await isThere(file, textOf(settings), settings)
+}
+
+function textOf(settings: SettingsToWrite): string {
+  const lines = Object.entries(settings).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
+  return `# Settings of this node. \`mirrormesh config show\` prints all there are, with their meaning.\n${lines.join('')}`
+}
+
+async function isThere(file: string, text: string, settings: SettingsToWrite): Promise<boolean> {
+  const present = await readFile(file, 'utf8').catch(() => undefined)
+  if (present === undefined) return false
+  if (present === text || Object.keys(settings).length === 0) return true
+  throw new MirrorError('conflict', `there is a config file already: ${file}`, {
+    hint: `Leave out --listen and --http, and set them there.`,
+  })
 }
