@@ -241,7 +241,8 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         if (!checkouts.has(path)) checkouts.set(path, readCheckout(path))
       }
       const isOther = next?.snapshot === undefined || before?.snapshot?.equals(next.snapshot) !== true
-      if (isOther) {
+      // Reached by asking for less: a check-out that failed is not wanted any more.
+      if (isOther || isReached(next)) {
         failures = 0
         failure = undefined
       }

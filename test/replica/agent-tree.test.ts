@@ -166,6 +166,21 @@ test('one check-out that cannot be made keeps no other from moving', async () =>
   await worker.stop()
 })
 
+test('a failure of a check-out that is no longer asked for is forgotten', async () => {
+  const { worker, fetches, checkouts } = setUp()
+  worker.setGoal(goal(1, ['/a']))
+  await settled()
+  fetches[0]!.resolve()
+  await settled()
+  checkouts[0]!.reject(new MirrorError('conflict', '/a is not ours'))
+  await settled()
+  assert.equal(worker.status().failure?.message, '/a is not ours')
+  worker.setGoal(goal(1))
+  await settled()
+  assert.deepEqual([worker.status().phase, worker.status().failure], ['idle', undefined])
+  await worker.stop()
+})
+
 test('a place that was given to another tree while a check-out waited is left alone', async () => {
   const { worker, done, checkouts } = setUp()
   done.add(snapshot(1).toString())

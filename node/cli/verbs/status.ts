@@ -14,7 +14,10 @@ interface Options {
 export function define(command: Command, context: Context): void {
   command
     .option('--json', 'print the status document as JSON')
-    .option('--check', 'exit 4 unless every site is up, every pinned tree complete and nothing alarming')
+    .option(
+      '--check',
+      'exit 4 unless every site is up, every pinned tree complete and checked out, and nothing alarming',
+    )
     .action((options: Options) => show(context, options))
 }
 
@@ -30,7 +33,9 @@ export function isWell(status: StatusDocument): boolean {
   return (
     status.alarms.length === 0 &&
     status.sites.every((site) => site.state === 'self' || site.state === 'up') &&
-    status.trees.every((tree) => tree.sites.every((site) => site.state === 'complete'))
+    status.trees.every((tree) =>
+      tree.sites.every(({ state, reason }) => state === 'complete' && reason === undefined),
+    )
   )
 }
 
@@ -104,7 +109,8 @@ function describeReplica(site: ReplicaStatus, tree: TreeStatus): string {
   for (const { path, sequence } of site.checkouts) {
     parts.push(sequence === null ? `no check-out at ${path} yet` : `@${sequence} at ${path}`)
   }
-  if (site.state !== 'complete' && site.reason !== undefined) parts.push(site.reason)
+  // Of a complete one too: a check-out there cannot be made.
+  if (site.reason !== undefined) parts.push(site.reason)
   return parts.join(', ')
 }
 

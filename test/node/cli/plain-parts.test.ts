@@ -6,7 +6,9 @@ import { countOf, formatBytes, formatSeconds, parseDuration } from '../../../nod
 import { formatTable, shortIds } from '../../../node/cli/table.ts'
 import { parseTreeSpec } from '../../../node/cli/tree-spec.ts'
 import { treeUrl } from '../../../node/cli/tree-url.ts'
+import { formatStatus, isWell } from '../../../node/cli/verbs/status.ts'
 import { ERROR_CODES, isMirrorError } from '../../../src/base/errors.ts'
+import type { ReplicaStatus, StatusDocument } from '../../../src/replica/status.ts'
 
 test('every error code has an exit status that the help lists', () => {
   const listed = new Set(EXIT_HELP.match(/\b\d+\b/g)?.map(Number))
@@ -94,4 +96,52 @@ test('a problem document becomes the error that it describes, and anything else 
   assert.deepEqual([error.code, error.message, error.hint, error.facts], ['conflict', 'd', 'h', { n: 1 }])
   assert.equal(problemOf('<html>', 502).code, 'internal')
   assert.equal(problemOf('{"code":"new-code"}', 400).code, 'internal')
+})
+
+test('a check-out that cannot be made at another site is told here, and is not well', () => {
+  const status = (replica: Partial<ReplicaStatus>): StatusDocument => ({
+    mesh: { name: 'm', id: 'id' },
+    self: { peer: '12D3KooWa', site: 'hq', region: 'us', version: '1' },
+    sites: [],
+    trees: [
+      {
+        tree: 't',
+        epoch: 1,
+        sequence: 2,
+        snapshot: 's',
+        publisher: '12D3KooWa',
+        files: 1,
+        bytes: 1,
+        sites: [
+          {
+            site: 'lab',
+            sequence: 2,
+            state: 'complete',
+            missingBytes: 0,
+            checkouts: [{ path: '/out', sequence: null }],
+            ...replica,
+          },
+        ],
+      },
+    ],
+    traffic: {
+      peers: [],
+      classes: {
+        site: { bytesSent: 0, bytesReceived: 0 },
+        region: { bytesSent: 0, bytesReceived: 0 },
+        wan: { bytesSent: 0, bytesReceived: 0 },
+      },
+      blocksSent: 0,
+      blocksSentMoreThanOnce: 0,
+      bytesSentBeforeComplete: 0,
+    },
+    alarms: [],
+  })
+  assert.equal(isWell(status({})), true)
+  const bad = status({ reason: '/out is not a check-out of mirrormesh (tried 4 times)' })
+  assert.equal(isWell(bad), false)
+  assert.match(
+    formatStatus(bad),
+    /no check-out at \/out yet, \/out is not a check-out of mirrormesh \(tried 4/,
+  )
 })
