@@ -164,11 +164,17 @@ function headBody(state: MeshState, imported: ImportResult, nodeKey: KeyPair) {
   }
 }
 
+/** The site of a member, or the bare PeerId of a key that is none. */
+function whoIs(state: MeshState, peer: string): string {
+  const member = state.members.get(peer)
+  return member === undefined ? peer : `${member.site} (${peer})`
+}
+
 type PublishableTree = TreeState & { readonly epoch: NonNullable<TreeState['epoch']> }
 
 function checkPublisher(state: MeshState, name: string, nodeKey: KeyPair): PublishableTree {
   const tree = state.trees.get(name)
-  const facts = { tree: name, publisher: nodeKey.peer }
+  const facts = { tree: name, peer: nodeKey.peer }
   if (tree === undefined || tree.body.removed) {
     throw new MirrorError('not-found', `the mesh has no tree ${name}`, {
       facts,
@@ -187,7 +193,7 @@ function checkPublisher(state: MeshState, name: string, nodeKey: KeyPair): Publi
       hint:
         tree.epoch === undefined
           ? 'An admin names its publisher by starting an epoch.'
-          : `Its publisher is ${tree.epoch.publisher}: publish there.`,
+          : `Its publisher is ${whoIs(state, tree.epoch.publisher)}: publish there.`,
     })
   }
   return { ...tree, epoch: tree.epoch }
