@@ -16,9 +16,10 @@ const OPTIONS = {
   valueEncoding: 'view',
   // Digests and addresses do not compress.
   compression: false,
-  writeBufferSize: 8 * 1024 * 1024,
-  cacheSize: 32 * 1024 * 1024,
-  maxOpenFiles: 200,
+  writeBufferSize: 4 * 1024 * 1024,
+  // Open tables are mapped into memory, 2 MB each: they count as ours, and the cache of blocks has little to do.
+  cacheSize: 8 * 1024 * 1024,
+  maxOpenFiles: 100,
 } as const
 
 /** True when a failure to open means that the index is damaged and must be rebuilt, not that it cannot be reached. */
