@@ -181,12 +181,17 @@ async function watch(hq: Node, isDone: () => boolean): Promise<void> {
         tree.sites.map(({ site, state, sequence, missingBytes }) => ({
           label: site,
           done: state === 'complete' && sequence === tree.sequence ? 1 : shareHeld(missingBytes, tree.bytes),
-          note: missingBytes ? `${state}, ${mega(missingBytes)} to go` : state,
+          note: missingBytes ? `${state}, ${mega(missingBytes)} to go` : notHeard(state),
         })),
       )
     }
     await pause(300)
   }
+}
+
+/** Before the first head there is nothing that a site could hold. */
+function notHeard(state: string): string {
+  return state === 'unknown' ? 'waits for the first snapshot' : state
 }
 
 function shareHeld(missingBytes: number | null, bytes: number | null): number {
