@@ -18,7 +18,12 @@ import type { RecordLog } from './record-log.ts'
 import { MAX_LOGGED_RECORD_BYTES } from './record-log.ts'
 import type { Store } from './store.ts'
 
-export function createMemoryStore(): Store {
+export interface MemoryStoreOptions {
+  /** Where the folder of reserved packs is made; `close` removes it. */
+  readonly tempDir?: string
+}
+
+export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions = {}): Store {
   const blocks = new Map<string, Uint8Array>()
   const index = createMemoryIndex()
   const values = new Map<string, KeyValue>()
@@ -48,7 +53,7 @@ export function createMemoryStore(): Store {
     flush: async () => undefined,
     locate: async (cids) => cids.map(() => undefined),
     async reservePack() {
-      packDir ??= fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-memory-'))
+      packDir ??= fs.mkdtempSync(path.join(tempDir, 'mirrormesh-memory-'))
       const packId = ++lastPackId
       const file = path.join(packDir, packFileName(packId))
       createPack(file, packId)

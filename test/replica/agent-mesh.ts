@@ -40,7 +40,7 @@ export async function startSite(
     region,
     records,
     tempDir,
-    store = createMemoryStore(),
+    store = createMemoryStore({ tempDir }),
     peers = [],
   }: {
     key: KeyPair

@@ -34,7 +34,7 @@ async function setUp(
   const log = createTestLog(basics.map(({ bytes }) => bytes))
   const logger = createTestLogger()
   const ledger = await createLedger({ log, clock: systemClock, logger }, { mesh: mesh.mesh })
-  const store = createMemoryStore()
+  const store = createMemoryStore({ tempDir: dir })
   const steps: string[] = []
   const failing = new Set<string>()
   const step = (name: string): void => {
