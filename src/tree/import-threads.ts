@@ -35,6 +35,8 @@ export interface BuildInput {
   readonly rootPath: string
   readonly spoolFd: number
   readonly spillFd: number
+  /** For what the block index does not hold in memory. */
+  readonly tempDir: string
 }
 export type BuildQuestion =
   | BlockQuestion

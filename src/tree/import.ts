@@ -172,7 +172,7 @@ export async function importTree(
     })
     const build = start<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(
       'build',
-      { rootPath, spoolFd, spillFd: openFile('spill') },
+      { rootPath, spoolFd, spillFd: openFile('spill'), tempDir },
       async (question) => {
         if (question.kind === 'members')
           return { kind: 'members', memberCounts: (await scanned).memberCounts }
