@@ -1,11 +1,14 @@
 /**
- * The port of the ordered index, and the layout of its keys. Everything in it but `values` can be rebuilt from packs.
+ * The port of the ordered index, and the layout of its keys. Everything in it but values and backings can be rebuilt
+ * from packs.
  *
  *   key                                value
  *   "b" + 33-byte block key            where the block lies, 19 bytes: see encodePlace
  *   "p" + u32 pack id                  u48: bytes of that pack, from its start, that the index covers
  *   "m" + "format"                     u48 1
  *   "m" + "blocks"                     u48: how many "b" keys there are
+ *   "m" + "backings"                   u48: the largest id of a backing so far
+ *   "f", "g", "r" + ...                backings, their files and blocks: see backing-values.ts. Lost with the index
  *   "v" + namespace + NUL + key        a value
  */
 import { MirrorError } from '../base/errors.ts'
@@ -33,7 +36,9 @@ export interface Index {
 }
 
 /** Where a block lies, as the index keeps it. */
-export interface Place {
+export type Place = PackPlace | FilePlace
+
+export interface PackPlace {
   readonly packId: number
   readonly offset: number
   readonly storedBytes: number
@@ -41,18 +46,34 @@ export interface Place {
   readonly encoding: BlockEncoding
 }
 
+/** A range of a file outside of the store (block-backings.ts). */
+export interface FilePlace {
+  readonly encoding: 'file'
+  readonly backingId: number
+  readonly fileId: number
+  readonly offset: number
+  readonly lengthBytes: number
+}
+
 const PLACE_BYTES = 19
+const PLAIN = 0
+const IN_FILE = 2
 const BLOCK = 0x62
 const PACK = 0x70
 const META = 'm'
 const VALUE = 'v'
 
-/** 1 encoding (0 plain), 4 pack id, 6 offset, 4 stored bytes, 4 bytes once decoded; big-endian. */
+/**
+ * 1 encoding (0 plain), 4 pack id, 6 offset, 4 stored bytes, 4 bytes once decoded; big-endian.
+ * In a file: 1 encoding (2), 4 backing id, 6 offset, 4 number of the file, 4 bytes.
+ */
 export function encodePlace(place: Place): Uint8Array {
   const bytes = Buffer.alloc(PLACE_BYTES)
-  bytes.writeUInt32BE(place.packId, 1)
+  const isFile = place.encoding === 'file'
+  bytes[0] = isFile ? IN_FILE : PLAIN
+  bytes.writeUInt32BE(isFile ? place.backingId : place.packId, 1)
   bytes.writeUIntBE(place.offset, 5, 6)
-  bytes.writeUInt32BE(place.storedBytes, 11)
+  bytes.writeUInt32BE(isFile ? place.fileId : place.storedBytes, 11)
   bytes.writeUInt32BE(place.lengthBytes, 15)
   return bytes
 }
@@ -60,18 +81,25 @@ export function encodePlace(place: Place): Uint8Array {
 /** @throws MirrorError `corrupt` */
 export function decodePlace(value: Uint8Array): Place {
   const bytes = view(value)
-  if (bytes.length !== PLACE_BYTES || bytes[0] !== 0) {
+  if (bytes.length !== PLACE_BYTES || (bytes[0] !== PLAIN && bytes[0] !== IN_FILE)) {
     throw new MirrorError('corrupt', 'the index holds a place that this program cannot read', {
       hint: 'Stop the daemon, move the folder index/ of the store aside and start again: it is rebuilt from packs.',
     })
   }
-  return {
-    packId: bytes.readUInt32BE(1),
-    offset: bytes.readUIntBE(5, 6),
-    storedBytes: bytes.readUInt32BE(11),
-    lengthBytes: bytes.readUInt32BE(15),
-    encoding: 'plain',
-  }
+  const id = bytes.readUInt32BE(1)
+  const offset = bytes.readUIntBE(5, 6)
+  const third = bytes.readUInt32BE(11)
+  const lengthBytes = bytes.readUInt32BE(15)
+  return bytes[0] === IN_FILE
+    ? { encoding: 'file', backingId: id, fileId: third, offset, lengthBytes }
+    : { encoding: 'plain', packId: id, offset, storedBytes: third, lengthBytes }
+}
+
+export function isSamePlace(a: Place, b: Place): boolean {
+  if (a.offset !== b.offset) return false
+  if (a.encoding === 'file')
+    return b.encoding === 'file' && a.backingId === b.backingId && a.fileId === b.fileId
+  return b.encoding !== 'file' && a.packId === b.packId
 }
 
 /** @param key the 33 bytes of `cidToKeyBytes` */
@@ -96,7 +124,7 @@ export function packIdOfKey(key: Uint8Array): number {
   return view(key).readUInt32BE(1)
 }
 
-export function metaIndexKey(name: 'format' | 'blocks'): Uint8Array {
+export function metaIndexKey(name: 'format' | 'blocks' | 'backings'): Uint8Array {
   return Buffer.from(META + name, 'latin1')
 }
 

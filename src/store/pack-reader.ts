@@ -3,7 +3,7 @@ import { asMirrorError, isMirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { verifyBlock } from '../block/cid.ts'
 import type { FileOps } from './files.ts'
-import type { Place } from './index.ts'
+import type { PackPlace } from './index.ts'
 import { createPackFiles } from './pack-files.ts'
 import type { PackFolder } from './pack-folder.ts'
 
@@ -12,7 +12,7 @@ export interface PackReader {
    * The block at `place`, or why those bytes are not it.
    * @throws MirrorError when the disk cannot be read: that says nothing about the block
    */
-  read(cid: Cid, place: Place): Promise<Uint8Array | { readonly reason: string }>
+  read(cid: Cid, place: PackPlace): Promise<Uint8Array | { readonly reason: string }>
   close(): void
 }
 
