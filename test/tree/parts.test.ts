@@ -174,7 +174,7 @@ test('a pack reader gives the named block or nothing', async (t) => {
   fs.writeFileSync(b.at('pack'), bytes)
   const reader = createPackReader()
   const read = (offset: number, length: number, of = bytes.subarray(offset, offset + length)): boolean => {
-    const block = reader.read(b.at('pack'), offset, length, cidKeyOf(of))
+    const block = reader.read({ path: b.at('pack') }, offset, length, cidKeyOf(of))
     return block !== undefined && Buffer.from(block).equals(bytes.subarray(offset, offset + length))
   }
   for (let offset = 0; offset < 2_900_000; offset += 70_052)
@@ -182,7 +182,7 @@ test('a pack reader gives the named block or nothing', async (t) => {
   assert.ok(read(2_000_000, 1_000_000) && read(5, 1) && read(2_999_999, 1))
   assert.equal(read(10, 100, Buffer.from('other')), false)
   assert.equal(read(2_999_990, 100), false, 'past the end')
-  assert.equal(reader.read(b.at('absent'), 0, 1, cidKeyOf(Buffer.from('x'))), undefined)
+  assert.equal(reader.read({ path: b.at('absent') }, 0, 1, cidKeyOf(Buffer.from('x'))), undefined)
   reader.close()
 })
 
