@@ -3,6 +3,7 @@ import { createBlockSink } from './block-sink.ts'
 import { createContentReader } from './content-reader.ts'
 import type { ReadAnswer, ReadInput, ReadQuestion, ReadRange } from './import-threads.ts'
 import { asBuffer, joinPath, parentPath } from './path-bytes.ts'
+import type { RecordWindow } from './record-bytes.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
 import type { SpoolBatch } from './spool.ts'
 import { readSpoolRecord } from './spool.ts'
@@ -14,6 +15,7 @@ const PROGRESS_BYTES = 32 * 1024 * 1024
 runThread<ReadInput, ReadQuestion, ReadAnswer, void>(({ root, spoolFd, resultsFd, chunker }, main) => {
   const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>)
   const results = createRecordWriter(resultsFd)
+  const window: RecordWindow = {}
   let unreportedBytes = 0
   const reader = createContentReader(
     { sink, results },
@@ -30,7 +32,7 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>(({ root, spoolFd, resultsFd
 
   function readBatch(batch: SpoolBatch): ReadRange {
     const startByte = results.position
-    const records = createRecordReader(spoolFd, batch.startByte, batch.endByte)
+    const records = createRecordReader(spoolFd, batch.startByte, batch.endByte, window)
     let below = asBuffer(batch.dir)
     while (!records.isAtEnd) {
       const record = readSpoolRecord(records)
