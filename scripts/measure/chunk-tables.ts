@@ -12,6 +12,8 @@ export interface SizeFigures extends NewBlocks {
   readonly blocks: number
   /** Import of the old build into an empty store, then of the new one. */
   readonly firstSeconds: number
+  /** User and system, of all threads. */
+  readonly firstCpuSeconds: number
   readonly nextSeconds: number
 }
 
@@ -34,27 +36,39 @@ export function compressedBytes({ chunks, metadata }: NewBlocks): number {
 }
 
 export function chunkMarkdown({ pairs }: ChunkDocument): string {
-  const rows = pairs.flatMap((pair) => {
-    const best = Math.min(...pair.sizes.map(compressedBytes))
-    return pair.sizes.map((size) => [
-      `${pair.kind}/${pair.name}`,
-      `${size.avgBytes / 1024}`,
-      megabytes(size.chunks.bytes),
-      megabytes(size.chunks.zstd1Bytes),
-      megabytes(size.chunks.zstd3Bytes),
-      megabytes(size.metadata.bytes),
-      megabytes(size.metadata.zstd3Bytes),
-      megabytes(compressedBytes(size)),
-      `${size.chunks.blocks + size.metadata.blocks}`,
-      `${size.blocks}`,
-      rounded(size.firstSeconds, 1),
-      rounded(size.nextSeconds, 1),
-      rounded(compressedBytes(size) / pair.rsync.sentBytes, 2),
-      rounded(compressedBytes(size) / pair.rsyncCompressed.sentBytes, 2),
-      rounded(compressedBytes(size) / best, 2),
-    ])
-  })
-  const rsync = pairs.map(({ kind, name, sizes, rsync, rsyncCompressed }) => [
+  const [bytesRows, ratioRows, costRows]: [string[][], string[][], string[][]] = [[], [], []]
+  for (const { kind, name, sizes, rsync, rsyncCompressed } of pairs) {
+    const best = Math.min(...sizes.map(compressedBytes))
+    for (const size of sizes) {
+      const row = [`${kind}/${name}`, `${size.avgBytes / 1024}`]
+      bytesRows.push([
+        ...row,
+        megabytes(size.chunks.bytes),
+        megabytes(size.chunks.zstd1Bytes),
+        megabytes(size.chunks.zstd3Bytes),
+        megabytes(size.metadata.bytes),
+        megabytes(size.metadata.zstd3Bytes),
+        megabytes(compressedBytes(size)),
+        megabytes(size.groupedBytes),
+      ])
+      ratioRows.push([
+        ...row,
+        rounded(compressedBytes(size) / best, 2),
+        rounded(compressedBytes(size) / rsync.sentBytes, 2),
+        rounded(compressedBytes(size) / rsyncCompressed.sentBytes, 2),
+        rounded(size.groupedBytes / rsyncCompressed.sentBytes, 2),
+      ])
+      costRows.push([
+        ...row,
+        `${size.blocks}`,
+        `${size.chunks.blocks + size.metadata.blocks}`,
+        rounded(size.firstSeconds, 2),
+        rounded(size.firstCpuSeconds, 2),
+        rounded(size.nextSeconds, 2),
+      ])
+    }
+  }
+  const rsyncRows = pairs.map(({ kind, name, sizes, rsync, rsyncCompressed }) => [
     `${kind}/${name}`,
     `${sizes[0]?.files}`,
     megabytes(sizes[0]?.bytes ?? 0),
@@ -64,15 +78,20 @@ export function chunkMarkdown({ pairs }: ChunkDocument): string {
     megabytes(rsyncCompressed.sentBytes),
     `${rsync.missedFiles}`,
   ])
+  const pair = ['pair', 'KiB']
+  const metadata = ['metadata', 'zstd -3']
   return [
+    '### Bytes to move, MB',
+    table([...pair, 'chunks', 'zstd -1', 'zstd -3', ...metadata, 'to move', 'by 2 MiB'], bytesRows),
+    '### Bytes to move as multiples',
+    table([...pair, 'of the best size', 'of rsync', 'of rsync -z', 'of rsync -z, by 2 MiB'], ratioRows),
+    '### Blocks and seconds',
+    table([...pair, 'blocks', 'new blocks', 'first import, s', 'CPU s', 'next import, s'], costRows),
+    '### What rsync sends, MB',
     table(
-      [
-        ...['pair', 'KiB', 'chunks', 'zstd -1', 'zstd -3', 'metadata', 'zstd -3', 'to move'],
-        ...['new blocks', 'all blocks', 'first, s', 'next, s', '/ rsync', '/ rsync -z', '/ best'],
-      ],
-      rows,
+      ['pair', 'files', 'size', 'literal', 'sent', 'received', 'sent with -z', 'missed files'],
+      rsyncRows,
     ),
-    table(['pair', 'files', 'size', 'literal', 'sent', 'received', 'sent with -z', 'missed files'], rsync),
     '',
   ].join('\n\n')
 }

@@ -12,7 +12,7 @@ import { openStore } from '../../src/store/store.ts'
 import { importTree } from '../../src/tree/import.ts'
 import { type ChunkDocument, chunkMarkdown, type PairFigures, type SizeFigures } from './chunk-tables.ts'
 import { fetchBuilds } from './fetch-builds.ts'
-import { newBlocks } from './new-blocks.ts'
+import { type NewBlocks, newBlocks } from './new-blocks.ts'
 import { rsyncBytes } from './rsync-bytes.ts'
 import { hasProgram, machine, median } from './run.ts'
 
@@ -72,33 +72,56 @@ async function measurePair(kind: string, name: string, sizes: readonly number[])
   const [held, wanted] = [join(dir!, kind, name, 'old'), join(dir!, kind, name, 'new')]
   const work = mkdtempSync(join(tmpdir(), 'mirrormesh-chunks-'))
   try {
-    const runs = new Map<number, SizeFigures[]>()
+    const weights = new Map<number, NewBlocks>()
+    const imports = new Map<number, Imported[]>(sizes.map((avgBytes) => [avgBytes, []]))
     for (let round = 0; round < Number(values.rounds); round++)
-      for (const avgBytes of sizes) {
+      for (const avgBytes of round % 2 === 0 ? sizes : sizes.toReversed()) {
         process.stderr.write(`  ${kind}/${name}: ${avgBytes / 1024} KiB\n`)
-        const figures = await measureSize(join(work, `${avgBytes}-${round}`), held, wanted, avgBytes)
-        runs.set(avgBytes, [...(runs.get(avgBytes) ?? []), figures])
+        const home = join(work, `${avgBytes}-${round}`)
+        const imported = await importBoth(home, held, wanted, avgBytes, round === 0)
+        if (imported.weight !== undefined) weights.set(avgBytes, imported.weight)
+        imports.get(avgBytes)!.push(imported)
       }
     process.stderr.write(`  ${kind}/${name}: rsync\n`)
     const plain = await rsyncBytes({ held, wanted, work }, [])
     const compressed = await rsyncBytes({ held, wanted, work }, ['-z'])
-    const bySize = [...runs.values()].map((list) => ({
-      ...list[0]!,
-      firstSeconds: median(list.map((figures) => figures.firstSeconds)),
-      nextSeconds: median(list.map((figures) => figures.nextSeconds)),
-    }))
+    const bySize = sizes.map((avgBytes): SizeFigures => {
+      const list = imports.get(avgBytes)!
+      const middle = (what: 'firstSeconds' | 'firstCpuSeconds' | 'nextSeconds'): number =>
+        median(list.map((imported) => imported[what]))
+      const { files, bytes, blocks } = list[0]!
+      return {
+        ...{ avgBytes, files, bytes, blocks },
+        firstSeconds: middle('firstSeconds'),
+        firstCpuSeconds: middle('firstCpuSeconds'),
+        nextSeconds: middle('nextSeconds'),
+        ...weights.get(avgBytes)!,
+      }
+    })
     return { kind, name, sizes: bySize, rsync: plain, rsyncCompressed: compressed }
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
 }
 
-async function measureSize(
+interface Imported {
+  /** Of the new build. */
+  readonly files: number
+  readonly bytes: number
+  readonly blocks: number
+  readonly firstSeconds: number
+  readonly firstCpuSeconds: number
+  readonly nextSeconds: number
+  readonly weight?: NewBlocks
+}
+
+async function importBoth(
   home: string,
   held: string,
   wanted: string,
   avgBytes: number,
-): Promise<SizeFigures> {
+  weighs: boolean,
+): Promise<Imported> {
   const chunker: ChunkerParams = {
     kind: 'gear64',
     minBytes: avgBytes / 4,
@@ -108,21 +131,19 @@ async function measureSize(
   const store = await openStore({ dir: home, clock: systemClock })
   try {
     const parts = { blocks: store.blocks, tempDir: tmpdir(), clock: systemClock }
+    const before = process.cpuUsage()
     const first = await importTree(parts, { path: held, tree: 'bench', chunker })
-    const next = await importTree(parts, {
-      path: wanted,
-      tree: 'bench',
-      chunker,
-      parent: first.snapshotCid,
-    })
+    const { user, system } = process.cpuUsage(before)
+    const options = { path: wanted, tree: 'bench', chunker, parent: first.snapshotCid }
+    const next = await importTree(parts, options)
     return {
-      avgBytes,
       files: next.files,
       bytes: next.bytes,
       blocks: next.blocks,
       firstSeconds: first.seconds,
+      firstCpuSeconds: (user + system) / 1e6,
       nextSeconds: next.seconds,
-      ...(await newBlocks(store.blocks, first.snapshotCid, next.snapshotCid)),
+      ...(weighs ? { weight: await newBlocks(store.blocks, first.snapshotCid, next.snapshotCid) } : {}),
     }
   } finally {
     await store.close()

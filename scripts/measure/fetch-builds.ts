@@ -14,9 +14,9 @@ export function fetchBuilds(dir: string): void {
   fetchPackages(dir)
 }
 
-function fetchBuild(dir: string, { name, source }: BuildPair): void {
+function fetchBuild(dir: string, { name, source, treeOnly = false }: BuildPair): void {
   const [trees, images] = [join(dir, 'trees', name), join(dir, 'images', name)]
-  if (existsSync(trees) && existsSync(images)) return
+  if (existsSync(trees) && (treeOnly || existsSync(images))) return
   process.stderr.write(`fetching ${name}\n`)
   const work = workFolder(dir)
   try {
@@ -29,10 +29,9 @@ function fetchBuild(dir: string, { name, source }: BuildPair): void {
       if (source.from === 'debian' && source.release !== undefined)
         shareRelease(tree, source.release[side]!, source.release[0])
     }
-    for (const [made, at] of [
-      ['tree', trees],
-      ['image', images],
-    ] as const) {
+    for (const [made, at] of treeOnly
+      ? [['tree', trees] as const]
+      : [['tree', trees] as const, ['image', images] as const]) {
       rmSync(at, { recursive: true, force: true })
       mkdirSync(join(at, '..'), { recursive: true })
       renameSync(join(work, made), at)

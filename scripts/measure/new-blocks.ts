@@ -17,13 +17,18 @@ export interface NewBlocks {
   readonly chunks: Weight
   /** Nodes of directories and files, of the block index, and the snapshot's block. */
   readonly metadata: Weight
+  /** Both, compressed at level 3 by what one request may carry: GROUP_BYTES of neighbours in one frame. */
+  readonly groupedBytes: number
 }
+
+const GROUP_BYTES = 2 * 1024 * 1024
 
 export async function newBlocks(blocks: BlockReader, held: Cid, wanted: Cid): Promise<NewBlocks> {
   const known = new Set<string>()
   for await (const cid of allBlocks(blocks, held)) known.add(cidKey(cid))
   const chunks = { blocks: 0, bytes: 0, zstd1Bytes: 0, zstd3Bytes: 0 }
   const metadata = { ...chunks }
+  const grouped = createGroups()
   for await (const cid of allBlocks(blocks, wanted)) {
     if (known.has(cidKey(cid))) continue
     known.add(cidKey(cid))
@@ -33,8 +38,30 @@ export async function newBlocks(blocks: BlockReader, held: Cid, wanted: Cid): Pr
     weight.bytes += bytes.length
     weight.zstd1Bytes += Math.min(bytes.length, compressedBytes(bytes, 1))
     weight.zstd3Bytes += Math.min(bytes.length, compressedBytes(bytes, 3))
+    grouped.add(bytes)
   }
-  return { chunks, metadata }
+  return { chunks, metadata, groupedBytes: grouped.finish() }
+}
+
+function createGroups(): { add(bytes: Uint8Array): void; finish(): number } {
+  let group: Uint8Array[] = []
+  let [groupBytes, sentBytes] = [0, 0]
+  function end(): void {
+    if (groupBytes > 0) sentBytes += Math.min(groupBytes, compressedBytes(Buffer.concat(group), 3))
+    group = []
+    groupBytes = 0
+  }
+  return {
+    add(bytes) {
+      if (groupBytes + bytes.length > GROUP_BYTES) end()
+      group.push(bytes)
+      groupBytes += bytes.length
+    },
+    finish() {
+      end()
+      return sentBytes
+    },
+  }
 }
 
 /** The snapshot's own block, the nodes of its index, and all that the index lists. */
