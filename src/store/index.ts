@@ -9,7 +9,8 @@
  *   "v" + namespace + NUL + key        a value
  */
 import { MirrorError } from '../base/errors.ts'
-import type { BlockEncoding } from './block-store.ts'
+import type { BlockEncoding } from '../block/encoding.ts'
+import { encodingNumber, encodingOf } from './pack.ts'
 
 export type IndexOperation =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
@@ -47,9 +48,10 @@ const PACK = 0x70
 const META = 'm'
 const VALUE = 'v'
 
-/** 1 encoding (0 plain), 4 pack id, 6 offset, 4 stored bytes, 4 bytes once decoded; big-endian. */
+/** 1 encoding (0 plain, 1 zstd), 4 pack id, 6 offset, 4 stored bytes, 4 bytes once decoded; big-endian. */
 export function encodePlace(place: Place): Uint8Array {
   const bytes = Buffer.alloc(PLACE_BYTES)
+  bytes[0] = encodingNumber(place.encoding)
   bytes.writeUInt32BE(place.packId, 1)
   bytes.writeUIntBE(place.offset, 5, 6)
   bytes.writeUInt32BE(place.storedBytes, 11)
@@ -60,7 +62,8 @@ export function encodePlace(place: Place): Uint8Array {
 /** @throws MirrorError `corrupt` */
 export function decodePlace(value: Uint8Array): Place {
   const bytes = view(value)
-  if (bytes.length !== PLACE_BYTES || bytes[0] !== 0) {
+  const encoding = encodingOf(bytes[0])
+  if (bytes.length !== PLACE_BYTES || encoding === undefined) {
     throw new MirrorError('corrupt', 'the index holds a place that this program cannot read', {
       hint: 'Stop the daemon, move the folder index/ of the store aside and start again: it is rebuilt from packs.',
     })
@@ -70,7 +73,7 @@ export function decodePlace(value: Uint8Array): Place {
     offset: bytes.readUIntBE(5, 6),
     storedBytes: bytes.readUInt32BE(11),
     lengthBytes: bytes.readUInt32BE(15),
-    encoding: 'plain',
+    encoding,
   }
 }
 

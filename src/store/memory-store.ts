@@ -8,6 +8,7 @@ import path from 'node:path'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import { cidFromKeyBytes, cidKey, verifyBlock } from '../block/cid.ts'
+import { decodeBlock } from '../block/encoding.ts'
 import type { BlockStore, PackedEntry } from './block-store.ts'
 import { createIndexValues } from './index-values.ts'
 import type { KeyValue } from './key-value.ts'
@@ -36,6 +37,11 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
     async get(cid, signal) {
       signal?.throwIfAborted()
       return blocks.get(cidKey(cid))?.slice()
+    },
+    async getEncoded(cid, signal) {
+      signal?.throwIfAborted()
+      const bytes = blocks.get(cidKey(cid))?.slice()
+      return bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length }
     },
     has: async (cids) => cids.map((cid) => blocks.has(cidKey(cid))),
     async put(newBlocks, { verified = false } = {}) {
@@ -106,10 +112,11 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
 function readEntries(file: string, entries: readonly PackedEntry[]): [string, Uint8Array][] {
   const fd = fs.openSync(file, 'r')
   try {
-    return entries.map(({ key, offset, storedBytes }) => {
+    return entries.map(({ key, offset, storedBytes, lengthBytes, encoding }) => {
       const cid = cidFromKeyBytes(key)
-      const bytes = new Uint8Array(storedBytes)
-      fs.readSync(fd, bytes, 0, storedBytes, offset)
+      const stored = new Uint8Array(storedBytes)
+      fs.readSync(fd, stored, 0, storedBytes, offset)
+      const bytes = decodeBlock({ encoding, bytes: stored, lengthBytes })
       verifyBlock(cid, bytes)
       return [cidKey(cid), bytes]
     })

@@ -5,11 +5,18 @@
 import type { Clock } from '../base/clock.ts'
 import type { ErrorFacts } from '../base/errors.ts'
 import { MirrorError } from '../base/errors.ts'
-import type { Block } from '../block/block.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
-import type { BlockPlace, BlockStore, CorruptBlock, PutOptions } from './block-store.ts'
+import { tryZstdLater } from '../block/encoding.ts'
+import type {
+  BlockPlace,
+  BlockStore,
+  CorruptBlock,
+  PutBlock,
+  PutOptions,
+  StoreCompression,
+} from './block-store.ts'
 import type { FileOps } from './files.ts'
 import { createFreeSpace } from './free-space.ts'
 import { groupCommit } from './group-commit.ts'
@@ -17,6 +24,7 @@ import type { Place } from './index.ts'
 import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
 import { createPackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
+import type { ReadBlock } from './pack-reader.ts'
 import { createPackReader } from './pack-reader.ts'
 import type { KeyedBytes } from './pack-writer.ts'
 import { createPackWriter } from './pack-writer.ts'
@@ -41,6 +49,8 @@ export interface PackStoreOptions {
   readonly autoFlushMs?: number
   /** Blocks are refused when less than this would stay free: index and records must find room. */
   readonly reserveBytes?: number
+  /** Of blocks that are put; `none` by default. Packs that others fill (`reservePack`) are theirs. */
+  readonly compression?: StoreCompression
 }
 
 export interface PackStore extends BlockStore {
@@ -57,6 +67,7 @@ export async function openPackStore(
     autoFlushBytes = 16 * 1024 * 1024,
     autoFlushMs = 500,
     reserveBytes = 64 * 1024 * 1024,
+    compression = 'none',
   }: PackStoreOptions,
 ): Promise<PackStore> {
   const sizes = await recoverPacks({ files, index }, { dir, log, onCorrupt })
@@ -89,27 +100,47 @@ export async function openPackStore(
     return places
   }
 
+  async function read(
+    cid: Cid,
+    signal: AbortSignal | undefined,
+  ): Promise<(ReadBlock & { readonly place: Place }) | undefined> {
+    let seen: Place | undefined
+    for (;;) {
+      signal?.throwIfAborted()
+      const [place] = await find([cid])
+      if (place === undefined || (seen?.packId === place.packId && seen.offset === place.offset))
+        return undefined
+      const block = await reader.read(cid, place)
+      if ('plain' in block) return { ...block, place }
+      onCorrupt({ cid, path: folder.pathOf(place.packId), offset: place.offset, reason: block.reason })
+      await index.forget(cidToKeyBytes(cid), place)
+      seen = place
+    }
+  }
+
+  /** As the block shall rest. */
+  async function encode({ cid, bytes, zstd }: PutBlock, verified: boolean): Promise<KeyedBytes> {
+    const key = cidToKeyBytes(cid)
+    const given = verified && compression !== 'none' ? zstd : undefined
+    const frame = given ?? (compression === 'zstd' ? await tryZstdLater(bytes) : undefined)
+    return frame === undefined ? { key, bytes } : { key, bytes: frame, zstdOfBytes: bytes.length }
+  }
+
   return {
-    async get(cid, signal) {
-      let seen: Place | undefined
-      for (;;) {
-        signal?.throwIfAborted()
-        const [place] = await find([cid])
-        if (place === undefined || (seen?.packId === place.packId && seen.offset === place.offset))
-          return undefined
-        const bytes = await reader.read(cid, place)
-        if (bytes instanceof Uint8Array) return bytes
-        onCorrupt({ cid, path: folder.pathOf(place.packId), offset: place.offset, reason: bytes.reason })
-        await index.forget(cidToKeyBytes(cid), place)
-        seen = place
-      }
+    get: async (cid, signal) => (await read(cid, signal))?.plain,
+
+    async getEncoded(cid, signal) {
+      const block = await read(cid, signal)
+      if (block === undefined) return undefined
+      const { encoding, lengthBytes } = block.place
+      return { encoding, bytes: block.stored, lengthBytes }
     },
 
     async has(cids) {
       return (await find(cids)).map((place) => place !== undefined)
     },
 
-    async put(blocks: readonly Block[], { verified = false }: PutOptions = {}) {
+    async put(blocks: readonly PutBlock[], { verified = false }: PutOptions = {}) {
       writer.checkWritable()
       for (const { bytes } of blocks) {
         if (bytes.length > MAX_BLOCK_BYTES) {
@@ -131,12 +162,15 @@ export async function openPackStore(
       await freeSpace.take(neededBytes)
       writer.checkWritable()
       const added = new Map<string, KeyedBytes>()
-      for (const [i, { cid, bytes }] of blocks.entries()) {
-        const name = cidKey(cid)
-        if (places[i] === undefined && !writer.pending.has(name))
-          added.set(name, { key: cidToKeyBytes(cid), bytes })
+      for (const [i, block] of blocks.entries()) {
+        const name = cidKey(block.cid)
+        if (places[i] === undefined && !writer.pending.has(name)) {
+          added.set(name, await encode(block, verified))
+        }
       }
+      for (const name of added.keys()) if (writer.pending.has(name)) added.delete(name)
       if (added.size === 0) return
+      writer.checkWritable()
       writer.append([...added.values()])
       flushLater()
     },
@@ -185,6 +219,6 @@ export async function openPackStore(
   }
 }
 
-async function verifyAll(blocks: readonly Block[]): Promise<void> {
+async function verifyAll(blocks: readonly PutBlock[]): Promise<void> {
   for (const { cid, bytes } of blocks) verifyBlock(cid, bytes)
 }

@@ -4,6 +4,7 @@
  */
 import { MirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
+import { tryZstd } from '../block/encoding.ts'
 import type { PackAppender } from '../store/pack-appender.ts'
 import { createPackAppender } from '../store/pack-appender.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
@@ -15,6 +16,9 @@ const COMMIT_ENTRIES = 4 * 1024
 /** The disk writes while the thread reads and hashes: the sync of a commit then waits for little. */
 const WRITEBACK_BYTES = 8 * 1024 * 1024
 const PACK_BYTES = 256 * 1024 * 1024
+
+/** How new blocks rest: plain, or as zstd where it pays, at the cost of most of the import's speed. */
+export type ImportCompression = 'none' | 'zstd'
 
 export interface BlockSink {
   /**
@@ -35,12 +39,16 @@ export interface BlockRun {
   bytesOf(index: number): Uint8Array
 }
 
-export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): BlockSink {
+export function createBlockSink(
+  main: Asking<BlockQuestion, BlockAnswer>,
+  { compression }: { readonly compression: ImportCompression },
+): BlockSink {
   let pack: { readonly packId: number; readonly appender: PackAppender } | undefined
   // Of the entries that are not committed. Lists of objects would outlive every small collection until the commit.
   const keys = new Uint8Array(COMMIT_ENTRIES * CID_KEY_BYTES)
   const offsets = new Float64Array(COMMIT_ENTRIES)
   const lengths = new Uint32Array(COMMIT_ENTRIES)
+  const stored = new Uint32Array(COMMIT_ENTRIES)
   let entries = 0
   let pendingBytes = 0
   /** Waits for the commit before: one is published while the thread reads on. */
@@ -66,6 +74,7 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
       keys: keys.slice(0, entries * CID_KEY_BYTES),
       lengths: lengths.slice(0, entries),
       offsets: offsets.slice(0, entries),
+      stored: stored.slice(0, entries),
     })
     entries = 0
     pendingBytes = 0
@@ -90,12 +99,16 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
         for (let index = 0; index < run.count; index++) {
           if (wanted[index] !== 1) continue
           const key = run.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
-          const { offset, lengthBytes } = openPack().append(key, run.bytesOf(index))
+          const bytes = run.bytesOf(index)
+          const zstd = compression === 'zstd' ? tryZstd(bytes) : undefined
+          const { offset, storedBytes, lengthBytes } =
+            zstd === undefined ? openPack().append(key, bytes) : openPack().append(key, zstd, bytes.length)
           keys.set(key, entries * CID_KEY_BYTES)
           offsets[entries] = offset
           lengths[entries] = lengthBytes
+          stored[entries] = storedBytes
           entries += 1
-          pendingBytes += lengthBytes
+          pendingBytes += storedBytes
           if (pendingBytes >= COMMIT_BYTES || entries === COMMIT_ENTRIES) commit()
         }
       }

@@ -3,7 +3,9 @@
  * other in a pack, as an import leaves them, come through a window: one system call for many small ones.
  */
 import fs from 'node:fs'
+import { isMirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
+import { decodeBlock } from '../block/encoding.ts'
 import { blake3, DIGEST_BYTES } from '../block/hash.ts'
 
 const WINDOW_BYTES = 1024 * 1024
@@ -11,9 +13,17 @@ const WINDOW_BYTES = 1024 * 1024
 const NEAR_BYTES = 4096
 const MAX_OPEN_PACKS = 32
 
+export interface PackedBlock {
+  readonly pack: string
+  readonly offset: number
+  readonly storedBytes: number
+  /** Of the plain block: less is stored of one that rests as zstd, and of no other. */
+  readonly lengthBytes: number
+}
+
 export interface PackReader {
-  /** The block, valid until the next call; undefined when what lies there is not it. */
-  read(pack: string, offset: number, lengthBytes: number, key: Uint8Array): Uint8Array | undefined
+  /** The plain block, valid until the next call; undefined when what lies there is not it. */
+  read(place: PackedBlock, key: Uint8Array): Uint8Array | undefined
   close(): void
 }
 
@@ -57,23 +67,33 @@ export function createPackReader(): PackReader {
   }
 
   return {
-    read(pack, offset, lengthBytes, key) {
-      const isInside = pack === windowPack && offset >= windowStart && offset + lengthBytes <= windowEnd
+    read({ pack, offset, storedBytes, lengthBytes }, key) {
+      const isInside = pack === windowPack && offset >= windowStart && offset + storedBytes <= windowEnd
       try {
-        if (!isInside && !load(pack, offset, lengthBytes)) return undefined
+        if (!isInside && !load(pack, offset, storedBytes)) return undefined
       } catch (error) {
         // A pack that went away or cannot be read: the store decides what that means.
         if (typeof (error as NodeJS.ErrnoException).code === 'string') return undefined
         throw error
       }
-      lastEnd = offset + lengthBytes
-      const bytes = window.subarray(offset - windowStart, offset - windowStart + lengthBytes)
-      return matches(bytes, key) ? bytes : undefined
+      lastEnd = offset + storedBytes
+      const stored = window.subarray(offset - windowStart, offset - windowStart + storedBytes)
+      const bytes = storedBytes === lengthBytes ? stored : unpack(stored, lengthBytes)
+      return bytes !== undefined && matches(bytes, key) ? bytes : undefined
     },
     close() {
       for (const fd of open.values()) fs.closeSync(fd)
       open.clear()
     },
+  }
+}
+
+function unpack(bytes: Uint8Array, lengthBytes: number): Uint8Array | undefined {
+  try {
+    return decodeBlock({ encoding: 'zstd', bytes, lengthBytes })
+  } catch (error) {
+    if (isMirrorError(error, 'corrupt')) return undefined
+    throw error
   }
 }
 
