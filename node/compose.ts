@@ -19,6 +19,7 @@ import { createSiteAgent } from '../src/replica/site-agent.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
+import { pathClass } from '../src/topology/path-class.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import type { SelfDocument } from './api/answers.ts'
@@ -54,15 +55,18 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   await using parts = new AsyncDisposableStack()
   const nodeKey = await loadNodeKey(paths)
   const damageWatch = createDamageWatch({ clock, logger: log })
-  const store = await openStore({
-    dir: paths.storeDir,
-    clock,
-    log: (event, facts) => log.info(facts, event),
-    onCorrupt(damage) {
-      log.error({ damage }, 'store.block-damaged')
-      damageWatch.found()
+  const store = await openStore(
+    {
+      dir: paths.storeDir,
+      clock,
+      log: (event, facts) => log.info(facts, event),
+      onCorrupt(damage) {
+        log.error({ damage }, 'store.block-damaged')
+        damageWatch.found()
+      },
     },
-  })
+    { compression: config.storeCompression },
+  )
   parts.defer(() => store.close())
   parts.defer(() => damageWatch.stop())
   const { blocks } = store
@@ -92,6 +96,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         holdings,
         traffic,
         mayRead: (peer) => membership.isMember(peer),
+        isFar(peer) {
+          const other = ledger.state().members.get(peer)
+          return config.wireCompression === 'wan' && other !== undefined && pathClass(self, other) === 'wan'
+        },
       }),
       clock,
       log,
@@ -129,16 +137,19 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     blocks,
     scratch,
     complete,
-    publisher: createPublisher({
-      ledger,
-      blocks,
-      complete,
-      nodeKey,
-      clock,
-      tempDir: paths.tempDir,
-      host,
-      logger: log,
-    }),
+    publisher: createPublisher(
+      {
+        ledger,
+        blocks,
+        complete,
+        nodeKey,
+        clock,
+        tempDir: paths.tempDir,
+        host,
+        logger: log,
+      },
+      { compression: config.storeCompression === 'zstd' ? 'zstd' : 'none' },
+    ),
     host,
     jobs,
     clock,

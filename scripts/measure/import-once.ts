@@ -6,7 +6,7 @@ import { openStore } from '../../src/store/store.ts'
 import { importTree } from '../../src/tree/import.ts'
 
 const [source, home, compression] = process.argv.slice(2)
-if (source === undefined || home === undefined || compression === undefined)
+if (source === undefined || home === undefined || (compression !== 'none' && compression !== 'zstd'))
   throw new Error('usage: import-once.ts SOURCE HOME none|zstd')
 const tempDir = join(home, 'tmp')
 mkdirSync(tempDir, { recursive: true })
@@ -14,7 +14,7 @@ const store = await openStore({ dir: join(home, 'store'), clock: systemClock })
 const startMs = performance.now()
 const result = await importTree(
   { blocks: store.blocks, tempDir, clock: systemClock },
-  { path: source, tree: 'bench', ...{ compression } },
+  { path: source, tree: 'bench', compression },
 )
 const seconds = (performance.now() - startMs) / 1000
 const storedBytes = store.stats().packBytes

@@ -24,6 +24,7 @@ import type { KeyPair } from '../record/key.ts'
 import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from '../tree/abort.ts'
+import type { ImportCompression } from '../tree/block-sink.ts'
 import { type ImportResult, importTree } from '../tree/import.ts'
 import type { OnProgress } from '../tree/progress.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -86,7 +87,10 @@ const MAX_RECONCILED_PEERS = 8
 /** How long a start waits for a first peer to be connected, when there are others in the mesh. */
 const FIRST_PEER_WAIT_MS = 5_000
 
-export function createPublisher(components: PublisherComponents): Publisher {
+export function createPublisher(
+  components: PublisherComponents,
+  { compression = 'none' }: { readonly compression?: ImportCompression } = {},
+): Publisher {
   const { ledger, blocks, complete, nodeKey, clock, tempDir, logger } = components
   let reconciled: Promise<boolean> | undefined
 
@@ -116,6 +120,7 @@ export function createPublisher(components: PublisherComponents): Publisher {
           tree,
           ...(before === undefined ? {} : { parent: before.snapshot }),
           ...(options.notes === undefined ? {} : { notes: options.notes }),
+          compression,
           ...(options.workers === undefined ? {} : { workers: options.workers }),
           ...(signal === undefined ? {} : { signal }),
           ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),

@@ -14,6 +14,8 @@ export type BlockQuestion =
       readonly keys: Uint8Array
       readonly lengths: Uint32Array
       readonly offsets: Float64Array
+      /** Bytes in the pack: fewer than the plain length for a block that rests as zstd, and for no other. */
+      readonly stored: Uint32Array
     }
 
 export type BlockAnswer =

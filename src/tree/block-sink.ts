@@ -4,6 +4,7 @@
  */
 import { MirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
+import { tryZstd } from '../block/encoding.ts'
 import type { PackAppender } from '../store/pack-appender.ts'
 import { createPackAppender } from '../store/pack-appender.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
@@ -15,6 +16,9 @@ const COMMIT_ENTRIES = 4 * 1024
 /** The disk writes while the thread reads and hashes: the sync of a commit then waits for little. */
 const WRITEBACK_BYTES = 8 * 1024 * 1024
 const PACK_BYTES = 256 * 1024 * 1024
+
+/** How new blocks rest: plain, or as zstd where it pays, at the cost of most of the import's speed. */
+export type ImportCompression = 'none' | 'zstd'
 
 export interface BlockSink {
   /**
@@ -38,7 +42,10 @@ export interface BlockRun {
   bytesOf(index: number): Uint8Array
 }
 
-export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): BlockSink {
+export function createBlockSink(
+  main: Asking<BlockQuestion, BlockAnswer>,
+  { compression }: { readonly compression: ImportCompression },
+): BlockSink {
   let pack: { readonly packId: number; readonly appender: PackAppender } | undefined
   // Entries that are not committed, and beside them those of the commit that is being published.
   let pending = createEntries()
@@ -62,13 +69,14 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
     published = () => undefined
     if (pack === undefined || entries === 0) return
     pack.appender.sync()
-    const { keys, lengths, offsets } = pending
+    const { keys, lengths, offsets, stored } = pending
     published = main.post({
       kind: 'commit',
       packId: pack.packId,
       keys: keys.subarray(0, entries * CID_KEY_BYTES),
       lengths: lengths.subarray(0, entries),
       offsets: offsets.subarray(0, entries),
+      stored: stored.subarray(0, entries),
     })
     ;[pending, publishing] = [publishing, pending]
     entries = 0
@@ -94,12 +102,16 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
         for (let index = 0; index < run.count; index++) {
           if (wanted[index] !== 1) continue
           const key = run.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
-          const { offset, lengthBytes } = openPack().append(key, run.bytesOf(index))
+          const bytes = run.bytesOf(index)
+          const zstd = compression === 'zstd' ? tryZstd(bytes) : undefined
+          const { offset, storedBytes, lengthBytes } =
+            zstd === undefined ? openPack().append(key, bytes) : openPack().append(key, zstd, bytes.length)
           pending.keys.set(key, entries * CID_KEY_BYTES)
           pending.offsets[entries] = offset
           pending.lengths[entries] = lengthBytes
+          pending.stored[entries] = storedBytes
           entries += 1
-          pendingBytes += lengthBytes
+          pendingBytes += storedBytes
           if (pendingBytes >= COMMIT_BYTES || entries === COMMIT_ENTRIES) commit()
         }
       }
@@ -120,10 +132,14 @@ export function sharedBlocks(count: number): Pick<BlockRun, 'keys' | 'lengths'> 
   }
 }
 
-function createEntries(): Pick<BlockRun, 'keys' | 'lengths'> & { readonly offsets: Float64Array } {
+function createEntries(): Pick<BlockRun, 'keys' | 'lengths'> & {
+  readonly offsets: Float64Array
+  readonly stored: Uint32Array
+} {
   return {
     ...sharedBlocks(COMMIT_ENTRIES),
     offsets: new Float64Array(new SharedArrayBuffer(COMMIT_ENTRIES * 8)),
+    stored: new Uint32Array(new SharedArrayBuffer(COMMIT_ENTRIES * 4)),
   }
 }
 

@@ -17,8 +17,8 @@ const RUN_BLOCKS = 256
 const RUN_BYTES = 4 * 1024 * 1024
 
 runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>((input, main) => {
-  const { rootPath, spoolFd, spillFd, tempDir } = input
-  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>)
+  const { rootPath, spoolFd, spillFd, tempDir, compression } = input
+  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
   const members = main.ask({ kind: 'members' })
   const memberCounts = members.kind === 'members' ? members.memberCounts : new Uint32Array()
   const { keys, lengths } = sharedBlocks(RUN_BLOCKS)

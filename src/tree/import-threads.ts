@@ -2,6 +2,7 @@
 import type { ChunkerParams } from '../block/chunker.ts'
 import type { SnapshotCounts, Uncaptured } from '../dag/snapshot.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
+import type { ImportCompression } from './block-sink.ts'
 import type { ScanResult } from './scan.ts'
 import type { SpoolBatch } from './spool.ts'
 
@@ -17,6 +18,7 @@ export interface ReadInput {
   readonly spoolFd: number
   readonly resultsFd: number
   readonly chunker: ChunkerParams
+  readonly compression: ImportCompression
 }
 export type ReadQuestion =
   | BlockQuestion
@@ -37,6 +39,7 @@ export interface BuildInput {
   readonly spillFd: number
   /** For what the block index does not hold in memory. */
   readonly tempDir: string
+  readonly compression: ImportCompression
 }
 export type BuildQuestion =
   | BlockQuestion

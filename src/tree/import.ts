@@ -25,6 +25,7 @@ import { checkTreeName } from '../dag/tree-name.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from './abort.ts'
 import { createBlockBroker } from './block-broker.ts'
+import type { ImportCompression } from './block-sink.ts'
 import { createImportPlan } from './import-plan.ts'
 import type {
   BuildAnswer,
@@ -54,6 +55,8 @@ export interface ImportOptions {
   readonly notes?: Readonly<Record<string, string>>
   /** Read threads; by default one a core, at most 4. */
   readonly workers?: number
+  /** How new blocks rest; plain by default. */
+  readonly compression?: ImportCompression
   readonly signal?: AbortSignal
   readonly onProgress?: OnProgress
 }
@@ -87,6 +90,7 @@ export async function importTree(
     chunker = DEFAULT_CHUNKER,
     notes = {},
     workers,
+    compression = 'none',
     signal,
     onProgress,
   }: ImportOptions,
@@ -128,7 +132,7 @@ export async function importTree(
     let current: number | undefined
     return start<ReadInput, ReadQuestion, ReadAnswer, void>(
       'read',
-      { root, spoolFd, resultsFd, chunker },
+      { root, spoolFd, resultsFd, chunker, compression },
       async (question) => {
         if (question.kind === 'progress') return void progress.add('read', 0, question.bytes)
         if (question.kind !== 'next') return broker.answer(question)
@@ -172,7 +176,7 @@ export async function importTree(
     })
     const build = start<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(
       'build',
-      { rootPath, spoolFd, spillFd: openFile('spill'), tempDir },
+      { rootPath, spoolFd, spillFd: openFile('spill'), tempDir, compression },
       async (question) => {
         if (question.kind === 'members')
           return { kind: 'members', memberCounts: (await scanned).memberCounts }

@@ -12,8 +12,9 @@ import { runThread } from './thread.ts'
 
 const PROGRESS_BYTES = 32 * 1024 * 1024
 
-runThread<ReadInput, ReadQuestion, ReadAnswer, void>(({ root, spoolFd, resultsFd, chunker }, main) => {
-  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>)
+runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
+  const { root, spoolFd, resultsFd, chunker, compression } = input
+  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
   const results = createRecordWriter(resultsFd)
   const window: RecordWindow = {}
   let unreportedBytes = 0
