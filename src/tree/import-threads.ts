@@ -1,6 +1,7 @@
 /** What passes between the main thread of an import and its scan, read and build threads. Plain data only. */
 import type { ChunkerParams } from '../block/chunker.ts'
 import type { SnapshotCounts, Uncaptured } from '../dag/snapshot.ts'
+import type { BackedFile } from '../store/block-backings.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 import type { ScanResult } from './scan.ts'
 import type { SpoolBatch } from './spool.ts'
@@ -17,9 +18,13 @@ export interface ReadInput {
   readonly spoolFd: number
   readonly resultsFd: number
   readonly chunker: ChunkerParams
+  /** Chunks stay in the files that they were read from. */
+  readonly isInPlace: boolean
 }
 export type ReadQuestion =
   | BlockQuestion
+  /** Blocks of files that were just read: commit them where they lie. */
+  | { readonly kind: 'back'; readonly files: readonly BackedFile[] }
   /** The batch given before is read, its results lie in this range; give another. */
   | { readonly kind: 'next'; readonly read?: ReadRange }
   | { readonly kind: 'progress'; readonly bytes: number }
