@@ -33,6 +33,7 @@ const DECLARATIONS = {
   flock: 'int flock(int fd, int operation)',
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
   syscall: 'long syscall(long number, int dir, const uint8_t *path, const uint64_t *how, unsigned long size)',
+  close: 'int close(int fd)',
   mallopt: 'int mallopt(int parameter, int value)',
 } as const
 

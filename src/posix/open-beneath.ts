@@ -5,6 +5,7 @@
  * the path is walked, each folder opened below the one before through /proc.
  */
 import fs from 'node:fs'
+import { isMainThread } from 'node:worker_threads'
 import { printableName } from '../base/bytes.ts'
 import { cPath, libc, throwErrno } from './libc.ts'
 
@@ -52,7 +53,7 @@ function openBelow(root: Uint8Array, below: Uint8Array, isWalking: boolean): num
   try {
     if (isWalking || isOpenat2Missing) return walkBelow(rootFd, below)
     const fd = libc('syscall')(SYS_OPENAT2, rootFd, cPath(below), HOW_BYTES, HOW_BYTES.length)
-    if (fd >= 0) return fd
+    if (fd >= 0) return isMainThread ? fd : ownedByThread(fd)
     try {
       return throwErrno('syscall', below)
     } catch (error) {
@@ -64,6 +65,15 @@ function openBelow(root: Uint8Array, below: Uint8Array, isWalking: boolean): num
     }
   } finally {
     fs.closeSync(rootFd)
+  }
+}
+
+/** Node closes what a worker thread opened when the thread ends, if it knows of it. */
+function ownedByThread(fd: number): number {
+  try {
+    return fs.openSync(`/proc/self/fd/${fd}`, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+  } finally {
+    libc('close')(fd)
   }
 }
 

@@ -18,7 +18,7 @@ import {
   fileKey,
   rangeKey,
 } from './backing-values.ts'
-import type { BackedFile, BackingPaths, FileIdentity, NewBacking } from './block-backings.ts'
+import type { BackedFile, BackingPaths, BackingSize, FileIdentity, NewBacking } from './block-backings.ts'
 import type { FilePlace, IndexOperation } from './index.ts'
 import { blockIndexKey, decodeCount, encodeCount, encodePlace, metaIndexKey } from './index.ts'
 import type { PackIndex } from './pack-index.ts'
@@ -37,7 +37,7 @@ export interface BackingIndex {
     backingId: number,
     files: readonly BackedFile[],
     isRacy: (identity: FileIdentity) => boolean,
-  ): Promise<void>
+  ): Promise<BackingSize>
   file(backingId: number, fileId: number): Promise<StoredFile | undefined>
   files(backingId: number): AsyncIterable<StoredFile>
   /** The blocks whose place is in the backing, in runs, in the order of its files; of one file when it is named. */
@@ -116,20 +116,24 @@ export function createBackingIndex(
     backing: StoredBacking,
     files: readonly BackedFile[],
     isRacy: (identity: FileIdentity) => boolean,
-  ): Promise<{ operations: IndexOperation[]; addedBlocks: number; next: StoredBacking }> {
+  ): Promise<{ operations: IndexOperation[]; addedBlocks: number; addedBytes: number; next: StoredBacking }> {
     const known = await index.find(files.flatMap(({ blocks }) => blocks.map(({ key }) => key)))
     const operations: IndexOperation[] = []
     const placed = new Set<string>()
     let addedBlocks = 0
+    let addedBytes = 0
     let at = 0
     let fileId = backing.nextFileId
     for (const { below, identity, blocks } of files) {
-      const taken = blocks.filter(({ key }) => {
+      const taken = blocks.filter(({ key, lengthBytes }) => {
         const place = known[at++]
         const name = Buffer.from(key).toString('latin1')
         if (placed.has(name) || (place !== undefined && backing.purpose !== 'check-out')) return false
         placed.add(name)
-        if (place === undefined) addedBlocks += 1
+        if (place === undefined) {
+          addedBlocks += 1
+          addedBytes += lengthBytes
+        }
         return true
       })
       if (taken.length === 0) continue
@@ -145,7 +149,7 @@ export function createBackingIndex(
     }
     const next = { ...backing, nextFileId: fileId }
     if (operations.length > 0) operations.push(put(next))
-    return { operations, addedBlocks, next }
+    return { operations, addedBlocks, addedBytes, next }
   }
 
   return {
@@ -153,8 +157,9 @@ export function createBackingIndex(
 
     async create(backing) {
       const id = ++lastId
-      const { purpose, label } = backing
-      const stored = { id, purpose, label, nextFileId: 1, ...copyPaths(backing) }
+      const { purpose, label, mark } = backing
+      const known = { id, purpose, label, ...(mark === undefined ? {} : { mark }) }
+      const stored = { ...known, nextFileId: 1, ...copyPaths(backing) }
       const counter = { type: 'put', key: metaIndexKey('backings'), value: encodeCount(id) } as const
       await index.change(async () => ({ operations: [counter, put(stored)], addedBlocks: 0 }), { sync: true })
       backings.set(id, stored)
@@ -165,8 +170,8 @@ export function createBackingIndex(
       let next = get(backingId)
       await index.change(
         async () => {
-          const { id, purpose, label, nextFileId } = get(backingId)
-          next = { id, purpose, label, nextFileId, ...copyPaths(paths) }
+          const { path: _, alternative: __, ...kept } = get(backingId)
+          next = { ...kept, ...copyPaths(paths) }
           return { operations: [put(next)], addedBlocks: 0 }
         },
         { sync: true },
@@ -175,15 +180,19 @@ export function createBackingIndex(
     },
 
     async commit(backingId, files, isRacy) {
+      const added = { blocks: 0, bytes: 0 }
       await index.change(
         async () => {
-          const { next, ...change } = await plan(get(backingId), files, isRacy)
+          const { next, addedBytes, ...change } = await plan(get(backingId), files, isRacy)
+          added.blocks = change.addedBlocks
+          added.bytes = addedBytes
           // A number that was not used in the end does no harm; one that was used twice would.
           backings.set(backingId, next)
           return change
         },
         { sync: true },
       )
+      return added
     },
 
     async file(backingId, fileId) {

@@ -3,7 +3,7 @@
  *
  *   key                                          value
  *   "f" + u32 backing                            u8 purpose (0 in-place, 1 check-out, 2 adopted); u32 number of the next
- *                                                file; u16 + label (UTF-8); u16 + path; u16 + alternative path (may be empty)
+ *                                                file; u16 + label, u16 + mark (UTF-8); u16 + path; u16 + other path, or empty
  *   "g" + u32 backing + u32 file                 u8 1 when it was changed just before it was read; u64 device; u64 inode;
  *                                                u48 size; i64 mtime and i64 ctime in ns; then its path below the backing
  *   "r" + u32 backing + u32 file + u48 offset    33-byte block key; u32 length: a block that was committed there
@@ -70,7 +70,12 @@ export function encodeBacking(backing: StoredBacking): Uint8Array {
   head[0] = BACKING_PURPOSES.indexOf(backing.purpose)
   head.writeUInt32BE(backing.nextFileId, 1)
   const parts: Uint8Array[] = [head]
-  for (const text of [Buffer.from(backing.label), backing.path, backing.alternative ?? new Uint8Array()]) {
+  for (const text of [
+    Buffer.from(backing.label),
+    Buffer.from(backing.mark ?? ''),
+    backing.path,
+    backing.alternative ?? new Uint8Array(),
+  ]) {
     const length = Buffer.alloc(2)
     length.writeUInt16BE(text.length)
     parts.push(length, text)
@@ -84,15 +89,16 @@ export function decodeBacking(key: Uint8Array, value: Uint8Array): StoredBacking
   const purpose = BACKING_PURPOSES[bytes[0] ?? -1]
   const texts: Buffer[] = []
   let at = 5
-  while (texts.length < 3 && at + 2 <= bytes.length) {
+  while (texts.length < 4 && at + 2 <= bytes.length) {
     const end = at + 2 + bytes.readUInt16BE(at)
     texts.push(bytes.subarray(at + 2, end))
     at = end
   }
-  const [label, path, alternative] = texts
+  const [label, mark, path, alternative] = texts
   if (
     purpose === undefined ||
     label === undefined ||
+    mark === undefined ||
     path === undefined ||
     alternative === undefined ||
     at !== bytes.length
@@ -103,6 +109,7 @@ export function decodeBacking(key: Uint8Array, value: Uint8Array): StoredBacking
     purpose,
     nextFileId: bytes.readUInt32BE(1),
     label: label.toString(),
+    ...(mark.length === 0 ? {} : { mark: mark.toString() }),
     path: new Uint8Array(path),
     ...(alternative.length === 0 ? {} : { alternative: new Uint8Array(alternative) }),
   }

@@ -95,7 +95,7 @@ export function createBackings({
   return {
     async create(backing) {
       checkPaths(backing)
-      if (Buffer.byteLength(backing.label) > MAX_TEXT_BYTES)
+      if (Buffer.byteLength(backing.label + (backing.mark ?? '')) > MAX_TEXT_BYTES)
         throw new MirrorError('invalid', 'the label is too long')
       return index.create(backing)
     },
@@ -106,13 +106,13 @@ export function createBackings({
       const backing = index.backings.get(backingId)
       if (backing === undefined) throw unknown(backingId)
       for (const file of backed) checkFileEntry(file)
-      if (backed.every(({ blocks }) => blocks.length === 0)) return
+      if (backed.every(({ blocks }) => blocks.length === 0)) return { blocks: 0, bytes: 0 }
       try {
         await files.syncForeign(backing.path)
       } catch (error) {
         throw asMirrorError(error, 'sync the file system of a backing')
       }
-      await index.commit(backingId, backed, isRacy)
+      return index.commit(backingId, backed, isRacy)
     },
 
     async setPaths(backingId, paths) {

@@ -31,6 +31,8 @@ export interface NewBacking extends BackingPaths {
   readonly purpose: BackingPurpose
   /** What it is of: a tree's name, or empty. */
   readonly label: string
+  /** By which its owner tells it again, such as an inode; nothing to the store. */
+  readonly mark?: string
 }
 
 export interface Backing extends NewBacking {
@@ -94,9 +96,10 @@ export interface BlockBackings {
   list(): readonly Backing[]
   /**
    * Publishes blocks of files that the caller has read, and hashed, as they are now.
+   * @returns the blocks that the store did not have
    * @throws MirrorError `not-found` for an unknown backing, `invalid` for malformed entries
    */
-  commit(backingId: number, files: readonly BackedFile[]): Promise<void>
+  commit(backingId: number, files: readonly BackedFile[]): Promise<BackingSize>
   /** Durable when it resolves: say where the files may be before they move, and where they are after. */
   setPaths(backingId: number, paths: BackingPaths): Promise<void>
   /** Reads the index, not the files: a second for some hundred thousand blocks. */

@@ -35,10 +35,12 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
       claimed.add(key)
       mine.push({ index, key })
     }
-    const stored = await blocks.has(mine.map(({ index }) => cidFromKeyBytes(keys, index * CID_KEY_BYTES)))
+    const cids = mine.map(({ index }) => cidFromKeyBytes(keys, index * CID_KEY_BYTES))
+    // What lies in somebody else's file only, which may have changed by now, is stored as well.
+    const [stored, borrowed] = await Promise.all([blocks.has(cids), blocks.backings.areBorrowed(cids)])
     let wantedBytes = 0
     mine.forEach(({ index, key }, at) => {
-      if (stored[at]) {
+      if (stored[at] && !borrowed[at]) {
         claimed.delete(key)
       } else {
         wanted[index] = 1

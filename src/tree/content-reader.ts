@@ -31,8 +31,8 @@ const SMALLEST_SPARSE_BYTES = 16 * 1024
 export type FileRecord = Extract<SpoolRecord, { kind: 'file' }>
 
 export interface ContentReader {
-  /** Writes one result. */
-  read(path: Buffer, record: FileRecord): void
+  /** Writes one result, and returns its header. */
+  read(path: Buffer, record: FileRecord): ReadHeader
   /** Offers what the lane holds; results do not wait for it. */
   flush(): void
   /** Everything wanted is stored. */
@@ -146,12 +146,12 @@ export function createContentReader(
     }
   }
 
-  function read(path: Buffer, record: FileRecord): void {
+  function read(path: Buffer, record: FileRecord): ReadHeader {
     const headerAt = results.position
     // Rather a lane that is not quite full than a small file in two pieces.
     if (lane.end - filled < Math.min(record.sizeBytes, params.maxBytes)) flip()
-    let header: ReadHeader | undefined
-    for (let tries = 1; tries <= TRIES; tries++) {
+    let header: ReadHeader
+    for (let tries = 1; ; tries++) {
       const mark = { flips, filled, count: lane.count }
       results.rewind(headerAt)
       results.bytes(new Uint8Array(READ_HEADER_BYTES))
@@ -174,8 +174,10 @@ export function createContentReader(
         results.rewind(headerAt + READ_HEADER_BYTES)
         break
       }
+      if (tries === TRIES) break
     }
-    if (header !== undefined) results.patch(headerAt, encodeReadHeader(header))
+    results.patch(headerAt, encodeReadHeader(header))
+    return header
   }
 
   return {

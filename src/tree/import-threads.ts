@@ -1,6 +1,7 @@
 /** What passes between the main thread of an import and its scan, read and build threads. Plain data only. */
 import type { ChunkerParams } from '../block/chunker.ts'
 import type { SnapshotCounts, Uncaptured } from '../dag/snapshot.ts'
+import type { BackedFile } from '../store/block-backings.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 import type { ImportCompression } from './block-sink.ts'
 import type { ScanResult } from './scan.ts'
@@ -19,9 +20,13 @@ export interface ReadInput {
   readonly resultsFd: number
   readonly chunker: ChunkerParams
   readonly compression: ImportCompression
+  /** Chunks stay in the files that they were read from. */
+  readonly isInPlace: boolean
 }
 export type ReadQuestion =
   | BlockQuestion
+  /** Blocks of files that were just read: commit them where they lie. */
+  | { readonly kind: 'back'; readonly files: readonly BackedFile[] }
   /** The batch given before is read, its results lie in this range; give another. */
   | { readonly kind: 'next'; readonly read?: ReadRange }
   | { readonly kind: 'progress'; readonly bytes: number }

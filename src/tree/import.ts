@@ -26,6 +26,8 @@ import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from './abort.ts'
 import { createBlockBroker } from './block-broker.ts'
 import type { ImportCompression } from './block-sink.ts'
+import type { ImportBacking } from './import-backing.ts'
+import { openImportBacking } from './import-backing.ts'
 import { createImportPlan } from './import-plan.ts'
 import type {
   BuildAnswer,
@@ -53,6 +55,11 @@ export interface ImportOptions {
   readonly parent?: Cid
   readonly chunker?: ChunkerParams
   readonly notes?: Readonly<Record<string, string>>
+  /**
+   * Leave the chunks in the source's files, which are not copied: `in-place` when it is published, `adopted` when it is
+   * only made known to the store. The snapshot is then no safer than those files.
+   */
+  readonly inPlace?: 'in-place' | 'adopted'
   /** Read threads; by default one a core, at most 4. */
   readonly workers?: number
   /** How new blocks rest; plain by default. */
@@ -75,6 +82,8 @@ export interface ImportResult {
   readonly newBytes: number
   readonly uncaptured: Snapshot['uncaptured']
   readonly seconds: number
+  /** The backing that the chunks lie in, when they stayed in place. */
+  readonly backingId?: number
 }
 
 /**
@@ -89,6 +98,7 @@ export async function importTree(
     parent,
     chunker = DEFAULT_CHUNKER,
     notes = {},
+    inPlace,
     workers,
     compression = 'none',
     signal,
@@ -104,6 +114,7 @@ export async function importTree(
   const progress = createProgress(clock, onProgress)
   const broker = createBlockBroker(blocks)
   const plan = createImportPlan()
+  let backing: ImportBacking | undefined
   const files: number[] = []
   const threads: Thread<unknown>[] = []
 
@@ -132,9 +143,10 @@ export async function importTree(
     let current: number | undefined
     return start<ReadInput, ReadQuestion, ReadAnswer, void>(
       'read',
-      { root, spoolFd, resultsFd, chunker, compression },
+      { root, spoolFd, resultsFd, chunker, compression, isInPlace: backing !== undefined },
       async (question) => {
         if (question.kind === 'progress') return void progress.add('read', 0, question.bytes)
+        if (question.kind === 'back') return void (await backing?.commit(question.files))
         if (question.kind !== 'next') return broker.answer(question)
         if (question.read !== undefined && current !== undefined) {
           plan.finishRead(current, { fd: resultsFd, ...question.read })
@@ -197,6 +209,8 @@ export async function importTree(
 
   try {
     const rootBefore = identityOf(root)
+    if (inPlace !== undefined)
+      backing = await openImportBacking(blocks, { path: root, tree, purpose: inPlace, signal })
     const { root: rootEntry, indexKey, counts, uncaptured } = await run()
     if (identityOf(root) !== rootBefore) {
       throw new MirrorError('unstable', `${rootPath} was unmounted or replaced while it was read`, {
@@ -227,10 +241,11 @@ export async function importTree(
       symlinks: counts.symlinks,
       bytes: counts.bytes,
       blocks: counts.blocks,
-      newBlocks: broker.newBlocks + (isKnown ? 0 : 1),
-      newBytes: broker.newBytes + (isKnown ? 0 : block.bytes.length),
+      newBlocks: broker.newBlocks + (backing?.newBlocks ?? 0) + (isKnown ? 0 : 1),
+      newBytes: broker.newBytes + (backing?.newBytes ?? 0) + (isKnown ? 0 : block.bytes.length),
       uncaptured,
       seconds: (clock.monotonicMs() - startedMs) / 1000,
+      ...(backing === undefined ? {} : { backingId: backing.id }),
     }
   } catch (error) {
     if (signal?.aborted) throw new MirrorError('aborted', `import of ${rootPath}: aborted`, { cause: error })

@@ -1,0 +1,107 @@
+/** Imports that leave chunks in the source's files. */
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { test } from 'node:test'
+import { systemClock } from '../../src/base/clock.ts'
+import { listPages, readPage } from '../../src/dag/reader.ts'
+import { openStore } from '../../src/store/store.ts'
+import type { ImportResult } from '../../src/tree/import.ts'
+import type { Bench } from './trees.ts'
+import { bench, describeTree, noise } from './trees.ts'
+
+function makeSource(b: Bench): string {
+  fs.mkdirSync(b.at('source', 'dir'), { recursive: true })
+  fs.writeFileSync(b.at('source', 'large'), noise(12_000_000))
+  fs.writeFileSync(b.at('source', 'dir', 'small'), noise(500, 2))
+  for (let i = 0; i < 20; i++) fs.writeFileSync(b.at('source', 'dir', `file${i}`), noise(50_000, i + 10))
+  fs.linkSync(b.at('source', 'large'), b.at('source', 'dir', 'link'))
+  fs.writeFileSync(
+    Buffer.concat([Buffer.from(`${b.at('source')}/`), Buffer.from([0xff, 0x80])]),
+    noise(9000, 3),
+  )
+  return b.at('source')
+}
+
+const packBytes = ({ store }: Bench): number => store.stats().packBytes
+
+async function missingOf({ store: { blocks } }: Bench, { snapshot }: ImportResult): Promise<number> {
+  let missing = 0
+  for await (const { cid } of listPages(blocks, snapshot.index)) {
+    for (const block of (await readPage(blocks, cid)).blocks)
+      if ((await blocks.get(block.cid)) === undefined) missing += 1
+  }
+  return missing
+}
+
+test('an import in place gives the same snapshot, is whole, and takes a few percent of the tree', async (t) => {
+  const b = await bench(t)
+  const copying = await bench(t)
+  const source = makeSource(b)
+  const copied = await copying.import(source)
+  const imported = await b.import(source, { inPlace: 'in-place' })
+  assert.ok(imported.snapshot.index.equals(copied.snapshot.index))
+  assert.deepEqual([imported.newBlocks, imported.newBytes], [copied.newBlocks, copied.newBytes])
+  assert.equal(await missingOf(b, imported), 0)
+  assert.ok(packBytes(b) < imported.bytes * 0.02, `${packBytes(b)} of ${imported.bytes}`)
+  const [backing] = b.store.blocks.backings.list()
+  assert.equal(backing?.id, imported.backingId)
+  assert.deepEqual(
+    [backing?.purpose, backing?.label, Buffer.from(backing!.path).toString()],
+    ['in-place', 'test', source],
+  )
+  await b.checkOut(imported, b.at('out'))
+  assert.deepEqual(describeTree(b.at('out')), describeTree(source))
+  const file = await b.import(b.at('source', 'large'), { inPlace: 'in-place', tree: 'file' })
+  assert.equal(await missingOf(b, file), 0)
+})
+
+test('a store opened again has what was imported in place', async (t) => {
+  const b = await bench(t)
+  const dir = b.at('again')
+  const open = () => openStore({ dir, clock: systemClock })
+  const first = { ...(await bench(t, await open())) }
+  const imported = await first.import(makeSource(b), { inPlace: 'in-place' })
+  await first.store.close()
+  const second = await bench(t, await open())
+  assert.equal(await missingOf(second, imported), 0)
+})
+
+test('a file changed behind our back makes its blocks missing, and publishing again finds what moved', async (t) => {
+  const b = await bench(t)
+  const source = makeSource(b)
+  const first = await b.import(source, { inPlace: 'in-place' })
+  fs.appendFileSync(b.at('source', 'dir', 'file0'), 'x')
+  fs.writeFileSync(b.at('source', 'dir', 'file1'), noise(50_000, 99))
+  fs.renameSync(b.at('source', 'dir', 'file2'), b.at('source', 'moved'))
+  const second = await b.import(source, { inPlace: 'in-place' })
+  assert.equal(second.backingId, first.backingId)
+  assert.equal(await missingOf(b, second), 0)
+  const missing = await missingOf(b, first)
+  assert.ok(missing >= 1 && missing < 10, `${missing} blocks of the changed files and their directories`)
+  await b.checkOut(second, b.at('out'))
+  assert.deepEqual(describeTree(b.at('out')), describeTree(source))
+})
+
+test('an import that copies does not rely on the files of one in place', async (t) => {
+  const b = await bench(t)
+  const source = makeSource(b)
+  await b.import(source, { inPlace: 'adopted' })
+  const copied = await b.import(source)
+  fs.rmSync(source, { recursive: true })
+  assert.equal(await missingOf(b, copied), 0)
+  assert.ok(packBytes(b) > copied.bytes / 2)
+})
+
+test('what is stored already is not backed, and copying a backing into packs frees the source', async (t) => {
+  const b = await bench(t)
+  const source = makeSource(b)
+  const copied = await b.import(source)
+  const again = await b.import(source, { inPlace: 'in-place' })
+  assert.deepEqual(await b.store.blocks.backings.measure(again.backingId!), { blocks: 0, bytes: 0 })
+  const other = await bench(t)
+  const imported = await other.import(source, { inPlace: 'in-place' })
+  await other.store.blocks.backings.evacuate(imported.backingId!, async (cids) => cids.map(() => true))
+  fs.rmSync(source, { recursive: true })
+  assert.equal(await missingOf(other, imported), 0)
+  assert.equal(await missingOf(b, copied), 0)
+})
