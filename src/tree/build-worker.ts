@@ -6,6 +6,7 @@ import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 import { createBlockSink, sharedBlocks } from './block-sink.ts'
 import { createEntryStack } from './entry-stack.ts'
 import { createFileScratch } from './file-scratch.ts'
+import { createGroupStates } from './group-states.ts'
 import type { BuildAnswer, BuildInput, BuildQuestion, BuildResult } from './import-threads.ts'
 import type { RecordWindow } from './record-bytes.ts'
 import { createRecordReader } from './record-bytes.ts'
@@ -40,6 +41,7 @@ runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>((input, main) => 
     {
       owners: readOwnerNames(),
       stack: createEntryStack(spillFd),
+      groups: createGroupStates(tempDir),
       scratch: createFileScratch(tempDir),
       emit(block) {
         run.push(block)

@@ -10,6 +10,8 @@ import type { SpoolBatch } from './spool.ts'
 export interface ScanInput {
   readonly root: Uint8Array
   readonly spoolFd: number
+  /** For the names of very large directories. */
+  readonly tempDir: string
 }
 export type ScanQuestion = { readonly kind: 'batch'; readonly batch: SpoolBatch }
 export type { ScanResult }

@@ -169,7 +169,7 @@ export async function importTree(
 
     const scan = start<ScanInput, ScanQuestion, undefined, ScanResult>(
       'scan',
-      { root, spoolFd },
+      { root, spoolFd, tempDir },
       ({ batch }) => {
         plan.addBatch(batch)
         progress.find(batch.files, batch.bytes)

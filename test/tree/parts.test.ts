@@ -148,7 +148,7 @@ test('a scan cuts its batches at whole records and says which directory each sta
   }
   const fd = openUnnamedFile(b.dir, 'spool')
   const batches: SpoolBatch[] = []
-  scanTree(Buffer.from(b.at('source')), fd, (batch) => batches.push(batch))
+  scanTree(Buffer.from(b.at('source')), { spoolFd: fd, tempDir: b.dir }, (batch) => batches.push(batch))
   assert.ok(batches.length > 3)
   let below: Buffer = Buffer.alloc(0)
   let files = 0
