@@ -113,12 +113,15 @@ export function createPublisher(
       checkPublisher(ledger.state(), tree, nodeKey)
       await abortable(reconcileOnce(), signal)
       const before = checkPublisher(ledger.state(), tree, nodeKey).newest
+      const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
       const imported = await importTree(
         { blocks, tempDir, clock },
         {
           path: options.path,
           tree,
           ...(before === undefined ? {} : { parent: before.snapshot }),
+          // Cut otherwise, every file would be new to every site: another default is for new trees.
+          ...(previous === undefined ? {} : { chunker: previous.chunker }),
           ...(options.notes === undefined ? {} : { notes: options.notes }),
           compression,
           ...(options.workers === undefined ? {} : { workers: options.workers }),
@@ -127,7 +130,6 @@ export function createPublisher(
         },
       )
       const facts = { tree, snapshot: imported.snapshotCid.toString() }
-      const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
       if (before !== undefined) {
         // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
         checkNotEmptied(imported, before.counts.files ?? previous?.counts.files ?? 0, options)
