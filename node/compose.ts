@@ -20,6 +20,7 @@ import { createTraffic } from '../src/replica/traffic.ts'
 import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
 import { pathClass } from '../src/topology/path-class.ts'
+import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
@@ -71,6 +72,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const { blocks } = store
   const values = (namespace: string) => store.values(namespace)
   await makePrivateDir(paths.tempDir)
+  const scratch = createFileScratch(paths.tempDir)
 
   const mesh = await readMesh(store.records, paths)
   const ledger = await createLedger({ log: store.records, clock, logger: log }, { mesh })
@@ -107,7 +109,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => host.stop())
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
   const agent = createSiteAgent(
-    { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
+    { ledger, store, scratch, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
     config.workers === undefined ? {} : { checkoutWorkers: config.workers },
   )
   parts.defer(() => agent.stop())
@@ -133,6 +135,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const services: Services = {
     ledger,
     blocks,
+    scratch,
     complete,
     publisher: createPublisher(
       {

@@ -32,6 +32,7 @@ const DECLARATIONS = {
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
   flock: 'int flock(int fd, int operation)',
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
+  syscall: 'long syscall(long number, int dir, const uint8_t *path, const uint64_t *how, unsigned long size)',
   mallopt: 'int mallopt(int parameter, int value)',
 } as const
 

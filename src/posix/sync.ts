@@ -9,6 +9,17 @@ export function syncFileSystem(fd: number): void {
   if (libc('syncfs')(fd) !== 0) throwErrno('syncfs')
 }
 
+/** The same without blocking this thread. `fd` must stay open until it resolves. */
+export function syncFileSystemLater(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    libc('syncfs').async(fd, (error, result) => {
+      if (error === null && result === 0) resolve()
+      // The number of the error stayed in the thread that made the call.
+      else reject(Object.assign(new Error('EIO: syncfs failed'), { code: 'EIO', syscall: 'syncfs' }))
+    })
+  })
+}
+
 const SYNC_FILE_RANGE_WRITE = 2
 
 /**

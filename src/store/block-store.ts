@@ -12,6 +12,7 @@
 import type { Block } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import type { BlockEncoding, EncodedBlock } from '../block/encoding.ts'
+import type { BlockBackings } from './block-backings.ts'
 
 export interface BlockReader {
   /** The verified plain bytes, or undefined when the block is missing (or its copy was damaged). */
@@ -71,6 +72,8 @@ export interface BlockStore extends BlockReader {
    * @throws MirrorError `no-space` when the disk would be too full for the index and the records
    */
   claimSpace(sizeBytes: number): Promise<void>
+  /** Blocks that lie in files outside of the store. */
+  readonly backings: BlockBackings
 }
 
 export interface ReservedPack {
@@ -81,6 +84,8 @@ export interface ReservedPack {
 /** Where a block's stored bytes lie. Valid as long as the store is open; readers must verify what they read. */
 export interface BlockPlace {
   readonly path: string
+  /** The path lies below this folder, in which others write: no link on the way may be followed. */
+  readonly root?: string
   /** Of the first stored byte, in the file. */
   readonly offset: number
   readonly storedBytes: number

@@ -8,7 +8,9 @@ import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { makeDirs } from '../posix/make-dirs.ts'
-import { startWriteback } from '../posix/sync.ts'
+import { openBeneath } from '../posix/open-beneath.ts'
+import { startWriteback, syncFileSystemLater } from '../posix/sync.ts'
+import type { FileIdentity } from './block-backings.ts'
 
 export interface StoreFile {
   /** Writes all of `bytes` or throws; after a throw any part of the range may have been written. */
@@ -23,6 +25,15 @@ export interface StoreFile {
   startSync?(position: number, sizeBytes: number): void
   truncate(sizeBytes: number): void
   sizeBytes(): number
+  close(): void
+}
+
+/** A file outside of the store, for reading. */
+export interface ForeignFile {
+  /** As it is now. */
+  identity(): FileIdentity
+  /** Fills `into` from `position`. Returns the bytes read: fewer only where the file ends. */
+  read(into: Uint8Array, position: number): Promise<number>
   close(): void
 }
 
@@ -47,6 +58,10 @@ export interface FileOps {
   changedSinceBoot(path: string): boolean
   /** Bytes that this process may still write on the file system of `dir`. */
   freeBytes(dir: string): Promise<number>
+  /** A regular file below a folder that others write in: never what a link leads to (posix/open-beneath.ts). */
+  openForeign(root: Uint8Array, below: Uint8Array): ForeignFile
+  /** Everything below, contents and names, survives a power loss. */
+  syncForeign(root: Uint8Array): Promise<void>
 }
 
 const OPEN_FLAGS: Readonly<Record<OpenMode, string>> = { read: 'r', write: 'r+', create: 'wx+' }
@@ -85,6 +100,36 @@ export const systemFiles: FileOps = {
     const { bavail, bsize } = await fs.promises.statfs(dir)
     return bavail * bsize
   },
+  openForeign: (root, below) => foreignFile(openBeneath(root, below)),
+  async syncForeign(root) {
+    const fd = fs.openSync(Buffer.from(root), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
+    try {
+      await syncFileSystemLater(fd)
+    } finally {
+      fs.closeSync(fd)
+    }
+  },
+}
+
+function foreignFile(fd: number): ForeignFile {
+  return {
+    identity() {
+      const { dev, ino, size, mtimeNs, ctimeNs } = fs.fstatSync(fd, { bigint: true })
+      return { dev, ino, sizeBytes: Number(size), mtimeNs, ctimeNs }
+    },
+    read: (into, position) => readFully(fd, into, position),
+    close: () => fs.closeSync(fd),
+  }
+}
+
+async function readFully(fd: number, into: Uint8Array, position: number): Promise<number> {
+  let done = 0
+  while (done < into.length) {
+    const count = (await readAsync(fd, into, done, into.length - done, position + done)) ?? 0
+    if (count === 0) break
+    done += count
+  }
+  return done
 }
 
 function systemFile(fd: number): StoreFile {
@@ -94,15 +139,7 @@ function systemFile(fd: number): StoreFile {
         done += fs.writeSync(fd, bytes, done, bytes.length - done, position + done)
       }
     },
-    async read(into, position) {
-      let done = 0
-      while (done < into.length) {
-        const count = (await readAsync(fd, into, done, into.length - done, position + done)) ?? 0
-        if (count === 0) break
-        done += count
-      }
-      return done
-    },
+    read: (into, position) => readFully(fd, into, position),
     readNow(into, position) {
       let done = 0
       while (done < into.length) {

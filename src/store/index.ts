@@ -1,11 +1,14 @@
 /**
- * The port of the ordered index, and the layout of its keys. Everything in it but `values` can be rebuilt from packs.
+ * The port of the ordered index, and the layout of its keys. Everything in it but values and backings can be rebuilt
+ * from packs.
  *
  *   key                                value
  *   "b" + 33-byte block key            where the block lies, 19 bytes: see encodePlace
  *   "p" + u32 pack id                  u48: bytes of that pack, from its start, that the index covers
  *   "m" + "format"                     u48 1
  *   "m" + "blocks"                     u48: how many "b" keys there are
+ *   "m" + "backings"                   u48: the largest id of a backing so far
+ *   "f", "g", "r" + ...                backings, their files and blocks: see backing-values.ts. Lost with the index
  *   "v" + namespace + NUL + key        a value
  */
 import { MirrorError } from '../base/errors.ts'
@@ -34,7 +37,9 @@ export interface Index {
 }
 
 /** Where a block lies, as the index keeps it. */
-export interface Place {
+export type Place = PackPlace | FilePlace
+
+export interface PackPlace {
   readonly packId: number
   readonly offset: number
   readonly storedBytes: number
@@ -42,19 +47,33 @@ export interface Place {
   readonly encoding: BlockEncoding
 }
 
+/** A range of a file outside of the store (block-backings.ts). */
+export interface FilePlace {
+  readonly encoding: 'file'
+  readonly backingId: number
+  readonly fileId: number
+  readonly offset: number
+  readonly lengthBytes: number
+}
+
 const PLACE_BYTES = 19
+const IN_FILE = 2
 const BLOCK = 0x62
 const PACK = 0x70
 const META = 'm'
 const VALUE = 'v'
 
-/** 1 encoding (0 plain, 1 zstd), 4 pack id, 6 offset, 4 stored bytes, 4 bytes once decoded; big-endian. */
+/**
+ * 1 encoding (0 plain, 1 zstd), 4 pack id, 6 offset, 4 stored bytes, 4 bytes once decoded; big-endian.
+ * In a file: 1 encoding (2), 4 backing id, 6 offset, 4 number of the file, 4 bytes.
+ */
 export function encodePlace(place: Place): Uint8Array {
   const bytes = Buffer.alloc(PLACE_BYTES)
-  bytes[0] = encodingNumber(place.encoding)
-  bytes.writeUInt32BE(place.packId, 1)
+  const isFile = place.encoding === 'file'
+  bytes[0] = place.encoding === 'file' ? IN_FILE : encodingNumber(place.encoding)
+  bytes.writeUInt32BE(isFile ? place.backingId : place.packId, 1)
   bytes.writeUIntBE(place.offset, 5, 6)
-  bytes.writeUInt32BE(place.storedBytes, 11)
+  bytes.writeUInt32BE(isFile ? place.fileId : place.storedBytes, 11)
   bytes.writeUInt32BE(place.lengthBytes, 15)
   return bytes
 }
@@ -62,19 +81,26 @@ export function encodePlace(place: Place): Uint8Array {
 /** @throws MirrorError `corrupt` */
 export function decodePlace(value: Uint8Array): Place {
   const bytes = view(value)
-  const encoding = encodingOf(bytes[0])
+  const encoding = bytes[0] === IN_FILE ? 'file' : encodingOf(bytes[0])
   if (bytes.length !== PLACE_BYTES || encoding === undefined) {
     throw new MirrorError('corrupt', 'the index holds a place that this program cannot read', {
       hint: 'Stop the daemon, move the folder index/ of the store aside and start again: it is rebuilt from packs.',
     })
   }
-  return {
-    packId: bytes.readUInt32BE(1),
-    offset: bytes.readUIntBE(5, 6),
-    storedBytes: bytes.readUInt32BE(11),
-    lengthBytes: bytes.readUInt32BE(15),
-    encoding,
-  }
+  const id = bytes.readUInt32BE(1)
+  const offset = bytes.readUIntBE(5, 6)
+  const third = bytes.readUInt32BE(11)
+  const lengthBytes = bytes.readUInt32BE(15)
+  return encoding === 'file'
+    ? { encoding, backingId: id, fileId: third, offset, lengthBytes }
+    : { encoding, packId: id, offset, storedBytes: third, lengthBytes }
+}
+
+export function isSamePlace(a: Place, b: Place): boolean {
+  if (a.offset !== b.offset) return false
+  if (a.encoding === 'file')
+    return b.encoding === 'file' && a.backingId === b.backingId && a.fileId === b.fileId
+  return b.encoding !== 'file' && a.packId === b.packId
 }
 
 /** @param key the 33 bytes of `cidToKeyBytes` */
@@ -99,7 +125,7 @@ export function packIdOfKey(key: Uint8Array): number {
   return view(key).readUInt32BE(1)
 }
 
-export function metaIndexKey(name: 'format' | 'blocks'): Uint8Array {
+export function metaIndexKey(name: 'format' | 'blocks' | 'backings'): Uint8Array {
   return Buffer.from(META + name, 'latin1')
 }
 

@@ -1,6 +1,7 @@
 /**
  * The store in memory: for tests and simulations of the layers above. It keeps every obligation of the ports except
- * that nothing outlives it. `reservePack` gives real files in a temporary folder, since worker threads write them.
+ * that nothing outlives it. `reservePack` gives real files in a temporary folder, since worker threads write them; the
+ * files behind file-backed blocks are real as well.
  */
 import fs from 'node:fs'
 import os from 'node:os'
@@ -9,9 +10,10 @@ import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import { cidFromKeyBytes, cidKey, verifyBlock } from '../block/cid.ts'
 import { decodeBlock } from '../block/encoding.ts'
-import type { BlockStore, PackedEntry } from './block-store.ts'
+import type { BlockStore, CorruptBlock, PackedEntry } from './block-store.ts'
 import { createIndexValues } from './index-values.ts'
 import type { KeyValue } from './key-value.ts'
+import { createBackedBlocks } from './memory-backed.ts'
 import { createMemoryIndex } from './memory-index.ts'
 import { packFileName } from './pack.ts'
 import { createPack } from './pack-appender.ts'
@@ -22,9 +24,13 @@ import type { Store } from './store.ts'
 export interface MemoryStoreOptions {
   /** Where the folder of reserved packs is made; `close` removes it. */
   readonly tempDir?: string
+  readonly onCorrupt?: (damage: CorruptBlock) => void
 }
 
-export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions = {}): Store {
+export function createMemoryStore({
+  tempDir = os.tmpdir(),
+  onCorrupt = () => undefined,
+}: MemoryStoreOptions = {}): Store {
   const blocks = new Map<string, Uint8Array>()
   const index = createMemoryIndex()
   const values = new Map<string, KeyValue>()
@@ -32,18 +38,22 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
   const packs = new Map<number, string>()
   let packDir: string | undefined
   let lastPackId = 0
+  const backed = createBackedBlocks(blocks, onCorrupt)
 
   const blockStore: BlockStore = {
     async get(cid, signal) {
       signal?.throwIfAborted()
-      return blocks.get(cidKey(cid))?.slice()
+      return blocks.get(cidKey(cid))?.slice() ?? backed.get(cid)
+    },
+    async has(cids) {
+      const places = await backed.find(cids)
+      return cids.map((cid, i) => blocks.has(cidKey(cid)) || places[i] !== undefined)
     },
     async getEncoded(cid, signal) {
       signal?.throwIfAborted()
-      const bytes = blocks.get(cidKey(cid))?.slice()
+      const bytes = blocks.get(cidKey(cid))?.slice() ?? (await backed.get(cid))
       return bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length }
     },
-    has: async (cids) => cids.map((cid) => blocks.has(cidKey(cid))),
     async put(newBlocks, { verified = false } = {}) {
       for (const { cid, bytes } of newBlocks) {
         if (bytes.length > MAX_BLOCK_BYTES) {
@@ -51,9 +61,10 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
         }
         if (!verified) verifyBlock(cid, bytes)
       }
-      for (const { cid, bytes } of newBlocks) {
+      const places = await backed.find(newBlocks.map(({ cid }) => cid))
+      for (const [i, { cid, bytes }] of newBlocks.entries()) {
         const key = cidKey(cid)
-        if (!blocks.has(key)) blocks.set(key, new Uint8Array(bytes))
+        if (places[i] === undefined && !blocks.has(key)) blocks.set(key, new Uint8Array(bytes))
       }
     },
     flush: async () => undefined,
@@ -75,6 +86,7 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
       packs.delete(packId)
     },
     claimSpace: async () => undefined,
+    backings: backed.backings,
   }
 
   const recordLog: RecordLog = {
@@ -104,6 +116,7 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
       return { blocks: blocks.size, packs: packs.size, packBytes, recordBytes }
     },
     async close() {
+      backed.close()
       if (packDir !== undefined) fs.rmSync(packDir, { recursive: true, force: true })
     },
   }

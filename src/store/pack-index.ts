@@ -2,11 +2,12 @@
  * What the index says about packs: where each block lies, and how far into each pack that knowledge reaches. One
  * batch moves both, so behind `coveredBytes` of a pack lies exactly what a crash kept from being published.
  *
- * A block keeps the first place it was given: a second copy is wasted space, never a change.
+ * A block keeps the first place it was given: a second copy is wasted space, never a change. But a place in a pack takes
+ * over from one in a file outside of the store, which others may change.
  */
 import { Semaphore } from '../base/semaphore.ts'
 import type { PackedEntry } from './block-store.ts'
-import type { Index, IndexOperation, Place } from './index.ts'
+import type { Index, IndexOperation, IndexRange, PackPlace, Place } from './index.ts'
 import {
   ALL_BLOCKS,
   ALL_PACKS,
@@ -15,13 +16,14 @@ import {
   decodePlace,
   encodeCount,
   encodePlace,
+  isSamePlace,
   metaIndexKey,
   packIdOfKey,
   packIndexKey,
 } from './index.ts'
 
-export interface PlacedEntry extends PackedEntry {
-  readonly packId: number
+export interface PlacedEntry extends PackedEntry, PackPlace {
+  readonly encoding: PackPlace['encoding']
 }
 
 export interface PackIndex {
@@ -42,6 +44,19 @@ export interface PackIndex {
    * @returns for each pack the end of its last block that stays
    */
   cutPacks(sizes: ReadonlyMap<number, number>): Promise<Map<number, number>>
+  /**
+   * One batch, for what else changes places of blocks (backing-index.ts): nobody else changes any between the plan and
+   * the batch.
+   */
+  change(plan: () => Promise<PlaceChange>, options: { readonly sync: boolean }): Promise<void>
+  getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>
+  entries(range: IndexRange): AsyncIterable<[key: Uint8Array, value: Uint8Array]>
+}
+
+export interface PlaceChange {
+  readonly operations: IndexOperation[]
+  /** Blocks that there are more, or less, after it. */
+  readonly addedBlocks: number
 }
 
 export async function createPackIndex(index: Index): Promise<PackIndex> {
@@ -76,21 +91,24 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
         const known = await find(entries.map(({ key }) => key))
         const operations: IndexOperation[] = []
         const added = new Set<string>()
+        let taken = 0
         for (const [i, entry] of entries.entries()) {
           const name = Buffer.from(entry.key).toString('latin1')
-          if (known[i] !== undefined || added.has(name)) continue
+          const place = known[i]
+          if ((place !== undefined && place.encoding !== 'file') || added.has(name)) continue
           added.add(name)
+          if (place !== undefined) taken += 1
           operations.push({ type: 'put', key: blockIndexKey(entry.key), value: encodePlace(entry) })
         }
         for (const [packId, bytes] of coveredBytes) {
           operations.push({ type: 'put', key: packIndexKey(packId), value: encodeCount(bytes) })
         }
-        await write(operations, added.size, sync)
+        await write(operations, added.size - taken, sync)
       }),
     forget: (key, place) =>
       turn.run(async () => {
         const [now] = await find([key])
-        if (now === undefined || now.packId !== place.packId || now.offset !== place.offset) return
+        if (now === undefined || !isSamePlace(now, place)) return
         // Not synced: a forgotten block that comes back with a crash is found damaged again.
         await write([{ type: 'del', key: blockIndexKey(key) }], -1, false)
       }),
@@ -101,6 +119,7 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
         let dropped = 0
         for await (const [key, value] of index.entries(ALL_BLOCKS)) {
           const place = decodePlace(value)
+          if (place.encoding === 'file') continue
           const size = sizes.get(place.packId)
           if (size === undefined) continue
           const end = place.offset + place.storedBytes
@@ -127,5 +146,12 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
         await write(operations, -dropped, true)
         return ends
       }),
+    change: (plan, { sync }) =>
+      turn.run(async () => {
+        const { operations, addedBlocks } = await plan()
+        await write(operations, addedBlocks, sync)
+      }),
+    getMany: (keys) => index.getMany(keys),
+    entries: (range) => index.entries(range),
   }
 }

@@ -4,7 +4,7 @@ import type { Cid } from '../block/cid.ts'
 import { verifyBlock } from '../block/cid.ts'
 import { decodeBlockLater } from '../block/encoding.ts'
 import type { FileOps } from './files.ts'
-import type { Place } from './index.ts'
+import type { PackPlace } from './index.ts'
 import { createPackFiles } from './pack-files.ts'
 import type { PackFolder } from './pack-folder.ts'
 
@@ -13,7 +13,7 @@ export interface PackReader {
    * The block at `place`, or why those bytes are not it.
    * @throws MirrorError when the disk cannot be read: that says nothing about the block
    */
-  read(cid: Cid, place: Place): Promise<ReadBlock | { readonly reason: string }>
+  read(cid: Cid, place: PackPlace): Promise<ReadBlock | { readonly reason: string }>
   close(): void
 }
 

@@ -7,8 +7,11 @@ import type { ErrorFacts } from '../base/errors.ts'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
-import { cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
+import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
 import { REST_LEVEL, tryZstdLater } from '../block/encoding.ts'
+import { createBackingIndex, loadBackings } from './backing-index.ts'
+import { createBackingReader } from './backing-reader.ts'
+import { createBackings, locateBacked } from './backings.ts'
 import type {
   BlockPlace,
   BlockStore,
@@ -20,7 +23,8 @@ import type {
 import type { FileOps } from './files.ts'
 import { createFreeSpace } from './free-space.ts'
 import { groupCommit } from './group-commit.ts'
-import type { Place } from './index.ts'
+import type { FilePlace, Place } from './index.ts'
+import { isSamePlace } from './index.ts'
 import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
 import { createPackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
@@ -78,6 +82,25 @@ export async function openPackStore(
   const reservedPacks = createReservedPacks({ files, index, folder })
   const freeSpace = createFreeSpace({ files }, { dir, reserveBytes })
   const commit = groupCommit(writer.commit)
+  const backingIndex = createBackingIndex(index, await loadBackings(index))
+  const backingReader = createBackingReader({ files, index: backingIndex })
+  const backings = createBackings({
+    files,
+    index: backingIndex,
+    reader: backingReader,
+    nowMs: () => clock.nowMs(),
+    find,
+    async copy(blocks) {
+      writer.checkWritable()
+      await holdBack()
+      await append(blocks)
+    },
+    flush: commit,
+    async lose({ key, place }, { reason, path }) {
+      onCorrupt({ cid: cidFromKeyBytes(key), path, offset: place.offset, reason })
+      await index.forget(key, place)
+    },
+  })
   let cancelAutoFlush: (() => void) | undefined
 
   function flushLater(): void {
@@ -89,6 +112,40 @@ export async function openPackStore(
     }
     if (writer.pendingBytes >= autoFlushBytes) run()
     else cancelAutoFlush ??= clock.after(autoFlushMs, run)
+  }
+
+  /** What is read at the place, or why it is not the block, with the path where that says more. */
+  async function readAt(
+    cid: Cid,
+    place: Place,
+  ): Promise<ReadBlock | { readonly reason: string; readonly path: string }> {
+    if (place.encoding === 'file') {
+      const read = await backingReader.read(cid, place)
+      return read instanceof Uint8Array ? { plain: read, stored: read } : read
+    }
+    const block = await reader.read(cid, place)
+    return 'plain' in block ? block : { path: folder.pathOf(place.packId), ...block }
+  }
+
+  /** Back-pressure, and the bound on what a crash can cost: nobody gets far ahead of the disk. */
+  async function holdBack(): Promise<void> {
+    if (writer.pendingBytes >= 4 * autoFlushBytes) await commit()
+  }
+
+  /** What is pending already is left out. */
+  async function append(blocks: readonly KeyedBytes[]): Promise<void> {
+    const neededBytes = blocks.reduce((sum, { bytes }) => sum + bytes.length + ENTRY_HEADER_BYTES, 0)
+    if (neededBytes === 0) return
+    await freeSpace.take(neededBytes)
+    writer.checkWritable()
+    const added = new Map<string, KeyedBytes>()
+    for (const block of blocks) {
+      const name = Buffer.from(block.key).toString('latin1')
+      if (!writer.pending.has(name)) added.set(name, block)
+    }
+    if (added.size === 0) return
+    writer.append([...added.values()])
+    flushLater()
   }
 
   async function find(cids: readonly Cid[]): Promise<(Place | undefined)[]> {
@@ -108,11 +165,10 @@ export async function openPackStore(
     for (;;) {
       signal?.throwIfAborted()
       const [place] = await find([cid])
-      if (place === undefined || (seen?.packId === place.packId && seen.offset === place.offset))
-        return undefined
-      const block = await reader.read(cid, place)
+      if (place === undefined || (seen !== undefined && isSamePlace(seen, place))) return undefined
+      const block = await readAt(cid, place)
       if ('plain' in block) return { ...block, place }
-      onCorrupt({ cid, path: folder.pathOf(place.packId), offset: place.offset, reason: block.reason })
+      onCorrupt({ cid, offset: place.offset, ...block })
       await index.forget(cidToKeyBytes(cid), place)
       seen = place
     }
@@ -133,7 +189,7 @@ export async function openPackStore(
       const block = await read(cid, signal)
       if (block === undefined) return undefined
       const { encoding, lengthBytes } = block.place
-      return { encoding, bytes: block.stored, lengthBytes }
+      return { encoding: encoding === 'file' ? 'plain' : encoding, bytes: block.stored, lengthBytes }
     },
 
     async has(cids) {
@@ -147,39 +203,30 @@ export async function openPackStore(
           throw new MirrorError('limit', `a block of ${bytes.length} bytes: the limit is ${MAX_BLOCK_BYTES}`)
         }
       }
-      // Back-pressure, and the bound on what a crash can cost: nobody gets far ahead of the disk.
-      if (writer.pendingBytes >= 4 * autoFlushBytes) await commit()
+      await holdBack()
       // The index is asked in a thread of the pool while this one hashes.
       const [places] = await Promise.all([
         find(blocks.map(({ cid }) => cid)),
         verified ? undefined : verifyAll(blocks),
       ])
-      let neededBytes = 0
-      for (const [i, { bytes }] of blocks.entries()) {
-        if (places[i] === undefined) neededBytes += bytes.length + ENTRY_HEADER_BYTES
-      }
-      if (neededBytes === 0) return
-      await freeSpace.take(neededBytes)
-      writer.checkWritable()
-      const added = new Map<string, KeyedBytes>()
-      for (const [i, block] of blocks.entries()) {
-        const name = cidKey(block.cid)
-        if (places[i] === undefined && !writer.pending.has(name)) {
-          added.set(name, await encode(block, verified))
-        }
-      }
-      for (const name of added.keys()) if (writer.pending.has(name)) added.delete(name)
-      if (added.size === 0) return
-      writer.checkWritable()
-      writer.append([...added.values()])
-      flushLater()
+      const missing = blocks.filter(
+        (block, i) => places[i] === undefined && !writer.pending.has(cidKey(block.cid)),
+      )
+      const encoded: KeyedBytes[] = []
+      for (const block of missing) encoded.push(await encode(block, verified))
+      await append(encoded)
     },
 
     flush: commit,
 
     async locate(cids) {
-      return (await find(cids)).map((place): BlockPlace | undefined => {
+      const places = await find(cids)
+      const inFiles = places.filter((place): place is FilePlace => place?.encoding === 'file')
+      const backed = inFiles.length === 0 ? [] : await locateBacked(backingIndex, inFiles)
+      let at = 0
+      return places.map((place): BlockPlace | undefined => {
         if (place === undefined) return undefined
+        if (place.encoding === 'file') return backed[at++]
         const { packId, offset, storedBytes, lengthBytes, encoding } = place
         return { path: folder.pathOf(packId), offset, storedBytes, lengthBytes, encoding }
       })
@@ -200,6 +247,8 @@ export async function openPackStore(
 
     claimSpace: freeSpace.take,
 
+    backings,
+
     stats() {
       let packBytes = 0
       for (const sizeBytes of sizes.values()) packBytes += sizeBytes
@@ -214,6 +263,7 @@ export async function openPackStore(
       } finally {
         writer.close()
         reader.close()
+        backingReader.close()
       }
     },
   }

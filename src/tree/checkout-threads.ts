@@ -1,4 +1,5 @@
 /** What passes between the main thread of a check-out and its writing threads. Plain data only. */
+import type { StoredFile } from './pack-reader.ts'
 
 export interface WriteInput {
   /** Absolute path of the staging directory. */
@@ -59,7 +60,7 @@ export interface WriteBatch {
   /** Blocks of all tasks in order: keys of 33 bytes, plain lengths, and where they lie (pack -1: ask). */
   readonly keys: Uint8Array
   readonly lengths: Uint32Array
-  readonly packs: readonly string[]
+  readonly packs: readonly StoredFile[]
   readonly packOf: Int32Array
   readonly offsets: Float64Array
   /** Bytes that lie there: fewer than the plain length for a block that rests as zstd, and for no other. */

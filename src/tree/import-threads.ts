@@ -37,6 +37,8 @@ export interface BuildInput {
   readonly rootPath: string
   readonly spoolFd: number
   readonly spillFd: number
+  /** For what the block index does not hold in memory. */
+  readonly tempDir: string
   readonly compression: ImportCompression
 }
 export type BuildQuestion =

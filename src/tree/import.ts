@@ -176,7 +176,7 @@ export async function importTree(
     })
     const build = start<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(
       'build',
-      { rootPath, spoolFd, spillFd: openFile('spill'), compression },
+      { rootPath, spoolFd, spillFd: openFile('spill'), tempDir, compression },
       async (question) => {
         if (question.kind === 'members')
           return { kind: 'members', memberCounts: (await scanned).memberCounts }

@@ -1,20 +1,26 @@
 /**
- * Reads blocks out of packs with synchronous calls, for writing threads, and verifies each. Blocks that follow each
- * other in a pack, as an import leaves them, come through a window: one system call for many small ones.
+ * Reads blocks out of packs, and out of files that hold blocks in place, with synchronous calls, for writing threads,
+ * and verifies each. Blocks that follow each other in a pack, as an import leaves them, come through a window: one
+ * system call for many small ones.
  */
 import fs from 'node:fs'
 import { isMirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
 import { decodeBlock } from '../block/encoding.ts'
 import { blake3, DIGEST_BYTES } from '../block/hash.ts'
+import { openBeneath } from '../posix/open-beneath.ts'
+import type { BlockPlace } from '../store/block-store.ts'
 
 const WINDOW_BYTES = 1024 * 1024
 /** A block this close after the last one read counts as its successor: entry headers lie between. */
 const NEAR_BYTES = 4096
 const MAX_OPEN_PACKS = 32
 
+/** A pack, or a file below a folder in which others write. */
+export type StoredFile = Pick<BlockPlace, 'path' | 'root'>
+
 export interface PackedBlock {
-  readonly pack: string
+  readonly pack: StoredFile
   readonly offset: number
   readonly storedBytes: number
   /** Of the plain block: less is stored of one that rests as zstd, and of no other. */
@@ -35,25 +41,25 @@ export function createPackReader(): PackReader {
   let windowEnd = 0
   let lastEnd = 0
 
-  function fdOf(pack: string): number {
-    let fd = open.get(pack)
+  function fdOf(pack: StoredFile): number {
+    let fd = open.get(pack.path)
     if (fd === undefined) {
-      fd = fs.openSync(pack, 'r')
+      fd = openStored(pack)
       for (const [oldest, oldFd] of open) {
         if (open.size < MAX_OPEN_PACKS) break
         fs.closeSync(oldFd)
         open.delete(oldest)
       }
-      open.set(pack, fd)
+      open.set(pack.path, fd)
     }
     return fd
   }
 
-  function load(pack: string, offset: number, lengthBytes: number): boolean {
-    const isNext = pack === windowPack && offset >= lastEnd && offset - lastEnd <= NEAR_BYTES
+  function load(pack: StoredFile, offset: number, lengthBytes: number): boolean {
+    const isNext = pack.path === windowPack && offset >= lastEnd && offset - lastEnd <= NEAR_BYTES
     const wanted = isNext ? Math.max(lengthBytes, WINDOW_BYTES) : lengthBytes
     if (wanted > window.length) window = Buffer.allocUnsafeSlow(wanted)
-    windowPack = pack
+    windowPack = pack.path
     windowStart = offset
     windowEnd = offset
     const fd = fdOf(pack)
@@ -68,7 +74,7 @@ export function createPackReader(): PackReader {
 
   return {
     read({ pack, offset, storedBytes, lengthBytes }, key) {
-      const isInside = pack === windowPack && offset >= windowStart && offset + storedBytes <= windowEnd
+      const isInside = pack.path === windowPack && offset >= windowStart && offset + storedBytes <= windowEnd
       try {
         if (!isInside && !load(pack, offset, storedBytes)) return undefined
       } catch (error) {
@@ -86,6 +92,11 @@ export function createPackReader(): PackReader {
       open.clear()
     },
   }
+}
+
+function openStored({ path, root }: StoredFile): number {
+  if (root === undefined) return fs.openSync(path, 'r')
+  return openBeneath(Buffer.from(root), Buffer.from(path).subarray(Buffer.byteLength(root) + 1))
 }
 
 function unpack(bytes: Uint8Array, lengthBytes: number): Uint8Array | undefined {

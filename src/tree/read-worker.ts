@@ -3,6 +3,7 @@ import { createBlockSink } from './block-sink.ts'
 import { createContentReader } from './content-reader.ts'
 import type { ReadAnswer, ReadInput, ReadQuestion, ReadRange } from './import-threads.ts'
 import { asBuffer, joinPath, parentPath } from './path-bytes.ts'
+import type { RecordWindow } from './record-bytes.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
 import type { SpoolBatch } from './spool.ts'
 import { readSpoolRecord } from './spool.ts'
@@ -11,50 +12,50 @@ import { runThread } from './thread.ts'
 
 const PROGRESS_BYTES = 32 * 1024 * 1024
 
-runThread<ReadInput, ReadQuestion, ReadAnswer, void>(
-  ({ root, spoolFd, resultsFd, chunker, compression }, main) => {
-    const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
-    const results = createRecordWriter(resultsFd)
-    let unreportedBytes = 0
-    const reader = createContentReader(
-      { sink, results },
-      {
-        chunker,
-        onBytes(bytes) {
-          unreportedBytes += bytes
-          if (unreportedBytes < PROGRESS_BYTES) return
-          main.ask({ kind: 'progress', bytes: unreportedBytes })
-          unreportedBytes = 0
-        },
+runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
+  const { root, spoolFd, resultsFd, chunker, compression } = input
+  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
+  const results = createRecordWriter(resultsFd)
+  const window: RecordWindow = {}
+  let unreportedBytes = 0
+  const reader = createContentReader(
+    { sink, results },
+    {
+      chunker,
+      onBytes(bytes) {
+        unreportedBytes += bytes
+        if (unreportedBytes < PROGRESS_BYTES) return
+        main.ask({ kind: 'progress', bytes: unreportedBytes })
+        unreportedBytes = 0
       },
-    )
+    },
+  )
 
-    function readBatch(batch: SpoolBatch): ReadRange {
-      const startByte = results.position
-      const records = createRecordReader(spoolFd, batch.startByte, batch.endByte)
-      let below = asBuffer(batch.dir)
-      while (!records.isAtEnd) {
-        const record = readSpoolRecord(records)
-        if (record.kind === 'enter') below = joinPath(below, record.name)
-        else if (record.kind === 'leave') below = parentPath(below)
-        else if (record.kind === 'file' && record.isRead) {
-          reader.read(joinPath(root, joinPath(below, record.name)), record)
-        }
+  function readBatch(batch: SpoolBatch): ReadRange {
+    const startByte = results.position
+    const records = createRecordReader(spoolFd, batch.startByte, batch.endByte, window)
+    let below = asBuffer(batch.dir)
+    while (!records.isAtEnd) {
+      const record = readSpoolRecord(records)
+      if (record.kind === 'enter') below = joinPath(below, record.name)
+      else if (record.kind === 'leave') below = parentPath(below)
+      else if (record.kind === 'file' && record.isRead) {
+        reader.read(joinPath(root, joinPath(below, record.name)), record)
       }
-      reader.flush()
-      results.flush()
-      return { startByte, endByte: results.position }
     }
+    reader.flush()
+    results.flush()
+    return { startByte, endByte: results.position }
+  }
 
-    let read: ReadRange | undefined
-    for (;;) {
-      const answer = main.ask(read === undefined ? { kind: 'next' } : { kind: 'next', read })
-      if (answer?.kind !== 'batch' || answer.batch === undefined) break
-      read = readBatch(answer.batch)
-      main.ask({ kind: 'progress', bytes: unreportedBytes })
-      unreportedBytes = 0
-    }
-    reader.finish()
-    sink.finish()
-  },
-)
+  let read: ReadRange | undefined
+  for (;;) {
+    const answer = main.ask(read === undefined ? { kind: 'next' } : { kind: 'next', read })
+    if (answer?.kind !== 'batch' || answer.batch === undefined) break
+    read = readBatch(answer.batch)
+    main.ask({ kind: 'progress', bytes: unreportedBytes })
+    unreportedBytes = 0
+  }
+  reader.finish()
+  sink.finish()
+})

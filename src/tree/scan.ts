@@ -54,7 +54,9 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
   function endBatch(): void {
     if (spool.position === startByte) return
     spool.flush()
-    onBatch({ dir: startDir, startByte, endByte: spool.position, files, bytes, reads })
+    // A copy: a small Buffer is a view of a pool of 64 KiB, and a message takes all of it along.
+    const dir = new Uint8Array(startDir)
+    onBatch({ dir, startByte, endByte: spool.position, files, bytes, reads })
     startByte = spool.position
     startDir = open.at(-1)?.below ?? empty
     files = 0

@@ -16,6 +16,7 @@ import type { Entry, Metadata } from '../dag/entry.ts'
 import type { BuiltFile } from '../dag/file.ts'
 import { createFileBuilder } from '../dag/file.ts'
 import { LINK_BYTES, MAX_UNCAPTURED_LISTED } from '../dag/limits.ts'
+import type { Scratch } from '../dag/scratch.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
 import type { OwnerNames } from '../posix/owners.ts'
 import type { EntryStack } from './entry-stack.ts'
@@ -44,10 +45,15 @@ interface GroupState {
 }
 
 export function createTreeBuilder(
-  { owners, stack, emit }: { owners: OwnerNames; stack: EntryStack; emit: (block: Block) => void },
+  {
+    owners,
+    stack,
+    scratch,
+    emit,
+  }: { owners: OwnerNames; stack: EntryStack; scratch: Scratch; emit: (block: Block) => void },
   { memberCounts, rootPath }: { memberCounts: Uint32Array; rootPath: string },
 ): TreeBuilder {
-  const index = createBlockIndexBuilder(emit)
+  const index = createBlockIndexBuilder(emit, { scratch })
   const groups = new Map<LinkGroup, GroupState>()
   const open: { readonly name: Uint8Array; readonly inode: Inode; readonly below: Buffer }[] = []
   const counts = { files: 0, directories: 0, symlinks: 0, bytes: 0 }

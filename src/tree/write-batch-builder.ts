@@ -5,6 +5,7 @@ import type { Entry } from '../dag/entry.ts'
 import type { FilePart } from '../dag/file.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { TaskMetadata, WriteBatch, WriteTask } from './checkout-threads.ts'
+import type { StoredFile } from './pack-reader.ts'
 
 const BATCH_BYTES = 4 * 1024 * 1024
 const BATCH_TASKS = 256
@@ -53,6 +54,7 @@ export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): Wri
       bytes = 0
       const places = wanted.length === 0 ? [] : await blocks.locate(wanted)
       const keys = new Uint8Array(wanted.length * CID_KEY_BYTES)
+      const packs: StoredFile[] = []
       const packNumbers = new Map<string, number>()
       const packOf = new Int32Array(wanted.length).fill(-1)
       const offsets = new Float64Array(wanted.length)
@@ -63,14 +65,15 @@ export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): Wri
         if (place === undefined || place.lengthBytes !== batch.lengths[index]) return
         let pack = packNumbers.get(place.path)
         if (pack === undefined) {
-          pack = packNumbers.size
+          pack = packs.length
+          packs.push(place.root === undefined ? { path: place.path } : { path: place.path, root: place.root })
           packNumbers.set(place.path, pack)
         }
         packOf[index] = pack
         offsets[index] = place.offset
         stored[index] = place.storedBytes
       })
-      return { ...batch, keys, packs: [...packNumbers.keys()], packOf, offsets, stored }
+      return { ...batch, keys, packs, packOf, offsets, stored }
     },
   }
 }

@@ -2,15 +2,25 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { systemClock } from '../../src/base/clock.ts'
+import type { CorruptBlock } from '../../src/store/block-store.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import type { StoreOptions } from '../../src/store/store.ts'
 import { openStore } from '../../src/store/store.ts'
+import { testBackings } from './block-backings.conformance.ts'
 import { testBlockStore } from './block-store.conformance.ts'
 
 testBlockStore({
   name: 'the in-memory block store',
   async setup() {
     const store = createMemoryStore()
+    return { blocks: store.blocks, close: store.close }
+  },
+})
+
+testBackings({
+  name: 'the in-memory block store',
+  async setup(onCorrupt) {
+    const store = createMemoryStore({ onCorrupt })
     return { blocks: store.blocks, close: store.close }
   },
 })
@@ -25,18 +35,17 @@ const variants: Readonly<Record<string, StoreOptions>> = {
 }
 
 for (const [name, options] of Object.entries(variants)) {
-  testBlockStore({
-    name,
-    async setup() {
-      const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-store-'))
-      const store = await openStore({ dir, clock: systemClock }, options)
-      return {
-        blocks: store.blocks,
-        async close() {
-          await store.close()
-          fs.rmSync(dir, { recursive: true, force: true })
-        },
-      }
-    },
-  })
+  const setup = async (onCorrupt: (damage: CorruptBlock) => void = () => undefined) => {
+    const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-store-'))
+    const store = await openStore({ dir, clock: systemClock, onCorrupt }, options)
+    return {
+      blocks: store.blocks,
+      async close() {
+        await store.close()
+        fs.rmSync(dir, { recursive: true, force: true })
+      },
+    }
+  }
+  testBlockStore({ name, setup: () => setup() })
+  testBackings({ name, setup })
 }

@@ -1,7 +1,7 @@
 /**
  * A disk in memory that keeps no more than POSIX promises. What was written is seen at once; what a power loss leaves
  * of it is any part that was not synced: each unsynced write whole, torn or not at all, each unsynced entry of a
- * folder there or not. Any write or sync can be made to fail, and a failed fdatasync forgets what it was to write
+ * folder there or not (of a rename both or none, as journals keep it). Any write or sync can be made to fail, and a failed fdatasync forgets what it was to write
  * while readers still see it, as Linux does.
  */
 import type { FileOps, StoreFile } from '../../src/store/files.ts'
@@ -13,9 +13,25 @@ interface Inode {
   durable: Uint8Array
   unsynced: Change[]
   isChangedSinceBoot: boolean
+  readonly number: bigint
+  changes: bigint
 }
 
-type DirChange = { readonly path: string; readonly inode: Inode | undefined }
+let lastInode = 0n
+
+function newInode(bytes: Uint8Array, isChangedSinceBoot: boolean): Inode {
+  const number = ++lastInode
+  return {
+    seen: bytes.slice(),
+    durable: bytes.slice(),
+    unsynced: [],
+    isChangedSinceBoot,
+    number,
+    changes: 0n,
+  }
+}
+
+type DirChange = { readonly path: string; readonly inode: Inode | undefined; readonly group: number }
 
 export class PowerLoss extends Error {}
 
@@ -40,7 +56,7 @@ export function createSimulatedDisk(
   const names = new Map<string, Inode>()
   let dirChanges: DirChange[] = []
   for (const [path, bytes] of durableFiles) {
-    const inode = { seen: bytes.slice(), durable: bytes.slice(), unsynced: [], isChangedSinceBoot: false }
+    const inode = newInode(bytes, false)
     durableNames.set(path, inode)
     names.set(path, inode)
   }
@@ -50,16 +66,29 @@ export function createSimulatedDisk(
     disk.beforeOperation(disk.operations, what)
   }
 
-  function link(path: string, inode: Inode | undefined): void {
+  let lastGroup = 0
+
+  function link(path: string, inode: Inode | undefined, group = ++lastGroup): void {
     if (inode === undefined) names.delete(path)
     else names.set(path, inode)
-    dirChanges.push({ path, inode })
+    dirChanges.push({ path, inode, group })
+  }
+
+  function syncNames(isSynced: (path: string) => boolean): void {
+    const groups = new Set(dirChanges.flatMap(({ path, group }) => (isSynced(path) ? [group] : [])))
+    for (const { path, inode, group } of dirChanges) {
+      if (!groups.has(group)) continue
+      if (inode === undefined) durableNames.delete(path)
+      else durableNames.set(path, inode)
+    }
+    dirChanges = dirChanges.filter(({ group }) => !groups.has(group))
   }
 
   function change(inode: Inode, made: Change): void {
     inode.seen = applyChange(inode.seen, made)
     inode.unsynced.push(made)
     inode.isChangedSinceBoot = true
+    inode.changes += 1n
   }
 
   function openFile(inode: Inode, path: string): StoreFile {
@@ -118,12 +147,7 @@ export function createSimulatedDisk(
       if (mode === 'create') {
         if (inode !== undefined) throw errnoError('EEXIST', path)
         count(`create ${path}`)
-        inode = {
-          seen: new Uint8Array(0),
-          durable: new Uint8Array(0),
-          unsynced: [],
-          isChangedSinceBoot: true,
-        }
+        inode = newInode(new Uint8Array(0), true)
         link(path, inode)
       }
       if (inode === undefined) throw errnoError('ENOENT', path)
@@ -139,7 +163,7 @@ export function createSimulatedDisk(
       const inode = names.get(from)
       if (inode === undefined) throw errnoError('ENOENT', from)
       link(to, inode)
-      link(from, undefined)
+      link(from, undefined, lastGroup)
     },
     remove(path) {
       if (!names.has(path)) return
@@ -148,12 +172,7 @@ export function createSimulatedDisk(
     },
     async syncDir(dir) {
       count(`syncDir ${dir}`)
-      const isWithin = ({ path }: DirChange) => path.slice(0, path.lastIndexOf('/')) === dir
-      for (const { path, inode } of dirChanges.filter(isWithin)) {
-        if (inode === undefined) durableNames.delete(path)
-        else durableNames.set(path, inode)
-      }
-      dirChanges = dirChanges.filter((made) => !isWithin(made))
+      syncNames((path) => path.slice(0, path.lastIndexOf('/')) === dir)
     },
     changedSinceBoot(path) {
       const inode = names.get(path)
@@ -161,10 +180,39 @@ export function createSimulatedDisk(
       return inode.isChangedSinceBoot
     },
     freeBytes: async () => disk.freeBytesNow,
+    openForeign(root, below) {
+      const path =
+        Buffer.from(root).toString() + (below.length === 0 ? '' : `/${Buffer.from(below).toString()}`)
+      const inode = names.get(path)
+      if (inode === undefined) throw errnoError('ENOENT', path)
+      const { read, close } = openFile(inode, path)
+      const { number, changes } = inode
+      const identity = {
+        dev: 1n,
+        ino: number,
+        sizeBytes: inode.seen.length,
+        mtimeNs: changes,
+        ctimeNs: changes,
+      }
+      return { identity: () => identity, read, close }
+    },
+    async syncForeign(root) {
+      const prefix = Buffer.from(root).toString()
+      count(`syncForeign ${prefix}`)
+      const isBelow = (path: string): boolean => path === prefix || path.startsWith(`${prefix}/`)
+      for (const [path, inode] of names) {
+        if (!isBelow(path)) continue
+        inode.durable = inode.unsynced.reduce(applyChange, inode.durable)
+        inode.unsynced = []
+      }
+      syncNames(isBelow)
+    },
     afterPowerLoss(random) {
       const left = new Map(durableNames)
-      for (const { path, inode } of dirChanges) {
-        if (random() < 0.5) continue
+      let lot = { group: 0, isLost: false }
+      for (const { path, inode, group } of dirChanges) {
+        if (group !== lot.group) lot = { group, isLost: random() < 0.5 }
+        if (lot.isLost) continue
         if (inode === undefined) left.delete(path)
         else left.set(path, inode)
       }

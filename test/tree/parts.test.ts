@@ -175,7 +175,7 @@ test('a pack reader gives the named block or nothing', async (t) => {
   fs.writeFileSync(b.at('pack'), bytes)
   const reader = createPackReader()
   const read = (offset: number, length: number, of = bytes.subarray(offset, offset + length)): boolean => {
-    const place = { pack: b.at('pack'), offset, storedBytes: length, lengthBytes: length }
+    const place = { pack: { path: b.at('pack') }, offset, storedBytes: length, lengthBytes: length }
     const block = reader.read(place, cidKeyOf(of))
     return block !== undefined && Buffer.from(block).equals(bytes.subarray(offset, offset + length))
   }
@@ -186,7 +186,7 @@ test('a pack reader gives the named block or nothing', async (t) => {
   assert.equal(read(2_999_990, 100), false, 'past the end')
   assert.equal(
     reader.read(
-      { pack: b.at('absent'), offset: 0, storedBytes: 1, lengthBytes: 1 },
+      { pack: { path: b.at('absent') }, offset: 0, storedBytes: 1, lengthBytes: 1 },
       cidKeyOf(Buffer.from('x')),
     ),
     undefined,
@@ -201,7 +201,10 @@ test('a pack reader decodes what rests as zstd, and takes damage for no block', 
   fs.writeFileSync(b.at('pack'), Buffer.concat([frame, frame.subarray(0, -1), frame, Buffer.alloc(9)]))
   const reader = createPackReader()
   const read = (offset: number, storedBytes: number, lengthBytes = plain.length): boolean => {
-    const block = reader.read({ pack: b.at('pack'), offset, storedBytes, lengthBytes }, cidKeyOf(plain))
+    const block = reader.read(
+      { pack: { path: b.at('pack') }, offset, storedBytes, lengthBytes },
+      cidKeyOf(plain),
+    )
     return block !== undefined && Buffer.from(block).equals(plain)
   }
   const third = 2 * frame.length - 1
