@@ -8,7 +8,7 @@ import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidKey } from '../block/cid.ts'
 import type { EncodedBlock } from '../block/encoding.ts'
-import { tryZstdLater } from '../block/encoding.ts'
+import { tryZstdLater, WIRE_LEVEL } from '../block/encoding.ts'
 import type { BlockStore } from '../store/block-store.ts'
 
 export interface WireEncoder {
@@ -39,7 +39,7 @@ export function createWireEncoder(
   async function make(key: string, cid: Cid): Promise<EncodedBlock | undefined> {
     const block = await blocks.getEncoded(cid)
     if (block === undefined || block.encoding !== 'plain') return block
-    const frame = await tryZstdLater(block.bytes)
+    const frame = await tryZstdLater(block.bytes, WIRE_LEVEL)
     if (frame === undefined) {
       made.set(key, false)
       return block

@@ -8,7 +8,7 @@ import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
-import { tryZstdLater } from '../block/encoding.ts'
+import { REST_LEVEL, tryZstdLater } from '../block/encoding.ts'
 import { createBackingIndex, loadBackings } from './backing-index.ts'
 import { createBackingReader } from './backing-reader.ts'
 import { createBackings, locateBacked } from './backings.ts'
@@ -178,7 +178,7 @@ export async function openPackStore(
   async function encode({ cid, bytes, zstd }: PutBlock, verified: boolean): Promise<KeyedBytes> {
     const key = cidToKeyBytes(cid)
     const given = verified && compression !== 'none' ? zstd : undefined
-    const frame = given ?? (compression === 'zstd' ? await tryZstdLater(bytes) : undefined)
+    const frame = given ?? (compression === 'zstd' ? await tryZstdLater(bytes, REST_LEVEL) : undefined)
     return frame === undefined ? { key, bytes } : { key, bytes: frame, zstdOfBytes: bytes.length }
   }
 

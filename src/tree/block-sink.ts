@@ -4,7 +4,7 @@
  */
 import { MirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
-import { tryZstd } from '../block/encoding.ts'
+import { REST_LEVEL, tryZstd } from '../block/encoding.ts'
 import type { PackAppender } from '../store/pack-appender.ts'
 import { createPackAppender } from '../store/pack-appender.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
@@ -103,7 +103,7 @@ export function createBlockSink(
           if (wanted[index] !== 1) continue
           const key = run.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
           const bytes = run.bytesOf(index)
-          const zstd = compression === 'zstd' ? tryZstd(bytes) : undefined
+          const zstd = compression === 'zstd' ? tryZstd(bytes, REST_LEVEL) : undefined
           const { offset, storedBytes, lengthBytes } =
             zstd === undefined ? openPack().append(key, bytes) : openPack().append(key, zstd, bytes.length)
           pending.keys.set(key, entries * CID_KEY_BYTES)

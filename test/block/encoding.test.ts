@@ -16,7 +16,7 @@ import { pseudoRandomBytes } from './pseudo-random.ts'
 const { constants } = zlib
 const MAX_BLOCK_BYTES = 4 * 1024 * 1024
 const text = new Uint8Array(Buffer.from('what is said twice compresses, '.repeat(4000)))
-const frame = tryZstd(text)!
+const frame = tryZstd(text, 3)!
 
 const zstd = (bytes: Uint8Array, lengthBytes = text.length): EncodedBlock => ({
   encoding: 'zstd',
@@ -50,14 +50,14 @@ test('what compresses comes back as it was, at every level and size', async () =
 test('what does not pay stays plain: noise, what is compressed already, and what is small', async () => {
   const noise = pseudoRandomBytes(1, 200_000)
   for (const plain of [noise, frame, text.subarray(0, 511), new Uint8Array(0), zlib.gzipSync(noise)]) {
-    assert.equal(tryZstd(plain), undefined)
-    assert.equal(await tryZstdLater(plain), undefined)
+    assert.equal(tryZstd(plain, 3), undefined)
+    assert.equal(await tryZstdLater(plain, 3), undefined)
   }
   // 5 in 100 are too little, 10 are enough.
   const part = (share: number): Uint8Array =>
     concatBytes([noise.subarray(0, 100_000 * (1 - share)), new Uint8Array(100_000 * share)])
-  assert.equal(tryZstd(part(0.05)), undefined)
-  assert.ok(tryZstd(part(0.1))!.length < 91_000)
+  assert.equal(tryZstd(part(0.05), 3), undefined)
+  assert.ok(tryZstd(part(0.1), 3)!.length < 91_000)
 })
 
 test('a plain block is given back only with its own length', async () => {
@@ -155,7 +155,7 @@ test('a changed frame gives bytes of the length that is said, or a MirrorError',
 
 test('what is decoded is the callers own, and of its own size', () => {
   const short = new Uint8Array(600).fill(7)
-  const packed = tryZstd(short)!
+  const packed = tryZstd(short, 3)!
   const [one, two] = [decodeBlock(zstd(packed, 600)), decodeBlock(zstd(packed, 600))]
   one.fill(0)
   assert.deepEqual(two, short)

@@ -27,7 +27,7 @@ import { DATA, decodeRequestBody, END, encodeRequestFrame, REQUEST } from '../..
 import { introduce, MemoryBlocks, PAGE, seedOf, type TestPeer, TREE, until, withHosts } from './mesh.ts'
 
 const TEXT = new Uint8Array(Buffer.from('what is said twice compresses, '.repeat(3000)))
-const FRAME = tryZstd(TEXT)!
+const FRAME = tryZstd(TEXT, 3)!
 
 /** Gives frames to those who take them. */
 class EncodedBlocks extends MemoryBlocks {

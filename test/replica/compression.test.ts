@@ -50,7 +50,7 @@ test('within a region what rests plain travels plain', async () => {
 
 const bomb = new Uint8Array(zlib.zstdCompressSync(new Uint8Array(200 * 1024 * 1024)))
 const lies: Record<string, (frame: Uint8Array) => Uint8Array> = {
-  'another block': () => tryZstd(new Uint8Array(3000))!,
+  'another block': () => tryZstd(new Uint8Array(3000), 3)!,
   'a bomb of 200 MiB': () => bomb,
   'a frame with bytes behind it': (frame) => Uint8Array.from([...frame, 0]),
   'a frame that is cut short': (frame) => frame.subarray(0, -1),
@@ -127,7 +127,7 @@ test('what does not pay is sent plain, and not tried again', async () => {
 test('frames are kept up to a bound, the ones not used for longest go first', async () => {
   const blocks = countingBlocks([text(1), text(2), text(3)])
   await blocks.put()
-  const frameBytes = tryZstd(text(1))!.length + 256
+  const frameBytes = tryZstd(text(1), 3)!.length + 256
   const encoder = createWireEncoder({ blocks }, { cacheBytes: Math.floor(2.5 * frameBytes) })
   const [one, two, three] = blocks.cids
   for (const cid of [one!, two!, one!, three!]) await encoder.encode(cid, true)

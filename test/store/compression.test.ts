@@ -15,7 +15,7 @@ function textBlock(seed: number, bytes = 40_000): PutBlock {
   const text = new Uint8Array(
     Buffer.alloc(bytes, `line ${seed} of a log that says the same again and again\n`),
   )
-  return { cid: cidOf(RAW, text), bytes: text, zstd: tryZstd(text)! }
+  return { cid: cidOf(RAW, text), bytes: text, zstd: tryZstd(text, 3)! }
 }
 
 const open = (dir: string, compression: StoreCompression, onCorrupt?: (damage: CorruptBlock) => void) =>
