@@ -55,6 +55,10 @@ const SCHEMA = z.strictObject({
     .max(64)
     .optional()
     .describe('threads that import and check out; by the number of cores, 4 at most, when left out'),
+  devices: z
+    .boolean()
+    .default(false)
+    .describe('make the device nodes of trees in the check-outs of pins; takes root, else they are reported'),
 })
 
 export type Config = Readonly<z.output<typeof SCHEMA>>
@@ -128,6 +132,7 @@ async function gather({
 
 function fromText(key: ConfigKey, text: string): unknown {
   if (key === 'workers') return Number(text)
+  if (key === 'devices' && /^(true|false)$/.test(text)) return text === 'true'
   return text.includes(',') ? text.split(',') : text
 }
 

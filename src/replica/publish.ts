@@ -64,6 +64,7 @@ export interface PublishResult {
   readonly files: number
   readonly directories: number
   readonly symlinks: number
+  readonly specials: number
   readonly bytes: number
   readonly blocks: number
   readonly newBlocks: number
@@ -277,7 +278,7 @@ function resultOf(
   isNew: boolean,
   seconds: number,
 ): PublishResult {
-  const { files, directories, symlinks, bytes, blocks, newBlocks, newBytes, uncaptured } = imported
+  const { files, directories, symlinks, specials, bytes, blocks, newBlocks, newBytes, uncaptured } = imported
   return {
     tree: imported.snapshot.tree,
     epoch: head.epoch,
@@ -287,6 +288,7 @@ function resultOf(
     files,
     directories,
     symlinks,
+    specials,
     bytes,
     blocks,
     newBlocks,

@@ -2,18 +2,20 @@ import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 import { createBlockSink } from './block-sink.ts'
 import { createContentReader } from './content-reader.ts'
 import type { ReadAnswer, ReadInput, ReadQuestion, ReadRange } from './import-threads.ts'
-import { asBuffer, joinPath, parentPath } from './path-bytes.ts'
+import { asBuffer } from './path-bytes.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
 import type { SpoolBatch } from './spool.ts'
 import { readSpoolRecord } from './spool.ts'
 import type { Asking } from './thread.ts'
 import { runThread } from './thread.ts'
+import { createTrail } from './trail.ts'
 
 const PROGRESS_BYTES = 32 * 1024 * 1024
 
 runThread<ReadInput, ReadQuestion, ReadAnswer, void>(({ root, spoolFd, resultsFd, chunker }, main) => {
   const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>)
   const results = createRecordWriter(resultsFd)
+  const trail = createTrail(asBuffer(root))
   let unreportedBytes = 0
   const reader = createContentReader(
     { sink, results },
@@ -31,13 +33,16 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>(({ root, spoolFd, resultsFd
   function readBatch(batch: SpoolBatch): ReadRange {
     const startByte = results.position
     const records = createRecordReader(spoolFd, batch.startByte, batch.endByte)
-    let below = asBuffer(batch.dir)
+    trail.goTo(batch.dir)
     while (!records.isAtEnd) {
       const record = readSpoolRecord(records)
-      if (record.kind === 'enter') below = joinPath(below, record.name)
-      else if (record.kind === 'leave') below = parentPath(below)
+      if (record.kind === 'enter') {
+        // The root's own record comes first, and the trail stands there.
+        if (record.name.length > 0) trail.enter(record.name)
+      } else if (record.kind === 'leave') trail.leave()
       else if (record.kind === 'file' && record.isRead) {
-        reader.read(joinPath(root, joinPath(below, record.name)), record)
+        const { name } = record
+        reader.read(() => (name.length === 0 ? asBuffer(root) : trail.path(name)), record)
       }
     }
     reader.flush()
@@ -53,6 +58,7 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>(({ root, spoolFd, resultsFd
     main.ask({ kind: 'progress', bytes: unreportedBytes })
     unreportedBytes = 0
   }
+  trail.close()
   reader.finish()
   sink.finish()
 })
