@@ -110,7 +110,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
   const agent = createSiteAgent(
     { ledger, store, scratch, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
-    config.workers === undefined ? {} : { checkoutWorkers: config.workers },
+    {
+      checkoutDevices: config.devices,
+      ...(config.workers === undefined ? {} : { checkoutWorkers: config.workers }),
+    },
   )
   parts.defer(() => agent.stop())
 

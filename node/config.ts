@@ -66,6 +66,10 @@ const SCHEMA = z.strictObject({
     .enum(['none', 'wan'])
     .default('wan')
     .describe('wan compresses, where it pays, the blocks that leave for other regions'),
+  devices: z
+    .boolean()
+    .default(false)
+    .describe('make the device nodes of trees in the check-outs of pins; takes root, else they are reported'),
 })
 
 export type Config = Readonly<z.output<typeof SCHEMA>>
@@ -139,6 +143,7 @@ async function gather({
 
 function fromText(key: ConfigKey, text: string): unknown {
   if (key === 'workers') return Number(text)
+  if (key === 'devices' && /^(true|false)$/.test(text)) return text === 'true'
   return text.includes(',') ? text.split(',') : text
 }
 

@@ -109,12 +109,21 @@ export interface EntryListHeader extends SnapshotPlace {
   readonly path: string
 }
 
+export type EntryType =
+  | 'file'
+  | 'directory'
+  | 'symlink'
+  | 'fifo'
+  | 'socket'
+  | 'block-device'
+  | 'character-device'
+
 export interface EntryLine {
   /** Printable; below the folder that was asked for. */
   readonly path: string
   /** The raw bytes in base64, when they are not what `path` shows. */
   readonly rawPath?: string
-  readonly type: 'file' | 'directory' | 'symlink'
+  readonly type: EntryType
   readonly mode: number
   /** ISO 8601, UTC, with nanoseconds. */
   readonly mtime: string
@@ -125,6 +134,14 @@ export interface EntryLine {
   readonly sizeBytes?: number
   /** Of a symlink; printable. */
   readonly target?: string
+  /** Of a device: its numbers, as `8:1`. */
+  readonly device?: string
+  /** Names of its extended attributes, printable. */
+  readonly xattrs?: readonly string[]
+  /** Block of its extended attributes, when they are too long for the entry. */
+  readonly xattrBlock?: string
+  /** Bytes of a file that lie in holes. */
+  readonly holeBytes?: number
   readonly cid?: string
 }
 
@@ -145,7 +162,7 @@ export interface DiffLine {
 
 /** What a path is; `get` asks before it copies. */
 export interface ResolvedPath extends SnapshotPlace {
-  readonly type: 'file' | 'directory' | 'symlink'
+  readonly type: EntryType
   readonly name: string
   readonly mode: number
   readonly mtimeSec: number

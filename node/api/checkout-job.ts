@@ -16,6 +16,7 @@ export function runCheckoutJob(services: Services, body: unknown) {
   const path = pathBytes(optionalTextOf(body, 'path') ?? '')
   const dest = textOf(body, 'dest')
   const isReplacing = fieldOf(body, 'replace') === true
+  const devices = fieldOf(body, 'devices') === true
   if (!isAbsolute(dest))
     throw new MirrorError('invalid', `dest must be an absolute path, not ${JSON.stringify(dest)}`)
   return async ({ signal, report }: JobControl): Promise<CheckoutAnswer> => {
@@ -35,6 +36,7 @@ export function runCheckoutJob(services: Services, body: unknown) {
         // Only root can give files away; for anybody else "not restored" would be every file.
         owner: process.geteuid?.() === 0,
         replace: isReplacing,
+        devices,
         label: { tree, snapshot: place.snapshot },
         ...(names.length === 0 ? { counts: snapshot.counts } : {}),
         ...(workers === undefined ? {} : { workers }),

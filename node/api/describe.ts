@@ -1,6 +1,7 @@
 /** Entries and changes of trees as lines of JSON. Names are printable; raw bytes go along where that loses something. */
 import { decodeUtf8, printableName } from '../../src/base/bytes.ts'
 import type { Entry } from '../../src/dag/entry.ts'
+import { isDevice } from '../../src/dag/entry.ts'
 import type { Change } from '../../src/dag/reader.ts'
 import type { DiffLine, EntryLine } from './answers.ts'
 
@@ -30,8 +31,17 @@ export function describeEntry(path: readonly Uint8Array[], entry: Entry): EntryL
     ...(entry.group === undefined ? {} : { group: entry.group }),
     ...(entry.type === 'file' ? { sizeBytes: entry.sizeBytes } : {}),
     ...(entry.type === 'symlink' ? { target: printableName(entry.target) } : {}),
+    ...(isDevice(entry) ? { device: `${entry.major}:${entry.minor}` } : {}),
+    ...(entry.xattrs === undefined ? {} : { xattrs: entry.xattrs.map(({ name }) => printableName(name)) }),
+    ...(entry.xattrBlock === undefined ? {} : { xattrBlock: entry.xattrBlock.toString() }),
+    ...(entry.type === 'file' && entry.holes !== undefined ? { holeBytes: holeBytesOf(entry.holes) } : {}),
     ...(cid === undefined ? {} : { cid: cid.toString() }),
   }
+}
+
+/** Lengths are every second number. */
+function holeBytesOf(holes: readonly number[]): number {
+  return holes.reduce((sum, value, at) => (at % 2 === 1 ? sum + value : sum), 0)
 }
 
 export function describeChange({ path, change, content, metadata, after }: Change): DiffLine {

@@ -35,7 +35,7 @@ export function runPublishJob(services: Services, body: unknown) {
       signal,
       onProgress: report,
     })
-    const { directories: _directories, symlinks: _symlinks, ...counts } = published
+    const { directories: _directories, symlinks: _symlinks, specials: _specials, ...counts } = published
     const answer = { ...counts, snapshot: published.snapshot.toString() }
     if (sites === undefined) return answer
     const wanted = { tree, sequence: published.sequence, bytes: published.bytes, sites, timeoutMs }

@@ -3,10 +3,11 @@
  * somebody else's bytes: in HTML they are escaped and printable, in an address percent-encoded.
  *
  * JSON: { tree, sequence, snapshot, path, entries: [{ name, type, href, mode, modified, sizeBytes?, cid?, target?,
- * nameBytes? }] }. `name` is printable text; `nameBytes` (base64) is there when that text is not exactly the name.
+ * device?, nameBytes? }] }. `name` is printable text; `nameBytes` (base64) is there when that text is not exactly the name.
  */
 import { printableName } from '../../src/base/bytes.ts'
 import type { Entry } from '../../src/dag/entry.ts'
+import { isDevice, isSpecial } from '../../src/dag/entry.ts'
 import { encodeName } from './request-target.ts'
 
 export interface ListingHead {
@@ -75,7 +76,9 @@ function htmlRow(row: ListingRow): string {
   const arrow = row.type === 'symlink' ? ` &rarr; ${escapeHtml(printableName(row.target))}` : ''
   const size = row.type === 'file' ? String(row.sizeBytes) : ''
   const modified = row.type === 'folder' ? '' : isoTime(row.mtimeSec, 0).slice(0, 19).replace('T', ' ')
-  return `<tr><td><a href="${hrefOf(row)}">${label}</a>${arrow}</td><td>${size}</td><td>${modified}</td></tr>\n`
+  const isServed = row.type === 'folder' || !isSpecial(row)
+  const name = isServed ? `<a href="${hrefOf(row)}">${label}</a>` : `${label} (${row.type})`
+  return `<tr><td>${name}${arrow}</td><td>${size}</td><td>${modified}</td></tr>\n`
 }
 
 function jsonRow(row: ListingRow): object {
@@ -94,6 +97,8 @@ function jsonRow(row: ListingRow): object {
   }
   if (row.type === 'directory') return { ...common, ...metadata, cid: row.directory.toString() }
   if (row.type === 'symlink') return { ...common, ...metadata, target: printableName(row.target) }
+  if (isDevice(row)) return { ...common, ...metadata, device: `${row.major}:${row.minor}` }
+  if (row.type !== 'file') return { ...common, ...metadata }
   return {
     ...common,
     ...metadata,

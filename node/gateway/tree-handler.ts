@@ -71,6 +71,15 @@ export function createTreeHandler({ catalogue, blocks, readFile }: TreeHandlerCo
       await sendFile(request, response, { entry, name, isImmutable: version.isImmutable, readFile }, options)
       return
     }
+    if (entry.type !== 'directory') {
+      throw new MirrorError(
+        'refused',
+        `${match.tree.name}@${version.sequence}: a ${entry.type} has no content to serve`,
+        {
+          hint: 'Check the tree out to have it as it is.',
+        },
+      )
+    }
     if (!target.hasTrailingSlash) {
       redirectToFolder(response, target)
       return

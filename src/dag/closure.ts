@@ -13,6 +13,7 @@ import type { Scratch } from './scratch.ts'
 import type { NodeSource } from './source.ts'
 import type { TreePath } from './tree-path.ts'
 import { childPath, ROOT_PATH } from './tree-path.ts'
+import { loadXattrs } from './xattrs.ts'
 
 export interface ClosureBlock {
   readonly cid: Cid
@@ -22,8 +23,9 @@ export interface ClosureBlock {
 /**
  * Every block reachable from `root`, in the order of the block index: for a directory, what its entries reach, in
  * name order, then its own nodes in the order `buildDirectory` emits them; for a file, each node right after what it
- * lists, which is the order a streaming import meets them in. Chunks repeat as they occur; a directory or a file of several chunks that was
- * met before is passed over, so the work is linear in the blocks even where one directory is named a million times.
+ * lists, which is the order a streaming import meets them in. The block of an entry's extended attributes comes right
+ * before what its content reaches. Chunks repeat as they occur; a directory, a file of several chunks or a set of attributes
+ * that was met before is passed over, so the work is linear in the blocks even where one directory is named a million times.
  *
  * @param scratch bounds what is kept of those: 32 MB where it is 25 to 50 bytes each without
  */
@@ -48,6 +50,7 @@ async function* reach(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ClosureBlock, void, undefined> {
   const open: OpenDirectory[] = []
+  yield* xattrClosure(source, root, seen, signal)
   if (root.type === 'file') yield* fileClosure(source, root, seen, signal)
   if (root.type === 'directory') {
     seen.add(root.directory)
@@ -61,6 +64,7 @@ async function* reach(
       continue
     }
     const entry = next.value
+    if (entry.xattrBlock !== undefined) yield* xattrClosure(source, entry, seen, signal)
     if (entry.type === 'file') yield* fileClosure(source, entry, seen, signal)
     if (entry.type === 'directory') {
       const path = childPath(top.path, entry.name)
@@ -104,6 +108,17 @@ async function* entriesAndNodes(
     if (node.kind === 'leaf') yield* node.entries
     else stack.push(...[...node.children].reverse())
   }
+}
+
+async function* xattrClosure(
+  source: NodeSource,
+  entry: Entry,
+  seen: FingerprintSet,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ClosureBlock, void, undefined> {
+  if (entry.xattrBlock === undefined || !seen.add(entry.xattrBlock)) return
+  const { lengthBytes } = await loadXattrs(source, entry, signal)
+  yield { cid: entry.xattrBlock, lengthBytes }
 }
 
 async function* fileClosure(

@@ -7,9 +7,11 @@ import type { Cid } from '../block/cid.ts'
 import type { DirectoryRef } from './directory-node.ts'
 import { loadDirectoryNode } from './directory-node.ts'
 import type { Entry } from './entry.ts'
+import { isDevice } from './entry.ts'
 import type { NodeSource } from './source.ts'
 import type { TreePath } from './tree-path.ts'
 import { childPath, ROOT_PATH } from './tree-path.ts'
+import type { Xattr } from './xattrs.ts'
 
 export interface Change {
   readonly path: readonly Uint8Array[]
@@ -17,9 +19,9 @@ export interface Change {
   readonly after?: Entry
   /** `type`: it became another type of entry; what lay below a directory follows as removed or added. */
   readonly change: 'added' | 'removed' | 'changed' | 'type'
-  /** Bytes of a file or a symlink's target differ. Never true for a directory that stayed one: its entries speak. */
+  /** Bytes of a file, a symlink's target or a device's numbers differ. Never true for a directory that stayed one: its entries speak. */
   readonly content: boolean
-  /** Mode, time, owner or hard-link group differ. */
+  /** Mode, time, owner, extended attributes, holes or hard-link group differ. */
   readonly metadata: boolean
 }
 
@@ -78,6 +80,7 @@ function hasSameContent(a: Entry, b: Entry): boolean {
     return a.sizeBytes === b.sizeBytes && hasSameCid(a.content, b.content)
   }
   if (a.type === 'symlink' && b.type === 'symlink') return equalBytes(a.target, b.target)
+  if (isDevice(a) && isDevice(b)) return a.major === b.major && a.minor === b.minor
   return true
 }
 
@@ -94,8 +97,24 @@ function hasSameMetadata(a: Entry, b: Entry): boolean {
     a.gid === b.gid &&
     a.user === b.user &&
     a.group === b.group &&
+    hasSameCid(a.xattrBlock, b.xattrBlock) &&
+    hasSameXattrs(a.xattrs, b.xattrs) &&
+    hasSameHoles(a, b) &&
     hasSameLink(a, b)
   )
+}
+
+function hasSameXattrs(a: readonly Xattr[] = [], b: readonly Xattr[] = []): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ name, value }, at) => equalBytes(name, b[at]!.name) && equalBytes(value, b[at]!.value))
+  )
+}
+
+function hasSameHoles(a: Entry, b: Entry): boolean {
+  const holesA = (a.type === 'file' && a.holes) || []
+  const holesB = (b.type === 'file' && b.holes) || []
+  return holesA.length === holesB.length && holesA.every((value, at) => value === holesB[at])
 }
 
 function hasSameLink(a: Entry, b: Entry): boolean {

@@ -2,66 +2,51 @@
  * Entries of directories: what a name stands for, with the metadata that a check-out restores.
  *
  * An entry is a dag-cbor map with keys of one letter (docs/formats.md has the table). Its encoding is a function of
- * its meaning; atime, inode and the order of readdir are no part of it. The letters r, o and x are kept for device
- * numbers, holes and extended attributes, and other values of t for other types: this version refuses them as
- * `unsupported` and names the entry, since dropping what it cannot restore would be silent loss.
+ * its meaning; atime, inode and the order of readdir are no part of it. An unknown key or type is refused as
+ * `unsupported` and the entry is named, since dropping what this version cannot restore would be silent loss.
  */
 import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
-import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
-import { DAG_CBOR, RAW } from '../block/cid.ts'
 import { CborReader } from './cbor-reader.ts'
 import { CborWriter } from './cbor-writer.ts'
-import { LINK_BYTES, MAX_NAME_BYTES, MAX_OWNER_BYTES, MAX_SYMLINK_BYTES } from './limits.ts'
+import { checkEntry, MAX_ID, MAX_MODE, MAX_NSEC } from './entry-check.ts'
+import type { Entry } from './entry-types.ts'
+import { isDevice } from './entry-types.ts'
+import { LINK_BYTES, MAX_HOLES, MAX_NAME_BYTES, MAX_OWNER_BYTES, MAX_SYMLINK_BYTES } from './limits.ts'
+import type { Xattr } from './xattrs.ts'
+import { readXattrs, writeXattrs } from './xattrs.ts'
 
-export interface Metadata {
-  /** The 12 permission bits. */
-  readonly mode: number
-  /** Integer, negative before 1970. */
-  readonly mtimeSec: number
-  /** 0 to 999,999,999, always counted forward from `mtimeSec`. */
-  readonly mtimeNsec: number
-  readonly uid: number
-  readonly gid: number
-  readonly user?: string
-  readonly group?: string
-}
+export { checkName } from './entry-check.ts'
+export type {
+  DeviceEntry,
+  DirectoryEntry,
+  Entry,
+  FileEntry,
+  LinkableEntry,
+  Metadata,
+  SpecialEntry,
+  SymlinkEntry,
+} from './entry-types.ts'
+export { isDevice, isSpecial } from './entry-types.ts'
 
-export interface FileEntry extends Metadata {
-  readonly type: 'file'
-  readonly name: Uint8Array
-  readonly sizeBytes: number
-  /** Absent exactly when the size is 0; a raw chunk, or the dag-cbor node of a file with several chunks. */
-  readonly content?: Cid
-  /** Id of the hard-link group, 8 bytes. */
-  readonly link?: Uint8Array
-}
-
-export interface DirectoryEntry extends Metadata {
-  readonly type: 'directory'
-  readonly name: Uint8Array
-  readonly directory: Cid
-}
-
-export interface SymlinkEntry extends Metadata {
-  readonly type: 'symlink'
-  readonly name: Uint8Array
-  readonly target: Uint8Array
-  readonly link?: Uint8Array
-}
-
-export type Entry = FileEntry | DirectoryEntry | SymlinkEntry
-
-const MAX_MODE = 0o7777
-const MAX_ID = 0xffff_ffff
-const MAX_NSEC = 999_999_999
-const TYPES = { f: 'file', d: 'directory', l: 'symlink' } as const
-const LETTERS = { file: 'f', directory: 'd', symlink: 'l' } as const
+const LETTERS = {
+  file: 'f',
+  directory: 'd',
+  symlink: 'l',
+  fifo: 'p',
+  socket: 's',
+  'block-device': 'b',
+  'character-device': 'c',
+} as const
+const TYPES: ReadonlyMap<string, Entry['type']> = new Map(
+  Object.entries(LETTERS).map(([type, letter]) => [letter, type as Entry['type']]),
+)
 
 const GROUP = 0x47 // G
 const MTIME = 0x54 // T
 const USER = 0x55 // U
+const XATTR_BLOCK = 0x58 // X
 const CONTENT = 0x63 // c
 const DIRECTORY = 0x64 // d
 const GID = 0x67 // g
@@ -69,27 +54,12 @@ const LINK = 0x68 // h
 const TARGET = 0x6c // l
 const MODE = 0x6d // m
 const NAME = 0x6e // n
+const HOLES = 0x6f // o
+const DEVICE = 0x72 // r
 const SIZE = 0x73 // s
 const TYPE = 0x74 // t
 const UID = 0x75 // u
-
-/** @throws MirrorError `corrupt` for '', '.', '..', a slash, NUL, or more than 255 bytes */
-export function checkName(name: Uint8Array): void {
-  const { length } = name
-  let isBad =
-    length === 0 ||
-    length > MAX_NAME_BYTES ||
-    (name[0] === 0x2e && (length === 1 || (length === 2 && name[1] === 0x2e)))
-  for (let i = 0; i < length && !isBad; i++) {
-    if (name[i] === 0x2f || name[i] === 0) isBad = true
-  }
-  if (isBad) {
-    throw new MirrorError(
-      'corrupt',
-      `"${printableName(name.subarray(0, 256))}" cannot be the name of an entry`,
-    )
-  }
-}
+const XATTRS = 0x78 // x
 
 /** The entry as canonical dag-cbor. A root's entry has the empty name. */
 export function encodeEntry(entry: Entry): Uint8Array {
@@ -110,14 +80,19 @@ export function writeEntry(writer: CborWriter, entry: Entry): void {
   checkEntry(entry)
   const content = entry.type === 'file' ? entry.content : undefined
   const link = entry.type === 'directory' ? undefined : entry.link
-  const { user, group } = entry
+  const holes = entry.type === 'file' ? entry.holes : undefined
+  const { user, group, xattrs, xattrBlock } = entry
   const optional =
     (user === undefined ? 0 : 1) +
     (group === undefined ? 0 : 1) +
     (content === undefined ? 0 : 1) +
-    (link === undefined ? 0 : 1)
-  // T, g, m, n, t, u, and s, d or l.
-  writer.map(7 + optional)
+    (link === undefined ? 0 : 1) +
+    (holes === undefined ? 0 : 1) +
+    (xattrs === undefined ? 0 : 1) +
+    (xattrBlock === undefined ? 0 : 1) +
+    (entry.type === 'fifo' || entry.type === 'socket' ? 0 : 1)
+  // T, g, m, n, t, u; and s, d, l or r.
+  writer.map(6 + optional)
   if (group !== undefined) {
     writer.key(GROUP)
     writer.text(group)
@@ -129,6 +104,10 @@ export function writeEntry(writer: CborWriter, entry: Entry): void {
   if (user !== undefined) {
     writer.key(USER)
     writer.text(user)
+  }
+  if (xattrBlock !== undefined) {
+    writer.key(XATTR_BLOCK)
+    writer.cid(xattrBlock)
   }
   if (content !== undefined) {
     writer.key(CONTENT)
@@ -152,6 +131,17 @@ export function writeEntry(writer: CborWriter, entry: Entry): void {
   writer.int(entry.mode)
   writer.key(NAME)
   writer.bytes(entry.name)
+  if (holes !== undefined) {
+    writer.key(HOLES)
+    writer.array(holes.length)
+    for (const value of holes) writer.int(value)
+  }
+  if (isDevice(entry)) {
+    writer.key(DEVICE)
+    writer.array(2)
+    writer.int(entry.major)
+    writer.int(entry.minor)
+  }
   if (entry.type === 'file') {
     writer.key(SIZE)
     writer.int(entry.sizeBytes)
@@ -160,6 +150,10 @@ export function writeEntry(writer: CborWriter, entry: Entry): void {
   writer.text(LETTERS[entry.type])
   writer.key(UID)
   writer.int(entry.uid)
+  if (xattrs !== undefined) {
+    writer.key(XATTRS)
+    writeXattrs(writer, xattrs)
+  }
 }
 
 /** Fields as they are met; which of them belong together is checked at the end. */
@@ -178,6 +172,11 @@ interface Fields {
   sizeBytes?: number
   type?: Entry['type']
   uid?: number
+  holes?: number[]
+  major?: number
+  minor?: number
+  xattrs?: Xattr[]
+  xattrBlock?: Cid
 }
 
 export function readEntry(reader: CborReader): Entry {
@@ -218,6 +217,23 @@ export function readEntry(reader: CborReader): Entry {
       case NAME:
         fields.name = reader.bytes(MAX_NAME_BYTES)
         break
+      case XATTR_BLOCK:
+        fields.xattrBlock = reader.cid()
+        break
+      case HOLES:
+        fields.holes = []
+        for (let values = reader.array(2 * MAX_HOLES); values > 0; values--) {
+          fields.holes.push(reader.uint(Number.MAX_SAFE_INTEGER))
+        }
+        break
+      case DEVICE:
+        if (reader.array(2) !== 2) throw reader.corrupt('a device has two numbers')
+        fields.major = reader.uint(MAX_ID)
+        fields.minor = reader.uint(MAX_ID)
+        break
+      case XATTRS:
+        fields.xattrs = readXattrs(reader)
+        break
       case SIZE:
         fields.sizeBytes = reader.uint(Number.MAX_SAFE_INTEGER)
         break
@@ -235,7 +251,8 @@ export function readEntry(reader: CborReader): Entry {
 }
 
 function typeOf(letter: string, name: Uint8Array | undefined): Entry['type'] {
-  if (letter === 'f' || letter === 'd' || letter === 'l') return TYPES[letter]
+  const type = TYPES.get(letter)
+  if (type !== undefined) return type
   throw unsupported(`the type "${printableName(Buffer.from(letter))}"`, name)
 }
 
@@ -267,6 +284,11 @@ function assemble(fields: Fields, reader: CborReader): Entry {
     directory,
     link,
     target,
+    holes,
+    major,
+    minor,
+    xattrs,
+    xattrBlock,
   } = fields
   if (
     type === undefined ||
@@ -283,7 +305,8 @@ function assemble(fields: Fields, reader: CborReader): Entry {
     (type === 'file') !== (sizeBytes !== undefined) ||
     (type === 'directory') !== (directory !== undefined) ||
     (type === 'symlink') !== (target !== undefined) ||
-    (type !== 'file' && content !== undefined) ||
+    (type !== 'file' && (content !== undefined || holes !== undefined)) ||
+    (type === 'block-device' || type === 'character-device') !== (major !== undefined) ||
     (type === 'directory' && link !== undefined)
   ) {
     throw reader.corrupt(`entry "${printableName(name)}" has attributes of another type`)
@@ -297,55 +320,11 @@ function assemble(fields: Fields, reader: CborReader): Entry {
   if (directory !== undefined) entry.directory = directory
   if (target !== undefined) entry.target = target
   if (link !== undefined) entry.link = link
+  if (holes !== undefined) entry.holes = holes
+  if (major !== undefined) Object.assign(entry, { major, minor })
+  if (xattrs !== undefined) entry.xattrs = xattrs
+  if (xattrBlock !== undefined) entry.xattrBlock = xattrBlock
   const whole = entry as unknown as Entry
   checkEntry(whole)
   return whole
-}
-
-/** What both directions hold to. The name is checked by the directory: a root has none. */
-function checkEntry(entry: Entry): void {
-  const problem = problemOf(entry)
-  if (problem !== undefined) {
-    throw new MirrorError('corrupt', `entry "${printableName(entry.name.subarray(0, 256))}": ${problem}`)
-  }
-}
-
-function problemOf(entry: Entry): string | undefined {
-  if (entry.name.length !== 0) checkName(entry.name)
-  if (!isWhole(entry.mode, MAX_MODE)) return 'the mode is not 12 permission bits'
-  if (!Number.isSafeInteger(entry.mtimeSec) || !isWhole(entry.mtimeNsec, MAX_NSEC))
-    return 'the mtime is no time'
-  if (!isWhole(entry.uid, MAX_ID) || !isWhole(entry.gid, MAX_ID)) return 'an owner is not 32 bits'
-  if (!isOwner(entry.user) || !isOwner(entry.group))
-    return `an owner's name is not 1 to ${MAX_OWNER_BYTES} bytes of text`
-  switch (entry.type) {
-    case 'file':
-      if (!isWhole(entry.sizeBytes, Number.MAX_SAFE_INTEGER)) return 'the size is no whole number'
-      if ((entry.content === undefined) !== (entry.sizeBytes === 0))
-        return 'a file has content exactly when its size is not 0'
-      if (entry.content?.code === RAW && entry.sizeBytes > MAX_BLOCK_BYTES)
-        return 'a single chunk is not that large'
-      return isLink(entry.link) ? undefined : `a hard-link group has an id of ${LINK_BYTES} bytes`
-    case 'directory':
-      return entry.directory.code === DAG_CBOR ? undefined : 'a directory is a dag-cbor node'
-    case 'symlink':
-      if (entry.target.length === 0 || entry.target.length > MAX_SYMLINK_BYTES || entry.target.includes(0)) {
-        return `a symlink's target is 1 to ${MAX_SYMLINK_BYTES} bytes without NUL`
-      }
-      return isLink(entry.link) ? undefined : `a hard-link group has an id of ${LINK_BYTES} bytes`
-  }
-}
-
-function isWhole(value: number, max: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0 && value <= max
-}
-
-function isLink(link: Uint8Array | undefined): boolean {
-  return link === undefined || link.length === LINK_BYTES
-}
-
-function isOwner(name: string | undefined): boolean {
-  if (name === undefined) return true
-  if (name.length === 0 || name.length > MAX_OWNER_BYTES || !name.isWellFormed()) return false
-  return name.length * 3 <= MAX_OWNER_BYTES || Buffer.byteLength(name) <= MAX_OWNER_BYTES
 }

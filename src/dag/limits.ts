@@ -23,3 +23,12 @@ export const MAX_REASON_BYTES = 512
 export const MAX_NOTES = 64
 export const MAX_NOTE_KEY_BYTES = 64
 export const MAX_NOTE_BYTES = 4096
+/** Bytes of an extended attribute's name and of its value: XATTR_NAME_MAX and XATTR_SIZE_MAX of Linux. */
+export const MAX_XATTR_NAME_BYTES = 255
+export const MAX_XATTR_VALUE_BYTES = 65_536
+/** A set of attributes whose encoding is longer lies in a block of its own, which may be MAX_BLOCK_BYTES long. */
+export const MAX_INLINE_XATTR_BYTES = 1024
+/** A file's holes start and end at multiples of this, or at its end. */
+export const HOLE_GRAIN_BYTES = 4096
+/** Holes of one file. Of more the largest are kept. */
+export const MAX_HOLES = 4096

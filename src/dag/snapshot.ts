@@ -14,7 +14,7 @@ import { cidOf, DAG_CBOR } from '../block/cid.ts'
 import { CborReader } from './cbor-reader.ts'
 import { CborWriter } from './cbor-writer.ts'
 import type { Entry } from './entry.ts'
-import { readEntry, writeEntry } from './entry.ts'
+import { isSpecial, readEntry, writeEntry } from './entry.ts'
 import {
   MAX_NOTE_BYTES,
   MAX_NOTE_KEY_BYTES,
@@ -30,6 +30,8 @@ export interface SnapshotCounts {
   readonly files: number
   readonly directories: number
   readonly symlinks: number
+  /** Fifos, sockets and devices; absent when there are none. */
+  readonly specials?: number
   /** Sum of the file sizes. */
   readonly bytes: number
   /** Of the block index: each block once. */
@@ -62,7 +64,7 @@ export const SNAPSHOT_VERSION = 1
 
 const NOTE_KEY = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 /** In canonical order: shorter first, then by bytes. */
-const COUNTS = ['bytes', 'files', 'blocks', 'symlinks', 'blockBytes', 'directories'] as const
+const COUNTS = ['bytes', 'files', 'blocks', 'specials', 'symlinks', 'blockBytes', 'directories'] as const
 const SIZES = [
   ['avg', 'avgBytes'],
   ['max', 'maxBytes'],
@@ -98,10 +100,12 @@ export function encodeSnapshot(snapshot: Snapshot): Block {
     writer.text(value)
   }
   writer.text('counts')
-  writer.map(COUNTS.length)
+  writer.map(counts.specials === undefined ? COUNTS.length - 1 : COUNTS.length)
   for (const name of COUNTS) {
+    const count = counts[name]
+    if (count === undefined) continue
     writer.text(name)
-    writer.int(counts[name])
+    writer.int(count)
   }
   if (parent !== undefined) {
     writer.text('parent')
@@ -206,13 +210,24 @@ function readNotes(reader: CborReader): Record<string, string> {
 }
 
 function readCounts(reader: CborReader): SnapshotCounts {
-  if (reader.map(COUNTS.length) !== COUNTS.length) throw reader.corrupt('counts are missing')
-  const counts = { files: 0, directories: 0, symlinks: 0, bytes: 0, blocks: 0, blockBytes: 0 }
+  const found = reader.map(COUNTS.length)
+  if (found < COUNTS.length - 1) throw reader.corrupt('counts are missing')
+  const counts: Record<(typeof COUNTS)[number], number> = {
+    files: 0,
+    directories: 0,
+    symlinks: 0,
+    specials: 0,
+    bytes: 0,
+    blocks: 0,
+    blockBytes: 0,
+  }
   for (const name of COUNTS) {
+    if (name === 'specials' && found < COUNTS.length) continue
     reader.expectKey(name)
     counts[name] = reader.uint(Number.MAX_SAFE_INTEGER)
   }
-  return counts
+  const { specials, ...others } = counts
+  return found === COUNTS.length ? { ...others, specials } : others
 }
 
 function readChunker(reader: CborReader): ChunkerParams {
@@ -245,14 +260,19 @@ function readUncaptured(reader: CborReader): Uncaptured {
 function problemOf(snapshot: Snapshot): string | undefined {
   const { root, index, parent, createdMs, counts, uncaptured, notes } = snapshot
   if (root.name.length !== 0) return 'the root has a name'
+  if (isSpecial(root)) return 'the root is a special file'
   if (index.code !== DAG_CBOR || (parent !== undefined && parent.code !== DAG_CBOR)) {
     return 'its index and its parent are dag-cbor nodes'
   }
   if (!Number.isSafeInteger(createdMs) || createdMs < 0) return 'its time is no time'
   for (const name of COUNTS) {
-    if (!Number.isSafeInteger(counts[name]) || counts[name] < 0)
+    const count = counts[name]
+    if (count === undefined && name === 'specials') continue
+    if (count === undefined || !Number.isSafeInteger(count) || count < 0)
       return `the count of ${name} is no whole number`
   }
+  if (counts.specials === 0) return 'no special files are not counted'
+
   const { count, first } = uncaptured
   if (!Number.isSafeInteger(count) || count < first.length || first.length > MAX_UNCAPTURED_LISTED) {
     return `the uncaptured are more than counted, or more than ${MAX_UNCAPTURED_LISTED} are listed`

@@ -28,6 +28,17 @@ const DECLARATIONS = {
   renameat2:
     'int renameat2(int fromDir, const uint8_t *from, int toDir, const uint8_t *to, unsigned int flags)',
   llistxattr: 'long llistxattr(const uint8_t *path, _Out_ uint8_t *list, unsigned long size)',
+  flistxattr: 'long flistxattr(int fd, _Out_ uint8_t *list, unsigned long size)',
+  lgetxattr:
+    'long lgetxattr(const uint8_t *path, const uint8_t *name, _Out_ uint8_t *value, unsigned long size)',
+  fgetxattr: 'long fgetxattr(int fd, const uint8_t *name, _Out_ uint8_t *value, unsigned long size)',
+  lsetxattr:
+    'int lsetxattr(const uint8_t *path, const uint8_t *name, const uint8_t *value, unsigned long size, int flags)',
+  fsetxattr:
+    'int fsetxattr(int fd, const uint8_t *name, const uint8_t *value, unsigned long size, int flags)',
+  lremovexattr: 'int lremovexattr(const uint8_t *path, const uint8_t *name)',
+  fremovexattr: 'int fremovexattr(int fd, const uint8_t *name)',
+  mknodat: 'int mknodat(int dir, const uint8_t *path, unsigned int mode, uint64_t device)',
   syncfs: 'int syncfs(int fd)',
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
   flock: 'int flock(int fd, int operation)',
@@ -66,9 +77,14 @@ export function libc(name: LibcName): LibcCall {
   return call
 }
 
+/** The number of the error of a call that has just returned -1 in this thread. */
+export function lastErrno(): number {
+  return koffi?.errno() ?? 0
+}
+
 /** Throws the error of a call that has just returned -1 in this thread. */
 export function throwErrno(name: LibcName, path?: Uint8Array): never {
-  throw errnoError(koffi?.errno() ?? 0, name, path)
+  throw errnoError(lastErrno(), name, path)
 }
 
 /** An error as Node's fs throws it. */

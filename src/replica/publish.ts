@@ -65,6 +65,7 @@ export interface PublishResult {
   readonly files: number
   readonly directories: number
   readonly symlinks: number
+  readonly specials: number
   readonly bytes: number
   readonly blocks: number
   readonly newBlocks: number
@@ -284,7 +285,7 @@ function resultOf(
   isNew: boolean,
   seconds: number,
 ): PublishResult {
-  const { files, directories, symlinks, bytes, blocks, newBlocks, newBytes, uncaptured } = imported
+  const { files, directories, symlinks, specials, bytes, blocks, newBlocks, newBytes, uncaptured } = imported
   return {
     tree: imported.snapshot.tree,
     epoch: head.epoch,
@@ -294,6 +295,7 @@ function resultOf(
     files,
     directories,
     symlinks,
+    specials,
     bytes,
     blocks,
     newBlocks,

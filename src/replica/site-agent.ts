@@ -60,6 +60,8 @@ export interface SiteAgentOptions {
   readonly maxCheckouts?: number
   /** Threads of a check-out; its own choice when absent. */
   readonly checkoutWorkers?: number
+  /** This site agrees to device nodes in its check-outs. */
+  readonly checkoutDevices?: boolean
 }
 
 export interface SiteAgent {
@@ -81,7 +83,7 @@ const ARRIVAL_MS = 30_000
 
 export function createSiteAgent(
   components: SiteAgentComponents,
-  { maxFetches = 3, maxCheckouts = 1, checkoutWorkers }: SiteAgentOptions = {},
+  { maxFetches = 3, maxCheckouts = 1, checkoutWorkers, checkoutDevices = false }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
   const { random = Math.random, scratch } = components
@@ -211,6 +213,7 @@ export function createSiteAgent(
         root,
         dest: path,
         replace: true,
+        devices: checkoutDevices,
         label: { tree, snapshot: cid.toString() },
         counts,
         ...(checkoutWorkers === undefined ? {} : { workers: checkoutWorkers }),

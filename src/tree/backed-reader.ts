@@ -11,7 +11,8 @@ import type { BlockSink } from './block-sink.ts'
 import type { FileRecord } from './content-reader.ts'
 import { createContentReader } from './content-reader.ts'
 import { mtimeNsOf } from './inode.ts'
-import { readPart, readReadHeader } from './read-results.ts'
+import { readPart, readReadExtras, readReadHeader } from './read-results.ts'
+import { reasonOf } from './reason.ts'
 import type { RecordWriter } from './record-bytes.ts'
 import { createRecordReader } from './record-bytes.ts'
 
@@ -24,7 +25,7 @@ const COMMIT_BLOCKS = 4096
 
 export interface BackedReader {
   /** Writes one result. @param below its path below the backing's */
-  read(path: Buffer, below: Buffer, record: FileRecord): void
+  read(locate: () => Buffer, below: () => Buffer, record: FileRecord): void
   /** Of a batch: its results are written by then. */
   flush(): void
   /** Everything is stored, or committed where it lies. */
@@ -62,13 +63,17 @@ export function createBackedReader(
   let blocks = 0
   let committed: () => void = () => undefined
 
-  function readInPlace(path: Buffer, below: Buffer, record: FileRecord): Read | 'copy' | undefined {
+  function readInPlace(
+    locate: () => Buffer,
+    below: () => Buffer,
+    record: FileRecord,
+  ): Read | 'copy' | undefined {
     const headerAt = results.position
-    const header = inPlace.read(path, record)
+    const header = inPlace.read(locate, record)
     if (header.status === 'failed') return undefined
-    const identity = header.status === 'captured' ? identityOf(path) : undefined
+    const identity = header.status === 'captured' ? identityOf(locate) : undefined
     if (identity?.sizeBytes === header.sizeBytes && identity.mtimeNs === mtimeNsOf(header.inode))
-      return { below, identity }
+      return { below: below(), identity }
     results.rewind(headerAt)
     return 'copy'
   }
@@ -91,14 +96,16 @@ export function createBackedReader(
         found = []
         if (blocks >= COMMIT_BLOCKS) commitFiles()
       }
+      readReadExtras(reader, header.extras)
       let offset = 0
       for (let part = 0; part < header.parts; part++) {
-        const { digest, lengthBytes } = readPart(reader)
+        const { digest, lengthBytes, count } = readPart(reader)
         const key = new Uint8Array(CID_KEY_BYTES)
         key[0] = RAW
         key.set(digest, 1)
         found.push({ key, offset, lengthBytes })
-        offset += lengthBytes
+        // What repeats, as zeros do, is there once.
+        offset += lengthBytes * count
         blocks += 1
         if (found.length === COMMIT_BLOCKS) take()
       }
@@ -107,9 +114,9 @@ export function createBackedReader(
   }
 
   return {
-    read(path, below, record) {
-      const read = record.sizeBytes < SMALLEST_BACKED_BYTES ? 'copy' : readInPlace(path, below, record)
-      if (read === 'copy') copying.read(path, record)
+    read(locate, below, record) {
+      const read = record.sizeBytes < SMALLEST_BACKED_BYTES ? 'copy' : readInPlace(locate, below, record)
+      if (read === 'copy') copying.read(locate, record)
       batch.push(read === 'copy' ? undefined : read)
     },
     flush() {
@@ -130,8 +137,14 @@ export function createBackedReader(
 }
 
 /** Undefined when it is not what was read any more. */
-function identityOf(path: Buffer): FileIdentity | undefined {
-  const stat = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false })
+function identityOf(locate: () => Buffer): FileIdentity | undefined {
+  let stat: fs.BigIntStats | undefined
+  try {
+    stat = fs.lstatSync(locate(), { bigint: true, throwIfNoEntry: false })
+  } catch (error) {
+    reasonOf(error) // a defect flies on
+    return undefined
+  }
   if (stat?.isFile() !== true) return undefined
   const { dev, ino, size, mtimeNs, ctimeNs } = stat
   return { dev, ino, sizeBytes: Number(size), mtimeNs, ctimeNs }

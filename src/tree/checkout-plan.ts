@@ -8,16 +8,23 @@ import fs from 'node:fs'
 import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import { cidKey } from '../block/cid.ts'
-import type { Entry, FileEntry } from '../dag/entry.ts'
+import type { Entry, FileEntry, LinkableEntry } from '../dag/entry.ts'
+import { isDevice } from '../dag/entry.ts'
 import type { FilePart } from '../dag/file.ts'
+import { holesWithin } from '../dag/holes.ts'
 import { fileParts, walk } from '../dag/reader.ts'
+import type { Xattr } from '../dag/xattrs.ts'
+import { loadXattrs } from '../dag/xattrs.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { TaskMetadata, WriteBatch } from './checkout-threads.ts'
 import { joinPath } from './path-bytes.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
+import { readWaiting, writeWaiting } from './waiting-records.ts'
 import { createWriteBatchBuilder, taskMetadata } from './write-batch-builder.ts'
+import { NO_XATTRS } from './xattr-records.ts'
+import { createZeroTest } from './zeros.ts'
 
-/** A file over this is written in pieces, by all threads. */
+/** A file over this is written in pieces, by all threads; so is every file with holes. */
 const PIECE_BYTES = 8 * 1024 * 1024
 
 export interface CheckoutLimits {
@@ -40,6 +47,8 @@ export interface CheckoutPlanOptions {
   /** For records that wait. */
   readonly temporaryFds: { readonly links: number; readonly directories: number }
   readonly limits: CheckoutLimits | undefined
+  /** Make device nodes. */
+  readonly devices: boolean
   readonly signal: AbortSignal | undefined
   /** Batches that are being written. */
   readonly outstanding: Outstanding
@@ -47,7 +56,7 @@ export interface CheckoutPlanOptions {
 
 export async function* planCheckout(
   { blocks }: { blocks: BlockStore },
-  { root, staging, temporaryFds, limits, signal, outstanding }: CheckoutPlanOptions,
+  { root, staging, temporaryFds, limits, devices, signal, outstanding }: CheckoutPlanOptions,
 ): AsyncGenerator<WriteBatch, void, undefined> {
   const batch = createWriteBatchBuilder(blocks)
   const links = createRecordWriter(temporaryFds.links)
@@ -58,6 +67,7 @@ export async function* planCheckout(
   const pieced: { readonly path: Buffer; readonly metadata: TaskMetadata }[] = []
   /** Path below the root of the open directory at each depth. */
   const open: Buffer[] = []
+  const isZeroChunk = createZeroTest()
   let entries = 0
   let bytes = 0
 
@@ -78,67 +88,98 @@ export async function* planCheckout(
     }
   }
 
-  async function* writeLarge(path: Buffer, entry: FileEntry): AsyncGenerator<WriteBatch, void, undefined> {
-    fs.closeSync(fs.openSync(joinPath(staging, path), path.length === 0 ? 'r+' : 'wx', 0o600))
-    const metadata = taskMetadata(entry)
+  async function* writeLarge(
+    path: Buffer,
+    entry: FileEntry,
+    xattrs: readonly Xattr[],
+  ): AsyncGenerator<WriteBatch, void, undefined> {
+    const { holes = [] } = entry
+    createLarge(
+      joinPath(staging, path),
+      path.length === 0 ? 'r+' : 'wx',
+      holes.length > 0 ? entry.sizeBytes : 0,
+    )
+    const metadata = taskMetadata(entry, xattrs)
     pieced.push({ path, metadata })
     let parts: FilePart[] = []
+    let pieceHoles: number[] = []
     let offset = 0
     let pieceBytes = 0
     const cut = (): void => {
+      if (parts.length === 0) return
       const task = {
         kind: 'file',
         pathBytes: path.length,
         parts: parts.length,
         offset,
         isPiece: true,
-        metadata,
+        ...(pieceHoles.length === 0 ? {} : { holes: pieceHoles }),
+        metadata: { ...metadata, xattrs: NO_XATTRS },
       } as const
       batch.add(task, [path], parts)
-      offset += pieceBytes
       pieceBytes = 0
+      pieceHoles = []
       parts = []
     }
     for await (const part of fileParts(blocks, entry, undefined, signal)) {
-      parts.push({ cid: part.cid, lengthBytes: part.lengthBytes })
-      pieceBytes += part.lengthBytes
+      const { cid, lengthBytes } = part
+      const within = holes.length === 0 ? [] : holesWithin(holes, part.offset, part.offset + lengthBytes)
+      // The content has the last word: only zeros may be left out.
+      if (within[1] === lengthBytes && isZeroChunk(part)) {
+        cut()
+        continue
+      }
+      if (parts.length === 0) offset = part.offset
+      parts.push({ cid, lengthBytes })
+      pieceHoles.push(...within)
+      pieceBytes += lengthBytes
       if (pieceBytes < PIECE_BYTES) continue
       cut()
       yield await handOut()
     }
-    if (parts.length > 0) cut()
+    cut()
   }
 
   /** True when the entry is another name of one that was met before. */
-  function isLinked(path: Buffer, entry: Entry): boolean {
+  function isLinked(path: Buffer, entry: Entry, xattrs: readonly Xattr[]): boolean {
     if (entry.type === 'directory' || entry.link === undefined) return false
+    // What is not made cannot be linked: each name is reported.
+    if (isDevice(entry) && !devices) return false
     const group = groupKey(entry)
     const existing = firstOfGroup.get(group)
     if (existing === undefined) {
       firstOfGroup.set(group, path)
       return false
     }
-    writeWaiting(links, existing, path, entry)
+    writeWaiting(links, existing, path, entry, xattrs)
     return true
+  }
+
+  async function readSet(entry: Entry): Promise<readonly Xattr[]> {
+    return (await loadXattrs(blocks, entry, signal)).xattrs
   }
 
   for await (const { path: names, entry } of walk(blocks, root, signal)) {
     checkLimits(entry)
     const path = joinPath(names.length === 0 ? Buffer.alloc(0) : open[names.length - 1]!, entry.name)
-    const metadata = taskMetadata(entry)
+    const xattrs = entry.xattrBlock === undefined ? (entry.xattrs ?? NO_XATTRS) : await readSet(entry)
+    const metadata = taskMetadata(entry, xattrs)
     if (entry.type === 'directory') {
       // The root's is the staging place itself.
       if (names.length > 0) makeDirectory(joinPath(staging, path), path)
       open[names.length] = path
       directoryStarts.push(directories.position)
-      writeWaiting(directories, path, new Uint8Array(), entry)
-    } else if (isLinked(path, entry)) {
+      writeWaiting(directories, path, new Uint8Array(), entry, xattrs)
+    } else if (isLinked(path, entry, xattrs)) {
       // Linked once its first name is written.
     } else if (entry.type === 'symlink') {
       const targetBytes = entry.target.length
       batch.add({ kind: 'symlink', pathBytes: path.length, targetBytes, metadata }, [path, entry.target])
-    } else if (entry.sizeBytes > PIECE_BYTES || names.length === 0) {
-      yield* writeLarge(path, entry)
+    } else if (entry.type !== 'file') {
+      const { major, minor } = isDevice(entry) ? entry : NO_DEVICE
+      batch.add({ kind: 'special', pathBytes: path.length, type: entry.type, major, minor, metadata }, [path])
+    } else if (entry.sizeBytes > PIECE_BYTES || entry.holes !== undefined || names.length === 0) {
+      yield* writeLarge(path, entry, xattrs)
     } else {
       const parts: FilePart[] = []
       if (entry.content !== undefined) {
@@ -168,9 +209,19 @@ export async function* planCheckout(
   links.flush()
   const linkReader = createRecordReader(temporaryFds.links, 0, links.position)
   while (!linkReader.isAtEnd) {
-    const { a: existing, b: path, isFile, metadata } = readWaiting(linkReader)
+    const { a: existing, b: path, type, major, minor, metadata } = readWaiting(linkReader)
+    if (type === 'directory') throw new MirrorError('internal', 'a directory waits to be linked')
     const existingBytes = existing.length
-    batch.add({ kind: 'link', pathBytes: path.length, existingBytes, isFile, metadata }, [path, existing])
+    const task = {
+      kind: 'link',
+      pathBytes: path.length,
+      existingBytes,
+      type,
+      major,
+      minor,
+      metadata,
+    } as const
+    batch.add(task, [path, existing])
     if (batch.isFull) yield await handOut()
   }
   if (!batch.isEmpty) yield await handOut()
@@ -196,17 +247,43 @@ export async function* planCheckout(
   yield await handOut()
 }
 
+const NO_DEVICE = { major: 0, minor: 0 }
+
 /** Members of one group share content, size and metadata; a tree that says otherwise gets files of their own. */
-function groupKey(entry: Exclude<Entry, { type: 'directory' }>): string {
-  const content =
-    entry.type === 'file'
-      ? entry.content === undefined
-        ? ''
-        : cidKey(entry.content)
-      : Buffer.from(entry.target).toString('latin1')
-  const { mode, mtimeSec, mtimeNsec, uid, gid } = entry
+function groupKey(entry: LinkableEntry): string {
+  const { type, mode, mtimeSec, mtimeNsec, uid, gid, xattrBlock } = entry
   const link = Buffer.from(entry.link ?? []).toString('latin1')
-  return `${link}${entry.type}${mode},${mtimeSec},${mtimeNsec},${uid},${gid},${content}`
+  const block = xattrBlock === undefined ? '' : cidKey(xattrBlock)
+  const xattrs = (entry.xattrs ?? [])
+    .flatMap(({ name, value }) => [name, value])
+    .map((bytes) => `${bytes.length}:${Buffer.from(bytes).toString('latin1')}`)
+    .join('')
+  return `${link}${type}${mode},${mtimeSec},${mtimeNsec},${uid},${gid},${contentKey(entry)},${block}${xattrs}`
+}
+
+function contentKey(entry: LinkableEntry): string {
+  switch (entry.type) {
+    case 'file':
+      return `${entry.content === undefined ? '' : cidKey(entry.content)}${entry.sizeBytes},${entry.holes ?? ''}`
+    case 'symlink':
+      return Buffer.from(entry.target).toString('latin1')
+    case 'block-device':
+    case 'character-device':
+      return `${entry.major}:${entry.minor}`
+    case 'fifo':
+    case 'socket':
+      return ''
+  }
+}
+
+/** @param sizeBytes 0 for a file that grows as it is written; else all of it is a hole at first */
+function createLarge(path: Buffer, flags: string, sizeBytes: number): void {
+  const fd = fs.openSync(path, flags, 0o600)
+  try {
+    if (sizeBytes > 0) fs.ftruncateSync(fd, sizeBytes)
+  } finally {
+    fs.closeSync(fd)
+  }
 }
 
 function makeDirectory(path: Buffer, below: Buffer): void {
@@ -219,41 +296,4 @@ function makeDirectory(path: Buffer, below: Buffer): void {
       cause: error,
     })
   }
-}
-
-function writeWaiting(
-  out: ReturnType<typeof createRecordWriter>,
-  a: Uint8Array,
-  b: Uint8Array,
-  { type, mode, mtimeSec, mtimeNsec, uid, gid }: Entry,
-): void {
-  out.u8(type === 'file' ? 1 : 0)
-  for (const bytes of [a, b]) {
-    out.u16(bytes.length)
-    out.bytes(bytes)
-  }
-  out.u16(mode)
-  out.whole(mtimeSec)
-  out.u32(mtimeNsec)
-  out.u32(uid)
-  out.u32(gid)
-}
-
-function readWaiting(from: ReturnType<typeof createRecordReader>): {
-  a: Uint8Array
-  b: Uint8Array
-  isFile: boolean
-  metadata: TaskMetadata
-} {
-  const isFile = from.u8() === 1
-  const a = from.bytes(from.u16())
-  const b = from.bytes(from.u16())
-  const metadata = {
-    mode: from.u16(),
-    mtimeSec: from.whole(),
-    mtimeNsec: from.u32(),
-    uid: from.u32(),
-    gid: from.u32(),
-  }
-  return { a, b, isFile, metadata }
 }

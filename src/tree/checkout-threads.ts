@@ -1,4 +1,6 @@
 /** What passes between the main thread of a check-out and its writing threads. Plain data only. */
+import type { LinkableEntry, SpecialEntry } from '../dag/entry.ts'
+import type { Xattr } from '../dag/xattrs.ts'
 import type { StoredFile } from './pack-reader.ts'
 
 export interface WriteInput {
@@ -6,6 +8,10 @@ export interface WriteInput {
   readonly staging: Uint8Array
   /** Set uid and gid; false leaves them as the system gives them. */
   readonly ownerMode: OwnerMode
+  /** Make device nodes; else they are reported. */
+  readonly devices: boolean
+  /** What is made below the staging directory gets attributes from the system that are not the tree's. */
+  readonly inherits: boolean
 }
 
 /** `set`: as root. `report`: it should be set, but this process may not. `leave`: nobody asked. */
@@ -17,6 +23,7 @@ export interface TaskMetadata {
   readonly mtimeNsec: number
   readonly uid: number
   readonly gid: number
+  readonly xattrs: readonly Xattr[]
 }
 
 /** All paths are below the staging directory; byte strings of a batch lie in one array, as lengths from its start. */
@@ -28,6 +35,8 @@ export type WriteTask =
       readonly parts: number
       readonly offset: number
       readonly isPiece: boolean
+      /** Of a piece: where it may be left unwritten if it is zeros there, offset in the file and length by turns. */
+      readonly holes?: readonly number[]
       readonly metadata: TaskMetadata
     }
   | {
@@ -36,12 +45,22 @@ export type WriteTask =
       readonly targetBytes: number
       readonly metadata: TaskMetadata
     }
+  | {
+      readonly kind: 'special'
+      readonly pathBytes: number
+      readonly type: SpecialEntry['type']
+      readonly major: number
+      readonly minor: number
+      readonly metadata: TaskMetadata
+    }
   /** Another name for `existing`. */
   | {
       readonly kind: 'link'
       readonly pathBytes: number
       readonly existingBytes: number
-      readonly isFile: boolean
+      readonly type: LinkableEntry['type']
+      readonly major: number
+      readonly minor: number
       readonly metadata: TaskMetadata
     }
   /** The directory is complete: its metadata, at last. Also seals large files. */

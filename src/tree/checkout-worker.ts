@@ -6,6 +6,7 @@ import { writeBatch } from './write-tasks.ts'
 
 runThread<WriteInput, WriteQuestion, WriteAnswer, void>((input, main) => {
   const packs = createPackReader()
+  const newInodes = new Map<string, Buffer>()
   const askBlock = (key: Uint8Array): Uint8Array => {
     const answer = main.ask({ kind: 'block', key })
     if (answer.kind !== 'block') throw new MirrorError('internal', 'a block was asked for and not given')
@@ -15,7 +16,7 @@ runThread<WriteInput, WriteQuestion, WriteAnswer, void>((input, main) => {
   for (;;) {
     const answer = main.ask(report === undefined ? { kind: 'next' } : { kind: 'next', report })
     if (answer.kind !== 'batch' || answer.batch === undefined) break
-    report = writeBatch(answer.batch, input, { packs, askBlock })
+    report = writeBatch(answer.batch, input, { packs, askBlock, newInodes })
   }
   packs.close()
 })

@@ -4,7 +4,7 @@
  * Everything is written into a private staging place beside the destination (staging.ts), every block verified
  * against its CID; then one syncfs brings data and names to the disk, and only then does the switch happen
  * (switch.ts). Killed at any instant, the destination is what it was, or the whole new tree. What the system refuses
- * to restore (owners without root, times out of range) is in `notRestored`, by path and reason.
+ * to restore (owners without root, device nodes without consent, times out of range) is in `notRestored`, by path and reason.
  */
 import fs from 'node:fs'
 import os from 'node:os'
@@ -14,6 +14,7 @@ import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { cidFromKeyBytes } from '../block/cid.ts'
 import type { Entry } from '../dag/entry.ts'
+import { isSpecial } from '../dag/entry.ts'
 import type { SnapshotCounts } from '../dag/snapshot.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from './abort.ts'
@@ -49,6 +50,8 @@ export interface CheckoutOptions {
   readonly owner?: boolean
   /** Replace what is at `dest`, if it is a check-out that carries our marker. */
   readonly replace?: boolean
+  /** Make device nodes (by default they are reported): takes root, and a site that trusts the publisher with them. */
+  readonly devices?: boolean
   /** What the marker beside the check-out will say. */
   readonly label?: CheckoutLabel
   /** The snapshot's: a tree that turns out larger is refused, and the disk must have room. */
@@ -85,8 +88,13 @@ export async function checkOut(
     checkDestination(dest, mayReplace)
     for (const leftover of findLeftovers(dest)) await removeLater(leftover)
     checkSpace(dest, options.counts)
+    if (isSpecial(root)) {
+      throw new MirrorError('unsupported', `a ${root.type} cannot be checked out by itself`, {
+        hint: 'Check out the directory that holds it.',
+      })
+    }
     staging = createStaging(dest, root.type)
-    const written = await writeTree(blocks, staging.path, root, options, progress)
+    const written = await writeTree(blocks, staging, root, options, progress)
     signal?.throwIfAborted()
     progress.enter('finish')
     const old = switchTo(staging, dest, { mayReplace, label })
@@ -109,9 +117,9 @@ export async function checkOut(
 
 async function writeTree(
   blocks: BlockStore,
-  staging: Buffer,
+  { path: staging, inherits }: Staging,
   root: Entry,
-  { owner = true, counts, workers, signal }: CheckoutOptions,
+  { owner = true, devices = false, counts, workers, signal }: CheckoutOptions,
   progress: Progress,
 ): Promise<Omit<CheckoutResult, 'leftBehind'>> {
   const ownerMode: OwnerMode = !owner ? 'leave' : process.geteuid?.() === 0 ? 'set' : 'report'
@@ -129,7 +137,8 @@ async function writeTree(
       root,
       staging,
       temporaryFds,
-      limits: counts && { entries: counts.files + counts.directories + counts.symlinks, bytes: counts.bytes },
+      limits: counts && { entries: countEntries(counts), bytes: counts.bytes },
+      devices,
       signal,
       outstanding,
     },
@@ -164,9 +173,8 @@ async function writeTree(
     const count = Math.max(1, workers ?? Math.min(MAX_WORKERS, os.availableParallelism()))
     for (let index = 0; index < count; index++) {
       const url = new URL('./checkout-worker', import.meta.url)
-      threads.push(
-        startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, { staging, ownerMode }, answer),
-      )
+      const input = { staging, ownerMode, devices, inherits }
+      threads.push(startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, input, answer))
     }
     await abortable(Promise.all(threads.map(({ done }) => done)), signal)
     return { files: total.files, bytes: total.bytes, notRestored: { count: total.count, first: total.first } }
@@ -177,6 +185,10 @@ async function writeTree(
     await plan.return().catch(() => undefined)
     for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
   }
+}
+
+function countEntries({ files, directories, symlinks, specials = 0 }: SnapshotCounts): number {
+  return files + directories + symlinks + specials
 }
 
 function createOutstanding(): Outstanding {

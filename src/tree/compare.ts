@@ -1,6 +1,7 @@
 /**
  * Compares a directory (or file, or link) on disk with what a snapshot says of it, in walk order, without following
- * symbolic links. Contents are hashed along the recorded chunks, so nothing is cut again. Reads only.
+ * symbolic links. Contents are hashed along the recorded chunks, so nothing is cut again; what lies in a hole is not
+ * read. Opens nothing but directories and regular files. Reads only.
  */
 
 import fs from 'node:fs'
@@ -8,12 +9,21 @@ import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { compareBytes, equalBytes } from '../base/bytes.ts'
 import { verifyBlock } from '../block/cid.ts'
-import type { Entry, FileEntry } from '../dag/entry.ts'
+import type { Entry, FileEntry, LinkableEntry } from '../dag/entry.ts'
+import { isDevice } from '../dag/entry.ts'
+import { createHoleCollector, holesWithin } from '../dag/holes.ts'
 import { fileParts, readDirectory } from '../dag/reader.ts'
 import type { NodeSource } from '../dag/source.ts'
-import { inodeOf } from './inode.ts'
+import { loadXattrs } from '../dag/xattrs.ts'
+import { eachHole } from '../posix/holes.ts'
+import { unpackDevice } from '../posix/special.ts'
+import { readXattrs } from '../posix/xattr.ts'
+import { hasSameHoles, metadataDifference, xattrDifference } from './compare-metadata.ts'
 import { asBuffer, joinPath } from './path-bytes.ts'
 import { reasonOf } from './reason.ts'
+import { createZeroTest } from './zeros.ts'
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants
 
 export interface Difference {
   /** Below the root, raw bytes; empty for the root. */
@@ -61,6 +71,8 @@ export async function* compareTree(
     }
     const metadata = metadataDifference(entry, stat, owner)
     if (metadata !== '') yield { path: below, kind: 'metadata', detail: metadata }
+    const xattrs = await compareXattrs(entry, at)
+    if (xattrs !== undefined) yield { path: below, ...xattrs }
     if (entry.type === 'directory') {
       yield* compareDirectory(entry.directory, below, at)
       return
@@ -75,6 +87,22 @@ export async function* compareTree(
     }
     const content = await contentDifference(entry, at, stat)
     if (content !== undefined) yield { path: below, ...content }
+  }
+
+  async function compareXattrs(
+    entry: Entry,
+    at: Buffer,
+  ): Promise<Pick<Difference, 'kind' | 'detail'> | undefined> {
+    const wanted = (await loadXattrs(blocks, entry, signal)).xattrs
+    try {
+      const found = readXattrs(at, (_, error) => {
+        throw error
+      })
+      const detail = xattrDifference(wanted, found, process.geteuid?.() === 0)
+      return detail === '' ? undefined : { kind: 'metadata', detail }
+    } catch (error) {
+      return { kind: 'unreadable', detail: reasonOf(error) }
+    }
   }
 
   async function* compareDirectory(
@@ -113,7 +141,7 @@ export async function* compareTree(
   }
 
   async function contentDifference(
-    entry: Exclude<Entry, { type: 'directory' }>,
+    entry: LinkableEntry,
     at: Buffer,
     stat: fs.BigIntStats,
   ): Promise<Pick<Difference, 'kind' | 'detail'> | undefined> {
@@ -122,16 +150,27 @@ export async function* compareTree(
         const target = await fs.promises.readlink(at, { encoding: 'buffer' })
         return equalBytes(target, entry.target) ? undefined : { kind: 'content', detail: 'another target' }
       }
+      if (isDevice(entry)) {
+        const { major, minor } = unpackDevice(stat.rdev)
+        return major === entry.major && minor === entry.minor
+          ? undefined
+          : { kind: 'content', detail: `device ${major}:${minor} instead of ${entry.major}:${entry.minor}` }
+      }
+      if (entry.type !== 'file') return undefined
       if (Number(stat.size) !== entry.sizeBytes) {
         return { kind: 'content', detail: `${stat.size} bytes instead of ${entry.sizeBytes}` }
       }
       if (entry.sizeBytes === 0) return undefined
-      const handle = await fs.promises.open(at, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
+      const handle = await fs.promises.open(at, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
       try {
-        const offset = await firstDifference(handle, entry)
-        return offset === undefined
+        const collector = createHoleCollector(entry.sizeBytes)
+        eachHole(handle.fd, entry.sizeBytes, collector.add)
+        const { holes } = collector.finish()
+        const offset = await firstDifference(handle, entry, holes)
+        if (offset !== undefined) return { kind: 'content', detail: `differs in the chunk at byte ${offset}` }
+        return hasSameHoles(entry.holes ?? [], holes, entry.sizeBytes, Number(stat.blksize))
           ? undefined
-          : { kind: 'content', detail: `differs in the chunk at byte ${offset}` }
+          : { kind: 'metadata', detail: 'its holes differ' }
       } finally {
         await handle.close()
       }
@@ -141,9 +180,19 @@ export async function* compareTree(
     }
   }
 
-  async function firstDifference(handle: FileHandle, entry: FileEntry): Promise<number | undefined> {
+  async function firstDifference(
+    handle: FileHandle,
+    entry: FileEntry,
+    holes: readonly number[],
+  ): Promise<number | undefined> {
+    const isZeroChunk = createZeroTest()
     let buffer = Buffer.allocUnsafeSlow(0)
     for await (const { cid, lengthBytes, offset } of fileParts(blocks, entry, undefined, signal)) {
+      const within = holes.length === 0 ? [] : holesWithin(holes, offset, offset + lengthBytes)
+      if (within[1] === lengthBytes) {
+        if (isZeroChunk({ cid, lengthBytes })) continue
+        return offset
+      }
       if (buffer.length < lengthBytes) buffer = Buffer.allocUnsafeSlow(lengthBytes)
       let filled = 0
       while (filled < lengthBytes) {
@@ -163,28 +212,11 @@ export async function* compareTree(
   yield* compareEntry({ ...root, name: new Uint8Array() }, Buffer.alloc(0))
 }
 
-function metadataDifference(entry: Entry, stat: fs.BigIntStats, owner: boolean): string {
-  const found = inodeOf(stat)
-  const differences: string[] = []
-  // The mode of a symbolic link means nothing on Linux.
-  if (entry.type !== 'symlink' && found.mode !== entry.mode) {
-    differences.push(`mode ${found.mode.toString(8)} instead of ${entry.mode.toString(8)}`)
-  }
-  if (found.mtimeSec !== entry.mtimeSec || found.mtimeNsec !== entry.mtimeNsec) {
-    const show = (sec: number, nsec: number): string => `${sec}.${String(nsec).padStart(9, '0')}`
-    differences.push(
-      `mtime ${show(found.mtimeSec, found.mtimeNsec)} instead of ${show(entry.mtimeSec, entry.mtimeNsec)}`,
-    )
-  }
-  if (owner && (found.uid !== entry.uid || found.gid !== entry.gid)) {
-    differences.push(`owner ${found.uid}:${found.gid} instead of ${entry.uid}:${entry.gid}`)
-  }
-  return differences.join(', ')
-}
-
-function typeOf(stat: fs.BigIntStats): string {
+function typeOf(stat: fs.BigIntStats): Entry['type'] {
   if (stat.isFile()) return 'file'
   if (stat.isDirectory()) return 'directory'
   if (stat.isSymbolicLink()) return 'symlink'
-  return 'special file'
+  if (stat.isFIFO()) return 'fifo'
+  if (stat.isSocket()) return 'socket'
+  return stat.isBlockDevice() ? 'block-device' : 'character-device'
 }

@@ -3,36 +3,44 @@
  * thread looks up the blocks of one, the other is filled. Small files share a lane; a large one streams through both.
  *
  * A file counts as read when its inode, size, mtime and ctime after the read are those from before it; else it is read
- * again, TRIES times in all. Never reads past the size that the file had, so a growing log ends.
+ * again, TRIES times in all, with its extended attributes. Never reads past the size that the file had, so a growing
+ * log ends.
+ *
+ * Holes are neither read nor hashed: where the next chunk cannot reach out of a hole, it and those after it are one
+ * chunk of zeros, over and over.
  */
 import fs from 'node:fs'
+import { constants } from 'node:os'
 import type { ChunkerParams } from '../block/chunker.ts'
 import { createChunker } from '../block/chunker.ts'
 import { CID_KEY_BYTES, RAW } from '../block/cid.ts'
 import { blake3 } from '../block/hash.ts'
-import { firstHole } from '../posix/holes.ts'
+import { createHoleCollector } from '../dag/holes.ts'
+import { eachHole } from '../posix/holes.ts'
+import { errnoError } from '../posix/libc.ts'
 import type { BlockRun, BlockSink } from './block-sink.ts'
 import { sharedBlocks } from './block-sink.ts'
 import { inodeOf, mtimeNsOf } from './inode.ts'
 import type { ReadHeader } from './read-results.ts'
-import { encodeReadHeader, READ_HEADER_BYTES, writePart } from './read-results.ts'
+import { encodeReadHeader, READ_HEADER_BYTES, writePart, writeReadExtras } from './read-results.ts'
 import { reasonOf } from './reason.ts'
 import type { RecordWriter } from './record-bytes.ts'
 import type { Inode, SpoolRecord } from './spool.ts'
+import { captureXattrs } from './xattr-records.ts'
 
 const TRIES = 3
 const LANE_BYTES = 4 * 1024 * 1024
 /** A processor's own cache holds it until it is cut and hashed: 8 % less CPU than whole lanes (measured). */
 const READ_BYTES = 512 * 1024
 const BLOCKS_PER_RUN = 4096
-/** Below it file systems keep contents inside the inode, and a block count says nothing. */
-const SMALLEST_SPARSE_BYTES = 16 * 1024
+/** Equal chunks in the holes of one file: 16 TiB of holes by default. */
+const MAX_HOLE_CHUNKS = 2 ** 25
 
 export type FileRecord = Extract<SpoolRecord, { kind: 'file' }>
 
 export interface ContentReader {
-  /** Writes one result, and returns its header. */
-  read(path: Buffer, record: FileRecord): ReadHeader
+  /** Writes one result, and returns its header. @param locate gives the path; it may throw as open does */
+  read(locate: () => Buffer, record: FileRecord): ReadHeader
   /** Offers what the lane holds; results do not wait for it. */
   flush(): void
   /** Everything wanted is stored. */
@@ -93,7 +101,7 @@ export function createContentReader(
     flips += 1
   }
 
-  function take(length: number): void {
+  function take(length: number, repeats: number): void {
     const digest = blake3.digest(window.subarray(cut, cut + length))
     const at = lane.count * CID_KEY_BYTES
     lane.keys[at] = RAW
@@ -102,25 +110,57 @@ export function createContentReader(
     lane.starts[lane.count] = cut
     lane.count += 1
     cut += length
-    writePart(results, digest, length)
+    writePart(results, digest, length, repeats)
   }
 
-  /** Returns the chunks and the bytes that were read: fewer than `sizeBytes` when the file has shrunk. */
-  function readContent(fd: number, sizeBytes: number): { parts: number; bytes: number } {
-    let remaining = sizeBytes
+  /**
+   * Chunks of zeros, the first of which starts `spanBytes` before the end of a hole: as many as lie in the hole
+   * wherever their cuts could be, which is the reach of the largest chunk. Returns the bytes taken.
+   */
+  function takeZeros(spanBytes: number): number {
+    // What was read of the hole already are zeros too.
+    filled = cut
+    if (lane.end - cut < params.maxBytes || lane.count === BLOCKS_PER_RUN) flip()
+    window.fill(0, cut, cut + params.maxBytes)
+    const length = chunker.nextCut(cut, cut + params.maxBytes, false)
+    const repeats = Math.floor((spanBytes - params.maxBytes) / length) + 1
+    if (repeats > MAX_HOLE_CHUNKS) throw errnoError(constants.errno.EFBIG, 'read')
+    take(length, repeats)
+    filled = cut
+    return repeats * length
+  }
+
+  /** Returns the runs of chunks and the bytes that were read: fewer than `sizeBytes` when the file has shrunk. */
+  function readContent(
+    fd: number,
+    sizeBytes: number,
+    holes: readonly number[],
+  ): { parts: number; bytes: number } {
+    let end = sizeBytes
     let bytes = 0
     let parts = 0
-    while (remaining > 0) {
+    let hole = 0
+    while (bytes < end) {
+      const start = bytes - (filled - cut)
+      while (hole < holes.length && holes[hole]! + holes[hole + 1]! <= start) hole += 2
+      const spanBytes =
+        hole < holes.length && holes[hole]! <= start ? holes[hole]! + holes[hole + 1]! - start : 0
+      if (spanBytes >= params.maxBytes) {
+        const taken = takeZeros(spanBytes)
+        onBytes?.(start + taken - bytes)
+        bytes = start + taken
+        parts += 1
+        continue
+      }
       if (filled === lane.end || lane.count === BLOCKS_PER_RUN) flip()
-      const wanted = Math.min(remaining, lane.end - filled, READ_BYTES)
-      const count = fs.readSync(fd, window, filled, wanted, null)
-      if (count === 0) remaining = 0
-      else remaining -= count
+      const wanted = Math.min(end - bytes, lane.end - filled, READ_BYTES)
+      const count = fs.readSync(fd, window, filled, wanted, bytes)
       filled += count
       bytes += count
-      while (cut < filled && (remaining === 0 || filled - cut >= params.maxBytes)) {
+      if (count === 0) end = bytes
+      while (cut < filled && (bytes === end || filled - cut >= params.maxBytes)) {
         if (lane.count === BLOCKS_PER_RUN) flip()
-        take(chunker.nextCut(cut, filled, remaining === 0))
+        take(chunker.nextCut(cut, filled, bytes === end), 1)
         parts += 1
       }
       onBytes?.(count)
@@ -128,17 +168,39 @@ export function createContentReader(
     return { parts, bytes }
   }
 
-  function attempt(path: Buffer, known: Seen | undefined): { header: ReadHeader; isStable: boolean } {
-    const fd = openFile(path)
+  /** Where the file has holes, and its attributes if they have to be read again; written after the header. */
+  function readExtras(
+    fd: number,
+    sizeBytes: number,
+    isAgain: boolean,
+  ): { extras: number; holes: readonly number[] } {
+    const collector = createHoleCollector(sizeBytes)
+    eachHole(fd, sizeBytes, collector.add)
+    const { holes, dropped } = collector.finish()
+    let note = dropped === 0 ? undefined : `its ${dropped} smallest holes are captured as zeros`
+    const xattrs = isAgain
+      ? captureXattrs(fd, (reason) => {
+          note = reason
+        })
+      : undefined
+    const extras = writeReadExtras(results, {
+      holes,
+      ...(xattrs === undefined ? {} : { xattrs }),
+      ...(note === undefined ? {} : { note }),
+    })
+    return { extras, holes }
+  }
+
+  function attempt(locate: () => Buffer, known: Seen | undefined): { header: ReadHeader; isStable: boolean } {
+    const fd = openFile(locate())
     try {
       const before = known ?? seenOf(fs.fstatSync(fd, { bigint: true }))
-      const { parts, bytes } = readContent(fd, before.sizeBytes)
-      const stat = fs.fstatSync(fd, { bigint: true })
-      const mayHaveHoles = bytes >= SMALLEST_SPARSE_BYTES && Number(stat.blocks) * 512 < bytes
-      const hasHoles = mayHaveHoles && firstHole(fd) < bytes
-      const isStable = stat.isFile() && bytes === before.sizeBytes && isSame(before, seenOf(stat))
+      const { extras, holes } = readExtras(fd, before.sizeBytes, known === undefined)
+      const { parts, bytes } = readContent(fd, before.sizeBytes, holes)
+      const after = fs.fstatSync(fd, { bigint: true })
+      const isStable = bytes === before.sizeBytes && isSame(before, seenOf(after))
       return {
-        header: { status: 'captured', hasHoles, sizeBytes: bytes, inode: before.inode, errno: '', parts },
+        header: { status: 'captured', extras, sizeBytes: bytes, inode: before.inode, errno: '', parts },
         isStable,
       }
     } finally {
@@ -146,7 +208,7 @@ export function createContentReader(
     }
   }
 
-  function read(path: Buffer, record: FileRecord): ReadHeader {
+  function read(locate: () => Buffer, record: FileRecord): ReadHeader {
     const headerAt = results.position
     // Rather a lane that is not quite full than a small file in two pieces.
     if (lane.end - filled < Math.min(record.sizeBytes, params.maxBytes)) flip()
@@ -156,12 +218,12 @@ export function createContentReader(
       results.rewind(headerAt)
       results.bytes(new Uint8Array(READ_HEADER_BYTES))
       try {
-        const outcome = attempt(path, tries === 1 ? record : undefined)
+        const outcome = attempt(locate, tries === 1 ? record : undefined)
         header = outcome.isStable ? outcome.header : { ...outcome.header, status: 'unstable' }
       } catch (error) {
         reasonOf(error) // a defect flies on
         const errno = (error as NodeJS.ErrnoException).code ?? ''
-        header = { status: 'failed', hasHoles: false, sizeBytes: 0, inode: record.inode, errno, parts: 0 }
+        header = { status: 'failed', extras: 0, sizeBytes: 0, inode: record.inode, errno, parts: 0 }
       }
       if (header.status === 'captured') break
       // What was read is forgotten, as far as it has not been offered: a block too many in the store does no harm.
@@ -209,7 +271,9 @@ function openRegular(path: Buffer): number {
   return fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
 }
 
+/** Throws for what is no file any more: something else has its name now. */
 function seenOf(stat: fs.BigIntStats): Seen {
+  if (!stat.isFile()) throw errnoError(constants.errno.ENOENT, 'read')
   return { inode: inodeOf(stat), sizeBytes: Number(stat.size), ino: stat.ino, ctimeNs: stat.ctimeNs }
 }
 

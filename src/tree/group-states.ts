@@ -4,7 +4,7 @@
  * wait in temporary files, so that memory has a bound.
  */
 import fs from 'node:fs'
-import type { Entry } from '../dag/entry.ts'
+import type { LinkableEntry } from '../dag/entry.ts'
 import { decodeEntry, encodeEntry } from '../dag/entry.ts'
 import { LINK_BYTES } from '../dag/limits.ts'
 import { createRecordReader, createRecordWriter, openUnnamedFile } from './record-bytes.ts'
@@ -17,7 +17,7 @@ export interface GroupState {
   /** Members that are still to be met. */
   missing: number
   /** As it was captured, whatever its name; absent when the first member was not. */
-  first?: Entry
+  first?: LinkableEntry
 }
 
 export interface GroupStates {
@@ -90,7 +90,10 @@ function createAside(tempDir: string): {
       const reader = createRecordReader(fd, startByte, endByte)
       const state = { link: reader.bytes(LINK_BYTES), missing: reader.u32() }
       if (reader.isAtEnd) return state
-      return { ...state, first: decodeEntry(reader.bytes(endByte - startByte - LINK_BYTES - 4)) }
+      return {
+        ...state,
+        first: decodeEntry(reader.bytes(endByte - startByte - LINK_BYTES - 4)) as LinkableEntry,
+      }
     },
   }
 }

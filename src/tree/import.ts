@@ -74,6 +74,8 @@ export interface ImportResult {
   readonly files: number
   readonly directories: number
   readonly symlinks: number
+  /** Fifos, sockets and devices. */
+  readonly specials: number
   /** Sum of the file sizes. */
   readonly bytes: number
   readonly blocks: number
@@ -239,6 +241,7 @@ export async function importTree(
       files: counts.files,
       directories: counts.directories,
       symlinks: counts.symlinks,
+      specials: counts.specials ?? 0,
       bytes: counts.bytes,
       blocks: counts.blocks,
       newBlocks: broker.newBlocks + (backing?.newBlocks ?? 0) + (isKnown ? 0 : 1),

@@ -13,6 +13,7 @@ import type { SpoolBatch } from './spool.ts'
 import { readSpoolRecord } from './spool.ts'
 import type { Asking } from './thread.ts'
 import { runThread } from './thread.ts'
+import { createTrail } from './trail.ts'
 
 const PROGRESS_BYTES = 32 * 1024 * 1024
 
@@ -21,6 +22,7 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
   const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
   const results = createRecordWriter(resultsFd)
   const window: RecordWindow = {}
+  const trail = createTrail(asBuffer(root))
   let unreportedBytes = 0
   const onBytes = (bytes: number): void => {
     unreportedBytes += bytes
@@ -37,13 +39,20 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
     const startByte = results.position
     const records = createRecordReader(spoolFd, batch.startByte, batch.endByte, window)
     let below = asBuffer(batch.dir)
+    trail.goTo(batch.dir)
     while (!records.isAtEnd) {
       const record = readSpoolRecord(records)
-      if (record.kind === 'enter') below = joinPath(below, record.name)
-      else if (record.kind === 'leave') below = parentPath(below)
-      else if (record.kind === 'file' && record.isRead) {
-        const path = joinPath(below, record.name)
-        reader.read(joinPath(root, path), path, record)
+      if (record.kind === 'enter') {
+        // The root's own record comes first, and the trail stands there.
+        if (record.name.length > 0) trail.enter(record.name)
+        below = joinPath(below, record.name)
+      } else if (record.kind === 'leave') {
+        trail.leave()
+        below = parentPath(below)
+      } else if (record.kind === 'file' && record.isRead) {
+        const { name } = record
+        const locate = (): Buffer => (name.length === 0 ? asBuffer(root) : trail.path(name))
+        reader.read(locate, () => joinPath(below, name), record)
       }
     }
     reader.flush()
@@ -59,10 +68,11 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
     main.ask({ kind: 'progress', bytes: unreportedBytes })
     unreportedBytes = 0
   }
+  trail.close()
   reader.finish()
   sink.finish()
 })
 
 function copyingReader({ read, flush, finish }: ContentReader): BackedReader {
-  return { read: (path, _, record) => void read(path, record), flush, finish }
+  return { read: (locate, _, record) => void read(locate, record), flush, finish }
 }

@@ -6,6 +6,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ELOOP: 'was replaced by a symbolic link while it was read',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
+  EFBIG: 'it has more holes than can be captured',
   ENAMETOOLONG: 'its path is longer than the system takes',
 }
 

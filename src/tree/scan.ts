@@ -1,13 +1,15 @@
 /**
  * Walks a tree with synchronous calls, in a thread of its own, and spools what it finds (spool.ts).
  *
- * Opens nothing but directories: devices, sockets and fifos are reported, never touched. What cannot be read is reported by path and reason and the rest goes on; only the root must be readable.
+ * Opens nothing but directories, each through the one above it (trail.ts): devices, sockets and fifos are never touched.
+ * Mount points below the root are part of the tree, as for cp and rsync. What cannot be read is reported by path and reason and the rest goes on; only the root must be readable.
  */
 import fs from 'node:fs'
 import { printableName } from '../base/bytes.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { MAX_DEPTH, MAX_PATH_BYTES } from '../dag/limits.ts'
-import { listXattrs } from '../posix/xattr.ts'
+import type { SpecialType } from '../posix/special.ts'
+import { unpackDevice } from '../posix/special.ts'
 import type { DirectoryNames } from './directory-names.ts'
 import { readDirectoryNames } from './directory-names.ts'
 import { inodeOf } from './inode.ts'
@@ -17,6 +19,8 @@ import { reasonOf } from './reason.ts'
 import { createRecordWriter } from './record-bytes.ts'
 import type { SpoolBatch } from './spool.ts'
 import { NO_LINK, writeSpoolRecord } from './spool.ts'
+import { createTrail } from './trail.ts'
+import { captureXattrs } from './xattr-records.ts'
 
 const BATCH_FILES = 512
 const BATCH_BYTES = 4 * 1024 * 1024
@@ -28,8 +32,6 @@ export interface ScanResult {
 }
 
 interface OpenDirectory {
-  /** Absolute, and below the root. */
-  readonly path: Buffer
   readonly below: Buffer
   readonly names: DirectoryNames
 }
@@ -47,6 +49,7 @@ export function scanTree(
   const spool = createRecordWriter(spoolFd)
   const links = createLinkTable()
   const open: OpenDirectory[] = []
+  const trail = createTrail(root)
   const empty = Buffer.alloc(0)
   let startByte = 0
   let startDir: Buffer = empty
@@ -71,92 +74,99 @@ export function scanTree(
     writeSpoolRecord(spool, { kind: 'uncaptured', name, reason })
   }
 
-  function reportXattrs(path: Buffer, name: Uint8Array): void {
-    let names: string[]
-    try {
-      names = listXattrs(path).filter((attribute) => attribute !== 'security.selinux')
-    } catch (error) {
-      report(name, `its extended attributes cannot be listed: ${reasonOf(error)}`)
-      return
+  /** What a directory holds, and its inode as it was opened; undefined when it is too deep. */
+  function enter(name: Uint8Array): { names: DirectoryNames; stat: fs.BigIntStats } | undefined {
+    if (open.length >= MAX_DEPTH) {
+      report(name, `it is below ${MAX_DEPTH} directories`)
+      return undefined
     }
-    if (names.length === 0) return
-    const shown = names
-      .slice(0, 4)
-      .map((attribute) => printableName(Buffer.from(attribute, 'latin1')).slice(0, 60))
-    const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : ''
-    report(name, `extended attributes are not captured yet: ${shown.join(', ')}${more}`)
+    if (open.length > 0) trail.enter(name)
+    try {
+      const stat = fs.fstatSync(trail.fd(), { bigint: true })
+      return { names: readDirectoryNames(trail.path(empty), Number(stat.size), { tempDir }), stat }
+    } catch (error) {
+      if (open.length > 0) trail.leave()
+      throw error
+    }
   }
 
-  function visit(path: Buffer, below: Buffer, name: Uint8Array): void {
-    let stat: fs.BigIntStats
-    let target: Buffer | undefined
-    let names: DirectoryNames | undefined
+  function visit(below: Buffer, name: Uint8Array): void {
     if (below.length > MAX_PATH_BYTES) {
       report(name, `its path below the root is over ${MAX_PATH_BYTES} bytes`)
       return
     }
+    let path: Buffer
+    let stat: fs.BigIntStats
+    let target: Buffer | undefined
+    let names: DirectoryNames | undefined
     try {
+      path = open.length === 0 ? root : trail.path(name)
       stat = fs.lstatSync(path, { bigint: true })
       if (stat.isSymbolicLink()) target = fs.readlinkSync(path, { encoding: 'buffer' })
       else if (stat.isDirectory()) {
-        if (open.length >= MAX_DEPTH) {
-          report(name, `it is below ${MAX_DEPTH} directories`)
-          return
-        }
-        names = readDirectoryNames(path, Number(stat.size), { tempDir })
+        const entered = enter(name)
+        if (entered === undefined) return
+        ;({ names, stat } = entered)
+        path = trail.path(empty)
       }
     } catch (error) {
-      if (name.length === 0) throw rootError(error, path)
+      if (name.length === 0) throw rootError(error, root)
       report(name, reasonOf(error))
       return
     }
     const inode = inodeOf(stat)
+    const xattrs = captureXattrs(path, (reason) => report(name, reason))
     const link =
       stat.nlink > 1n && names === undefined ? links.meet(stat.dev, stat.ino, Number(stat.nlink)) : undefined
     const group = link?.group ?? NO_LINK
     if (names !== undefined) {
-      reportXattrs(path, name)
-      writeSpoolRecord(spool, { kind: 'enter', name, inode })
-      open.push({ path, below, names })
+      writeSpoolRecord(spool, { kind: 'enter', name, inode, xattrs })
+      open.push({ below, names })
     } else if (target !== undefined) {
-      reportXattrs(path, name)
-      writeSpoolRecord(spool, { kind: 'symlink', name, inode, target, group })
+      writeSpoolRecord(spool, { kind: 'symlink', name, inode, xattrs, target, group })
     } else if (stat.isFile()) {
       const sizeBytes = Number(stat.size)
       if (!Number.isSafeInteger(sizeBytes)) {
         report(name, 'it is larger than 2^53 bytes')
         return
       }
-      reportXattrs(path, name)
       const isRead = sizeBytes > 0 && link?.isFirst !== false
       const { ino, ctimeNs } = stat
-      writeSpoolRecord(spool, { kind: 'file', name, inode, sizeBytes, ino, ctimeNs, group, isRead })
+      writeSpoolRecord(spool, { kind: 'file', name, inode, xattrs, sizeBytes, ino, ctimeNs, group, isRead })
       files += 1
       bytes += sizeBytes
       if (isRead) reads += 1
-    } else if (name.length === 0) {
-      throw new MirrorError(
-        'unsupported',
-        `${printableName(path)} is a ${kindOf(stat)}: a tree is a directory, a file or a symbolic link`,
-      )
     } else {
-      report(name, `a ${kindOf(stat)} is not captured yet`)
+      const type = specialTypeOf(stat)
+      if (name.length === 0) {
+        throw new MirrorError(
+          'unsupported',
+          `${printableName(root)} is a ${type}: a tree is a directory, a file or a symbolic link`,
+        )
+      }
+      const device = type.endsWith('device') ? unpackDevice(stat.rdev) : { major: 0, minor: 0 }
+      writeSpoolRecord(spool, { kind: 'special', name, inode, xattrs, type, ...device, group })
     }
   }
 
-  visit(root, empty, empty)
-  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-    const next = top.names.next()
-    if (next === undefined) {
-      top.names.close()
-      open.pop()
-      writeSpoolRecord(spool, { kind: 'leave' })
-    } else {
-      const name = Buffer.from(next, 'latin1')
-      visit(joinPath(top.path, name), joinPath(top.below, name), name)
+  try {
+    visit(empty, empty)
+    for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+      const next = top.names.next()
+      if (next === undefined) {
+        top.names.close()
+        open.pop()
+        if (open.length > 0) trail.leave()
+        writeSpoolRecord(spool, { kind: 'leave' })
+      } else {
+        const name = Buffer.from(next, 'latin1')
+        visit(joinPath(top.below, name), name)
+      }
+      if (files >= BATCH_FILES || bytes >= BATCH_BYTES || spool.position - startByte >= BATCH_RECORD_BYTES)
+        endBatch()
     }
-    if (files >= BATCH_FILES || bytes >= BATCH_BYTES || spool.position - startByte >= BATCH_RECORD_BYTES)
-      endBatch()
+  } finally {
+    trail.close()
   }
   endBatch()
   return { memberCounts: links.memberCounts() }
@@ -168,10 +178,8 @@ function rootError(error: unknown, path: Buffer): MirrorError {
   })
 }
 
-function kindOf(stat: fs.BigIntStats): string {
+function specialTypeOf(stat: fs.BigIntStats): SpecialType {
   if (stat.isFIFO()) return 'fifo'
   if (stat.isSocket()) return 'socket'
-  if (stat.isCharacterDevice()) return 'character device'
-  if (stat.isBlockDevice()) return 'block device'
-  return 'file of an unknown kind'
+  return stat.isBlockDevice() ? 'block-device' : 'character-device'
 }

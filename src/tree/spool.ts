@@ -2,7 +2,10 @@
  * What a scan found, in walk order, as records of a temporary file: a directory is entered, its entries follow in the
  * byte order of their names, it is left. Memory stays the same whatever the size of the tree.
  */
+import type { SpecialEntry } from '../dag/entry.ts'
+import type { Xattr } from '../dag/xattrs.ts'
 import type { RecordReader, RecordWriter } from './record-bytes.ts'
+import { readXattrRecords, writeXattrRecords } from './xattr-records.ts'
 
 /** What the inode says; names of owners are added when entries are built. */
 export interface Inode {
@@ -22,6 +25,7 @@ export type SpoolRecord =
       readonly kind: 'file'
       readonly name: Uint8Array
       readonly inode: Inode
+      readonly xattrs: readonly Xattr[]
       readonly sizeBytes: number
       readonly ino: bigint
       readonly ctimeNs: bigint
@@ -33,15 +37,33 @@ export type SpoolRecord =
       readonly kind: 'symlink'
       readonly name: Uint8Array
       readonly inode: Inode
+      readonly xattrs: readonly Xattr[]
       readonly target: Uint8Array
       readonly group: LinkGroup
     }
-  | { readonly kind: 'enter'; readonly name: Uint8Array; readonly inode: Inode }
+  | {
+      readonly kind: 'special'
+      readonly name: Uint8Array
+      readonly inode: Inode
+      readonly xattrs: readonly Xattr[]
+      readonly type: SpecialEntry['type']
+      /** 0 for what is no device. */
+      readonly major: number
+      readonly minor: number
+      readonly group: LinkGroup
+    }
+  | {
+      readonly kind: 'enter'
+      readonly name: Uint8Array
+      readonly inode: Inode
+      readonly xattrs: readonly Xattr[]
+    }
   | { readonly kind: 'leave' }
   /** Something about the entry `name` of the current directory is not in the snapshot. */
   | { readonly kind: 'uncaptured'; readonly name: Uint8Array; readonly reason: string }
 
-const KINDS = ['file', 'symlink', 'enter', 'leave', 'uncaptured'] as const
+const KINDS = ['file', 'symlink', 'special', 'enter', 'leave', 'uncaptured'] as const
+const SPECIALS = ['fifo', 'socket', 'block-device', 'character-device'] as const
 
 export function writeSpoolRecord(out: RecordWriter, record: SpoolRecord): void {
   out.u8(KINDS.indexOf(record.kind))
@@ -60,6 +82,7 @@ export function writeSpoolRecord(out: RecordWriter, record: SpoolRecord): void {
   out.u32(mtimeNsec)
   out.u32(uid)
   out.u32(gid)
+  writeXattrRecords(out, record.xattrs)
   if (record.kind === 'file') {
     out.whole(record.sizeBytes)
     out.u64(record.ino)
@@ -69,6 +92,11 @@ export function writeSpoolRecord(out: RecordWriter, record: SpoolRecord): void {
   } else if (record.kind === 'symlink') {
     out.u16(record.target.length)
     out.bytes(record.target)
+    out.u32(record.group)
+  } else if (record.kind === 'special') {
+    out.u8(SPECIALS.indexOf(record.type))
+    out.u32(record.major)
+    out.u32(record.minor)
     out.u32(record.group)
   }
 }
@@ -85,14 +113,20 @@ export function readSpoolRecord(from: RecordReader): SpoolRecord {
     uid: from.u32(),
     gid: from.u32(),
   }
-  if (kind === 'enter') return { kind, name, inode }
+  const xattrs = readXattrRecords(from)
+  if (kind === 'enter') return { kind, name, inode, xattrs }
   if (kind === 'symlink') {
-    return { kind, name, inode, target: from.bytes(from.u16()), group: from.u32() }
+    return { kind, name, inode, xattrs, target: from.bytes(from.u16()), group: from.u32() }
+  }
+  if (kind === 'special') {
+    const type = SPECIALS[from.u8()]!
+    return { kind, name, inode, xattrs, type, major: from.u32(), minor: from.u32(), group: from.u32() }
   }
   return {
     kind,
     name,
     inode,
+    xattrs,
     sizeBytes: from.whole(),
     ino: from.u64(),
     ctimeNs: BigInt.asIntN(64, from.u64()),

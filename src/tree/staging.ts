@@ -8,11 +8,15 @@ import fs from 'node:fs'
 import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import { tryLock } from '../posix/lock.ts'
+import { listXattrs, removeXattr } from '../posix/xattr.ts'
 import { stemOf } from './checkout-marker.ts'
 import { joinPath } from './path-bytes.ts'
+import { reasonOf } from './reason.ts'
 
 export interface Staging {
   readonly path: Buffer
+  /** The system gives what is made here attributes (a security module's labels) that cannot be taken away up front. */
+  readonly inherits: boolean
   /** A free name of the same form: cleared like a staging place if it is left over. */
   freeName(): Buffer
   /** Gives the lock back; the place itself is the caller's. */
@@ -28,13 +32,36 @@ export function createStaging(dest: Buffer, type: 'directory' | 'file' | 'symlin
     joinPath(dir, Buffer.concat([stem, Buffer.from(`-${randomBytes(8).toString('hex')}`)]))
   for (;;) {
     const path = freeName()
-    if (type === 'symlink') return { path, freeName, release: () => undefined }
+    if (type === 'symlink') return { path, inherits: inheritsBeside(dir), freeName, release: () => undefined }
     if (type === 'directory') fs.mkdirSync(path, { mode: 0o700 })
     else fs.closeSync(fs.openSync(path, 'wx', 0o600))
     const fd = lockPlace(path)
     // Between its making and its lock somebody may have cleared it away: then once more.
-    if (fd !== undefined) return { path, freeName, release: () => fs.closeSync(fd) }
+    if (fd === undefined) continue
+    return { path, inherits: isolate(fd, type), freeName, release: () => fs.closeSync(fd) }
   }
+}
+
+/**
+ * Takes from the new place what its parent has lent to it and what it would lend to all below: ACLs, a group, setgid.
+ * Returns whether attributes are left.
+ */
+function isolate(fd: number, type: 'directory' | 'file'): boolean {
+  for (const name of listXattrs(fd)) {
+    try {
+      removeXattr(fd, name)
+    } catch (error) {
+      reasonOf(error) // a label of the system's own cannot be removed
+    }
+  }
+  const gid = process.getegid?.()
+  if (gid !== undefined && fs.fstatSync(fd).gid !== gid) fs.fchownSync(fd, fs.fstatSync(fd).uid, gid)
+  fs.fchmodSync(fd, type === 'directory' ? 0o700 : 0o600)
+  return listXattrs(fd).length > 0
+}
+
+function inheritsBeside(dir: Buffer): boolean {
+  return listXattrs(dir).length > 0
 }
 
 /** The descriptor that holds the lock, or undefined when the place is another's or gone. */

@@ -3,7 +3,7 @@
  * index. Collects what could not be captured, by path and reason.
  *
  * Blocks enter the index as `closure` of the DAG lists them: what an entry reaches before what follows it, a
- * directory's own nodes after all of its entries.
+ * directory's own nodes after all of its entries, the block of an entry's attributes before everything else of it.
  */
 import { printableName } from '../base/bytes.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
@@ -12,17 +12,20 @@ import { cidFromDigest, RAW } from '../block/cid.ts'
 import { blake3 } from '../block/hash.ts'
 import { createBlockIndexBuilder } from '../dag/block-index.ts'
 import { buildDirectory } from '../dag/directory.ts'
-import type { Entry, Metadata } from '../dag/entry.ts'
+import type { Entry, LinkableEntry, Metadata } from '../dag/entry.ts'
 import type { BuiltFile } from '../dag/file.ts'
 import { createFileBuilder } from '../dag/file.ts'
+import { holesWithin } from '../dag/holes.ts'
 import { LINK_BYTES, MAX_UNCAPTURED_LISTED } from '../dag/limits.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
+import type { Xattr } from '../dag/xattrs.ts'
+import { placeXattrs } from '../dag/xattrs.ts'
 import type { OwnerNames } from '../posix/owners.ts'
 import type { EntryStack } from './entry-stack.ts'
 import type { GroupState, GroupStates } from './group-states.ts'
 import { joinPath } from './path-bytes.ts'
-import { readPart, readReadHeader } from './read-results.ts'
+import { readPart, readReadExtras, readReadHeader } from './read-results.ts'
 import { reasonOfErrno } from './reason.ts'
 import type { RecordReader } from './record-bytes.ts'
 import type { Inode, LinkGroup, SpoolRecord } from './spool.ts'
@@ -54,8 +57,9 @@ export function createTreeBuilder(
   { memberCounts, rootPath }: { memberCounts: Uint32Array; rootPath: string },
 ): TreeBuilder {
   const index = createBlockIndexBuilder(emit, { scratch })
-  const open: { readonly name: Uint8Array; readonly inode: Inode; readonly below: Buffer }[] = []
+  const open: { readonly name: Uint8Array; readonly metadata: Metadata; readonly below: Buffer }[] = []
   const counts = { files: 0, directories: 0, symlinks: 0, bytes: 0 }
+  let specials = 0
   const first: { path: string; reason: string }[] = []
   let uncaptured = 0
   let root: Entry | undefined
@@ -79,9 +83,12 @@ export function createTreeBuilder(
     report(name, reasonOfErrno(errno))
   }
 
-  function metadataOf({ mode, mtimeSec, mtimeNsec, uid, gid }: Inode): Metadata {
+  /** Emits the block of the attributes: call it where that block comes in the index. */
+  function metadataOf({ mode, mtimeSec, mtimeNsec, uid, gid }: Inode, xattrs: readonly Xattr[]): Metadata {
     const user = owners.user(uid)
     const group = owners.group(gid)
+    const placed = placeXattrs(xattrs, emitIndexed)
+    if (placed === undefined) throw new MirrorError('internal', 'a scan captured more attributes than fit')
     return {
       mode,
       mtimeSec,
@@ -90,6 +97,7 @@ export function createTreeBuilder(
       gid,
       ...(user === undefined ? {} : { user }),
       ...(group === undefined ? {} : { group }),
+      ...placed,
     }
   }
 
@@ -110,82 +118,103 @@ export function createTreeBuilder(
   function buildContent(results: RecordReader, parts: number): BuiltFile {
     const file = createFileBuilder(emitIndexed)
     for (let part = 0; part < parts; part++) {
-      const { digest, lengthBytes } = readPart(results)
+      const { digest, lengthBytes, count } = readPart(results)
       const cid = cidFromDigest(RAW, digest)
       index.add(cid, lengthBytes)
-      file.add({ cid, lengthBytes })
+      for (let repeat = 0; repeat < count; repeat++) file.add({ cid, lengthBytes })
     }
     return file.finish()
   }
 
-  function addFile(record: Extract<SpoolRecord, { kind: 'file' }>, results: RecordReader | undefined): void {
+  function captureFile(
+    record: Extract<SpoolRecord, { kind: 'file' }>,
+    results: RecordReader | undefined,
+  ): LinkableEntry | undefined {
+    const { name } = record
+    if (!record.isRead) {
+      return { type: 'file', name, ...metadataOf(record.inode, record.xattrs), sizeBytes: 0 }
+    }
+    if (results === undefined) throw new MirrorError('internal', 'a batch with files has no results')
+    const header = readReadHeader(results)
+    if (header.status === 'failed') {
+      reportUnread(name, header.errno)
+      return undefined
+    }
+    const { holes, xattrs = record.xattrs, note } = readReadExtras(results, header.extras)
+    const metadata = metadataOf(header.inode, xattrs)
+    const built = buildContent(results, header.parts)
+    if (header.status === 'unstable') {
+      report(name, 'it changed while it was read; what the last of three tries read was captured')
+    }
+    if (note !== undefined) report(name, note)
+    const kept = holes === undefined ? undefined : holesUpTo(holes, built.sizeBytes)
+    return { type: 'file', name, ...metadata, ...built, ...(kept === undefined ? {} : { holes: kept }) }
+  }
+
+  function capture(
+    record: Extract<SpoolRecord, { kind: 'file' | 'symlink' | 'special' }>,
+    results: RecordReader | undefined,
+  ): LinkableEntry | undefined {
+    const { name } = record
+    switch (record.kind) {
+      case 'file':
+        return captureFile(record, results)
+      case 'symlink':
+        return { type: 'symlink', name, ...metadataOf(record.inode, record.xattrs), target: record.target }
+      case 'special': {
+        const metadata = metadataOf(record.inode, record.xattrs)
+        const { type, major, minor } = record
+        return type === 'fifo' || type === 'socket'
+          ? { type, name, ...metadata }
+          : { type, name, ...metadata, major, minor }
+      }
+    }
+  }
+
+  function addLinkable(
+    record: Extract<SpoolRecord, { kind: 'file' | 'symlink' | 'special' }>,
+    results: RecordReader | undefined,
+  ): void {
     const group = meetGroup(record.group, record.name)
-    let built: BuiltFile = { sizeBytes: 0 }
-    let { inode } = record
-    if (record.isRead) {
-      if (results === undefined) throw new MirrorError('internal', 'a batch with files has no results')
-      const header = readReadHeader(results)
-      if (header.status === 'failed') {
-        reportUnread(record.name, header.errno)
-        return
+    let entry: LinkableEntry | undefined
+    if (group?.first !== undefined && typeOfRecord(record) === group.first.type) {
+      // One inode has one content and one set of metadata, whatever the scan met at its other names meanwhile.
+      entry = { ...group.first, name: record.name }
+    } else if (record.kind === 'file' && !record.isRead && record.sizeBytes > 0) {
+      report(record.name, 'the first of its hard links could not be read')
+    } else {
+      entry = capture(record, results)
+      if (entry !== undefined && group !== undefined && group.first === undefined) {
+        entry = { ...entry, link: group.link }
+        group.first = entry
       }
-      built = buildContent(results, header.parts)
-      inode = header.inode
-      if (header.status === 'unstable') {
-        report(record.name, 'it changed while it was read; what the last of three tries read was captured')
-      }
-      if (header.hasHoles) report(record.name, 'its holes are captured as zeros')
-    } else if (group !== undefined && record.sizeBytes > 0) {
-      if (group.first?.type !== 'file') {
-        report(record.name, 'the first of its hard links could not be read')
-        return
-      }
-      place({ ...group.first, name: record.name })
-      counts.files += 1
-      counts.bytes += group.first.sizeBytes
-      return
     }
-    const entry: Entry = {
-      type: 'file',
-      name: record.name,
-      ...metadataOf(inode),
-      ...built,
-      ...(group === undefined ? {} : { link: group.link }),
-    }
-    if (group !== undefined) group.first = entry
+    if (entry === undefined) return
     place(entry)
-    counts.files += 1
-    counts.bytes += built.sizeBytes
+    if (entry.type === 'file') {
+      counts.files += 1
+      counts.bytes += entry.sizeBytes
+    } else if (entry.type === 'symlink') counts.symlinks += 1
+    else specials += 1
   }
 
   function addRecord(record: SpoolRecord, results: RecordReader | undefined): void {
     switch (record.kind) {
       case 'file':
-        addFile(record, results)
+      case 'symlink':
+      case 'special':
+        addLinkable(record, results)
         return
-      case 'symlink': {
-        const group = meetGroup(record.group, record.name)
-        const link = group === undefined ? {} : { link: group.link }
-        place({
-          type: 'symlink',
-          name: record.name,
-          ...metadataOf(record.inode),
-          target: record.target,
-          ...link,
-        })
-        counts.symlinks += 1
-        return
-      }
       case 'enter': {
         const below = joinPath(open.at(-1)?.below ?? new Uint8Array(), record.name)
-        open.push({ name: record.name, inode: record.inode, below })
+        open.push({ name: record.name, metadata: metadataOf(record.inode, record.xattrs), below })
         stack.open()
         return
       }
       case 'leave': {
-        const { name, inode } = open.pop()!
+        const { name, metadata } = open.pop()!
         const directory = buildDirectory(stack.close(), emitIndexed)
-        place({ type: 'directory', name, ...metadataOf(inode), directory })
+        place({ type: 'directory', name, ...metadata, directory })
         counts.directories += 1
         return
       }
@@ -204,9 +233,24 @@ export function createTreeBuilder(
       return {
         root,
         index: indexRoot,
-        counts: { ...counts, blocks, blockBytes: sizeBytes },
+        counts: {
+          ...counts,
+          ...(specials === 0 ? {} : { specials }),
+          blocks,
+          blockBytes: sizeBytes,
+        },
         uncaptured: { count: uncaptured, first },
       }
     },
   }
+}
+
+function typeOfRecord(record: Extract<SpoolRecord, { kind: 'file' | 'symlink' | 'special' }>): Entry['type'] {
+  return record.kind === 'special' ? record.type : record.kind
+}
+
+/** Of a file that shrank while it was read. */
+function holesUpTo(holes: readonly number[], sizeBytes: number): readonly number[] | undefined {
+  const within = holesWithin(holes, 0, sizeBytes)
+  return within.length === 0 ? undefined : within
 }

@@ -3,6 +3,7 @@ import type { Cid } from '../block/cid.ts'
 import { CID_KEY_BYTES, cidToKeyBytes } from '../block/cid.ts'
 import type { Entry } from '../dag/entry.ts'
 import type { FilePart } from '../dag/file.ts'
+import type { Xattr } from '../dag/xattrs.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { TaskMetadata, WriteBatch, WriteTask } from './checkout-threads.ts'
 import type { StoredFile } from './pack-reader.ts'
@@ -34,6 +35,7 @@ export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): Wri
     add(task, texts, parts = []) {
       tasks.push(task)
       strings.push(...texts)
+      if ('metadata' in task) for (const { value } of task.metadata.xattrs) bytes += value.length
       for (const { cid, lengthBytes } of parts) {
         cids.push(cid)
         lengths.push(lengthBytes)
@@ -78,6 +80,9 @@ export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): Wri
   }
 }
 
-export function taskMetadata({ mode, mtimeSec, mtimeNsec, uid, gid }: Entry): TaskMetadata {
-  return { mode, mtimeSec, mtimeNsec, uid, gid }
+export function taskMetadata(
+  { mode, mtimeSec, mtimeNsec, uid, gid }: Entry,
+  xattrs: readonly Xattr[],
+): TaskMetadata {
+  return { mode, mtimeSec, mtimeNsec, uid, gid, xattrs }
 }

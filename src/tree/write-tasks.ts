@@ -3,20 +3,37 @@ import fs from 'node:fs'
 import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
+import { holesWithin } from '../dag/holes.ts'
+import type { SpecialType } from '../posix/special.ts'
+import { makeSpecial } from '../posix/special.ts'
 import { startWriteback, syncFileSystem } from '../posix/sync.ts'
+import type { Target } from './apply-metadata.ts'
 import { applyMetadata } from './apply-metadata.ts'
-import type { WriteBatch, WriteInput, WriteReport, WriteTask } from './checkout-threads.ts'
+import type { TaskMetadata, WriteBatch, WriteInput, WriteReport, WriteTask } from './checkout-threads.ts'
 import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
+import { copyFile } from './copy-file.ts'
 import type { PackReader } from './pack-reader.ts'
 import { joinPath, splitPath } from './path-bytes.ts'
+import { reasonOf } from './reason.ts'
+import { isZeros } from './zeros.ts'
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants
 const PRIVATE = 0o600
+const LINK_REASONS: Readonly<Record<string, string>> = {
+  EMLINK: 'the file system takes no more links to one inode; those after it are linked to this one (EMLINK)',
+}
+
+export interface WriteContext {
+  readonly packs: PackReader
+  readonly askBlock: (key: Uint8Array) => Uint8Array
+  /** Of hard-link groups that outgrew the file system's limit: the latest inode that this thread made, by first path. */
+  readonly newInodes: Map<string, Buffer>
+}
 
 export function writeBatch(
   batch: WriteBatch,
-  { staging, ownerMode }: WriteInput,
-  { packs, askBlock }: { packs: PackReader; askBlock: (key: Uint8Array) => Uint8Array },
+  { staging, ownerMode, devices, inherits }: WriteInput,
+  { packs, askBlock, newInodes }: WriteContext,
 ): WriteReport {
   let stringAt = 0
   let blockAt = 0
@@ -39,6 +56,10 @@ export function writeBatch(
     }
   }
 
+  function finish(target: Target, below: Uint8Array, metadata: TaskMetadata): void {
+    report(below, applyMetadata(target, metadata, { ownerMode, inherits }))
+  }
+
   function nextBlock(): Uint8Array {
     const index = blockAt++
     const key = batch.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
@@ -59,16 +80,15 @@ export function writeBatch(
       let position = task.offset
       for (let part = 0; part < task.parts; part++) {
         const block = nextBlock()
-        for (let done = 0; done < block.length; ) {
-          done += fs.writeSync(fd, block, done, block.length - done, position + done)
-        }
+        if (task.holes === undefined) writeFully(fd, block, position)
+        else writeAround(fd, block, position, task.holes)
         position += block.length
       }
       bytes += position - task.offset
       // The disk writes while the next piece is made. For a small file the call costs more CPU than it saves time.
       if (task.isPiece) startWriteback(fd, task.offset, position - task.offset)
       else {
-        report(below, applyMetadata({ fd }, task.metadata, ownerMode))
+        finish({ fd }, below, task.metadata)
         files += 1
       }
     } finally {
@@ -76,23 +96,47 @@ export function writeBatch(
     }
   }
 
-  function link(path: Buffer, below: Uint8Array, existing: Buffer, task: WriteTask & { kind: 'link' }): void {
+  function makeSpecialFile(
+    path: Buffer,
+    below: Uint8Array,
+    { type, major, minor, metadata }: WriteTask & { kind: 'special' | 'link' },
+  ): void {
+    const isDevice = type === 'block-device' || type === 'character-device'
+    if (isDevice && !devices) {
+      report(below, [`a ${type} is not created: the site has to agree to device nodes (--devices)`])
+      return
+    }
     try {
-      fs.linkSync(existing, path)
+      makeSpecial(path, type as SpecialType, { major, minor })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw error
+      report(below, [`the ${type} is not created: ${reasonOf(error)}`])
+      return
+    }
+    finish({ path, type: 'special' }, below, metadata)
+  }
+
+  function link(path: Buffer, below: Uint8Array, existing: Buffer, task: WriteTask & { kind: 'link' }): void {
+    const first = existing.toString('latin1')
+    if (task.type === 'file') files += 1
+    try {
+      fs.linkSync(newInodes.get(first) ?? existing, path)
+      return
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException
-      if (!['EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(code)) throw error
-      // The file system takes no more links, or none: the content must still be there.
-      if (!task.isFile) {
+      const isUnmade = code === 'ENOENT' && task.type !== 'file' && task.type !== 'symlink'
+      if (!isUnmade && !['EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(code)) throw error
+      // The file system takes no more links, or none: what it is must still be there.
+      if (task.type === 'symlink') {
         fs.symlinkSync(fs.readlinkSync(existing, { encoding: 'buffer' }), path)
-        report(below, applyMetadata({ path, type: 'symlink' }, task.metadata, ownerMode))
-      } else {
-        fs.copyFileSync(existing, path, fs.constants.COPYFILE_EXCL)
-        report(below, applyMetadata({ path, type: 'file' }, task.metadata, ownerMode))
-      }
-      report(below, [`it is a copy, not a hard link: ${code}`])
+        finish({ path, type: 'symlink' }, below, task.metadata)
+      } else if (task.type === 'file') {
+        copyFile(existing, path)
+        finish({ path, type: 'file' }, below, task.metadata)
+      } else makeSpecialFile(path, below, task)
+      if (code === 'EMLINK') newInodes.set(first, path)
+      if (!isUnmade) report(below, [`it is a copy, not a hard link: ${LINK_REASONS[code] ?? code}`])
     }
-    if (task.isFile) files += 1
   }
 
   function run(task: WriteTask): void {
@@ -105,14 +149,17 @@ export function writeBatch(
           break
         case 'symlink':
           fs.symlinkSync(Buffer.from(takeString(task.targetBytes)), path)
-          report(below, applyMetadata({ path, type: 'symlink' }, task.metadata, ownerMode))
+          finish({ path, type: 'symlink' }, below, task.metadata)
+          break
+        case 'special':
+          makeSpecialFile(path, below, task)
           break
         case 'link':
           link(path, below, joinPath(staging, takeString(task.existingBytes)), task)
           break
         case 'seal': {
           const type = task.isDirectory ? 'directory' : 'file'
-          report(below, applyMetadata({ path, type }, task.metadata, ownerMode))
+          finish({ path, type }, below, task.metadata)
           if (!task.isDirectory) files += 1
           break
         }
@@ -131,6 +178,26 @@ export function writeBatch(
 
   for (const task of batch.tasks) run(task)
   return { files, bytes, notRestored: { count, first } }
+}
+
+function writeFully(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += fs.writeSync(fd, bytes, done, bytes.length - done, position + done)
+  }
+}
+
+/** Leaves holes where the bytes are zeros, and nowhere else. */
+function writeAround(fd: number, bytes: Uint8Array, position: number, holes: readonly number[]): void {
+  const within = holesWithin(holes, position, position + bytes.length)
+  let written = 0
+  for (let at = 0; at < within.length; at += 2) {
+    const start = within[at]! - position
+    const end = start + within[at + 1]!
+    if (!isZeros(bytes.subarray(start, end))) continue
+    writeFully(fd, bytes.subarray(written, start), position + written)
+    written = end
+  }
+  writeFully(fd, bytes.subarray(written), position + written)
 }
 
 /** Through the parent directory, which is on the same file system: the tree's root may have lost its permissions. */

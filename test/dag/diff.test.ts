@@ -8,7 +8,7 @@ import type { Entry } from '../../src/dag/entry.ts'
 import type { Change } from '../../src/dag/reader.ts'
 import { diff, walk } from '../../src/dag/reader.ts'
 import { createMemorySource } from './memory-source.ts'
-import { buildTree, collect, META, numberedFiles, plans } from './trees.ts'
+import { buildTree, chunkCid, collect, META, numberedFiles, plans } from './trees.ts'
 
 type Path = readonly Uint8Array[]
 
@@ -94,4 +94,16 @@ test('content and metadata are told apart', async () => {
   assert.deepEqual(await flags(symlink, { ...symlink, user: 'u' }), [['changed', false, true]])
   assert.deepEqual(await flags(file, { ...file, link: utf8('12345678') }), [['changed', false, true]])
   assert.deepEqual(await flags(file, symlink), [['type', true, false]])
+  const xattrs = [{ name: utf8('user.a'), value: utf8('1') }]
+  const tagged = { ...file, xattrs }
+  assert.deepEqual(await flags(file, tagged), [['changed', false, true]])
+  assert.deepEqual(await flags(tagged, { ...file, xattrs: [{ ...xattrs[0]!, value: utf8('2') }] }), [
+    ['changed', false, true],
+  ])
+  assert.deepEqual(await flags(tagged, { ...file, xattrs: [...xattrs] }), [])
+  const full: Entry = { ...file, sizeBytes: 8192, content: chunkCid(1) }
+  assert.deepEqual(await flags(full, { ...full, holes: [0, 4096] }), [['changed', false, true]])
+  const device: Entry = { type: 'block-device', name: new Uint8Array(), major: 8, minor: 1, ...META }
+  assert.deepEqual(await flags(device, { ...device, minor: 2 }), [['changed', true, false]])
+  assert.deepEqual(await flags(device, { ...device, type: 'character-device' }), [['type', true, false]])
 })

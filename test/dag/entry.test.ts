@@ -8,6 +8,7 @@ import { cidOf, DAG_CBOR, RAW } from '../../src/block/cid.ts'
 import { decodeCbor, encodeCbor } from '../../src/block/codec.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import { checkName, decodeEntry, encodeEntry } from '../../src/dag/entry.ts'
+import type { Xattr } from '../../src/dag/xattrs.ts'
 import { chunkCid, entries, META } from './trees.ts'
 
 const throwsWith = (code: ErrorCode, task: () => unknown, message?: string): void =>
@@ -38,11 +39,10 @@ test('a type or attribute of a later version is unsupported, and the entry is na
     'entry',
   ) as object
   for (const later of [
-    { ...known, t: 'p' },
+    { ...known, t: 'w' },
     { ...known, t: 'char' },
-    { ...known, x: { 'user.a': utf8('b') } },
-    { ...known, o: [[0, 1]] },
-    { ...known, r: [8, 1] },
+    { ...known, y: 1 },
+    { ...known, z: [8, 1] },
   ]) {
     assert.throws(
       () => decodeEntry(encodeCbor(later)),
@@ -57,6 +57,8 @@ test('names that would leave their directory, or that no file system takes, are 
   }
   for (const name of ['...', '.a', '..a', ' ', '\n', '\\', 'x'.repeat(255)]) checkName(utf8(name))
 })
+
+const attribute = (name: string, value = ''): Xattr => ({ name: utf8(name), value: utf8(value) })
 
 test('fields out of bounds are refused when written', () => {
   const file = { type: 'file', name: utf8('f'), sizeBytes: 5, content: chunkCid(1), ...META } as const
@@ -80,6 +82,29 @@ test('fields out of bounds are refused when written', () => {
     { ...symlink, target: utf8('x'.repeat(4096)) },
     { type: 'directory', name: utf8('d'), directory: cidOf(RAW, utf8('x')), ...META },
     { type: 'file', name: utf8('f'), sizeBytes: 1, ...META },
+    { type: 'block-device', name: utf8('b'), major: 2 ** 32, minor: 0, ...META },
+    { ...file, xattrs: [] },
+    { ...file, xattrs: [attribute('')] },
+    { ...file, xattrs: [attribute('user.\0')] },
+    { ...file, xattrs: [attribute('user.b'), attribute('user.a')] },
+    { ...file, xattrs: [attribute('user.a'), attribute('user.a')] },
+    { ...file, xattrs: [attribute('user.a', 'x'.repeat(1024))] },
+    { ...file, xattrs: [attribute('user.a')], xattrBlock: cidOf(DAG_CBOR, utf8('x')) },
+    { ...file, xattrBlock: cidOf(RAW, utf8('x')) },
+    ...[[], [0], [0, 0], [1, 4], [0, 4], [0, 4096], [4096, 4096], [0, -1]].map((holes) => ({
+      ...file,
+      holes,
+    })),
+    ...[
+      [0, 4096, 4096, 4096],
+      [8192, 4096, 0, 4096],
+      [0, 4097],
+      [0, 12_289],
+    ].map((holes) => ({
+      ...file,
+      sizeBytes: 12_288,
+      holes,
+    })),
   ]
   for (const entry of bad) throwsWith('corrupt', () => encodeEntry(entry))
   throwsWith('corrupt', () => decodeEntry(new Uint8Array()))
@@ -100,6 +125,11 @@ test('a field of another type of entry, or a missing one, is corrupt when read',
     { ...known, t: 'd' },
     { ...known, c: chunkCid(1) },
     { ...known, T: [1] },
+    { ...known, r: [8, 1] },
+    { ...known, t: 'c' },
+    { ...known, t: 'l', o: [0, 1] },
+    { ...known, o: [0, 1] },
+    { ...known, x: [[utf8('user.a')]] },
   ]
   for (const value of strange) throwsWith('corrupt', () => decodeEntry(encodeCbor(value)))
 })

@@ -8,7 +8,8 @@ import { decodeDirectoryNode } from '../../src/dag/directory.ts'
 import { decodeEntry, encodeEntry } from '../../src/dag/entry.ts'
 import { decodeFileNode } from '../../src/dag/file.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../src/dag/snapshot.ts'
-import { SAMPLE_ENTRIES, sampleBlocks } from './samples.ts'
+import { decodeXattrBlock } from '../../src/dag/xattrs.ts'
+import { LATER_ENTRIES, SAMPLE_ENTRIES, sampleBlocks } from './samples.ts'
 
 const seeds = sampleBlocks().filter(({ block }) => block.bytes.length < 4_000)
 const DECODERS = {
@@ -16,6 +17,7 @@ const DECODERS = {
   file: decodeFileNode,
   index: decodeIndexNode,
   snapshot: decodeSnapshot,
+  xattrs: decodeXattrBlock,
 } as const
 
 /** Changes of a byte, cuts, insertions of heads that promise much, and runs copied elsewhere. */
@@ -78,9 +80,10 @@ test('mutated nodes are decoded or refused with a MirrorError, never anything el
 })
 
 test('an entry or snapshot that is decoded at all has exactly the bytes it would be written as', () => {
+  const samples = [...SAMPLE_ENTRIES, ...LATER_ENTRIES]
   fc.assert(
     fc.property(fc.nat(), mutation, (which, change) => {
-      const seed = encodeEntry(SAMPLE_ENTRIES[which % SAMPLE_ENTRIES.length]!)
+      const seed = encodeEntry(samples[which % samples.length]!)
       const bytes = mutate(seed, change)
       const entry = attempt(() => decodeEntry(bytes))
       if (entry !== undefined) assert.equal(Buffer.compare(encodeEntry(entry), bytes), 0)

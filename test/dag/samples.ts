@@ -8,6 +8,8 @@ import type { Entry } from '../../src/dag/entry.ts'
 import { buildFile } from '../../src/dag/file.ts'
 import type { Snapshot } from '../../src/dag/snapshot.ts'
 import { encodeSnapshot } from '../../src/dag/snapshot.ts'
+import type { Xattr } from '../../src/dag/xattrs.ts'
+import { placeXattrs } from '../../src/dag/xattrs.ts'
 import { chunkCid, META, numberedFiles } from './trees.ts'
 
 export const SAMPLE_ENTRIES: readonly Entry[] = [
@@ -30,6 +32,37 @@ export const SAMPLE_ENTRIES: readonly Entry[] = [
   { type: 'directory', name: utf8('sub'), directory: cidOf(DAG_CBOR, utf8('directory')), ...META },
 ]
 
+/** Types and attributes that came later: appended, so that what was golden stays. */
+export const LATER_ENTRIES: readonly Entry[] = [
+  { type: 'block-device', name: utf8('a-disk'), major: 259, minor: 300_000, ...META, mode: 0o660 },
+  { type: 'character-device', name: utf8('b-null'), major: 1, minor: 3, link: utf8('8 bytes!'), ...META },
+  { type: 'fifo', name: utf8('c-pipe'), ...META },
+  { type: 'socket', name: utf8('d-socket'), ...META, xattrBlock: cidOf(DAG_CBOR, utf8('attributes')) },
+  {
+    type: 'file',
+    name: utf8('e-sparse'),
+    sizeBytes: 10_000_000,
+    content: cidOf(DAG_CBOR, utf8('node')),
+    holes: [0, 4096, 65_536, 1_048_576, 9_998_336, 1664],
+    ...META,
+  },
+  {
+    type: 'directory',
+    name: utf8('f-tagged'),
+    directory: cidOf(DAG_CBOR, utf8('directory')),
+    ...META,
+    xattrs: [
+      { name: utf8('system.posix_acl_default'), value: Uint8Array.of(2, 0, 0, 0) },
+      { name: utf8('user.\u00fc'), value: new Uint8Array() },
+    ],
+  },
+]
+
+export const LARGE_XATTRS: readonly Xattr[] = [
+  { name: utf8('security.capability'), value: Uint8Array.of(1, 0, 0, 2) },
+  { name: utf8('user.large'), value: new Uint8Array(1024).fill(7) },
+]
+
 export const SAMPLE_SNAPSHOT: Snapshot = {
   tree: 'builds/rhel-9/nightly',
   root: { type: 'directory', name: new Uint8Array(), directory: cidOf(DAG_CBOR, utf8('root')), ...META },
@@ -44,7 +77,7 @@ export const SAMPLE_SNAPSHOT: Snapshot = {
 
 export interface Sample {
   readonly name: string
-  readonly kind: 'dir' | 'file' | 'index' | 'snapshot'
+  readonly kind: 'dir' | 'file' | 'index' | 'snapshot' | 'xattrs'
   readonly block: Block
 }
 
@@ -73,5 +106,10 @@ export function sampleBlocks(): Sample[] {
   for (const { cid, lengthBytes } of parts(3000)) large.add(cid, lengthBytes)
   large.finish()
   keep('snapshot', 'snapshot')(encodeSnapshot(SAMPLE_SNAPSHOT))
+  buildDirectory(LATER_ENTRIES, keep('later entries', 'dir'))
+  placeXattrs(LARGE_XATTRS, keep('xattrs', 'xattrs'))
+  const { counts } = SAMPLE_SNAPSHOT
+  const withSpecials = { ...SAMPLE_SNAPSHOT, counts: { ...counts, specials: 4 } }
+  keep('counted specials', 'snapshot')(encodeSnapshot(withSpecials))
   return samples
 }

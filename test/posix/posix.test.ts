@@ -3,18 +3,21 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import { firstHole } from '../../src/posix/holes.ts'
+import { eachHole } from '../../src/posix/holes.ts'
 import { tryLock } from '../../src/posix/lock.ts'
 import { readOwnerNames } from '../../src/posix/owners.ts'
 import { exchange, renameNoReplace } from '../../src/posix/rename.ts'
+import { makeSpecial, packDevice, unpackDevice } from '../../src/posix/special.ts'
 import { syncFileSystem } from '../../src/posix/sync.ts'
 import { setMtime, setMtimeOfFd } from '../../src/posix/times.ts'
-import { listXattrs } from '../../src/posix/xattr.ts'
+import { getXattr, listXattrs, readXattrs, removeXattr, setXattr } from '../../src/posix/xattr.ts'
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-posix-'))
 after(() => fs.rmSync(dir, { recursive: true, force: true }))
 const at = (name: string): Buffer => Buffer.from(path.join(dir, name))
 const mtimeNs = (file: Buffer): bigint => fs.lstatSync(file, { bigint: true }).mtimeNs
+
+const isRoot = process.geteuid?.() === 0
 
 test('times are exact to the nanosecond, before 1970 and after 2106', () => {
   const file = at('times')
@@ -62,23 +65,81 @@ test('errors carry the name of their errno and a printable path; a path with NUL
 test('attributes are listed by name, and none is an empty list', () => {
   fs.writeFileSync(at('plain'), '')
   assert.deepEqual(
-    listXattrs(at('plain')).filter((name) => !name.startsWith('security.')),
+    listXattrs(at('plain')).filter((name) => !Buffer.from(name).toString().startsWith('security.')),
     [],
   )
   assert.throws(() => listXattrs(at('absent')), { code: 'ENOENT' })
 })
 
-test('the first hole of a sparse file is found; a full file has none', () => {
-  const file = at('sparse')
-  fs.writeFileSync(file, Buffer.alloc(65_536, 1))
-  fs.truncateSync(file, 1_048_576)
-  const sparse = fs.openSync(file, 'r')
-  assert.ok(firstHole(sparse) < 1_048_576)
+test('holes are found between data, at both ends and in a file of nothing else; a full file has none', () => {
+  const holesOf = (name: string, size: number): number[][] => {
+    const fd = fs.openSync(at(name), 'r')
+    const holes: number[][] = []
+    eachHole(fd, size, (startByte, endByte) => holes.push([startByte, endByte]))
+    fs.closeSync(fd)
+    return holes
+  }
+  const sparse = fs.openSync(at('sparse'), 'w')
+  fs.ftruncateSync(sparse, 3_000_000)
+  fs.writeSync(sparse, Buffer.alloc(65_536, 1), 0, 65_536, 1_048_576)
   fs.closeSync(sparse)
+  assert.deepEqual(holesOf('sparse', 3_000_000), [
+    [0, 1_048_576],
+    [1_114_112, 3_000_000],
+  ])
+  fs.writeFileSync(at('hole'), '')
+  fs.truncateSync(at('hole'), 2 ** 40)
+  assert.deepEqual(holesOf('hole', 2 ** 40), [[0, 2 ** 40]])
   fs.writeFileSync(at('full'), Buffer.alloc(65_536, 1))
-  const full = fs.openSync(at('full'), 'r')
-  assert.equal(firstHole(full), 65_536)
-  fs.closeSync(full)
+  assert.deepEqual(holesOf('full', 65_536), [])
+})
+
+test('attributes are set, read in order of names, and removed, by path and by descriptor', () => {
+  const file = at('attributes')
+  fs.writeFileSync(file, '')
+  const fd = fs.openSync(file, 'r+')
+  const name = (text: string): Buffer => Buffer.from(text)
+  setXattr(file, name('user.b'), new Uint8Array())
+  setXattr(fd, name('user.a'), Uint8Array.of(0, 255, 10))
+  setXattr(fd, name('user.\xff'), name('x'.repeat(1000)))
+  const read = (target: number | Buffer): unknown =>
+    readXattrs(target, (_, error) => assert.fail(String(error)))
+      .filter((attribute) => Buffer.from(attribute.name).toString().startsWith('user.'))
+      .map((attribute) => [Buffer.from(attribute.name).toString('utf8'), attribute.value.length])
+  const all = [
+    ['user.a', 3],
+    ['user.b', 0],
+    ['user.\xff', 1000],
+  ]
+  assert.deepEqual(read(file), all)
+  assert.deepEqual(read(fd), all)
+  removeXattr(file, name('user.b'))
+  removeXattr(fd, name('user.a'))
+  removeXattr(fd, name('user.a'))
+  assert.deepEqual(read(fd), all.slice(2))
+  assert.equal(getXattr(fd, name('user.a')), undefined)
+  fs.closeSync(fd)
+  assert.throws(() => setXattr(at('absent'), name('user.a'), name('b')), { code: 'ENOENT' })
+})
+
+test('special files are made, and device numbers survive both ways', {
+  skip: !isRoot && process.env.CI !== 'true' && 'needs root',
+}, () => {
+  for (const type of ['fifo', 'socket'] as const) makeSpecial(at(type), type, { major: 0, minor: 0 })
+  assert.ok(fs.lstatSync(at('fifo')).isFIFO())
+  assert.ok(fs.lstatSync(at('socket')).isSocket())
+  for (const [major, minor] of [
+    [1, 3],
+    [259, 300_000],
+    [4095, 1_048_575],
+  ] as const) {
+    makeSpecial(at(`device-${major}`), 'block-device', { major, minor })
+    const { rdev } = fs.lstatSync(at(`device-${major}`), { bigint: true })
+    assert.deepEqual(unpackDevice(rdev), { major, minor })
+  }
+  const large = { major: 0xffff_fffe, minor: 0xffff_fffd }
+  assert.deepEqual(unpackDevice(packDevice(large)), large)
+  assert.throws(() => makeSpecial(at('fifo'), 'fifo', { major: 0, minor: 0 }), { code: 'EEXIST' })
 })
 
 test('a lock is held by one descriptor until it is closed', () => {

@@ -2,19 +2,25 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
-import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
+import fc from 'fast-check'
+import type { ChunkerParams } from '../../src/block/chunker.ts'
+import { createChunker, DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import { CID_KEY_BYTES } from '../../src/block/cid.ts'
+import { blake3 } from '../../src/block/hash.ts'
+import { setXattr } from '../../src/posix/xattr.ts'
 import type { BlockRun } from '../../src/tree/block-sink.ts'
 import type { FileRecord } from '../../src/tree/content-reader.ts'
 import { createContentReader } from '../../src/tree/content-reader.ts'
-import type { ReadHeader } from '../../src/tree/read-results.ts'
-import { readPart, readReadHeader } from '../../src/tree/read-results.ts'
+import type { ReadExtras, ReadHeader } from '../../src/tree/read-results.ts'
+import { readPart, readReadExtras, readReadHeader } from '../../src/tree/read-results.ts'
 import { createRecordReader, createRecordWriter, openUnnamedFile } from '../../src/tree/record-bytes.ts'
 import { scanTree } from '../../src/tree/scan.ts'
 import { readSpoolRecord } from '../../src/tree/spool.ts'
 import { bench, noise } from './trees.ts'
 
-interface Outcome extends ReadHeader {
+interface Outcome extends Omit<ReadHeader, 'extras'>, ReadExtras {
+  /** Offered blocks, in the order of the file, repeats included. */
+  readonly chunks: readonly string[]
   readonly content: Buffer
 }
 
@@ -26,7 +32,11 @@ async function readAll(
   t: TestContext,
   dir: string,
   tempDir: string,
-  { onOpen, onRead }: { onOpen?: (path: string) => void; onRead?: (path: string) => void },
+  {
+    onOpen,
+    onRead,
+    chunker = DEFAULT_CHUNKER,
+  }: { onOpen?: (path: string) => void; onRead?: (path: string) => void; chunker?: ChunkerParams },
 ): Promise<Outcome[]> {
   const spoolFd = openUnnamedFile(tempDir, 'spool')
   const resultsFd = openUnnamedFile(tempDir, 'results')
@@ -57,7 +67,7 @@ async function readAll(
   const reader = createContentReader(
     { sink, results },
     {
-      chunker: DEFAULT_CHUNKER,
+      chunker,
       onBytes: () => onRead?.(opened),
       openFile(path) {
         const fd = fs.openSync(path, 'r')
@@ -68,15 +78,18 @@ async function readAll(
     },
   )
   for (const record of records)
-    reader.read(Buffer.from(`${dir}/${Buffer.from(record.name).toString()}`), record)
+    reader.read(() => Buffer.from(`${dir}/${Buffer.from(record.name).toString()}`), record)
   reader.finish()
   results.flush()
   const outcome = createRecordReader(resultsFd, 0, results.position)
   return records.map(() => {
-    const header = readReadHeader(outcome)
-    const parts = Array.from({ length: header.parts }, () => readPart(outcome))
-    const content = Buffer.concat(parts.map(({ digest }) => stored.get(Buffer.from(digest).toString('hex'))!))
-    return { ...header, content }
+    const { extras, ...header } = readReadHeader(outcome)
+    const found = readReadExtras(outcome, extras)
+    const runs = Array.from({ length: header.parts }, () => readPart(outcome))
+    const chunks = runs.flatMap(({ digest, count }) =>
+      new Array<string>(count).fill(Buffer.from(digest).toString('hex')),
+    )
+    return { ...header, ...found, chunks, content: Buffer.concat(chunks.map((chunk) => stored.get(chunk)!)) }
   })
 }
 
@@ -159,5 +172,92 @@ test('a file that vanishes or becomes a directory fails with its errno; one that
       ['failed', 'EISDIR', 0],
       ['captured', '', 7],
     ],
+  )
+})
+
+/** What the file would give without knowledge of its holes: cut and hashed byte for byte. */
+function plainChunks(bytes: Uint8Array, params: ChunkerParams): string[] {
+  const chunker = createChunker(params, { capacityBytes: Math.max(params.maxBytes, bytes.length) })
+  chunker.buffer.set(bytes)
+  const chunks: string[] = []
+  for (let at = 0; at < bytes.length; ) {
+    const length = chunker.nextCut(at, bytes.length, true)
+    chunks.push(Buffer.from(blake3.digest(bytes.slice(at, at + length))).toString('hex'))
+    at += length
+  }
+  return chunks
+}
+
+test('holes are never read, and the chunks are those of the same bytes without holes', async (t) => {
+  const small = { kind: 'gear64', minBytes: 4096, avgBytes: 16_384, maxBytes: 65_536 } as const
+  // Runs of data and holes by turns, from both sides of every limit of the chunker.
+  const run = fc.oneof(
+    fc.integer({ min: 1, max: 300_000 }),
+    fc.constantFrom(1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 131_072, 1_000_000),
+  )
+  const b = await bench(t)
+  let runs = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(run, { minLength: 1, maxLength: 7 }),
+      fc.boolean(),
+      async (lengths, startsInHole) => {
+        const dir = b.at(`sparse-${runs++}`)
+        fs.mkdirSync(dir)
+        const fd = fs.openSync(`${dir}/file`, 'w')
+        let size = 0
+        for (const [index, length] of lengths.entries()) {
+          if ((index % 2 === 0) !== startsInHole) fs.writeSync(fd, noise(length, size + 1), 0, length, size)
+          size += length
+        }
+        fs.ftruncateSync(fd, size)
+        fs.closeSync(fd)
+        const [found] = await readAll(t, dir, b.at('tmp'), { chunker: small })
+        const bytes = fs.readFileSync(`${dir}/file`)
+        assert.equal(found?.status, 'captured')
+        assert.equal(found?.sizeBytes, size)
+        assert.deepEqual(found?.chunks, plainChunks(bytes, small))
+        for (let at = 0; at < (found?.holes?.length ?? 0); at += 2) {
+          const [start, length] = [found!.holes![at]!, found!.holes![at + 1]!]
+          assert.ok(bytes.subarray(start, start + length).every((byte) => byte === 0))
+        }
+      },
+    ),
+    { numRuns: 40 },
+  )
+})
+
+test('a file of nothing but a hole takes no reads; one with more chunks of zeros than fit fails with a reason', async (t) => {
+  const b = await bench(t)
+  fs.mkdirSync(b.at('source'))
+  fs.writeFileSync(b.at('source', 'hole'), '')
+  fs.truncateSync(b.at('source', 'hole'), 4 * 2 ** 30)
+  const startedMs = performance.now()
+  const [hole] = await readAll(t, b.at('source'), b.at('tmp'), {})
+  assert.ok(performance.now() - startedMs < 20_000)
+  assert.equal(hole?.chunks.length, 8192)
+  assert.equal(new Set(hole?.chunks).size, 1)
+  assert.deepEqual(hole?.holes, [0, 4 * 2 ** 30])
+  fs.truncateSync(b.at('source', 'hole'), 2 ** 43)
+  const tiny = { kind: 'gear64', minBytes: 1024, avgBytes: 4096, maxBytes: 8192 } as const
+  const [tooMany] = await readAll(t, b.at('source'), b.at('tmp'), { chunker: tiny })
+  assert.deepEqual([tooMany?.status, tooMany?.errno], ['failed', 'EFBIG'])
+})
+
+test('attributes that change while a file is read are those of the content that was captured', async (t) => {
+  const b = await bench(t)
+  fs.mkdirSync(b.at('source'))
+  fs.writeFileSync(b.at('source', 'a'), noise(3_000_000))
+  setXattr(Buffer.from(b.at('source', 'a')), Buffer.from('user.version'), Buffer.from('one'))
+  let reads = 0
+  const [found] = await readAll(t, b.at('source'), b.at('tmp'), {
+    onRead(path) {
+      if (reads++ === 0) setXattr(Buffer.from(path), Buffer.from('user.version'), Buffer.from('two'))
+    },
+  })
+  assert.equal(found?.status, 'captured')
+  assert.deepEqual(
+    found?.xattrs?.map(({ name, value }) => `${Buffer.from(name)}=${Buffer.from(value)}`),
+    ['user.version=two'],
   )
 })

@@ -4,7 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Entry } from '../../src/dag/entry.ts'
+import type { LinkableEntry } from '../../src/dag/entry.ts'
 import { encodeEntry } from '../../src/dag/entry.ts'
 import type { GroupState } from '../../src/tree/group-states.ts'
 import { createGroupStates } from '../../src/tree/group-states.ts'
@@ -13,7 +13,7 @@ import { META, numberedFiles } from '../dag/trees.ts'
 test('groups that were put aside come back as they were', (t) => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-groups-'))
   t.after(() => fs.rmSync(dir, { recursive: true }))
-  const firsts: readonly (Entry | undefined)[] = [
+  const firsts: readonly (LinkableEntry | undefined)[] = [
     undefined,
     { type: 'symlink', name: Buffer.from('s'), target: Buffer.from('there'), ...META },
     ...numberedFiles(3),
@@ -52,6 +52,6 @@ test('groups that were put aside come back as they were', (t) => {
   )
 })
 
-function plain(entry: Entry | undefined): string | undefined {
+function plain(entry: LinkableEntry | undefined): string | undefined {
   return entry && Buffer.from(encodeEntry(entry)).toString('hex')
 }

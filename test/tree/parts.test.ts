@@ -30,11 +30,19 @@ const inode = record({
 })
 const name = fc.uint8Array({ maxLength: 255 })
 const group = fc.oneof(fc.nat(1000), fc.constant(NO_LINK))
+const xattrs = fc.array(
+  record({
+    name: fc.uint8Array({ minLength: 1, maxLength: 255 }),
+    value: fc.uint8Array({ maxLength: 3000 }),
+  }),
+  { maxLength: 3 },
+)
 const spoolRecord: fc.Arbitrary<SpoolRecord> = fc.oneof(
   record({
     kind: fc.constant('file' as const),
     name,
     inode,
+    xattrs,
     sizeBytes: fc.maxSafeNat(),
     ino: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
     ctimeNs: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
@@ -45,10 +53,21 @@ const spoolRecord: fc.Arbitrary<SpoolRecord> = fc.oneof(
     kind: fc.constant('symlink' as const),
     name,
     inode,
+    xattrs,
     target: fc.uint8Array({ maxLength: 4095 }),
     group,
   }),
-  record({ kind: fc.constant('enter' as const), name, inode }),
+  record({ kind: fc.constant('enter' as const), name, inode, xattrs }),
+  record({
+    kind: fc.constant('special' as const),
+    name,
+    inode,
+    xattrs,
+    type: fc.constantFrom('fifo', 'socket', 'block-device', 'character-device'),
+    major: fc.nat(0xffff_ffff),
+    minor: fc.nat(0xffff_ffff),
+    group,
+  }),
   record({ kind: fc.constant('leave' as const) }),
   record({ kind: fc.constant('uncaptured' as const), name, reason: fc.string({ unit: 'binary' }) }),
 )

@@ -5,7 +5,9 @@ import os from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
+import { eachHole } from '../../src/posix/holes.ts'
 import { setMtime } from '../../src/posix/times.ts'
+import { readXattrs } from '../../src/posix/xattr.ts'
 import type { Store } from '../../src/store/store.ts'
 import { openStore } from '../../src/store/store.ts'
 import type { CheckoutOptions, CheckoutResult } from '../../src/tree/checkout.ts'
@@ -68,8 +70,8 @@ export function noise(length: number, seed = 1): Buffer {
 }
 
 /**
- * One line for each entry: path as latin1, type, mode, mtime in ns, owner, content; then which entries share an inode.
- * Two trees that give the same lines are the same to every program that reads them.
+ * One line for each entry: path as latin1, type, mode, mtime in ns, owner, content, device, attributes, holes; then
+ * which entries share an inode. Two trees that give the same lines are the same to every program that reads them.
  */
 export function describeTree(root: string): string[] {
   const lines: string[] = []
@@ -79,10 +81,16 @@ export function describeTree(root: string): string[] {
     let content = ''
     if (stat.isSymbolicLink())
       content = `-> ${fs.readlinkSync(at, { encoding: 'buffer' }).toString('latin1')}`
-    else if (stat.isFile())
-      content = `${stat.size} ${createHash('sha256').update(fs.readFileSync(at)).digest('hex')}`
+    else if (stat.isFile()) content = `${stat.size} ${describeContent(at, Number(stat.size))}`
+    else if (stat.isBlockDevice() || stat.isCharacterDevice()) content = `device ${stat.rdev}`
+    const attributes = readXattrs(at, (_, error) => {
+      throw error
+    }).map(
+      ({ name, value }) =>
+        `${JSON.stringify(Buffer.from(name).toString('latin1'))}=${Buffer.from(value).toString('hex')}`,
+    )
     lines.push(
-      `${JSON.stringify(below)} ${stat.mode.toString(8)} ${stat.mtimeNs} ${stat.uid}:${stat.gid} ${content}`,
+      `${JSON.stringify(below)} ${stat.mode.toString(8)} ${stat.mtimeNs} ${stat.uid}:${stat.gid} ${content} ${attributes}`,
     )
     if (!stat.isDirectory()) inodes.set(stat.ino, [...(inodes.get(stat.ino) ?? []), below])
     if (!stat.isDirectory()) return
@@ -93,6 +101,35 @@ export function describeTree(root: string): string[] {
   visit(Buffer.from(root), '')
   for (const paths of inodes.values()) if (paths.length > 1) lines.push(`links ${JSON.stringify(paths)}`)
   return lines
+}
+
+/** Digest of the data and the map of the holes, in pages: a hole that is no whole page is data. */
+function describeContent(at: Buffer, size: number): string {
+  // What its owner may not read holds nothing in these tests.
+  if (size === 0) return ''
+  const fd = fs.openSync(at, 'r')
+  const hash = createHash('sha256')
+  const holes: string[] = []
+  const buffer = Buffer.alloc(4 * 1024 * 1024)
+  let position = 0
+  const hashTo = (end: number): void => {
+    while (position < end) {
+      const count = fs.readSync(fd, buffer, 0, Math.min(buffer.length, end - position), position)
+      hash.update(buffer.subarray(0, count))
+      position += count
+    }
+  }
+  eachHole(fd, size, (start, end) => {
+    const first = Math.ceil(start / 4096) * 4096
+    const last = end === size ? size : Math.floor(end / 4096) * 4096
+    if (last <= first) return
+    holes.push(`${first}-${last}`)
+    hashTo(first)
+    position = last
+  })
+  hashTo(size)
+  fs.closeSync(fd)
+  return `${hash.digest('hex')} holes ${holes}`
 }
 
 export function setTime(target: string | Uint8Array, sec: number, nsec: number): void {

@@ -11,6 +11,7 @@ import { parseTreeSpec } from '../tree-spec.ts'
 
 interface Options {
   readonly replace?: boolean
+  readonly devices?: boolean
   readonly json?: boolean
 }
 
@@ -19,6 +20,7 @@ export function define(command: Command, context: Context): void {
     .argument('<TREE[@SEQUENCE]>', 'the snapshot')
     .argument('<DEST>', 'the folder to make; written by the daemon, as its user')
     .option('--replace', 'when DEST is an earlier check-out, put this one in its place')
+    .option('--devices', 'make device nodes too (else they are reported); the daemon has to run as root')
     .option('--json', 'print the result as JSON')
     .action((spec: string, dest: string, options: Options) => checkOut(context, spec, dest, options))
 }
@@ -34,6 +36,7 @@ async function checkOut(context: Context, text: string, dest: string, options: O
     ...spec,
     dest: resolve(dest),
     isReplacing: options.replace === true,
+    hasDevices: options.devices === true,
   })
   await reportCheckout(context, answer, options.json === true)
 }
@@ -47,7 +50,15 @@ export function runCheckout(
     path,
     dest,
     isReplacing,
-  }: { tree: string; ref?: string; path?: string; dest: string; isReplacing: boolean },
+    hasDevices,
+  }: {
+    tree: string
+    ref?: string
+    path?: string
+    dest: string
+    isReplacing: boolean
+    hasDevices: boolean
+  },
 ): Promise<CheckoutAnswer> {
   return runJob<CheckoutAnswer>(
     context,
@@ -58,6 +69,7 @@ export function runCheckout(
       ...(path === undefined ? {} : { path }),
       dest,
       replace: isReplacing,
+      devices: hasDevices,
     },
     `checkout ${tree}`,
   )

@@ -16,6 +16,7 @@ import { reportCheckout, runCheckout } from './checkout.ts'
 
 interface Options {
   readonly replace?: boolean
+  readonly devices?: boolean
   readonly json?: boolean
 }
 
@@ -24,6 +25,7 @@ export function define(command: Command, context: Context): void {
     .argument('<TREE[@SEQUENCE]:/PATH>', 'the file or folder')
     .argument('<DEST>', 'the file to write, a folder to write it into, or - for stdout')
     .option('--replace', 'replace DEST when it exists')
+    .option('--devices', 'make the device nodes of a folder too; the daemon has to run as root')
     .option('--json', 'print what was copied as JSON (on stderr when DEST is -)')
     .action((spec: string, dest: string, options: Options) => get(context, spec, dest, options))
 }
@@ -44,9 +46,15 @@ async function get(context: Context, text: string, dest: string, options: Option
       ...pinned,
       dest: resolve(dest),
       isReplacing: options.replace === true,
+      hasDevices: options.devices === true,
     })
     await reportCheckout(context, answer, options.json === true)
     return
+  }
+  if (found.type !== 'file') {
+    throw new MirrorError('unsupported', `${text} is a ${found.type}: it has no content`, {
+      hint: 'Get the folder that holds it.',
+    })
   }
   const { body } = await context.api.stream(treeUrl(pinned, 'file'), context.signal)
   if (dest === '-') {

@@ -50,10 +50,18 @@ function longLine(entry: EntryLine): string {
   const owner = `${entry.user ?? entry.uid} ${entry.group ?? entry.gid}`
   const time = entry.mtime.slice(0, 19).replace('T', ' ')
   const target = entry.target === undefined ? '' : ` -> ${entry.target}`
-  return `${modeText(entry)} ${owner.padEnd(16)} ${String(entry.sizeBytes ?? 0).padStart(12)} ${time} ${shortLine(entry)}${target}`
+  return `${modeText(entry)} ${owner.padEnd(16)} ${(entry.device ?? String(entry.sizeBytes ?? 0)).padStart(12)} ${time} ${shortLine(entry)}${target}`
 }
 
-const TYPE_LETTER = { file: '-', directory: 'd', symlink: 'l' } as const
+const TYPE_LETTER = {
+  file: '-',
+  directory: 'd',
+  symlink: 'l',
+  fifo: 'p',
+  socket: 's',
+  'block-device': 'b',
+  'character-device': 'c',
+} as const
 
 function modeText({ type, mode }: EntryLine): string {
   const letters = [...'rwxrwxrwx'].map((letter, i) => ((mode >> (8 - i)) & 1 ? letter : '-'))

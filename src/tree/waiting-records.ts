@@ -1,0 +1,59 @@
+/** Entries that a check-out comes back to when others are written, as records of a temporary file. */
+import type { Entry, LinkableEntry } from '../dag/entry.ts'
+import { isDevice } from '../dag/entry.ts'
+import type { Xattr } from '../dag/xattrs.ts'
+import type { TaskMetadata } from './checkout-threads.ts'
+import type { RecordReader, RecordWriter } from './record-bytes.ts'
+import { readXattrRecords, writeXattrRecords } from './xattr-records.ts'
+
+const TYPES = ['directory', 'file', 'symlink', 'fifo', 'socket', 'block-device', 'character-device'] as const
+
+export interface WaitingEntry {
+  /** Path of the directory, or of the name that exists. */
+  readonly a: Uint8Array
+  /** Path of the name that is to be linked; empty for a directory. */
+  readonly b: Uint8Array
+  readonly type: LinkableEntry['type'] | 'directory'
+  readonly major: number
+  readonly minor: number
+  readonly metadata: TaskMetadata
+}
+
+export function writeWaiting(
+  out: RecordWriter,
+  a: Uint8Array,
+  b: Uint8Array,
+  entry: Entry,
+  xattrs: readonly Xattr[],
+): void {
+  out.u8(TYPES.indexOf(entry.type))
+  for (const bytes of [a, b]) {
+    out.u16(bytes.length)
+    out.bytes(bytes)
+  }
+  out.u32(isDevice(entry) ? entry.major : 0)
+  out.u32(isDevice(entry) ? entry.minor : 0)
+  out.u16(entry.mode)
+  out.whole(entry.mtimeSec)
+  out.u32(entry.mtimeNsec)
+  out.u32(entry.uid)
+  out.u32(entry.gid)
+  writeXattrRecords(out, xattrs)
+}
+
+export function readWaiting(from: RecordReader): WaitingEntry {
+  const type = TYPES[from.u8()]!
+  const a = from.bytes(from.u16())
+  const b = from.bytes(from.u16())
+  const major = from.u32()
+  const minor = from.u32()
+  const metadata = {
+    mode: from.u16(),
+    mtimeSec: from.whole(),
+    mtimeNsec: from.u32(),
+    uid: from.u32(),
+    gid: from.u32(),
+    xattrs: readXattrRecords(from),
+  }
+  return { a, b, type, major, minor, metadata }
+}
