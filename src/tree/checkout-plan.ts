@@ -1,6 +1,6 @@
 /**
  * The batches of one check-out, in phases: contents in walk order (directories are made here, as the walk meets them),
- * then hard links, then the metadata of directories, innermost first, then one sync. A phase starts when everything
+ * then hard links and the metadata of large files, then that of directories, innermost first, then one sync. A phase starts when everything
  * of the one before is written. Memory: one batch, one leaf for each open directory, 8 bytes a directory, and one
  * path for each hard-link group; the rest waits in a temporary file.
  */
@@ -16,7 +16,7 @@ import { fileParts, walk } from '../dag/reader.ts'
 import type { Xattr } from '../dag/xattrs.ts'
 import { loadXattrs } from '../dag/xattrs.ts'
 import type { BlockStore } from '../store/block-store.ts'
-import type { TaskMetadata, WriteBatch } from './checkout-threads.ts'
+import type { WriteBatch } from './checkout-threads.ts'
 import { joinPath } from './path-bytes.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
 import { readWaiting, writeWaiting } from './waiting-records.ts'
@@ -63,8 +63,6 @@ export async function* planCheckout(
   const directories = createRecordWriter(temporaryFds.directories)
   const directoryStarts: number[] = []
   const firstOfGroup = new Map<string, Buffer>()
-  /** Large files, to be sealed once all of their pieces are written. */
-  const pieced: { readonly path: Buffer; readonly metadata: TaskMetadata }[] = []
   /** Path below the root of the open directory at each depth. */
   const open: Buffer[] = []
   const isZeroChunk = createZeroTest()
@@ -99,8 +97,8 @@ export async function* planCheckout(
       path.length === 0 ? 'r+' : 'wx',
       holes.length > 0 ? entry.sizeBytes : 0,
     )
-    const metadata = taskMetadata(entry, xattrs)
-    pieced.push({ path, metadata })
+    // Sealed once all of its pieces are written, like the links to it.
+    writeWaiting(links, path, NO_PATH, entry, xattrs)
     let parts: FilePart[] = []
     let pieceHoles: number[] = []
     let offset = 0
@@ -114,7 +112,7 @@ export async function* planCheckout(
         offset,
         isPiece: true,
         ...(pieceHoles.length === 0 ? {} : { holes: pieceHoles }),
-        metadata: { ...metadata, xattrs: NO_XATTRS },
+        metadata: taskMetadata(entry, NO_XATTRS),
       } as const
       batch.add(task, [path], parts)
       pieceBytes = 0
@@ -169,7 +167,7 @@ export async function* planCheckout(
       if (names.length > 0) makeDirectory(joinPath(staging, path), path)
       open[names.length] = path
       directoryStarts.push(directories.position)
-      writeWaiting(directories, path, new Uint8Array(), entry, xattrs)
+      writeWaiting(directories, path, NO_PATH, entry, xattrs)
     } else if (isLinked(path, entry, xattrs)) {
       // Linked once its first name is written.
     } else if (entry.type === 'symlink') {
@@ -200,28 +198,26 @@ export async function* planCheckout(
   if (!batch.isEmpty) yield await handOut()
   await outstanding.settled()
 
-  for (const { path, metadata } of pieced) {
-    batch.add({ kind: 'seal', pathBytes: path.length, isDirectory: false, metadata }, [path])
-    if (batch.isFull) yield await handOut()
-  }
-  if (!batch.isEmpty) yield await handOut()
-
   links.flush()
   const linkReader = createRecordReader(temporaryFds.links, 0, links.position)
   while (!linkReader.isAtEnd) {
     const { a: existing, b: path, type, major, minor, metadata } = readWaiting(linkReader)
     if (type === 'directory') throw new MirrorError('internal', 'a directory waits to be linked')
     const existingBytes = existing.length
-    const task = {
-      kind: 'link',
-      pathBytes: path.length,
-      existingBytes,
-      type,
-      major,
-      minor,
-      metadata,
-    } as const
-    batch.add(task, [path, existing])
+    if (path.length === 0) {
+      batch.add({ kind: 'seal', pathBytes: existingBytes, isDirectory: false, metadata }, [existing])
+    } else {
+      const task = {
+        kind: 'link',
+        pathBytes: path.length,
+        existingBytes,
+        type,
+        major,
+        minor,
+        metadata,
+      } as const
+      batch.add(task, [path, existing])
+    }
     if (batch.isFull) yield await handOut()
   }
   if (!batch.isEmpty) yield await handOut()
@@ -248,6 +244,7 @@ export async function* planCheckout(
 }
 
 const NO_DEVICE = { major: 0, minor: 0 }
+const NO_PATH = new Uint8Array()
 
 /** Members of one group share content, size and metadata; a tree that says otherwise gets files of their own. */
 function groupKey(entry: LinkableEntry): string {

@@ -194,6 +194,8 @@ export function createContentReader(
   function attempt(locate: () => Buffer, known: Seen | undefined): { header: ReadHeader; isStable: boolean } {
     const fd = openFile(locate())
     try {
+      // A device or a fifo that has taken the name must not be read: that may change what it stands for.
+      if (!fs.fstatSync(fd).isFile()) throw errnoError(constants.errno.ENOENT, 'read')
       const before = known ?? seenOf(fs.fstatSync(fd, { bigint: true }))
       const { extras, holes } = readExtras(fd, before.sizeBytes, known === undefined)
       const { parts, bytes } = readContent(fd, before.sizeBytes, holes)
@@ -271,9 +273,7 @@ function openRegular(path: Buffer): number {
   return fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
 }
 
-/** Throws for what is no file any more: something else has its name now. */
 function seenOf(stat: fs.BigIntStats): Seen {
-  if (!stat.isFile()) throw errnoError(constants.errno.ENOENT, 'read')
   return { inode: inodeOf(stat), sizeBytes: Number(stat.size), ino: stat.ino, ctimeNs: stat.ctimeNs }
 }
 

@@ -9,9 +9,9 @@ import { readXattrRecords, writeXattrRecords } from './xattr-records.ts'
 const TYPES = ['directory', 'file', 'symlink', 'fifo', 'socket', 'block-device', 'character-device'] as const
 
 export interface WaitingEntry {
-  /** Path of the directory, or of the name that exists. */
+  /** Path of the directory or the large file, or of the name that exists. */
   readonly a: Uint8Array
-  /** Path of the name that is to be linked; empty for a directory. */
+  /** Path of the name that is to be linked; empty for what only waits for its metadata. */
   readonly b: Uint8Array
   readonly type: LinkableEntry['type'] | 'directory'
   readonly major: number

@@ -28,6 +28,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     logLevel: 'flag',
     logFormat: 'default',
     workers: 'default',
+    devices: 'default',
   })
   for (const each of settings) assert.notEqual(each.meaning, '', `${each.key} says what it means`)
 })
@@ -73,6 +74,11 @@ test('a fault of the environment or a flag names the variable or the flag', asyn
     /^MirrorError: --listen is HOST:PORT/,
   )
   assert.equal(environmentName('logFormat'), 'MIRRORMESH_LOG_FORMAT')
+  await assert.rejects(
+    loadConfig({ file, env: { MIRRORMESH_DEVICES: 'yes' }, flags: {} }),
+    /MIRRORMESH_DEVICES: devices: /,
+  )
+  assert.equal((await loadConfig({ file, env: { MIRRORMESH_DEVICES: 'true' }, flags: {} })).devices, true)
 })
 
 test('a config file that is there is never changed', async (t) => {

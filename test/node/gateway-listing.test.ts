@@ -36,6 +36,24 @@ test('no name can become markup, a scheme or another address', async () => {
   assert.match(text, /a&#38;amp;b/)
 })
 
+test('special files are named with their type, and lead nowhere', async () => {
+  const rows: ListingRow[] = [
+    { type: 'fifo', name: utf8('pipe'), ...metadata },
+    { type: 'block-device', name: utf8('disk'), major: 8, minor: 1, ...metadata },
+  ]
+  const text = await html(rows)
+  assert.match(text, /<td>pipe \(fifo\)<\/td>/)
+  assert.doesNotMatch(text, /href="(pipe|disk)"/)
+  const { entries } = JSON.parse(await joined(listingJson({ path: '/t/' }, rows)))
+  assert.deepEqual(
+    entries.map(({ type, device, sizeBytes }: Record<string, unknown>) => [type, device, sizeBytes]),
+    [
+      ['fifo', undefined, undefined],
+      ['block-device', '8:1', undefined],
+    ],
+  )
+})
+
 test('control characters and bidirectional overrides are shown, never sent', async () => {
   const text = await html([file('a\nb\u001b[31m'), file('x\u202egnp.exe')])
   assert.doesNotMatch(text, /\u001b|\u202e/)

@@ -22,6 +22,7 @@ export const MTIME_SEC = 1_700_000_000
 export type Node =
   | Uint8Array
   | { readonly to: string | Uint8Array }
+  | { readonly special: 'fifo' | 'socket' }
   | readonly (readonly [string | Uint8Array, Node])[]
 
 const metadata = { mode: 0o644, mtimeSec: MTIME_SEC, mtimeNsec: 5, uid: 0, gid: 0 }
@@ -135,6 +136,7 @@ async function buildNode(name: Uint8Array, node: Node, emit: (block: Block) => v
     const { content, sizeBytes } = await buildFile(parts, emit)
     return { type: 'file', name, sizeBytes, ...(content === undefined ? {} : { content }), ...metadata }
   }
+  if ('special' in node) return { type: node.special, name, ...metadata }
   if ('to' in node) {
     const target = typeof node.to === 'string' ? utf8(node.to) : node.to
     return { type: 'symlink', name, target, ...metadata }

@@ -35,6 +35,7 @@ before(async () => {
     ['escape', { to: 'sub/../../x' }],
     ['loop', { to: 'loop' }],
     ['dangling', { to: 'nowhere' }],
+    ['pipe', { special: 'fifo' }],
     [
       'sub',
       [
@@ -235,12 +236,19 @@ test('names are raw bytes in both directions', async () => {
   assert.equal(answer.headers['x-injected'], undefined)
 })
 
+test('a special file has no content to serve, and the refusal says so', async () => {
+  const answer = await ask('/builds/rhel/pipe')
+  assert.equal(answer.status, 403)
+  assert.match(answer.body.toString(), /a fifo has no content to serve/)
+})
+
 test('every name in a listing leads to what it names', async () => {
   const listing = JSON.parse((await ask('/builds/rhel/?format=json')).body.toString())
   assert.equal(listing.tree, 'builds/rhel')
   assert.equal(listing.sequence, 2)
   const expected = new Map([
     ['absolute', 403],
+    ['pipe', 403],
     ['escape', 403],
     ['loop', 404],
     ['dangling', 404],

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
+import { makeSpecial } from '../../src/posix/special.ts'
+import { removeXattr, setXattr } from '../../src/posix/xattr.ts'
 import { compareTree } from '../../src/tree/compare.ts'
 import type { ImportResult } from '../../src/tree/import.ts'
 import type { Bench } from './trees.ts'
-import { bench, noise, setTime } from './trees.ts'
+import { bench, isRoot, noise, setTime } from './trees.ts'
 
 async function differences(b: Bench, { snapshot }: ImportResult, dir: string): Promise<string[]> {
   const found: string[] = []
@@ -73,6 +75,47 @@ test('a fresh check-out has no differences, and each kind of change is found at 
       'shorter: content: 5 bytes instead of 7',
       'stealth: content: differs in the chunk',
       'time: metadata: mtime 5.000000006',
+    ],
+  )
+})
+
+test('a device of another number, changed attributes and lost holes are found', async (t) => {
+  if (!isRoot && process.env.CI !== 'true') {
+    t.skip('needs root')
+    return
+  }
+  const b = await bench(t)
+  fs.mkdirSync(b.at('source'))
+  makeSpecial(Buffer.from(b.at('source', 'device')), 'character-device', { major: 1, minor: 3 })
+  makeSpecial(Buffer.from(b.at('source', 'pipe')), 'fifo', { major: 0, minor: 0 })
+  fs.writeFileSync(b.at('source', 'tagged'), 'x')
+  const name = (text: string): Buffer => Buffer.from(text)
+  for (const [attribute, value] of [
+    ['user.gone', '1'],
+    ['user.other', '2'],
+  ] as const) {
+    setXattr(name(b.at('source', 'tagged')), name(attribute), name(value))
+  }
+  fs.writeFileSync(b.at('source', 'sparse'), '')
+  fs.truncateSync(b.at('source', 'sparse'), 2_000_000)
+  const result = await b.import(b.at('source'))
+  await b.checkOut(result, b.at('out'), { devices: true })
+  assert.deepEqual(await differences(b, result, b.at('out')), [])
+  fs.rmSync(b.at('out', 'device'))
+  makeSpecial(name(b.at('out', 'device')), 'character-device', { major: 1, minor: 5 })
+  fs.rmSync(b.at('out', 'pipe'))
+  makeSpecial(name(b.at('out', 'pipe')), 'socket', { major: 0, minor: 0 })
+  removeXattr(name(b.at('out', 'tagged')), name('user.gone'))
+  setXattr(name(b.at('out', 'tagged')), name('user.other'), name('3'))
+  setXattr(name(b.at('out', 'tagged')), name('user.new'), name(''))
+  fs.writeFileSync(b.at('out', 'sparse'), Buffer.alloc(2_000_000))
+  assert.deepEqual(
+    (await differences(b, result, b.at('out'))).filter((line) => !line.includes('mtime')),
+    [
+      'device: content: device 1:5 instead of 1:3',
+      'pipe: type: socket instead of fifo',
+      'sparse: metadata: its holes differ',
+      'tagged: metadata: extended attributes: user.gone is missing, user.other differs, user.new is not in the snapshot',
     ],
   )
 })

@@ -7,6 +7,7 @@ import type { ChunkerParams } from '../../src/block/chunker.ts'
 import { createChunker, DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import { CID_KEY_BYTES } from '../../src/block/cid.ts'
 import { blake3 } from '../../src/block/hash.ts'
+import { makeSpecial } from '../../src/posix/special.ts'
 import { setXattr } from '../../src/posix/xattr.ts'
 import type { BlockRun } from '../../src/tree/block-sink.ts'
 import type { FileRecord } from '../../src/tree/content-reader.ts'
@@ -70,7 +71,7 @@ async function readAll(
       chunker,
       onBytes: () => onRead?.(opened),
       openFile(path) {
-        const fd = fs.openSync(path, 'r')
+        const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
         opened = path.toString()
         onOpen?.(opened)
         return fd
@@ -150,10 +151,12 @@ test('same size and mtime but another content is a change all the same', async (
   assert.equal(found?.content.toString(), 'after!')
 })
 
-test('a file that vanishes or becomes a directory fails with its errno; one that shrinks is read again', async (t) => {
+test('a file that vanishes, or whose name a directory or a fifo takes, has vanished; one that shrinks is read again', async (t) => {
   const b = await bench(t)
   fs.mkdirSync(b.at('source'))
-  for (const name of ['a', 'b', 'c', 'd']) fs.writeFileSync(b.at('source', name), noise(100_000))
+  for (const name of ['a', 'b', 'c', 'c2', 'd']) {
+    fs.writeFileSync(b.at('source', name), noise(100_000))
+  }
   let shrunk = 0
   const outcomes = await readAll(t, b.at('source'), b.at('tmp'), {
     onOpen(path) {
@@ -161,6 +164,8 @@ test('a file that vanishes or becomes a directory fails with its errno; one that
         fs.rmSync(b.at('source', 'b'))
         fs.rmSync(b.at('source', 'c'))
         fs.mkdirSync(b.at('source', 'c'))
+        fs.rmSync(b.at('source', 'c2'))
+        makeSpecial(Buffer.from(b.at('source', 'c2')), 'fifo', { major: 0, minor: 0 })
       } else if (path.endsWith('/d') && shrunk++ === 0) fs.truncateSync(path, 7)
     },
   })
@@ -169,7 +174,8 @@ test('a file that vanishes or becomes a directory fails with its errno; one that
     [
       ['captured', '', 100_000],
       ['failed', 'ENOENT', 0],
-      ['failed', 'EISDIR', 0],
+      ['failed', 'ENOENT', 0],
+      ['failed', 'ENOENT', 0],
       ['captured', '', 7],
     ],
   )

@@ -16,6 +16,11 @@ export interface Maker {
 
 const isRootMaker = ({ uid }: Maker): boolean => uid === 0
 
+/** It is in a folder of the administrator's. */
+function setCapabilities(args: readonly string[]): void {
+  execFileSync('setcap', args, { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` } })
+}
+
 export const CASES: Readonly<Record<string, (dir: string, maker: Maker) => void>> = {
   names(dir) {
     const names = [
@@ -176,10 +181,10 @@ export const CASES: Readonly<Record<string, (dir: string, maker: Maker) => void>
     fs.writeFileSync(path.join(at('acl-dir'), 'after'), 'made after it')
     fs.mkdirSync(path.join(at('acl-dir'), 'sub'))
     if (!isRootMaker(maker)) return
-    execFileSync('setcap', ['cap_net_raw,cap_net_bind_service=ep', at('capable')])
+    setCapabilities(['cap_net_raw,cap_net_bind_service=ep', at('capable')])
     fs.writeFileSync(at('capable-of-another'), 'x')
     fs.chownSync(at('capable-of-another'), 12, 34)
-    execFileSync('setcap', ['cap_net_raw=ep', at('capable-of-another')])
+    setCapabilities(['cap_net_raw=ep', at('capable-of-another')])
     set('plain', 'trusted.tag', Buffer.from('trusted'))
     set('plain', 'security.selinux', Buffer.from('system_u:object_r:etc_t:s0\0'))
     fs.symlinkSync('plain', at('link'))

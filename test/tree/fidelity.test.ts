@@ -5,11 +5,16 @@ import fs from 'node:fs'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import { encodeEntry } from '../../src/dag/entry.ts'
+import { makeSpecial } from '../../src/posix/special.ts'
+import { getXattr, setXattr } from '../../src/posix/xattr.ts'
 import { compareTree } from '../../src/tree/compare.ts'
 import { makeEveryCase } from './every-case.ts'
 import { manifestDifferences, missingPrograms, rsyncChanges } from './judge.ts'
 import type { Bench } from './trees.ts'
 import { bench, isRoot } from './trees.ts'
+
+/** struct vfs_cap_data, version 2: cap_net_raw, permitted and effective. */
+const CAP_NET_RAW = Buffer.from('0100000200200000000000000000000000000000', 'hex')
 
 function canJudge(t: TestContext): boolean {
   const missing = missingPrograms()
@@ -96,4 +101,41 @@ test('as an ordinary user every case that a user can make comes back exactly', a
     manifest: [],
     isSameRoot: true,
   })
+})
+
+test('what an ordinary user cannot set of a tree of root is captured, and reported by path and reason', async (t) => {
+  if (!canJudge(t)) return
+  const b = await bench(t)
+  fs.chmodSync(b.dir, 0o755)
+  const at = (name: string): string => b.at('source', name)
+  fs.mkdirSync(b.at('source'), { mode: 0o755 })
+  for (const name of ['capable', 'setuid', 'tagged']) fs.writeFileSync(at(name), name, { mode: 0o755 })
+  setXattr(Buffer.from(at('capable')), Buffer.from('security.capability'), CAP_NET_RAW)
+  setXattr(Buffer.from(at('tagged')), Buffer.from('user.tag'), Buffer.from('x'))
+  fs.chmodSync(at('setuid'), 0o4755)
+  makeSpecial(Buffer.from(at('null')), 'character-device', { major: 1, minor: 3 })
+  fs.linkSync(at('null'), at('null-2'))
+  makeSpecial(Buffer.from(at('pipe')), 'fifo', { major: 0, minor: 0 })
+  fs.mkdirSync(b.at('user'))
+  fs.chownSync(b.at('user'), 12_345, 12_345)
+  const script = new URL('./checkout-as-user.ts', import.meta.url).pathname
+  const said = JSON.parse(
+    execFileSync(process.execPath, [script, b.at('source'), b.at('user'), '12345'], { encoding: 'utf8' }),
+  ) as { uncaptured: unknown; notRestored: { count: number; first: { path: string; reason: string }[] } }
+  assert.deepEqual(said.uncaptured, { count: 0, first: [] })
+  const owner = 'its owner 0:0 is not set: that takes root'
+  assert.deepEqual(said.notRestored.first.map(({ path, reason }) => `${path}: ${reason}`).sort(), [
+    `.: ${owner}`,
+    'capable: its extended attribute security.capability is not set: permission denied (EPERM)',
+    `capable: ${owner}`,
+    'null-2: the character-device is not created: permission denied (EPERM)',
+    'null: the character-device is not created: permission denied (EPERM)',
+    `pipe: ${owner}`,
+    `setuid: ${owner}`,
+    'setuid: setuid or setgid is not set, because its owner is not',
+    `tagged: ${owner}`,
+  ])
+  assert.equal(fs.statSync(b.at('user', 'out', 'setuid')).mode & 0o7777, 0o755)
+  const tag = getXattr(Buffer.from(b.at('user', 'out', 'tagged')), Buffer.from('user.tag'))
+  assert.equal(Buffer.from(tag ?? []).toString(), 'x')
 })

@@ -8,6 +8,8 @@ import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import { cidKey } from '../../src/block/cid.ts'
 import { encodeEntry } from '../../src/dag/entry.ts'
 import { closure, listPages, readPage, walk } from '../../src/dag/reader.ts'
+import { makeSpecial } from '../../src/posix/special.ts'
+import { setXattr } from '../../src/posix/xattr.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import type { Bench } from './trees.ts'
 import { bench, bytesPath, describeTree, isRoot, noise, setTime } from './trees.ts'
@@ -179,6 +181,10 @@ test('the index lists exactly the closure, in its order, and one page serves two
     }
   }
   fs.writeFileSync(path.join(source, 'd3', 'large'), noise(9_000_000))
+  for (const name of ['d3/large', 'd4', 'd5', 'd6/f7', '.']) {
+    setXattr(Buffer.from(path.join(source, name)), Buffer.from('user.large'), noise(1500, name.length))
+  }
+  fs.truncateSync(path.join(source, 'd7', 'f7'), 5_000_000)
   const { snapshot } = await b.import(source, { workers: 2 })
   const indexed: string[] = []
   for await (const { cid } of listPages(b.store.blocks, snapshot.index)) {
@@ -217,7 +223,17 @@ test('cp -a and a check-out make the same tree', async (t) => {
 })
 
 type Node =
-  | { kind: 'file'; size: number; seed: number; mode: number; sec: number; nsec: number }
+  | {
+      kind: 'file'
+      size: number
+      seed: number
+      mode: number
+      sec: number
+      nsec: number
+      holes: readonly number[]
+      attributes: readonly Uint8Array[]
+    }
+  | { kind: 'fifo'; mode: number }
   | { kind: 'symlink'; target: Uint8Array }
   | { kind: 'link'; pick: number }
   | { kind: 'dir'; children: [Uint8Array, Node][] }
@@ -240,7 +256,17 @@ const { node } = fc.letrec<{ node: Node }>((tie) => ({
       mode: fc.integer({ min: 0o400, max: 0o777 }).map((mode) => mode | 0o400),
       sec: fc.integer({ min: -(2 ** 31), max: 2 ** 33 }),
       nsec: fc.integer({ min: 0, max: 999_999_999 }),
+      // Ends of data and holes by turns, after what `size` gives.
+      holes: fc.oneof(
+        { weight: 3, arbitrary: fc.constant([]) },
+        {
+          weight: 1,
+          arbitrary: fc.array(fc.integer({ min: 1, max: 2_000_000 }), { minLength: 1, maxLength: 4 }),
+        },
+      ),
+      attributes: fc.array(fc.uint8Array({ maxLength: 1200 }), { maxLength: 2 }),
     }),
+    fc.record({ kind: fc.constant('fifo' as const), mode: fc.integer({ min: 0, max: 0o777 }) }),
     fc.record({ kind: fc.constant('symlink' as const), target: name }),
     fc.record({ kind: fc.constant('link' as const), pick: fc.nat() }),
     fc.record({
@@ -262,10 +288,23 @@ function make(at: Buffer, what: Node, files: Buffer[]): void {
     }
   } else if (what.kind === 'symlink') fs.symlinkSync(Buffer.from(what.target), at)
   else if (what.kind === 'link' && files.length > 0) fs.linkSync(files[what.pick % files.length]!, at)
-  else {
-    const { size, seed, mode, sec, nsec } =
-      what.kind === 'file' ? what : { size: 3, seed: 1, mode: 0o600, sec: 1, nsec: 1 }
+  else if (what.kind === 'fifo') {
+    makeSpecial(at, 'fifo', { major: 0, minor: 0 })
+    fs.chmodSync(at, what.mode)
+    files.push(at)
+  } else {
+    const { size, seed, mode, sec, nsec, holes, attributes } =
+      what.kind === 'file'
+        ? what
+        : { size: 3, seed: 1, mode: 0o600, sec: 1, nsec: 1, holes: [], attributes: [] }
     fs.writeFileSync(at, noise(size, seed))
+    let end = size
+    for (const [index, length] of holes.entries()) {
+      end += length
+      if (index % 2 === 0) fs.truncateSync(at, end)
+      else fs.appendFileSync(at, noise(length, seed))
+    }
+    for (const [index, value] of attributes.entries()) setXattr(at, Buffer.from(`user.${index}`), value)
     fs.chmodSync(at, mode)
     setTime(at, sec, nsec)
     files.push(at)
@@ -276,12 +315,15 @@ test('any tree survives the round trip', async (t) => {
   const b = await bench(t)
   let run = 0
   await fc.assert(
-    fc.asyncProperty(node, async (what) => {
-      const dir = b.at(`run-${run++}`)
-      fs.mkdirSync(dir)
-      make(Buffer.from(path.join(dir, 'source')), what, [])
-      await roundTrip(b, path.join(dir, 'source'), path.join(dir, 'out'))
-    }),
+    fc.asyncProperty(
+      node.filter(({ kind }) => kind !== 'fifo'),
+      async (what) => {
+        const dir = b.at(`run-${run++}`)
+        fs.mkdirSync(dir)
+        make(Buffer.from(path.join(dir, 'source')), what, [])
+        await roundTrip(b, path.join(dir, 'source'), path.join(dir, 'out'))
+      },
+    ),
     { numRuns: 12, endOnFailure: true },
   )
 })
