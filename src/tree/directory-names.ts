@@ -12,7 +12,7 @@ import { createRecordReader, createRecordWriter, openUnnamedFile } from './recor
 
 /** What a directory says of its size: bytes on most file systems (2,000 names and more), names on a few. */
 const SMALL_DIRECTORY = 64 * 1024
-const PIECE_NAMES = 64 * 1024
+const PIECE_NAMES = 32 * 1024
 /** Names that one system call brings. */
 const READ_NAMES = 1024
 /** A reader each while they are merged. */

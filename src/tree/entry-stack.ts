@@ -7,7 +7,7 @@ import type { Entry } from '../dag/entry.ts'
 import { decodeEntry, encodeEntry } from '../dag/entry.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
 
-const MAX_HELD_ENTRIES = 32 * 1024
+const MAX_HELD_ENTRIES = 8 * 1024
 
 export interface EntryStack {
   open(): void

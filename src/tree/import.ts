@@ -28,6 +28,7 @@ import { createBlockBroker } from './block-broker.ts'
 import type { ImportCompression } from './block-sink.ts'
 import type { ImportBacking } from './import-backing.ts'
 import { openImportBacking } from './import-backing.ts'
+import type { ImportPlan, ReadTask } from './import-plan.ts'
 import { createImportPlan } from './import-plan.ts'
 import type {
   BuildAnswer,
@@ -115,7 +116,6 @@ export async function importTree(
   const rootPath = printableName(root)
   const progress = createProgress(clock, onProgress)
   const broker = createBlockBroker(blocks)
-  const plan = createImportPlan()
   let backing: ImportBacking | undefined
   const files: number[] = []
   const threads: Thread<unknown>[] = []
@@ -140,9 +140,9 @@ export async function importTree(
     return thread
   }
 
-  function startReader(spoolFd: number): Promise<void> {
+  function startReader(plan: ImportPlan, spoolFd: number): Promise<void> {
     const resultsFd = openFile('read')
-    let current: number | undefined
+    let current: ReadTask | undefined
     return start<ReadInput, ReadQuestion, ReadAnswer, void>(
       'read',
       { root, spoolFd, resultsFd, chunker, compression, isInPlace: backing !== undefined },
@@ -151,17 +151,18 @@ export async function importTree(
         if (question.kind === 'back') return void (await backing?.commit(question.files))
         if (question.kind !== 'next') return broker.answer(question)
         if (question.read !== undefined && current !== undefined) {
-          plan.finishRead(current, { fd: resultsFd, ...question.read })
-          progress.add('read', plan.batch(current).reads, 0)
+          plan.finishRead(current.number, { fd: resultsFd, ...question.read })
+          progress.add('read', current.batch.reads, 0)
         }
         current = await plan.nextToRead()
-        return current === undefined ? { kind: 'batch' } : { kind: 'batch', batch: plan.batch(current) }
+        return current === undefined ? { kind: 'batch' } : { kind: 'batch', batch: current.batch }
       },
     ).done
   }
 
   async function run(): Promise<BuildResult> {
     const spoolFd = openFile('spool')
+    const plan = createImportPlan({ batches: openFile('batches'), results: openFile('results') })
     const readers: Promise<void>[] = []
     const maxReaders = Math.max(1, workers ?? Math.min(MAX_WORKERS, os.availableParallelism()))
     let fail: (error: unknown) => void = () => undefined
@@ -177,7 +178,7 @@ export async function importTree(
         progress.find(batch.files, batch.bytes)
         // A thread costs tens of milliseconds to start: a small tree gets one.
         if (batch.reads > 0 && readers.length < Math.min(maxReaders, plan.unread)) {
-          const reader = startReader(spoolFd)
+          const reader = startReader(plan, spoolFd)
           reader.catch(fail)
           readers.push(reader)
         }

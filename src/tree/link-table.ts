@@ -1,6 +1,6 @@
 /**
  * Hard-link groups, found by inode while the tree is scanned. An inode is forgotten once all of its links were met, so
- * memory follows the number of inodes whose links lie far apart, not the number of files: 32 to 64 bytes each, and 4 for
+ * memory follows the number of inodes whose links lie far apart, not the number of files: 48 to 96 bytes each, and 4 for
  * every group.
  */
 import type { LinkGroup } from './spool.ts'
