@@ -109,7 +109,7 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
     remove()
     process.exit(130)
   }
-  process.once('SIGINT', stop)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop)
   // As scripts/mirrormesh, which also keeps compiled code.
   process.env.NODE_COMPILE_CACHE = join(folder, 'compile-cache')
   const fileSystem = fileSystemOf(folder)
@@ -151,7 +151,7 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
     }
     return { fileSystem, contests, disk }
   } finally {
-    process.removeListener('SIGINT', stop)
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop)
     remove()
   }
 }
