@@ -152,6 +152,8 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
     return { fileSystem, contests, disk }
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop)
+    // The transfer that follows would make the folder anew.
+    delete process.env.NODE_COMPILE_CACHE
     remove()
   }
 }
