@@ -31,6 +31,7 @@ export interface Source {
 export interface Sizes {
   readonly largeBytes: number
   readonly smallFiles: number
+  readonly smallBytes: number
 }
 
 export const SOURCE_NAMES = ['large', 'small', 'image', 'kernel'] as const
@@ -44,7 +45,7 @@ export async function makeSource(
 ): Promise<Source | undefined> {
   const path = join(folder, name)
   if (name === 'large') return makeLargeFile(path, sizes.largeBytes)
-  if (name === 'small') return makeSmallFiles(path, sizes.smallFiles)
+  if (name === 'small') return makeSmallFiles(path, sizes)
   const archive = kernelArchive()
   if (archive === undefined) return undefined
   mkdirSync(path)
@@ -92,15 +93,15 @@ function makeLargeFile(path: string, sizeBytes: number): Source {
   return { name: 'large: random bytes', path, largeFile, files: 1, bytes: sizeBytes }
 }
 
-/** Files of 0.5 to 15.5 KiB (8 KiB on average) of random bytes, 100 a folder. */
-function makeSmallFiles(path: string, files: number): Source {
+/** Files of random bytes, a sixteenth to 31 sixteenths of the average size, 100 a folder. */
+function makeSmallFiles(path: string, { smallFiles: files, smallBytes }: Sizes): Source {
   mkdirSync(path)
   const next = byteStream()
   let bytes = 0
   for (let index = 0; index < files; index++) {
     const directory = join(path, `d${String(Math.floor(index / 100)).padStart(4, '0')}`)
     if (index % 100 === 0) mkdirSync(directory)
-    const sizeBytes = 512 + ((index * 7919) % 31) * 512
+    const sizeBytes = Math.ceil((smallBytes / 16) * (1 + ((index * 7919) % 31)))
     writeFileSync(join(directory, `file-${index % 100}.dat`), next(sizeBytes))
     bytes += sizeBytes
   }

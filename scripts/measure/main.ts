@@ -2,7 +2,7 @@
  * `npm run bench`: import, check-out, updates and disk use beside ordinary programs on the same data, and block transfer
  * between two processes. Prints JSON on stdout; docs/benchmarks.md is made from it.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -27,22 +27,29 @@ import { fileSystemOf, machine } from './run.ts'
 
 const PARTS = ['import', 'checkout', 'unchanged', 'update', 'disk', 'transfer'] as const
 const TMPFS = '/dev/shm'
+/** Sources, setup and one program's output at a time. */
+const TMPFS_COPIES = 6
+/** Written at the same time, where trees stay until the end of a contest. */
+const KEPT_COPIES = 8
+const KERNEL_BYTES = 1.5e9
+/** Parts that write a tree each round. */
+const WRITING: ReadonlySet<string> = new Set(['import', 'checkout', 'update'])
 const HELP = `usage: npm run bench -- [--only PART,...] [--sources NAME,...] [--dir DIR ...] [--rounds N] [--large-mb N]
-                        [--small-files N] [--transfer-mb N] [--cool-seconds N] [--markdown]
+                        [--small-files N] [--small-bytes N] [--transfer-mb N] [--cool-seconds N] [--markdown]
 
 Prints one JSON document: for each part, source and program the median seconds, MB/s, files/s, CPU seconds (user and
 system), peak memory and megabytes written; "ratio" is that program's seconds divided by mirrormesh's, the median over
 the rounds. --markdown prints the tables of docs/benchmarks.md instead.
 
 --only          of ${PARTS.join(', ')}; default all
---sources       of large (one file), small (files of 8 KiB), and of the kernel source in Debian's package linux-source,
+--sources       of large (one file), small (many files), and of the kernel source in Debian's package linux-source,
                 when it is installed: image (its tar, uncompressed), kernel (the tree); default large, image, and
                 kernel or else small
 --dir           where everything is written, several times for several file systems; default $TMPDIR or /tmp, and
-                ${TMPFS} when there is one. Ten times the largest source for each round has to fit
+                ${TMPFS} when there is one with room. Eight times the largest tree for each round has to fit
 --rounds        default 3, and one that is not counted
 --large-mb      default 1000
---small-files   default 80000
+--small-files   default 80000, of --small-bytes on average (default 8192)
 --cool-seconds  wait after many files were removed (see contest.ts); default 61, and 0 on tmpfs
 Programs that are not installed are named and left out: casync, rsync, b3sum, openssl. GNU time is needed.
 `
@@ -55,6 +62,7 @@ const { values } = parseArgs({
     dir: { type: 'string', multiple: true },
     'large-mb': { type: 'string', default: '1000' },
     'small-files': { type: 'string', default: '80000' },
+    'small-bytes': { type: 'string', default: '8192' },
     'transfer-mb': { type: 'string', default: '512' },
     'cool-seconds': { type: 'string', default: '61' },
     markdown: { type: 'boolean', default: false },
@@ -67,13 +75,17 @@ if (values.help) {
 }
 const rounds = number('rounds')
 const parts = choose('only', values.only, PARTS)
-const sizes = { largeBytes: number('large-mb') * 1e6, smallFiles: number('small-files') }
+const sizes = {
+  largeBytes: number('large-mb') * 1e6,
+  smallFiles: number('small-files'),
+  smallBytes: number('small-bytes'),
+}
 const missing = new Set<string>()
 if (!existsSync('/usr/bin/time'))
   fail('GNU time is not installed (Debian: time): it tells what each program used')
 
 const places: PlaceFigures[] = []
-for (const dir of values.dir ?? [tmpdir(), ...(existsSync(TMPFS) ? [TMPFS] : [])])
+for (const dir of values.dir ?? defaultPlaces())
   if (parts.some((part) => part !== 'transfer')) places.push(await measurePlace(dir))
 const document: BenchDocument = {
   machine: machine(),
@@ -84,6 +96,12 @@ const document: BenchDocument = {
 }
 process.stdout.write(values.markdown ? asMarkdown(document) : `${JSON.stringify(document, undefined, 2)}\n`)
 
+/** A tmpfs only where it has room for the largest source and what is made of it, which is memory. */
+function defaultPlaces(): string[] {
+  const needs = TMPFS_COPIES * Math.max(sizes.largeBytes, KERNEL_BYTES)
+  return existsSync(TMPFS) && freeBytes(TMPFS) > needs ? [tmpdir(), TMPFS] : [tmpdir()]
+}
+
 async function measurePlace(dir: string): Promise<PlaceFigures> {
   const folder = mkdtempSync(join(dir, 'mirrormesh-bench-'))
   const remove = (): void => rmSync(folder, { recursive: true, force: true })
@@ -91,7 +109,7 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
     remove()
     process.exit(130)
   }
-  process.once('SIGINT', stop)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop)
   // As scripts/mirrormesh, which also keeps compiled code.
   process.env.NODE_COMPILE_CACHE = join(folder, 'compile-cache')
   const fileSystem = fileSystemOf(folder)
@@ -111,6 +129,12 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
         continue
       }
       const arena: Arena = { folder, rounds, keepsTrees: !isTmpfs && source.files > 1, missing }
+      const isKept = arena.keepsTrees && parts.some((part) => WRITING.has(part))
+      const needs = source.bytes * (isKept ? KEPT_COPIES * (rounds + 1) : TMPFS_COPIES)
+      if (freeBytes(dir) < needs)
+        throw new Error(
+          `${dir} may need ${Math.ceil(needs / 1e6)} MB for ${source.name} and has not so much free: give another --dir or fewer --rounds`,
+        )
       const cool = (): Promise<unknown> =>
         isTmpfs || source.files < 1000 ? Promise.resolve() : sleep(number('cool-seconds') * 1000)
       for (const part of parts) {
@@ -127,9 +151,16 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
     }
     return { fileSystem, contests, disk }
   } finally {
-    process.removeListener('SIGINT', stop)
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop)
+    // The transfer that follows would make the folder anew.
+    delete process.env.NODE_COMPILE_CACHE
     remove()
   }
+}
+
+function freeBytes(path: string): number {
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize
 }
 
 function choose<Name extends string>(flag: string, text: string, known: readonly Name[]): Name[] {
@@ -139,7 +170,9 @@ function choose<Name extends string>(flag: string, text: string, known: readonly
   })
 }
 
-function number(flag: 'rounds' | 'large-mb' | 'small-files' | 'transfer-mb' | 'cool-seconds'): number {
+function number(
+  flag: 'rounds' | 'large-mb' | 'small-files' | 'small-bytes' | 'transfer-mb' | 'cool-seconds',
+): number {
   const value = Number(values[flag])
   return Number.isFinite(value) && value >= 0 ? value : fail(`--${flag} takes a number`)
 }
