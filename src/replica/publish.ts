@@ -48,6 +48,8 @@ export interface PublishOptions {
   readonly notes?: Readonly<Record<string, string>>
   /** Publish a source without a single file although the snapshot before it had some. */
   readonly allowEmpty?: boolean
+  /** Leave the chunks in the source's files, which are not copied: the snapshot is no safer than they are. */
+  readonly inPlace?: boolean
   /** Threads of the import; its own choice when absent. */
   readonly workers?: number
   readonly signal?: AbortSignal
@@ -116,6 +118,7 @@ export function createPublisher(components: PublisherComponents): Publisher {
           tree,
           ...(before === undefined ? {} : { parent: before.snapshot }),
           ...(options.notes === undefined ? {} : { notes: options.notes }),
+          ...(options.inPlace === true ? { inPlace: 'in-place' as const } : {}),
           ...(options.workers === undefined ? {} : { workers: options.workers }),
           ...(signal === undefined ? {} : { signal }),
           ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
