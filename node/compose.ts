@@ -21,6 +21,8 @@ import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
+import { pathClass } from '../src/topology/path-class.ts'
+import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
@@ -55,20 +57,24 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   await using parts = new AsyncDisposableStack()
   const nodeKey = await loadNodeKey(paths)
   const damageWatch = createDamageWatch({ clock, logger: log })
-  const store = await openStore({
-    dir: paths.storeDir,
-    clock,
-    log: (event, facts) => log.info(facts, event),
-    onCorrupt(damage) {
-      log.error({ damage }, 'store.block-damaged')
-      damageWatch.found()
+  const store = await openStore(
+    {
+      dir: paths.storeDir,
+      clock,
+      log: (event, facts) => log.info(facts, event),
+      onCorrupt(damage) {
+        log.error({ damage }, 'store.block-damaged')
+        damageWatch.found()
+      },
     },
-  })
+    { compression: config.storeCompression },
+  )
   parts.defer(() => store.close())
   parts.defer(() => damageWatch.stop())
   const { blocks } = store
   const values = (namespace: string) => store.values(namespace)
   await makePrivateDir(paths.tempDir)
+  const scratch = createFileScratch(paths.tempDir)
 
   const mesh = await readMesh(store.records, paths)
   const ledger = await createLedger({ log: store.records, clock, logger: log }, { mesh })
@@ -92,6 +98,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         holdings,
         traffic,
         mayRead: (peer) => membership.isMember(peer),
+        isFar(peer) {
+          const other = ledger.state().members.get(peer)
+          return config.wireCompression === 'wan' && other !== undefined && pathClass(self, other) === 'wan'
+        },
       }),
       clock,
       log,
@@ -101,7 +111,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => host.stop())
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
   const agent = createSiteAgent(
-    { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
+    { ledger, store, scratch, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
     config.workers === undefined ? {} : { checkoutWorkers: config.workers },
   )
   parts.defer(() => agent.stop())
@@ -127,17 +137,21 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const services: Services = {
     ledger,
     blocks,
+    scratch,
     complete,
-    publisher: createPublisher({
-      ledger,
-      blocks,
-      complete,
-      nodeKey,
-      clock,
-      tempDir: paths.tempDir,
-      host,
-      logger: log,
-    }),
+    publisher: createPublisher(
+      {
+        ledger,
+        blocks,
+        complete,
+        nodeKey,
+        clock,
+        tempDir: paths.tempDir,
+        host,
+        logger: log,
+      },
+      { compression: config.storeCompression === 'zstd' ? 'zstd' : 'none' },
+    ),
     host,
     jobs,
     clock,

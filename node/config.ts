@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises'
 import { isMap, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
+import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
 
@@ -55,6 +56,16 @@ const SCHEMA = z.strictObject({
     .max(64)
     .optional()
     .describe('threads that import and check out; by the number of cores, 4 at most, when left out'),
+  storeCompression: z
+    .enum(STORE_COMPRESSIONS)
+    .default('received')
+    .describe(
+      'blocks on disk: none is plain; received keeps what came compressed; zstd compresses what is published too',
+    ),
+  wireCompression: z
+    .enum(['none', 'wan'])
+    .default('wan')
+    .describe('wan compresses, where it pays, the blocks that leave for other regions'),
 })
 
 export type Config = Readonly<z.output<typeof SCHEMA>>

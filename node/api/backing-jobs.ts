@@ -1,12 +1,12 @@
 /** The jobs behind `adopt` and `store drop-backing`: folders outside of the store that blocks lie in. */
 import { isAbsolute } from 'node:path'
-import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import { MirrorError } from '../../src/base/errors.ts'
 import type { ChunkerParams } from '../../src/block/chunker.ts'
+import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import { checkTreeName } from '../../src/dag/tree-name.ts'
 import type { Backing } from '../../src/store/block-backings.ts'
 import { importTree } from '../../src/tree/import.ts'
 import type { AdoptAnswer, DropBackingAnswer } from './answers.ts'
-import { findSnapshot } from './find-snapshot.ts'
 import type { JobControl } from './jobs.ts'
 import { fieldOf, textOf } from './query.ts'
 import type { Services } from './services.ts'
@@ -49,14 +49,11 @@ export function runAdoptJob(services: Services, body: unknown) {
   }
 }
 
-/** Cut otherwise than the tree is, the same bytes would make other blocks. */
+/** Cut otherwise than the newest snapshot, the same bytes would make other blocks. Undefined when it is not here yet. */
 async function chunkerOf(services: Services, tree: string): Promise<ChunkerParams | undefined> {
-  try {
-    return (await findSnapshot(services, tree)).snapshot.chunker
-  } catch (error) {
-    if (isMirrorError(error, 'not-found') || isMirrorError(error, 'degraded')) return undefined
-    throw error
-  }
+  const head = services.ledger.state().trees.get(tree)?.newest
+  const bytes = head && (await services.blocks.get(head.snapshot))
+  return head && bytes && decodeSnapshot(head.snapshot, bytes).chunker
 }
 
 export function runDropBackingJob({ blocks, onBlocksLost }: Services, body: unknown) {

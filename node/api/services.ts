@@ -1,5 +1,6 @@
 /** What the API is made of: the parts of a running node, as its routes and jobs see them. */
 import type { Clock } from '../../src/base/clock.ts'
+import type { Scratch } from '../../src/dag/scratch.ts'
 import type { Host } from '../../src/net/ports.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import type { Ledger } from '../../src/replica/ledger.ts'
@@ -12,6 +13,7 @@ import type { Jobs } from './jobs.ts'
 export interface Services {
   readonly ledger: Ledger
   readonly blocks: BlockStore
+  readonly scratch: Scratch
   readonly complete: CompleteSnapshots
   readonly publisher: Publisher
   readonly host: Pick<Host, 'addresses'>

@@ -81,7 +81,7 @@ async function checkBackings(
 }
 
 async function verifySnapshot(
-  { blocks }: Services,
+  { blocks, scratch }: Services,
   { snapshot, place, cid }: FoundSnapshot,
   signal: AbortSignal,
   onBytes: (bytes: number) => void,
@@ -118,7 +118,7 @@ async function verifySnapshot(
 
   async function isClosed(): Promise<boolean> {
     try {
-      await checkClosure(blocks, snapshot, signal)
+      await checkClosure(blocks, snapshot, signal, scratch)
       return true
     } catch (error) {
       if (isMirrorError(error, 'corrupt') || isMirrorError(error, 'unstable')) return false

@@ -98,4 +98,17 @@ function registerMeshMetrics(registry: Registry, readStatus: () => StatusDocumen
       }
     },
   })
+  new Gauge({
+    name: 'mirrormesh_traffic_plain_bytes',
+    help: 'The same bytes, before blocks were compressed for the way',
+    labelNames: ['class', 'direction'] as const,
+    registers,
+    collect() {
+      const { classes } = readStatus().traffic
+      for (const [name, { plainBytesSent, plainBytesReceived }] of Object.entries(classes)) {
+        this.set({ class: name, direction: 'sent' }, plainBytesSent)
+        this.set({ class: name, direction: 'received' }, plainBytesReceived)
+      }
+    },
+  })
 }

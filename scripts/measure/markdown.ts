@@ -1,21 +1,35 @@
-/** The bench document as the tables of docs/benchmarks.md. */
+/** The bench document, and its tables in docs/benchmarks.md. */
 
 export interface ProgramFigures {
   readonly seconds: number
   readonly MBps: number
   readonly filesPerSecond: number
-  /** Its seconds divided by those of mirrormesh, the median over the rounds. */
+  /** Its seconds divided by those of the first program, mirrormesh: the median over the rounds. */
   readonly ratio: number
-  readonly cpuSeconds?: number
-  readonly peakMB?: number
+  readonly cpuSeconds: number
+  readonly peakMB: number
+  readonly writtenMB: number
 }
 
-/** By program; the first is mirrormesh. */
-export type Figures = Readonly<Record<string, ProgramFigures>>
+export interface ContestFigures {
+  readonly part: string
+  readonly source: string
+  readonly files: number
+  readonly bytes: number
+  /** Files that an update changes. */
+  readonly changed?: number
+  /** By name; the first is mirrormesh. */
+  readonly programs: Readonly<Record<string, ProgramFigures>>
+}
 
-export interface TreeFigures {
-  readonly import: Figures
-  readonly checkout: Figures
+export interface DiskFigures {
+  readonly source: string
+  readonly compression: string
+  readonly treeMB: number
+  /** Of the store alone, then of store and check-out. */
+  readonly storeMB: number
+  readonly siteMB: number
+  readonly ratio: number
 }
 
 export interface TransferFigures {
@@ -25,24 +39,29 @@ export interface TransferFigures {
   readonly peakMB: number
 }
 
+export interface PlaceFigures {
+  readonly fileSystem: string
+  readonly contests: readonly ContestFigures[]
+  readonly disk: readonly DiskFigures[]
+}
+
 export interface BenchDocument {
   readonly machine: Readonly<Record<string, string | number>>
   readonly rounds: number
-  large?: TreeFigures & { readonly files: number; readonly bytes: number }
-  small?: TreeFigures & { readonly files: number; readonly bytes: number }
-  transfer?: Readonly<Record<string, TransferFigures>>
+  /** Programs that are not installed, and so not measured. */
+  readonly missing: readonly string[]
+  readonly places: readonly PlaceFigures[]
+  readonly transfer?: Readonly<Record<string, TransferFigures>>
 }
 
-export function asMarkdown({ machine, rounds, large, small, transfer }: BenchDocument): string {
+export function asMarkdown({ machine, rounds, missing, places, transfer }: BenchDocument): string {
   const facts = Object.entries(machine).map(([name, value]) => `${name} ${value}`)
   const parts = [`Medians of ${rounds} rounds; ${facts.join(', ')}.`]
-  for (const [name, tree] of [
-    ['One large file', large],
-    ['Many small files', small],
-  ] as const) {
-    if (tree === undefined) continue
-    const size = `${tree.files} ${tree.files === 1 ? 'file' : 'files'}, ${Math.round(tree.bytes / 1e6)} MB`
-    parts.push(`### ${name} (${size})`, programs(tree.import), programs(tree.checkout))
+  if (missing.length > 0) parts.push(`Not installed, so not measured: ${missing.join(', ')}.`)
+  for (const { fileSystem, contests, disk } of places) {
+    for (const contest of contests)
+      parts.push(`### ${heading(contest)}, on ${fileSystem}`, programs(contest.programs))
+    if (disk.length > 0) parts.push(`### Disk use, on ${fileSystem}`, diskTable(disk))
   }
   if (transfer !== undefined) {
     const rows = Object.entries(transfer).map(([security, of]) => [
@@ -58,21 +77,43 @@ export function asMarkdown({ machine, rounds, large, small, transfer }: BenchDoc
   return `${parts.join('\n\n')}\n`
 }
 
-function programs(figures: Figures): string {
-  const rows = Object.entries(figures).map(([program, of]) => [
-    program,
-    `${of.seconds}`,
-    `${of.MBps}`,
-    `${of.filesPerSecond}`,
-    `${of.ratio}`,
-    `${of.cpuSeconds ?? ''}`,
-    `${of.peakMB ?? ''}`,
-  ])
-  return table(['program', 'seconds', 'MB/s', 'files/s', 'ratio', 'CPU s', 'peak MB'], rows)
+function heading({ part, source, files, bytes, changed }: ContestFigures): string {
+  const size = `${files} ${files === 1 ? 'file' : 'files'}, ${Math.round(bytes / 1e6)} MB`
+  const title = `${part[0]!.toUpperCase()}${part.slice(1)}, ${source}`
+  return `${title} (${size}${changed === undefined ? '' : `, ${changed} changed`})`
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+function programs(figures: ContestFigures['programs']): string {
+  const rows = Object.entries(figures).map(([program, of]) => [
+    program,
+    rounded(of.seconds, 2),
+    `${of.MBps}`,
+    `${of.filesPerSecond}`,
+    rounded(of.ratio, 2),
+    rounded(of.cpuSeconds, 2),
+    `${of.peakMB}`,
+    `${of.writtenMB}`,
+  ])
+  return table(['program', 'seconds', 'MB/s', 'files/s', 'ratio', 'CPU s', 'peak MB', 'written MB'], rows)
+}
+
+function diskTable(figures: readonly DiskFigures[]): string {
+  return table(
+    ['tree', 'compression', 'tree, MB', 'store, MB', 'store and check-out, MB', '/ tree'],
+    figures.map(({ source, compression, treeMB, storeMB, siteMB, ratio }) => [
+      ...[source, compression],
+      ...[treeMB, storeMB, siteMB].map((size) => rounded(size, 1)),
+      rounded(ratio, 2),
+    ]),
+  )
+}
+
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   return [head, head.map((_, column) => (column === 0 ? '---' : '---:')), ...rows]
     .map((row) => `| ${row.join(' | ')} |`)
     .join('\n')
+}
+
+export function rounded(value: number, digits: number): string {
+  return value.toFixed(digits)
 }

@@ -17,11 +17,12 @@ export interface ChunkerParams {
   readonly maxBytes: number
 }
 
+/** Chosen by a table of consecutive builds: docs/decisions/0006-chunk-size.md. */
 export const DEFAULT_CHUNKER: ChunkerParams = {
   kind: 'gear64',
-  minBytes: 32 * 1024,
-  avgBytes: 128 * 1024,
-  maxBytes: 512 * 1024,
+  minBytes: 16 * 1024,
+  avgBytes: 64 * 1024,
+  maxBytes: 256 * 1024,
 }
 
 export interface Chunker {

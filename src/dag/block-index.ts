@@ -16,6 +16,7 @@ import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { CID_KEY_BYTES, cidFromKeyBytes, DAG_CBOR } from '../block/cid.ts'
 import { CborWriter } from './cbor-writer.ts'
+import type { FingerprintSetOptions } from './fingerprint-set.ts'
 import { createFingerprintSet } from './fingerprint-set.ts'
 import { MAX_NODE_ITEMS } from './limits.ts'
 import type { OpenNode } from './list-node.ts'
@@ -76,10 +77,16 @@ const FORMAT: ListFormat = {
   },
 }
 
-/** Emits pages and branches as they fill. Holds 25 to 50 bytes for each block, to drop repeats. */
-export function createBlockIndexBuilder(emit: (block: Block) => void): BlockIndexBuilder {
+/**
+ * Emits pages and branches as they fill. To drop repeats it holds 25 to 50 bytes for each block or, with a scratch, 32 MB
+ * at most.
+ */
+export function createBlockIndexBuilder(
+  emit: (block: Block) => void,
+  repeats: FingerprintSetOptions = {},
+): BlockIndexBuilder {
   const builder = createListBuilder(FORMAT, emit)
-  const seen = createFingerprintSet()
+  const seen = createFingerprintSet(repeats)
   const writer = new CborWriter(64)
   return {
     add(cid, lengthBytes) {
@@ -98,6 +105,7 @@ export function createBlockIndexBuilder(emit: (block: Block) => void): BlockInde
       builder.add(digest, lengthBytes, writer.view())
     },
     finish() {
+      seen.close()
       const { cid, items, sizeBytes } = builder.finish()
       return { root: cid, blocks: items, sizeBytes }
     },

@@ -9,7 +9,7 @@ import { getBlock } from './source.ts'
 /**
  * The pages of an index in order. Reads branches only, but for an index of a single page: that one is read, to
  * tell its blocks and bytes. A node that is listed twice is refused: an index has each block once, and one page named
- * a million million times would be read without end.
+ * a million million times would be read without end. Holds 25 to 50 bytes a page, which is a thousand blocks.
  */
 export async function* listPages(
   source: NodeSource,

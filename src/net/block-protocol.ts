@@ -1,4 +1,4 @@
-/** `/mirrormesh/1/blocks`: blocks by their position in an index page. Both sides. */
+/** `/mirrormesh/2/blocks` and the version before it: blocks by their position in an index page. Both sides. */
 import { MirrorError } from '../base/errors.ts'
 import type { BlockChannel, BlockServer } from './ports.ts'
 import type { RequestChannel } from './request-channel.ts'
@@ -6,16 +6,19 @@ import type { RequestServer } from './request-server.ts'
 import type { PeerCounter } from './traffic.ts'
 import type { BlocksRequest } from './wire/blocks.ts'
 import {
+  BLOCKS_1,
+  BLOCKS_2,
   decodeBlockData,
   decodeBlocksRequest,
   decodeMissing,
+  encodeBlockData,
   encodeBlocksRequest,
   encodeOffsets,
 } from './wire/blocks.ts'
-import { u16 } from './wire/fields.ts'
 import { DATA, MISSING } from './wire/request.ts'
 
-export const BLOCKS_PROTOCOL = '/mirrormesh/1/blocks'
+/** The best first. Version 1 has plain blocks only. */
+export const BLOCKS_PROTOCOLS = [BLOCKS_2, BLOCKS_1] as const
 
 /** @param onClose called once, so that the host forgets the channel */
 export function createBlockChannel(
@@ -36,12 +39,12 @@ export function createBlockChannel(
       }
       await requests.request(
         encodeBlocksRequest(request),
-        (type, fields) => {
+        (type, fields, protocol) => {
           if (type === DATA) {
-            const { offset, bytes } = decodeBlockData(fields)
+            const { offset, ...block } = decodeBlockData(fields, protocol)
             settle(offset)
             counter().blocksReceived++
-            onAnswer({ offset, status: 'have', bytes })
+            onAnswer({ offset, status: 'have', ...block })
           } else if (type === MISSING) {
             for (const offset of decodeMissing(fields)) {
               settle(offset)
@@ -67,17 +70,20 @@ export function createBlockChannel(
 export function blockAnswers(
   { blockServer, counter }: { readonly blockServer: BlockServer; readonly counter: () => PeerCounter },
   peer: string,
+  protocol: string,
 ): RequestServer<BlocksRequest> {
   return {
     decode: decodeBlocksRequest,
     async answer(request, send, signal) {
       const open = new Set(request.offsets)
-      for await (const { offset, bytes } of blockServer.blocks(peer, request, signal)) {
+      const acceptsZstd = protocol === BLOCKS_2
+      for await (const served of blockServer.blocks(peer, { ...request, acceptsZstd }, signal)) {
         signal.throwIfAborted()
+        const { offset, bytes, zstdOfBytes } = served
         if (!open.delete(offset)) continue
         if (bytes === undefined) await send(MISSING, [encodeOffsets([offset])])
         else {
-          await send(DATA, [u16(offset), bytes])
+          await send(DATA, encodeBlockData({ offset, bytes, zstdOfBytes }, protocol))
           counter().blocksSent++
         }
       }

@@ -17,6 +17,8 @@ import type { Frame, FrameDecoder, FrameLimits } from './wire/frame.ts'
 import { createFrameDecoder } from './wire/frame.ts'
 
 export interface FrameStream {
+  /** The id that both sides agreed on. */
+  readonly protocol: string
   /** Fires when the stream is over, for whatever reason. */
   readonly closed: AbortSignal
   /**
@@ -102,6 +104,7 @@ export function frameStream(
   }
 
   const self: FrameStream = {
+    protocol: stream.protocol,
     closed: closing.signal,
     async *frames() {
       let isDone = false

@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { dialableAddresses, hostPortToAddress, plainAddress } from './address.ts'
-import { BLOCKS_PROTOCOL, blockAnswers, createBlockChannel } from './block-protocol.ts'
+import { BLOCKS_PROTOCOLS, blockAnswers, createBlockChannel } from './block-protocol.ts'
 import type { FrameStream } from './frame-stream.ts'
 import { frameStream } from './frame-stream.ts'
 import { createGate } from './gate.ts'
@@ -31,7 +31,7 @@ import type { RequestServer } from './request-server.ts'
 import { serveRequests } from './request-server.ts'
 import { createTraffic } from './traffic.ts'
 import { serveWatch, WATCH_PROTOCOL, watchPeer } from './watch-protocol.ts'
-import { BLOCKS_TO_CLIENT, BLOCKS_TO_SERVER } from './wire/blocks.ts'
+import { BLOCKS_TO_SERVER, blocksToClient } from './wire/blocks.ts'
 import type { FrameLimits } from './wire/frame.ts'
 import { JOIN_TO_CLIENT, JOIN_TO_SERVER } from './wire/join.ts'
 import { OBJECT_TO_CLIENT, OBJECT_TO_SERVER } from './wire/object.ts'
@@ -94,21 +94,27 @@ export async function startHost(
   /** A stream of ours to a connected peer. */
   const open = async (
     peer: string,
-    protocol: string,
-    accept: FrameLimits,
+    /** The best first; the peer speaks one of them. */
+    protocol: string | readonly string[],
+    accept: FrameLimits | ((protocol: string) => FrameLimits),
     { signal, answerTimeoutMs }: { signal?: AbortSignal | undefined; answerTimeoutMs?: number } = {},
   ): Promise<FrameStream> => {
     const deadline = deadlineSignal(clock, limits.OPEN_STREAM_TIMEOUT_MS, signal)
     try {
-      const stream = await peers.connection(peer).newStream(protocol, { signal: deadline.signal })
+      const stream = await peers.connection(peer).newStream([protocol].flat(), {
+        signal: deadline.signal,
+      })
       return frameStream(
         { stream, clock, counter: traffic.of(peer) },
-        { accept, ...(answerTimeoutMs === undefined ? {} : { idleTimeoutMs: () => answerTimeoutMs }) },
+        {
+          accept: typeof accept === 'function' ? accept(stream.protocol) : accept,
+          ...(answerTimeoutMs === undefined ? {} : { idleTimeoutMs: () => answerTimeoutMs }),
+        },
       )
     } catch (error) {
       signal?.throwIfAborted()
       if (isMirrorError(error)) throw error
-      throw new MirrorError('unreachable', `peer ${peer} does not open ${protocol}`, {
+      throw new MirrorError('unreachable', `peer ${peer} does not open ${[protocol].flat()[0]}`, {
         facts: { peer },
         cause: error,
       })
@@ -157,12 +163,14 @@ export async function startHost(
     idleTimeoutMs: () => limits.IDLE_STREAM_TIMEOUT_MS,
   })
 
-  await serve(
-    BLOCKS_PROTOCOL,
-    serveRequestsOf(BLOCKS_TO_SERVER, (peer) =>
-      blockAnswers({ blockServer, counter: () => traffic.of(peer) }, peer),
-    ),
-  )
+  for (const protocol of BLOCKS_PROTOCOLS) {
+    await serve(
+      protocol,
+      serveRequestsOf(BLOCKS_TO_SERVER, (peer) =>
+        blockAnswers({ blockServer, counter: () => traffic.of(peer) }, peer, protocol),
+      ),
+    )
+  }
   await serve(
     OBJECT_PROTOCOL,
     serveRequestsOf(OBJECT_TO_SERVER, (peer) => objectAnswers(blockServer, peer)),
@@ -248,7 +256,7 @@ export async function startHost(
       }
       const requests = createRequestChannel({
         clock,
-        open: (opening) => open(peer, BLOCKS_PROTOCOL, BLOCKS_TO_CLIENT, { signal: opening }),
+        open: (opening) => open(peer, BLOCKS_PROTOCOLS, blocksToClient, { signal: opening }),
       })
       const channel = createBlockChannel({ requests, counter: () => traffic.of(peer) }, peer, () => {
         channels.delete(channel)

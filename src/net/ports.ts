@@ -49,8 +49,10 @@ export interface Admission {
 /** A block asked for by its position: an index page and an offset in it. */
 export interface ServedBlock {
   readonly offset: number
-  /** Plain bytes; absent when the block is not held here (yet). */
+  /** Absent when the block is not held here (yet). */
   readonly bytes?: Uint8Array
+  /** Given when `bytes` are a zstd frame: the length of the plain block. */
+  readonly zstdOfBytes?: number
 }
 
 /** What this node serves. Each call checks the peer's right to the tree; without it everything is `undefined`. */
@@ -60,7 +62,10 @@ export interface BlockServer {
   /** One answer per offset, in any order, each as soon as it can be read. Read no faster than the peer takes them. */
   blocks(
     peer: string,
-    request: { readonly tree: string; readonly page: Cid; readonly offsets: readonly number[] },
+    request: BlockRequest & {
+      /** Without it every answer must be plain. */
+      readonly acceptsZstd?: boolean
+    },
     signal: AbortSignal,
   ): AsyncIterable<ServedBlock>
   /** What this node holds of a snapshot: first all of it, then changes, until the signal fires. */
@@ -119,6 +124,8 @@ export interface BlockAnswer {
   readonly status: 'have' | 'missing' | 'busy'
   /** With `have`. Not verified: the caller holds the page that names the block's CID. The caller owns them. */
   readonly bytes?: Uint8Array
+  /** With `have`, when `bytes` are said to be a zstd frame: the length of the plain block, larger than theirs. */
+  readonly zstdOfBytes?: number
 }
 
 /** A long-lived stream of block requests to one peer. Many requests may be in flight. */

@@ -14,19 +14,18 @@ import { CANCEL, decodeRequestBody, END, encodeRequestFrame, REQUEST } from './w
 
 export interface RequestChannel {
   /**
-   * Resolves at the END of the request. `onAnswer` gets every other answer, its type and fields; what it throws breaks the stream.
+   * Resolves at the END of the request. `onAnswer` gets every other answer, its type and fields, and the protocol of the
+   * stream; what it throws breaks the stream.
    * @throws the signal's reason; MirrorError `unreachable` | `corrupt` | `timed-out`
    */
-  request(
-    fields: readonly Uint8Array[],
-    onAnswer: (type: number, fields: Uint8Array) => void,
-    signal?: AbortSignal,
-  ): Promise<void>
+  request(fields: readonly Uint8Array[], onAnswer: OnAnswer, signal?: AbortSignal): Promise<void>
   close(): void
 }
 
+type OnAnswer = (type: number, fields: Uint8Array, protocol: string) => void
+
 interface Pending {
-  readonly onAnswer: (type: number, fields: Uint8Array) => void
+  readonly onAnswer: OnAnswer
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
   isCancelled: boolean
@@ -69,7 +68,7 @@ export function createRequestChannel(
         live.pending.delete(id)
         pending.resolve()
       } else if (!pending.isCancelled) {
-        pending.onAnswer(type, fields)
+        pending.onAnswer(type, fields, live.frames.protocol)
       }
     }
   }

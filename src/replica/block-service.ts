@@ -9,9 +9,10 @@ import { cidKey } from '../block/cid.ts'
 import type { IndexPage } from '../dag/block-index.ts'
 import { decodeIndexNode } from '../dag/block-index.ts'
 import type { BlockServer, HoldingUpdate, ServedBlock } from '../net/ports.ts'
-import type { BlockReader } from '../store/block-store.ts'
+import type { BlockStore } from '../store/block-store.ts'
 import type { Holdings } from './holdings.ts'
 import type { Traffic } from './traffic.ts'
+import { createWireEncoder } from './wire-encoder.ts'
 
 /** Decoded pages kept at hand. */
 const MAX_CACHED_PAGES = 96
@@ -21,10 +22,12 @@ const READ_AHEAD = 8
 const MAX_WATCHES = 256
 
 export interface BlockServiceComponents {
-  readonly blocks: BlockReader
+  readonly blocks: Pick<BlockStore, 'get' | 'getEncoded'>
   readonly holdings: Holdings
   readonly traffic: Traffic
   readonly mayRead: (peer: string, tree: string) => boolean
+  /** Across a link where bytes cost more than CPU: blocks that rest plain are compressed for it. Never, by default. */
+  readonly isFar?: (peer: string) => boolean
 }
 
 export function createBlockService({
@@ -32,7 +35,9 @@ export function createBlockService({
   holdings,
   traffic,
   mayRead,
+  isFar = () => false,
 }: BlockServiceComponents): BlockServer {
+  const encoder = createWireEncoder({ blocks })
   const pages = new Map<string, IndexPage>()
   const watches = new Map<string, number>()
 
@@ -61,14 +66,21 @@ export function createBlockService({
       if (bytes !== undefined) traffic.sentObject(peer, bytes.length)
       return bytes
     },
-    async *blocks(peer, { tree, page: pageCid, offsets }, signal): AsyncIterable<ServedBlock> {
+    async *blocks(peer, { tree, page: pageCid, offsets, acceptsZstd }, signal): AsyncIterable<ServedBlock> {
       const page = mayRead(peer, tree) ? await pageOf(tree, pageCid) : undefined
       const isIncomplete = holdings.isInProgress(tree, pageCid)
       const reads: Promise<ServedBlock>[] = []
       const read = async (offset: number): Promise<ServedBlock> => {
         const block = page?.blocks[offset]
-        const bytes = block === undefined ? undefined : await blocks.get(block.cid, signal)
-        return bytes === undefined ? { offset } : { offset, bytes }
+        if (block === undefined) return { offset }
+        if (acceptsZstd !== true) {
+          const bytes = await blocks.get(block.cid, signal)
+          return bytes === undefined ? { offset } : { offset, bytes }
+        }
+        const found = await encoder.encode(block.cid, isFar(peer), signal)
+        if (found === undefined) return { offset }
+        const { encoding, bytes, lengthBytes } = found
+        return { offset, bytes, ...(encoding === 'zstd' ? { zstdOfBytes: lengthBytes } : {}) }
       }
       for (let at = 0; at < offsets.length || reads.length > 0; ) {
         while (at < offsets.length && reads.length < READ_AHEAD) {
@@ -81,7 +93,9 @@ export function createBlockService({
         const served = await reads.shift()!
         if (served.bytes !== undefined) {
           const bytes = served.bytes.length
-          traffic.sentBlock(peer, { tree, page: pageCid, offset: served.offset, bytes, isIncomplete })
+          const plainBytes = served.zstdOfBytes ?? bytes
+          const { offset } = served
+          traffic.sentBlock(peer, { tree, page: pageCid, offset, bytes, plainBytes, isIncomplete })
         }
         yield served
       }

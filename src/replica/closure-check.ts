@@ -7,6 +7,7 @@ import type { Cid } from '../block/cid.ts'
 import { cidKey, parseCid } from '../block/cid.ts'
 import type { ClosureBlock } from '../dag/closure.ts'
 import { closure, listPages, readPage } from '../dag/reader.ts'
+import type { Scratch } from '../dag/scratch.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
 import type { BlockReader, BlockStore } from '../store/block-store.ts'
 
@@ -20,6 +21,7 @@ export async function checkClosure(
   blocks: Pick<BlockStore, 'get' | 'has' | 'locate'>,
   snapshot: Snapshot,
   signal: AbortSignal,
+  scratch?: Scratch,
 ): Promise<void> {
   let batch: ClosureBlock[] = []
   const check = async (): Promise<void> => {
@@ -32,7 +34,7 @@ export async function checkClosure(
     batch = []
   }
   try {
-    for await (const block of closure(blocks, snapshot.root, signal)) {
+    for await (const block of closure(blocks, snapshot.root, signal, scratch)) {
       batch.push(block)
       if (batch.length >= BATCH) {
         await check()

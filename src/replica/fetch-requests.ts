@@ -4,18 +4,21 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
-import type { Block } from '../block/block.ts'
+import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import { verifyBlock } from '../block/cid.ts'
+import { decodeBlockLater } from '../block/encoding.ts'
 import type { IndexPage } from '../dag/block-index.ts'
 import type { BlockAnswer, BlockChannel } from '../net/ports.ts'
-import type { BlockStore } from '../store/block-store.ts'
+import type { BlockStore, PutBlock } from '../store/block-store.ts'
 import type { FetchNetwork } from './fetch-network.ts'
 import type { FailureReason, SchedulerCommand, SchedulerEvent } from './scheduler-types.ts'
 import type { Traffic } from './traffic.ts'
 
 /** Bytes given to the store in one call. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024
+/** Plain bytes of blocks that are being decoded. */
+const MAX_UNPACKING_BYTES = 16 * 1024 * 1024
 
 export interface FetchRequestsComponents {
   readonly network: FetchNetwork
@@ -42,7 +45,7 @@ export interface FetchRequests {
   close(): void
 }
 
-interface Arrival extends Block {
+interface Arrival extends PutBlock {
   readonly request: number
   readonly page: number
   readonly offset: number
@@ -55,6 +58,7 @@ export function createFetchRequests(
   const channels = new Map<string, BlockChannel>()
   const open = new Map<number, AbortController>()
   const arrivals: Arrival[] = []
+  const unpackingBytes = new Semaphore(MAX_UNPACKING_BYTES)
   let isStoring = false
 
   async function store(): Promise<void> {
@@ -108,14 +112,40 @@ export function createFetchRequests(
       for (const offset of failed) due.delete(offset)
       onEvents(failed.map((offset) => ({ kind: 'failed', request, page: number, offset, reason })))
     }
-    const onAnswer = ({ offset, status, bytes }: BlockAnswer): void => {
+    const onAnswer = ({ offset, status, bytes, zstdOfBytes }: BlockAnswer): void => {
       if (!due.has(offset) || abort.signal.aborted) return
       if (status !== 'have' || bytes === undefined) {
         fail([offset], status === 'busy' ? 'busy' : 'missing')
         return
       }
+      traffic.receivedBlock(peer, bytes.length, zstdOfBytes)
+      if (zstdOfBytes === undefined) arrive(offset, bytes)
+      else {
+        const unpacking = unpack(offset, bytes, zstdOfBytes).finally(() => unpackings.delete(unpacking))
+        unpackings.add(unpacking)
+      }
+    }
+    /** In the thread pool, bounded by what the blocks say that they are: a frame of a few bytes may claim to be 4 MiB. */
+    const unpackings = new Set<Promise<void>>()
+    const unpack = async (offset: number, zstd: Uint8Array, lengthBytes: number): Promise<void> => {
+      try {
+        const both = AbortSignal.any([signal, abort.signal])
+        const release = await unpackingBytes.acquire(lengthBytes, both)
+        try {
+          if (!due.has(offset)) return
+          const bytes = await decodeBlockLater({ encoding: 'zstd', bytes: zstd, lengthBytes })
+          if (due.has(offset) && !both.aborted) arrive(offset, bytes, zstd)
+        } finally {
+          release()
+        }
+      } catch (error) {
+        if (signal.aborted || abort.signal.aborted) return
+        if (isMirrorError(error, 'corrupt')) fail([offset], 'corrupt')
+        else onError(error)
+      }
+    }
+    const arrive = (offset: number, bytes: Uint8Array, zstd?: Uint8Array): void => {
       const { cid, lengthBytes } = indexPage.blocks[offset]!
-      traffic.receivedBlock(peer, bytes.length)
       try {
         verifyBlock(cid, bytes)
       } catch {
@@ -128,7 +158,8 @@ export function createFetchRequests(
         return
       }
       due.delete(offset)
-      arrivals.push({ cid, bytes, request, page: number, offset })
+      const zstdToo = zstd === undefined ? {} : { zstd }
+      arrivals.push({ cid, bytes, ...zstdToo, request, page: number, offset })
       void store()
     }
     // Nothing crosses the network that would find no room here, try after try.
@@ -140,8 +171,10 @@ export function createFetchRequests(
     try {
       const both = AbortSignal.any([signal, abort.signal])
       await channel.request({ tree, page: indexPage.cid, offsets }, onAnswer, both)
+      await Promise.all(unpackings)
       if (due.size > 0) fail([...due], 'missing')
     } catch (error) {
+      await Promise.all(unpackings)
       if (signal.aborted || abort.signal.aborted) return
       if (channels.get(peer) === channel) channels.delete(peer)
       channel.close()

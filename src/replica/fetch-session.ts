@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import type { IndexPage } from '../dag/block-index.ts'
+import type { Scratch } from '../dag/scratch.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
 import { decodeSnapshot } from '../dag/snapshot.ts'
 import type { BlockStore } from '../store/block-store.ts'
@@ -34,6 +35,8 @@ export interface FetchComponents {
   readonly traffic: Traffic
   readonly clock: Clock
   readonly log?: ReplicaLog
+  /** For what the walk of a large closure does not hold in memory. */
+  readonly scratch?: Scratch | undefined
 }
 
 export interface FetchOptions {
@@ -83,7 +86,7 @@ export interface Fetch {
 const MAX_EARLY_EVENTS = 16_384
 
 export function startFetch(components: FetchComponents, options: FetchOptions): Fetch {
-  const { network, blocks, holdings, traffic, clock, log } = components
+  const { network, blocks, holdings, traffic, clock, log, scratch } = components
   const { tree, snapshot: snapshotCid, self } = options
   const startMs = clock.monotonicMs()
   const abort = new AbortController()
@@ -263,7 +266,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     await Promise.all([complete.promise, readPages(found.index).catch(giveUp)])
     phase = 'check'
     await blocks.flush()
-    await checkClosure(blocks, found, signal)
+    await checkClosure(blocks, found, signal, scratch)
     await holding!.complete()
   }
 

@@ -24,6 +24,7 @@ import type { KeyPair } from '../record/key.ts'
 import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from '../tree/abort.ts'
+import type { ImportCompression } from '../tree/block-sink.ts'
 import { type ImportResult, importTree } from '../tree/import.ts'
 import type { OnProgress } from '../tree/progress.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -88,7 +89,10 @@ const MAX_RECONCILED_PEERS = 8
 /** How long a start waits for a first peer to be connected, when there are others in the mesh. */
 const FIRST_PEER_WAIT_MS = 5_000
 
-export function createPublisher(components: PublisherComponents): Publisher {
+export function createPublisher(
+  components: PublisherComponents,
+  { compression = 'none' }: { readonly compression?: ImportCompression } = {},
+): Publisher {
   const { ledger, blocks, complete, nodeKey, clock, tempDir, logger } = components
   let reconciled: Promise<boolean> | undefined
 
@@ -111,21 +115,24 @@ export function createPublisher(components: PublisherComponents): Publisher {
       checkPublisher(ledger.state(), tree, nodeKey)
       await abortable(reconcileOnce(), signal)
       const before = checkPublisher(ledger.state(), tree, nodeKey).newest
+      const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
       const imported = await importTree(
         { blocks, tempDir, clock },
         {
           path: options.path,
           tree,
           ...(before === undefined ? {} : { parent: before.snapshot }),
+          // Cut otherwise, every file would be new to every site: another default is for new trees.
+          ...(previous === undefined ? {} : { chunker: previous.chunker }),
           ...(options.notes === undefined ? {} : { notes: options.notes }),
           ...(options.inPlace === true ? { inPlace: 'in-place' as const } : {}),
+          compression,
           ...(options.workers === undefined ? {} : { workers: options.workers }),
           ...(signal === undefined ? {} : { signal }),
           ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
         },
       )
       const facts = { tree, snapshot: imported.snapshotCid.toString() }
-      const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
       if (before !== undefined) {
         // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
         checkNotEmptied(imported, before.counts.files ?? previous?.counts.files ?? 0, options)

@@ -109,11 +109,13 @@ export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
   }
 }
 
+const NOTHING = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
+
 export function trafficStatus(state: MeshState, self: Place, totals: TrafficTotals): TrafficStatus {
   const classes = {
-    site: { bytesSent: 0, bytesReceived: 0 },
-    region: { bytesSent: 0, bytesReceived: 0 },
-    wan: { bytesSent: 0, bytesReceived: 0 },
+    site: { ...NOTHING },
+    region: { ...NOTHING },
+    wan: { ...NOTHING },
   }
   const peers: PeerTraffic[] = []
   for (const [peer, tally] of totals.peers) {
@@ -122,6 +124,8 @@ export function trafficStatus(state: MeshState, self: Place, totals: TrafficTota
     const name = member === undefined ? 'wan' : pathClass(self, member)
     classes[name].bytesSent += tally.bytesSent
     classes[name].bytesReceived += tally.bytesReceived
+    classes[name].plainBytesSent += tally.plainBytesSent
+    classes[name].plainBytesReceived += tally.plainBytesReceived
     peers.push({ site: member?.site ?? null, peer, pathClass: name, ...tally })
   }
   const { blocksSent, blocksSentMoreThanOnce, bytesSentBeforeComplete } = totals

@@ -11,6 +11,7 @@ import { sleep } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
+import type { Scratch } from '../dag/scratch.ts'
 import { decodeSnapshot } from '../dag/snapshot.ts'
 import type { Host } from '../net/ports.ts'
 import type { BlockStore } from '../store/block-store.ts'
@@ -35,6 +36,8 @@ import type { Traffic } from './traffic.ts'
 export interface SiteAgentComponents {
   readonly ledger: Ledger
   readonly store: { readonly blocks: BlockStore }
+  /** For what the check of a large snapshot does not hold in memory. */
+  readonly scratch?: Scratch | undefined
   readonly host: Host
   readonly holdings: Holdings
   readonly complete: CompleteSnapshots
@@ -81,7 +84,7 @@ export function createSiteAgent(
   { maxFetches = 3, maxCheckouts = 1, checkoutWorkers }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random } = components
+  const { random = Math.random, scratch } = components
   const background = createBackground(logger)
   const workers = new Map<string, TreeWorker>()
   const fetchSlots = new Semaphore(maxFetches)
@@ -175,7 +178,7 @@ export function createSiteAgent(
 
   function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
     return startFetch(
-      { network: host, members, blocks: store.blocks, holdings, traffic, clock, log: logger },
+      { network: host, members, blocks: store.blocks, holdings, traffic, clock, log: logger, scratch },
       {
         tree,
         snapshot,

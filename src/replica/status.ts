@@ -66,8 +66,12 @@ export interface PeerTraffic {
   readonly site: string | null
   readonly peer: string
   readonly pathClass: PathClassName
+  /** As they travelled: compressed blocks count as such. */
   readonly bytesSent: number
   readonly bytesReceived: number
+  /** The same, before they were compressed. */
+  readonly plainBytesSent: number
+  readonly plainBytesReceived: number
   readonly blocksSent: number
   readonly blocksReceived: number
   /** Of bytesSent: what left while this site was not complete itself. */
@@ -77,7 +81,10 @@ export interface PeerTraffic {
 export interface TrafficStatus {
   readonly peers: readonly PeerTraffic[]
   readonly classes: Readonly<
-    Record<PathClassName, { readonly bytesSent: number; readonly bytesReceived: number }>
+    Record<
+      PathClassName,
+      Pick<PeerTraffic, 'bytesSent' | 'bytesReceived' | 'plainBytesSent' | 'plainBytesReceived'>
+    >
   >
   readonly blocksSent: number
   readonly blocksSentMoreThanOnce: number

@@ -1,5 +1,6 @@
 /**
- * Counts what this node gave to whom and got from whom, since it started: plain bytes of blocks and control objects.
+ * Counts what this node gave to whom and got from whom, since it started: bytes of blocks and control objects as they
+ * travelled, and beside them what they were before they were compressed.
  * Also how many blocks it gave more than once (of the pages in recent use), and how much it gave of snapshots that it
  * was still fetching itself.
  */
@@ -12,8 +13,12 @@ const MAX_PEERS = 2048
 const MAX_PAGES = 4096
 
 export interface PeerTally {
+  /** As they travelled. */
   bytesSent: number
   bytesReceived: number
+  /** The same blocks and objects, plain. */
+  plainBytesSent: number
+  plainBytesReceived: number
   blocksSent: number
   blocksReceived: number
   /** Bytes of blocks given to the peer while this node did not hold the whole snapshot itself. */
@@ -31,6 +36,8 @@ export interface TrafficTotals {
   readonly blocksSentMoreThanOnce: number
   readonly bytesSent: number
   readonly bytesReceived: number
+  readonly plainBytesSent: number
+  readonly plainBytesReceived: number
   readonly bytesSentBeforeComplete: number
 }
 
@@ -42,11 +49,13 @@ export interface Traffic {
       readonly page: Cid
       readonly offset: number
       readonly bytes: number
+      /** Of the plain block; the same as `bytes` when left out. */
+      readonly plainBytes?: number
       /** This node is still fetching the snapshot. */
       readonly isIncomplete: boolean
     },
   ): void
-  receivedBlock(peer: string, bytes: number): void
+  receivedBlock(peer: string, bytes: number, plainBytes?: number): void
   sentObject(peer: string, bytes: number): void
   receivedObject(peer: string, bytes: number): void
   totals(): TrafficTotals
@@ -82,25 +91,33 @@ export function createTraffic(): Traffic {
   }
 
   return {
-    sentBlock(peer, { tree, page, offset, bytes, isIncomplete }) {
+    sentBlock(peer, { tree, page, offset, bytes, plainBytes = bytes, isIncomplete }) {
       countRepeats(tree, page, offset)
       for (const tally of tallies(peer)) {
         tally.bytesSent += bytes
+        tally.plainBytesSent += plainBytes
         tally.blocksSent++
         if (isIncomplete) tally.bytesSentBeforeComplete += bytes
       }
     },
-    receivedBlock(peer, bytes) {
+    receivedBlock(peer, bytes, plainBytes = bytes) {
       for (const tally of tallies(peer)) {
         tally.bytesReceived += bytes
+        tally.plainBytesReceived += plainBytes
         tally.blocksReceived++
       }
     },
     sentObject(peer, bytes) {
-      for (const tally of tallies(peer)) tally.bytesSent += bytes
+      for (const tally of tallies(peer)) {
+        tally.bytesSent += bytes
+        tally.plainBytesSent += bytes
+      }
     },
     receivedObject(peer, bytes) {
-      for (const tally of tallies(peer)) tally.bytesReceived += bytes
+      for (const tally of tallies(peer)) {
+        tally.bytesReceived += bytes
+        tally.plainBytesReceived += bytes
+      }
     },
     totals: () => ({
       ...sum,
@@ -112,5 +129,13 @@ export function createTraffic(): Traffic {
 }
 
 function emptyTally(): PeerTally {
-  return { bytesSent: 0, bytesReceived: 0, blocksSent: 0, blocksReceived: 0, bytesSentBeforeComplete: 0 }
+  return {
+    bytesSent: 0,
+    bytesReceived: 0,
+    plainBytesSent: 0,
+    plainBytesReceived: 0,
+    blocksSent: 0,
+    blocksReceived: 0,
+    bytesSentBeforeComplete: 0,
+  }
 }

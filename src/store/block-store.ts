@@ -11,6 +11,7 @@
  */
 import type { Block } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
+import type { BlockEncoding, EncodedBlock } from '../block/encoding.ts'
 import type { BlockBackings } from './block-backings.ts'
 
 export interface BlockReader {
@@ -19,6 +20,19 @@ export interface BlockReader {
   /** One answer per CID, in order. Ask for many at a time: a batch costs little more than a single question. */
   has(cids: readonly Cid[]): Promise<boolean[]>
 }
+
+/** A block that its caller has as a zstd frame too. The frame is kept instead of the bytes where the store likes it so. */
+export interface PutBlock extends Block {
+  /** What the caller has just decoded to `bytes`. Left aside unless the put is `verified`. */
+  readonly zstd?: Uint8Array
+}
+
+/**
+ * How blocks that are put shall rest. `none`: plain. `received`: as zstd where they are given so, plain otherwise.
+ * `zstd`: where it pays.
+ */
+export const STORE_COMPRESSIONS = ['none', 'received', 'zstd'] as const
+export type StoreCompression = (typeof STORE_COMPRESSIONS)[number]
 
 export interface PutOptions {
   /** The caller has just checked every block against its CID, so that hashing it again would only cost time. */
@@ -31,7 +45,9 @@ export interface BlockStore extends BlockReader {
    * @throws MirrorError `corrupt` when a block does not match its CID (nothing of the call is stored then),
    *   `limit` for a block over MAX_BLOCK_BYTES, `no-space` when the disk is full
    */
-  put(blocks: readonly Block[], options?: PutOptions): Promise<void>
+  put(blocks: readonly PutBlock[], options?: PutOptions): Promise<void>
+  /** As `get`, but in the encoding in which the block rests: decoded only to be verified. */
+  getEncoded(cid: Cid, signal?: AbortSignal): Promise<EncodedBlock | undefined>
   /**
    * Resolves when everything put before the call is on disk: data synced first, then the index. Concurrent callers
    * share one sync. When it rejects, what was put stays readable and the next flush tries again.
@@ -64,9 +80,6 @@ export interface ReservedPack {
   readonly packId: number
   readonly path: string
 }
-
-/** How a block rests in a pack. */
-export type BlockEncoding = 'plain'
 
 /** Where a block's stored bytes lie. Valid as long as the store is open; readers must verify what they read. */
 export interface BlockPlace {

@@ -12,7 +12,8 @@
  *   "v" + namespace + NUL + key        a value
  */
 import { MirrorError } from '../base/errors.ts'
-import type { BlockEncoding } from './block-store.ts'
+import type { BlockEncoding } from '../block/encoding.ts'
+import { encodingNumber, encodingOf } from './pack.ts'
 
 export type IndexOperation =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
@@ -56,7 +57,6 @@ export interface FilePlace {
 }
 
 const PLACE_BYTES = 19
-const PLAIN = 0
 const IN_FILE = 2
 const BLOCK = 0x62
 const PACK = 0x70
@@ -64,13 +64,13 @@ const META = 'm'
 const VALUE = 'v'
 
 /**
- * 1 encoding (0 plain), 4 pack id, 6 offset, 4 stored bytes, 4 bytes once decoded; big-endian.
+ * 1 encoding (0 plain, 1 zstd), 4 pack id, 6 offset, 4 stored bytes, 4 bytes once decoded; big-endian.
  * In a file: 1 encoding (2), 4 backing id, 6 offset, 4 number of the file, 4 bytes.
  */
 export function encodePlace(place: Place): Uint8Array {
   const bytes = Buffer.alloc(PLACE_BYTES)
   const isFile = place.encoding === 'file'
-  bytes[0] = isFile ? IN_FILE : PLAIN
+  bytes[0] = place.encoding === 'file' ? IN_FILE : encodingNumber(place.encoding)
   bytes.writeUInt32BE(isFile ? place.backingId : place.packId, 1)
   bytes.writeUIntBE(place.offset, 5, 6)
   bytes.writeUInt32BE(isFile ? place.fileId : place.storedBytes, 11)
@@ -81,7 +81,8 @@ export function encodePlace(place: Place): Uint8Array {
 /** @throws MirrorError `corrupt` */
 export function decodePlace(value: Uint8Array): Place {
   const bytes = view(value)
-  if (bytes.length !== PLACE_BYTES || (bytes[0] !== PLAIN && bytes[0] !== IN_FILE)) {
+  const encoding = bytes[0] === IN_FILE ? 'file' : encodingOf(bytes[0])
+  if (bytes.length !== PLACE_BYTES || encoding === undefined) {
     throw new MirrorError('corrupt', 'the index holds a place that this program cannot read', {
       hint: 'Stop the daemon, move the folder index/ of the store aside and start again: it is rebuilt from packs.',
     })
@@ -90,9 +91,9 @@ export function decodePlace(value: Uint8Array): Place {
   const offset = bytes.readUIntBE(5, 6)
   const third = bytes.readUInt32BE(11)
   const lengthBytes = bytes.readUInt32BE(15)
-  return bytes[0] === IN_FILE
-    ? { encoding: 'file', backingId: id, fileId: third, offset, lengthBytes }
-    : { encoding: 'plain', packId: id, offset, storedBytes: third, lengthBytes }
+  return encoding === 'file'
+    ? { encoding, backingId: id, fileId: third, offset, lengthBytes }
+    : { encoding, packId: id, offset, storedBytes: third, lengthBytes }
 }
 
 export function isSamePlace(a: Place, b: Place): boolean {

@@ -9,6 +9,7 @@ import path from 'node:path'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import { cidFromKeyBytes, cidKey, verifyBlock } from '../block/cid.ts'
+import { decodeBlock } from '../block/encoding.ts'
 import type { BlockStore, CorruptBlock, PackedEntry } from './block-store.ts'
 import { createIndexValues } from './index-values.ts'
 import type { KeyValue } from './key-value.ts'
@@ -47,6 +48,11 @@ export function createMemoryStore({
     async has(cids) {
       const places = await backed.find(cids)
       return cids.map((cid, i) => blocks.has(cidKey(cid)) || places[i] !== undefined)
+    },
+    async getEncoded(cid, signal) {
+      signal?.throwIfAborted()
+      const bytes = blocks.get(cidKey(cid))?.slice() ?? (await backed.get(cid))
+      return bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length }
     },
     async put(newBlocks, { verified = false } = {}) {
       for (const { cid, bytes } of newBlocks) {
@@ -119,10 +125,11 @@ export function createMemoryStore({
 function readEntries(file: string, entries: readonly PackedEntry[]): [string, Uint8Array][] {
   const fd = fs.openSync(file, 'r')
   try {
-    return entries.map(({ key, offset, storedBytes }) => {
+    return entries.map(({ key, offset, storedBytes, lengthBytes, encoding }) => {
       const cid = cidFromKeyBytes(key)
-      const bytes = new Uint8Array(storedBytes)
-      fs.readSync(fd, bytes, 0, storedBytes, offset)
+      const stored = new Uint8Array(storedBytes)
+      fs.readSync(fd, stored, 0, storedBytes, offset)
+      const bytes = decodeBlock({ encoding, bytes: stored, lengthBytes })
       verifyBlock(cid, bytes)
       return [cidKey(cid), bytes]
     })

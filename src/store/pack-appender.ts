@@ -12,6 +12,7 @@ import { CID_KEY_BYTES } from '../block/cid.ts'
 import type { PackedEntry } from './block-store.ts'
 import type { FileOps } from './files.ts'
 import { systemFiles } from './files.ts'
+import type { EntryHeader } from './pack.ts'
 import {
   decodePackHeader,
   ENTRY_HEADER_BYTES,
@@ -26,9 +27,10 @@ const DIRECT_BYTES = 64 * 1024
 export interface PackAppender {
   /**
    * @param key the 33 bytes of `cidToKeyBytes`; kept by the entry
-   * @param bytes the plain block; free for reuse when the call returns
+   * @param bytes the block as it shall rest: plain, or the zstd frame of a block of `zstdOfBytes`; free for reuse when
+   *   the call returns
    */
-  append(key: Uint8Array, bytes: Uint8Array): PackedEntry
+  append(key: Uint8Array, bytes: Uint8Array, zstdOfBytes?: number): PackedEntry
   /** Where the next entry will start, buffered ones counted. */
   readonly sizeBytes: number
   flush(): void
@@ -101,7 +103,7 @@ export function createPackAppender(
   }
 
   return {
-    append(key, bytes) {
+    append(key, bytes, zstdOfBytes) {
       if (key.length !== CID_KEY_BYTES || bytes.length > MAX_BLOCK_BYTES) {
         throw new MirrorError(
           'limit',
@@ -115,7 +117,13 @@ export function createPackAppender(
       const isDirect = bytes.length >= DIRECT_BYTES || neededBytes > buffer.length
       if (isDirect || bufferedBytes + neededBytes > buffer.length) flush()
       const offset = writtenBytes + bufferedBytes + ENTRY_HEADER_BYTES
-      encodeEntryHeader(buffer, bufferedBytes, key, bytes.length, bytes.length)
+      const header: EntryHeader = {
+        key,
+        encoding: zstdOfBytes === undefined ? 'plain' : 'zstd',
+        storedBytes: bytes.length,
+        lengthBytes: zstdOfBytes ?? bytes.length,
+      }
+      encodeEntryHeader(buffer, bufferedBytes, header)
       if (isDirect) {
         // The flush above has emptied the buffer. The header counts only once both are written.
         attempt(() => {
@@ -128,7 +136,7 @@ export function createPackAppender(
         buffer.set(bytes, bufferedBytes + ENTRY_HEADER_BYTES)
         bufferedBytes += neededBytes
       }
-      return { key, offset, storedBytes: bytes.length, lengthBytes: bytes.length, encoding: 'plain' }
+      return { ...header, offset }
     },
     get sizeBytes() {
       return writtenBytes + bufferedBytes

@@ -2,6 +2,7 @@
 import { asMirrorError, isMirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { verifyBlock } from '../block/cid.ts'
+import { decodeBlockLater } from '../block/encoding.ts'
 import type { FileOps } from './files.ts'
 import type { PackPlace } from './index.ts'
 import { createPackFiles } from './pack-files.ts'
@@ -12,8 +13,14 @@ export interface PackReader {
    * The block at `place`, or why those bytes are not it.
    * @throws MirrorError when the disk cannot be read: that says nothing about the block
    */
-  read(cid: Cid, place: PackPlace): Promise<Uint8Array | { readonly reason: string }>
+  read(cid: Cid, place: PackPlace): Promise<ReadBlock | { readonly reason: string }>
   close(): void
+}
+
+export interface ReadBlock {
+  readonly plain: Uint8Array
+  /** As it rests; the same as `plain` for a plain block. */
+  readonly stored: Uint8Array
 }
 
 export function createPackReader({
@@ -26,7 +33,7 @@ export function createPackReader({
   const packFiles = createPackFiles({ files }, { pathOf: folder.pathOf })
 
   return {
-    async read(cid, { packId, offset, storedBytes }) {
+    async read(cid, { packId, offset, storedBytes, lengthBytes, encoding }) {
       let bytes: Uint8Array
       try {
         bytes = await packFiles.read(packId, offset, storedBytes)
@@ -36,8 +43,9 @@ export function createPackReader({
       }
       if (bytes.length < storedBytes) return { reason: 'the pack was cut short' }
       try {
-        verifyBlock(cid, bytes)
-        return bytes
+        const plain = await decodeBlockLater({ encoding, bytes, lengthBytes })
+        verifyBlock(cid, plain)
+        return { plain, stored: bytes }
       } catch (error) {
         if (isMirrorError(error, 'corrupt')) return { reason: 'the bytes do not match the CID' }
         throw error

@@ -5,8 +5,10 @@
  */
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import { cidFromKeyBytes, verifyBlock } from '../block/cid.ts'
+import { decodeBlock } from '../block/encoding.ts'
 import type { PackedEntry } from './block-store.ts'
 import type { StoreFile } from './files.ts'
+import type { EntryHeader } from './pack.ts'
 import { decodeEntryHeader, ENTRY_HEADER_BYTES, ENTRY_MARKER } from './pack.ts'
 
 export type ScanItem =
@@ -47,7 +49,7 @@ export async function* scanPack(file: StoreFile, startOffset: number): AsyncGene
       const { storedBytes } = header
       if ((await reach(at, ENTRY_HEADER_BYTES + storedBytes)) === ENTRY_HEADER_BYTES + storedBytes) {
         const from = offset - windowStart
-        if (isSound(header.key, window.subarray(from, from + storedBytes))) {
+        if (isSound(header, window.subarray(from, from + storedBytes))) {
           if (at > soundEnd) yield { type: 'damage', offset: soundEnd, endOffset: at }
           at = soundEnd = offset + storedBytes
           yield { type: 'entry', entry: { ...header, offset }, endOffset: soundEnd }
@@ -67,9 +69,9 @@ export async function* scanPack(file: StoreFile, startOffset: number): AsyncGene
   }
 }
 
-function isSound(key: Uint8Array, bytes: Uint8Array): boolean {
+function isSound({ key, encoding, lengthBytes }: EntryHeader, bytes: Uint8Array): boolean {
   try {
-    verifyBlock(cidFromKeyBytes(key), bytes)
+    verifyBlock(cidFromKeyBytes(key), decodeBlock({ encoding, bytes, lengthBytes }))
     return true
   } catch {
     return false

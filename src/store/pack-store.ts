@@ -5,14 +5,21 @@
 import type { Clock } from '../base/clock.ts'
 import type { ErrorFacts } from '../base/errors.ts'
 import { MirrorError } from '../base/errors.ts'
-import type { Block } from '../block/block.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
+import { REST_LEVEL, tryZstdLater } from '../block/encoding.ts'
 import { createBackingIndex, loadBackings } from './backing-index.ts'
 import { createBackingReader } from './backing-reader.ts'
 import { createBackings, locateBacked } from './backings.ts'
-import type { BlockPlace, BlockStore, CorruptBlock, PutOptions } from './block-store.ts'
+import type {
+  BlockPlace,
+  BlockStore,
+  CorruptBlock,
+  PutBlock,
+  PutOptions,
+  StoreCompression,
+} from './block-store.ts'
 import type { FileOps } from './files.ts'
 import { createFreeSpace } from './free-space.ts'
 import { groupCommit } from './group-commit.ts'
@@ -21,6 +28,7 @@ import { isSamePlace } from './index.ts'
 import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
 import { createPackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
+import type { ReadBlock } from './pack-reader.ts'
 import { createPackReader } from './pack-reader.ts'
 import type { KeyedBytes } from './pack-writer.ts'
 import { createPackWriter } from './pack-writer.ts'
@@ -45,6 +53,8 @@ export interface PackStoreOptions {
   readonly autoFlushMs?: number
   /** Blocks are refused when less than this would stay free: index and records must find room. */
   readonly reserveBytes?: number
+  /** Of blocks that are put; `none` by default. Packs that others fill (`reservePack`) are theirs. */
+  readonly compression?: StoreCompression
 }
 
 export interface PackStore extends BlockStore {
@@ -61,6 +71,7 @@ export async function openPackStore(
     autoFlushBytes = 16 * 1024 * 1024,
     autoFlushMs = 500,
     reserveBytes = 64 * 1024 * 1024,
+    compression = 'none',
   }: PackStoreOptions,
 ): Promise<PackStore> {
   const sizes = await recoverPacks({ files, index }, { dir, log, onCorrupt })
@@ -103,8 +114,17 @@ export async function openPackStore(
     else cancelAutoFlush ??= clock.after(autoFlushMs, run)
   }
 
-  function read(cid: Cid, place: Place) {
-    return place.encoding === 'file' ? backingReader.read(cid, place) : reader.read(cid, place)
+  /** What is read at the place, or why it is not the block, with the path where that says more. */
+  async function readAt(
+    cid: Cid,
+    place: Place,
+  ): Promise<ReadBlock | { readonly reason: string; readonly path: string }> {
+    if (place.encoding === 'file') {
+      const read = await backingReader.read(cid, place)
+      return read instanceof Uint8Array ? { plain: read, stored: read } : read
+    }
+    const block = await reader.read(cid, place)
+    return 'plain' in block ? block : { path: folder.pathOf(place.packId), ...block }
   }
 
   /** Back-pressure, and the bound on what a crash can cost: nobody gets far ahead of the disk. */
@@ -137,27 +157,46 @@ export async function openPackStore(
     return places
   }
 
+  async function read(
+    cid: Cid,
+    signal: AbortSignal | undefined,
+  ): Promise<(ReadBlock & { readonly place: Place }) | undefined> {
+    let seen: Place | undefined
+    for (;;) {
+      signal?.throwIfAborted()
+      const [place] = await find([cid])
+      if (place === undefined || (seen !== undefined && isSamePlace(seen, place))) return undefined
+      const block = await readAt(cid, place)
+      if ('plain' in block) return { ...block, place }
+      onCorrupt({ cid, offset: place.offset, ...block })
+      await index.forget(cidToKeyBytes(cid), place)
+      seen = place
+    }
+  }
+
+  /** As the block shall rest. */
+  async function encode({ cid, bytes, zstd }: PutBlock, verified: boolean): Promise<KeyedBytes> {
+    const key = cidToKeyBytes(cid)
+    const given = verified && compression !== 'none' ? zstd : undefined
+    const frame = given ?? (compression === 'zstd' ? await tryZstdLater(bytes, REST_LEVEL) : undefined)
+    return frame === undefined ? { key, bytes } : { key, bytes: frame, zstdOfBytes: bytes.length }
+  }
+
   return {
-    async get(cid, signal) {
-      let seen: Place | undefined
-      for (;;) {
-        signal?.throwIfAborted()
-        const [place] = await find([cid])
-        if (place === undefined || (seen !== undefined && isSamePlace(seen, place))) return undefined
-        const bytes = await read(cid, place)
-        if (bytes instanceof Uint8Array) return bytes
-        const path = place.encoding === 'file' ? '' : folder.pathOf(place.packId)
-        onCorrupt({ cid, path, offset: place.offset, ...bytes })
-        await index.forget(cidToKeyBytes(cid), place)
-        seen = place
-      }
+    get: async (cid, signal) => (await read(cid, signal))?.plain,
+
+    async getEncoded(cid, signal) {
+      const block = await read(cid, signal)
+      if (block === undefined) return undefined
+      const { encoding, lengthBytes } = block.place
+      return { encoding: encoding === 'file' ? 'plain' : encoding, bytes: block.stored, lengthBytes }
     },
 
     async has(cids) {
       return (await find(cids)).map((place) => place !== undefined)
     },
 
-    async put(blocks: readonly Block[], { verified = false }: PutOptions = {}) {
+    async put(blocks: readonly PutBlock[], { verified = false }: PutOptions = {}) {
       writer.checkWritable()
       for (const { bytes } of blocks) {
         if (bytes.length > MAX_BLOCK_BYTES) {
@@ -170,11 +209,12 @@ export async function openPackStore(
         find(blocks.map(({ cid }) => cid)),
         verified ? undefined : verifyAll(blocks),
       ])
-      await append(
-        blocks.flatMap(({ cid, bytes }, i) =>
-          places[i] === undefined ? [{ key: cidToKeyBytes(cid), bytes }] : [],
-        ),
+      const missing = blocks.filter(
+        (block, i) => places[i] === undefined && !writer.pending.has(cidKey(block.cid)),
       )
+      const encoded: KeyedBytes[] = []
+      for (const block of missing) encoded.push(await encode(block, verified))
+      await append(encoded)
     },
 
     flush: commit,
@@ -229,6 +269,6 @@ export async function openPackStore(
   }
 }
 
-async function verifyAll(blocks: readonly Block[]): Promise<void> {
+async function verifyAll(blocks: readonly PutBlock[]): Promise<void> {
   for (const { cid, bytes } of blocks) verifyBlock(cid, bytes)
 }

@@ -20,7 +20,10 @@ import type { PackReader } from './pack-reader.ts'
 export interface KeyedBytes {
   /** The 33 bytes of `cidToKeyBytes`. */
   readonly key: Uint8Array
+  /** As the block shall rest. */
   readonly bytes: Uint8Array
+  /** The length of the plain block, when `bytes` are a zstd frame. */
+  readonly zstdOfBytes?: number
 }
 
 export interface PackWriter {
@@ -94,7 +97,9 @@ export function createPackWriter(
     const startBytes = appender.sizeBytes
     const entries: PlacedEntry[] = []
     try {
-      for (const { key, bytes } of blocks) entries.push({ ...appender.append(key, bytes), packId })
+      for (const { key, bytes, zstdOfBytes } of blocks) {
+        entries.push({ ...appender.append(key, bytes, zstdOfBytes), packId })
+      }
       appender.flush()
     } catch (error) {
       appender.cutTo(startBytes)
@@ -113,13 +118,15 @@ export function createPackWriter(
     if (suspectPacks.size === 0) return
     for (const [name, entry] of [...pending]) {
       if (!suspectPacks.has(entry.packId)) continue
-      const bytes = await reader.read(cidFromKeyBytes(entry.key), entry)
-      if (bytes instanceof Uint8Array) {
-        if (pending.get(name) === entry) append([{ key: entry.key, bytes }])
+      const block = await reader.read(cidFromKeyBytes(entry.key), entry)
+      if ('stored' in block) {
+        const { key, encoding, lengthBytes } = entry
+        const zstd = encoding === 'zstd' ? { zstdOfBytes: lengthBytes } : {}
+        if (pending.get(name) === entry) append([{ key, bytes: block.stored, ...zstd }])
         continue
       }
       const path = folder.pathOf(entry.packId)
-      refusal = new MirrorError('io', `a block written to ${path} is lost: ${bytes.reason}`, {
+      refusal = new MirrorError('io', `a block written to ${path} is lost: ${block.reason}`, {
         facts: { packId: entry.packId },
         hint: 'The disk failed. Check it, then start the daemon again: lost blocks are fetched anew.',
       })

@@ -5,7 +5,7 @@
  *   pack header, 32 bytes              entry header, 52 bytes, then the stored bytes
  *   at  size                           at  size
  *    0   8  "MMPACK\r\n"                0   4  "MMe1"
- *    8   4  version, 1                  4   1  encoding: 0 plain (1 is kept for zstd)
+ *    8   4  version, 1                  4   1  encoding: 0 plain, 1 zstd (src/block/encoding.ts)
  *   12   4  pack id                     5  33  block key: codec byte, BLAKE3-256 digest
  *   16  12  zero                       38   2  zero
  *   28   4  CRC-32 of bytes 0-27       40   4  stored bytes that follow the header
@@ -19,9 +19,9 @@
  */
 import { crc32 } from 'node:zlib'
 import { MirrorError } from '../base/errors.ts'
-import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import { CID_KEY_BYTES, DAG_CBOR, RAW } from '../block/cid.ts'
-import type { BlockEncoding } from './block-store.ts'
+import type { BlockEncoding } from '../block/encoding.ts'
+import { isEncodedLength } from '../block/encoding.ts'
 
 export const PACK_VERSION = 1
 export const PACK_HEADER_BYTES = 32
@@ -74,12 +74,10 @@ export function decodePackHeader(bytes: Uint8Array): number {
 export function encodeEntryHeader(
   target: Buffer,
   at: number,
-  key: Uint8Array,
-  storedBytes: number,
-  lengthBytes: number,
+  { key, encoding, storedBytes, lengthBytes }: EntryHeader,
 ): void {
   ENTRY_MARKER.copy(target, at)
-  target[at + 4] = 0
+  target[at + 4] = encodingNumber(encoding)
   target.set(key, at + 5)
   target.writeUInt16BE(0, at + 38)
   target.writeUInt32BE(storedBytes, at + 40)
@@ -95,10 +93,20 @@ export function decodeEntryHeader(bytes: Buffer, at: number): EntryHeader | unde
   const codec = bytes[at + 5]
   const storedBytes = bytes.readUInt32BE(at + 40)
   const lengthBytes = bytes.readUInt32BE(at + 44)
-  const isKnown = bytes[at + 4] === 0 && (codec === RAW || codec === DAG_CBOR)
-  if (!isKnown || storedBytes > MAX_BLOCK_BYTES || lengthBytes !== storedBytes) return undefined
+  const encoding = encodingOf(bytes[at + 4])
+  if (encoding === undefined || (codec !== RAW && codec !== DAG_CBOR)) return undefined
+  if (!isEncodedLength(encoding, storedBytes, lengthBytes)) return undefined
   const key = new Uint8Array(bytes.subarray(at + 5, at + 5 + CID_KEY_BYTES))
-  return { key, encoding: 'plain', storedBytes, lengthBytes }
+  return { key, encoding, storedBytes, lengthBytes }
+}
+
+/** The byte that stands for an encoding in packs and in the index. */
+export function encodingNumber(encoding: BlockEncoding): number {
+  return encoding === 'plain' ? 0 : 1
+}
+
+export function encodingOf(number: number | undefined): BlockEncoding | undefined {
+  return number === 0 ? 'plain' : number === 1 ? 'zstd' : undefined
 }
 
 /** `00000007.pack` */

@@ -53,7 +53,8 @@ export interface StoreCollaborators {
 
 export type StoreOptions = Omit<PackStoreOptions, 'dir'>
 
-const INDEX_FORMAT = 1
+/** 2: places with encoding 1. What 1 wrote is read as it is. */
+const INDEX_FORMAT = 2
 
 /**
  * Opens the store, first making good whatever the last run left undone.
@@ -124,12 +125,17 @@ async function openIndex(
 
 async function checkFormat(index: Index): Promise<void> {
   const [value] = await index.getMany([metaIndexKey('format')])
-  if (value === undefined) {
-    const first = { type: 'put', key: metaIndexKey('format'), value: encodeCount(INDEX_FORMAT) } as const
-    await index.batch([first], { sync: true })
-  } else if (decodeCount(value) !== INDEX_FORMAT) {
-    throw new MirrorError('unsupported', `the index has format ${decodeCount(value)}: this program reads 1`, {
-      hint: 'Run the newer mirrormesh that wrote this store.',
-    })
+  const found = value === undefined ? 0 : decodeCount(value)
+  if (found > INDEX_FORMAT) {
+    throw new MirrorError(
+      'unsupported',
+      `the index has format ${found}: this program reads ${INDEX_FORMAT}`,
+      {
+        hint: 'Run the newer mirrormesh that wrote this store.',
+      },
+    )
   }
+  if (found === INDEX_FORMAT) return
+  const now = { type: 'put', key: metaIndexKey('format'), value: encodeCount(INDEX_FORMAT) } as const
+  await index.batch([now], { sync: true })
 }

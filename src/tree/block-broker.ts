@@ -54,15 +54,15 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
   }
 
   async function commit(question: Extract<BlockQuestion, { kind: 'commit' }>): Promise<void> {
-    const { keys, lengths, offsets } = question
+    const { keys, lengths, offsets, stored } = question
     const entries: PackedEntry[] = []
     for (let index = 0; index < lengths.length; index++) {
       entries.push({
         key: keys.slice(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES),
         offset: offsets[index]!,
-        storedBytes: lengths[index]!,
+        storedBytes: stored[index]!,
         lengthBytes: lengths[index]!,
-        encoding: 'plain',
+        encoding: stored[index] === lengths[index] ? 'plain' : 'zstd',
       })
     }
     await blocks.commitPacked(question.packId, entries)

@@ -1,4 +1,7 @@
-/** What the threads of an import ask the main thread about blocks, and what it answers. Plain data only. */
+/**
+ * What the threads of an import ask the main thread about blocks, and what it answers. Plain data only; keys, lengths
+ * and offsets lie in memory that both share, and the thread leaves them alone until the answer is there.
+ */
 
 export type BlockQuestion =
   /** Which of these blocks shall the thread store? `keys` are 33 bytes each. The answer has one byte a block, 1 for yes. */
@@ -11,6 +14,8 @@ export type BlockQuestion =
       readonly keys: Uint8Array
       readonly lengths: Uint32Array
       readonly offsets: Float64Array
+      /** Bytes in the pack: fewer than the plain length for a block that rests as zstd, and for no other. */
+      readonly stored: Uint32Array
     }
 
 export type BlockAnswer =

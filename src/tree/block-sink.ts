@@ -4,6 +4,7 @@
  */
 import { MirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
+import { REST_LEVEL, tryZstd } from '../block/encoding.ts'
 import type { PackAppender } from '../store/pack-appender.ts'
 import { createPackAppender } from '../store/pack-appender.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
@@ -16,31 +17,39 @@ const COMMIT_ENTRIES = 4 * 1024
 const WRITEBACK_BYTES = 8 * 1024 * 1024
 const PACK_BYTES = 256 * 1024 * 1024
 
+/** How new blocks rest: plain, or as zstd where it pays, at the cost of most of the import's speed. */
+export type ImportCompression = 'none' | 'zstd'
+
 export interface BlockSink {
   /**
    * Offers blocks. Between the call and the returned function the caller may do other work, but must leave the
-   * blocks' bytes alone; the returned function stores what is wanted.
+   * run and the blocks' bytes alone; the returned function stores what is wanted.
    */
   offer(run: BlockRun): () => void
   /** Everything stored is synced and published. */
   finish(): void
 }
 
-/** Blocks to offer, as parallel lists. */
+/**
+ * Blocks to offer, as parallel lists in shared memory: the main thread reads them where they are. Copies would be
+ * garbage in both threads, tens of megabytes of it before a collector comes (measured).
+ */
 export interface BlockRun {
   readonly count: number
   /** 33 bytes a block. */
-  readonly keys: Uint8Array
-  readonly lengths: Uint32Array
+  readonly keys: Uint8Array<SharedArrayBuffer>
+  readonly lengths: Uint32Array<SharedArrayBuffer>
   bytesOf(index: number): Uint8Array
 }
 
-export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): BlockSink {
+export function createBlockSink(
+  main: Asking<BlockQuestion, BlockAnswer>,
+  { compression }: { readonly compression: ImportCompression },
+): BlockSink {
   let pack: { readonly packId: number; readonly appender: PackAppender } | undefined
-  // Of the entries that are not committed. Lists of objects would outlive every small collection until the commit.
-  const keys = new Uint8Array(COMMIT_ENTRIES * CID_KEY_BYTES)
-  const offsets = new Float64Array(COMMIT_ENTRIES)
-  const lengths = new Uint32Array(COMMIT_ENTRIES)
+  // Entries that are not committed, and beside them those of the commit that is being published.
+  let pending = createEntries()
+  let publishing = createEntries()
   let entries = 0
   let pendingBytes = 0
   /** Waits for the commit before: one is published while the thread reads on. */
@@ -60,13 +69,16 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
     published = () => undefined
     if (pack === undefined || entries === 0) return
     pack.appender.sync()
+    const { keys, lengths, offsets, stored } = pending
     published = main.post({
       kind: 'commit',
       packId: pack.packId,
-      keys: keys.slice(0, entries * CID_KEY_BYTES),
-      lengths: lengths.slice(0, entries),
-      offsets: offsets.slice(0, entries),
+      keys: keys.subarray(0, entries * CID_KEY_BYTES),
+      lengths: lengths.subarray(0, entries),
+      offsets: offsets.subarray(0, entries),
+      stored: stored.subarray(0, entries),
     })
+    ;[pending, publishing] = [publishing, pending]
     entries = 0
     pendingBytes = 0
     if (pack.appender.sizeBytes >= PACK_BYTES) closePack()
@@ -82,20 +94,24 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
       if (run.count === 0) return () => undefined
       const answer = main.post({
         kind: 'offer',
-        keys: run.keys.slice(0, run.count * CID_KEY_BYTES),
-        lengths: run.lengths.slice(0, run.count),
+        keys: run.keys.subarray(0, run.count * CID_KEY_BYTES),
+        lengths: run.lengths.subarray(0, run.count),
       })
       return () => {
         const { wanted } = expect('wanted', answer())
         for (let index = 0; index < run.count; index++) {
           if (wanted[index] !== 1) continue
           const key = run.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
-          const { offset, lengthBytes } = openPack().append(key, run.bytesOf(index))
-          keys.set(key, entries * CID_KEY_BYTES)
-          offsets[entries] = offset
-          lengths[entries] = lengthBytes
+          const bytes = run.bytesOf(index)
+          const zstd = compression === 'zstd' ? tryZstd(bytes, REST_LEVEL) : undefined
+          const { offset, storedBytes, lengthBytes } =
+            zstd === undefined ? openPack().append(key, bytes) : openPack().append(key, zstd, bytes.length)
+          pending.keys.set(key, entries * CID_KEY_BYTES)
+          pending.offsets[entries] = offset
+          pending.lengths[entries] = lengthBytes
+          pending.stored[entries] = storedBytes
           entries += 1
-          pendingBytes += lengthBytes
+          pendingBytes += storedBytes
           if (pendingBytes >= COMMIT_BYTES || entries === COMMIT_ENTRIES) commit()
         }
       }
@@ -105,6 +121,25 @@ export function createBlockSink(main: Asking<BlockQuestion, BlockAnswer>): Block
       published()
       closePack()
     },
+  }
+}
+
+/** Room for the keys and lengths of `count` blocks. */
+export function sharedBlocks(count: number): Pick<BlockRun, 'keys' | 'lengths'> {
+  return {
+    keys: new Uint8Array(new SharedArrayBuffer(count * CID_KEY_BYTES)),
+    lengths: new Uint32Array(new SharedArrayBuffer(count * 4)),
+  }
+}
+
+function createEntries(): Pick<BlockRun, 'keys' | 'lengths'> & {
+  readonly offsets: Float64Array
+  readonly stored: Uint32Array
+} {
+  return {
+    ...sharedBlocks(COMMIT_ENTRIES),
+    offsets: new Float64Array(new SharedArrayBuffer(COMMIT_ENTRIES * 8)),
+    stored: new Uint32Array(new SharedArrayBuffer(COMMIT_ENTRIES * 4)),
   }
 }
 

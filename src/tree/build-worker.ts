@@ -3,9 +3,12 @@ import { CID_KEY_BYTES, cidToKeyBytes } from '../block/cid.ts'
 import { encodeEntry } from '../dag/entry.ts'
 import { readOwnerNames } from '../posix/owners.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
-import { createBlockSink } from './block-sink.ts'
+import { createBlockSink, sharedBlocks } from './block-sink.ts'
 import { createEntryStack } from './entry-stack.ts'
+import { createFileScratch } from './file-scratch.ts'
+import { createGroupStates } from './group-states.ts'
 import type { BuildAnswer, BuildInput, BuildQuestion, BuildResult } from './import-threads.ts'
+import type { RecordWindow } from './record-bytes.ts'
 import { createRecordReader } from './record-bytes.ts'
 import type { Asking } from './thread.ts'
 import { runThread } from './thread.ts'
@@ -14,20 +17,21 @@ import { createTreeBuilder } from './tree-builder.ts'
 const RUN_BLOCKS = 256
 const RUN_BYTES = 4 * 1024 * 1024
 
-runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(({ rootPath, spoolFd, spillFd }, main) => {
-  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>)
+runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>((input, main) => {
+  const { rootPath, spoolFd, spillFd, tempDir, compression } = input
+  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
   const members = main.ask({ kind: 'members' })
   const memberCounts = members.kind === 'members' ? members.memberCounts : new Uint32Array()
+  const { keys, lengths } = sharedBlocks(RUN_BLOCKS)
   let run: Block[] = []
   let runBytes = 0
 
   function storeRun(): void {
     const blocks = run
-    const keys = new Uint8Array(blocks.length * CID_KEY_BYTES)
-    blocks.forEach(({ cid }, index) => {
+    blocks.forEach(({ cid, bytes }, index) => {
       keys.set(cidToKeyBytes(cid), index * CID_KEY_BYTES)
+      lengths[index] = bytes.length
     })
-    const lengths = Uint32Array.from(blocks, ({ bytes }) => bytes.length)
     sink.offer({ count: blocks.length, keys, lengths, bytesOf: (index) => blocks[index]!.bytes })()
     run = []
     runBytes = 0
@@ -37,6 +41,8 @@ runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(({ rootPath, spoo
     {
       owners: readOwnerNames(),
       stack: createEntryStack(spillFd),
+      groups: createGroupStates(tempDir),
+      scratch: createFileScratch(tempDir),
       emit(block) {
         run.push(block)
         runBytes += block.bytes.length
@@ -45,13 +51,15 @@ runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(({ rootPath, spoo
     },
     { memberCounts, rootPath },
   )
+  const recordWindow: RecordWindow = {}
+  const resultWindow: RecordWindow = {}
   for (;;) {
     const answer = main.ask({ kind: 'next' })
     if (answer.kind !== 'batch' || answer.batch === undefined) break
     const { records, results } = answer.batch
     builder.add(
-      createRecordReader(spoolFd, records.startByte, records.endByte),
-      results && createRecordReader(results.fd, results.startByte, results.endByte),
+      createRecordReader(spoolFd, records.startByte, records.endByte, recordWindow),
+      results && createRecordReader(results.fd, results.startByte, results.endByte, resultWindow),
     )
   }
   const { root, index, counts, uncaptured } = builder.finish()

@@ -63,6 +63,8 @@ export interface WriteBatch {
   readonly packs: readonly StoredFile[]
   readonly packOf: Int32Array
   readonly offsets: Float64Array
+  /** Bytes that lie there: fewer than the plain length for a block that rests as zstd, and for no other. */
+  readonly stored: Uint32Array
 }
 
 export interface WriteReport {

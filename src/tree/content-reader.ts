@@ -11,7 +11,8 @@ import { createChunker } from '../block/chunker.ts'
 import { CID_KEY_BYTES, RAW } from '../block/cid.ts'
 import { blake3 } from '../block/hash.ts'
 import { firstHole } from '../posix/holes.ts'
-import type { BlockSink } from './block-sink.ts'
+import type { BlockRun, BlockSink } from './block-sink.ts'
+import { sharedBlocks } from './block-sink.ts'
 import { inodeOf, mtimeNsOf } from './inode.ts'
 import type { ReadHeader } from './read-results.ts'
 import { encodeReadHeader, READ_HEADER_BYTES, writePart } from './read-results.ts'
@@ -41,8 +42,8 @@ export interface ContentReader {
 interface Lane {
   readonly base: number
   readonly end: number
-  readonly keys: Uint8Array
-  readonly lengths: Uint32Array
+  readonly keys: BlockRun['keys']
+  readonly lengths: BlockRun['lengths']
   readonly starts: Uint32Array
   count: number
   settle: () => void
@@ -196,8 +197,7 @@ function createLane(base: number, sizeBytes: number): Lane {
   return {
     base,
     end: base + sizeBytes,
-    keys: new Uint8Array(BLOCKS_PER_RUN * CID_KEY_BYTES),
-    lengths: new Uint32Array(BLOCKS_PER_RUN),
+    ...sharedBlocks(BLOCKS_PER_RUN),
     starts: new Uint32Array(BLOCKS_PER_RUN),
     count: 0,
     settle: () => undefined,

@@ -3,12 +3,15 @@ import type { ChunkerParams } from '../block/chunker.ts'
 import type { SnapshotCounts, Uncaptured } from '../dag/snapshot.ts'
 import type { BackedFile } from '../store/block-backings.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
+import type { ImportCompression } from './block-sink.ts'
 import type { ScanResult } from './scan.ts'
 import type { SpoolBatch } from './spool.ts'
 
 export interface ScanInput {
   readonly root: Uint8Array
   readonly spoolFd: number
+  /** For the names of very large directories. */
+  readonly tempDir: string
 }
 export type ScanQuestion = { readonly kind: 'batch'; readonly batch: SpoolBatch }
 export type { ScanResult }
@@ -18,6 +21,7 @@ export interface ReadInput {
   readonly spoolFd: number
   readonly resultsFd: number
   readonly chunker: ChunkerParams
+  readonly compression: ImportCompression
   /** Chunks stay in the files that they were read from. */
   readonly isInPlace: boolean
 }
@@ -40,6 +44,9 @@ export interface BuildInput {
   readonly rootPath: string
   readonly spoolFd: number
   readonly spillFd: number
+  /** For what the block index does not hold in memory. */
+  readonly tempDir: string
+  readonly compression: ImportCompression
 }
 export type BuildQuestion =
   | BlockQuestion

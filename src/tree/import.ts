@@ -25,6 +25,7 @@ import { checkTreeName } from '../dag/tree-name.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from './abort.ts'
 import { createBlockBroker } from './block-broker.ts'
+import type { ImportCompression } from './block-sink.ts'
 import type { ImportBacking } from './import-backing.ts'
 import { openImportBacking } from './import-backing.ts'
 import { createImportPlan } from './import-plan.ts'
@@ -61,6 +62,8 @@ export interface ImportOptions {
   readonly inPlace?: 'in-place' | 'adopted'
   /** Read threads; by default one a core, at most 4. */
   readonly workers?: number
+  /** How new blocks rest; plain by default. */
+  readonly compression?: ImportCompression
   readonly signal?: AbortSignal
   readonly onProgress?: OnProgress
 }
@@ -97,6 +100,7 @@ export async function importTree(
     notes = {},
     inPlace,
     workers,
+    compression = 'none',
     signal,
     onProgress,
   }: ImportOptions,
@@ -139,7 +143,7 @@ export async function importTree(
     let current: number | undefined
     return start<ReadInput, ReadQuestion, ReadAnswer, void>(
       'read',
-      { root, spoolFd, resultsFd, chunker, isInPlace: backing !== undefined },
+      { root, spoolFd, resultsFd, chunker, compression, isInPlace: backing !== undefined },
       async (question) => {
         if (question.kind === 'progress') return void progress.add('read', 0, question.bytes)
         if (question.kind === 'back') return void (await backing?.commit(question.files))
@@ -165,7 +169,7 @@ export async function importTree(
 
     const scan = start<ScanInput, ScanQuestion, undefined, ScanResult>(
       'scan',
-      { root, spoolFd },
+      { root, spoolFd, tempDir },
       ({ batch }) => {
         plan.addBatch(batch)
         progress.find(batch.files, batch.bytes)
@@ -184,7 +188,7 @@ export async function importTree(
     })
     const build = start<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(
       'build',
-      { rootPath, spoolFd, spillFd: openFile('spill') },
+      { rootPath, spoolFd, spillFd: openFile('spill'), tempDir, compression },
       async (question) => {
         if (question.kind === 'members')
           return { kind: 'members', memberCounts: (await scanned).memberCounts }

@@ -1,9 +1,12 @@
 /**
- * Reads blocks out of packs, and out of files that hold blocks in place, with synchronous calls, for writing threads, and verifies each. Blocks that follow each
- * other in a pack, as an import leaves them, come through a window: one system call for many small ones.
+ * Reads blocks out of packs, and out of files that hold blocks in place, with synchronous calls, for writing threads,
+ * and verifies each. Blocks that follow each other in a pack, as an import leaves them, come through a window: one
+ * system call for many small ones.
  */
 import fs from 'node:fs'
+import { isMirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
+import { decodeBlock } from '../block/encoding.ts'
 import { blake3, DIGEST_BYTES } from '../block/hash.ts'
 import { openBeneath } from '../posix/open-beneath.ts'
 import type { BlockPlace } from '../store/block-store.ts'
@@ -16,9 +19,17 @@ const MAX_OPEN_PACKS = 32
 /** A pack, or a file below a folder in which others write. */
 export type StoredFile = Pick<BlockPlace, 'path' | 'root'>
 
+export interface PackedBlock {
+  readonly pack: StoredFile
+  readonly offset: number
+  readonly storedBytes: number
+  /** Of the plain block: less is stored of one that rests as zstd, and of no other. */
+  readonly lengthBytes: number
+}
+
 export interface PackReader {
-  /** The block, valid until the next call; undefined when what lies there is not it. */
-  read(pack: StoredFile, offset: number, lengthBytes: number, key: Uint8Array): Uint8Array | undefined
+  /** The plain block, valid until the next call; undefined when what lies there is not it. */
+  read(place: PackedBlock, key: Uint8Array): Uint8Array | undefined
   close(): void
 }
 
@@ -62,18 +73,19 @@ export function createPackReader(): PackReader {
   }
 
   return {
-    read(pack, offset, lengthBytes, key) {
-      const isInside = pack.path === windowPack && offset >= windowStart && offset + lengthBytes <= windowEnd
+    read({ pack, offset, storedBytes, lengthBytes }, key) {
+      const isInside = pack.path === windowPack && offset >= windowStart && offset + storedBytes <= windowEnd
       try {
-        if (!isInside && !load(pack, offset, lengthBytes)) return undefined
+        if (!isInside && !load(pack, offset, storedBytes)) return undefined
       } catch (error) {
         // A pack that went away or cannot be read: the store decides what that means.
         if (typeof (error as NodeJS.ErrnoException).code === 'string') return undefined
         throw error
       }
-      lastEnd = offset + lengthBytes
-      const bytes = window.subarray(offset - windowStart, offset - windowStart + lengthBytes)
-      return matches(bytes, key) ? bytes : undefined
+      lastEnd = offset + storedBytes
+      const stored = window.subarray(offset - windowStart, offset - windowStart + storedBytes)
+      const bytes = storedBytes === lengthBytes ? stored : unpack(stored, lengthBytes)
+      return bytes !== undefined && matches(bytes, key) ? bytes : undefined
     },
     close() {
       for (const fd of open.values()) fs.closeSync(fd)
@@ -85,6 +97,15 @@ export function createPackReader(): PackReader {
 function openStored({ path, root }: StoredFile): number {
   if (root === undefined) return fs.openSync(path, 'r')
   return openBeneath(Buffer.from(root), Buffer.from(path).subarray(Buffer.byteLength(root) + 1))
+}
+
+function unpack(bytes: Uint8Array, lengthBytes: number): Uint8Array | undefined {
+  try {
+    return decodeBlock({ encoding: 'zstd', bytes, lengthBytes })
+  } catch (error) {
+    if (isMirrorError(error, 'corrupt')) return undefined
+    throw error
+  }
 }
 
 function matches(bytes: Uint8Array, key: Uint8Array): boolean {

@@ -94,8 +94,24 @@ export interface RecordReader {
   view(length: number): Buffer
 }
 
-export function createRecordReader(fd: number, startByte: number, endByte: number): RecordReader {
-  let window = Buffer.allocUnsafeSlow(Math.max(1, Math.min(FLUSH_BYTES, endByte - startByte)))
+/** Memory that readers use one after the other: only the one that was made last may be read. */
+export interface RecordWindow {
+  buffer?: Buffer
+}
+
+/** @param shared for whoever makes many: a window each is garbage that waits for a full collection (measured) */
+export function createRecordReader(
+  fd: number,
+  startByte: number,
+  endByte: number,
+  shared?: RecordWindow,
+): RecordReader {
+  let window =
+    shared?.buffer ??
+    Buffer.allocUnsafeSlow(
+      shared === undefined ? Math.max(1, Math.min(FLUSH_BYTES, endByte - startByte)) : FLUSH_BYTES,
+    )
+  if (shared !== undefined) shared.buffer = window
   let filled = 0
   let at = 0
   let position = startByte
@@ -107,6 +123,7 @@ export function createRecordReader(fd: number, startByte: number, endByte: numbe
       const target = size > window.length ? Buffer.allocUnsafeSlow(size) : window
       window.copy(target, 0, at, filled)
       window = target
+      if (shared !== undefined) shared.buffer = window
       at = 0
       filled = kept
       while (filled < size) {

@@ -1,15 +1,15 @@
 /**
  * Walks a tree with synchronous calls, in a thread of its own, and spools what it finds (spool.ts).
  *
- * Opens nothing but directories: devices, sockets and fifos are reported, never touched. Names are read as latin1, one
- * character a byte: that keeps a directory of a million names small, and sorting such strings is the order of raw
- * bytes. What cannot be read is reported by path and reason and the rest goes on; only the root must be readable.
+ * Opens nothing but directories: devices, sockets and fifos are reported, never touched. What cannot be read is reported by path and reason and the rest goes on; only the root must be readable.
  */
 import fs from 'node:fs'
 import { printableName } from '../base/bytes.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { MAX_DEPTH, MAX_PATH_BYTES } from '../dag/limits.ts'
 import { listXattrs } from '../posix/xattr.ts'
+import type { DirectoryNames } from './directory-names.ts'
+import { readDirectoryNames } from './directory-names.ts'
 import { inodeOf } from './inode.ts'
 import { createLinkTable } from './link-table.ts'
 import { joinPath } from './path-bytes.ts'
@@ -31,8 +31,7 @@ interface OpenDirectory {
   /** Absolute, and below the root. */
   readonly path: Buffer
   readonly below: Buffer
-  readonly names: readonly string[]
-  next: number
+  readonly names: DirectoryNames
 }
 
 /**
@@ -40,7 +39,11 @@ interface OpenDirectory {
  * @param onBatch is called in walk order; the records of the batch can be read by then
  * @throws MirrorError when the root is missing, unreadable or not of a kind that a snapshot holds
  */
-export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBatch) => void): ScanResult {
+export function scanTree(
+  root: Buffer,
+  { spoolFd, tempDir }: { spoolFd: number; tempDir: string },
+  onBatch: (batch: SpoolBatch) => void,
+): ScanResult {
   const spool = createRecordWriter(spoolFd)
   const links = createLinkTable()
   const open: OpenDirectory[] = []
@@ -54,7 +57,9 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
   function endBatch(): void {
     if (spool.position === startByte) return
     spool.flush()
-    onBatch({ dir: startDir, startByte, endByte: spool.position, files, bytes, reads })
+    // A copy: a small Buffer is a view of a pool of 64 KiB, and a message takes all of it along.
+    const dir = new Uint8Array(startDir)
+    onBatch({ dir, startByte, endByte: spool.position, files, bytes, reads })
     startByte = spool.position
     startDir = open.at(-1)?.below ?? empty
     files = 0
@@ -85,7 +90,7 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
   function visit(path: Buffer, below: Buffer, name: Uint8Array): void {
     let stat: fs.BigIntStats
     let target: Buffer | undefined
-    let names: string[] | undefined
+    let names: DirectoryNames | undefined
     if (below.length > MAX_PATH_BYTES) {
       report(name, `its path below the root is over ${MAX_PATH_BYTES} bytes`)
       return
@@ -98,7 +103,7 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
           report(name, `it is below ${MAX_DEPTH} directories`)
           return
         }
-        names = fs.readdirSync(path, { encoding: 'latin1' }).sort()
+        names = readDirectoryNames(path, Number(stat.size), { tempDir })
       }
     } catch (error) {
       if (name.length === 0) throw rootError(error, path)
@@ -112,7 +117,7 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
     if (names !== undefined) {
       reportXattrs(path, name)
       writeSpoolRecord(spool, { kind: 'enter', name, inode })
-      open.push({ path, below, names, next: 0 })
+      open.push({ path, below, names })
     } else if (target !== undefined) {
       reportXattrs(path, name)
       writeSpoolRecord(spool, { kind: 'symlink', name, inode, target, group })
@@ -141,8 +146,9 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
 
   visit(root, empty, empty)
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-    const next = top.names[top.next++]
+    const next = top.names.next()
     if (next === undefined) {
+      top.names.close()
       open.pop()
       writeSpoolRecord(spool, { kind: 'leave' })
     } else {

@@ -16,9 +16,11 @@ import type { Entry, Metadata } from '../dag/entry.ts'
 import type { BuiltFile } from '../dag/file.ts'
 import { createFileBuilder } from '../dag/file.ts'
 import { LINK_BYTES, MAX_UNCAPTURED_LISTED } from '../dag/limits.ts'
+import type { Scratch } from '../dag/scratch.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
 import type { OwnerNames } from '../posix/owners.ts'
 import type { EntryStack } from './entry-stack.ts'
+import type { GroupState, GroupStates } from './group-states.ts'
 import { joinPath } from './path-bytes.ts'
 import { readPart, readReadHeader } from './read-results.ts'
 import { reasonOfErrno } from './reason.ts'
@@ -35,20 +37,23 @@ export interface TreeBuilder {
 
 export type BuiltTree = Pick<Snapshot, 'root' | 'index' | 'counts' | 'uncaptured'>
 
-/** What the later members of a hard-link group share with the first. */
-interface GroupState {
-  readonly link: Uint8Array
-  missing: number
-  /** Absent when the first member was not captured. */
-  file?: { readonly built: BuiltFile; readonly inode: Inode }
-}
-
 export function createTreeBuilder(
-  { owners, stack, emit }: { owners: OwnerNames; stack: EntryStack; emit: (block: Block) => void },
+  {
+    owners,
+    stack,
+    groups,
+    scratch,
+    emit,
+  }: {
+    owners: OwnerNames
+    stack: EntryStack
+    groups: GroupStates
+    scratch: Scratch
+    emit: (block: Block) => void
+  },
   { memberCounts, rootPath }: { memberCounts: Uint32Array; rootPath: string },
 ): TreeBuilder {
-  const index = createBlockIndexBuilder(emit)
-  const groups = new Map<LinkGroup, GroupState>()
+  const index = createBlockIndexBuilder(emit, { scratch })
   const open: { readonly name: Uint8Array; readonly inode: Inode; readonly below: Buffer }[] = []
   const counts = { files: 0, directories: 0, symlinks: 0, bytes: 0 }
   const first: { path: string; reason: string }[] = []
@@ -96,15 +101,10 @@ export function createTreeBuilder(
   /** State of the record's group, when at least two members are inside the tree. */
   function meetGroup(group: LinkGroup, name: Uint8Array): GroupState | undefined {
     if (group === NO_LINK || memberCounts[group]! < 2) return undefined
-    let state = groups.get(group)
-    if (state === undefined) {
+    return groups.meet(group, () => {
       const path = joinPath(open.at(-1)?.below ?? new Uint8Array(), name)
-      state = { link: blake3.digest(path).slice(0, LINK_BYTES), missing: memberCounts[group]! }
-      groups.set(group, state)
-    }
-    state.missing -= 1
-    if (state.missing === 0) groups.delete(group)
-    return state
+      return { link: blake3.digest(path).slice(0, LINK_BYTES), missing: memberCounts[group]! }
+    })
   }
 
   function buildContent(results: RecordReader, parts: number): BuiltFile {
@@ -136,21 +136,24 @@ export function createTreeBuilder(
       }
       if (header.hasHoles) report(record.name, 'its holes are captured as zeros')
     } else if (group !== undefined && record.sizeBytes > 0) {
-      if (group.file === undefined) {
+      if (group.first?.type !== 'file') {
         report(record.name, 'the first of its hard links could not be read')
         return
       }
-      built = group.file.built
-      inode = group.file.inode
+      place({ ...group.first, name: record.name })
+      counts.files += 1
+      counts.bytes += group.first.sizeBytes
+      return
     }
-    if (group !== undefined) group.file = { built, inode }
-    place({
+    const entry: Entry = {
       type: 'file',
       name: record.name,
       ...metadataOf(inode),
       ...built,
       ...(group === undefined ? {} : { link: group.link }),
-    })
+    }
+    if (group !== undefined) group.first = entry
+    place(entry)
     counts.files += 1
     counts.bytes += built.sizeBytes
   }

@@ -58,11 +58,11 @@ export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): Wri
       const packNumbers = new Map<string, number>()
       const packOf = new Int32Array(wanted.length).fill(-1)
       const offsets = new Float64Array(wanted.length)
+      const stored = new Uint32Array(wanted.length)
       wanted.forEach((cid, index) => {
         keys.set(cidToKeyBytes(cid), index * CID_KEY_BYTES)
         const place = places[index]
-        if (place === undefined || place.encoding !== 'plain' || place.lengthBytes !== batch.lengths[index])
-          return
+        if (place === undefined || place.lengthBytes !== batch.lengths[index]) return
         let pack = packNumbers.get(place.path)
         if (pack === undefined) {
           pack = packs.length
@@ -71,8 +71,9 @@ export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): Wri
         }
         packOf[index] = pack
         offsets[index] = place.offset
+        stored[index] = place.storedBytes
       })
-      return { ...batch, keys, packs, packOf, offsets }
+      return { ...batch, keys, packs, packOf, offsets, stored }
     },
   }
 }

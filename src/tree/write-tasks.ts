@@ -44,7 +44,8 @@ export function writeBatch(
     const key = batch.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
     const pack = batch.packs[batch.packOf[index]!]
     const lengthBytes = batch.lengths[index]!
-    const found = pack && packs.read(pack, batch.offsets[index]!, lengthBytes, key)
+    const offset = batch.offsets[index]!
+    const found = pack && packs.read({ pack, offset, storedBytes: batch.stored[index]!, lengthBytes }, key)
     const bytes = found || askBlock(key.slice())
     if (bytes.length === lengthBytes) return bytes
     // What the tree says of its sizes is what it was counted and given room by.

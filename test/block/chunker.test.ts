@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { isMirrorError } from '../../src/base/errors.ts'
 import type { ChunkerParams } from '../../src/block/chunker.ts'
@@ -49,6 +50,10 @@ function referenceCuts(params: ChunkerParams, bytes: Uint8Array): number[] {
 
 test('cut points are those of the golden file, for ever', () => {
   assert.ok(golden.length >= 4)
+  assert.ok(
+    golden.some(({ params }) => isDeepStrictEqual(params, DEFAULT_CHUNKER)),
+    'the default is fixed too',
+  )
   for (const { params, seed, length, cuts } of golden) {
     assert.deepEqual(cutAll(params, pseudoRandomBytes(seed, length)), cuts)
   }

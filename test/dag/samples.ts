@@ -1,7 +1,6 @@
 /** One node of each kind, the same on every machine: for golden files and as seeds of mutated bytes. */
 import { utf8 } from '../../src/base/bytes.ts'
 import type { Block } from '../../src/block/block.ts'
-import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
 import { buildDirectory } from '../../src/dag/directory.ts'
@@ -37,7 +36,7 @@ export const SAMPLE_SNAPSHOT: Snapshot = {
   index: cidOf(DAG_CBOR, utf8('index')),
   parent: cidOf(DAG_CBOR, utf8('parent')),
   createdMs: 1_700_000_000_123,
-  chunker: DEFAULT_CHUNKER,
+  chunker: { kind: 'gear64', minBytes: 32_768, avgBytes: 131_072, maxBytes: 524_288 },
   counts: { files: 3, directories: 2, symlinks: 1, bytes: 123_456, blocks: 9, blockBytes: 130_000 },
   uncaptured: { count: 2, first: [{ path: 'run/socket', reason: 'a socket' }] },
   notes: { build: '1234', 'Built-By': 'Jörg', a: '' },

@@ -7,6 +7,7 @@ import { cidKey } from '../../src/block/cid.ts'
 import { buildDirectory } from '../../src/dag/directory.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import { closure, fileParts, listPages, lookUp, readPage, walk } from '../../src/dag/reader.ts'
+import { createMemoryScratch } from '../../src/dag/scratch.ts'
 import { createMemorySource } from './memory-source.ts'
 import type { Plan } from './trees.ts'
 import {
@@ -153,6 +154,7 @@ test('a directory named twice at each of 500 levels is closed over in linear tim
   }
   const root: Entry = { type: 'directory', name: new Uint8Array(), directory, ...META }
   assert.equal((await collect(closure(source, root))).length, 2 + 501)
+  assert.equal((await collect(closure(source, root, undefined, createMemoryScratch()))).length, 2 + 501)
 })
 
 test('a path deeper than the limit ends the walk with an error', async () => {

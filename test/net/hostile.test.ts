@@ -14,7 +14,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
-import { BLOCKS_PROTOCOL } from '../../src/net/block-protocol.ts'
+import { BLOCKS_PROTOCOLS } from '../../src/net/block-protocol.ts'
 import { gossipTopics } from '../../src/net/gossip.ts'
 import { JOIN_PROTOCOL } from '../../src/net/join-protocol.ts'
 import { OBJECT_PROTOCOL } from '../../src/net/object-protocol.ts'
@@ -29,7 +29,8 @@ import { MESH, noise, PAGE, seedOf, type TestPeer, TREE, until, withHosts } from
 
 type Raw = Libp2p<{ gossip: ReturnType<ReturnType<typeof gossipsub>> }>
 
-const PROTOCOLS = [BLOCKS_PROTOCOL, OBJECT_PROTOCOL, WATCH_PROTOCOL, RECORDS_PROTOCOL]
+const [BLOCKS_PROTOCOL] = BLOCKS_PROTOCOLS
+const PROTOCOLS = [...BLOCKS_PROTOCOLS, OBJECT_PROTOCOL, WATCH_PROTOCOL, RECORDS_PROTOCOL]
 
 /** A libp2p node under the attacker's control, and a host that may or may not know it. */
 async function withAttacker(

@@ -7,6 +7,8 @@ import { cidFromDigest, DAG_CBOR, RAW } from '../../src/block/cid.ts'
 import { hostPortToAddress } from '../../src/net/address.ts'
 import type { HoldingUpdate } from '../../src/net/ports.ts'
 import {
+  BLOCKS_1,
+  BLOCKS_2,
   decodeBlockData,
   decodeBlocksRequest,
   decodeMissing,
@@ -155,7 +157,8 @@ test('whatever the bytes, a decoder answers or throws a MirrorError', () => {
     decodeBlocksRequest,
     decodeObjectRequest,
     decodeMissing,
-    decodeBlockData,
+    (bytes) => decodeBlockData(bytes, BLOCKS_1),
+    (bytes) => decodeBlockData(bytes, BLOCKS_2),
     decodeWatch,
     decodeClaim,
     decodeRecords,

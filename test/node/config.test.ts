@@ -23,6 +23,8 @@ test('a setting is taken from the flag, then the environment, then the file, the
     announce: 'default',
     http: 'environment',
     security: 'default',
+    storeCompression: 'default',
+    wireCompression: 'default',
     logLevel: 'flag',
     logFormat: 'default',
     workers: 'default',

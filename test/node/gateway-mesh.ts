@@ -148,7 +148,7 @@ async function buildNode(name: Uint8Array, node: Node, emit: (block: Block) => v
 }
 
 function emptyStatus(): StatusDocument {
-  const none = { bytesSent: 0, bytesReceived: 0 }
+  const none = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
   return {
     mesh: { name: 'test', id: 'id' },
     self: { peer: 'p', site: 'hq', region: 'eu', version: '0' },
@@ -158,7 +158,11 @@ function emptyStatus(): StatusDocument {
     trees: [],
     traffic: {
       peers: [],
-      classes: { site: none, region: none, wan: { bytesSent: 7, bytesReceived: 9 } },
+      classes: {
+        site: none,
+        region: none,
+        wan: { bytesSent: 7, bytesReceived: 9, plainBytesSent: 17, plainBytesReceived: 19 },
+      },
       blocksSent: 0,
       blocksSentMoreThanOnce: 0,
       bytesSentBeforeComplete: 0,

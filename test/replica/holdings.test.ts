@@ -163,16 +163,20 @@ test('traffic tells repeats from different blocks, and what was given before it 
   traffic.sentBlock('b', { ...block, isIncomplete: false })
   traffic.sentBlock('b', { ...block, offset: 2, isIncomplete: false })
   traffic.sentBlock('b', { ...block, tree: 'other', isIncomplete: false })
-  traffic.receivedBlock('a', 50)
+  traffic.receivedBlock('a', 50, 80)
+  traffic.sentBlock('c', { ...block, offset: 3, bytes: 10, plainBytes: 90 })
   traffic.sentObject('a', 7)
   const totals = traffic.totals()
-  assert.equal(totals.blocksSent, 5)
-  assert.equal(totals.distinctBlocksSent, 3)
+  assert.equal(totals.blocksSent, 6)
+  assert.equal(totals.distinctBlocksSent, 4)
   assert.equal(totals.blocksSentMoreThanOnce, 1)
-  assert.equal(totals.bytesSentBeforeComplete, 100)
+  assert.equal(totals.bytesSentBeforeComplete, 110)
+  assert.deepEqual([totals.bytesSent, totals.plainBytesSent], [517, 597])
   assert.deepEqual(totals.peers.get('a'), {
     bytesSent: 107,
     bytesReceived: 50,
+    plainBytesSent: 107,
+    plainBytesReceived: 80,
     blocksSent: 1,
     blocksReceived: 1,
     bytesSentBeforeComplete: 100,

@@ -12,6 +12,8 @@ const replica = (site: string, sequence: number | null): ReplicaStatus => ({
   checkouts: [],
 })
 
+const NO_TRAFFIC = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
+
 function statusOf(sites: readonly ReplicaStatus[]): StatusDocument {
   const tree = { epoch: 1, sequence: 7, snapshot: null, publisher: null, files: 1, bytes: 1, sites }
   return {
@@ -25,9 +27,9 @@ function statusOf(sites: readonly ReplicaStatus[]): StatusDocument {
     traffic: {
       peers: [],
       classes: {
-        site: { bytesSent: 0, bytesReceived: 0 },
-        region: { bytesSent: 0, bytesReceived: 0 },
-        wan: { bytesSent: 0, bytesReceived: 0 },
+        site: NO_TRAFFIC,
+        region: NO_TRAFFIC,
+        wan: NO_TRAFFIC,
       },
       blocksSent: 0,
       blocksSentMoreThanOnce: 0,

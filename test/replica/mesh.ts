@@ -57,7 +57,8 @@ export interface TestMesh {
   setConnected(node: TestNode, isConnected: boolean): void
 }
 
-export function createMesh(): TestMesh {
+/** @param compresses blocks between regions, in a thread pool: who is first is less certain then */
+export function createMesh({ compresses = false } = {}): TestMesh {
   const nodes = new Map<string, TestNode>()
   const listeners = new Set<() => void>()
   const changed = (): void => {
@@ -67,7 +68,13 @@ export function createMesh(): TestMesh {
     add(name, region, store = createMemoryStore()) {
       const holdings = createHoldings({ blocks: store.blocks, values: (space) => store.values(space), clock })
       const traffic = createTraffic()
-      const server = createBlockService({ blocks: store.blocks, holdings, traffic, mayRead: () => true })
+      const server = createBlockService({
+        blocks: store.blocks,
+        holdings,
+        traffic,
+        mayRead: () => true,
+        isFar: (peer) => compresses && nodes.get(peer)?.region !== region,
+      })
       const node: TestNode = {
         name,
         region,
@@ -141,13 +148,14 @@ function networkOf(self: string, nodes: ReadonlyMap<string, TestNode>): FetchNet
       peer,
       async request(request, onAnswer, signal = new AbortController().signal) {
         const node = reach(peer)
-        for await (const { offset, bytes } of node.server.blocks(self, request, signal)) {
+        const wanted = { ...request, acceptsZstd: true }
+        for await (const { offset, bytes, ...rest } of node.server.blocks(self, wanted, signal)) {
           await node.onServe?.()
           await new Promise((resolve) => setImmediate(resolve))
           signal.throwIfAborted()
           reach(peer)
           if (bytes === undefined) onAnswer({ offset, status: 'missing' })
-          else onAnswer({ offset, status: 'have', bytes: node.corrupt?.(bytes) ?? bytes })
+          else onAnswer({ offset, status: 'have', bytes: node.corrupt?.(bytes) ?? bytes, ...rest })
         }
       },
       close: () => undefined,

@@ -4,13 +4,16 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
 import { isMirrorError } from '../../src/base/errors.ts'
+import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import type { Cid } from '../../src/block/cid.ts'
+import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import { createLedger } from '../../src/replica/ledger.ts'
 import { createPublisher } from '../../src/replica/publish.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
+import { importTree } from '../../src/tree/import.ts'
 import { withTempDir } from './agent-mesh.ts'
 import { createTestLog, createTestLogger, createTestMesh, testKey } from './test-mesh.ts'
 
@@ -86,7 +89,7 @@ async function setUp(
     logger,
   })
   const publish = (options = {}) => publisher.publish({ path: source, tree: 't', ...options })
-  return { mesh, basics, log, logger, ledger, steps, failing, source, lost, publish }
+  return { mesh, basics, log, logger, ledger, steps, failing, source, lost, blocks, publish }
 }
 
 test('the order is: reconcile, blocks durable, complete, then the signed head', async () => {
@@ -187,5 +190,36 @@ test('an emptied source is refused until it is meant, an unknown tree is not fou
     await assert.rejects(publish({ path: path.join(dir, 'gone') }), (error) =>
       isMirrorError(error, 'not-found'),
     )
+  })
+})
+
+test('a tree keeps the chunk lengths of the snapshot before', async () => {
+  await withTempDir(async (dir) => {
+    const { ledger, blocks, lost, source, publish } = await setUp(dir)
+    const chunkerOf = async (cid: Cid) => decodeSnapshot(cid, (await blocks.get(cid))!).chunker
+    assert.deepEqual(await chunkerOf((await publish()).snapshot), DEFAULT_CHUNKER)
+
+    const chunker = { ...DEFAULT_CHUNKER, avgBytes: DEFAULT_CHUNKER.avgBytes * 2 }
+    await fs.writeFile(path.join(source, 'a'), 'cut by another version')
+    const other = await importTree(
+      { blocks, tempDir: dir, clock: systemClock },
+      { path: source, tree: 't', chunker },
+    )
+    await ledger.issue(hq, 'head', (state) => ({
+      tree: 't',
+      epoch: state.trees.get('t')!.epoch!.epoch,
+      sequence: 2,
+      previous: state.trees.get('t')!.newest!.id,
+      snapshot: other.snapshotCid,
+      counts: { files: other.files },
+    }))
+    assert.equal((await publish()).isNew, false, 'the same content is the same snapshot')
+    await fs.writeFile(path.join(source, 'a'), 'three')
+    const third = await publish()
+    assert.deepEqual(await chunkerOf(third.snapshot), chunker)
+
+    lost.add(third.snapshot.toString())
+    await fs.writeFile(path.join(source, 'a'), 'four')
+    assert.deepEqual(await chunkerOf((await publish()).snapshot), DEFAULT_CHUNKER)
   })
 })

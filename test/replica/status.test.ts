@@ -92,7 +92,7 @@ test('limits hold, a later version is named as such, unknown fields are passed o
   assert.equal(decodeAnnouncement(encodeCbor({ ...base, later: 1 })).version, '1')
 })
 
-const none = { bytesSent: 0, bytesReceived: 0 }
+const none = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
 function sources(heard: [string, HeardSite][], more: Partial<StatusSources> = {}): StatusSources {
   return {
     mesh: { name: 'm', id: 'id' },

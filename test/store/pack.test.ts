@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
-import { crc32 } from 'node:zlib'
+import { crc32, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { hex } from '../../src/base/bytes.ts'
 import type { Block } from '../../src/block/block.ts'
 import { cidFromKeyBytes, cidOf, cidToKeyBytes, RAW } from '../../src/block/cid.ts'
+import type { BlockEncoding } from '../../src/block/encoding.ts'
 import type { PackedEntry } from '../../src/store/block-store.ts'
 import { systemFiles } from '../../src/store/files.ts'
 import {
@@ -24,11 +25,17 @@ import { sampleBlock, sampleBlocks } from './sample-blocks.ts'
 import { tempDir } from './temp-dir.ts'
 
 const GOLDEN = new URL('golden/00000007.pack', import.meta.url)
+const GOLDEN_ZSTD = new URL('golden/00000008.pack', import.meta.url)
 const GOLDEN_BLOCKS: Block[] = [
   { cid: cidOf(RAW, new TextEncoder().encode('hi')), bytes: new TextEncoder().encode('hi') },
   { cid: cidOf(RAW, new Uint8Array(0)), bytes: new Uint8Array(0) },
   sampleBlock(4, 64),
 ]
+
+/** Made once: what a compressor makes of a block may change, what a reader takes may not. */
+const ZSTD_FRAME = new Uint8Array(Buffer.from('28b52ffd60bc01750000387061636b6564200100b2541523', 'hex'))
+const ZSTD_BYTES = new TextEncoder().encode('packed '.repeat(100))
+const ZSTD_BLOCK: Block = { cid: cidOf(RAW, ZSTD_BYTES), bytes: ZSTD_BYTES }
 
 function writePack(path: string, packId: number, blocks: readonly Block[]): PackedEntry[] {
   createPack(path, packId)
@@ -67,6 +74,58 @@ test('a pack is, byte for byte, what it was when the format was fixed', async (t
   )
 })
 
+test('a pack with a zstd entry is, byte for byte, what it was when encoding 1 was fixed', async (t) => {
+  const path = `${tempDir(t)}/00000008.pack`
+  writePack(path, 8, GOLDEN_BLOCKS.slice(0, 2))
+  const appender = createPackAppender(path, 8)
+  const entry = appender.append(cidToKeyBytes(ZSTD_BLOCK.cid), ZSTD_FRAME, ZSTD_BYTES.length)
+  appender.append(cidToKeyBytes(GOLDEN_BLOCKS[2]!.cid), GOLDEN_BLOCKS[2]!.bytes)
+  appender.flush()
+  appender.close()
+  const { encoding, storedBytes, lengthBytes } = entry
+  assert.deepEqual([encoding, storedBytes, lengthBytes], ['zstd', 24, 700])
+  assert.deepEqual(fs.readFileSync(path), fs.readFileSync(GOLDEN_ZSTD))
+  const { found, damaged } = await scanBlocks(GOLDEN_ZSTD.pathname)
+  assert.equal(damaged, 0)
+  assert.deepEqual(
+    [...found.keys()],
+    [...GOLDEN_BLOCKS.slice(0, 2), ZSTD_BLOCK, GOLDEN_BLOCKS[2]!].map(({ cid }) => hex(cidToKeyBytes(cid))),
+  )
+})
+
+test('a zstd entry that is longer or shorter than it says, or has bytes behind its frame, is damage', async (t) => {
+  const dir = tempDir(t)
+  const before = sampleBlock(1)
+  const after = sampleBlock(2)
+  const key = cidToKeyBytes(ZSTD_BLOCK.cid)
+  const behind = (more: Uint8Array): Uint8Array => new Uint8Array(Buffer.concat([ZSTD_FRAME, more]))
+  for (const [frame, lengthBytes] of [
+    [ZSTD_FRAME, 699],
+    [ZSTD_FRAME, 701],
+    [ZSTD_FRAME, 4 * 1024 * 1024],
+    [ZSTD_FRAME.subarray(0, -1), 700],
+    [behind(Uint8Array.of(0)), 700],
+    [behind(Uint8Array.of(0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0)), 700],
+    [behind(new Uint8Array(zstdCompressSync(new Uint8Array(0)))), 700],
+    [ZSTD_BYTES.subarray(0, 100), 700],
+    [new Uint8Array(zstdCompressSync(new Uint8Array(100_000_000))), 4 * 1024 * 1024],
+  ] as const) {
+    const path = `${dir}/${frame.length}-${lengthBytes}`
+    writePack(path, 3, [before])
+    const appender = createPackAppender(path, 3)
+    appender.append(key, frame, lengthBytes)
+    appender.append(cidToKeyBytes(after.cid), after.bytes)
+    appender.flush()
+    appender.close()
+    const { found, damaged } = await scanBlocks(path)
+    assert.deepEqual(
+      [...found.keys()],
+      [before, after].map(({ cid }) => hex(cidToKeyBytes(cid))),
+    )
+    assert.equal(damaged, 1)
+  }
+})
+
 test('headers come back as they were encoded, and any flipped bit of one is noticed', () => {
   fc.assert(
     fc.property(fc.nat(0xffff_ffff), fc.nat(PACK_HEADER_BYTES * 8 - 1), (packId, bit) => {
@@ -80,9 +139,9 @@ test('headers come back as they were encoded, and any flipped bit of one is noti
     fc.property(fc.nat(4 * 1024 * 1024), fc.nat(ENTRY_HEADER_BYTES * 8 - 1), (sizeBytes, bit) => {
       const key = cidToKeyBytes(sampleBlock(sizeBytes % 10).cid)
       const bytes = Buffer.alloc(ENTRY_HEADER_BYTES + 3)
-      encodeEntryHeader(bytes, 3, key, sizeBytes, sizeBytes)
-      const decoded = { key, encoding: 'plain', storedBytes: sizeBytes, lengthBytes: sizeBytes }
-      assert.deepEqual(decodeEntryHeader(bytes, 3), decoded)
+      const header = { key, encoding: 'plain', storedBytes: sizeBytes, lengthBytes: sizeBytes } as const
+      encodeEntryHeader(bytes, 3, header)
+      assert.deepEqual(decodeEntryHeader(bytes, 3), header)
       bytes[3 + (bit >> 3)]! ^= 1 << (bit & 7)
       assert.equal(decodeEntryHeader(bytes, 3), undefined)
     }),
@@ -92,9 +151,18 @@ test('headers come back as they were encoded, and any flipped bit of one is noti
 test('an entry that declares more than the largest block, or an unknown encoding, is no entry', () => {
   const bytes = Buffer.alloc(ENTRY_HEADER_BYTES)
   const key = cidToKeyBytes(sampleBlock(1).cid)
-  encodeEntryHeader(bytes, 0, key, 4 * 1024 * 1024 + 1, 4 * 1024 * 1024 + 1)
-  assert.equal(decodeEntryHeader(bytes, 0), undefined)
-  encodeEntryHeader(bytes, 0, key, 10, 11)
+  const isEntry = (encoding: BlockEncoding, storedBytes: number, lengthBytes: number): boolean => {
+    encodeEntryHeader(bytes, 0, { key, encoding, storedBytes, lengthBytes })
+    return decodeEntryHeader(bytes, 0) !== undefined
+  }
+  const most = 4 * 1024 * 1024
+  assert.ok(isEntry('plain', most, most) && isEntry('zstd', most - 1, most) && isEntry('zstd', 1, 2))
+  assert.ok(!isEntry('plain', most + 1, most + 1) && !isEntry('zstd', 10, most + 1))
+  assert.ok(!isEntry('plain', 10, 11) && !isEntry('zstd', 11, 11) && !isEntry('zstd', 12, 11))
+  assert.ok(!isEntry('zstd', 0, 11))
+  encodeEntryHeader(bytes, 0, { key, encoding: 'zstd', storedBytes: 10, lengthBytes: 11 })
+  bytes[4] = 2
+  bytes.writeUInt32BE(crc32(bytes.subarray(0, 48)), 48)
   assert.equal(decodeEntryHeader(bytes, 0), undefined)
 })
 

@@ -28,7 +28,7 @@ test('stable files are committed where they lie; small ones and those that keep 
     fs.closeSync(resultsFd)
   })
   const records: FileRecord[] = []
-  scanTree(Buffer.from(b.at('dir')), spoolFd, ({ startByte, endByte }) => {
+  scanTree(Buffer.from(b.at('dir')), { spoolFd, tempDir: b.at('tmp') }, ({ startByte, endByte }) => {
     const reader = createRecordReader(spoolFd, startByte, endByte)
     while (!reader.isAtEnd) {
       const record = readSpoolRecord(reader)

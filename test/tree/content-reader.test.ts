@@ -35,7 +35,7 @@ async function readAll(
     fs.closeSync(resultsFd)
   })
   const records: FileRecord[] = []
-  scanTree(Buffer.from(dir), spoolFd, ({ startByte, endByte }) => {
+  scanTree(Buffer.from(dir), { spoolFd, tempDir }, ({ startByte, endByte }) => {
     const reader = createRecordReader(spoolFd, startByte, endByte)
     while (!reader.isAtEnd) {
       const record = readSpoolRecord(reader)

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { cidOf, RAW } from '../../src/block/cid.ts'
+import { tryZstd } from '../../src/block/encoding.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import { createEntryStack } from '../../src/tree/entry-stack.ts'
 import { createLinkTable } from '../../src/tree/link-table.ts'
@@ -147,7 +148,7 @@ test('a scan cuts its batches at whole records and says which directory each sta
   }
   const fd = openUnnamedFile(b.dir, 'spool')
   const batches: SpoolBatch[] = []
-  scanTree(Buffer.from(b.at('source')), fd, (batch) => batches.push(batch))
+  scanTree(Buffer.from(b.at('source')), { spoolFd: fd, tempDir: b.dir }, (batch) => batches.push(batch))
   assert.ok(batches.length > 3)
   let below: Buffer = Buffer.alloc(0)
   let files = 0
@@ -174,7 +175,8 @@ test('a pack reader gives the named block or nothing', async (t) => {
   fs.writeFileSync(b.at('pack'), bytes)
   const reader = createPackReader()
   const read = (offset: number, length: number, of = bytes.subarray(offset, offset + length)): boolean => {
-    const block = reader.read({ path: b.at('pack') }, offset, length, cidKeyOf(of))
+    const place = { pack: { path: b.at('pack') }, offset, storedBytes: length, lengthBytes: length }
+    const block = reader.read(place, cidKeyOf(of))
     return block !== undefined && Buffer.from(block).equals(bytes.subarray(offset, offset + length))
   }
   for (let offset = 0; offset < 2_900_000; offset += 70_052)
@@ -182,7 +184,35 @@ test('a pack reader gives the named block or nothing', async (t) => {
   assert.ok(read(2_000_000, 1_000_000) && read(5, 1) && read(2_999_999, 1))
   assert.equal(read(10, 100, Buffer.from('other')), false)
   assert.equal(read(2_999_990, 100), false, 'past the end')
-  assert.equal(reader.read({ path: b.at('absent') }, 0, 1, cidKeyOf(Buffer.from('x'))), undefined)
+  assert.equal(
+    reader.read(
+      { pack: { path: b.at('absent') }, offset: 0, storedBytes: 1, lengthBytes: 1 },
+      cidKeyOf(Buffer.from('x')),
+    ),
+    undefined,
+  )
+  reader.close()
+})
+
+test('a pack reader decodes what rests as zstd, and takes damage for no block', async (t) => {
+  const b = await bench(t)
+  const plain = Buffer.from('what is said twice compresses '.repeat(9000))
+  const frame = Buffer.from(tryZstd(plain, 3)!)
+  fs.writeFileSync(b.at('pack'), Buffer.concat([frame, frame.subarray(0, -1), frame, Buffer.alloc(9)]))
+  const reader = createPackReader()
+  const read = (offset: number, storedBytes: number, lengthBytes = plain.length): boolean => {
+    const block = reader.read(
+      { pack: { path: b.at('pack') }, offset, storedBytes, lengthBytes },
+      cidKeyOf(plain),
+    )
+    return block !== undefined && Buffer.from(block).equals(plain)
+  }
+  const third = 2 * frame.length - 1
+  assert.ok(read(0, frame.length) && read(third, frame.length))
+  assert.equal(read(frame.length, frame.length - 1), false, 'cut short')
+  assert.equal(read(third, frame.length + 9), false, 'bytes behind it')
+  assert.equal(read(0, frame.length, plain.length + 1), false, 'another length')
+  assert.equal(read(0, frame.length, plain.length - 1), false, 'another length')
   reader.close()
 })
 

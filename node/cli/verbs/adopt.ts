@@ -21,7 +21,8 @@ export function define(command: Command, context: Context): void {
     .addHelpText(
       'after',
       '\nNothing is copied, published or changed. The files serve as blocks while they stay as they are; one that is\n' +
-        'changed is noticed, and fetched. Adopt before the tree is pinned to this site; `store drop-backing` lets go of DIR.',
+        'changed is noticed, and fetched. Files are cut as in the newest snapshot when that is here, else in the way that\n' +
+        'new trees are. Adopt before the tree is pinned to this site; `store drop-backing` lets go of DIR.',
     )
     .action((dir: string, options: Options) => adopt(context, dir, options))
 }

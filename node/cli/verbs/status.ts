@@ -145,5 +145,12 @@ function formatTraffic({ traffic }: StatusDocument): string {
       formatCount(peer.blocksReceived),
     ]),
   )
-  return `${table}${formatCount(traffic.blocksSentMoreThanOnce)} of ${formatCount(traffic.blocksSent)} blocks left here more than once\n`
+  const compressed = traffic.peers
+    .filter(({ bytesSent, plainBytesSent }) => bytesSent < plainBytesSent)
+    .map((peer) => {
+      const [plain, sent] = [formatBytes(peer.plainBytesSent), formatBytes(peer.bytesSent)]
+      return `${plain} left for ${peer.site ?? peer.peer} as ${sent}, compressed\n`
+    })
+    .join('')
+  return `${table}${compressed}${formatCount(traffic.blocksSentMoreThanOnce)} of ${formatCount(traffic.blocksSent)} blocks left here more than once\n`
 }

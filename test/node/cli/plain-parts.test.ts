@@ -10,6 +10,8 @@ import { formatStatus, isWell } from '../../../node/cli/verbs/status.ts'
 import { ERROR_CODES, isMirrorError } from '../../../src/base/errors.ts'
 import type { ReplicaStatus, StatusDocument } from '../../../src/replica/status.ts'
 
+const nothing = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
+
 test('every error code has an exit status that the help lists', () => {
   const listed = new Set(EXIT_HELP.match(/\b\d+\b/g)?.map(Number))
   assert.deepEqual(listed, new Set(Object.values(EXIT)))
@@ -127,9 +129,9 @@ test('a check-out that cannot be made at another site is told here, and is not w
     traffic: {
       peers: [],
       classes: {
-        site: { bytesSent: 0, bytesReceived: 0 },
-        region: { bytesSent: 0, bytesReceived: 0 },
-        wan: { bytesSent: 0, bytesReceived: 0 },
+        site: nothing,
+        region: nothing,
+        wan: nothing,
       },
       blocksSent: 0,
       blocksSentMoreThanOnce: 0,

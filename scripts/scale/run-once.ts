@@ -1,0 +1,77 @@
+/**
+ * One import, and a check-out when a destination is given, as a process of its own:
+ * `run-once.ts import SOURCE STORE`, `run-once.ts checkout STORE SNAPSHOT DEST`, `run-once.ts check STORE SNAPSHOT`.
+ * Prints one line of JSON.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { systemClock } from '../../src/base/clock.ts'
+import { parseCid } from '../../src/block/cid.ts'
+import { decodeSnapshot } from '../../src/dag/snapshot.ts'
+import { checkClosure } from '../../src/replica/closure-check.ts'
+import type { Store } from '../../src/store/store.ts'
+import { openStore } from '../../src/store/store.ts'
+import { checkOut } from '../../src/tree/checkout.ts'
+import { importTree } from '../../src/tree/import.ts'
+
+const [verb, ...args] = process.argv.slice(2)
+const startMs = performance.now()
+let facts: Record<string, unknown>
+if (verb === 'import' && args.length === 2) facts = await runImport(args[0]!, args[1]!)
+else if (verb === 'checkout' && args.length === 3) facts = await runCheckout(args[0]!, args[1]!, args[2]!)
+else if (verb === 'check' && args.length === 2) facts = await runCheck(args[0]!, args[1]!)
+else
+  throw new Error(
+    'usage: run-once.ts import SOURCE STORE | checkout STORE SNAPSHOT DEST | check STORE SNAPSHOT',
+  )
+const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage()
+const cost = { cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, peakMB: maxRSS / 1024 }
+console.log(JSON.stringify({ ...facts, ...cost }))
+
+function seconds(): number {
+  return (performance.now() - startMs) / 1000
+}
+
+function open(dir: string): Promise<Store> {
+  mkdirSync(join(dir, 'tmp'), { recursive: true })
+  return openStore({ dir: join(dir, 'store'), clock: systemClock })
+}
+
+async function runImport(source: string, dir: string): Promise<Record<string, unknown>> {
+  const store = await open(dir)
+  const result = await importTree(
+    { blocks: store.blocks, tempDir: join(dir, 'tmp'), clock: systemClock },
+    { path: source, tree: 'scale' },
+  )
+  const { files, directories, blocks } = result
+  const facts = { seconds: seconds(), files, directories, blocks, snapshot: result.snapshotCid.toString() }
+  await store.close()
+  return facts
+}
+
+async function runCheckout(dir: string, cid: string, dest: string): Promise<Record<string, unknown>> {
+  const store = await open(dir)
+  const snapshot = await readSnapshot(store, cid)
+  const { files } = await checkOut(
+    { blocks: store.blocks, clock: systemClock },
+    { root: snapshot.root, dest, counts: snapshot.counts },
+  )
+  const facts = { seconds: seconds(), files }
+  await store.close()
+  return facts
+}
+
+async function runCheck(dir: string, cid: string): Promise<Record<string, unknown>> {
+  const store = await open(dir)
+  const snapshot = await readSnapshot(store, cid)
+  await checkClosure(store.blocks, snapshot, new AbortController().signal)
+  const facts = { seconds: seconds(), blocks: snapshot.counts.blocks }
+  await store.close()
+  return facts
+}
+
+async function readSnapshot(store: Store, cid: string): Promise<ReturnType<typeof decodeSnapshot>> {
+  const bytes = await store.blocks.get(parseCid(cid))
+  if (bytes === undefined) throw new Error(`the store has no snapshot ${cid}`)
+  return decodeSnapshot(parseCid(cid), bytes)
+}
