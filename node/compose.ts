@@ -13,9 +13,11 @@ import { createBlockService } from '../src/replica/block-service.ts'
 import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
 import { createDamageWatch } from '../src/replica/damage-watch.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
+import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
 import { createLedger } from '../src/replica/ledger.ts'
 import { createPublisher } from '../src/replica/publish.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
+import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
@@ -126,7 +128,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             blocks,
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
-            readStatus: () => agent.status(),
+            readStatus,
             notReady: () => (isReady ? undefined : 'starting'),
             clock,
             log,
@@ -157,9 +159,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     clock,
     readSelf,
-    readStatus: () => agent.status(),
+    readStatus,
     onStatusChange: (listener) => agent.onChange(listener),
+    onBlocksLost: () => damageWatch.found(),
     workers: config.workers,
+    tempDir: paths.tempDir,
     log,
   }
   const api = createApi(services, { paths, socket })
@@ -178,6 +182,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     },
     readSelf,
     stop: () => owned.disposeAsync(),
+  }
+
+  function readStatus(): StatusDocument {
+    return withInPlaceRisks(agent.status(), blocks.backings.list())
   }
 
   function readSelf(): SelfDocument {

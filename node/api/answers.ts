@@ -74,6 +74,40 @@ export interface PublishAnswer extends SnapshotPlace {
   readonly waited?: { readonly sites: readonly string[]; readonly seconds: number }
 }
 
+/** A folder outside of the store that blocks lie in. */
+export interface BackingDocument {
+  readonly id: number
+  readonly purpose: 'in-place' | 'check-out' | 'adopted'
+  /** The tree's name; empty when it is not known. */
+  readonly tree: string
+  /** Printable. */
+  readonly path: string
+  /** That lie there and not in the store, as far as the store knows. */
+  readonly blocks: number
+  readonly bytes: number
+}
+
+export interface AdoptAnswer {
+  readonly tree: string
+  readonly path: string
+  readonly backing: number
+  readonly files: number
+  readonly bytes: number
+  readonly blocks: number
+  readonly newBlocks: number
+  readonly newBytes: number
+  readonly uncaptured: Uncaptured
+  readonly seconds: number
+}
+
+export interface DropBackingAnswer {
+  readonly id: number
+  /** Blocks that were copied into the store, that were forgotten, and whose files had changed. */
+  readonly copied: { readonly blocks: number; readonly bytes: number }
+  readonly forgotten: { readonly blocks: number; readonly bytes: number }
+  readonly lost: { readonly blocks: number; readonly bytes: number }
+}
+
 export interface CheckoutAnswer extends SnapshotPlace {
   readonly dest: string
   readonly files: number
@@ -100,6 +134,12 @@ export interface VerifyAnswer {
       readonly first: readonly { path: string; reason: string }[]
     }
   }
+  /** Folders of others that blocks of these trees lie in, and which of their files are not what they were. */
+  readonly backings?: readonly {
+    readonly id: number
+    readonly path: string
+    readonly changed: { readonly count: number; readonly first: readonly string[] }
+  }[]
   readonly isGood: boolean
   readonly seconds: number
 }

@@ -1,7 +1,8 @@
-/** /api/v1/jobs: publish, checkout and verify as resources, with their progress as server-sent events. */
+/** /api/v1/jobs: publish, checkout, verify and the rest as resources, with their progress as server-sent events. */
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MirrorError } from '../../src/base/errors.ts'
+import { runAdoptJob, runDropBackingJob } from './backing-jobs.ts'
 import { runCheckoutJob } from './checkout-job.ts'
 import type { JobDocument, JobKind } from './job-document.ts'
 import type { JobControl } from './jobs.ts'
@@ -19,6 +20,8 @@ const RUNNERS: Readonly<Record<JobKind, Run>> = {
   publish: runPublishJob,
   checkout: runCheckoutJob,
   verify: runVerifyJob,
+  adopt: runAdoptJob,
+  'drop-backing': runDropBackingJob,
 }
 
 export function addJobRoutes(app: FastifyInstance, services: Services): void {

@@ -22,6 +22,7 @@ export function runPublishJob(services: Services, body: unknown) {
   const tree = checkTreeName(textOf(body, 'tree'))
   const notes = textsOf(body, 'notes')
   const allowEmpty = fieldOf(body, 'allowEmpty') === true
+  const inPlace = fieldOf(body, 'inPlace') === true
   const sites = listOf(body, 'wait')
   const timeoutMs = numberOf(body, 'timeoutMs')
   return async ({ signal, report }: JobControl): Promise<PublishAnswer> => {
@@ -31,6 +32,7 @@ export function runPublishJob(services: Services, body: unknown) {
       tree,
       notes,
       allowEmpty,
+      inPlace,
       ...(services.workers === undefined ? {} : { workers: services.workers }),
       signal,
       onProgress: report,

@@ -15,6 +15,7 @@ import { addJobRoutes } from './job-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
+import { addStoreRoutes } from './store-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
 
 export interface Api {
@@ -52,6 +53,7 @@ export function createApi(
   addMeshRoutes(app, services)
   addTreeRoutes(app, services)
   addJobRoutes(app, services)
+  addStoreRoutes(app, services)
 
   return {
     async start() {

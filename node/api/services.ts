@@ -24,5 +24,9 @@ export interface Services {
   readonly readStatus: () => StatusDocument
   /** Called after anything that the status document shows may have changed. Returns the function that ends it. */
   readonly onStatusChange: (listener: () => void) => () => void
+  /** Blocks were let go that a complete snapshot may need: what is missing is looked for, and fetched. */
+  readonly onBlocksLost: () => void
   readonly workers: number | undefined
+  /** For temporary files, on the store's file system. */
+  readonly tempDir: string
 }

@@ -31,6 +31,7 @@ export function runVerifyJob(services: Services, body: unknown) {
     const startedMs = clock.monotonicMs()
     const found = tree === undefined ? await findAll(services) : [await findSnapshot(services, tree, ref)]
     const totalBytes = found.reduce((sum, { snapshot }) => sum + snapshot.counts.blockBytes, 0)
+    const backings = await checkBackings(services, found, control)
     const snapshots: VerifiedSnapshot[] = []
     let doneBytes = 0
     for (const each of found) {
@@ -44,6 +45,7 @@ export function runVerifyJob(services: Services, body: unknown) {
     return {
       snapshots,
       ...(checkout === undefined ? {} : { checkout }),
+      ...(backings.length === 0 ? {} : { backings }),
       isGood:
         snapshots.every(({ missing, unlisted }) => missing.count === 0 && unlisted === 0) &&
         (checkout?.differences.count ?? 0) === 0,
@@ -60,6 +62,22 @@ async function findAll(services: Services): Promise<FoundSnapshot[]> {
     if (head !== undefined) found.push(await findSnapshot(services, tree.name, String(head.sequence)))
   }
   return found
+}
+
+/** Before the blocks are read: a file that was changed explains what is missing then. */
+async function checkBackings(
+  { blocks: { backings } }: Services,
+  found: readonly FoundSnapshot[],
+  { signal, report }: JobControl,
+): Promise<NonNullable<VerifyAnswer['backings']>> {
+  const checked: NonNullable<VerifyAnswer['backings']>[number][] = []
+  for (const { id, label, path } of backings.list()) {
+    if (!found.some(({ place }) => place.tree === label)) continue
+    report({ phase: `check ${printableName(path)}`, bytes: 0 })
+    const { count, first } = (await backings.check(id, signal)).changed
+    checked.push({ id, path: printableName(path), changed: { count, first: first.map(printableName) } })
+  }
+  return checked
 }
 
 async function verifySnapshot(

@@ -28,10 +28,12 @@ export const VERBS: readonly Verb[] = [
   everyday('get', 'copy one file or folder out of a tree', () => import('./verbs/get.ts')),
   everyday('diff', 'show what changed between two snapshots', () => import('./verbs/diff.ts')),
   everyday('checkout', 'write a snapshot as plain files', () => import('./verbs/checkout.ts')),
+  everyday('adopt', 'use the files of a mirror that is here already', () => import('./verbs/adopt.ts')),
   everyday('verify', 'read every block again and compare it with its CID', () => import('./verbs/verify.ts')),
   noun('tree', 'create and list trees, show their history', () => import('./verbs/tree.ts')),
   noun('tag', 'point a name at a snapshot of a tree', () => import('./verbs/tag.ts')),
   noun('pin', 'say which sites keep which trees', () => import('./verbs/pin.ts')),
+  noun('store', 'show what lies outside of the store, and let go of it', () => import('./verbs/store.ts')),
   noun('config', 'show paths and settings, check the config file', () => import('./verbs/config.ts')),
   noun('completion', 'print a completion script for a shell', () => import('./verbs/completion.ts')),
 ]

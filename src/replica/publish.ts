@@ -49,6 +49,8 @@ export interface PublishOptions {
   readonly notes?: Readonly<Record<string, string>>
   /** Publish a source without a single file although the snapshot before it had some. */
   readonly allowEmpty?: boolean
+  /** Leave the chunks in the source's files, which are not copied: the snapshot is no safer than they are. */
+  readonly inPlace?: boolean
   /** Threads of the import; its own choice when absent. */
   readonly workers?: number
   readonly signal?: AbortSignal
@@ -124,6 +126,7 @@ export function createPublisher(
           // Cut otherwise, every file would be new to every site: another default is for new trees.
           ...(previous === undefined ? {} : { chunker: previous.chunker }),
           ...(options.notes === undefined ? {} : { notes: options.notes }),
+          ...(options.inPlace === true ? { inPlace: 'in-place' as const } : {}),
           compression,
           ...(options.workers === undefined ? {} : { workers: options.workers }),
           ...(signal === undefined ? {} : { signal }),

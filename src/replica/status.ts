@@ -36,6 +36,17 @@ export interface TreeStatus {
   readonly files: number | null
   readonly bytes: number | null
   readonly sites: readonly ReplicaStatus[]
+  /** Published here in place: its blocks lie in files that others may change. */
+  readonly inPlace?: InPlaceStatus
+}
+
+export interface InPlaceStatus {
+  /** Printable. */
+  readonly path: string
+  /** Other sites that hold the newest head in full. */
+  readonly completeElsewhere: number
+  /** No other site does: a change of those files would lose it. */
+  readonly isAtRisk: boolean
 }
 
 export interface SiteStatus {

@@ -21,6 +21,7 @@ import { abortable } from './abort.ts'
 import type { CheckoutLabel } from './checkout-marker.ts'
 import type { Outstanding } from './checkout-plan.ts'
 import { planCheckout } from './checkout-plan.ts'
+import type { CheckoutStorage } from './checkout-storage.ts'
 import type {
   NotRestored,
   OwnerMode,
@@ -74,7 +75,7 @@ export interface CheckoutResult {
  *   there, `not-found` for a missing parent directory or block, `no-space`, `unsupported`, `aborted`
  */
 export async function checkOut(
-  { blocks, clock }: { blocks: BlockStore; clock: Clock },
+  { blocks, clock, storage }: { blocks: BlockStore; clock: Clock; storage?: CheckoutStorage },
   options: CheckoutOptions,
 ): Promise<CheckoutResult> {
   const { root: given, replace: mayReplace = false, label, signal } = options
@@ -86,7 +87,10 @@ export async function checkOut(
   try {
     checkParent(dest)
     checkDestination(dest, mayReplace)
-    for (const leftover of findLeftovers(dest)) await removeLater(leftover)
+    for (const leftover of findLeftovers(dest)) {
+      await storage?.beforeRemoval(leftover, signal)
+      await removeLater(leftover)
+    }
     checkSpace(dest, options.counts)
     if (isSpecial(root)) {
       throw new MirrorError('unsupported', `a ${root.type} cannot be checked out by itself`, {
@@ -97,15 +101,17 @@ export async function checkOut(
     const written = await writeTree(blocks, staging, root, options, progress)
     signal?.throwIfAborted()
     progress.enter('finish')
+    await storage?.beforeSwitch({ root, staging: staging.path, dest, label: label?.tree ?? '', signal })
+    signal?.throwIfAborted()
     const old = switchTo(staging, dest, { mayReplace, label })
     // From here on the check-out is done: nothing that follows may make it fail, or remove it.
-    const leftBehind = old === undefined ? undefined : await tryRemove(old)
+    const leftBehind = await leave(old, async () => storage?.afterSwitch({ dest, old }), storage)
     staging.release()
     return { ...written, ...(leftBehind === undefined ? {} : { leftBehind }) }
   } catch (error) {
     if (staging !== undefined) {
       staging.release()
-      await tryRemove(staging.path)
+      await leave(staging.path, async () => undefined, storage)
     }
     if (signal?.aborted)
       throw new MirrorError('aborted', `check-out to ${printableName(dest)}: aborted`, { cause: error })
@@ -259,11 +265,19 @@ async function removeLater(target: Buffer): Promise<void> {
   await thread.done
 }
 
-async function tryRemove(target: Buffer): Promise<string | undefined> {
+/** Removes a tree that is ours no more, once it holds nothing that is needed. Returns where it lies when it must stay. */
+async function leave(
+  target: Buffer | undefined,
+  first: () => Promise<void>,
+  storage: CheckoutStorage | undefined,
+): Promise<string | undefined> {
   try {
+    await first()
+    if (target === undefined) return undefined
+    await storage?.beforeRemoval(target)
     await removeLater(target)
     return undefined
   } catch {
-    return printableName(target)
+    return target === undefined ? undefined : printableName(target)
   }
 }

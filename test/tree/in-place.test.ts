@@ -3,9 +3,8 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
-import { listPages, readPage } from '../../src/dag/reader.ts'
 import { openStore } from '../../src/store/store.ts'
-import type { ImportResult } from '../../src/tree/import.ts'
+import { missingOf } from './missing-blocks.ts'
 import type { Bench } from './trees.ts'
 import { bench, describeTree, noise } from './trees.ts'
 
@@ -23,15 +22,6 @@ function makeSource(b: Bench): string {
 }
 
 const packBytes = ({ store }: Bench): number => store.stats().packBytes
-
-async function missingOf({ store: { blocks } }: Bench, { snapshot }: ImportResult): Promise<number> {
-  let missing = 0
-  for await (const { cid } of listPages(blocks, snapshot.index)) {
-    for (const block of (await readPage(blocks, cid)).blocks)
-      if ((await blocks.get(block.cid)) === undefined) missing += 1
-  }
-  return missing
-}
 
 test('an import in place gives the same snapshot, is whole, and takes a few percent of the tree', async (t) => {
   const b = await bench(t)

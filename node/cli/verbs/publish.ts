@@ -16,6 +16,7 @@ interface Options {
   readonly timeout?: string
   readonly note: readonly string[]
   readonly allowEmpty?: boolean
+  readonly inPlace?: boolean
   readonly json?: boolean
 }
 
@@ -30,6 +31,7 @@ export function define(command: Command, context: Context): void {
     .option('--timeout <TIME>', 'give up waiting after this long (90s, 30m, 12h); exit 124')
     .option('--note <KEY=VALUE>', 'a note kept in the snapshot; may be repeated', collect, [])
     .option('--allow-empty', 'publish a source without a single file although the head has some')
+    .option('--in-place', 'do not copy PATH into the store: its files must then stay as they are')
     .option('--json', 'print the result as JSON')
     .action((path: string, options: Options) => publish(context, path, options))
 }
@@ -52,6 +54,7 @@ async function publish(context: Context, path: string, options: Options): Promis
       tree,
       notes: parseNotes(options.note),
       allowEmpty: options.allowEmpty === true,
+      ...(options.inPlace === true ? { inPlace: true } : {}),
       ...(options.wait === undefined ? {} : { wait: options.wait.split(',') }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     },
@@ -73,6 +76,11 @@ async function publish(context: Context, path: string, options: Options): Promis
           : `complete at ${sites.join(', ')} after ${formatSeconds(seconds)}\n`,
       )
     }
+  }
+  if (options.inPlace === true) {
+    terminal.say(
+      `mirrormesh: ${tree} rests on the files in ${source}: it is at risk until another site is complete`,
+    )
   }
   const { uncaptured } = answer
   if (uncaptured.count > 0) {

@@ -1,6 +1,6 @@
 /** `status`: the whole mesh as this node knows it. */
 import type { Command } from 'commander'
-import type { ReplicaStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+import type { InPlaceStatus, ReplicaStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { formatBytes, formatCount, formatSeconds } from '../quantity.ts'
@@ -33,6 +33,7 @@ export function isWell(status: StatusDocument): boolean {
   return (
     status.alarms.length === 0 &&
     status.sites.every((site) => site.state === 'self' || site.state === 'up') &&
+    status.trees.every((tree) => tree.inPlace?.isAtRisk !== true) &&
     status.trees.every((tree) =>
       tree.sites.every(({ state, reason }) => state === 'complete' && reason === undefined),
     )
@@ -69,9 +70,20 @@ export function formatStatus(status: StatusDocument): string {
       ]),
     ),
   )
+  for (const { tree, inPlace } of status.trees) {
+    if (inPlace !== undefined) parts.push(`${tree}: ${describeInPlace(inPlace)}\n`)
+  }
   parts.push(status.trees.length === 0 ? 'no trees yet\n' : formatTrees(status.trees))
   if (status.traffic.peers.length > 0) parts.push(formatTraffic(status))
   return parts.join('\n')
+}
+
+/** Of a tree that was published in place here. */
+export function describeInPlace({ path, completeElsewhere, isAtRisk }: InPlaceStatus): string {
+  const rests = `rests on the files in ${path}`
+  return isAtRisk
+    ? `AT RISK: ${rests}, and no other site is complete`
+    : `${rests}; complete at ${completeElsewhere} other`
 }
 
 function formatTrees(trees: readonly TreeStatus[]): string {

@@ -9,6 +9,7 @@ import { formatBytes, formatCount } from '../quantity.ts'
 import { formatTable } from '../table.ts'
 import { parseTreeSpec } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
+import { describeInPlace } from './status.ts'
 
 interface Options {
   readonly json?: boolean
@@ -116,9 +117,13 @@ async function show(context: Context, text: string, { json }: Options): Promise<
     api.get<TreeDocument>(treeUrl({ tree }, ''), signal),
     api.get<StatusDocument>('/api/v1/status', signal),
   ])
-  const kept = status.trees.find((each) => each.tree === tree)?.sites ?? []
+  const known = status.trees.find((each) => each.tree === tree)
+  const kept = known?.sites ?? []
+  const inPlace = known?.inPlace
   if (json === true) {
-    await terminal.print(`${JSON.stringify({ ...found, sites: kept }, null, 2)}\n`)
+    await terminal.print(
+      `${JSON.stringify({ ...found, sites: kept, ...(inPlace === undefined ? {} : { inPlace }) }, null, 2)}\n`,
+    )
     return
   }
   const siteOf = (peer: string): string => status.sites.find((each) => each.peer === peer)?.site ?? peer
@@ -130,6 +135,7 @@ async function show(context: Context, text: string, { json }: Options): Promise<
       ? 'head       nothing published yet'
       : `head       ${sequence}  ${files} files, ${bytes}, ${time}\nsnapshot   ${found.head.snapshot}`,
     ...found.tags.map((each) => `tag        ${each.tag} = @${each.sequence}`),
+    ...(inPlace === undefined ? [] : [`in place   ${describeInPlace(inPlace)}`]),
     ...kept.map((each) => `kept at    ${each.site}: ${each.state}`),
   ]
   await terminal.print(`${lines.join('\n')}\n`)

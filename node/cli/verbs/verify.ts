@@ -57,6 +57,13 @@ async function verify(context: Context, text: string | undefined, options: Optio
     )
   }
   if (answer.snapshots.length === 0) await terminal.print('no tree is complete here\n')
+  for (const { path, changed } of answer.backings ?? []) {
+    if (changed.count === 0) continue
+    await terminal.print(
+      `${path}: ${countOf(changed.count, 'file')} changed behind our back\n` +
+        changed.first.map((each) => `  ${each}\n`).join(''),
+    )
+  }
   if (answer.checkout !== undefined) {
     const { path, differences } = answer.checkout
     await terminal.print(

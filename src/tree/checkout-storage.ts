@@ -1,0 +1,177 @@
+/**
+ * A check-out as the storage of its blocks: the files that were written hold them, and their copies in packs become
+ * garbage. So a tree that moves on must not take along what a retained snapshot still needs.
+ *
+ *   beforeSwitch   the finished tree, still in its staging place, becomes a backing; it and the tree that it replaces
+ *                  name both places, so that blocks are found wherever a kill leaves the two
+ *   afterSwitch    each names the place where it is now
+ *   beforeRemoval  what is needed of a tree, and lies nowhere else, is copied into packs; then it may go
+ *
+ * A tree is told by its root's inode and time of birth, which a rename keeps. Local changes in a check-out make blocks
+ * missing, like a fault of the disk.
+ */
+import fs from 'node:fs'
+import { equalBytes } from '../base/bytes.ts'
+import { MirrorError } from '../base/errors.ts'
+import { cidToKeyBytes } from '../block/cid.ts'
+import type { Entry, FileEntry } from '../dag/entry.ts'
+import { fileParts, walk } from '../dag/reader.ts'
+import { openBeneath } from '../posix/open-beneath.ts'
+import type { BackedBlock, BackedFile, Backing, FileIdentity, IsNeeded } from '../store/block-backings.ts'
+import type { BlockStore } from '../store/block-store.ts'
+import { SMALLEST_BACKED_BYTES } from './backed-reader.ts'
+import { rootIdentity } from './checkout-marker.ts'
+import { joinPath } from './path-bytes.ts'
+
+export interface CheckoutStorage {
+  /**
+   * The tree at `staging` is written and synced.
+   * @param label what the backing is said to be of, such as the tree's name
+   */
+  beforeSwitch(finished: {
+    readonly root: Entry
+    readonly staging: Buffer
+    readonly dest: Buffer
+    readonly label?: string
+    readonly signal?: AbortSignal | undefined
+  }): Promise<void>
+  /** @param old where the replaced tree lies now */
+  afterSwitch(switched: { readonly dest: Buffer; readonly old: Buffer | undefined }): Promise<void>
+  /**
+   * Of a replaced tree, of a staging place that is given up, of what a killed check-out left.
+   * @throws MirrorError when blocks could not be copied: the tree must stay
+   */
+  beforeRemoval(target: Buffer, signal?: AbortSignal): Promise<void>
+}
+
+const COMMIT_BLOCKS = 4096
+
+export function createCheckoutStorage(
+  { blocks }: { readonly blocks: BlockStore },
+  { isNeeded = async (cids) => cids.map(() => true) }: { readonly isNeeded?: IsNeeded } = {},
+): CheckoutStorage {
+  const { backings } = blocks
+
+  /** Backings of check-outs of which `target` is one place or the other. */
+  function namedBy(target: Buffer): Backing[] {
+    return backings
+      .list()
+      .filter(
+        ({ purpose, path, alternative }) =>
+          purpose === 'check-out' &&
+          (equalBytes(path, target) || (alternative !== undefined && equalBytes(alternative, target))),
+      )
+  }
+
+  /** The backings of the tree that lies at `target`: what else names it lay there once, or nearly did. */
+  function backingsAt(target: Buffer): Backing[] {
+    const mark = rootIdentity(target)
+    return mark === undefined ? [] : namedBy(target).filter((each) => each.mark === mark)
+  }
+
+  async function moveTo(path: Buffer): Promise<void> {
+    for (const { id } of backingsAt(path)) await backings.setPaths(id, { path })
+  }
+
+  return {
+    async beforeSwitch({ root, staging, dest, label = '', signal }) {
+      for (const { id } of backingsAt(dest)) await backings.setPaths(id, { path: dest, alternative: staging })
+      if (root.type === 'symlink') return
+      const mark = rootIdentity(staging)
+      if (mark === undefined) throw new MirrorError('internal', 'a check-out was lost before its switch')
+      const id = await backings.create({
+        purpose: 'check-out',
+        label,
+        mark,
+        path: staging,
+        alternative: dest,
+      })
+      let files: BackedFile[] = []
+      let count = 0
+      for await (const file of backedFiles(blocks, root, staging, signal)) {
+        files.push(file)
+        count += file.blocks.length
+        if (count < COMMIT_BLOCKS) continue
+        await backings.commit(id, files)
+        files = []
+        count = 0
+      }
+      await backings.commit(id, files)
+    },
+
+    async afterSwitch({ dest, old }) {
+      await moveTo(dest)
+      if (old !== undefined) await moveTo(old)
+    },
+
+    async beforeRemoval(target, signal) {
+      const here = new Set(backingsAt(target).map(({ id }) => id))
+      for (const { id, path, alternative, mark } of namedBy(target)) {
+        const other = alternative !== undefined && equalBytes(path, target) ? alternative : path
+        const isElsewhere = !here.has(id) && rootIdentity(Buffer.from(other)) === mark
+        // Gone from both places is as well: what can be saved is, and the rest is reported.
+        if (isElsewhere) await backings.setPaths(id, { path: other })
+        else await backings.evacuate(id, isNeeded, signal)
+      }
+    },
+  }
+}
+
+/** The files of a tree as it was written below `dir`, with the chunks they hold. */
+async function* backedFiles(
+  blocks: BlockStore,
+  root: Entry,
+  dir: Buffer,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<BackedFile, void, undefined> {
+  const inodes = new Set<string>()
+  const open: Buffer[] = []
+  for await (const { path: names, entry } of walk(blocks, root, signal)) {
+    const below = joinPath(names.length === 0 ? Buffer.alloc(0) : open[names.length - 1]!, entry.name)
+    if (entry.type === 'directory') open[names.length] = below
+    if (entry.type !== 'file' || entry.sizeBytes < SMALLEST_BACKED_BYTES) continue
+    const seen = lookAt(dir, below)
+    if (seen === undefined) continue
+    // One of several names of an inode is enough.
+    if (entry.link !== undefined) {
+      const inode = `${seen.dev}:${seen.ino}`
+      if (inodes.has(inode)) continue
+      inodes.add(inode)
+    }
+    yield* inPieces(blocks, entry, { below: new Uint8Array(below), identity: seen }, signal)
+  }
+}
+
+async function* inPieces(
+  blocks: BlockStore,
+  entry: FileEntry,
+  file: Omit<BackedFile, 'blocks'>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<BackedFile, void, undefined> {
+  let found: BackedBlock[] = []
+  for await (const { cid, offset, lengthBytes } of fileParts(blocks, entry, undefined, signal)) {
+    found.push({ key: cidToKeyBytes(cid), offset, lengthBytes })
+    if (found.length < COMMIT_BLOCKS) continue
+    yield { ...file, blocks: found }
+    found = []
+  }
+  if (found.length > 0) yield { ...file, blocks: found }
+}
+
+/** Undefined for a file that this user wrote and may not read again: its blocks stay in packs. */
+function lookAt(dir: Buffer, below: Buffer): FileIdentity | undefined {
+  let fd: number
+  try {
+    fd = openBeneath(dir, below)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EACCES' || code === 'EPERM') return undefined
+    throw error
+  }
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = fs.fstatSync(fd, { bigint: true })
+    return { dev, ino, sizeBytes: Number(size), mtimeNs, ctimeNs }
+  } finally {
+    fs.closeSync(fd)
+  }
+}
