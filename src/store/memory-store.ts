@@ -7,10 +7,12 @@ import os from 'node:os'
 import path from 'node:path'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
-import { cidFromKeyBytes, cidKey, verifyBlock } from '../block/cid.ts'
+import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
 import type { BlockStore, PackedEntry } from './block-store.ts'
+import { createCollect } from './collection.ts'
 import { createIndexValues } from './index-values.ts'
 import type { KeyValue } from './key-value.ts'
+import { createLeases } from './leases.ts'
 import { createMemoryIndex } from './memory-index.ts'
 import { packFileName } from './pack.ts'
 import { createPack } from './pack-appender.ts'
@@ -32,12 +34,18 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
   let packDir: string | undefined
   let lastPackId = 0
 
+  const leases = createLeases()
+
   const blockStore: BlockStore = {
     async get(cid, signal) {
       signal?.throwIfAborted()
+      leases.touch([cidToKeyBytes(cid)])
       return blocks.get(cidKey(cid))?.slice()
     },
-    has: async (cids) => cids.map((cid) => blocks.has(cidKey(cid))),
+    async has(cids) {
+      leases.touch(cids.map(cidToKeyBytes))
+      return cids.map((cid) => blocks.has(cidKey(cid)))
+    },
     async put(newBlocks, { verified = false } = {}) {
       for (const { cid, bytes } of newBlocks) {
         if (bytes.length > MAX_BLOCK_BYTES) {
@@ -47,6 +55,7 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
       }
       for (const { cid, bytes } of newBlocks) {
         const key = cidKey(cid)
+        leases.touch([cidToKeyBytes(cid)])
         if (!blocks.has(key)) blocks.set(key, new Uint8Array(bytes))
       }
     },
@@ -63,13 +72,35 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
     async commitPacked(packId, entries) {
       const file = packs.get(packId)
       if (file === undefined) throw new MirrorError('invalid', `pack ${packId} was not reserved`)
+      leases.touch(entries.map(({ key }) => key))
       for (const [key, bytes] of readEntries(file, entries)) if (!blocks.has(key)) blocks.set(key, bytes)
     },
     async releasePack(packId) {
       packs.delete(packId)
     },
     claimSpace: async () => undefined,
+    lease: leases.lease,
   }
+
+  const collect = createCollect({
+    blocks: blockStore,
+    leases,
+    countBlocks: () => blocks.size,
+    touchPending: () => undefined,
+    async sweep(isLive, { isDryRun = false }) {
+      let deadBlocks = 0
+      let deadBytes = 0
+      for (const [name, { length }] of blocks) {
+        const key = Buffer.from(name, 'latin1')
+        if (isLive(key) || leases.isTouched(key)) continue
+        deadBlocks += 1
+        deadBytes += length
+        if (!isDryRun) blocks.delete(name)
+      }
+      const liveBlocks = blocks.size - (isDryRun ? deadBlocks : 0)
+      return { liveBlocks, deadBlocks, deadBytes, removedPacks: 0, compactedPacks: 0, freedBytes: deadBytes }
+    },
+  })
 
   const recordLog: RecordLog = {
     async append(added) {
@@ -91,6 +122,9 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
       values.set(namespace, known)
       return known
     },
+    collect,
+    // Memory does not rot.
+    scrub: async () => ({ packs: 0, bytes: 0, blocks: blocks.size, damagedBlocks: 0, unreadablePacks: 0 }),
     stats() {
       let packBytes = 0
       for (const bytes of blocks.values()) packBytes += bytes.length

@@ -13,6 +13,8 @@ export interface PackReader {
    * @throws MirrorError when the disk cannot be read: that says nothing about the block
    */
   read(cid: Cid, place: Place): Promise<Uint8Array | { readonly reason: string }>
+  /** The pack was removed. */
+  drop(packId: number): void
   close(): void
 }
 
@@ -43,6 +45,7 @@ export function createPackReader({
         throw error
       }
     },
+    drop: packFiles.drop,
     close: () => packFiles.close(),
   }
 }

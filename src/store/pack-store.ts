@@ -10,11 +10,15 @@ import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
 import type { BlockPlace, BlockStore, CorruptBlock, PutOptions } from './block-store.ts'
+import type { Collect } from './collection.ts'
+import { createCollect } from './collection.ts'
 import type { FileOps } from './files.ts'
 import { createFreeSpace } from './free-space.ts'
 import { groupCommit } from './group-commit.ts'
 import type { Place } from './index.ts'
+import { createLeases } from './leases.ts'
 import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
+import { createPackCollection } from './pack-collection.ts'
 import { createPackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
 import { createPackReader } from './pack-reader.ts'
@@ -22,6 +26,8 @@ import type { KeyedBytes } from './pack-writer.ts'
 import { createPackWriter } from './pack-writer.ts'
 import { recoverPacks } from './recovery.ts'
 import { createReservedPacks } from './reserved-packs.ts'
+import type { Scrub } from './scrub.ts'
+import { createScrub } from './scrub.ts'
 
 export interface PackStoreCollaborators {
   readonly files: FileOps
@@ -41,9 +47,13 @@ export interface PackStoreOptions {
   readonly autoFlushMs?: number
   /** Blocks are refused when less than this would stay free: index and records must find room. */
   readonly reserveBytes?: number
+  /** A collection compacts packs with a larger share of garbage. */
+  readonly maxGarbageShare?: number
 }
 
 export interface PackStore extends BlockStore {
+  readonly collect: Collect
+  readonly scrub: Scrub
   stats(): { readonly blocks: number; readonly packs: number; readonly packBytes: number }
   /** Flushes; gives everything back even when that fails. */
   close(): Promise<void>
@@ -57,6 +67,7 @@ export async function openPackStore(
     autoFlushBytes = 16 * 1024 * 1024,
     autoFlushMs = 500,
     reserveBytes = 64 * 1024 * 1024,
+    maxGarbageShare = 0.25,
   }: PackStoreOptions,
 ): Promise<PackStore> {
   const sizes = await recoverPacks({ files, index }, { dir, log, onCorrupt })
@@ -67,6 +78,7 @@ export async function openPackStore(
   const reservedPacks = createReservedPacks({ files, index, folder })
   const freeSpace = createFreeSpace({ files }, { dir, reserveBytes })
   const commit = groupCommit(writer.commit)
+  const leases = createLeases()
   let cancelAutoFlush: (() => void) | undefined
 
   function flushLater(): void {
@@ -81,28 +93,40 @@ export async function openPackStore(
   }
 
   async function find(cids: readonly Cid[]): Promise<(Place | undefined)[]> {
+    const keys = cids.map(cidToKeyBytes)
+    leases.touch(keys)
+    const deletion = leases.deleting(keys)
+    // Not awaited in vain: the look-up is on its way when this call returns.
+    if (deletion !== undefined) await deletion
     const places: (Place | undefined)[] = cids.map((cid) => writer.pending.get(cidKey(cid)))
     const asked = places.flatMap((place, i) => (place === undefined ? [i] : []))
     if (asked.length === 0) return places
-    const found = await index.find(asked.map((i) => cidToKeyBytes(cids[i]!)))
+    const found = await index.find(asked.map((i) => keys[i]!))
     for (const [n, i] of asked.entries()) places[i] = found[n]
     return places
   }
 
-  return {
+  const scrub = createScrub({ files, index, folder, reader, clock, log, onCorrupt })
+  const store: PackStore = {
     async get(cid, signal) {
-      let seen: Place | undefined
-      for (;;) {
+      let [place] = await find([cid])
+      while (place !== undefined) {
         signal?.throwIfAborted()
-        const [place] = await find([cid])
-        if (place === undefined || (seen?.packId === place.packId && seen.offset === place.offset))
-          return undefined
         const bytes = await reader.read(cid, place)
         if (bytes instanceof Uint8Array) return bytes
-        onCorrupt({ cid, path: folder.pathOf(place.packId), offset: place.offset, reason: bytes.reason })
-        await index.forget(cidToKeyBytes(cid), place)
-        seen = place
+        // A collection may have moved the block, or have taken it, since it was looked up.
+        const [now] = await find([cid])
+        if (now !== undefined && now.packId === place.packId && now.offset === place.offset) {
+          onCorrupt({ cid, path: folder.pathOf(place.packId), offset: place.offset, reason: bytes.reason })
+          await index.forget(cidToKeyBytes(cid), place)
+          ;[place] = await find([cid])
+          if (place !== undefined && place.packId === now.packId && place.offset === now.offset)
+            return undefined
+        } else {
+          place = now
+        }
       }
+      return undefined
     },
 
     async has(cids) {
@@ -159,12 +183,19 @@ export async function openPackStore(
 
     async commitPacked(packId, entries) {
       writer.checkWritable()
+      leases.touch(entries.map(({ key }) => key))
       await reservedPacks.commitPacked(packId, entries)
     },
 
     releasePack: reservedPacks.releasePack,
 
     claimSpace: freeSpace.take,
+
+    lease: leases.lease,
+
+    collect: (options) => collect(options),
+
+    scrub,
 
     stats() {
       let packBytes = 0
@@ -183,6 +214,26 @@ export async function openPackStore(
       }
     },
   }
+  const collect = createCollect(
+    createPackCollection(
+      {
+        files,
+        index,
+        folder,
+        reader,
+        writer,
+        reservedPacks,
+        freeSpace,
+        leases,
+        blocks: store,
+        commit,
+        log,
+        onCorrupt,
+      },
+      { maxPackBytes, maxGarbageShare },
+    ),
+  )
+  return store
 }
 
 async function verifyAll(blocks: readonly Block[]): Promise<void> {
