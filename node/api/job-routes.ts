@@ -1,12 +1,14 @@
-/** /api/v1/jobs: publish, checkout and verify as resources, with their progress as server-sent events. */
+/** /api/v1/jobs: publish, checkout, verify, collect and scrub as resources, with their progress as server-sent events. */
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MirrorError } from '../../src/base/errors.ts'
 import { runCheckoutJob } from './checkout-job.ts'
+import { runCollectJob } from './collect-job.ts'
 import type { JobDocument, JobKind } from './job-document.ts'
 import type { JobControl } from './jobs.ts'
 import { runPublishJob } from './publish-job.ts'
 import { textOf } from './query.ts'
+import { runScrubJob } from './scrub-job.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
 import { runVerifyJob } from './verify-job.ts'
@@ -19,6 +21,8 @@ const RUNNERS: Readonly<Record<JobKind, Run>> = {
   publish: runPublishJob,
   checkout: runCheckoutJob,
   verify: runVerifyJob,
+  collect: runCollectJob,
+  scrub: runScrubJob,
 }
 
 export function addJobRoutes(app: FastifyInstance, services: Services): void {

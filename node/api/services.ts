@@ -1,9 +1,11 @@
 /** What the API is made of: the parts of a running node, as its routes and jobs see them. */
 import type { Clock } from '../../src/base/clock.ts'
 import type { Host } from '../../src/net/ports.ts'
+import type { Collector } from '../../src/replica/collector.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import type { Ledger } from '../../src/replica/ledger.ts'
 import type { Publisher } from '../../src/replica/publish.ts'
+import type { Scrubber } from '../../src/replica/scrubber.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import type { SelfDocument } from './answers.ts'
@@ -14,6 +16,8 @@ export interface Services {
   readonly blocks: BlockStore
   readonly complete: CompleteSnapshots
   readonly publisher: Publisher
+  readonly collector: Pick<Collector, 'run'>
+  readonly scrubber: Pick<Scrubber, 'run'>
   readonly host: Pick<Host, 'addresses'>
   readonly jobs: Jobs
   readonly clock: Clock

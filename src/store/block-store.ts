@@ -57,6 +57,8 @@ export interface BlockStore extends BlockReader {
   claimSpace(sizeBytes: number): Promise<void>
   /** Keeps a collection from blocks that somebody relies on, until it is closed. In memory only: see leases.ts. */
   lease(options: LeaseOptions): Lease
+  /** The open ones, oldest first. */
+  leases(): readonly { readonly purpose: string; readonly roots: readonly Cid[] }[]
 }
 
 export interface LeaseOptions {

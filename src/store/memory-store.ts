@@ -80,6 +80,7 @@ export function createMemoryStore({ tempDir = os.tmpdir() }: MemoryStoreOptions 
     },
     claimSpace: async () => undefined,
     lease: leases.lease,
+    leases: leases.list,
   }
 
   const collect = createCollect({

@@ -192,6 +192,7 @@ export async function openPackStore(
     claimSpace: freeSpace.take,
 
     lease: leases.lease,
+    leases: leases.list,
 
     collect: (options) => collect(options),
 
