@@ -198,10 +198,15 @@ async function judge(): Promise<void> {
   await settled(hq)
   for (const node of nodes) {
     const { kept, dropped } = await mirrormeshJson<Collected>(node, ['gc', '--dry-run'])
-    const claimed = [...kept.filter(({ isComplete }) => isComplete), ...dropped]
-    for (const { tree, sequence } of claimed) {
+    const claimed = [
+      ...kept.filter(({ isComplete }) => isComplete).map((each) => ({ ...each, mayGo: false })),
+      ...dropped.map((each) => ({ ...each, mayGo: true })),
+    ]
+    for (const { tree, sequence, mayGo } of claimed) {
       if (sequence === null) continue
       const { status, stdout, stderr } = await command(node, ['verify', `${tree}@${sequence}`])
+      // The daemon may have dropped it by itself since it was listed: then it is not complete, and nobody says it is.
+      if (status === 4 && mayGo) continue
       if (status !== 0) failures.push(`${node.site}: ${tree}@${sequence} is not whole: ${stdout}${stderr}`)
       counts.set('snapshots verified', (counts.get('snapshots verified') ?? 0) + 1)
     }

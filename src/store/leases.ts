@@ -63,6 +63,8 @@ export function createLeases(): Leases {
   >()
   let segments: Segment[] = []
   let nextNumber = 0
+  /** Of all leases there have been, the latest begin. */
+  let newestFrom = 0
   let claimed = new Set<string>()
   let claimEnd = Promise.resolve()
 
@@ -81,10 +83,19 @@ export function createLeases(): Leases {
     segments = segments.filter(({ number }) => number >= oldest)
   }
 
+  /** Where every open lease will find it. */
+  function isNoted(key: Uint8Array): boolean {
+    for (let at = segments.length - 1; at >= 0 && segments[at]!.number >= newestFrom; at--) {
+      if (segments[at]!.filter.mayHave(key)) return true
+    }
+    return false
+  }
+
   function open(purpose: string, roots: readonly Cid[], from: number | undefined): Lease {
     const id = Symbol(purpose)
     const lease = { purpose, roots, from }
     held.set(id, lease)
+    newestFrom = Math.max(newestFrom, from ?? 0)
     const close = (): void => {
       if (held.delete(id) && from !== undefined) dropUnneeded()
     }
@@ -108,7 +119,10 @@ export function createLeases(): Leases {
     touch(keys) {
       // Without a segment nobody asked for it.
       if (segments.length === 0) return
-      for (const key of keys) openSegment().filter.add(key)
+      for (const key of keys) {
+        // Once for all who are at work: else a busy reader beside a long import would fill one filter after the other.
+        if (!isNoted(key)) openSegment().filter.add(key)
+      }
     },
     isTouched: (key) => segments.some(({ filter }) => filter.mayHave(key)),
     deleting(keys) {

@@ -1,5 +1,6 @@
 /** The notes that writers leave, and what they keep a batch of deletions from. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { cidToKeyBytes } from '../../src/block/cid.ts'
 import type { Index } from '../../src/store/index.ts'
@@ -9,6 +10,11 @@ import { createPackIndex } from '../../src/store/pack-index.ts'
 import { sampleBlocks } from './sample-blocks.ts'
 
 const KEYS = sampleBlocks(50, 60).map(({ cid }) => cidToKeyBytes(cid))
+
+/** As uniform as the keys of blocks. */
+function digestKey(number: number): Uint8Array {
+  return Uint8Array.of(0x55, ...createHash('sha256').update(String(number)).digest())
+}
 
 test('keys are noted while a writer is at work, and forgotten with the last that needs them', () => {
   const leases = createLeases()
@@ -33,15 +39,28 @@ test('keys are noted while a writer is at work, and forgotten with the last that
 test('many notes go into further filters, and none is lost', () => {
   const leases = createLeases()
   using _lease = leases.lease({ purpose: 'import', isWriter: true })
-  const keys = Array.from({ length: 40_000 }, (_, i) => {
-    const key = Buffer.alloc(33, 0x55)
-    key.writeUInt32BE(Math.imul(i, 0x9e3779b1) >>> 0, 1)
-    key.writeUInt32BE(i, 9)
-    return key
-  })
+  const keys = Array.from({ length: 40_000 }, (_, i) => digestKey(i))
   leases.touch(keys)
   assert.ok(keys.every((key) => leases.isTouched(key)))
   assert.ok(KEYS.filter((key) => leases.isTouched(key)).length < 10)
+})
+
+test('a key that is noted again and again takes no more room, and is noted anew for a later writer', () => {
+  const leases = createLeases()
+  const first = leases.lease({ purpose: 'first', isWriter: true })
+  for (let round = 0; round < 2000; round++) leases.touch(KEYS)
+  const other = Array.from({ length: 17_500 }, (_, i) => digestKey(i))
+  // Fills the first filter: the second writer begins in another.
+  leases.touch(other)
+  const second = leases.lease({ purpose: 'second', isWriter: true })
+  leases.touch(KEYS)
+  first.close()
+  assert.ok(KEYS.every((key) => leases.isTouched(key)))
+  assert.ok(
+    other.slice(0, 10_000).filter((key) => leases.isTouched(key)).length < 1000,
+    'the first filter is gone',
+  )
+  second.close()
 })
 
 test('a look-up from before a batch takes its key out, one that comes later waits for the batch', async () => {
