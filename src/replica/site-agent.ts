@@ -179,7 +179,8 @@ export function createSiteAgent(
   }
 
   function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
-    return startFetch(
+    const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
+    const fetch = startFetch(
       { network: host, members, blocks: store.blocks, holdings, traffic, clock, log: logger, scratch },
       {
         tree,
@@ -193,6 +194,15 @@ export function createSiteAgent(
         },
       },
     )
+    const done = fetch.done
+      .then((result) => {
+        // Before the lease ends: a collection finds it complete, or leased.
+        complete.note(tree, snapshot)
+        return result
+      })
+      .finally(lease.close)
+    done.catch(() => undefined)
+    return { done, progress: fetch.progress }
   }
 
   async function moveCheckout(request: {
@@ -202,6 +212,7 @@ export function createSiteAgent(
     signal: AbortSignal
   }): Promise<void> {
     const { tree, snapshot: cid, path, signal } = request
+    using _lease = store.blocks.lease({ purpose: `check out ${tree} at ${path}`, roots: [cid] })
     const bytes = await store.blocks.get(cid, signal)
     if (bytes === undefined) {
       throw new MirrorError('not-found', `the snapshot block ${cid.toString()} is not stored any more`)

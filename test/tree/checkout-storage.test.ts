@@ -131,6 +131,7 @@ async function killedCheckOut(
   if (!isSwitched) return
   const place = {
     path: staging,
+    inherits: false,
     freeName: () => Buffer.from(b.at('.out.mirrormesh-fedcba9876543210')),
     release: () => undefined,
   }
