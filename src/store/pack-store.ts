@@ -12,6 +12,7 @@ import { REST_LEVEL, tryZstdLater } from '../block/encoding.ts'
 import { createBackingIndex, loadBackings } from './backing-index.ts'
 import { createBackingReader } from './backing-reader.ts'
 import { createBackings, locateBacked } from './backings.ts'
+import type { BlockBackings } from './block-backings.ts'
 import type {
   BlockPlace,
   BlockStore,
@@ -93,9 +94,10 @@ export async function openPackStore(
   const reservedPacks = createReservedPacks({ files, index, folder })
   const freeSpace = createFreeSpace({ files }, { dir, reserveBytes })
   const commit = groupCommit(writer.commit)
+  const leases = createLeases()
   const backingIndex = createBackingIndex(index, await loadBackings(index))
   const backingReader = createBackingReader({ files, index: backingIndex })
-  const backings = createBackings({
+  const backingStore = createBackings({
     files,
     index: backingIndex,
     reader: backingReader,
@@ -112,7 +114,14 @@ export async function openPackStore(
       await index.forget(key, place)
     },
   })
-  const leases = createLeases()
+  const backings: BlockBackings = {
+    ...backingStore,
+    async commit(backingId, files) {
+      // As for blocks that are put: a collection that runs must know that they are wanted again.
+      leases.touch(files.flatMap(({ blocks }) => blocks.map(({ key }) => key)))
+      return backingStore.commit(backingId, files)
+    },
+  }
   let cancelAutoFlush: (() => void) | undefined
 
   function flushLater(): void {
