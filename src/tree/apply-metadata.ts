@@ -34,7 +34,7 @@ export function applyMetadata(target: Target, metadata: TaskMetadata, ownerMode:
       reasons.push(`its owner ${uid}:${gid} is not set: ${(error as Error).message}`)
     }
   } else if (!isOwner && ownerMode === 'report') {
-    reasons.push(`its owner ${uid}:${gid} is not set: that takes root`)
+    reasons.push(ownerReason(uid, gid))
   }
 
   const isSymlink = !('fd' in target) && target.type === 'symlink'
@@ -54,4 +54,8 @@ export function applyMetadata(target: Target, metadata: TaskMetadata, ownerMode:
     if (stat.mtimeNs !== mtimeNsOf(metadata)) reasons.push('its time is out of the range of the file system')
   }
   return reasons
+}
+
+export function ownerReason(uid: number, gid: number): string {
+  return `its owner ${uid}:${gid} is not set: that takes root`
 }

@@ -2,44 +2,34 @@
  * Check-out: a snapshot's root written as plain files, then put at its destination in one step.
  *
  * Everything is written into a private staging place beside the destination (staging.ts), every block verified
- * against its CID; then one syncfs brings data and names to the disk, and only then does the switch happen
+ * against its CID; files of the check-out that is replaced which are still what was written there are taken over as they
+ * are (reuse-plan.ts). Then one syncfs brings data and names to the disk, and only then does the switch happen
  * (switch.ts). Killed at any instant, the destination is what it was, or the whole new tree. What the system refuses
  * to restore (owners without root, times out of range) is in `notRestored`, by path and reason.
  */
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import { printableName } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
-import { cidFromKeyBytes } from '../block/cid.ts'
 import type { Entry } from '../dag/entry.ts'
 import type { SnapshotCounts } from '../dag/snapshot.ts'
 import type { BlockStore } from '../store/block-store.ts'
-import { abortable } from './abort.ts'
+import { openManifest } from './checkout-manifest.ts'
 import type { CheckoutLabel } from './checkout-marker.ts'
-import type { Outstanding } from './checkout-plan.ts'
-import { planCheckout } from './checkout-plan.ts'
-import type {
-  NotRestored,
-  OwnerMode,
-  WriteAnswer,
-  WriteInput,
-  WriteQuestion,
-  WriteReport,
-} from './checkout-threads.ts'
-import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
+import { manifestPath, readMarker, removeManifests, rootIdentity } from './checkout-marker.ts'
+import type { NotRestored, OwnerMode } from './checkout-threads.ts'
+import type { Written } from './checkout-writers.ts'
+import { writeTree } from './checkout-writers.ts'
+import type { LocalFindings } from './find-local.ts'
+import { checkProtect, findLocal } from './find-local.ts'
 import { splitPath } from './path-bytes.ts'
-import type { OnProgress, Progress } from './progress.ts'
+import type { OnProgress } from './progress.ts'
 import { createProgress } from './progress.ts'
-import { openUnnamedFile } from './record-bytes.ts'
+import { clearLeftovers, tryRetire } from './retire.ts'
 import type { Staging } from './staging.ts'
-import { createStaging, findLeftovers } from './staging.ts'
+import { createStaging } from './staging.ts'
 import { checkDestination, switchTo } from './switch.ts'
-import type { Thread } from './thread.ts'
-import { startThread } from './thread.ts'
-
-const MAX_WORKERS = 4
 
 export interface CheckoutOptions {
   /** A snapshot's root, or any entry below it. */
@@ -49,6 +39,12 @@ export interface CheckoutOptions {
   readonly owner?: boolean
   /** Replace what is at `dest`, if it is a check-out that carries our marker. */
   readonly replace?: boolean
+  /** Replace an empty directory at `dest`. */
+  readonly takeEmpty?: boolean
+  /** Paths below `dest` that stay as they are, now and at later moves. Absent: those of the check-out before. */
+  readonly protect?: readonly string[]
+  /** How long the replaced tree stays beside the new one, for readers that still have files of it open over a network. */
+  readonly keepOldSeconds?: number
   /** What the marker beside the check-out will say. */
   readonly label?: CheckoutLabel
   /** The snapshot's: a tree that turns out larger is refused, and the disk must have room. */
@@ -58,9 +54,14 @@ export interface CheckoutOptions {
   readonly onProgress?: OnProgress
 }
 
-export interface CheckoutResult {
+export interface CheckoutResult extends LocalFindings {
+  /** All files of the check-out. */
   readonly files: number
+  /** Written. */
   readonly bytes: number
+  /** Taken over from the check-out before, unread. */
+  readonly reusedFiles: number
+  readonly reusedBytes: number
   readonly notRestored: NotRestored
   /** The replaced tree, when it could not be removed; the next check-out tries again. */
   readonly leftBehind?: string
@@ -74,30 +75,79 @@ export async function checkOut(
   { blocks, clock }: { blocks: BlockStore; clock: Clock },
   options: CheckoutOptions,
 ): Promise<CheckoutResult> {
-  const { root: given, replace: mayReplace = false, label, signal } = options
+  const { root: given, label, keepOldSeconds = 0, signal } = options
   signal?.throwIfAborted()
   const dest = Buffer.from(typeof options.dest === 'string' ? path.resolve(options.dest) : options.dest)
   const root: Entry = { ...given, name: new Uint8Array() }
+  const allowed = { mayReplace: options.replace ?? false, mayTakeEmpty: options.takeEmpty ?? false }
   const progress = createProgress(clock, options.onProgress)
   let staging: Staging | undefined
+  let manifestAt: Buffer | undefined
   try {
-    checkParent(dest)
-    checkDestination(dest, mayReplace)
-    for (const leftover of findLeftovers(dest)) await removeLater(leftover)
-    checkSpace(dest, options.counts)
+    await checkParent(dest)
+    checkDestination(dest, allowed)
+    await clearLeftovers(dest, clock)
+    const protect = checkProtect(options.protect ?? readMarker(dest)?.protect ?? [])
+    const old = root.type === 'directory' ? currentTree(dest) : undefined
+    const findings = await findLocal(blocks, { root, old, protect, signal })
+    if (!findings.hasManifest) await checkSpace(dest, options.counts)
+    signal?.throwIfAborted()
+
     staging = createStaging(dest, root.type)
-    const written = await writeTree(blocks, staging.path, root, options, progress)
+    const ownerMode: OwnerMode =
+      options.owner === false ? 'leave' : process.geteuid?.() === 0 ? 'set' : 'report'
+    const self = { ownerMode, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
+    const identity = rootIdentity(staging.path)
+    if (identity !== undefined && root.type === 'directory') manifestAt = staging.freeName()
+    const manifest = manifestAt && { path: manifestAt, head: { root: identity!, ...self } }
+    const before = old && openManifest(old.manifest, old.root)
+    const isSameWriter =
+      before?.head.ownerMode === ownerMode && before.head.uid === self.uid && before.head.gid === self.gid
+    let written: Written
+    try {
+      written = await writeTree(blocks, {
+        root,
+        staging: staging.path,
+        ownerMode,
+        local: findings.local,
+        old: old && { dir: dest, manifest: isSameWriter ? before : undefined },
+        manifest,
+        counts: options.counts,
+        workers: options.workers,
+        signal,
+        progress,
+      })
+    } finally {
+      before?.close()
+    }
     signal?.throwIfAborted()
     progress.enter('finish')
-    const old = switchTo(staging, dest, { mayReplace, label })
-    // From here on the check-out is done: nothing that follows may make it fail, or remove it.
-    const leftBehind = old === undefined ? undefined : await tryRemove(old)
+    if (manifestAt !== undefined) fs.renameSync(manifestAt, manifestPath(dest, identity!))
+    // About to switch.
+    const replaced = switchTo(staging, dest, {
+      allowed,
+      label,
+      local: findings.local.paths,
+      protect,
+      keepOldMs: keepOldSeconds * 1000,
+      nowMs: clock.nowMs(),
+    })
+    // Switched. From here on the check-out is done: nothing that follows may make it fail, or remove it.
+    manifestAt = undefined
+    const kept = replaced === undefined || keepOldSeconds > 0
+    const leftBehind = kept ? undefined : await tryRetire(replaced, dest)
     staging.release()
-    return { ...written, ...(leftBehind === undefined ? {} : { leftBehind }) }
+    removeOldManifests(dest)
+    return {
+      ...written,
+      ...findings.summary(),
+      ...(leftBehind === undefined ? {} : { leftBehind }),
+    }
   } catch (error) {
     if (staging !== undefined) {
       staging.release()
-      await tryRemove(staging.path)
+      await tryRetire(staging.path, dest)
+      if (manifestAt !== undefined) fs.rmSync(manifestAt, { force: true })
     }
     if (signal?.aborted)
       throw new MirrorError('aborted', `check-out to ${printableName(dest)}: aborted`, { cause: error })
@@ -107,111 +157,30 @@ export async function checkOut(
   }
 }
 
-async function writeTree(
-  blocks: BlockStore,
-  staging: Buffer,
-  root: Entry,
-  { owner = true, counts, workers, signal }: CheckoutOptions,
-  progress: Progress,
-): Promise<Omit<CheckoutResult, 'leftBehind'>> {
-  const ownerMode: OwnerMode = !owner ? 'leave' : process.geteuid?.() === 0 ? 'set' : 'report'
-  const temporaryFds = {
-    links: openUnnamedFile(os.tmpdir(), 'links'),
-    directories: openUnnamedFile(os.tmpdir(), 'dirs'),
-  }
-  const threads: Thread<void>[] = []
-  const total = { files: 0, bytes: 0, count: 0, first: [] as { path: string; reason: string }[] }
-  const outstanding = createOutstanding()
-  if (counts !== undefined) progress.find(counts.files, counts.bytes)
-  const plan = planCheckout(
-    { blocks },
-    {
-      root,
-      staging,
-      temporaryFds,
-      limits: counts && { entries: counts.files + counts.directories + counts.symlinks, bytes: counts.bytes },
-      signal,
-      outstanding,
-    },
-  )
+/** The check-out that is at `dest`, if it is a whole one of ours. */
+function currentTree(dest: Buffer): { dir: Buffer; root: string; manifest: Buffer } | undefined {
+  const root = rootIdentity(dest)
+  if (root === undefined || readMarker(dest)?.roots.includes(root) !== true) return undefined
+  if (!fs.lstatSync(dest).isDirectory()) return undefined
+  return { dir: dest, root, manifest: manifestPath(dest, root) }
+}
 
-  function note({ files, bytes, notRestored }: WriteReport): void {
-    total.files += files
-    total.bytes += bytes
-    total.count += notRestored.count
-    total.first.push(...notRestored.first.slice(0, MAX_NOT_RESTORED_LISTED - total.first.length))
-    progress.add('write', files, bytes)
-  }
-
-  async function answer(question: WriteQuestion): Promise<WriteAnswer> {
-    if (question.kind === 'block') {
-      const cid = cidFromKeyBytes(question.key)
-      const bytes = await blocks.get(cid, signal)
-      if (bytes !== undefined) return { kind: 'block', bytes }
-      throw new MirrorError('not-found', `block ${cid.toString()} is missing`, {
-        facts: { cid: cid.toString() },
-      })
-    }
-    if (question.report !== undefined) {
-      note(question.report)
-      outstanding.end()
-    }
-    const next = await plan.next()
-    return next.done ? { kind: 'batch' } : { kind: 'batch', batch: next.value }
-  }
-
+function removeOldManifests(dest: Buffer): void {
+  const root = rootIdentity(dest)
+  const current = root === undefined ? undefined : splitPath(manifestPath(dest, root)).name
   try {
-    const count = Math.max(1, workers ?? Math.min(MAX_WORKERS, os.availableParallelism()))
-    for (let index = 0; index < count; index++) {
-      const url = new URL('./checkout-worker', import.meta.url)
-      threads.push(
-        startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, { staging, ownerMode }, answer),
-      )
-    }
-    await abortable(Promise.all(threads.map(({ done }) => done)), signal)
-    return { files: total.files, bytes: total.bytes, notRestored: { count: total.count, first: total.first } }
-  } finally {
-    await Promise.all(threads.map((thread) => thread.stop()))
-    // The plan may be in the middle of a step: its files stay open until it has ended.
-    outstanding.giveUp()
-    await plan.return().catch(() => undefined)
-    for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
+    removeManifests(dest, (name) => current?.equals(name) === true)
+  } catch {
+    // The next check-out tries again.
   }
 }
 
-function createOutstanding(): Outstanding {
-  let count = 0
-  let isGivenUp = false
-  let waiting: (() => void)[] = []
-  const wake = (): void => {
-    for (const resume of waiting) resume()
-    waiting = []
-  }
-  return {
-    begin: () => {
-      count += 1
-    },
-    end() {
-      count -= 1
-      if (count === 0) wake()
-    },
-    async settled() {
-      while (count > 0 && !isGivenUp) await new Promise<void>((resolve) => waiting.push(resolve))
-      if (isGivenUp) throw new MirrorError('aborted', 'the check-out was given up')
-    },
-    giveUp() {
-      isGivenUp = true
-      wake()
-    },
-  }
-}
-
-function checkParent(dest: Buffer): void {
+async function checkParent(dest: Buffer): Promise<void> {
   const { dir, name } = splitPath(dest)
   if (name.length === 0)
     throw new MirrorError('invalid', `not a place for a check-out: ${printableName(dest)}`)
   try {
-    if (fs.statSync(dir).isDirectory()) return
+    if ((await fs.promises.stat(dir)).isDirectory()) return
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
@@ -220,9 +189,10 @@ function checkParent(dest: Buffer): void {
   })
 }
 
-function checkSpace(dest: Buffer, counts: SnapshotCounts | undefined): void {
+/** Of a first check-out: how much an update will write is not known before. */
+async function checkSpace(dest: Buffer, counts: SnapshotCounts | undefined): Promise<void> {
   if (counts === undefined) return
-  const { bavail, bsize } = fs.statfsSync(splitPath(dest).dir)
+  const { bavail, bsize } = await fs.promises.statfs(splitPath(dest).dir)
   const freeBytes = bavail * bsize
   // Hard-linked files count once on the disk but with each name in the snapshot: its blocks are the lower bound.
   const neededBytes = Math.min(counts.bytes, counts.blockBytes)
@@ -234,24 +204,4 @@ function checkSpace(dest: Buffer, counts: SnapshotCounts | undefined): void {
       facts: { neededBytes, freeBytes },
     },
   )
-}
-
-async function removeLater(target: Buffer): Promise<void> {
-  const thread = startThread<{ path: Uint8Array }, never, never, void>(
-    new URL('./remove-worker', import.meta.url),
-    { path: target },
-    () => {
-      throw new MirrorError('internal', 'a removal asks nothing')
-    },
-  )
-  await thread.done
-}
-
-async function tryRemove(target: Buffer): Promise<string | undefined> {
-  try {
-    await removeLater(target)
-    return undefined
-  } catch {
-    return printableName(target)
-  }
 }

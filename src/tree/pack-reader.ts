@@ -68,7 +68,7 @@ export function createPackReader(): PackReader {
       }
       lastEnd = offset + lengthBytes
       const bytes = window.subarray(offset - windowStart, offset - windowStart + lengthBytes)
-      return matches(bytes, key) ? bytes : undefined
+      return matchesKey(bytes, key) ? bytes : undefined
     },
     close() {
       for (const fd of open.values()) fs.closeSync(fd)
@@ -77,7 +77,8 @@ export function createPackReader(): PackReader {
   }
 }
 
-function matches(bytes: Uint8Array, key: Uint8Array): boolean {
+/** Whether `bytes` have the digest in a block key. */
+export function matchesKey(bytes: Uint8Array, key: Uint8Array): boolean {
   const digest = blake3.digest(bytes)
   for (let i = 0; i < DIGEST_BYTES; i++) if (digest[i] !== key[CID_KEY_BYTES - DIGEST_BYTES + i]) return false
   return true

@@ -23,9 +23,8 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants
 
 /** @param type of the tree's root; a symbolic link's place is made by the caller */
 export function createStaging(dest: Buffer, type: 'directory' | 'file' | 'symlink'): Staging {
-  const { dir, stem } = stemOf(dest)
-  const freeName = (): Buffer =>
-    joinPath(dir, Buffer.concat([stem, Buffer.from(`-${randomBytes(8).toString('hex')}`)]))
+  const place = stemOf(dest)
+  const freeName = (): Buffer => freeNameBeside(place)
   for (;;) {
     const path = freeName()
     if (type === 'symlink') return { path, freeName, release: () => undefined }
@@ -35,6 +34,10 @@ export function createStaging(dest: Buffer, type: 'directory' | 'file' | 'symlin
     // Between its making and its lock somebody may have cleared it away: then once more.
     if (fd !== undefined) return { path, freeName, release: () => fs.closeSync(fd) }
   }
+}
+
+export function freeNameBeside({ dir, stem }: { dir: Buffer; stem: Buffer }): Buffer {
+  return joinPath(dir, Buffer.concat([stem, Buffer.from(`-${randomBytes(8).toString('hex')}`)]))
 }
 
 /** The descriptor that holds the lock, or undefined when the place is another's or gone. */
