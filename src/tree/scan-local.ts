@@ -57,7 +57,7 @@ export function scanLocal({ dir, root, manifest: manifestPath, protect }: LocalS
     extras += 1
   }
 
-  function enter(path: Buffer, isExtra: boolean): Frame {
+  function enter(path: Buffer, isExtra: boolean, extrasBefore: number): Frame {
     const entries = fs.readdirSync(joinPath(top, path), { encoding: 'buffer', withFileTypes: true })
     entries.sort((a, b) => a.name.compare(b.name))
     return {
@@ -66,7 +66,7 @@ export function scanLocal({ dir, root, manifest: manifestPath, protect }: LocalS
       next: 0,
       isExtra,
       isProtected: false,
-      extrasBefore: extras,
+      extrasBefore,
       localBefore: local.length,
     }
   }
@@ -90,7 +90,7 @@ export function scanLocal({ dir, root, manifest: manifestPath, protect }: LocalS
   }
 
   try {
-    const open: Frame[] = [enter(Buffer.alloc(0), false)]
+    const open: Frame[] = [enter(Buffer.alloc(0), false, 0)]
     for (let frame = open.at(-1); frame !== undefined; frame = open.at(-1)) {
       const entry = frame.entries[frame.next++]
       if (entry === undefined) {
@@ -105,9 +105,10 @@ export function scanLocal({ dir, root, manifest: manifestPath, protect }: LocalS
         continue
       }
       const isExtra = manifest !== undefined && !isKnown
+      const extrasBefore = extras
       if (!isKnown && entry.isFile() && entry.name.equals(PROTECTED_NAME)) frame.isProtected = true
       else if (isExtra && !frame.isExtra) noteExtra(path)
-      if (entry.isDirectory()) open.push(enter(path, isExtra || frame.isExtra))
+      if (entry.isDirectory()) open.push(enter(path, isExtra || frame.isExtra, extrasBefore))
       if (local.length > MAX_LOCAL_PATHS) {
         throw new MirrorError(
           'limit',
@@ -126,6 +127,7 @@ function isInManifest(manifest: ManifestReader | undefined, path: Buffer): boole
   for (let record = manifest?.peek(); record !== undefined; record = manifest?.peek()) {
     const order = compareWalk(record.path, path)
     if (order > 0) return false
+    manifest?.take()
     if (order === 0) return true
   }
   return false
