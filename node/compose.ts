@@ -100,7 +100,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
   const agent = createSiteAgent(
     { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
-    config.workers === undefined ? {} : { checkoutWorkers: config.workers },
+    {
+      keepOldSeconds: config.keepOldSeconds,
+      ...(config.workers === undefined ? {} : { checkoutWorkers: config.workers }),
+    },
   )
   parts.defer(() => agent.stop())
 
@@ -143,6 +146,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     readStatus: () => agent.status(),
     onStatusChange: (listener) => agent.onChange(listener),
     workers: config.workers,
+    keepOldSeconds: config.keepOldSeconds,
     log,
   }
   const api = createApi(services, { paths, socket })

@@ -55,6 +55,12 @@ const SCHEMA = z.strictObject({
     .max(64)
     .optional()
     .describe('threads that import and check out; by the number of cores, 4 at most, when left out'),
+  keepOldSeconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400)
+    .default(0)
+    .describe('how long the tree that a check-out replaced stays beside it, for NFS clients that read it'),
 })
 
 export type Config = Readonly<z.output<typeof SCHEMA>>
@@ -127,7 +133,7 @@ async function gather({
 }
 
 function fromText(key: ConfigKey, text: string): unknown {
-  if (key === 'workers') return Number(text)
+  if (key === 'workers' || key === 'keepOldSeconds') return Number(text)
   return text.includes(',') ? text.split(',') : text
 }
 

@@ -23,4 +23,6 @@ export interface Services {
   /** Called after anything that the status document shows may have changed. Returns the function that ends it. */
   readonly onStatusChange: (listener: () => void) => () => void
   readonly workers: number | undefined
+  /** How long a replaced check-out stays beside the new one. */
+  readonly keepOldSeconds?: number
 }

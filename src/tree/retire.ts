@@ -31,6 +31,11 @@ export async function clearLeftovers(dest: Buffer, clock: Pick<Clock, 'nowMs'>):
   return nextMs
 }
 
+/** Whether an old tree beside `dest` has stayed as long as it was to. */
+export function isOldTreeDue(dest: string, nowMs: number): boolean {
+  return readMarker(dest)?.old?.some(({ untilMs }) => untilMs <= nowMs) === true
+}
+
 /** Returns the path, for people, when it could not be removed. */
 export async function tryRetire(target: Buffer, dest: Buffer): Promise<string | undefined> {
   try {

@@ -27,7 +27,7 @@ export function checkDestination(dest: Buffer, { mayReplace, mayTakeEmpty }: All
   const existing = rootIdentity(dest)
   if (existing === undefined) return
   const { dir, name } = splitPath(dest)
-  const [mount] = mountsWithin(joinPath(fs.realpathSync(dir, { encoding: 'buffer' }), name))
+  const [mount] = mountsWithin(within(fs.realpathSync(dir, { encoding: 'buffer' }), name))
   if (mount !== undefined) {
     throw notOurs(
       dest,
@@ -52,6 +52,10 @@ export function checkDestination(dest: Buffer, { mayReplace, mayTakeEmpty }: All
     throw notOurs(dest, 'is a symbolic link', 'Name the folder that it points at, or remove the link.')
   }
   throw mayReplace ? notOurs(dest, 'is not a check-out of mirrormesh') : notOurs(dest, 'exists already')
+}
+
+function within(dir: Buffer, name: Buffer): Buffer {
+  return dir.length === 1 ? Buffer.concat([dir, name]) : joinPath(dir, name)
 }
 
 function isOurs(dest: Buffer, identity: string): boolean {
