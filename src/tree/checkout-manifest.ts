@@ -17,8 +17,8 @@
  */
 import fs from 'node:fs'
 import { crc32 } from 'node:zlib'
-import type { OwnerMode } from './checkout-threads.ts'
 import { FILE_STATE_BYTES } from './file-state.ts'
+import type { OwnerMode } from './owner-mode.ts'
 
 const MAGIC = Buffer.from('MMMANI\r\n')
 const VERSION = 1

@@ -1,5 +1,8 @@
 /** What passes between the main thread of a check-out and its writing threads. Plain data only. */
 import type { ManifestHead } from './checkout-manifest.ts'
+import type { OwnerMode } from './owner-mode.ts'
+
+export type { OwnerMode } from './owner-mode.ts'
 
 export interface WriteInput {
   /** Absolute path of the staging directory. */
@@ -12,9 +15,6 @@ export interface WriteInput {
   readonly stateFd: number
   readonly namesFd: number
 }
-
-/** `set`: as root. `report`: it should be set, but this process may not. `leave`: nobody asked. */
-export type OwnerMode = 'set' | 'report' | 'leave'
 
 export interface TaskMetadata {
   readonly mode: number

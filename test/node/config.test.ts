@@ -26,6 +26,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     logLevel: 'flag',
     logFormat: 'default',
     workers: 'default',
+    keepOldSeconds: 'default',
   })
   for (const each of settings) assert.notEqual(each.meaning, '', `${each.key} says what it means`)
 })
