@@ -70,6 +70,12 @@ const SCHEMA = z.strictObject({
     .boolean()
     .default(false)
     .describe('make the device nodes of trees in the check-outs of pins; takes root, else they are reported'),
+  keepOldSeconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400)
+    .default(0)
+    .describe('how long the tree that a check-out replaced stays beside it, for NFS clients that read it'),
 })
 
 export type Config = Readonly<z.output<typeof SCHEMA>>
@@ -142,7 +148,7 @@ async function gather({
 }
 
 function fromText(key: ConfigKey, text: string): unknown {
-  if (key === 'workers') return Number(text)
+  if (key === 'workers' || key === 'keepOldSeconds') return Number(text)
   if (key === 'devices' && /^(true|false)$/.test(text)) return text === 'true'
   return text.includes(',') ? text.split(',') : text
 }

@@ -29,6 +29,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     logFormat: 'default',
     workers: 'default',
     devices: 'default',
+    keepOldSeconds: 'default',
   })
   for (const each of settings) assert.notEqual(each.meaning, '', `${each.key} says what it means`)
 })
