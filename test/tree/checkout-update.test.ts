@@ -323,7 +323,7 @@ test('an ordinary user updates too, and is told each time whose owner is not set
 }, async (t) => {
   const b = await bench(t)
   makeTree(b)
-  if (isRoot) fs.chownSync(b.at('source', 'dir', 'f1'), 4321, 4321)
+  fs.chownSync(b.at('source', 'dir', 'f1'), 4321, 4321)
   const version = await b.import(b.at('source'))
   for (const owner of [true, false, false, true, true]) {
     const { notRestored } = await b.checkOut(version, b.at('out'), { replace: true, owner })
