@@ -6,8 +6,7 @@
  */
 import fs from 'node:fs'
 import { MirrorError } from '../base/errors.ts'
-import { cidKey } from '../block/cid.ts'
-import type { Entry, FileEntry, LinkableEntry } from '../dag/entry.ts'
+import type { Entry, FileEntry } from '../dag/entry.ts'
 import { isDevice } from '../dag/entry.ts'
 import type { FilePart } from '../dag/file.ts'
 import { holesWithin } from '../dag/holes.ts'
@@ -17,6 +16,7 @@ import { loadXattrs } from '../dag/xattrs.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { ManifestHead } from './checkout-manifest.ts'
 import type { WriteBatch } from './checkout-threads.ts'
+import { groupKey } from './group-key.ts'
 import type { LocalPaths } from './local-paths.ts'
 import { joinPath, parentPath } from './path-bytes.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
@@ -363,33 +363,6 @@ export async function* planCheckout(
 
 const NO_DEVICE = { major: 0, minor: 0 }
 const NO_PATH = new Uint8Array()
-
-/** Members of one group share content, size and metadata; a tree that says otherwise gets files of their own. */
-function groupKey(entry: LinkableEntry): string {
-  const { type, mode, mtimeSec, mtimeNsec, uid, gid, xattrBlock } = entry
-  const link = Buffer.from(entry.link ?? []).toString('latin1')
-  const block = xattrBlock === undefined ? '' : cidKey(xattrBlock)
-  const xattrs = (entry.xattrs ?? [])
-    .flatMap(({ name, value }) => [name, value])
-    .map((bytes) => `${bytes.length}:${Buffer.from(bytes).toString('latin1')}`)
-    .join('')
-  return `${link}${type}${mode},${mtimeSec},${mtimeNsec},${uid},${gid},${contentKey(entry)},${block}${xattrs}`
-}
-
-function contentKey(entry: LinkableEntry): string {
-  switch (entry.type) {
-    case 'file':
-      return `${entry.content === undefined ? '' : cidKey(entry.content)}${entry.sizeBytes},${entry.holes ?? ''}`
-    case 'symlink':
-      return Buffer.from(entry.target).toString('latin1')
-    case 'block-device':
-    case 'character-device':
-      return `${entry.major}:${entry.minor}`
-    case 'fifo':
-    case 'socket':
-      return ''
-  }
-}
 
 /** @param sizeBytes 0 for a file that grows as it is written; else all of it is a hole at first */
 async function createLarge(path: Buffer, flags: string, sizeBytes: number): Promise<void> {
