@@ -119,6 +119,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { ledger, store, scratch, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
     {
       checkoutDevices: config.devices,
+      keepOldSeconds: config.keepOldSeconds,
       ...(config.workers === undefined ? {} : { checkoutWorkers: config.workers }),
     },
   )
@@ -197,6 +198,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     onBlocksLost: () => damageWatch.found(),
     workers: config.workers,
     tempDir: paths.tempDir,
+    keepOldSeconds: config.keepOldSeconds,
     log,
   }
   const api = createApi(services, { paths, socket })

@@ -100,6 +100,12 @@ const SCHEMA = z.strictObject({
     .max(3650)
     .default(30)
     .describe('days from one scrub to the next; 0 leaves it to `mirrormesh scrub`'),
+  keepOldSeconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400)
+    .default(0)
+    .describe('how long the tree that a check-out replaced stays beside it, for NFS clients that read it'),
 })
 
 const NUMBERS: readonly ConfigKey[] = [
@@ -109,6 +115,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'collectEveryMinutes',
   'scrubBytesPerSecond',
   'scrubEveryDays',
+  'keepOldSeconds',
 ]
 
 export type Config = Readonly<z.output<typeof SCHEMA>>

@@ -111,9 +111,25 @@ export interface DropBackingAnswer {
 export interface CheckoutAnswer extends SnapshotPlace {
   readonly dest: string
   readonly files: number
+  /** Written. */
   readonly bytes: number
+  /** Unchanged, and taken over from the check-out before. */
+  readonly reusedFiles: number
+  readonly reusedBytes: number
   readonly seconds: number
   readonly notRestored: Uncaptured
+  /** Protected paths that stayed; what of the snapshot is not there because of them; what users made that is gone. */
+  readonly kept: Paths
+  readonly overridden: Paths
+  readonly dropped: Paths
+  /** The tree before, when it could not be removed. */
+  readonly leftBehind?: string
+}
+
+interface Paths {
+  readonly count: number
+  /** 100 at most. */
+  readonly first: readonly string[]
 }
 
 export interface VerifiedSnapshot extends SnapshotPlace {

@@ -17,10 +17,12 @@ export function runCheckoutJob(services: Services, body: unknown) {
   const dest = textOf(body, 'dest')
   const isReplacing = fieldOf(body, 'replace') === true
   const devices = fieldOf(body, 'devices') === true
+  const takesEmpty = fieldOf(body, 'takeEmpty') === true
+  const protect = protectOf(fieldOf(body, 'protect'))
   if (!isAbsolute(dest))
     throw new MirrorError('invalid', `dest must be an absolute path, not ${JSON.stringify(dest)}`)
   return async ({ signal, report, ended }: JobControl): Promise<CheckoutAnswer> => {
-    const { blocks, clock, workers } = services
+    const { blocks, clock, workers, keepOldSeconds } = services
     const startedMs = clock.monotonicMs()
     const { snapshot, place } = await findSnapshot(services, tree, ref, ended)
     const names = splitPath(path)
@@ -28,7 +30,7 @@ export function runCheckoutJob(services: Services, body: unknown) {
     if (root === undefined) {
       throw new MirrorError('not-found', `there is no such path in ${tree}@${place.sequence}`)
     }
-    const { files, bytes, notRestored } = await checkOut(
+    const { leftBehind, ...result } = await checkOut(
       { blocks, clock },
       {
         root,
@@ -37,6 +39,9 @@ export function runCheckoutJob(services: Services, body: unknown) {
         owner: process.geteuid?.() === 0,
         replace: isReplacing,
         devices,
+        takeEmpty: takesEmpty,
+        ...(protect === undefined ? {} : { protect }),
+        ...(keepOldSeconds === undefined ? {} : { keepOldSeconds }),
         label: { tree, snapshot: place.snapshot },
         ...(names.length === 0 ? { counts: snapshot.counts } : {}),
         ...(workers === undefined ? {} : { workers }),
@@ -44,6 +49,13 @@ export function runCheckoutJob(services: Services, body: unknown) {
         onProgress: report,
       },
     )
-    return { ...place, dest, files, bytes, notRestored, seconds: (clock.monotonicMs() - startedMs) / 1000 }
+    const seconds = (clock.monotonicMs() - startedMs) / 1000
+    return { ...place, dest, ...result, seconds, ...(leftBehind === undefined ? {} : { leftBehind }) }
   }
+}
+
+function protectOf(value: unknown): string[] | undefined {
+  if (value === undefined) return undefined
+  if (Array.isArray(value) && value.every((path) => typeof path === 'string')) return value
+  throw new MirrorError('invalid', 'protect must be a list of paths')
 }

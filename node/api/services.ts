@@ -33,4 +33,6 @@ export interface Services {
   readonly workers: number | undefined
   /** For temporary files, on the store's file system. */
   readonly tempDir: string
+  /** How long a replaced check-out stays beside the new one. */
+  readonly keepOldSeconds?: number
 }

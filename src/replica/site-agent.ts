@@ -17,6 +17,7 @@ import type { Host } from '../net/ports.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { checkOut } from '../tree/checkout.ts'
 import { readMarker, rootIdentity } from '../tree/checkout-marker.ts'
+import { clearLeftovers, isOldTreeDue } from '../tree/retire.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { FetchMembers, ReplicaLog } from './fetch-network.ts'
@@ -62,6 +63,8 @@ export interface SiteAgentOptions {
   readonly checkoutWorkers?: number
   /** This site agrees to device nodes in its check-outs. */
   readonly checkoutDevices?: boolean
+  /** How long a tree that a check-out replaced stays beside it. */
+  readonly keepOldSeconds?: number
 }
 
 export interface SiteAgent {
@@ -83,7 +86,13 @@ const ARRIVAL_MS = 30_000
 
 export function createSiteAgent(
   components: SiteAgentComponents,
-  { maxFetches = 3, maxCheckouts = 1, checkoutWorkers, checkoutDevices = false }: SiteAgentOptions = {},
+  {
+    maxFetches = 3,
+    maxCheckouts = 1,
+    checkoutWorkers,
+    checkoutDevices = false,
+    keepOldSeconds = 0,
+  }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
   const { random = Math.random, scratch } = components
@@ -218,7 +227,7 @@ export function createSiteAgent(
       throw new MirrorError('not-found', `the snapshot block ${cid.toString()} is not stored any more`)
     }
     const { root, counts } = decodeSnapshot(cid, bytes)
-    const { notRestored } = await checkOut(
+    const { notRestored, overridden, dropped } = await checkOut(
       { blocks: store.blocks, clock },
       {
         root,
@@ -227,15 +236,35 @@ export function createSiteAgent(
         devices: checkoutDevices,
         label: { tree, snapshot: cid.toString() },
         counts,
+        keepOldSeconds,
         ...(checkoutWorkers === undefined ? {} : { workers: checkoutWorkers }),
         signal,
       },
     )
+    for (const [event, { count, first }] of [
+      ['checkout.overridden', overridden],
+      ['checkout.dropped', dropped],
+    ] as const) {
+      if (count > 0) logger.warn({ tree, path, count, first: first.slice(0, 5) }, event)
+    }
     if (notRestored.count > 0) {
       logger.warn(
         { tree, path, count: notRestored.count, first: notRestored.first.slice(0, 5) },
         'checkout.not-restored',
       )
+    }
+  }
+
+  /** Also those that were kept before a restart. */
+  async function removeOldTrees(signal: AbortSignal): Promise<void> {
+    for (const path of [...goals.values()].flatMap(({ checkouts }) => checkouts)) {
+      try {
+        if (!isOldTreeDue(path, clock.nowMs())) continue
+        await checkoutSlots.run(() => clearLeftovers(Buffer.from(path), { clock }), 1, signal)
+      } catch (error) {
+        if (signal.aborted) return
+        logger.warn({ path, err: asMirrorError(error, 'remove an old tree') }, 'checkout.old-tree-stays')
+      }
     }
   }
 
@@ -323,6 +352,7 @@ export function createSiteAgent(
         for (;;) {
           await sleep(clock, LOOK_MS, signal)
           for (const worker of workers.values()) worker.look()
+          await removeOldTrees(signal)
         }
       })
       peers.start()

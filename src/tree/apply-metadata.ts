@@ -86,17 +86,21 @@ function applyOwner(
       else fs.lchownSync(target.path, uid, gid)
       return true
     }
-    reasons.push(`its owner ${uid}:${gid} is not set: that takes root`)
+    reasons.push(ownerReason(uid, gid))
   } catch (error) {
     reasons.push(`its owner ${uid}:${gid} is not set: ${(error as Error).message}`)
   }
   return false
 }
 
+export function isSystemLabel(name: Uint8Array): boolean {
+  return SYSTEM_LABELS.some((label) => equalBytes(label, name))
+}
+
 function removeOthers(place: XattrTarget, xattrs: readonly Xattr[], reasons: string[]): void {
   for (const name of listXattrs(place)) {
     if (xattrs.some((wanted) => equalBytes(wanted.name, name))) continue
-    if (SYSTEM_LABELS.some((label) => equalBytes(label, name))) continue
+    if (isSystemLabel(name)) continue
     try {
       removeXattr(place, name)
     } catch (error) {
@@ -141,4 +145,8 @@ function groupBits(acl: Uint8Array): number {
     if (view.getUint16(at, true) === ACL_GROUP_OBJ) return (view.getUint16(at + 2, true) & 7) << 3
   }
   return 0
+}
+
+export function ownerReason(uid: number, gid: number): string {
+  return `its owner ${uid}:${gid} is not set: that takes root`
 }

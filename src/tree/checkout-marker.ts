@@ -20,9 +20,16 @@ export interface CheckoutLabel {
 export interface CheckoutMarker extends Partial<CheckoutLabel> {
   readonly version: 1
   readonly roots: readonly string[]
+  /** Paths that stay at each move, as they were given. */
+  readonly protect?: readonly string[]
+  /** While a replacement is in progress: originals that go from the old tree into the new. Paths as latin1. */
+  readonly moving?: readonly { readonly path: string; readonly identity: string }[]
+  /** Old trees that stay for a while, by their names beside the check-out. */
+  readonly old?: readonly { readonly name: string; readonly untilMs: number }[]
 }
 
-const MAX_MARKER_BYTES = 64 * 1024
+/** Ten thousand local paths of some length. */
+const MAX_MARKER_BYTES = 16 * 1024 * 1024
 /** With what is added the name still fits in 255 bytes. */
 const MAX_STEM_BYTES = 200
 
@@ -42,6 +49,26 @@ export function stemOf(dest: Uint8Array): { dir: Buffer; stem: Buffer } {
 function markerPath(dest: Uint8Array): Buffer {
   const { dir, stem } = stemOf(dest)
   return joinPath(dir, Buffer.concat([stem, Buffer.from('.json')]))
+}
+
+/** Where the manifest of the root with this identity is. */
+export function manifestPath(dest: Uint8Array, identity: string): Buffer {
+  const { dir, stem } = stemOf(dest)
+  return joinPath(
+    dir,
+    Buffer.concat([stem, Buffer.from(`.files-${identity.split(':').map(toHex).join('-')}`)]),
+  )
+}
+
+/** Manifests of roots that the check-out no longer has. */
+export function removeManifests(dest: Uint8Array, isKept: (name: Buffer) => boolean): void {
+  const { dir, stem } = stemOf(dest)
+  const prefix = Buffer.concat([stem, Buffer.from('.files-')])
+  for (const name of fs.readdirSync(dir, { encoding: 'buffer' })) {
+    if (!name.subarray(0, prefix.length).equals(prefix)) continue
+    if (!/^[0-9a-f]+-[0-9a-f]+$/.test(name.toString('latin1', prefix.length)) || isKept(name)) continue
+    fs.rmSync(joinPath(dir, name), { force: true })
+  }
 }
 
 /** Identity of whatever is at `path`, or undefined when nothing is. */
@@ -75,14 +102,42 @@ export function readMarker(dest: string | Uint8Array): CheckoutMarker | undefine
     throw error
   }
   try {
-    const { version, roots, tree, snapshot } = JSON.parse(text) as Record<string, unknown>
-    if (version !== 1 || !Array.isArray(roots) || !roots.every((root) => typeof root === 'string'))
-      return undefined
-    const isLabelled = typeof tree === 'string' && typeof snapshot === 'string'
-    return { version, roots, ...(isLabelled ? { tree, snapshot } : {}) }
+    return parseMarker(JSON.parse(text) as Record<string, unknown>)
   } catch {
     return undefined
   }
+}
+
+function parseMarker(fields: Record<string, unknown>): CheckoutMarker | undefined {
+  const { version, roots, tree, snapshot, protect, moving, old } = fields
+  if (version !== 1 || !isListOf(roots, isText)) return undefined
+  const isLabelled = isText(tree) && isText(snapshot)
+  return {
+    version,
+    roots,
+    ...(isLabelled ? { tree, snapshot } : {}),
+    ...(isListOf(protect, isText) ? { protect } : {}),
+    ...(isListOf(moving, isMove) ? { moving } : {}),
+    ...(isListOf(old, isOld) ? { old } : {}),
+  }
+}
+
+function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): value is T[] {
+  return Array.isArray(value) && value.every(isItem)
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+function isMove(value: unknown): value is { path: string; identity: string } {
+  const { path, identity } = (value ?? {}) as Record<string, unknown>
+  return isText(path) && isText(identity)
+}
+
+function isOld(value: unknown): value is { name: string; untilMs: number } {
+  const { name, untilMs } = (value ?? {}) as Record<string, unknown>
+  return isText(name) && typeof untilMs === 'number'
 }
 
 /** Replaced as a whole, and durable. @param temporary a free name in the same directory */
@@ -120,4 +175,9 @@ export function notOurs(
 
 function toBytes(dest: string | Uint8Array): Uint8Array {
   return typeof dest === 'string' ? Buffer.from(dest) : dest
+}
+
+/** Of a number in decimal: both are 64 bits, and with them the name still fits in 255 bytes. */
+function toHex(decimal: string): string {
+  return BigInt.asUintN(64, BigInt(decimal)).toString(16)
 }

@@ -1,14 +1,12 @@
 /**
- * The batches of one check-out, in phases: contents in walk order (directories are made here, as the walk meets them),
- * then hard links and the metadata of large files, then that of directories, innermost first, then one sync. A phase starts when everything
- * of the one before is written. Memory: one batch, one leaf for each open directory, 8 bytes a directory, and one
+ * The batches of one check-out, in phases: directories and contents in walk order, then hard links and what their files
+ * look like, then the metadata of directories, innermost first, then the manifest and one sync. A phase starts when
+ * everything of the one before is written. Memory: one batch, one leaf for each open directory, 8 bytes a directory, and one
  * path for each hard-link group; the rest waits in a temporary file.
  */
 import fs from 'node:fs'
-import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
-import { cidKey } from '../block/cid.ts'
-import type { Entry, FileEntry, LinkableEntry } from '../dag/entry.ts'
+import type { Entry, FileEntry } from '../dag/entry.ts'
 import { isDevice } from '../dag/entry.ts'
 import type { FilePart } from '../dag/file.ts'
 import { holesWithin } from '../dag/holes.ts'
@@ -16,16 +14,23 @@ import { fileParts, walk } from '../dag/reader.ts'
 import type { Xattr } from '../dag/xattrs.ts'
 import { loadXattrs } from '../dag/xattrs.ts'
 import type { BlockStore } from '../store/block-store.ts'
+import type { ManifestHead } from './checkout-manifest.ts'
 import type { WriteBatch } from './checkout-threads.ts'
-import { joinPath } from './path-bytes.ts'
+import { groupKey } from './group-key.ts'
+import type { LocalPaths } from './local-paths.ts'
+import { joinPath, parentPath } from './path-bytes.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
-import { readWaiting, writeWaiting } from './waiting-records.ts'
+import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
+import { NO_SLOT, readAllWaiting, readWaiting, writeWaiting } from './waiting-records.ts'
 import { createWriteBatchBuilder, taskMetadata } from './write-batch-builder.ts'
+import { createEntryDigest, noteName } from './write-manifest.ts'
 import { NO_XATTRS } from './xattr-records.ts'
 import { createZeroTest } from './zeros.ts'
 
 /** A file over this is written in pieces, by all threads; so is every file with holes. */
 const PIECE_BYTES = 8 * 1024 * 1024
+/** A file whose times moved is read and compared up to this size, since one thread does it; over it, it is written. */
+const MAX_COMPARED_BYTES = 1024 * 1024 * 1024
 
 export interface CheckoutLimits {
   /** Entries of the tree and sum of the file sizes: a DAG may name one directory in many places. */
@@ -45,7 +50,17 @@ export interface CheckoutPlanOptions {
   readonly root: Entry
   readonly staging: Buffer
   /** For records that wait. */
-  readonly temporaryFds: { readonly links: number; readonly directories: number }
+  readonly temporaryFds: {
+    readonly links: number
+    readonly pieced: number
+    readonly directories: number
+    readonly names: number
+  }
+  /** Where the manifest is written, and its head. */
+  readonly manifest: { readonly path: Buffer; readonly head: ManifestHead } | undefined
+  /** What stays as it is in the old tree: nothing is written there. */
+  readonly local: LocalPaths
+  readonly reuse: ReusePlan
   readonly limits: CheckoutLimits | undefined
   /** Make device nodes. */
   readonly devices: boolean
@@ -56,22 +71,41 @@ export interface CheckoutPlanOptions {
 
 export async function* planCheckout(
   { blocks }: { blocks: BlockStore },
-  { root, staging, temporaryFds, limits, devices, signal, outstanding }: CheckoutPlanOptions,
+  {
+    root,
+    staging,
+    temporaryFds,
+    manifest,
+    local,
+    reuse,
+    limits,
+    devices,
+    signal,
+    outstanding,
+  }: CheckoutPlanOptions,
 ): AsyncGenerator<WriteBatch, void, undefined> {
   const batch = createWriteBatchBuilder(blocks)
   const links = createRecordWriter(temporaryFds.links)
+  /** Large files, to be sealed once all of their pieces are written. */
+  const pieced = createRecordWriter(temporaryFds.pieced)
   const directories = createRecordWriter(temporaryFds.directories)
+  const names = createRecordWriter(temporaryFds.names)
+  const digestOf = createEntryDigest()
   const directoryStarts: number[] = []
-  const firstOfGroup = new Map<string, Buffer>()
+  const groups = new Map<string, { readonly path: Buffer; readonly slot: number; names: number }>()
   /** Path below the root of the open directory at each depth. */
   const open: Buffer[] = []
   const isZeroChunk = createZeroTest()
   let entries = 0
   let bytes = 0
+  let slots = 0
+  let batches = 0
 
   /** Counted before it is yielded: a generator with a caller waiting goes on before the first caller has its batch. */
   async function handOut(): Promise<WriteBatch> {
-    const built = await batch.build()
+    const id = ++batches
+    reuse.handOut(id)
+    const built = await batch.build(id)
     outstanding.begin()
     return built
   }
@@ -90,15 +124,20 @@ export async function* planCheckout(
     path: Buffer,
     entry: FileEntry,
     xattrs: readonly Xattr[],
+    slot: number,
   ): AsyncGenerator<WriteBatch, void, undefined> {
     const { holes = [] } = entry
-    createLarge(
+    // Its directory may wait in a batch.
+    if (path.length > 0) {
+      await fs.promises.mkdir(joinPath(staging, parentPath(path)), { recursive: true, mode: 0o700 })
+    }
+    await createLarge(
       joinPath(staging, path),
       path.length === 0 ? 'r+' : 'wx',
       holes.length > 0 ? entry.sizeBytes : 0,
     )
-    // Sealed once all of its pieces are written, like the links to it.
-    writeWaiting(links, path, NO_PATH, entry, xattrs)
+    // Sealed once all of its pieces are written.
+    writeWaiting(pieced, path, NO_PATH, entry, xattrs, { slot })
     let parts: FilePart[] = []
     let pieceHoles: number[] = []
     let offset = 0
@@ -112,6 +151,8 @@ export async function* planCheckout(
         offset,
         isPiece: true,
         ...(pieceHoles.length === 0 ? {} : { holes: pieceHoles }),
+        slot,
+        isUnsure: false,
         metadata: taskMetadata(entry, NO_XATTRS),
       } as const
       batch.add(task, [path], parts)
@@ -138,18 +179,59 @@ export async function* planCheckout(
     cut()
   }
 
+  /** @param old the state of a file of the old tree that may have this content */
+  async function* writeFile(
+    { path, entry, metadata, slot }: Omit<Candidate, 'state'>,
+    old?: Buffer,
+  ): AsyncGenerator<WriteBatch, void, undefined> {
+    const hasHoles = entry.holes !== undefined
+    // The content does not tell whether the holes are what they were.
+    const isCompared = old !== undefined && entry.sizeBytes <= MAX_COMPARED_BYTES && !hasHoles
+    if ((entry.sizeBytes > PIECE_BYTES && !isCompared) || hasHoles || path.length === 0) {
+      yield* writeLarge(path, entry, metadata.xattrs, slot)
+      return
+    }
+    const parts: FilePart[] = []
+    if (entry.content !== undefined) {
+      for await (const part of fileParts(blocks, entry, undefined, signal)) parts.push(part)
+    }
+    const task = {
+      kind: 'file',
+      pathBytes: path.length,
+      parts: parts.length,
+      offset: 0,
+      isPiece: false,
+      slot,
+      isUnsure: isCompared,
+      metadata,
+    } as const
+    batch.add(task, isCompared ? [path, old] : [path], parts)
+  }
+
+  async function* writeRefused(): AsyncGenerator<WriteBatch, void, undefined> {
+    for (
+      let next: Refused | undefined = reuse.takeRefused();
+      next !== undefined;
+      next = reuse.takeRefused()
+    ) {
+      yield* writeFile(next, next.isUnsure ? next.state : undefined)
+      if (batch.isFull) yield await handOut()
+    }
+  }
+
   /** True when the entry is another name of one that was met before. */
-  function isLinked(path: Buffer, entry: Entry, xattrs: readonly Xattr[]): boolean {
+  function isLinked(path: Buffer, entry: Entry, xattrs: readonly Xattr[], slot: number): boolean {
     if (entry.type === 'directory' || entry.link === undefined) return false
     // What is not made cannot be linked: each name is reported.
     if (isDevice(entry) && !devices) return false
-    const group = groupKey(entry)
-    const existing = firstOfGroup.get(group)
-    if (existing === undefined) {
-      firstOfGroup.set(group, path)
+    const key = groupKey(entry)
+    const first = groups.get(key)
+    if (first === undefined) {
+      groups.set(key, { path, slot, names: 1 })
       return false
     }
-    writeWaiting(links, existing, path, entry, xattrs)
+    first.names += 1
+    writeWaiting(links, first.path, path, entry, xattrs, { slot, firstSlot: first.slot })
     return true
   }
 
@@ -157,18 +239,23 @@ export async function* planCheckout(
     return (await loadXattrs(blocks, entry, signal)).xattrs
   }
 
-  for await (const { path: names, entry } of walk(blocks, root, signal)) {
+  for await (const { path: parents, entry } of walk(blocks, root, signal)) {
     checkLimits(entry)
-    const path = joinPath(names.length === 0 ? Buffer.alloc(0) : open[names.length - 1]!, entry.name)
+    const depth = parents.length
+    const path = joinPath(depth === 0 ? Buffer.alloc(0) : open[depth - 1]!, entry.name)
+    if (entry.type === 'directory') open[depth] = path
+    if (local.wins(path, entry.type)) continue
+    const digest = entry.type === 'file' ? digestOf(entry) : undefined
+    noteName(names, entry.type, path, digest)
+    const slot = entry.type === 'file' ? slots++ : NO_SLOT
     const xattrs = entry.xattrBlock === undefined ? (entry.xattrs ?? NO_XATTRS) : await readSet(entry)
     const metadata = taskMetadata(entry, xattrs)
     if (entry.type === 'directory') {
       // The root's is the staging place itself.
-      if (names.length > 0) makeDirectory(joinPath(staging, path), path)
-      open[names.length] = path
+      if (depth > 0) batch.add({ kind: 'mkdir', pathBytes: path.length }, [path])
       directoryStarts.push(directories.position)
       writeWaiting(directories, path, NO_PATH, entry, xattrs)
-    } else if (isLinked(path, entry, xattrs)) {
+    } else if (isLinked(path, entry, xattrs, slot)) {
       // Linked once its first name is written.
     } else if (entry.type === 'symlink') {
       const targetBytes = entry.target.length
@@ -176,52 +263,77 @@ export async function* planCheckout(
     } else if (entry.type !== 'file') {
       const { major, minor } = isDevice(entry) ? entry : NO_DEVICE
       batch.add({ kind: 'special', pathBytes: path.length, type: entry.type, major, minor, metadata }, [path])
-    } else if (entry.sizeBytes > PIECE_BYTES || entry.holes !== undefined || names.length === 0) {
-      yield* writeLarge(path, entry, xattrs)
     } else {
-      const parts: FilePart[] = []
-      if (entry.content !== undefined) {
-        for await (const part of fileParts(blocks, entry, undefined, signal)) parts.push(part)
+      const state = reuse.find(path, digest!)
+      if (state === undefined) yield* writeFile({ path, entry, metadata, slot })
+      else {
+        const { sizeBytes } = entry
+        batch.add({ kind: 'reuse', pathBytes: path.length, slot, sizeBytes, metadata }, [path, state])
+        reuse.add({ path, entry, metadata, slot, state })
       }
-      const task = {
-        kind: 'file',
-        pathBytes: path.length,
-        parts: parts.length,
-        offset: 0,
-        isPiece: false,
-        metadata,
-      } as const
-      batch.add(task, [path], parts)
     }
+    yield* writeRefused()
+    if (batch.isFull) yield await handOut()
+  }
+  do {
+    yield* writeRefused()
+    if (!batch.isEmpty) yield await handOut()
+    await outstanding.settled()
+  } while (reuse.hasRefused)
+
+  // All directories of the snapshot are there by now: what is made for a local path is made for it alone.
+  for (const path of local.paths) {
+    batch.add({ kind: 'local', pathBytes: path.length }, [path])
     if (batch.isFull) yield await handOut()
   }
   if (!batch.isEmpty) yield await handOut()
   await outstanding.settled()
 
+  pieced.flush()
+  for (const { a: path, slot, metadata } of readAllWaiting(temporaryFds.pieced, pieced.position)) {
+    batch.add({ kind: 'seal', pathBytes: path.length, isDirectory: false, slot, metadata }, [path])
+    if (batch.isFull) yield await handOut()
+  }
+  if (!batch.isEmpty) yield await handOut()
+  // A name that is made before its file is sealed would be seen in the state of the file.
+  await outstanding.settled()
+
   links.flush()
-  const linkReader = createRecordReader(temporaryFds.links, 0, links.position)
-  while (!linkReader.isAtEnd) {
-    const { a: existing, b: path, type, major, minor, metadata } = readWaiting(linkReader)
+  for (const next of readAllWaiting(temporaryFds.links, links.position)) {
+    const { a: existing, b: path, type, major, minor, metadata } = next
     if (type === 'directory') throw new MirrorError('internal', 'a directory waits to be linked')
-    const existingBytes = existing.length
-    if (path.length === 0) {
-      batch.add({ kind: 'seal', pathBytes: existingBytes, isDirectory: false, metadata }, [existing])
-    } else {
-      const task = {
-        kind: 'link',
-        pathBytes: path.length,
-        existingBytes,
-        type,
-        major,
-        minor,
-        metadata,
-      } as const
-      batch.add(task, [path, existing])
-    }
+    const task = {
+      kind: 'link',
+      pathBytes: path.length,
+      existingBytes: existing.length,
+      type,
+      major,
+      minor,
+      metadata,
+    } as const
+    batch.add(task, [path, existing])
     if (batch.isFull) yield await handOut()
   }
   if (!batch.isEmpty) yield await handOut()
   await outstanding.settled()
+  if (manifest !== undefined) {
+    const namesOf = new Map<number, number>()
+    for (const { path, slot, names: count } of groups.values()) {
+      if (count === 1 || slot === NO_SLOT) continue
+      namesOf.set(slot, count)
+      const task = { kind: 'state', pathBytes: path.length, slot, firstSlot: slot, names: count } as const
+      batch.add(task, [path])
+      if (batch.isFull) yield await handOut()
+    }
+    for (const { b: path, type, slot, firstSlot } of readAllWaiting(temporaryFds.links, links.position)) {
+      if (type !== 'file') continue
+      const count = namesOf.get(firstSlot) ?? 1
+      batch.add({ kind: 'state', pathBytes: path.length, slot, firstSlot, names: count }, [path])
+      if (batch.isFull) yield await handOut()
+    }
+    if (!batch.isEmpty) yield await handOut()
+    await outstanding.settled()
+  }
 
   // Innermost first, and one batch at a time: a parent without write or search permission closes the way to its children.
   directories.flush()
@@ -231,7 +343,7 @@ export async function* planCheckout(
       createRecordReader(temporaryFds.directories, startByte, endByte),
     )
     endByte = startByte
-    batch.add({ kind: 'seal', pathBytes: path.length, isDirectory: true, metadata }, [path])
+    batch.add({ kind: 'seal', pathBytes: path.length, isDirectory: true, slot: NO_SLOT, metadata }, [path])
     if (!batch.isFull) continue
     yield await handOut()
     await outstanding.settled()
@@ -239,6 +351,12 @@ export async function* planCheckout(
   if (!batch.isEmpty) yield await handOut()
   await outstanding.settled()
 
+  if (manifest !== undefined) {
+    names.flush()
+    const { path, head } = manifest
+    const namesBytes = names.position
+    batch.add({ kind: 'manifest', pathBytes: path.length, namesBytes, head }, [path])
+  }
   batch.add({ kind: 'sync', pathBytes: 0 }, [])
   yield await handOut()
 }
@@ -246,51 +364,12 @@ export async function* planCheckout(
 const NO_DEVICE = { major: 0, minor: 0 }
 const NO_PATH = new Uint8Array()
 
-/** Members of one group share content, size and metadata; a tree that says otherwise gets files of their own. */
-function groupKey(entry: LinkableEntry): string {
-  const { type, mode, mtimeSec, mtimeNsec, uid, gid, xattrBlock } = entry
-  const link = Buffer.from(entry.link ?? []).toString('latin1')
-  const block = xattrBlock === undefined ? '' : cidKey(xattrBlock)
-  const xattrs = (entry.xattrs ?? [])
-    .flatMap(({ name, value }) => [name, value])
-    .map((bytes) => `${bytes.length}:${Buffer.from(bytes).toString('latin1')}`)
-    .join('')
-  return `${link}${type}${mode},${mtimeSec},${mtimeNsec},${uid},${gid},${contentKey(entry)},${block}${xattrs}`
-}
-
-function contentKey(entry: LinkableEntry): string {
-  switch (entry.type) {
-    case 'file':
-      return `${entry.content === undefined ? '' : cidKey(entry.content)}${entry.sizeBytes},${entry.holes ?? ''}`
-    case 'symlink':
-      return Buffer.from(entry.target).toString('latin1')
-    case 'block-device':
-    case 'character-device':
-      return `${entry.major}:${entry.minor}`
-    case 'fifo':
-    case 'socket':
-      return ''
-  }
-}
-
 /** @param sizeBytes 0 for a file that grows as it is written; else all of it is a hole at first */
-function createLarge(path: Buffer, flags: string, sizeBytes: number): void {
-  const fd = fs.openSync(path, flags, 0o600)
+async function createLarge(path: Buffer, flags: string, sizeBytes: number): Promise<void> {
+  const file = await fs.promises.open(path, flags, 0o600)
   try {
-    if (sizeBytes > 0) fs.ftruncateSync(fd, sizeBytes)
+    if (sizeBytes > 0) await file.truncate(sizeBytes)
   } finally {
-    fs.closeSync(fd)
-  }
-}
-
-function makeDirectory(path: Buffer, below: Buffer): void {
-  try {
-    fs.mkdirSync(path, { mode: 0o700 })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    throw new MirrorError('unsupported', `"${printableName(below)}" already exists in an empty check-out`, {
-      hint: 'The file system takes two names of the tree for one, for example because it ignores case: check out to another.',
-      cause: error,
-    })
+    await file.close()
   }
 }

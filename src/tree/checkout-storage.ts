@@ -26,12 +26,14 @@ import { joinPath } from './path-bytes.ts'
 export interface CheckoutStorage {
   /**
    * The tree at `staging` is written and synced.
+   * @param isLocal whether something else is there than the snapshot's entry: the users' own
    * @param label what the backing is said to be of, such as the tree's name
    */
   beforeSwitch(finished: {
     readonly root: Entry
     readonly staging: Buffer
     readonly dest: Buffer
+    readonly isLocal?: (path: Uint8Array, type: Entry['type']) => boolean
     readonly label?: string
     readonly signal?: AbortSignal | undefined
   }): Promise<void>
@@ -74,7 +76,7 @@ export function createCheckoutStorage(
   }
 
   return {
-    async beforeSwitch({ root, staging, dest, label = '', signal }) {
+    async beforeSwitch({ root, staging, dest, isLocal = () => false, label = '', signal }) {
       for (const { id } of backingsAt(dest)) await backings.setPaths(id, { path: dest, alternative: staging })
       if (root.type === 'symlink') return
       const mark = rootIdentity(staging)
@@ -88,7 +90,7 @@ export function createCheckoutStorage(
       })
       let files: BackedFile[] = []
       let count = 0
-      for await (const file of backedFiles(blocks, root, staging, signal)) {
+      for await (const file of backedFiles(blocks, { root, dir: staging, isLocal, signal })) {
         files.push(file)
         count += file.blocks.length
         if (count < COMMIT_BLOCKS) continue
@@ -120,9 +122,17 @@ export function createCheckoutStorage(
 /** The files of a tree as it was written below `dir`, with the chunks they hold. */
 async function* backedFiles(
   blocks: BlockStore,
-  root: Entry,
-  dir: Buffer,
-  signal: AbortSignal | undefined,
+  {
+    root,
+    dir,
+    isLocal,
+    signal,
+  }: {
+    root: Entry
+    dir: Buffer
+    isLocal: (path: Uint8Array, type: Entry['type']) => boolean
+    signal: AbortSignal | undefined
+  },
 ): AsyncGenerator<BackedFile, void, undefined> {
   const inodes = new Set<string>()
   const open: Buffer[] = []
@@ -130,6 +140,7 @@ async function* backedFiles(
     const below = joinPath(names.length === 0 ? Buffer.alloc(0) : open[names.length - 1]!, entry.name)
     if (entry.type === 'directory') open[names.length] = below
     if (entry.type !== 'file' || entry.sizeBytes < SMALLEST_BACKED_BYTES) continue
+    if (isLocal(below, entry.type)) continue
     const seen = lookAt(dir, below)
     if (seen === undefined) continue
     // One of several names of an inode is enough.

@@ -1,7 +1,11 @@
 /** What passes between the main thread of a check-out and its writing threads. Plain data only. */
 import type { LinkableEntry, SpecialEntry } from '../dag/entry.ts'
 import type { Xattr } from '../dag/xattrs.ts'
+import type { ManifestHead } from './checkout-manifest.ts'
+import type { OwnerMode } from './owner-mode.ts'
 import type { StoredFile } from './pack-reader.ts'
+
+export type { OwnerMode } from './owner-mode.ts'
 
 export interface WriteInput {
   /** Absolute path of the staging directory. */
@@ -12,10 +16,12 @@ export interface WriteInput {
   readonly devices: boolean
   /** What is made below the staging directory gets attributes from the system that are not the tree's. */
   readonly inherits: boolean
+  /** The tree that is to be replaced, whose unchanged files are taken over. */
+  readonly old?: Uint8Array
+  /** The state of the file with slot n goes to byte n * FILE_STATE_BYTES; its name and digest are in the other. */
+  readonly stateFd: number
+  readonly namesFd: number
 }
-
-/** `set`: as root. `report`: it should be set, but this process may not. `leave`: nobody asked. */
-export type OwnerMode = 'set' | 'report' | 'leave'
 
 export interface TaskMetadata {
   readonly mode: number
@@ -28,6 +34,33 @@ export interface TaskMetadata {
 
 /** All paths are below the staging directory; byte strings of a batch lie in one array, as lengths from its start. */
 export type WriteTask =
+  | { readonly kind: 'mkdir'; readonly pathBytes: number }
+  /** The file at the same path of the old tree, if it is still as its state says (FILE_STATE_BYTES, after the path). */
+  | {
+      readonly kind: 'reuse'
+      readonly pathBytes: number
+      readonly slot: number
+      readonly sizeBytes: number
+      readonly metadata: TaskMetadata
+    }
+  /** What lies there in the old tree is the users' own and comes along. */
+  | { readonly kind: 'local'; readonly pathBytes: number }
+  /** What a file of several names looks like, now that it has all of them. */
+  | {
+      readonly kind: 'state'
+      readonly pathBytes: number
+      readonly slot: number
+      /** Of the name that was written. */
+      readonly firstSlot: number
+      readonly names: number
+    }
+  /** The manifest is written to that path, which is absolute. */
+  | {
+      readonly kind: 'manifest'
+      readonly pathBytes: number
+      readonly namesBytes: number
+      readonly head: ManifestHead
+    }
   /** `parts` blocks make the file, from `offset` on. A piece of a large file is opened, not created, and sealed later. */
   | {
       readonly kind: 'file'
@@ -37,6 +70,9 @@ export type WriteTask =
       readonly isPiece: boolean
       /** Of a piece: where it may be left unwritten if it is zeros there, offset in the file and length by turns. */
       readonly holes?: readonly number[]
+      readonly slot: number
+      /** A state follows the path: if the old tree's file has this content, it is taken. */
+      readonly isUnsure: boolean
       readonly metadata: TaskMetadata
     }
   | {
@@ -68,12 +104,15 @@ export type WriteTask =
       readonly kind: 'seal'
       readonly pathBytes: number
       readonly isDirectory: boolean
+      /** Of a file. */
+      readonly slot: number
       readonly metadata: TaskMetadata
     }
   /** Everything on the file system of the staging directory reaches the disk. */
   | { readonly kind: 'sync'; readonly pathBytes: 0 }
 
 export interface WriteBatch {
+  readonly id: number
   readonly tasks: readonly WriteTask[]
   readonly strings: Uint8Array
   /** Blocks of all tasks in order: keys of 33 bytes, plain lengths, and where they lie (pack -1: ask). */
@@ -87,8 +126,14 @@ export interface WriteBatch {
 }
 
 export interface WriteReport {
+  readonly batch: number
   readonly files: number
+  /** Written; of files that were taken over from the old tree nothing is. */
   readonly bytes: number
+  readonly reusedFiles: number
+  readonly reusedBytes: number
+  /** Files that could not be taken over: they are to be written, or read and compared first. */
+  readonly refused: readonly { readonly slot: number; readonly isUnsure: boolean }[]
   readonly notRestored: NotRestored
 }
 

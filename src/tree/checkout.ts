@@ -2,46 +2,36 @@
  * Check-out: a snapshot's root written as plain files, then put at its destination in one step.
  *
  * Everything is written into a private staging place beside the destination (staging.ts), every block verified
- * against its CID; then one syncfs brings data and names to the disk, and only then does the switch happen
+ * against its CID; files of the check-out that is replaced which are still what was written there are taken over as they
+ * are (reuse-plan.ts). Then one syncfs brings data and names to the disk, and only then does the switch happen
  * (switch.ts). Killed at any instant, the destination is what it was, or the whole new tree. What the system refuses
  * to restore (owners without root, device nodes without consent, times out of range) is in `notRestored`, by path and reason.
  */
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import { printableName } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
-import { cidFromKeyBytes } from '../block/cid.ts'
 import type { Entry } from '../dag/entry.ts'
 import { isSpecial } from '../dag/entry.ts'
 import type { SnapshotCounts } from '../dag/snapshot.ts'
 import type { BlockStore } from '../store/block-store.ts'
-import { abortable } from './abort.ts'
+import { openManifest } from './checkout-manifest.ts'
 import type { CheckoutLabel } from './checkout-marker.ts'
-import type { Outstanding } from './checkout-plan.ts'
-import { planCheckout } from './checkout-plan.ts'
+import { manifestPath, readMarker, removeManifests, rootIdentity } from './checkout-marker.ts'
 import type { CheckoutStorage } from './checkout-storage.ts'
-import type {
-  NotRestored,
-  OwnerMode,
-  WriteAnswer,
-  WriteInput,
-  WriteQuestion,
-  WriteReport,
-} from './checkout-threads.ts'
-import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
+import type { NotRestored, OwnerMode } from './checkout-threads.ts'
+import type { Written } from './checkout-writers.ts'
+import { writeTree } from './checkout-writers.ts'
+import type { LocalFindings } from './find-local.ts'
+import { checkProtect, findLocal } from './find-local.ts'
 import { splitPath } from './path-bytes.ts'
-import type { OnProgress, Progress } from './progress.ts'
+import type { OnProgress } from './progress.ts'
 import { createProgress } from './progress.ts'
-import { openUnnamedFile } from './record-bytes.ts'
+import { clearLeftovers, tryRetire } from './retire.ts'
 import type { Staging } from './staging.ts'
-import { createStaging, findLeftovers } from './staging.ts'
+import { createStaging } from './staging.ts'
 import { checkDestination, switchTo } from './switch.ts'
-import type { Thread } from './thread.ts'
-import { startThread } from './thread.ts'
-
-const MAX_WORKERS = 4
 
 export interface CheckoutOptions {
   /** A snapshot's root, or any entry below it. */
@@ -53,6 +43,12 @@ export interface CheckoutOptions {
   readonly replace?: boolean
   /** Make device nodes (by default they are reported): takes root, and a site that trusts the publisher with them. */
   readonly devices?: boolean
+  /** Replace an empty directory at `dest`. */
+  readonly takeEmpty?: boolean
+  /** Paths below `dest` that stay as they are, now and at later moves. Absent: those of the check-out before. */
+  readonly protect?: readonly string[]
+  /** How long the replaced tree stays beside the new one, for readers that still have files of it open over a network. */
+  readonly keepOldSeconds?: number
   /** What the marker beside the check-out will say. */
   readonly label?: CheckoutLabel
   /** The snapshot's: a tree that turns out larger is refused, and the disk must have room. */
@@ -62,9 +58,14 @@ export interface CheckoutOptions {
   readonly onProgress?: OnProgress
 }
 
-export interface CheckoutResult {
+export interface CheckoutResult extends LocalFindings {
+  /** All files of the check-out. */
   readonly files: number
+  /** Written. */
   readonly bytes: number
+  /** Taken over from the check-out before, unread. */
+  readonly reusedFiles: number
+  readonly reusedBytes: number
   readonly notRestored: NotRestored
   /** The replaced tree, when it could not be removed; the next check-out tries again. */
   readonly leftBehind?: string
@@ -78,40 +79,93 @@ export async function checkOut(
   { blocks, clock, storage }: { blocks: BlockStore; clock: Clock; storage?: CheckoutStorage },
   options: CheckoutOptions,
 ): Promise<CheckoutResult> {
-  const { root: given, replace: mayReplace = false, label, signal } = options
+  const { root: given, label, keepOldSeconds = 0, signal } = options
   signal?.throwIfAborted()
   const dest = Buffer.from(typeof options.dest === 'string' ? path.resolve(options.dest) : options.dest)
   const root: Entry = { ...given, name: new Uint8Array() }
+  const allowed = { mayReplace: options.replace ?? false, mayTakeEmpty: options.takeEmpty ?? false }
   const progress = createProgress(clock, options.onProgress)
   let staging: Staging | undefined
+  let manifestAt: Buffer | undefined
   try {
-    checkParent(dest)
-    checkDestination(dest, mayReplace)
-    for (const leftover of findLeftovers(dest)) {
-      await storage?.beforeRemoval(leftover, signal)
-      await removeLater(leftover)
-    }
-    checkSpace(dest, options.counts)
+    await checkParent(dest)
+    checkDestination(dest, allowed)
+    await clearLeftovers(dest, { clock, storage }, signal)
     if (isSpecial(root)) {
       throw new MirrorError('unsupported', `a ${root.type} cannot be checked out by itself`, {
         hint: 'Check out the directory that holds it.',
       })
     }
+    const protect = checkProtect(options.protect ?? readMarker(dest)?.protect ?? [])
+    const old = root.type === 'directory' ? currentTree(dest) : undefined
+    const findings = await findLocal(blocks, { root, old, protect, signal })
+    if (!findings.hasManifest) await checkSpace(dest, options.counts)
+    signal?.throwIfAborted()
+
     staging = createStaging(dest, root.type)
-    const written = await writeTree(blocks, staging, root, options, progress)
+    const ownerMode: OwnerMode =
+      options.owner === false ? 'leave' : process.geteuid?.() === 0 ? 'set' : 'report'
+    const self = { ownerMode, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
+    const identity = rootIdentity(staging.path)
+    if (identity !== undefined && root.type === 'directory') manifestAt = staging.freeName()
+    const manifest = manifestAt && { path: manifestAt, head: { root: identity!, ...self } }
+    const before = old && openManifest(old.manifest, old.root)
+    const isSameWriter =
+      before?.head.ownerMode === ownerMode && before.head.uid === self.uid && before.head.gid === self.gid
+    let written: Written
+    try {
+      written = await writeTree(blocks, {
+        root,
+        staging: staging.path,
+        ownerMode,
+        devices: options.devices ?? false,
+        inherits: staging.inherits,
+        local: findings.local,
+        old: old && { dir: dest, manifest: isSameWriter ? before : undefined },
+        manifest,
+        counts: options.counts,
+        workers: options.workers,
+        signal,
+        progress,
+      })
+    } finally {
+      before?.close()
+    }
     signal?.throwIfAborted()
     progress.enter('finish')
-    await storage?.beforeSwitch({ root, staging: staging.path, dest, label: label?.tree ?? '', signal })
+    await storage?.beforeSwitch({
+      root,
+      staging: staging.path,
+      dest,
+      isLocal: findings.local.covers,
+      label: label?.tree ?? '',
+      signal,
+    })
     signal?.throwIfAborted()
-    const old = switchTo(staging, dest, { mayReplace, label })
+    if (manifestAt !== undefined) fs.renameSync(manifestAt, manifestPath(dest, identity!))
+    const replaced = switchTo(staging, dest, {
+      allowed,
+      label,
+      local: findings.local.paths,
+      protect,
+      keepOldMs: keepOldSeconds * 1000,
+      nowMs: clock.nowMs(),
+    })
     // From here on the check-out is done: nothing that follows may make it fail, or remove it.
-    const leftBehind = await leave(old, async () => storage?.afterSwitch({ dest, old }), storage)
+    manifestAt = undefined
+    const leftBehind = await leave(replaced, { dest, isKept: keepOldSeconds > 0, storage })
     staging.release()
-    return { ...written, ...(leftBehind === undefined ? {} : { leftBehind }) }
+    removeOldManifests(dest)
+    return {
+      ...written,
+      ...findings.summary(),
+      ...(leftBehind === undefined ? {} : { leftBehind }),
+    }
   } catch (error) {
     if (staging !== undefined) {
       staging.release()
-      await leave(staging.path, async () => undefined, storage)
+      await tryRetire(staging.path, dest, storage)
+      if (manifestAt !== undefined) fs.rmSync(manifestAt, { force: true })
     }
     if (signal?.aborted)
       throw new MirrorError('aborted', `check-out to ${printableName(dest)}: aborted`, { cause: error })
@@ -121,115 +175,44 @@ export async function checkOut(
   }
 }
 
-async function writeTree(
-  blocks: BlockStore,
-  { path: staging, inherits }: Staging,
-  root: Entry,
-  { owner = true, devices = false, counts, workers, signal }: CheckoutOptions,
-  progress: Progress,
-): Promise<Omit<CheckoutResult, 'leftBehind'>> {
-  const ownerMode: OwnerMode = !owner ? 'leave' : process.geteuid?.() === 0 ? 'set' : 'report'
-  const temporaryFds = {
-    links: openUnnamedFile(os.tmpdir(), 'links'),
-    directories: openUnnamedFile(os.tmpdir(), 'dirs'),
-  }
-  const threads: Thread<void>[] = []
-  const total = { files: 0, bytes: 0, count: 0, first: [] as { path: string; reason: string }[] }
-  const outstanding = createOutstanding()
-  if (counts !== undefined) progress.find(counts.files, counts.bytes)
-  const plan = planCheckout(
-    { blocks },
-    {
-      root,
-      staging,
-      temporaryFds,
-      limits: counts && { entries: countEntries(counts), bytes: counts.bytes },
-      devices,
-      signal,
-      outstanding,
-    },
-  )
-
-  function note({ files, bytes, notRestored }: WriteReport): void {
-    total.files += files
-    total.bytes += bytes
-    total.count += notRestored.count
-    total.first.push(...notRestored.first.slice(0, MAX_NOT_RESTORED_LISTED - total.first.length))
-    progress.add('write', files, bytes)
-  }
-
-  async function answer(question: WriteQuestion): Promise<WriteAnswer> {
-    if (question.kind === 'block') {
-      const cid = cidFromKeyBytes(question.key)
-      const bytes = await blocks.get(cid, signal)
-      if (bytes !== undefined) return { kind: 'block', bytes }
-      throw new MirrorError('not-found', `block ${cid.toString()} is missing`, {
-        facts: { cid: cid.toString() },
-      })
-    }
-    if (question.report !== undefined) {
-      note(question.report)
-      outstanding.end()
-    }
-    const next = await plan.next()
-    return next.done ? { kind: 'batch' } : { kind: 'batch', batch: next.value }
-  }
-
+/** Lets go of the replaced tree, unless it is to stay for a while. Returns where it lies when it could not be removed. */
+async function leave(
+  old: Buffer | undefined,
+  { dest, isKept, storage }: { dest: Buffer; isKept: boolean; storage: CheckoutStorage | undefined },
+): Promise<string | undefined> {
   try {
-    const count = Math.max(1, workers ?? Math.min(MAX_WORKERS, os.availableParallelism()))
-    for (let index = 0; index < count; index++) {
-      const url = new URL('./checkout-worker', import.meta.url)
-      const input = { staging, ownerMode, devices, inherits }
-      threads.push(startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, input, answer))
-    }
-    await abortable(Promise.all(threads.map(({ done }) => done)), signal)
-    return { files: total.files, bytes: total.bytes, notRestored: { count: total.count, first: total.first } }
-  } finally {
-    await Promise.all(threads.map((thread) => thread.stop()))
-    // The plan may be in the middle of a step: its files stay open until it has ended.
-    outstanding.giveUp()
-    await plan.return().catch(() => undefined)
-    for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
+    await storage?.afterSwitch({ dest, old })
+  } catch {
+    // What names both places goes on doing so: the next check-out finds out where each tree is.
+    return old === undefined || isKept ? undefined : printableName(old)
+  }
+  return old === undefined || isKept ? undefined : tryRetire(old, dest, storage)
+}
+
+/** The check-out that is at `dest`, if it is a whole one of ours. */
+function currentTree(dest: Buffer): { dir: Buffer; root: string; manifest: Buffer } | undefined {
+  const root = rootIdentity(dest)
+  if (root === undefined || readMarker(dest)?.roots.includes(root) !== true) return undefined
+  if (!fs.lstatSync(dest).isDirectory()) return undefined
+  return { dir: dest, root, manifest: manifestPath(dest, root) }
+}
+
+function removeOldManifests(dest: Buffer): void {
+  const root = rootIdentity(dest)
+  const current = root === undefined ? undefined : splitPath(manifestPath(dest, root)).name
+  try {
+    removeManifests(dest, (name) => current?.equals(name) === true)
+  } catch {
+    // The next check-out tries again.
   }
 }
 
-function countEntries({ files, directories, symlinks, specials = 0 }: SnapshotCounts): number {
-  return files + directories + symlinks + specials
-}
-
-function createOutstanding(): Outstanding {
-  let count = 0
-  let isGivenUp = false
-  let waiting: (() => void)[] = []
-  const wake = (): void => {
-    for (const resume of waiting) resume()
-    waiting = []
-  }
-  return {
-    begin: () => {
-      count += 1
-    },
-    end() {
-      count -= 1
-      if (count === 0) wake()
-    },
-    async settled() {
-      while (count > 0 && !isGivenUp) await new Promise<void>((resolve) => waiting.push(resolve))
-      if (isGivenUp) throw new MirrorError('aborted', 'the check-out was given up')
-    },
-    giveUp() {
-      isGivenUp = true
-      wake()
-    },
-  }
-}
-
-function checkParent(dest: Buffer): void {
+async function checkParent(dest: Buffer): Promise<void> {
   const { dir, name } = splitPath(dest)
   if (name.length === 0)
     throw new MirrorError('invalid', `not a place for a check-out: ${printableName(dest)}`)
   try {
-    if (fs.statSync(dir).isDirectory()) return
+    if ((await fs.promises.stat(dir)).isDirectory()) return
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
@@ -238,9 +221,10 @@ function checkParent(dest: Buffer): void {
   })
 }
 
-function checkSpace(dest: Buffer, counts: SnapshotCounts | undefined): void {
+/** Of a first check-out: how much an update will write is not known before. */
+async function checkSpace(dest: Buffer, counts: SnapshotCounts | undefined): Promise<void> {
   if (counts === undefined) return
-  const { bavail, bsize } = fs.statfsSync(splitPath(dest).dir)
+  const { bavail, bsize } = await fs.promises.statfs(splitPath(dest).dir)
   const freeBytes = bavail * bsize
   // Hard-linked files count once on the disk but with each name in the snapshot: its blocks are the lower bound.
   const neededBytes = Math.min(counts.bytes, counts.blockBytes)
@@ -252,32 +236,4 @@ function checkSpace(dest: Buffer, counts: SnapshotCounts | undefined): void {
       facts: { neededBytes, freeBytes },
     },
   )
-}
-
-async function removeLater(target: Buffer): Promise<void> {
-  const thread = startThread<{ path: Uint8Array }, never, never, void>(
-    new URL('./remove-worker', import.meta.url),
-    { path: target },
-    () => {
-      throw new MirrorError('internal', 'a removal asks nothing')
-    },
-  )
-  await thread.done
-}
-
-/** Removes a tree that is ours no more, once it holds nothing that is needed. Returns where it lies when it must stay. */
-async function leave(
-  target: Buffer | undefined,
-  first: () => Promise<void>,
-  storage: CheckoutStorage | undefined,
-): Promise<string | undefined> {
-  try {
-    await first()
-    if (target === undefined) return undefined
-    await storage?.beforeRemoval(target)
-    await removeLater(target)
-    return undefined
-  } catch {
-    return target === undefined ? undefined : printableName(target)
-  }
 }

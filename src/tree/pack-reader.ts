@@ -85,7 +85,7 @@ export function createPackReader(): PackReader {
       lastEnd = offset + storedBytes
       const stored = window.subarray(offset - windowStart, offset - windowStart + storedBytes)
       const bytes = storedBytes === lengthBytes ? stored : unpack(stored, lengthBytes)
-      return bytes !== undefined && matches(bytes, key) ? bytes : undefined
+      return bytes !== undefined && matchesKey(bytes, key) ? bytes : undefined
     },
     close() {
       for (const fd of open.values()) fs.closeSync(fd)
@@ -108,7 +108,8 @@ function unpack(bytes: Uint8Array, lengthBytes: number): Uint8Array | undefined 
   }
 }
 
-function matches(bytes: Uint8Array, key: Uint8Array): boolean {
+/** Whether `bytes` have the digest in a block key. */
+export function matchesKey(bytes: Uint8Array, key: Uint8Array): boolean {
   const digest = blake3.digest(bytes)
   for (let i = 0; i < DIGEST_BYTES; i++) if (digest[i] !== key[CID_KEY_BYTES - DIGEST_BYTES + i]) return false
   return true

@@ -27,12 +27,12 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants
 
 /** @param type of the tree's root; a symbolic link's place is made by the caller */
 export function createStaging(dest: Buffer, type: 'directory' | 'file' | 'symlink'): Staging {
-  const { dir, stem } = stemOf(dest)
-  const freeName = (): Buffer =>
-    joinPath(dir, Buffer.concat([stem, Buffer.from(`-${randomBytes(8).toString('hex')}`)]))
+  const place = stemOf(dest)
+  const freeName = (): Buffer => freeNameBeside(place)
   for (;;) {
     const path = freeName()
-    if (type === 'symlink') return { path, inherits: inheritsBeside(dir), freeName, release: () => undefined }
+    if (type === 'symlink')
+      return { path, inherits: inheritsBeside(place.dir), freeName, release: () => undefined }
     if (type === 'directory') fs.mkdirSync(path, { mode: 0o700 })
     else fs.closeSync(fs.openSync(path, 'wx', 0o600))
     const fd = lockPlace(path)
@@ -62,6 +62,10 @@ function isolate(fd: number, type: 'directory' | 'file'): boolean {
 
 function inheritsBeside(dir: Buffer): boolean {
   return listXattrs(dir).length > 0
+}
+
+export function freeNameBeside({ dir, stem }: { dir: Buffer; stem: Buffer }): Buffer {
+  return joinPath(dir, Buffer.concat([stem, Buffer.from(`-${randomBytes(8).toString('hex')}`)]))
 }
 
 /** The descriptor that holds the lock, or undefined when the place is another's or gone. */

@@ -6,64 +6,142 @@
  * destination is missing, and a crash there leaves it missing until the next check-out.
  */
 import fs from 'node:fs'
+import { printableName } from '../base/bytes.ts'
+import { mountsWithin } from '../posix/mounts.ts'
 import { exchange, renameNoReplace } from '../posix/rename.ts'
-import type { CheckoutLabel } from './checkout-marker.ts'
+import type { CheckoutLabel, CheckoutMarker } from './checkout-marker.ts'
 import { notOurs, readMarker, rootIdentity, syncDirectory, writeMarker } from './checkout-marker.ts'
-import { splitPath } from './path-bytes.ts'
+import { bringOver, localMoves } from './local-tree.ts'
+import { joinPath, splitPath } from './path-bytes.ts'
 import type { Staging } from './staging.ts'
 
+export interface Allowed {
+  /** A check-out of ours may be replaced. */
+  readonly mayReplace: boolean
+  /** So may an empty directory. */
+  readonly mayTakeEmpty: boolean
+}
+
 /** @throws MirrorError `conflict` when something is at `dest` that may not be replaced */
-export function checkDestination(dest: Buffer, mayReplace: boolean): void {
+export function checkDestination(dest: Buffer, { mayReplace, mayTakeEmpty }: Allowed): void {
   const existing = rootIdentity(dest)
   if (existing === undefined) return
-  if (!mayReplace) {
-    throw isOurs(dest, existing)
-      ? notOurs(dest, 'is a check-out already', 'Add --replace to put this one in its place.')
-      : notOurs(dest, 'exists already')
+  const { dir, name } = splitPath(dest)
+  const [mount] = mountsWithin(within(fs.realpathSync(dir, { encoding: 'buffer' }), name))
+  if (mount !== undefined) {
+    throw notOurs(
+      dest,
+      mount.equals(dest) ? 'is a mount point' : `has something mounted in it: ${printableName(mount)}`,
+      'A check-out is switched in as a whole: choose a folder on the mounted file system, or unmount it.',
+    )
   }
-  if (!isOurs(dest, existing)) throw notOurs(dest, 'is not a check-out of mirrormesh')
+  if (isOurs(dest, existing)) {
+    if (mayReplace) return
+    throw notOurs(dest, 'is a check-out already', 'Add --replace to put this one in its place.')
+  }
+  if (isEmptyDirectory(dest)) {
+    if (mayTakeEmpty) return
+    throw notOurs(
+      dest,
+      'exists already',
+      'It is an empty folder: add --take-empty to put the check-out in its place.',
+    )
+  }
+  const type = fs.lstatSync(dest)
+  if (type.isSymbolicLink()) {
+    throw notOurs(dest, 'is a symbolic link', 'Name the folder that it points at, or remove the link.')
+  }
+  throw mayReplace ? notOurs(dest, 'is not a check-out of mirrormesh') : notOurs(dest, 'exists already')
+}
+
+function within(dir: Buffer, name: Buffer): Buffer {
+  return dir.length === 1 ? Buffer.concat([dir, name]) : joinPath(dir, name)
 }
 
 function isOurs(dest: Buffer, identity: string): boolean {
   return readMarker(dest)?.roots.includes(identity) === true
 }
 
+function isEmptyDirectory(dest: Buffer): boolean {
+  return fs.lstatSync(dest).isDirectory() && fs.readdirSync(dest).length === 0
+}
+
+export interface SwitchOptions {
+  readonly allowed: Allowed
+  readonly label: CheckoutLabel | undefined
+  /** What goes from the old tree into the new. */
+  readonly local: readonly Buffer[]
+  readonly protect: readonly string[]
+  /** How long the old tree stays, and since when. */
+  readonly keepOldMs: number
+  readonly nowMs: number
+  readonly swap?: typeof exchange
+}
+
 /** Returns where the old tree is now, or undefined when there was none. */
 export function switchTo(
   staging: Staging,
   dest: Buffer,
-  { mayReplace, label }: { mayReplace: boolean; label: CheckoutLabel | undefined },
+  { allowed, label, local, protect, keepOldMs, nowMs, swap = exchange }: SwitchOptions,
 ): Buffer | undefined {
-  checkDestination(dest, mayReplace)
+  checkDestination(dest, allowed)
   const { dir } = splitPath(dest)
   const before = rootIdentity(dest)
   const after = rootIdentity(staging.path)!
-  const mark = (marked: CheckoutLabel | undefined, roots: string[]): void => {
-    const labels = marked === undefined ? {} : { tree: marked.tree, snapshot: marked.snapshot }
-    writeMarker(dest, staging.freeName(), { version: 1, ...labels, roots })
+  const previous = readMarker(dest)
+  const mark = (roots: string[], more: Partial<CheckoutMarker>): void => {
+    const kept = (previous?.old ?? []).filter(({ name }) => rootIdentity(joinPath(dir, toName(name))))
+    const old = [...kept, ...(more.old ?? [])]
+    writeMarker(dest, staging.freeName(), {
+      ...more,
+      version: 1,
+      roots,
+      ...(protect.length > 0 ? { protect } : {}),
+      ...(old.length > 0 ? { old } : {}),
+    })
   }
 
   if (before === undefined) {
-    mark(label, [after])
+    mark([after], { ...label })
     placeNew(staging.path, dest)
     syncDirectory(dir)
     return undefined
   }
-  const previous = readMarker(dest)
-  mark(isLabelled(previous) ? previous : undefined, [before, after])
-  const old = replace(staging, dest)
-  if (rootIdentity(old) !== before) {
+  const isEmpty = !isOurs(dest, before)
+  const moves = localMoves(dest, local)
+  const moving = moves.map(({ path, identity }) => ({ path: path.toString('latin1'), identity }))
+  mark([before, after], { ...labelOf(previous), ...(moving.length > 0 ? { moving } : {}) })
+  const old = replace(staging, dest, swap)
+  if (rootIdentity(old) !== before || (isEmpty && !isEmptyDirectory(old))) {
     // Somebody put something else there since the check: it goes back where it was.
-    exchange(old, dest)
+    swapOr(old, dest, staging, swap)
     throw notOurs(dest, 'was replaced while the check-out was written')
   }
   syncDirectory(dir)
-  mark(label, [after])
+  bringOver(old, dest, moves, (a, b) => swapOr(a, b, staging, swap))
+  const name = splitPath(old).name.toString('latin1')
+  mark([after], { ...label, ...(keepOldMs > 0 ? { old: [{ name, untilMs: nowMs + keepOldMs }] } : {}) })
   return old
 }
 
-function isLabelled(marker: Partial<CheckoutLabel> | undefined): marker is CheckoutLabel {
-  return marker?.tree !== undefined && marker.snapshot !== undefined
+function labelOf(marker: CheckoutMarker | undefined): Partial<CheckoutLabel> {
+  const { tree, snapshot } = marker ?? {}
+  return tree === undefined || snapshot === undefined ? {} : { tree, snapshot }
+}
+
+function toName(name: string): Buffer {
+  return Buffer.from(name, 'latin1')
+}
+
+/** Ends a switch that was killed after the new tree was in its place: what is the users' own comes over. */
+export function finishSwitch(dest: Buffer, leftovers: readonly Buffer[]): void {
+  const marker = readMarker(dest)
+  if (marker?.roots.length !== 2 || marker.moving === undefined) return
+  const [before, after] = marker.roots
+  const old = leftovers.find((path) => rootIdentity(path) === before)
+  if (old === undefined || rootIdentity(dest) !== after) return
+  const moves = marker.moving.map(({ path, identity }) => ({ path: toName(path), identity }))
+  bringOver(old, dest, moves)
 }
 
 function placeNew(from: Buffer, dest: Buffer): void {
@@ -78,16 +156,36 @@ function placeNew(from: Buffer, dest: Buffer): void {
   }
 }
 
-function replace(staging: Staging, dest: Buffer): Buffer {
+/** Returns where the old tree is. */
+function replace(staging: Staging, dest: Buffer, swap: typeof exchange): Buffer {
   try {
-    exchange(staging.path, dest)
+    swap(staging.path, dest)
     return staging.path
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code !== 'EINVAL' && code !== 'ENOSYS') throw error
     const old = staging.freeName()
     fs.renameSync(dest, old)
-    fs.renameSync(staging.path, dest)
+    try {
+      fs.renameSync(staging.path, dest)
+    } catch (failure) {
+      fs.renameSync(old, dest)
+      throw failure
+    }
     return old
+  }
+}
+
+/** Both change places; where the file system cannot do it at once, `b` is missing for an instant. */
+function swapOr(a: Buffer, b: Buffer, staging: Staging, swap: typeof exchange): void {
+  try {
+    swap(a, b)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'EINVAL' && code !== 'ENOSYS') throw error
+    const between = staging.freeName()
+    fs.renameSync(b, between)
+    fs.renameSync(a, b)
+    fs.renameSync(between, a)
   }
 }

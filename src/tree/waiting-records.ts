@@ -4,9 +4,12 @@ import { isDevice } from '../dag/entry.ts'
 import type { Xattr } from '../dag/xattrs.ts'
 import type { TaskMetadata } from './checkout-threads.ts'
 import type { RecordReader, RecordWriter } from './record-bytes.ts'
+import { createRecordReader } from './record-bytes.ts'
 import { readXattrRecords, writeXattrRecords } from './xattr-records.ts'
 
 const TYPES = ['directory', 'file', 'symlink', 'fifo', 'socket', 'block-device', 'character-device'] as const
+
+export const NO_SLOT = 0xffff_ffff
 
 export interface WaitingEntry {
   /** Path of the directory or the large file, or of the name that exists. */
@@ -14,6 +17,9 @@ export interface WaitingEntry {
   /** Path of the name that is to be linked; empty for what only waits for its metadata. */
   readonly b: Uint8Array
   readonly type: LinkableEntry['type'] | 'directory'
+  /** Number of the file and of the first name of its group; NO_SLOT for what has none. */
+  readonly slot: number
+  readonly firstSlot: number
   readonly major: number
   readonly minor: number
   readonly metadata: TaskMetadata
@@ -25,8 +31,11 @@ export function writeWaiting(
   b: Uint8Array,
   entry: Entry,
   xattrs: readonly Xattr[],
+  { slot = NO_SLOT, firstSlot = NO_SLOT }: { readonly slot?: number; readonly firstSlot?: number } = {},
 ): void {
   out.u8(TYPES.indexOf(entry.type))
+  out.u32(slot)
+  out.u32(firstSlot)
   for (const bytes of [a, b]) {
     out.u16(bytes.length)
     out.bytes(bytes)
@@ -43,6 +52,8 @@ export function writeWaiting(
 
 export function readWaiting(from: RecordReader): WaitingEntry {
   const type = TYPES[from.u8()]!
+  const slot = from.u32()
+  const firstSlot = from.u32()
   const a = from.bytes(from.u16())
   const b = from.bytes(from.u16())
   const major = from.u32()
@@ -55,5 +66,10 @@ export function readWaiting(from: RecordReader): WaitingEntry {
     gid: from.u32(),
     xattrs: readXattrRecords(from),
   }
-  return { a, b, type, major, minor, metadata }
+  return { a, b, type, slot, firstSlot, major, minor, metadata }
+}
+
+export function* readAllWaiting(fd: number, endByte: number): Generator<WaitingEntry, void, undefined> {
+  const reader = createRecordReader(fd, 0, endByte)
+  while (!reader.isAtEnd) yield readWaiting(reader)
 }

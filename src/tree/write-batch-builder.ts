@@ -16,7 +16,7 @@ export interface WriteBatchBuilder {
   readonly isFull: boolean
   add(task: WriteTask, strings: readonly Uint8Array[], parts?: readonly FilePart[]): void
   /** Starts over. */
-  build(): Promise<WriteBatch>
+  build(id: number): Promise<WriteBatch>
 }
 
 export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): WriteBatchBuilder {
@@ -42,9 +42,10 @@ export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): Wri
         bytes += lengthBytes
       }
     },
-    async build() {
+    async build(id) {
       const wanted = cids
       const batch = {
+        id,
         tasks,
         strings: new Uint8Array(Buffer.concat(strings)),
         lengths: Uint32Array.from(lengths),

@@ -8,13 +8,19 @@ import type { SpecialType } from '../posix/special.ts'
 import { makeSpecial } from '../posix/special.ts'
 import { startWriteback, syncFileSystem } from '../posix/sync.ts'
 import type { Target } from './apply-metadata.ts'
-import { applyMetadata } from './apply-metadata.ts'
+import { applyMetadata, ownerReason } from './apply-metadata.ts'
 import type { TaskMetadata, WriteBatch, WriteInput, WriteReport, WriteTask } from './checkout-threads.ts'
 import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
 import { copyFile } from './copy-file.ts'
+import { FILE_STATE_BYTES, stateFacts } from './file-state.ts'
+import { linkLocal } from './local-tree.ts'
 import type { PackReader } from './pack-reader.ts'
-import { joinPath, splitPath } from './path-bytes.ts'
+import { asBuffer, joinPath, splitPath } from './path-bytes.ts'
 import { reasonOf } from './reason.ts'
+import { hasContent, takeFile } from './reuse-file.ts'
+import { alreadyThere, makeDirectory, makeParents, withParents } from './staging-directories.ts'
+import { createStateWriter } from './state-writer.ts'
+import { writeManifest } from './write-manifest.ts'
 import { isZeros } from './zeros.ts'
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants
@@ -30,16 +36,22 @@ export interface WriteContext {
   readonly newInodes: Map<string, Buffer>
 }
 
+type TakeTask = Extract<WriteTask, { kind: 'file' | 'reuse' }>
+
 export function writeBatch(
   batch: WriteBatch,
-  { staging, ownerMode, devices, inherits }: WriteInput,
+  { staging, ownerMode, devices, inherits, old, stateFd, namesFd }: WriteInput,
   { packs, askBlock, newInodes }: WriteContext,
 ): WriteReport {
   let stringAt = 0
   let blockAt = 0
   let files = 0
   let bytes = 0
+  let reusedFiles = 0
+  let reusedBytes = 0
   let count = 0
+  const refused: { slot: number; isUnsure: boolean }[] = []
+  const states = createStateWriter(stateFd)
   const first: { path: string; reason: string }[] = []
 
   function takeString(length: number): Uint8Array {
@@ -56,8 +68,44 @@ export function writeBatch(
     }
   }
 
-  function finish(target: Target, below: Uint8Array, metadata: TaskMetadata): void {
-    report(below, applyMetadata(target, metadata, { ownerMode, inherits }))
+  function finish(target: Target, below: Uint8Array, metadata: TaskMetadata): readonly string[] {
+    const reasons = applyMetadata(target, metadata, { ownerMode, inherits })
+    report(below, reasons)
+    return reasons
+  }
+
+  /** What is not restored in full is vouched for only if the next check-out can say again what is missing. */
+  function noteState(
+    slot: number,
+    stat: () => fs.BigIntStats,
+    { uid, gid }: { uid: number; gid: number },
+    reasons: readonly string[],
+    names = 1,
+  ): void {
+    const isOwnerMissing = reasons.length === 1 && reasons[0] === ownerReason(uid, gid)
+    if (reasons.length === 0 || isOwnerMissing) states.add(slot, stat(), { names, isOwnerMissing })
+  }
+
+  function take(below: Uint8Array, task: TakeTask, state: Buffer, isContentKnown: boolean): boolean {
+    const { outcome, stat } = takeFile({
+      from: joinPath(old!, below),
+      to: joinPath(staging, below),
+      state,
+      isContentKnown,
+      xattrs: task.metadata.xattrs,
+      makeParents: () => makeParents(staging, below),
+    })
+    if (outcome === 'taken') {
+      const { isOwnerMissing } = stateFacts(state)
+      states.add(task.slot, stat!, { names: 1, isOwnerMissing })
+      if (isOwnerMissing) report(below, [ownerReason(task.metadata.uid, task.metadata.gid)])
+      files += 1
+      reusedFiles += 1
+      reusedBytes += Number(stat!.size)
+      return true
+    }
+    if (task.kind === 'reuse') refused.push({ slot: task.slot, isUnsure: outcome === 'unsure' })
+    return false
   }
 
   function nextBlock(): Uint8Array {
@@ -74,8 +122,17 @@ export function writeBatch(
   }
 
   function writeFile(path: Buffer, below: Uint8Array, task: Extract<WriteTask, { kind: 'file' }>): void {
+    if (task.isUnsure) {
+      const state = asBuffer(takeString(FILE_STATE_BYTES))
+      const keys = batch.keys.subarray(blockAt * CID_KEY_BYTES, (blockAt + task.parts) * CID_KEY_BYTES)
+      const lengths = batch.lengths.subarray(blockAt, blockAt + task.parts)
+      if (hasContent(joinPath(old!, below), keys, lengths) && take(below, task, state, true)) {
+        blockAt += task.parts
+        return
+      }
+    }
     const flags = task.isPiece ? O_WRONLY | O_NOFOLLOW : O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
-    const fd = fs.openSync(path, flags, PRIVATE)
+    const fd = withParents(staging, below, () => fs.openSync(path, flags, PRIVATE))
     try {
       let position = task.offset
       for (let part = 0; part < task.parts; part++) {
@@ -88,7 +145,8 @@ export function writeBatch(
       // The disk writes while the next piece is made. For a small file the call costs more CPU than it saves time.
       if (task.isPiece) startWriteback(fd, task.offset, position - task.offset)
       else {
-        finish({ fd }, below, task.metadata)
+        const reasons = finish({ fd }, below, task.metadata)
+        noteState(task.slot, () => fs.fstatSync(fd, { bigint: true }), task.metadata, reasons)
         files += 1
       }
     } finally {
@@ -107,7 +165,7 @@ export function writeBatch(
       return
     }
     try {
-      makeSpecial(path, type as SpecialType, { major, minor })
+      withParents(staging, below, () => makeSpecial(path, type as SpecialType, { major, minor }))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw error
       report(below, [`the ${type} is not created: ${reasonOf(error)}`])
@@ -139,16 +197,36 @@ export function writeBatch(
     }
   }
 
+  function linkTo(target: Buffer, path: Buffer, below: Uint8Array): void {
+    withParents(staging, below, () => fs.symlinkSync(target, path))
+  }
+
   function run(task: WriteTask): void {
     const below = takeString(task.pathBytes)
     const path = joinPath(staging, below)
     try {
       switch (task.kind) {
+        case 'mkdir':
+          makeDirectory(staging, below)
+          break
+        case 'local':
+          linkLocal(asBuffer(old!), asBuffer(staging), asBuffer(below))
+          break
+        case 'reuse':
+          take(below, task, asBuffer(takeString(FILE_STATE_BYTES)), false)
+          break
+        case 'state':
+          states.addName(task.slot, task.firstSlot, fs.lstatSync(path, { bigint: true }), task.names)
+          break
+        case 'manifest':
+          states.flush()
+          writeManifest({ path: asBuffer(below), ...task, namesFd, stateFd })
+          break
         case 'file':
           writeFile(path, below, task)
           break
         case 'symlink':
-          fs.symlinkSync(Buffer.from(takeString(task.targetBytes)), path)
+          linkTo(Buffer.from(takeString(task.targetBytes)), path, below)
           finish({ path, type: 'symlink' }, below, task.metadata)
           break
         case 'special':
@@ -159,8 +237,10 @@ export function writeBatch(
           break
         case 'seal': {
           const type = task.isDirectory ? 'directory' : 'file'
-          finish({ path, type }, below, task.metadata)
-          if (!task.isDirectory) files += 1
+          const reasons = finish({ path, type }, below, task.metadata)
+          if (task.isDirectory) break
+          files += 1
+          noteState(task.slot, () => fs.lstatSync(path, { bigint: true }), task.metadata, reasons)
           break
         }
         case 'sync':
@@ -169,15 +249,21 @@ export function writeBatch(
       }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      throw new MirrorError('unsupported', `"${printableName(below)}" already exists in an empty check-out`, {
-        hint: 'The file system takes two names of the tree for one, for example because it ignores case: check out to another.',
-        cause: error,
-      })
+      throw alreadyThere(below, error)
     }
   }
 
   for (const task of batch.tasks) run(task)
-  return { files, bytes, notRestored: { count, first } }
+  states.flush()
+  return {
+    batch: batch.id,
+    files,
+    bytes,
+    reusedFiles,
+    reusedBytes,
+    refused,
+    notRestored: { count, first },
+  }
 }
 
 function writeFully(fd: number, bytes: Uint8Array, position: number): void {

@@ -135,7 +135,14 @@ async function killedCheckOut(
     freeName: () => Buffer.from(b.at('.out.mirrormesh-fedcba9876543210')),
     release: () => undefined,
   }
-  switchTo(place, dest, { mayReplace: true, label: undefined })
+  switchTo(place, dest, {
+    allowed: { mayReplace: true, mayTakeEmpty: false },
+    label: undefined,
+    local: [],
+    protect: [],
+    keepOldMs: 0,
+    nowMs: 0,
+  })
 }
 
 for (const isSwitched of [false, true]) {

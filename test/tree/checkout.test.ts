@@ -24,7 +24,9 @@ function makeVersion(b: Bench, name: string, content: string): string {
 
 /** Names beside the check-outs that are not the test's own. */
 function strays(b: Bench): string[] {
-  return fs.readdirSync(b.dir).filter((name) => name.startsWith('.') && !name.endsWith('.mirrormesh.json'))
+  return fs
+    .readdirSync(b.dir)
+    .filter((name) => name.startsWith('.') && !/\.mirrormesh\.(json|files-[0-9a-f]+-[0-9a-f]+)$/.test(name))
 }
 
 test('a destination that exists is refused unless it is our check-out and may be replaced', async (t) => {

@@ -12,6 +12,8 @@ import { parseTreeSpec } from '../tree-spec.ts'
 interface Options {
   readonly replace?: boolean
   readonly devices?: boolean
+  readonly takeEmpty?: boolean
+  readonly protect?: string[]
   readonly json?: boolean
 }
 
@@ -21,6 +23,12 @@ export function define(command: Command, context: Context): void {
     .argument('<DEST>', 'the folder to make; written by the daemon, as its user')
     .option('--replace', 'when DEST is an earlier check-out, put this one in its place')
     .option('--devices', 'make device nodes too (else they are reported); the daemon has to run as root')
+    .option('--take-empty', 'when DEST is an empty folder, put the check-out in its place')
+    .option(
+      '--protect <PATH>',
+      'below DEST: stays as it is, at later moves too; may be repeated',
+      (path: string, before: string[] = []) => [...before, path],
+    )
     .option('--json', 'print the result as JSON')
     .action((spec: string, dest: string, options: Options) => checkOut(context, spec, dest, options))
 }
@@ -37,6 +45,8 @@ async function checkOut(context: Context, text: string, dest: string, options: O
     dest: resolve(dest),
     isReplacing: options.replace === true,
     hasDevices: options.devices === true,
+    takesEmpty: options.takeEmpty === true,
+    ...(options.protect === undefined ? {} : { protect: options.protect }),
   })
   await reportCheckout(context, answer, options.json === true)
 }
@@ -51,6 +61,8 @@ export function runCheckout(
     dest,
     isReplacing,
     hasDevices,
+    takesEmpty = false,
+    protect,
   }: {
     tree: string
     ref?: string
@@ -58,6 +70,8 @@ export function runCheckout(
     dest: string
     isReplacing: boolean
     hasDevices: boolean
+    takesEmpty?: boolean
+    protect?: readonly string[]
   },
 ): Promise<CheckoutAnswer> {
   return runJob<CheckoutAnswer>(
@@ -70,6 +84,8 @@ export function runCheckout(
       dest,
       replace: isReplacing,
       devices: hasDevices,
+      takeEmpty: takesEmpty,
+      ...(protect === undefined ? {} : { protect }),
     },
     `checkout ${tree}`,
   )
@@ -85,7 +101,16 @@ export async function reportCheckout(
   else {
     await terminal.print(
       `${answer.tree}@${answer.sequence} is at ${answer.dest}\n` +
-        `${countOf(answer.files, 'file')}, ${formatBytes(answer.bytes)}; ${formatSeconds(answer.seconds)}\n`,
+        `${countOf(answer.files, 'file')}, ${formatBytes(answer.bytes)} written${reusedText(answer)}; ` +
+        `${formatSeconds(answer.seconds)}\n`,
+    )
+  }
+  sayPaths(terminal, answer.kept, 'protected, and left as they are')
+  sayPaths(terminal, answer.overridden, 'of the snapshot, not written because something protected is there')
+  sayPaths(terminal, answer.dropped, 'not of the snapshot before and not protected, hence gone')
+  if (answer.leftBehind !== undefined) {
+    terminal.say(
+      `mirrormesh: the tree before is still at ${answer.leftBehind}; the next check-out removes it`,
     )
   }
   const { notRestored } = answer
@@ -93,4 +118,15 @@ export async function reportCheckout(
   terminal.say(`mirrormesh: ${countOf(notRestored.count, 'entry', 'entries')} could not be restored in full:`)
   for (const { path, reason } of notRestored.first.slice(0, 10)) terminal.say(`  ${path}: ${reason}`)
   context.exitWith(EXIT.partial)
+}
+
+function reusedText({ reusedFiles }: CheckoutAnswer): string {
+  return reusedFiles === 0 ? '' : `, ${countOf(reusedFiles, 'file')} unchanged`
+}
+
+function sayPaths(terminal: Context['terminal'], paths: CheckoutAnswer['kept'], what: string): void {
+  if (paths.count === 0) return
+  terminal.say(`mirrormesh: ${countOf(paths.count, 'path')} ${what}:`)
+  for (const path of paths.first.slice(0, 10)) terminal.say(`  ${path}`)
+  if (paths.count > 10) terminal.say(`  and ${paths.count - 10} more`)
 }
