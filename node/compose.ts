@@ -20,6 +20,7 @@ import { createTraffic } from '../src/replica/traffic.ts'
 import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
+import { openStatCaches } from '../src/tree/stat-caches.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
@@ -133,6 +134,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       nodeKey,
       clock,
       tempDir: paths.tempDir,
+      statCaches: openStatCaches({ dir: paths.cacheDir, log }),
       host,
       logger: log,
     }),

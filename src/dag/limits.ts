@@ -23,3 +23,6 @@ export const MAX_REASON_BYTES = 512
 export const MAX_NOTES = 64
 export const MAX_NOTE_KEY_BYTES = 64
 export const MAX_NOTE_BYTES = 4096
+/** Rules in gitignore syntax that a snapshot records, and the UTF-8 bytes of all of them. */
+export const MAX_IGNORE_RULES = 256
+export const MAX_IGNORE_BYTES = 32 * 1024

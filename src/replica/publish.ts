@@ -9,6 +9,9 @@
  * backup learns of its own later heads first, instead of signing another head at a place that is taken. When nobody
  * answers it publishes all the same (the mesh must work when the links are down) and the log says so.
  *
+ * A source that a stat cache knows to be unchanged since the newest snapshot, which is complete here, is not even
+ * imported.
+ *
  * A source that has lost everything is not published by itself: an unmounted disk looks just like that.
  */
 
@@ -24,8 +27,10 @@ import type { KeyPair } from '../record/key.ts'
 import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from '../tree/abort.ts'
+import { isUnchanged } from '../tree/find-unchanged.ts'
 import { type ImportResult, importTree } from '../tree/import.ts'
 import type { OnProgress } from '../tree/progress.ts'
+import type { StatCaches } from '../tree/stat-caches.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
@@ -33,11 +38,12 @@ import type { Ledger } from './ledger.ts'
 export interface PublisherComponents {
   readonly ledger: Ledger
   readonly blocks: BlockStore
-  readonly complete: Pick<CompleteSnapshots, 'adopt'>
+  readonly complete: Pick<CompleteSnapshots, 'adopt' | 'has'>
   readonly nodeKey: KeyPair
   readonly clock: Clock
   /** On the store's file system. */
   readonly tempDir: string
+  readonly statCaches: StatCaches
   readonly host: Pick<Host, 'peers' | 'reconcile'>
   readonly logger: ReplicaLog
 }
@@ -48,6 +54,10 @@ export interface PublishOptions {
   readonly notes?: Readonly<Record<string, string>>
   /** Publish a source without a single file although the snapshot before it had some. */
   readonly allowEmpty?: boolean
+  /** Rules in gitignore syntax; those of the newest snapshot when absent. */
+  readonly ignore?: readonly string[]
+  /** Imports without writing a block, and signs nothing. */
+  readonly isDry?: boolean
   /** Threads of the import; its own choice when absent. */
   readonly workers?: number
   readonly signal?: AbortSignal
@@ -87,7 +97,7 @@ const MAX_RECONCILED_PEERS = 8
 const FIRST_PEER_WAIT_MS = 5_000
 
 export function createPublisher(components: PublisherComponents): Publisher {
-  const { ledger, blocks, complete, nodeKey, clock, tempDir, logger } = components
+  const { ledger, blocks, complete, nodeKey, clock, tempDir, statCaches, logger } = components
   let reconciled: Promise<boolean> | undefined
 
   /** Once a start; again as long as nobody has answered. */
@@ -102,44 +112,107 @@ export function createPublisher(components: PublisherComponents): Publisher {
     if (!isDone) logger.warn({}, 'publish.unreconciled')
   }
 
+  /** The newest snapshot, when the source is still what its stat cache says it was made of. */
+  async function findUnchanged(
+    before: Head | undefined,
+    previous: Snapshot | undefined,
+    { path, tree, notes = {}, ignore, signal, onProgress }: PublishOptions,
+  ): Promise<Snapshot | undefined> {
+    if (before === undefined || previous === undefined || !complete.has(tree, before.snapshot))
+      return undefined
+    const wanted = [notes, ignore ?? previous.ignore ?? []]
+    if (JSON.stringify(wanted) !== JSON.stringify([previous.notes, previous.ignore ?? []])) return undefined
+    const isSameSource = await isUnchanged(
+      { statCaches, clock },
+      {
+        path,
+        tree,
+        snapshot: before.snapshot,
+        ignore: previous.ignore ?? [],
+        ...(signal === undefined ? {} : { signal }),
+        ...(onProgress === undefined ? {} : { onProgress }),
+      },
+    )
+    return isSameSource ? previous : undefined
+  }
+
+  /** Signs the head of what was imported, unless the newest snapshot is the same. */
+  async function sign(
+    imported: ImportResult,
+    before: Head | undefined,
+    previous: Snapshot | undefined,
+    options: PublishOptions,
+  ): Promise<{ head: HeadPlace; isNew: boolean }> {
+    const { tree, signal } = options
+    const facts = { tree, snapshot: imported.snapshotCid.toString() }
+    if (before !== undefined) {
+      // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
+      checkNotEmptied(imported, before.counts.files ?? previous?.counts.files ?? 0, options)
+      if (previous !== undefined && isSame(imported.snapshot, previous)) {
+        if (options.isDry !== true) await complete.adopt(tree, before.snapshot, signal)
+        logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
+        return { head: before, isNew: false }
+      }
+    }
+    if (options.isDry === true) {
+      const { epoch, newest } = checkPublisher(ledger.state(), tree, nodeKey)
+      const sequence = (newest?.sequence ?? 0) + 1
+      return { head: { epoch: epoch.epoch, sequence, snapshot: imported.snapshotCid }, isNew: true }
+    }
+    signal?.throwIfAborted()
+    await complete.adopt(tree, imported.snapshotCid, signal)
+    const record = await ledger.issue(nodeKey, 'head', (state) => headBody(state, imported, nodeKey))
+    if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
+    const { epoch, sequence } = record.content.body
+    logger.info({ ...facts, epoch, sequence }, 'publish.head-signed')
+    return { head: { epoch, sequence, snapshot: imported.snapshotCid }, isNew: true }
+  }
+
   return {
     async publish(options) {
       const { tree, signal } = options
       const startedMs = clock.monotonicMs()
+      const secondsSince = (): number => (clock.monotonicMs() - startedMs) / 1000
       checkPublisher(ledger.state(), tree, nodeKey)
       await abortable(reconcileOnce(), signal)
       const before = checkPublisher(ledger.state(), tree, nodeKey).newest
+      const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
+      const unchanged = await findUnchanged(before, previous, options)
+      if (before !== undefined && unchanged !== undefined) {
+        const facts = { tree, snapshot: before.snapshot.toString(), sequence: before.sequence }
+        logger.info({ ...facts, isByStat: true }, 'publish.unchanged')
+        return resultOf(unchangedResult(unchanged), before, false, secondsSince())
+      }
+      if (before !== undefined && previous === undefined && options.ignore === undefined) {
+        // Its ignore rules cannot be known either.
+        logger.warn({ tree, snapshot: before.snapshot.toString() }, 'publish.previous-snapshot-missing')
+      }
+      const ignore = options.ignore ?? previous?.ignore
       const imported = await importTree(
         { blocks, tempDir, clock },
         {
           path: options.path,
           tree,
+          statCaches,
           ...(before === undefined ? {} : { parent: before.snapshot }),
           ...(options.notes === undefined ? {} : { notes: options.notes }),
+          ...(ignore === undefined ? {} : { ignore }),
+          ...(options.isDry === undefined ? {} : { isDry: options.isDry }),
           ...(options.workers === undefined ? {} : { workers: options.workers }),
           ...(signal === undefined ? {} : { signal }),
           ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
         },
       )
-      const facts = { tree, snapshot: imported.snapshotCid.toString() }
-      const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
-      if (before !== undefined) {
-        // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
-        checkNotEmptied(imported, before.counts.files ?? previous?.counts.files ?? 0, options)
-        if (previous !== undefined && isSame(imported.snapshot, previous)) {
-          await complete.adopt(tree, before.snapshot, signal)
-          logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
-          return resultOf(imported, before, false, (clock.monotonicMs() - startedMs) / 1000)
-        }
+      let kept: Cid | undefined
+      try {
+        const { head, isNew } = await sign(imported, before, previous, options)
+        kept = head.snapshot
+        return resultOf(imported, head, isNew, secondsSince())
+      } finally {
+        // Only now is the snapshot durable, and the tree's.
+        if (kept === undefined) imported.cache?.drop()
+        else imported.cache?.keep(kept)
       }
-      signal?.throwIfAborted()
-      await complete.adopt(tree, imported.snapshotCid, signal)
-      const record = await ledger.issue(nodeKey, 'head', (state) => headBody(state, imported, nodeKey))
-      if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
-      const { epoch, sequence } = record.content.body
-      logger.info({ ...facts, epoch, sequence }, 'publish.head-signed')
-      const head = { epoch, sequence, snapshot: imported.snapshotCid }
-      return resultOf(imported, head, true, (clock.monotonicMs() - startedMs) / 1000)
     },
   }
 }
@@ -222,7 +295,8 @@ function isSame(a: Snapshot, b: Snapshot): boolean {
   return (
     a.index.equals(b.index) &&
     equalBytes(encodeEntry(a.root), encodeEntry(b.root)) &&
-    JSON.stringify([a.uncaptured, a.notes]) === JSON.stringify([b.uncaptured, b.notes])
+    JSON.stringify([a.uncaptured, a.notes, a.ignore ?? []]) ===
+      JSON.stringify([b.uncaptured, b.notes, b.ignore ?? []])
   )
 }
 
@@ -271,12 +345,16 @@ function timeLimit(clock: Clock, limitMs: number): { signal: AbortSignal; clear:
   return { signal: controller.signal, clear }
 }
 
-function resultOf(
-  imported: ImportResult,
-  head: Pick<Head, 'epoch' | 'sequence' | 'snapshot'>,
-  isNew: boolean,
-  seconds: number,
-): PublishResult {
+type HeadPlace = Pick<Head, 'epoch' | 'sequence' | 'snapshot'>
+type ImportFacts = Omit<ImportResult, 'snapshotCid' | 'seconds' | 'cache'>
+
+function unchangedResult(snapshot: Snapshot): ImportFacts {
+  const { files, directories, symlinks, bytes, blocks } = snapshot.counts
+  const { uncaptured } = snapshot
+  return { snapshot, files, directories, symlinks, bytes, blocks, newBlocks: 0, newBytes: 0, uncaptured }
+}
+
+function resultOf(imported: ImportFacts, head: HeadPlace, isNew: boolean, seconds: number): PublishResult {
   const { files, directories, symlinks, bytes, blocks, newBlocks, newBytes, uncaptured } = imported
   return {
     tree: imported.snapshot.tree,

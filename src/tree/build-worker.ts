@@ -7,6 +7,9 @@ import { createBlockSink } from './block-sink.ts'
 import { createEntryStack } from './entry-stack.ts'
 import type { BuildAnswer, BuildInput, BuildQuestion, BuildResult } from './import-threads.ts'
 import { createRecordReader } from './record-bytes.ts'
+import { createCacheFile } from './stat-cache-file.ts'
+import type { StatCacheWriter } from './stat-cache-writer.ts'
+import { createStatCacheWriter } from './stat-cache-writer.ts'
 import type { Asking } from './thread.ts'
 import { runThread } from './thread.ts'
 import { createTreeBuilder } from './tree-builder.ts'
@@ -14,48 +17,90 @@ import { createTreeBuilder } from './tree-builder.ts'
 const RUN_BLOCKS = 256
 const RUN_BYTES = 4 * 1024 * 1024
 
-runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(({ rootPath, spoolFd, spillFd }, main) => {
-  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>)
-  const members = main.ask({ kind: 'members' })
-  const memberCounts = members.kind === 'members' ? members.memberCounts : new Uint32Array()
-  let run: Block[] = []
-  let runBytes = 0
+runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(
+  ({ rootPath, spoolFd, spillFd, cache }, main) => {
+    const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>)
+    const members = main.ask({ kind: 'members' })
+    const memberCounts = members.kind === 'members' ? members.memberCounts : new Uint32Array()
+    let run: Block[] = []
+    let runBytes = 0
 
-  function storeRun(): void {
-    const blocks = run
-    const keys = new Uint8Array(blocks.length * CID_KEY_BYTES)
-    blocks.forEach(({ cid }, index) => {
-      keys.set(cidToKeyBytes(cid), index * CID_KEY_BYTES)
-    })
-    const lengths = Uint32Array.from(blocks, ({ bytes }) => bytes.length)
-    sink.offer({ count: blocks.length, keys, lengths, bytesOf: (index) => blocks[index]!.bytes })()
-    run = []
-    runBytes = 0
-  }
+    function storeRun(): void {
+      const blocks = run
+      const keys = new Uint8Array(blocks.length * CID_KEY_BYTES)
+      blocks.forEach(({ cid }, index) => {
+        keys.set(cidToKeyBytes(cid), index * CID_KEY_BYTES)
+      })
+      const lengths = Uint32Array.from(blocks, ({ bytes }) => bytes.length)
+      sink.offer({ count: blocks.length, keys, lengths, bytesOf: (index) => blocks[index]!.bytes })()
+      run = []
+      runBytes = 0
+    }
 
-  const builder = createTreeBuilder(
-    {
-      owners: readOwnerNames(),
-      stack: createEntryStack(spillFd),
-      emit(block) {
-        run.push(block)
-        runBytes += block.bytes.length
-        if (run.length >= RUN_BLOCKS || runBytes >= RUN_BYTES) storeRun()
+    const builder = createTreeBuilder(
+      {
+        owners: readOwnerNames(),
+        stack: createEntryStack(spillFd),
+        emit(block) {
+          run.push(block)
+          runBytes += block.bytes.length
+          if (run.length >= RUN_BLOCKS || runBytes >= RUN_BYTES) storeRun()
+        },
       },
-    },
-    { memberCounts, rootPath },
-  )
-  for (;;) {
-    const answer = main.ask({ kind: 'next' })
-    if (answer.kind !== 'batch' || answer.batch === undefined) break
-    const { records, results } = answer.batch
-    builder.add(
-      createRecordReader(spoolFd, records.startByte, records.endByte),
-      results && createRecordReader(results.fd, results.startByte, results.endByte),
+      { memberCounts, rootPath },
     )
+    const nextCache = createCache(cache)
+    for (;;) {
+      const answer = main.ask({ kind: 'next' })
+      if (answer.kind !== 'batch' || answer.batch === undefined) break
+      const { records, results } = answer.batch
+      for (const consumer of [builder, nextCache]) {
+        consumer.add(
+          createRecordReader(spoolFd, records.startByte, records.endByte),
+          results && createRecordReader(results.fd, results.startByte, results.endByte),
+        )
+      }
+    }
+    const { root, index, counts, uncaptured } = builder.finish()
+    storeRun()
+    sink.finish()
+    return {
+      root: encodeEntry(root),
+      indexKey: cidToKeyBytes(index),
+      counts,
+      uncaptured,
+      ...nextCache.end(),
+    }
+  },
+)
+
+/** A cache that cannot be written, on a full disk say, is none: the import goes on. */
+function createCache(cache: BuildInput['cache']): Pick<StatCacheWriter, 'add'> & {
+  end(): Pick<BuildResult, 'cacheEnd' | 'cacheProblem'>
+} {
+  let cacheProblem: string | undefined
+  function attempt<T>(work: () => T): T | undefined {
+    if (cacheProblem !== undefined) return undefined
+    try {
+      return work()
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      if (typeof code !== 'string') throw error
+      cacheProblem = message
+      return undefined
+    }
   }
-  const { root, index, counts, uncaptured } = builder.finish()
-  storeRun()
-  sink.finish()
-  return { root: encodeEntry(root), indexKey: cidToKeyBytes(index), counts, uncaptured }
-})
+  const file = cache && attempt(() => createCacheFile(cache.fd, cache.subject))
+  const writer = file && cache && createStatCacheWriter(file.records, cache.limits)
+  return {
+    add: (records, results) => attempt(() => writer?.add(records, results)),
+    end() {
+      const cacheEnd = attempt(() => {
+        writer?.end()
+        return file?.end()
+      })
+      if (cacheProblem !== undefined) return { cacheProblem }
+      return cacheEnd === undefined ? {} : { cacheEnd }
+    },
+  }
+}

@@ -4,10 +4,15 @@ import type { SnapshotCounts, Uncaptured } from '../dag/snapshot.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 import type { ScanResult } from './scan.ts'
 import type { SpoolBatch } from './spool.ts'
+import type { CacheEnd, CacheSubject } from './stat-cache-file.ts'
+import type { TrustLimits } from './stat-key.ts'
 
 export interface ScanInput {
   readonly root: Uint8Array
   readonly spoolFd: number
+  readonly ignore: readonly string[]
+  /** The cache that the last import of this source left, and where its results are copied to. */
+  readonly known?: { readonly cacheFd: number; readonly subject: CacheSubject; readonly resultsFd: number }
 }
 export type ScanQuestion = { readonly kind: 'batch'; readonly batch: SpoolBatch }
 export type { ScanResult }
@@ -17,6 +22,8 @@ export interface ReadInput {
   readonly spoolFd: number
   readonly resultsFd: number
   readonly chunker: ChunkerParams
+  /** Of the scan's known results. */
+  readonly knownFd?: number
 }
 export type ReadQuestion =
   | BlockQuestion
@@ -35,6 +42,8 @@ export interface BuildInput {
   readonly rootPath: string
   readonly spoolFd: number
   readonly spillFd: number
+  /** The stat cache to write. */
+  readonly cache?: { readonly fd: number; readonly subject: CacheSubject; readonly limits: TrustLimits }
 }
 export type BuildQuestion =
   | BlockQuestion
@@ -56,4 +65,7 @@ export interface BuildResult {
   readonly indexKey: Uint8Array
   readonly counts: SnapshotCounts
   readonly uncaptured: Uncaptured
+  /** Absent when no cache was asked for, or it could not be written: then the reason. */
+  readonly cacheEnd?: CacheEnd
+  readonly cacheProblem?: string
 }

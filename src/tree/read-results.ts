@@ -64,6 +64,11 @@ export function readReadHeader(from: RecordReader): ReadHeader {
   return { status, hasHoles, sizeBytes, inode, errno, parts: from.u32() }
 }
 
+/** Bytes that follow the header of one result. */
+export function resultBodyBytes({ parts }: ReadHeader): number {
+  return parts * (DIGEST_BYTES + 4)
+}
+
 export function writePart(out: RecordWriter, digest: Uint8Array, lengthBytes: number): void {
   out.bytes(digest)
   out.u32(lengthBytes)

@@ -10,6 +10,7 @@ import { printableName } from '../base/bytes.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { MAX_DEPTH, MAX_PATH_BYTES } from '../dag/limits.ts'
 import { listXattrs } from '../posix/xattr.ts'
+import type { IgnoreRules } from './ignore-rules.ts'
 import { inodeOf } from './inode.ts'
 import { createLinkTable } from './link-table.ts'
 import { joinPath } from './path-bytes.ts'
@@ -17,6 +18,8 @@ import { reasonOf } from './reason.ts'
 import { createRecordWriter } from './record-bytes.ts'
 import type { SpoolBatch } from './spool.ts'
 import { NO_LINK, writeSpoolRecord } from './spool.ts'
+import type { StatCacheCursor } from './stat-cache-cursor.ts'
+import { encodeStatKey, STAT_KEY_BYTES } from './stat-key.ts'
 
 const BATCH_FILES = 512
 const BATCH_BYTES = 4 * 1024 * 1024
@@ -35,13 +38,32 @@ interface OpenDirectory {
   next: number
 }
 
+/** What an earlier import left (stat-cache.ts), and where the results that it has are copied to. */
+export interface KnownTree {
+  readonly cursor: StatCacheCursor
+  readonly resultsFd: number
+}
+
+export interface ScanOptions {
+  readonly known?: KnownTree | undefined
+  readonly ignore?: IgnoreRules | undefined
+}
+
 /**
  * @param root absolute path
  * @param onBatch is called in walk order; the records of the batch can be read by then
  * @throws MirrorError when the root is missing, unreadable or not of a kind that a snapshot holds
  */
-export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBatch) => void): ScanResult {
+export function scanTree(
+  root: Buffer,
+  spoolFd: number,
+  onBatch: (batch: SpoolBatch) => void,
+  { known, ignore }: ScanOptions = {},
+): ScanResult {
   const spool = createRecordWriter(spoolFd)
+  const knownResults = known && createRecordWriter(known.resultsFd)
+  const key = Buffer.alloc(STAT_KEY_BYTES)
+  let rootDev: bigint | undefined
   const links = createLinkTable()
   const open: OpenDirectory[] = []
   const empty = Buffer.alloc(0)
@@ -50,11 +72,16 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
   let files = 0
   let bytes = 0
   let reads = 0
+  let knownByte = 0
 
   function endBatch(): void {
     if (spool.position === startByte) return
     spool.flush()
-    onBatch({ dir: startDir, startByte, endByte: spool.position, files, bytes, reads })
+    knownResults?.flush()
+    const knownEnd = knownResults?.position ?? 0
+    const range = { startByte: knownByte, endByte: knownEnd }
+    onBatch({ dir: startDir, startByte, endByte: spool.position, files, bytes, reads, known: range })
+    knownByte = knownEnd
     startByte = spool.position
     startDir = open.at(-1)?.below ?? empty
     files = 0
@@ -92,6 +119,7 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
     }
     try {
       stat = fs.lstatSync(path, { bigint: true })
+      if (name.length > 0 && ignore?.excludes(below, stat.isDirectory())) return
       if (stat.isSymbolicLink()) target = fs.readlinkSync(path, { encoding: 'buffer' })
       else if (stat.isDirectory()) {
         if (open.length >= MAX_DEPTH) {
@@ -105,27 +133,38 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
       report(name, reasonOf(error))
       return
     }
+    rootDev ??= stat.dev
+    encodeStatKey(stat, rootDev, key)
+    const isAsKnown =
+      known?.cursor.meet(Buffer.from(name).toString('latin1'), names !== undefined, key) === true
     const inode = inodeOf(stat)
     const link =
       stat.nlink > 1n && names === undefined ? links.meet(stat.dev, stat.ino, Number(stat.nlink)) : undefined
     const group = link?.group ?? NO_LINK
+    const asKnown = isAsKnown ? known?.cursor.take() : undefined
     if (names !== undefined) {
-      reportXattrs(path, name)
-      writeSpoolRecord(spool, { kind: 'enter', name, inode })
+      if (asKnown === undefined) reportXattrs(path, name)
+      writeSpoolRecord(spool, asKnown ?? { kind: 'enter', name, inode, stat: key })
       open.push({ path, below, names, next: 0 })
     } else if (target !== undefined) {
-      reportXattrs(path, name)
-      writeSpoolRecord(spool, { kind: 'symlink', name, inode, target, group })
+      if (asKnown === undefined) reportXattrs(path, name)
+      writeSpoolRecord(spool, {
+        ...(asKnown?.kind === 'symlink' ? asKnown : { kind: 'symlink', name, inode, target, stat: key }),
+        group,
+      })
     } else if (stat.isFile()) {
       const sizeBytes = Number(stat.size)
       if (!Number.isSafeInteger(sizeBytes)) {
         report(name, 'it is larger than 2^53 bytes')
         return
       }
-      reportXattrs(path, name)
+      if (asKnown === undefined) reportXattrs(path, name)
       const isRead = sizeBytes > 0 && link?.isFirst !== false
+      const isKnown = isRead && asKnown !== undefined && known?.cursor.takeResult(knownResults!) === true
       const { ino, ctimeNs } = stat
-      writeSpoolRecord(spool, { kind: 'file', name, inode, sizeBytes, ino, ctimeNs, group, isRead })
+      const fresh = { kind: 'file', name, inode, sizeBytes, ino, ctimeNs, stat: key } as const
+      const record = asKnown?.kind === 'file' ? asKnown : fresh
+      writeSpoolRecord(spool, { ...record, group, isRead, isKnown })
       files += 1
       bytes += sizeBytes
       if (isRead) reads += 1
@@ -144,6 +183,7 @@ export function scanTree(root: Buffer, spoolFd: number, onBatch: (batch: SpoolBa
     const next = top.names[top.next++]
     if (next === undefined) {
       open.pop()
+      known?.cursor.leave()
       writeSpoolRecord(spool, { kind: 'leave' })
     } else {
       const name = Buffer.from(next, 'latin1')

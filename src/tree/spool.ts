@@ -3,6 +3,7 @@
  * byte order of their names, it is left. Memory stays the same whatever the size of the tree.
  */
 import type { RecordReader, RecordWriter } from './record-bytes.ts'
+import { STAT_KEY_BYTES } from './stat-key.ts'
 
 /** What the inode says; names of owners are added when entries are built. */
 export interface Inode {
@@ -28,6 +29,9 @@ export type SpoolRecord =
       readonly group: LinkGroup
       /** Its content is read here: it is the first of its group, or in none. */
       readonly isRead: boolean
+      /** A stat cache has the result of reading it: that lies among the batch's known results. */
+      readonly isKnown: boolean
+      readonly stat: Uint8Array
     }
   | {
       readonly kind: 'symlink'
@@ -35,8 +39,15 @@ export type SpoolRecord =
       readonly inode: Inode
       readonly target: Uint8Array
       readonly group: LinkGroup
+      readonly stat: Uint8Array
     }
-  | { readonly kind: 'enter'; readonly name: Uint8Array; readonly inode: Inode }
+  | {
+      readonly kind: 'enter'
+      readonly name: Uint8Array
+      readonly inode: Inode
+      /** What tells a stat cache that the entry is as it was (stat-key.ts). */
+      readonly stat: Uint8Array
+    }
   | { readonly kind: 'leave' }
   /** Something about the entry `name` of the current directory is not in the snapshot. */
   | { readonly kind: 'uncaptured'; readonly name: Uint8Array; readonly reason: string }
@@ -60,12 +71,13 @@ export function writeSpoolRecord(out: RecordWriter, record: SpoolRecord): void {
   out.u32(mtimeNsec)
   out.u32(uid)
   out.u32(gid)
+  out.bytes(record.stat)
   if (record.kind === 'file') {
     out.whole(record.sizeBytes)
     out.u64(record.ino)
     out.u64(BigInt.asUintN(64, record.ctimeNs))
     out.u32(record.group)
-    out.u8(record.isRead ? 1 : 0)
+    out.u8((record.isRead ? 1 : 0) | (record.isKnown ? 2 : 0))
   } else if (record.kind === 'symlink') {
     out.u16(record.target.length)
     out.bytes(record.target)
@@ -85,20 +97,18 @@ export function readSpoolRecord(from: RecordReader): SpoolRecord {
     uid: from.u32(),
     gid: from.u32(),
   }
-  if (kind === 'enter') return { kind, name, inode }
+  const stat = from.bytes(STAT_KEY_BYTES)
+  if (kind === 'enter') return { kind, name, inode, stat }
   if (kind === 'symlink') {
-    return { kind, name, inode, target: from.bytes(from.u16()), group: from.u32() }
+    return { kind, name, inode, stat, target: from.bytes(from.u16()), group: from.u32() }
   }
-  return {
-    kind,
-    name,
-    inode,
-    sizeBytes: from.whole(),
-    ino: from.u64(),
-    ctimeNs: BigInt.asIntN(64, from.u64()),
-    group: from.u32(),
-    isRead: from.u8() === 1,
-  }
+  const sizeBytes = from.whole()
+  const ino = from.u64()
+  const ctimeNs = BigInt.asIntN(64, from.u64())
+  const group = from.u32()
+  const flags = from.u8()
+  const isRead = (flags & 1) !== 0
+  return { kind, name, inode, stat, sizeBytes, ino, ctimeNs, group, isRead, isKnown: (flags & 2) !== 0 }
 }
 
 /** A run of whole records: the unit that a reading thread takes. */
@@ -111,4 +121,6 @@ export interface SpoolBatch {
   readonly bytes: number
   /** Records whose content is read, of any size above 0. */
   readonly reads: number
+  /** Where the results that a stat cache has of some of them lie, in order (read-results.ts). */
+  readonly known: { readonly startByte: number; readonly endByte: number }
 }

@@ -11,6 +11,7 @@ import { createLedger } from '../../src/replica/ledger.ts'
 import { createPublisher } from '../../src/replica/publish.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
+import { openStatCaches } from '../../src/tree/stat-caches.ts'
 import { withTempDir } from './agent-mesh.ts'
 import { createTestLog, createTestLogger, createTestMesh, testKey } from './test-mesh.ts'
 
@@ -51,7 +52,8 @@ async function setUp(
     },
   }
   const known = new Set<string>()
-  const complete: Pick<CompleteSnapshots, 'adopt'> = {
+  const complete: Pick<CompleteSnapshots, 'adopt' | 'has'> = {
+    has: (_, cid) => known.has(cid.toString()),
     async adopt(_, cid: Cid) {
       step('complete')
       assert.ok((await store.blocks.get(cid)) !== undefined)
@@ -82,6 +84,7 @@ async function setUp(
     nodeKey: hq,
     clock: systemClock,
     tempDir: dir,
+    statCaches: openStatCaches({ dir: path.join(dir, 'cache'), log: logger }),
     host,
     logger,
   })

@@ -14,6 +14,7 @@ import { removeTree } from '../../src/tree/remove-tree.ts'
 import { scanTree } from '../../src/tree/scan.ts'
 import type { SpoolBatch, SpoolRecord } from '../../src/tree/spool.ts'
 import { NO_LINK, readSpoolRecord, writeSpoolRecord } from '../../src/tree/spool.ts'
+import { STAT_KEY_BYTES } from '../../src/tree/stat-key.ts'
 import { bench, noise } from './trees.ts'
 
 /** With prototypes, as everything that is read back has. */
@@ -29,6 +30,7 @@ const inode = record({
 })
 const name = fc.uint8Array({ maxLength: 255 })
 const group = fc.oneof(fc.nat(1000), fc.constant(NO_LINK))
+const stat = fc.uint8Array({ minLength: STAT_KEY_BYTES, maxLength: STAT_KEY_BYTES })
 const spoolRecord: fc.Arbitrary<SpoolRecord> = fc.oneof(
   record({
     kind: fc.constant('file' as const),
@@ -39,6 +41,8 @@ const spoolRecord: fc.Arbitrary<SpoolRecord> = fc.oneof(
     ctimeNs: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
     group,
     isRead: fc.boolean(),
+    isKnown: fc.boolean(),
+    stat,
   }),
   record({
     kind: fc.constant('symlink' as const),
@@ -46,8 +50,9 @@ const spoolRecord: fc.Arbitrary<SpoolRecord> = fc.oneof(
     inode,
     target: fc.uint8Array({ maxLength: 4095 }),
     group,
+    stat,
   }),
-  record({ kind: fc.constant('enter' as const), name, inode }),
+  record({ kind: fc.constant('enter' as const), name, inode, stat }),
   record({ kind: fc.constant('leave' as const) }),
   record({ kind: fc.constant('uncaptured' as const), name, reason: fc.string({ unit: 'binary' }) }),
 )
