@@ -1,6 +1,7 @@
 /** Entries and changes of trees as lines of JSON. Names are printable; raw bytes go along where that loses something. */
 import { decodeUtf8, printableName } from '../../src/base/bytes.ts'
 import type { Entry } from '../../src/dag/entry.ts'
+import { itemize } from '../../src/dag/itemize.ts'
 import type { Change } from '../../src/dag/reader.ts'
 import type { DiffLine, EntryLine } from './answers.ts'
 
@@ -34,12 +35,17 @@ export function describeEntry(path: readonly Uint8Array[], entry: Entry): EntryL
   }
 }
 
-export function describeChange({ path, change, content, metadata, after }: Change): DiffLine {
+/** @param isCompared contents were compared by hash */
+export function describeChange(whole: Change, isCompared: boolean): DiffLine {
+  const { path, change, content, metadata, before, after } = whole
   return {
     ...pathFields(path),
     change,
     content,
     metadata,
+    items: itemize(whole, isCompared),
+    type: (after ?? before)!.type,
+    ...(after?.type === 'symlink' ? { target: printableName(after.target) } : {}),
     ...(after?.type === 'file' ? { sizeBytes: after.sizeBytes } : {}),
   }
 }

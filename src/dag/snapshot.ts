@@ -15,6 +15,7 @@ import { CborReader } from './cbor-reader.ts'
 import { CborWriter } from './cbor-writer.ts'
 import type { Entry } from './entry.ts'
 import { readEntry, writeEntry } from './entry.ts'
+import { isIgnoreRule } from './ignore-rule.ts'
 import {
   MAX_IGNORE_BYTES,
   MAX_IGNORE_RULES,
@@ -240,11 +241,6 @@ function readIgnore(reader: CborReader): string[] {
   const rules: string[] = []
   for (let left = reader.array(MAX_IGNORE_RULES); left > 0; left--) rules.push(reader.text(MAX_IGNORE_BYTES))
   return rules
-}
-
-/** One line that says something: no comment, not empty. */
-export function isIgnoreRule(text: string): boolean {
-  return text.isWellFormed() && text.trim() !== '' && !text.startsWith('#') && !/[\r\n\0]/.test(text)
 }
 
 function readCounts(reader: CborReader): SnapshotCounts {

@@ -79,6 +79,7 @@ export interface PublishResult {
   readonly newBlocks: number
   readonly newBytes: number
   readonly seconds: number
+  readonly ignore: readonly string[]
   readonly uncaptured: Snapshot['uncaptured']
 }
 
@@ -370,6 +371,7 @@ function resultOf(imported: ImportFacts, head: HeadPlace, isNew: boolean, second
     newBlocks,
     newBytes,
     seconds,
+    ignore: imported.snapshot.ignore ?? [],
     uncaptured,
   }
 }

@@ -6,7 +6,7 @@ import fs from 'node:fs'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { joinPath } from './path-bytes.ts'
 import type { StatCacheCursor } from './stat-cache-cursor.ts'
-import { encodeStatKey, STAT_KEY_BYTES } from './stat-key.ts'
+import { createStatKey } from './stat-key.ts'
 
 const REPORTED_ENTRIES = 16_384
 
@@ -31,7 +31,7 @@ export function checkTree(
   onEntries: (count: number) => void = () => undefined,
 ): CheckResult {
   const open: OpenDirectory[] = []
-  const key = Buffer.alloc(STAT_KEY_BYTES)
+  const key = createStatKey()
   let rootDev: bigint | undefined
   let entries = 0
 
@@ -39,16 +39,16 @@ export function checkTree(
   function visit(path: Buffer, name: string): boolean {
     const stat = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false })
     if (stat === undefined) return false
-    const isDirectory = stat.isDirectory()
+    rootDev ??= stat.dev
+    key.set(stat, rootDev)
+    const { isDirectory } = key
     const parent = open.at(-1)
     const below =
       ignore !== undefined || isDirectory
         ? joinPath(parent?.below ?? EMPTY, Buffer.from(name, 'latin1'))
         : EMPTY
     if (ignore !== undefined && below.length > 0 && ignore.excludes(below, isDirectory)) return true
-    rootDev ??= stat.dev
-    encodeStatKey(stat, rootDev, key)
-    if (!cursor.meet(name, isDirectory, key) || cursor.passedOver > 0) return false
+    if (!cursor.meet(name, isDirectory, key.bytes) || cursor.passedOver > 0) return false
     entries += 1
     if (entries % REPORTED_ENTRIES === 0) onEntries(REPORTED_ENTRIES)
     if (isDirectory) {

@@ -128,7 +128,7 @@ export async function* compareTree(
       if (entry.sizeBytes === 0) return undefined
       const handle = await fs.promises.open(at, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
       try {
-        const offset = await firstDifference(handle, entry)
+        const offset = await firstDifference(blocks, handle, entry, signal)
         return offset === undefined
           ? undefined
           : { kind: 'content', detail: `differs in the chunk at byte ${offset}` }
@@ -141,26 +141,32 @@ export async function* compareTree(
     }
   }
 
-  async function firstDifference(handle: FileHandle, entry: FileEntry): Promise<number | undefined> {
-    let buffer = Buffer.allocUnsafeSlow(0)
-    for await (const { cid, lengthBytes, offset } of fileParts(blocks, entry, undefined, signal)) {
-      if (buffer.length < lengthBytes) buffer = Buffer.allocUnsafeSlow(lengthBytes)
-      let filled = 0
-      while (filled < lengthBytes) {
-        const { bytesRead } = await handle.read(buffer, filled, lengthBytes - filled, offset + filled)
-        if (bytesRead === 0) return offset
-        filled += bytesRead
-      }
-      try {
-        verifyBlock(cid, buffer.subarray(0, lengthBytes))
-      } catch {
-        return offset
-      }
-    }
-    return undefined
-  }
-
   yield* compareEntry({ ...root, name: new Uint8Array() }, Buffer.alloc(0))
+}
+
+/** Offset of the first recorded chunk that the file does not have; undefined when it has them all. */
+export async function firstDifference(
+  blocks: NodeSource,
+  handle: FileHandle,
+  entry: FileEntry,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
+  let buffer = Buffer.allocUnsafeSlow(0)
+  for await (const { cid, lengthBytes, offset } of fileParts(blocks, entry, undefined, signal)) {
+    if (buffer.length < lengthBytes) buffer = Buffer.allocUnsafeSlow(lengthBytes)
+    let filled = 0
+    while (filled < lengthBytes) {
+      const { bytesRead } = await handle.read(buffer, filled, lengthBytes - filled, offset + filled)
+      if (bytesRead === 0) return offset
+      filled += bytesRead
+    }
+    try {
+      verifyBlock(cid, buffer.subarray(0, lengthBytes))
+    } catch {
+      return offset
+    }
+  }
+  return undefined
 }
 
 function metadataDifference(entry: Entry, stat: fs.BigIntStats, owner: boolean): string {

@@ -5,8 +5,8 @@
  */
 import ignore from 'ignore'
 import { MirrorError } from '../base/errors.ts'
+import { isIgnoreRule } from '../dag/ignore-rule.ts'
 import { MAX_IGNORE_BYTES, MAX_IGNORE_RULES } from '../dag/limits.ts'
-import { isIgnoreRule } from '../dag/snapshot.ts'
 
 /** The matcher keeps every path it is asked for: it is made anew before that weighs on memory. */
 const PATHS_PER_MATCHER = 4096
@@ -34,14 +34,6 @@ export function createIgnoreRules(rules: readonly string[]): IgnoreRules | undef
       return matcher.ignores(isDirectory ? `${path}/` : path)
     },
   }
-}
-
-/** The rules of a file's lines, or of one rule given: empty lines and comments say nothing and are left out. */
-export function parseIgnoreRules(text: string): string[] {
-  return text
-    .split('\n')
-    .map((line) => line.replace(/\r$/, ''))
-    .filter(isIgnoreRule)
 }
 
 /** @throws MirrorError `invalid` when there are too many, or one is no rule */

@@ -19,7 +19,7 @@ import { createRecordWriter } from './record-bytes.ts'
 import type { SpoolBatch } from './spool.ts'
 import { NO_LINK, writeSpoolRecord } from './spool.ts'
 import type { StatCacheCursor } from './stat-cache-cursor.ts'
-import { encodeStatKey, STAT_KEY_BYTES } from './stat-key.ts'
+import { createStatKey } from './stat-key.ts'
 
 const BATCH_FILES = 512
 const BATCH_BYTES = 4 * 1024 * 1024
@@ -62,7 +62,8 @@ export function scanTree(
 ): ScanResult {
   const spool = createRecordWriter(spoolFd)
   const knownResults = known && createRecordWriter(known.resultsFd)
-  const key = Buffer.alloc(STAT_KEY_BYTES)
+  const statKey = createStatKey()
+  const key = statKey.bytes
   let rootDev: bigint | undefined
   const links = createLinkTable()
   const open: OpenDirectory[] = []
@@ -134,7 +135,7 @@ export function scanTree(
       return
     }
     rootDev ??= stat.dev
-    encodeStatKey(stat, rootDev, key)
+    statKey.set(stat, rootDev)
     const isAsKnown =
       known?.cursor.meet(Buffer.from(name).toString('latin1'), names !== undefined, key) === true
     const inode = inodeOf(stat)

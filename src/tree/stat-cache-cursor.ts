@@ -8,7 +8,7 @@ import type { RecordReader, RecordWriter } from './record-bytes.ts'
 import type { SpoolRecord } from './spool.ts'
 import { readSpoolRecord } from './spool.ts'
 import type { CacheFile } from './stat-cache-file.ts'
-import { CACHE_KIND, HAS_RESULT, IS_TRUSTED } from './stat-cache-records.ts'
+import { CACHE_KIND, ENTRY_HEADER_BYTES, HAS_RESULT, IS_TRUSTED } from './stat-cache-records.ts'
 import { STAT_KEY_BYTES } from './stat-key.ts'
 
 const COPY_BYTES = 64 * 1024
@@ -40,8 +40,8 @@ export function createStatCacheCursor(cache: CacheFile): StatCacheCursor {
   let flags = 0
   let name = ''
   const key = Buffer.alloc(STAT_KEY_BYTES)
-  let isBodyAhead = false
-  let isResultAhead = false
+  let bodyBytes = 0
+  let resultBytes = 0
   /** The record ahead was met, or was the end of a directory that was left: to be stepped over. */
   let hasMet = false
   /** Directories that the walk is in and the cache is not. */
@@ -54,18 +54,18 @@ export function createStatCacheCursor(cache: CacheFile): StatCacheCursor {
   }
 
   function advance(): void {
-    if (isBodyAhead) skip(from.u32())
-    if (isResultAhead) skip(from.whole())
-    isBodyAhead = false
-    isResultAhead = false
+    skip(bodyBytes + resultBytes)
+    bodyBytes = 0
+    resultBytes = 0
     kind = from.u8()
     if (kind !== CACHE_KIND.directory && kind !== CACHE_KIND.other) return
-    flags = from.u8()
-    const length = from.u16()
-    name = from.view(length).toString('latin1')
-    from.view(STAT_KEY_BYTES).copy(key)
-    isBodyAhead = true
-    isResultAhead = true
+    const header = from.view(ENTRY_HEADER_BYTES)
+    flags = header[0]!
+    const nameBytes = header.readUInt16LE(1)
+    bodyBytes = header.readUInt32LE(3)
+    resultBytes = header.readDoubleLE(7)
+    header.copy(key, 0, ENTRY_HEADER_BYTES - STAT_KEY_BYTES)
+    name = from.view(nameBytes).toString('latin1')
   }
 
   function isEntry(): boolean {
@@ -124,8 +124,7 @@ export function createStatCacheCursor(cache: CacheFile): StatCacheCursor {
     },
     take: () =>
       guarded(() => {
-        from.u32()
-        isBodyAhead = false
+        bodyBytes = 0
         return readSpoolRecord(from)
       }, undefined),
     takeResult(out) {
@@ -133,8 +132,8 @@ export function createStatCacheCursor(cache: CacheFile): StatCacheCursor {
       const start = out.position
       return guarded(() => {
         try {
-          let left = from.whole()
-          isResultAhead = false
+          let left = resultBytes
+          resultBytes = 0
           for (; left > 0; left -= COPY_BYTES) out.bytes(from.view(Math.min(left, COPY_BYTES)))
           return true
         } catch (error) {

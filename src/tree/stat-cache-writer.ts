@@ -37,17 +37,17 @@ export function createStatCacheWriter(out: RecordWriter, limits: TrustLimits): S
     const isDirectory = record.kind === 'enter'
     const flags =
       (isSure && isTrusted(key, limits) ? IS_TRUSTED : 0) | (header === undefined ? 0 : HAS_RESULT)
-    out.u8(isDirectory ? CACHE_KIND.directory : CACHE_KIND.other)
-    out.u8(flags)
-    out.u16(record.name.length)
-    out.bytes(record.name)
-    out.bytes(record.stat)
     parts = []
     writeSpoolRecord(body, record)
     body.flush()
+    out.u8(isDirectory ? CACHE_KIND.directory : CACHE_KIND.other)
+    out.u8(flags)
+    out.u16(record.name.length)
     out.u32(parts.reduce((sum, { length }) => sum + length, 0))
-    for (const part of parts) out.bytes(part)
     out.whole(header === undefined ? 0 : READ_HEADER_BYTES + resultBodyBytes(header))
+    out.bytes(record.stat)
+    out.bytes(record.name)
+    for (const part of parts) out.bytes(part)
     if (header !== undefined) out.bytes(encodeReadHeader(header))
   }
 
