@@ -74,5 +74,6 @@ export function sampleBlocks(): Sample[] {
   for (const { cid, lengthBytes } of parts(3000)) large.add(cid, lengthBytes)
   large.finish()
   keep('snapshot', 'snapshot')(encodeSnapshot(SAMPLE_SNAPSHOT))
+  keep('snapshot', 'snapshot')(encodeSnapshot({ ...SAMPLE_SNAPSHOT, ignore: ['*.tmp', '!/kept.tmp'] }))
   return samples
 }
