@@ -17,8 +17,7 @@
 
 import { equalBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
-import { sleep } from '../base/clock.ts'
-import { asMirrorError, MirrorError } from '../base/errors.ts'
+import { MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { encodeEntry } from '../dag/entry.ts'
 import { decodeSnapshot, type Snapshot } from '../dag/snapshot.ts'
@@ -34,6 +33,7 @@ import type { StatCaches } from '../tree/stat-caches.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
+import { reconcileWithPeers } from './reconcile-first.ts'
 
 export interface PublisherComponents {
   readonly ledger: Ledger
@@ -90,12 +90,6 @@ export interface Publisher {
    */
   publish(options: PublishOptions): Promise<PublishResult>
 }
-
-const RECONCILE_TIMEOUT_MS = 15_000
-/** Peers asked before the first signature: more than one, since one could withhold. */
-const MAX_RECONCILED_PEERS = 8
-/** How long a start waits for a first peer to be connected, when there are others in the mesh. */
-const FIRST_PEER_WAIT_MS = 5_000
 
 export function createPublisher(components: PublisherComponents): Publisher {
   const { ledger, blocks, complete, nodeKey, clock, tempDir, statCaches, logger } = components
@@ -212,7 +206,7 @@ export function createPublisher(components: PublisherComponents): Publisher {
       } finally {
         // Only now is the snapshot durable, and the tree's.
         if (kept === undefined) imported.cache?.drop()
-        else imported.cache?.keep(kept)
+        else await imported.cache?.keep(kept)
       }
     },
   }
@@ -299,51 +293,6 @@ function isSame(a: Snapshot, b: Snapshot): boolean {
     JSON.stringify([a.uncaptured, a.notes, a.ignore ?? []]) ===
       JSON.stringify([b.uncaptured, b.notes, b.ignore ?? []])
   )
-}
-
-/** True when at least one peer answered, or when there is no other member to ask. */
-async function reconcileWithPeers({
-  ledger,
-  host,
-  nodeKey,
-  clock,
-  logger,
-}: PublisherComponents): Promise<boolean> {
-  const others = [...ledger.state().members.values()].filter(
-    (member) => member.isActive && member.peer !== nodeKey.peer,
-  )
-  if (others.length === 0) return true
-  const deadlineMs = clock.monotonicMs() + FIRST_PEER_WAIT_MS
-  while (host.peers().length === 0 && clock.monotonicMs() < deadlineMs) await sleep(clock, 100)
-  const answers = await Promise.all(
-    host
-      .peers()
-      .slice(0, MAX_RECONCILED_PEERS)
-      .map(async ({ peer }) => {
-        const timeout = timeLimit(clock, RECONCILE_TIMEOUT_MS)
-        try {
-          await host.reconcile(peer, timeout.signal)
-          return true
-        } catch (error) {
-          logger.warn(
-            { peer, err: asMirrorError(error, 'reconcile before publishing') },
-            'publish.reconcile-failed',
-          )
-          return false
-        } finally {
-          timeout.clear()
-        }
-      }),
-  )
-  return answers.includes(true)
-}
-
-function timeLimit(clock: Clock, limitMs: number): { signal: AbortSignal; clear: () => void } {
-  const controller = new AbortController()
-  const clear = clock.after(limitMs, () =>
-    controller.abort(new MirrorError('timed-out', `no answer within ${limitMs} ms`)),
-  )
-  return { signal: controller.signal, clear }
 }
 
 type HeadPlace = Pick<Head, 'epoch' | 'sequence' | 'snapshot'>

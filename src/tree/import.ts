@@ -82,7 +82,7 @@ export interface ImportResult {
   readonly uncaptured: Snapshot['uncaptured']
   readonly seconds: number
   /** What this import found, for the next one: to be kept once the snapshot is the tree's, or else dropped. */
-  readonly cache?: { keep(snapshot: Cid): void; drop(): void }
+  readonly cache?: { keep(snapshot: Cid): Promise<void>; drop(): void }
 }
 
 /**

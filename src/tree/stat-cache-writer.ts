@@ -14,9 +14,10 @@ import type { Inode, SpoolRecord } from './spool.ts'
 import { readSpoolRecord, writeSpoolRecord } from './spool.ts'
 import { CACHE_KIND, HAS_RESULT, IS_TRUSTED } from './stat-cache-records.ts'
 import type { TrustLimits } from './stat-key.ts'
-import { isTrusted } from './stat-key.ts'
+import { isTrusted, STAT_KEY_BYTES } from './stat-key.ts'
 
 const COPY_BYTES = 64 * 1024
+const BODY_BYTES = 4 * 1024
 
 type NamedRecord = Exclude<SpoolRecord, { kind: 'leave' | 'uncaptured' }>
 
@@ -29,25 +30,34 @@ export interface StatCacheWriter {
 export function createStatCacheWriter(out: RecordWriter, limits: TrustLimits): StatCacheWriter {
   /** The entry that was reported last: something about it is not in the snapshot. */
   let reported: Uint8Array | undefined
-  let parts: Uint8Array[] = []
-  const body = createRecordWriter((bytes) => parts.push(bytes.slice()))
+  // Memory of its own for the key and the body of one entry after another: buffers of each would be garbage off the heap.
+  const key = Buffer.allocUnsafeSlow(STAT_KEY_BYTES)
+  let held = Buffer.allocUnsafeSlow(BODY_BYTES)
+  let bodyBytes = 0
+  const body = createRecordWriter((bytes) => {
+    if (bodyBytes + bytes.length > held.length) {
+      held = Buffer.concat([held.subarray(0, bodyBytes)], 2 * (bodyBytes + bytes.length))
+    }
+    held.set(bytes, bodyBytes)
+    bodyBytes += bytes.length
+  })
 
   function writeEntry(record: NamedRecord, isSure: boolean, header?: ReadHeader): void {
-    const key = Buffer.from(record.stat.buffer, record.stat.byteOffset, record.stat.length)
+    key.set(record.stat)
     const isDirectory = record.kind === 'enter'
     const flags =
       (isSure && isTrusted(key, limits) ? IS_TRUSTED : 0) | (header === undefined ? 0 : HAS_RESULT)
-    parts = []
+    bodyBytes = 0
     writeSpoolRecord(body, record)
     body.flush()
     out.u8(isDirectory ? CACHE_KIND.directory : CACHE_KIND.other)
     out.u8(flags)
     out.u16(record.name.length)
-    out.u32(parts.reduce((sum, { length }) => sum + length, 0))
+    out.u32(bodyBytes)
     out.whole(header === undefined ? 0 : READ_HEADER_BYTES + resultBodyBytes(header))
     out.bytes(record.stat)
     out.bytes(record.name)
-    for (const part of parts) out.bytes(part)
+    out.bytes(held.subarray(0, bodyBytes))
     if (header !== undefined) out.bytes(encodeReadHeader(header))
   }
 
@@ -64,12 +74,17 @@ export function createStatCacheWriter(out: RecordWriter, limits: TrustLimits): S
       header.sizeBytes === record.sizeBytes &&
       isSameInode(header.inode, record.inode) &&
       !isReported(record.name) &&
-      isTrusted(Buffer.from(record.stat), limits)
+      isOld(record.stat)
     if (isSure) writeEntry(record, true, header)
     for (; left > 0; left -= COPY_BYTES) {
       const bytes = results!.view(Math.min(left, COPY_BYTES))
       if (isSure) out.bytes(bytes)
     }
+  }
+
+  function isOld(stat: Uint8Array): boolean {
+    key.set(stat)
+    return isTrusted(key, limits)
   }
 
   function isReported(name: Uint8Array): boolean {

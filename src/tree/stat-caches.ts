@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { hex, utf8 } from '../base/bytes.ts'
 import { asMirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
@@ -30,7 +31,7 @@ export interface OpenCache {
 export interface NewCache {
   readonly fd: number
   /** For when `snapshot` is durable and known as the tree's. */
-  commit(end: CacheEnd, snapshot: Cid): void
+  commit(end: CacheEnd, snapshot: Cid): Promise<void>
   discard(reason?: string): void
 }
 
@@ -42,6 +43,8 @@ export interface StatCaches {
 }
 
 const MAX_BYTES = 4 * 1024 ** 3
+/** Off the main thread: a cache of a million files takes a disk a second or two. */
+const fdatasync = promisify(fs.fdatasync)
 
 /** @param dir is made; temporary files in it that a kill left are removed */
 export function openStatCaches(
@@ -53,13 +56,26 @@ export function openStatCaches(
     for (const name of fs.readdirSync(dir)) if (name.endsWith('.tmp')) fs.rmSync(path.join(dir, name))
   })
 
+  /** A failure of the operating system becomes a line of the log. */
+  function noteFailure(subject: CacheSubject | undefined, error: unknown): undefined {
+    if (typeof (error as NodeJS.ErrnoException).syscall !== 'string') throw error
+    log.warn({ tree: subject?.tree, err: asMirrorError(error, 'stat cache') }, 'stat-cache.failed')
+    return undefined
+  }
+
   function attempt<T>(subject: CacheSubject | undefined, work: () => T): T | undefined {
     try {
       return work()
     } catch (error) {
-      if (typeof (error as NodeJS.ErrnoException).syscall !== 'string') throw error
-      log.warn({ tree: subject?.tree, err: asMirrorError(error, 'stat cache') }, 'stat-cache.failed')
-      return undefined
+      return noteFailure(subject, error)
+    }
+  }
+
+  async function attemptAsync<T>(subject: CacheSubject, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work()
+    } catch (error) {
+      return noteFailure(subject, error)
     }
   }
 
@@ -126,10 +142,10 @@ export function openStatCaches(
       return {
         fd,
         discard,
-        commit(end, snapshot) {
-          const isDone = attempt(subject, () => {
+        async commit(end, snapshot) {
+          const isDone = await attemptAsync(subject, async () => {
             finishCacheFile(fd, end, snapshot)
-            fs.fdatasyncSync(fd)
+            await fdatasync(fd)
             close()
             fs.renameSync(temporary, file)
             prune(file)

@@ -122,7 +122,7 @@ test('whatever moves during an import with a stat cache, the next one sees the t
       { blocks: b.store.blocks, tempDir: b.at('tmp'), clock },
       { path: b.at('source'), tree: 'test', statCaches: caches },
     )
-    result.cache?.keep(result.snapshotCid)
+    await result.cache?.keep(result.snapshotCid)
     return result
   }
   // All of it is old enough to be trusted; what the mover does from now on is not.

@@ -49,7 +49,7 @@ async function setUp(t: TestContext, clock: Clock = laterClock) {
       { blocks, tempDir: b.at('tmp'), clock },
       { path: b.at('source'), tree: 'test', statCaches: caches, ...options },
     )
-    result.cache?.keep(result.snapshotCid)
+    await result.cache?.keep(result.snapshotCid)
     files += 1
     letTheClockMove(b.dir)
     return result
@@ -229,7 +229,7 @@ test('caches stay under their bound, the ones unused for the longest go first', 
   const keep = async (tree: string, day: number): Promise<string> => {
     const before = new Set(fs.readdirSync(b.at('cache')))
     const result = await b.import(source, { tree, statCaches: caches })
-    result.cache!.keep(result.snapshotCid)
+    await result.cache!.keep(result.snapshotCid)
     const made = fs.readdirSync(b.at('cache')).find((name) => !before.has(name))!
     fs.utimesSync(b.at('cache', made), day, day)
     return made
