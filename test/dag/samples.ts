@@ -106,6 +106,7 @@ export function sampleBlocks(): Sample[] {
   for (const { cid, lengthBytes } of parts(3000)) large.add(cid, lengthBytes)
   large.finish()
   keep('snapshot', 'snapshot')(encodeSnapshot(SAMPLE_SNAPSHOT))
+  keep('snapshot', 'snapshot')(encodeSnapshot({ ...SAMPLE_SNAPSHOT, ignore: ['*.tmp', '!/kept.tmp'] }))
   buildDirectory(LATER_ENTRIES, keep('later entries', 'dir'))
   placeXattrs(LARGE_XATTRS, keep('xattrs', 'xattrs'))
   const { counts } = SAMPLE_SNAPSHOT
