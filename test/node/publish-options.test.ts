@@ -78,7 +78,9 @@ test('patterns, dry runs and diffs with a folder', { timeout: 120_000 }, async (
     const real = await publish()
     assert.deepEqual([real.sequence, real.newBlocks, real.blocks], [4, dry.newBlocks, dry.blocks])
     const after = await succeedJson<DryRunAnswer>(at('publish', source, '--tree', 'x', '--dry-run'))
-    assert.deepEqual([after.isNew, after.sequence, after.newBlocks], [false, 4, 0])
+    assert.deepEqual([after.isNew, after.sequence], [false, 4])
+    // Within seconds of an edit the folder is read again: then the snapshot's own block, which has a time in it, counts.
+    assert.ok(after.newBlocks <= 1, `${after.newBlocks} new blocks`)
     assert.equal((await mirrormesh(at('publish', source, '--tree', 'x', '-n', '--wait', 'all'))).status, 2)
     assert.equal((await mirrormesh(at('publish', source, '--tree', 'x', '-i'))).status, 2)
   })
