@@ -106,11 +106,11 @@ export function sampleBlocks(): Sample[] {
   for (const { cid, lengthBytes } of parts(3000)) large.add(cid, lengthBytes)
   large.finish()
   keep('snapshot', 'snapshot')(encodeSnapshot(SAMPLE_SNAPSHOT))
-  keep('snapshot', 'snapshot')(encodeSnapshot({ ...SAMPLE_SNAPSHOT, ignore: ['*.tmp', '!/kept.tmp'] }))
   buildDirectory(LATER_ENTRIES, keep('later entries', 'dir'))
   placeXattrs(LARGE_XATTRS, keep('xattrs', 'xattrs'))
   const { counts } = SAMPLE_SNAPSHOT
   const withSpecials = { ...SAMPLE_SNAPSHOT, counts: { ...counts, specials: 4 } }
   keep('counted specials', 'snapshot')(encodeSnapshot(withSpecials))
+  keep('snapshot', 'snapshot')(encodeSnapshot({ ...SAMPLE_SNAPSHOT, ignore: ['*.tmp', '!/kept.tmp'] }))
   return samples
 }

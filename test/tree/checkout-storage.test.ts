@@ -132,6 +132,7 @@ async function killedCheckOut(
   const place = {
     path: staging,
     freeName: () => Buffer.from(b.at('.out.mirrormesh-fedcba9876543210')),
+    inherits: false,
     release: () => undefined,
   }
   switchTo(place, dest, { mayReplace: true, label: undefined })
