@@ -26,6 +26,7 @@ import { openStore } from '../src/store/store.ts'
 import { pathClass } from '../src/topology/path-class.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
+import { openStatCaches } from '../src/tree/stat-caches.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
@@ -183,6 +184,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         nodeKey,
         clock,
         tempDir: paths.tempDir,
+        statCaches: openStatCaches({ dir: paths.cacheDir, log }),
         host,
         logger: log,
       },

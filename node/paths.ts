@@ -21,6 +21,8 @@ export interface Paths {
   readonly storeDir: string
   /** Spools of imports; on the store's file system. */
   readonly tempDir: string
+  /** Stat caches of imports: may be removed at any time while the daemon is stopped. */
+  readonly cacheDir: string
   readonly runDir: string
   /** The daemon's API. */
   readonly socketFile: string
@@ -74,6 +76,7 @@ function layOut(mode: Paths['mode'], dirs: { config: string; data: string; run: 
     recoveryKeyFile: join(keysDir, 'recovery.key'),
     storeDir: join(dirs.data, 'store'),
     tempDir: join(dirs.data, 'tmp'),
+    cacheDir: join(dirs.data, 'cache'),
     runDir: dirs.run,
     socketFile: join(dirs.run, 'api.sock'),
     socketPointerFile: join(dirs.run, 'api.sock.path'),

@@ -71,6 +71,8 @@ export interface PublishAnswer extends SnapshotPlace {
   readonly uncaptured: Uncaptured
   /** False when the source was the head already. */
   readonly isNew: boolean
+  /** The rules by which entries were left out. */
+  readonly ignore: readonly string[]
   readonly waited?: { readonly sites: readonly string[]; readonly seconds: number }
 }
 
@@ -106,6 +108,11 @@ export interface DropBackingAnswer {
   readonly copied: { readonly blocks: number; readonly bytes: number }
   readonly forgotten: { readonly blocks: number; readonly bytes: number }
   readonly lost: { readonly blocks: number; readonly bytes: number }
+}
+
+/** What a publish would do: the sequence would be this one, the new blocks and bytes would be stored. */
+export interface DryRunAnswer extends Omit<PublishAnswer, 'snapshot' | 'waited'> {
+  readonly isDryRun: true
 }
 
 export interface CheckoutAnswer extends SnapshotPlace {
@@ -244,8 +251,9 @@ export interface EntryLine {
 
 /** First line of a diff. */
 export interface DiffHeader {
-  readonly from: SnapshotPlace
-  readonly to: SnapshotPlace
+  /** Null when nothing was published yet. */
+  readonly from: SnapshotPlace | null
+  readonly to: SnapshotPlace | { readonly dir: string }
 }
 
 export interface DiffLine {
@@ -254,7 +262,12 @@ export interface DiffLine {
   readonly change: 'added' | 'removed' | 'changed' | 'type'
   readonly content: boolean
   readonly metadata: boolean
+  /** Eleven characters, like those of rsync's --itemize-changes (docs/operating.md). */
+  readonly items: string
+  readonly type: EntryType
   readonly sizeBytes?: number
+  /** Of a symlink; printable. */
+  readonly target?: string
 }
 
 /** What a path is; `get` asks before it copies. */

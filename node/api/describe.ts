@@ -2,6 +2,7 @@
 import { decodeUtf8, printableName } from '../../src/base/bytes.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import { isDevice } from '../../src/dag/entry.ts'
+import { itemize } from '../../src/dag/itemize.ts'
 import type { Change } from '../../src/dag/reader.ts'
 import type { DiffLine, EntryLine } from './answers.ts'
 
@@ -44,12 +45,17 @@ function holeBytesOf(holes: readonly number[]): number {
   return holes.reduce((sum, value, at) => (at % 2 === 1 ? sum + value : sum), 0)
 }
 
-export function describeChange({ path, change, content, metadata, after }: Change): DiffLine {
+/** @param isCompared contents were compared by hash */
+export function describeChange(whole: Change, isCompared: boolean): DiffLine {
+  const { path, change, content, metadata, before, after } = whole
   return {
     ...pathFields(path),
     change,
     content,
     metadata,
+    items: itemize(whole, isCompared),
+    type: (after ?? before)!.type,
+    ...(after?.type === 'symlink' ? { target: printableName(after.target) } : {}),
     ...(after?.type === 'file' ? { sizeBytes: after.sizeBytes } : {}),
   }
 }

@@ -3,7 +3,8 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { checkTreeName } from '../../src/dag/tree-name.ts'
 import { pinCovers } from '../../src/record/kinds/pin.ts'
 import type { TreeStatus } from '../../src/replica/status.ts'
-import type { PublishAnswer } from './answers.ts'
+import { checkIgnoreRules } from '../../src/tree/ignore-rules.ts'
+import type { DryRunAnswer, PublishAnswer } from './answers.ts'
 import type { JobControl } from './jobs.ts'
 import { fieldOf, textOf } from './query.ts'
 import type { Services } from './services.ts'
@@ -25,7 +26,12 @@ export function runPublishJob(services: Services, body: unknown) {
   const inPlace = fieldOf(body, 'inPlace') === true
   const sites = listOf(body, 'wait')
   const timeoutMs = numberOf(body, 'timeoutMs')
-  return async ({ signal, report }: JobControl): Promise<PublishAnswer> => {
+  const ignore = rulesOf(body)
+  const isDry = fieldOf(body, 'dryRun') === true
+  if (isDry && sites !== undefined) {
+    throw new MirrorError('invalid', 'a dry run publishes nothing that could be waited for')
+  }
+  return async ({ signal, report }: JobControl): Promise<PublishAnswer | DryRunAnswer> => {
     if (sites !== undefined) checkSites(services, tree, sites)
     const published = await services.publisher.publish({
       path,
@@ -33,12 +39,21 @@ export function runPublishJob(services: Services, body: unknown) {
       notes,
       allowEmpty,
       inPlace,
+      isDry,
+      ...(ignore === undefined ? {} : { ignore }),
       ...(services.workers === undefined ? {} : { workers: services.workers }),
       signal,
       onProgress: report,
     })
-    const { directories: _directories, symlinks: _symlinks, specials: _specials, ...counts } = published
-    const answer = { ...counts, snapshot: published.snapshot.toString() }
+    const {
+      directories: _directories,
+      symlinks: _symlinks,
+      specials: _specials,
+      snapshot,
+      ...counts
+    } = published
+    if (isDry) return { ...counts, isDryRun: true }
+    const answer = { ...counts, snapshot: snapshot.toString() }
     if (sites === undefined) return answer
     const wanted = { tree, sequence: published.sequence, bytes: published.bytes, sites, timeoutMs }
     return { ...answer, waited: await waitForSites(services, wanted, { signal, report }) }
@@ -156,6 +171,17 @@ function textsOf(body: unknown, name: string): Record<string, string> {
     return value as Record<string, string>
   }
   throw new MirrorError('invalid', `${name} must be an object of texts`)
+}
+
+/** Absent: the rules of the newest snapshot. An empty list: none. */
+function rulesOf(body: unknown): string[] | undefined {
+  const rules = fieldOf(body, 'ignore')
+  if (rules === undefined) return undefined
+  if (!Array.isArray(rules) || !rules.every((rule) => typeof rule === 'string')) {
+    throw new MirrorError('invalid', 'ignore must be a list of texts')
+  }
+  checkIgnoreRules(rules)
+  return rules
 }
 
 function listOf(body: unknown, name: string): string[] | undefined {

@@ -10,6 +10,7 @@ import type { Head, TreeState } from '../../src/record/mesh-state.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
 import type { DiffHeader, EntryListHeader, HeadDocument, ResolvedPath, TreeDocument } from './answers.ts'
 import { describeChange, describeEntry, joinPath } from './describe.ts'
+import { diffWithDirectory } from './diff-directory-route.ts'
 import { findHead, findSnapshot, findTree, placeOf } from './find-snapshot.ts'
 import { problemOf } from './problem.ts'
 import { readQuery, splitPath } from './query.ts'
@@ -86,13 +87,17 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   app.get('/api/v1/trees/:tree/diff', async (request: TreeRequest, reply) => {
     const query = readQuery(request.url)
     const held = signalOf(reply)
+    if (query.bytes('dir').length > 0) {
+      const { header, changes } = await diffWithDirectory(services, request.params.tree, request.url, held)
+      return sendLines(services, request, reply, header, changes)
+    }
     const from = await findSnapshot(services, request.params.tree, query.optionalText('ref'), held)
     const toTree = query.optionalText('toTree') ?? request.params.tree
     const to = await findSnapshot(services, toTree, query.optionalText('toRef'), held)
     const header: DiffHeader = { from: from.place, to: to.place }
     return sendLines(services, request, reply, header, async function* (signal) {
       for await (const change of diff(blocks, from.snapshot.root, to.snapshot.root, signal)) {
-        yield describeChange(change)
+        yield describeChange(change, true)
       }
     })
   })

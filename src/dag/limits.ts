@@ -32,3 +32,6 @@ export const MAX_INLINE_XATTR_BYTES = 1024
 export const HOLE_GRAIN_BYTES = 4096
 /** Holes of one file. Of more the largest are kept. */
 export const MAX_HOLES = 4096
+/** Rules in gitignore syntax that a snapshot records, and the UTF-8 bytes of all of them. */
+export const MAX_IGNORE_RULES = 256
+export const MAX_IGNORE_BYTES = 32 * 1024

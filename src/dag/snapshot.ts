@@ -15,7 +15,10 @@ import { CborReader } from './cbor-reader.ts'
 import { CborWriter } from './cbor-writer.ts'
 import type { Entry } from './entry.ts'
 import { isSpecial, readEntry, writeEntry } from './entry.ts'
+import { isIgnoreRule } from './ignore-rule.ts'
 import {
+  MAX_IGNORE_BYTES,
+  MAX_IGNORE_RULES,
   MAX_NOTE_BYTES,
   MAX_NOTE_KEY_BYTES,
   MAX_NOTES,
@@ -58,9 +61,13 @@ export interface Snapshot {
   readonly uncaptured: Uncaptured
   /** The publisher's own facts: keys of `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, values of text. */
   readonly notes: Readonly<Record<string, string>>
+  /** Rules in gitignore syntax by which entries of the source were left out; absent when there were none. */
+  readonly ignore?: readonly string[]
 }
 
 export const SNAPSHOT_VERSION = 1
+/** Keys that each snapshot has; a parent and ignore rules come on top. */
+const KEYS = 10
 
 const NOTE_KEY = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 /** In canonical order: shorter first, then by bytes. */
@@ -78,11 +85,11 @@ export function encodeSnapshot(snapshot: Snapshot): Block {
   if (problem !== undefined) throw new MirrorError('invalid', `this snapshot cannot be written: ${problem}`)
   checkTreeName(snapshot.tree)
   const chunker = checkChunkerParams(snapshot.chunker)
-  const { counts, uncaptured, parent } = snapshot
+  const { counts, uncaptured, parent, ignore } = snapshot
   const notes = sortedNotes(snapshot.notes)
 
   const writer = new CborWriter(1024)
-  writer.map(parent === undefined ? 10 : 11)
+  writer.map(KEYS + (parent === undefined ? 0 : 1) + (ignore === undefined ? 0 : 1))
   writer.text('k')
   writer.text('snapshot')
   writer.text('v')
@@ -106,6 +113,11 @@ export function encodeSnapshot(snapshot: Snapshot): Block {
     if (count === undefined) continue
     writer.text(name)
     writer.int(count)
+  }
+  if (ignore !== undefined) {
+    writer.text('ignore')
+    writer.array(ignore.length)
+    for (const rule of ignore) writer.text(rule)
   }
   if (parent !== undefined) {
     writer.text('parent')
@@ -156,7 +168,9 @@ export function decodeSnapshot(cid: Cid, bytes: Uint8Array): Snapshot {
       hint: 'Upgrade this node: the snapshot was made by a newer version.',
     })
   }
-  if (keys !== 10 && keys !== 11) throw reader.corrupt('it has 10 keys, or 11 with a parent')
+  let optional = keys - KEYS
+  if (optional < 0 || optional > 2)
+    throw reader.corrupt(`it has ${KEYS} keys, a parent and ignore rules or not`)
   reader.expectKey('root')
   const root = readEntry(reader)
   reader.expectKey('tree')
@@ -167,12 +181,20 @@ export function decodeSnapshot(cid: Cid, bytes: Uint8Array): Snapshot {
   const notes = readNotes(reader)
   reader.expectKey('counts')
   const counts = readCounts(reader)
-  let parent: Cid | undefined
-  if (keys === 11) {
-    reader.expectKey('parent')
-    parent = reader.cid()
+  let key = reader.text(64)
+  let ignore: string[] | undefined
+  if (optional > 0 && key === 'ignore') {
+    ignore = readIgnore(reader)
+    optional -= 1
+    key = reader.text(64)
   }
-  reader.expectKey('chunker')
+  let parent: Cid | undefined
+  if (optional > 0 && key === 'parent') {
+    parent = reader.cid()
+    optional -= 1
+    key = reader.text(64)
+  }
+  if (optional !== 0 || key !== 'chunker') throw reader.corrupt('the key "chunker" was expected')
   const chunker = readChunker(reader)
   reader.expectKey('created')
   const createdMs = reader.int()
@@ -180,8 +202,18 @@ export function decodeSnapshot(cid: Cid, bytes: Uint8Array): Snapshot {
   const uncaptured = readUncaptured(reader)
   reader.end()
 
-  const whole = { tree, root, index, createdMs, chunker, counts, uncaptured, notes }
-  const snapshot: Snapshot = parent === undefined ? whole : { ...whole, parent }
+  const snapshot: Snapshot = {
+    tree,
+    root,
+    index,
+    createdMs,
+    chunker,
+    counts,
+    uncaptured,
+    notes,
+    ...(parent === undefined ? {} : { parent }),
+    ...(ignore === undefined ? {} : { ignore }),
+  }
   const problem = problemOf(snapshot)
   if (problem !== undefined) throw reader.corrupt(problem)
   return snapshot
@@ -207,6 +239,12 @@ function readNotes(reader: CborReader): Record<string, string> {
     notes[key] = reader.text(MAX_NOTE_BYTES)
   }
   return notes
+}
+
+function readIgnore(reader: CborReader): string[] {
+  const rules: string[] = []
+  for (let left = reader.array(MAX_IGNORE_RULES); left > 0; left--) rules.push(reader.text(MAX_IGNORE_BYTES))
+  return rules
 }
 
 function readCounts(reader: CborReader): SnapshotCounts {
@@ -258,7 +296,7 @@ function readUncaptured(reader: CborReader): Uncaptured {
 
 /** What both directions hold to. */
 function problemOf(snapshot: Snapshot): string | undefined {
-  const { root, index, parent, createdMs, counts, uncaptured, notes } = snapshot
+  const { root, index, parent, createdMs, counts, uncaptured, notes, ignore } = snapshot
   if (root.name.length !== 0) return 'the root has a name'
   if (isSpecial(root)) return 'the root is a special file'
   if (index.code !== DAG_CBOR || (parent !== undefined && parent.code !== DAG_CBOR)) {
@@ -290,6 +328,13 @@ function problemOf(snapshot: Snapshot): string | undefined {
     }
     if (!isText(notes[key], MAX_NOTE_BYTES))
       return `note "${key}" is over ${MAX_NOTE_BYTES} bytes, or is no text`
+  }
+  if (ignore !== undefined) {
+    const bytes = ignore.reduce((sum, rule) => sum + Buffer.byteLength(rule), 0)
+    if (ignore.length === 0 || ignore.length > MAX_IGNORE_RULES || bytes > MAX_IGNORE_BYTES) {
+      return `ignore rules are 1 to ${MAX_IGNORE_RULES}, of ${MAX_IGNORE_BYTES} bytes in all`
+    }
+    if (!ignore.every(isIgnoreRule)) return 'an ignore rule is not one line of text that says something'
   }
   return undefined
 }

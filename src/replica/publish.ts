@@ -9,13 +9,15 @@
  * backup learns of its own later heads first, instead of signing another head at a place that is taken. When nobody
  * answers it publishes all the same (the mesh must work when the links are down) and the log says so.
  *
+ * A source that a stat cache knows to be unchanged since the newest snapshot, which is complete here, is not even
+ * imported.
+ *
  * A source that has lost everything is not published by itself: an unmounted disk looks just like that.
  */
 
 import { equalBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
-import { sleep } from '../base/clock.ts'
-import { asMirrorError, MirrorError } from '../base/errors.ts'
+import { MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { encodeEntry } from '../dag/entry.ts'
 import { decodeSnapshot, type Snapshot } from '../dag/snapshot.ts'
@@ -25,20 +27,24 @@ import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from '../tree/abort.ts'
 import type { ImportCompression } from '../tree/block-sink.ts'
+import { isUnchanged } from '../tree/find-unchanged.ts'
 import { type ImportResult, importTree } from '../tree/import.ts'
 import type { OnProgress } from '../tree/progress.ts'
+import type { StatCaches } from '../tree/stat-caches.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
+import { reconcileWithPeers } from './reconcile-first.ts'
 
 export interface PublisherComponents {
   readonly ledger: Ledger
   readonly blocks: BlockStore
-  readonly complete: Pick<CompleteSnapshots, 'adopt'>
+  readonly complete: Pick<CompleteSnapshots, 'adopt' | 'has'>
   readonly nodeKey: KeyPair
   readonly clock: Clock
   /** On the store's file system. */
   readonly tempDir: string
+  readonly statCaches: StatCaches
   readonly host: Pick<Host, 'peers' | 'reconcile'>
   readonly logger: ReplicaLog
 }
@@ -51,6 +57,10 @@ export interface PublishOptions {
   readonly allowEmpty?: boolean
   /** Leave the chunks in the source's files, which are not copied: the snapshot is no safer than they are. */
   readonly inPlace?: boolean
+  /** Rules in gitignore syntax; those of the newest snapshot when absent. */
+  readonly ignore?: readonly string[]
+  /** Imports without writing a block, and signs nothing. */
+  readonly isDry?: boolean
   /** Threads of the import; its own choice when absent. */
   readonly workers?: number
   readonly signal?: AbortSignal
@@ -73,6 +83,7 @@ export interface PublishResult {
   readonly newBlocks: number
   readonly newBytes: number
   readonly seconds: number
+  readonly ignore: readonly string[]
   readonly uncaptured: Snapshot['uncaptured']
 }
 
@@ -84,17 +95,11 @@ export interface Publisher {
   publish(options: PublishOptions): Promise<PublishResult>
 }
 
-const RECONCILE_TIMEOUT_MS = 15_000
-/** Peers asked before the first signature: more than one, since one could withhold. */
-const MAX_RECONCILED_PEERS = 8
-/** How long a start waits for a first peer to be connected, when there are others in the mesh. */
-const FIRST_PEER_WAIT_MS = 5_000
-
 export function createPublisher(
   components: PublisherComponents,
   { compression = 'none' }: { readonly compression?: ImportCompression } = {},
 ): Publisher {
-  const { ledger, blocks, complete, nodeKey, clock, tempDir, logger } = components
+  const { ledger, blocks, complete, nodeKey, clock, tempDir, statCaches, logger } = components
   let reconciled: Promise<boolean> | undefined
 
   /** Once a start; again as long as nobody has answered. */
@@ -109,10 +114,70 @@ export function createPublisher(
     if (!isDone) logger.warn({}, 'publish.unreconciled')
   }
 
+  /** The newest snapshot, when the source is still what its stat cache says it was made of. */
+  async function findUnchanged(
+    before: Head | undefined,
+    previous: Snapshot | undefined,
+    { path, tree, notes = {}, ignore, inPlace, signal, onProgress }: PublishOptions,
+  ): Promise<Snapshot | undefined> {
+    // In place it is looked at each time: the blocks may lie elsewhere, and are to lie there.
+    if (inPlace === true) return undefined
+    if (before === undefined || previous === undefined || !complete.has(tree, before.snapshot))
+      return undefined
+    const wanted = [notes, ignore ?? previous.ignore ?? []]
+    if (JSON.stringify(wanted) !== JSON.stringify([previous.notes, previous.ignore ?? []])) return undefined
+    const isSameSource = await isUnchanged(
+      { statCaches, clock },
+      {
+        path,
+        tree,
+        snapshot: before.snapshot,
+        chunker: previous.chunker,
+        ignore: previous.ignore ?? [],
+        ...(signal === undefined ? {} : { signal }),
+        ...(onProgress === undefined ? {} : { onProgress }),
+      },
+    )
+    return isSameSource ? previous : undefined
+  }
+
+  /** Signs the head of what was imported, unless the newest snapshot is the same. */
+  async function sign(
+    imported: ImportResult,
+    before: Head | undefined,
+    previous: Snapshot | undefined,
+    options: PublishOptions,
+  ): Promise<{ head: HeadPlace; isNew: boolean }> {
+    const { tree, signal } = options
+    const facts = { tree, snapshot: imported.snapshotCid.toString() }
+    if (before !== undefined) {
+      // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
+      checkNotEmptied(imported, before.counts.files ?? previous?.counts.files ?? 0, options)
+      if (previous !== undefined && isSame(imported.snapshot, previous)) {
+        if (options.isDry !== true) await complete.adopt(tree, before.snapshot, signal)
+        logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
+        return { head: before, isNew: false }
+      }
+    }
+    if (options.isDry === true) {
+      const { epoch, newest } = checkPublisher(ledger.state(), tree, nodeKey)
+      const sequence = (newest?.sequence ?? 0) + 1
+      return { head: { epoch: epoch.epoch, sequence, snapshot: imported.snapshotCid }, isNew: true }
+    }
+    signal?.throwIfAborted()
+    await complete.adopt(tree, imported.snapshotCid, signal)
+    const record = await ledger.issue(nodeKey, 'head', (state) => headBody(state, imported, nodeKey))
+    if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
+    const { epoch, sequence } = record.content.body
+    logger.info({ ...facts, epoch, sequence }, 'publish.head-signed')
+    return { head: { epoch, sequence, snapshot: imported.snapshotCid }, isNew: true }
+  }
+
   return {
     async publish(options) {
       const { tree, signal } = options
       const startedMs = clock.monotonicMs()
+      const secondsSince = (): number => (clock.monotonicMs() - startedMs) / 1000
       checkPublisher(ledger.state(), tree, nodeKey)
       await abortable(reconcileOnce(), signal)
       const before = checkPublisher(ledger.state(), tree, nodeKey).newest
@@ -123,41 +188,47 @@ export function createPublisher(
         isWriter: true,
         roots: before === undefined ? [] : [before.snapshot],
       })
+      const unchanged = await findUnchanged(before, previous, options)
+      if (before !== undefined && unchanged !== undefined) {
+        const facts = { tree, snapshot: before.snapshot.toString(), sequence: before.sequence }
+        logger.info({ ...facts, isByStat: true }, 'publish.unchanged')
+        return resultOf(unchangedResult(unchanged), before, false, secondsSince())
+      }
+      if (before !== undefined && previous === undefined && options.ignore === undefined) {
+        // Its ignore rules cannot be known either.
+        logger.warn({ tree, snapshot: before.snapshot.toString() }, 'publish.previous-snapshot-missing')
+      }
+      const ignore = options.ignore ?? previous?.ignore
       const imported = await importTree(
         { blocks, tempDir, clock },
         {
           path: options.path,
           tree,
+          statCaches,
           ...(before === undefined ? {} : { parent: before.snapshot }),
           // Cut otherwise, every file would be new to every site: another default is for new trees.
           ...(previous === undefined ? {} : { chunker: previous.chunker }),
           ...(options.notes === undefined ? {} : { notes: options.notes }),
           ...(options.inPlace === true ? { inPlace: 'in-place' as const } : {}),
           compression,
+          ...(ignore === undefined ? {} : { ignore }),
+          ...(options.isDry === undefined ? {} : { isDry: options.isDry }),
           ...(options.workers === undefined ? {} : { workers: options.workers }),
           ...(signal === undefined ? {} : { signal }),
           ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
         },
       )
-      const facts = { tree, snapshot: imported.snapshotCid.toString() }
-      if (before !== undefined) {
-        // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
-        checkNotEmptied(imported, before.counts.files ?? previous?.counts.files ?? 0, options)
-        if (previous !== undefined && isSame(imported.snapshot, previous)) {
-          await complete.adopt(tree, before.snapshot, signal)
-          logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
-          return resultOf(imported, before, false, (clock.monotonicMs() - startedMs) / 1000)
-        }
+      let kept: Cid | undefined
+      try {
+        lease.protect(imported.snapshotCid)
+        const { head, isNew } = await sign(imported, before, previous, options)
+        kept = head.snapshot
+        return resultOf(imported, head, isNew, secondsSince())
+      } finally {
+        // Only now is the snapshot durable, and the tree's.
+        if (kept === undefined) imported.cache?.drop()
+        else await imported.cache?.keep(kept)
       }
-      signal?.throwIfAborted()
-      lease.protect(imported.snapshotCid)
-      await complete.adopt(tree, imported.snapshotCid, signal)
-      const record = await ledger.issue(nodeKey, 'head', (state) => headBody(state, imported, nodeKey))
-      if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
-      const { epoch, sequence } = record.content.body
-      logger.info({ ...facts, epoch, sequence }, 'publish.head-signed')
-      const head = { epoch, sequence, snapshot: imported.snapshotCid }
-      return resultOf(imported, head, true, (clock.monotonicMs() - startedMs) / 1000)
     },
   }
 }
@@ -240,61 +311,21 @@ function isSame(a: Snapshot, b: Snapshot): boolean {
   return (
     a.index.equals(b.index) &&
     equalBytes(encodeEntry(a.root), encodeEntry(b.root)) &&
-    JSON.stringify([a.uncaptured, a.notes]) === JSON.stringify([b.uncaptured, b.notes])
+    JSON.stringify([a.uncaptured, a.notes, a.ignore ?? []]) ===
+      JSON.stringify([b.uncaptured, b.notes, b.ignore ?? []])
   )
 }
 
-/** True when at least one peer answered, or when there is no other member to ask. */
-async function reconcileWithPeers({
-  ledger,
-  host,
-  nodeKey,
-  clock,
-  logger,
-}: PublisherComponents): Promise<boolean> {
-  const others = [...ledger.state().members.values()].filter(
-    (member) => member.isActive && member.peer !== nodeKey.peer,
-  )
-  if (others.length === 0) return true
-  const deadlineMs = clock.monotonicMs() + FIRST_PEER_WAIT_MS
-  while (host.peers().length === 0 && clock.monotonicMs() < deadlineMs) await sleep(clock, 100)
-  const answers = await Promise.all(
-    host
-      .peers()
-      .slice(0, MAX_RECONCILED_PEERS)
-      .map(async ({ peer }) => {
-        const timeout = timeLimit(clock, RECONCILE_TIMEOUT_MS)
-        try {
-          await host.reconcile(peer, timeout.signal)
-          return true
-        } catch (error) {
-          logger.warn(
-            { peer, err: asMirrorError(error, 'reconcile before publishing') },
-            'publish.reconcile-failed',
-          )
-          return false
-        } finally {
-          timeout.clear()
-        }
-      }),
-  )
-  return answers.includes(true)
+type HeadPlace = Pick<Head, 'epoch' | 'sequence' | 'snapshot'>
+type ImportFacts = Omit<ImportResult, 'snapshotCid' | 'seconds' | 'cache' | 'backingId'>
+
+function unchangedResult(snapshot: Snapshot): ImportFacts {
+  const { blockBytes: _blockBytes, specials = 0, ...counts } = snapshot.counts
+  const { uncaptured } = snapshot
+  return { snapshot, ...counts, specials, newBlocks: 0, newBytes: 0, uncaptured }
 }
 
-function timeLimit(clock: Clock, limitMs: number): { signal: AbortSignal; clear: () => void } {
-  const controller = new AbortController()
-  const clear = clock.after(limitMs, () =>
-    controller.abort(new MirrorError('timed-out', `no answer within ${limitMs} ms`)),
-  )
-  return { signal: controller.signal, clear }
-}
-
-function resultOf(
-  imported: ImportResult,
-  head: Pick<Head, 'epoch' | 'sequence' | 'snapshot'>,
-  isNew: boolean,
-  seconds: number,
-): PublishResult {
+function resultOf(imported: ImportFacts, head: HeadPlace, isNew: boolean, seconds: number): PublishResult {
   const { files, directories, symlinks, specials, bytes, blocks, newBlocks, newBytes, uncaptured } = imported
   return {
     tree: imported.snapshot.tree,
@@ -311,6 +342,7 @@ function resultOf(
     newBlocks,
     newBytes,
     seconds,
+    ignore: imported.snapshot.ignore ?? [],
     uncaptured,
   }
 }

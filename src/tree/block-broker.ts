@@ -4,6 +4,7 @@
  * claimed before a thread is told to write, and what it wrote in vain is given back when it has ended.
  */
 import { CID_KEY_BYTES, cidFromKeyBytes } from '../block/cid.ts'
+import { createFingerprintSet } from '../dag/fingerprint-set.ts'
 import type { BlockStore, PackedEntry } from '../store/block-store.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 
@@ -16,9 +17,21 @@ export interface BlockBroker {
   readonly newBytes: number
 }
 
-export function createBlockBroker(blocks: BlockStore): BlockBroker {
+export interface BlockBrokerOptions {
+  /** Nothing is written, only counted. */
+  readonly isDry?: boolean
+  /** Blocks may lie in files that are not ours: of a dry run, those are not counted as new. */
+  readonly isInPlace?: boolean
+}
+
+export function createBlockBroker(
+  blocks: BlockStore,
+  { isDry = false, isInPlace = false }: BlockBrokerOptions = {},
+): BlockBroker {
   /** Keys that a thread was told to store and that are not published yet: bounded by the threads' commits. */
   const claimed = new Set<string>()
+  /** Of a dry run: what was counted as new. */
+  const counted = createFingerprintSet()
   const packs = new Set<number>()
   const answering = new Set<Promise<unknown>>()
   let newBlocks = 0
@@ -40,8 +53,13 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
     const [stored, borrowed] = await Promise.all([blocks.has(cids), blocks.backings.areBorrowed(cids)])
     let wantedBytes = 0
     mine.forEach(({ index, key }, at) => {
-      if (stored[at] && !borrowed[at]) {
+      if (stored[at] && (!borrowed[at] || (isDry && isInPlace))) {
         claimed.delete(key)
+      } else if (isDry) {
+        claimed.delete(key)
+        if (!counted.add(cidFromKeyBytes(keys, index * CID_KEY_BYTES))) return
+        newBlocks += 1
+        newBytes += lengths[index]!
       } else {
         wanted[index] = 1
         newBlocks += 1
@@ -51,6 +69,14 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
     newBytes += wantedBytes
     if (wantedBytes > 0) await blocks.claimSpace(wantedBytes)
     return wanted
+  }
+
+  async function lookUp(keys: Uint8Array): Promise<Uint8Array> {
+    const cids = Array.from({ length: keys.length / CID_KEY_BYTES }, (_, index) =>
+      cidFromKeyBytes(keys, index * CID_KEY_BYTES),
+    )
+    const [stored, borrowed] = await Promise.all([blocks.has(cids), blocks.backings.areBorrowed(cids)])
+    return Uint8Array.from(stored, (isStored, index) => Number(isStored && !borrowed[index]))
   }
 
   async function commit(question: Extract<BlockQuestion, { kind: 'commit' }>): Promise<void> {
@@ -80,6 +106,8 @@ export function createBlockBroker(blocks: BlockStore): BlockBroker {
     switch (question.kind) {
       case 'offer':
         return { kind: 'wanted', wanted: await offer(question.keys, question.lengths) }
+      case 'look-up':
+        return { kind: 'looked-up', stored: await lookUp(question.keys) }
       case 'reserve':
         return reserve()
       case 'commit':

@@ -10,6 +10,9 @@ import { createGroupStates } from './group-states.ts'
 import type { BuildAnswer, BuildInput, BuildQuestion, BuildResult } from './import-threads.ts'
 import type { RecordWindow } from './record-bytes.ts'
 import { createRecordReader } from './record-bytes.ts'
+import { createCacheFile } from './stat-cache-file.ts'
+import type { StatCacheWriter } from './stat-cache-writer.ts'
+import { createStatCacheWriter } from './stat-cache-writer.ts'
 import type { Asking } from './thread.ts'
 import { runThread } from './thread.ts'
 import { createTreeBuilder } from './tree-builder.ts'
@@ -18,7 +21,7 @@ const RUN_BLOCKS = 256
 const RUN_BYTES = 4 * 1024 * 1024
 
 runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>((input, main) => {
-  const { rootPath, spoolFd, spillFd, tempDir, compression } = input
+  const { rootPath, spoolFd, spillFd, tempDir, compression, cache } = input
   const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
   const members = main.ask({ kind: 'members' })
   const memberCounts = members.kind === 'members' ? members.memberCounts : new Uint32Array()
@@ -51,19 +54,59 @@ runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>((input, main) => 
     },
     { memberCounts, rootPath },
   )
+  const nextCache = createCache(cache)
   const recordWindow: RecordWindow = {}
   const resultWindow: RecordWindow = {}
   for (;;) {
     const answer = main.ask({ kind: 'next' })
     if (answer.kind !== 'batch' || answer.batch === undefined) break
     const { records, results } = answer.batch
-    builder.add(
-      createRecordReader(spoolFd, records.startByte, records.endByte, recordWindow),
-      results && createRecordReader(results.fd, results.startByte, results.endByte, resultWindow),
-    )
+    for (const consumer of cache === undefined ? [builder] : [builder, nextCache]) {
+      consumer.add(
+        createRecordReader(spoolFd, records.startByte, records.endByte, recordWindow),
+        results && createRecordReader(results.fd, results.startByte, results.endByte, resultWindow),
+      )
+    }
   }
   const { root, index, counts, uncaptured } = builder.finish()
   storeRun()
   sink.finish()
-  return { root: encodeEntry(root), indexKey: cidToKeyBytes(index), counts, uncaptured }
+  return {
+    root: encodeEntry(root),
+    indexKey: cidToKeyBytes(index),
+    counts,
+    uncaptured,
+    ...nextCache.end(),
+  }
 })
+
+/** A cache that cannot be written, on a full disk say, is none: the import goes on. */
+function createCache(cache: BuildInput['cache']): Pick<StatCacheWriter, 'add'> & {
+  end(): Pick<BuildResult, 'cacheEnd' | 'cacheProblem'>
+} {
+  let cacheProblem: string | undefined
+  function attempt<T>(work: () => T): T | undefined {
+    if (cacheProblem !== undefined) return undefined
+    try {
+      return work()
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      if (typeof code !== 'string') throw error
+      cacheProblem = message
+      return undefined
+    }
+  }
+  const file = cache && attempt(() => createCacheFile(cache.fd, cache.subject))
+  const writer = file && cache && createStatCacheWriter(file.records, cache.limits)
+  return {
+    add: (records, results) => attempt(() => writer?.add(records, results)),
+    end() {
+      const cacheEnd = attempt(() => {
+        writer?.end()
+        return file?.end()
+      })
+      if (cacheProblem !== undefined) return { cacheProblem }
+      return cacheEnd === undefined ? {} : { cacheEnd }
+    },
+  }
+}

@@ -166,7 +166,7 @@ export async function* compareTree(
         const collector = createHoleCollector(entry.sizeBytes)
         eachHole(handle.fd, entry.sizeBytes, collector.add)
         const { holes } = collector.finish()
-        const offset = await firstDifference(handle, entry, holes)
+        const offset = await firstDifference({ blocks, handle, holes }, entry, signal)
         if (offset !== undefined) return { kind: 'content', detail: `differs in the chunk at byte ${offset}` }
         return hasSameHoles(entry.holes ?? [], holes, entry.sizeBytes, Number(stat.blksize))
           ? undefined
@@ -180,39 +180,52 @@ export async function* compareTree(
     }
   }
 
-  async function firstDifference(
-    handle: FileHandle,
-    entry: FileEntry,
-    holes: readonly number[],
-  ): Promise<number | undefined> {
-    const isZeroChunk = createZeroTest()
-    let buffer = Buffer.allocUnsafeSlow(0)
-    for await (const { cid, lengthBytes, offset } of fileParts(blocks, entry, undefined, signal)) {
-      const within = holes.length === 0 ? [] : holesWithin(holes, offset, offset + lengthBytes)
-      if (within[1] === lengthBytes) {
-        if (isZeroChunk({ cid, lengthBytes })) continue
-        return offset
-      }
-      if (buffer.length < lengthBytes) buffer = Buffer.allocUnsafeSlow(lengthBytes)
-      let filled = 0
-      while (filled < lengthBytes) {
-        const { bytesRead } = await handle.read(buffer, filled, lengthBytes - filled, offset + filled)
-        if (bytesRead === 0) return offset
-        filled += bytesRead
-      }
-      try {
-        verifyBlock(cid, buffer.subarray(0, lengthBytes))
-      } catch {
-        return offset
-      }
-    }
-    return undefined
-  }
-
   yield* compareEntry({ ...root, name: new Uint8Array() }, Buffer.alloc(0))
 }
 
-function typeOf(stat: fs.BigIntStats): Entry['type'] {
+/**
+ * Offset of the first recorded chunk that the file does not have; undefined when it has them all.
+ * @param holes of the file as it is: they are not read
+ */
+export async function firstDifference(
+  {
+    blocks,
+    handle,
+    holes,
+  }: {
+    readonly blocks: NodeSource
+    readonly handle: FileHandle
+    readonly holes: readonly number[]
+  },
+  entry: FileEntry,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
+  const isZeroChunk = createZeroTest()
+  let buffer = Buffer.allocUnsafeSlow(0)
+  for await (const { cid, lengthBytes, offset } of fileParts(blocks, entry, undefined, signal)) {
+    const within = holes.length === 0 ? [] : holesWithin(holes, offset, offset + lengthBytes)
+    if (within[1] === lengthBytes) {
+      if (isZeroChunk({ cid, lengthBytes })) continue
+      return offset
+    }
+    if (buffer.length < lengthBytes) buffer = Buffer.allocUnsafeSlow(lengthBytes)
+    let filled = 0
+    while (filled < lengthBytes) {
+      const { bytesRead } = await handle.read(buffer, filled, lengthBytes - filled, offset + filled)
+      if (bytesRead === 0) return offset
+      filled += bytesRead
+    }
+    try {
+      verifyBlock(cid, buffer.subarray(0, lengthBytes))
+    } catch {
+      return offset
+    }
+  }
+  return undefined
+}
+
+/** Of the entry that a snapshot would hold. */
+export function typeOf(stat: fs.BigIntStats): Entry['type'] {
   if (stat.isFile()) return 'file'
   if (stat.isDirectory()) return 'directory'
   if (stat.isSymbolicLink()) return 'symlink'

@@ -173,7 +173,7 @@ export function createContentReader(
     fd: number,
     sizeBytes: number,
     isAgain: boolean,
-  ): { extras: number; holes: readonly number[] } {
+  ): { written: Pick<ReadHeader, 'extras' | 'extrasBytes'>; holes: readonly number[] } {
     const collector = createHoleCollector(sizeBytes)
     eachHole(fd, sizeBytes, collector.add)
     const { holes, dropped } = collector.finish()
@@ -183,12 +183,12 @@ export function createContentReader(
           note = reason
         })
       : undefined
-    const extras = writeReadExtras(results, {
+    const written = writeReadExtras(results, {
       holes,
       ...(xattrs === undefined ? {} : { xattrs }),
       ...(note === undefined ? {} : { note }),
     })
-    return { extras, holes }
+    return { written, holes }
   }
 
   function attempt(locate: () => Buffer, known: Seen | undefined): { header: ReadHeader; isStable: boolean } {
@@ -197,12 +197,12 @@ export function createContentReader(
       // A device or a fifo that has taken the name must not be read: that may change what it stands for.
       if (!fs.fstatSync(fd).isFile()) throw errnoError(constants.errno.ENOENT, 'read')
       const before = known ?? seenOf(fs.fstatSync(fd, { bigint: true }))
-      const { extras, holes } = readExtras(fd, before.sizeBytes, known === undefined)
+      const { written, holes } = readExtras(fd, before.sizeBytes, known === undefined)
       const { parts, bytes } = readContent(fd, before.sizeBytes, holes)
       const after = fs.fstatSync(fd, { bigint: true })
       const isStable = bytes === before.sizeBytes && isSame(before, seenOf(after))
       return {
-        header: { status: 'captured', extras, sizeBytes: bytes, inode: before.inode, errno: '', parts },
+        header: { status: 'captured', ...written, sizeBytes: bytes, inode: before.inode, errno: '', parts },
         isStable,
       }
     } finally {
@@ -225,7 +225,15 @@ export function createContentReader(
       } catch (error) {
         reasonOf(error) // a defect flies on
         const errno = (error as NodeJS.ErrnoException).code ?? ''
-        header = { status: 'failed', extras: 0, sizeBytes: 0, inode: record.inode, errno, parts: 0 }
+        header = {
+          status: 'failed',
+          extras: 0,
+          extrasBytes: 0,
+          sizeBytes: 0,
+          inode: record.inode,
+          errno,
+          parts: 0,
+        }
       }
       if (header.status === 'captured') break
       // What was read is forgotten, as far as it has not been offered: a block too many in the store does no harm.

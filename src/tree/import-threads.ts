@@ -6,12 +6,17 @@ import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 import type { ImportCompression } from './block-sink.ts'
 import type { ScanResult } from './scan.ts'
 import type { SpoolBatch } from './spool.ts'
+import type { CacheEnd, CacheSubject } from './stat-cache-file.ts'
+import type { TrustLimits } from './stat-key.ts'
 
 export interface ScanInput {
   readonly root: Uint8Array
   readonly spoolFd: number
   /** For the names of very large directories. */
   readonly tempDir: string
+  readonly ignore: readonly string[]
+  /** The cache that the last import of this source left, and where its results are copied to. */
+  readonly known?: { readonly cacheFd: number; readonly subject: CacheSubject; readonly resultsFd: number }
 }
 export type ScanQuestion = { readonly kind: 'batch'; readonly batch: SpoolBatch }
 export type { ScanResult }
@@ -24,6 +29,8 @@ export interface ReadInput {
   readonly compression: ImportCompression
   /** Chunks stay in the files that they were read from. */
   readonly isInPlace: boolean
+  /** Of the scan's known results. */
+  readonly knownFd?: number
 }
 export type ReadQuestion =
   | BlockQuestion
@@ -47,6 +54,8 @@ export interface BuildInput {
   /** For what the block index does not hold in memory. */
   readonly tempDir: string
   readonly compression: ImportCompression
+  /** The stat cache to write. */
+  readonly cache?: { readonly fd: number; readonly subject: CacheSubject; readonly limits: TrustLimits }
 }
 export type BuildQuestion =
   | BlockQuestion
@@ -68,4 +77,7 @@ export interface BuildResult {
   readonly indexKey: Uint8Array
   readonly counts: SnapshotCounts
   readonly uncaptured: Uncaptured
+  /** Absent when no cache was asked for, or it could not be written: then the reason. */
+  readonly cacheEnd?: CacheEnd
+  readonly cacheProblem?: string
 }

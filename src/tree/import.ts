@@ -10,7 +10,6 @@
  */
 import fs from 'node:fs'
 import os from 'node:os'
-import path from 'node:path'
 import { printableName } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
@@ -26,6 +25,8 @@ import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from './abort.ts'
 import { createBlockBroker } from './block-broker.ts'
 import type { ImportCompression } from './block-sink.ts'
+import { sourceBytes } from './find-unchanged.ts'
+import { checkIgnoreRules } from './ignore-rules.ts'
 import type { ImportBacking } from './import-backing.ts'
 import { openImportBacking } from './import-backing.ts'
 import type { ImportPlan, ReadTask } from './import-plan.ts'
@@ -45,6 +46,8 @@ import type {
 import type { OnProgress } from './progress.ts'
 import { createProgress } from './progress.ts'
 import { openUnnamedFile } from './record-bytes.ts'
+import type { StatCaches } from './stat-caches.ts'
+import { trustLimits } from './stat-key.ts'
 import type { Thread } from './thread.ts'
 import { startThread } from './thread.ts'
 
@@ -67,6 +70,12 @@ export interface ImportOptions {
   readonly compression?: ImportCompression
   readonly signal?: AbortSignal
   readonly onProgress?: OnProgress
+  /** Rules in gitignore syntax; what they exclude is left out. Recorded in the snapshot. */
+  readonly ignore?: readonly string[]
+  /** Where the last import of this source left what it found, and this one does. */
+  readonly statCaches?: StatCaches
+  /** Everything is read and counted, nothing is written, and the result names a snapshot that does not exist. */
+  readonly isDry?: boolean
 }
 
 export interface ImportResult {
@@ -87,6 +96,8 @@ export interface ImportResult {
   readonly seconds: number
   /** The backing that the chunks lie in, when they stayed in place. */
   readonly backingId?: number
+  /** What this import found, for the next one: to be kept once the snapshot is the tree's, or else dropped. */
+  readonly cache?: { keep(snapshot: Cid): Promise<void>; drop(): void }
 }
 
 /**
@@ -106,16 +117,25 @@ export async function importTree(
     compression = 'none',
     signal,
     onProgress,
+    ignore = [],
+    statCaches,
+    isDry = false,
   }: ImportOptions,
 ): Promise<ImportResult> {
   const startedMs = clock.monotonicMs()
   checkTreeName(tree)
   checkChunkerParams(chunker)
+  checkIgnoreRules(ignore)
   signal?.throwIfAborted()
-  const root = typeof source === 'string' ? Buffer.from(path.resolve(source)) : Buffer.from(source)
+  const root = sourceBytes(source)
   const rootPath = printableName(root)
+  const subject = { tree, root, chunker }
+  // What stays in place is read each time: a cache does not say in which file a block lies.
+  const caches = inPlace === undefined ? statCaches : undefined
+  const known = caches?.open(subject)
+  const next = isDry ? undefined : caches?.create(subject)
   const progress = createProgress(clock, onProgress)
-  const broker = createBlockBroker(blocks)
+  const broker = createBlockBroker(blocks, { isDry, isInPlace: inPlace !== undefined })
   let backing: ImportBacking | undefined
   const files: number[] = []
   const threads: Thread<unknown>[] = []
@@ -140,12 +160,20 @@ export async function importTree(
     return thread
   }
 
-  function startReader(plan: ImportPlan, spoolFd: number): Promise<void> {
+  function startReader(plan: ImportPlan, spoolFd: number, knownFd: number | undefined): Promise<void> {
     const resultsFd = openFile('read')
     let current: ReadTask | undefined
     return start<ReadInput, ReadQuestion, ReadAnswer, void>(
       'read',
-      { root, spoolFd, resultsFd, chunker, compression, isInPlace: backing !== undefined },
+      {
+        root,
+        spoolFd,
+        resultsFd,
+        chunker,
+        compression,
+        isInPlace: backing !== undefined,
+        ...(knownFd === undefined ? {} : { knownFd }),
+      },
       async (question) => {
         if (question.kind === 'progress') return void progress.add('read', 0, question.bytes)
         if (question.kind === 'back') return void (await backing?.commit(question.files))
@@ -163,6 +191,9 @@ export async function importTree(
   async function run(): Promise<BuildResult> {
     const spoolFd = openFile('spool')
     const plan = createImportPlan({ batches: openFile('batches'), results: openFile('results') })
+    const knownFd = known && openFile('known')
+    // Before the scan: what changes from now on is too young to be trusted.
+    const limits = trustLimits(root, clock.nowMs())
     const readers: Promise<void>[] = []
     const maxReaders = Math.max(1, workers ?? Math.min(MAX_WORKERS, os.availableParallelism()))
     let fail: (error: unknown) => void = () => undefined
@@ -172,13 +203,21 @@ export async function importTree(
 
     const scan = start<ScanInput, ScanQuestion, undefined, ScanResult>(
       'scan',
-      { root, spoolFd, tempDir },
+      {
+        root,
+        spoolFd,
+        tempDir,
+        ignore,
+        ...(known && knownFd !== undefined
+          ? { known: { cacheFd: known.fd, subject, resultsFd: knownFd } }
+          : {}),
+      },
       ({ batch }) => {
         plan.addBatch(batch)
         progress.find(batch.files, batch.bytes)
         // A thread costs tens of milliseconds to start: a small tree gets one.
         if (batch.reads > 0 && readers.length < Math.min(maxReaders, plan.unread)) {
-          const reader = startReader(plan, spoolFd)
+          const reader = startReader(plan, spoolFd, knownFd)
           reader.catch(fail)
           readers.push(reader)
         }
@@ -191,7 +230,14 @@ export async function importTree(
     })
     const build = start<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(
       'build',
-      { rootPath, spoolFd, spillFd: openFile('spill'), tempDir, compression },
+      {
+        rootPath,
+        spoolFd,
+        spillFd: openFile('spill'),
+        tempDir,
+        compression,
+        ...(next === undefined ? {} : { cache: { fd: next.fd, subject, limits } }),
+      },
       async (question) => {
         if (question.kind === 'members')
           return { kind: 'members', memberCounts: (await scanned).memberCounts }
@@ -210,11 +256,12 @@ export async function importTree(
     return await abortable(Promise.race([all, failed]), signal)
   }
 
+  let isCacheWhole = false
   try {
     const rootBefore = identityOf(root)
-    if (inPlace !== undefined)
+    if (inPlace !== undefined && !isDry)
       backing = await openImportBacking(blocks, { path: root, tree, purpose: inPlace, signal })
-    const { root: rootEntry, indexKey, counts, uncaptured } = await run()
+    const { root: rootEntry, indexKey, counts, uncaptured, cacheEnd, cacheProblem } = await run()
     if (identityOf(root) !== rootBefore) {
       throw new MirrorError('unstable', `${rootPath} was unmounted or replaced while it was read`, {
         hint: 'Nothing was published. When it is back in its place, try again.',
@@ -231,11 +278,16 @@ export async function importTree(
       counts,
       uncaptured,
       notes,
+      ...(ignore.length === 0 ? {} : { ignore }),
     }
     const block = encodeSnapshot(snapshot)
     const [isKnown] = await blocks.has([block.cid])
-    await blocks.put([block], { verified: true })
-    await blocks.flush()
+    if (!isDry) {
+      await blocks.put([block], { verified: true })
+      await blocks.flush()
+    }
+    isCacheWhole = next !== undefined && cacheEnd !== undefined
+    if (next !== undefined && cacheEnd === undefined) next.discard(cacheProblem)
     return {
       snapshot,
       snapshotCid: block.cid,
@@ -250,6 +302,9 @@ export async function importTree(
       uncaptured,
       seconds: (clock.monotonicMs() - startedMs) / 1000,
       ...(backing === undefined ? {} : { backingId: backing.id }),
+      ...(next === undefined || cacheEnd === undefined
+        ? {}
+        : { cache: { keep: (cid) => next.commit(cacheEnd, cid), drop: () => next.discard() } }),
     }
   } catch (error) {
     if (signal?.aborted) throw new MirrorError('aborted', `import of ${rootPath}: aborted`, { cause: error })
@@ -259,6 +314,8 @@ export async function importTree(
     await Promise.all(threads.map((thread) => thread.stop()))
     await broker.close()
     for (const fd of files) fs.closeSync(fd)
+    known?.close()
+    if (!isCacheWhole) next?.discard()
   }
 }
 

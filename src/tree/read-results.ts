@@ -17,8 +17,9 @@ export type ReadStatus = (typeof READ_STATUS)[number]
 
 export interface ReadHeader {
   readonly status: ReadStatus
-  /** Which of the extras were written after the header. */
+  /** Which of the extras were written after the header, and their length. */
   readonly extras: number
+  readonly extrasBytes: number
   readonly sizeBytes: number
   /** As it was when the content was read, which may be later than the scan. */
   readonly inode: Inode
@@ -42,12 +43,16 @@ const XATTRS = 2
 const NOTE = 4
 
 const ERRNO_BYTES = 24
-export const READ_HEADER_BYTES = 1 + 1 + 8 + 2 + 8 + 4 + 4 + 4 + ERRNO_BYTES + 4
+/** Digest, length, count. */
+const PART_BYTES = DIGEST_BYTES + 4 + 4
+export const READ_HEADER_BYTES = 1 + 1 + 4 + 8 + 2 + 8 + 4 + 4 + 4 + ERRNO_BYTES + 4
 
-export function encodeReadHeader({ status, extras, sizeBytes, inode, errno, parts }: ReadHeader): Uint8Array {
+export function encodeReadHeader(header: ReadHeader): Uint8Array {
+  const { status, extras, extrasBytes, sizeBytes, inode, errno, parts } = header
   const bytes = Buffer.alloc(READ_HEADER_BYTES)
   let at = bytes.writeUInt8(READ_STATUS.indexOf(status), 0)
   at = bytes.writeUInt8(extras, at)
+  at = bytes.writeUInt32LE(extrasBytes, at)
   at = bytes.writeDoubleLE(sizeBytes, at)
   at = bytes.writeUInt16LE(inode.mode, at)
   at = bytes.writeDoubleLE(inode.mtimeSec, at)
@@ -62,6 +67,7 @@ export function encodeReadHeader({ status, extras, sizeBytes, inode, errno, part
 export function readReadHeader(from: RecordReader): ReadHeader {
   const status = READ_STATUS[from.u8()]!
   const extras = from.u8()
+  const extrasBytes = from.u32()
   const sizeBytes = from.whole()
   const inode: Inode = {
     mode: from.u16(),
@@ -71,11 +77,20 @@ export function readReadHeader(from: RecordReader): ReadHeader {
     gid: from.u32(),
   }
   const errno = from.view(ERRNO_BYTES).toString('latin1').replace(/\0+$/, '')
-  return { status, extras, sizeBytes, inode, errno, parts: from.u32() }
+  return { status, extras, extrasBytes, sizeBytes, inode, errno, parts: from.u32() }
 }
 
-/** Right after the header. Returns what the header's `extras` shall be. */
-export function writeReadExtras(out: RecordWriter, { holes, xattrs, note }: ReadExtras): number {
+/** Bytes that follow the header of one result. */
+export function resultBodyBytes({ extrasBytes, parts }: ReadHeader): number {
+  return extrasBytes + parts * PART_BYTES
+}
+
+/** Right after the header. Returns what the header shall say of them. */
+export function writeReadExtras(
+  out: RecordWriter,
+  { holes, xattrs, note }: ReadExtras,
+): Pick<ReadHeader, 'extras' | 'extrasBytes'> {
+  const startByte = out.position
   let extras = 0
   if (holes !== undefined && holes.length > 0) {
     extras |= HOLES
@@ -92,7 +107,7 @@ export function writeReadExtras(out: RecordWriter, { holes, xattrs, note }: Read
     out.u16(text.length)
     out.bytes(text)
   }
-  return extras
+  return { extras, extrasBytes: out.position - startByte }
 }
 
 export function readReadExtras(from: RecordReader, extras: number): ReadExtras {

@@ -6,6 +6,7 @@ import { createBlockSink } from './block-sink.ts'
 import type { ContentReader } from './content-reader.ts'
 import { createContentReader } from './content-reader.ts'
 import type { ReadAnswer, ReadInput, ReadQuestion, ReadRange } from './import-threads.ts'
+import { copyResult, findStored } from './known-results.ts'
 import { asBuffer, joinPath, parentPath } from './path-bytes.ts'
 import type { RecordWindow } from './record-bytes.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
@@ -18,10 +19,11 @@ import { createTrail } from './trail.ts'
 const PROGRESS_BYTES = 32 * 1024 * 1024
 
 runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
-  const { root, spoolFd, resultsFd, chunker, compression, isInPlace } = input
+  const { root, spoolFd, resultsFd, chunker, compression, isInPlace, knownFd } = input
   const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
   const results = createRecordWriter(resultsFd)
   const window: RecordWindow = {}
+  const knownWindow: RecordWindow = {}
   const trail = createTrail(asBuffer(root))
   let unreportedBytes = 0
   const onBytes = (bytes: number): void => {
@@ -35,9 +37,29 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
     ? createBackedReader({ sink, results, resultsFd, commit }, { chunker, onBytes })
     : copyingReader(createContentReader({ sink, results }, { chunker, onBytes }))
 
+  function lookUp(keys: Uint8Array): Uint8Array {
+    const answer = main.ask({ kind: 'look-up', keys })
+    return answer?.kind === 'looked-up' ? answer.stored : new Uint8Array()
+  }
+
+  /** Takes the results of a batch that are known, in order, as far as their blocks are stored. */
+  function createKnown({ known }: SpoolBatch): () => boolean {
+    if (knownFd === undefined || known.endByte === known.startByte) return () => false
+    const open = () => createRecordReader(knownFd, known.startByte, known.endByte, knownWindow)
+    const isStored = findStored(open(), lookUp)
+    const from = open()
+    let files = 0
+    return () => {
+      const isHere = isStored[files++] === true
+      copyResult(from, isHere ? results : undefined)
+      return isHere
+    }
+  }
+
   function readBatch(batch: SpoolBatch): ReadRange {
     const startByte = results.position
     const records = createRecordReader(spoolFd, batch.startByte, batch.endByte, window)
+    const takeKnown = createKnown(batch)
     let below = asBuffer(batch.dir)
     trail.goTo(batch.dir)
     while (!records.isAtEnd) {
@@ -50,6 +72,10 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
         trail.leave()
         below = parentPath(below)
       } else if (record.kind === 'file' && record.isRead) {
+        if (record.isKnown && takeKnown()) {
+          unreportedBytes += record.sizeBytes
+          continue
+        }
         const { name } = record
         const locate = (): Buffer => (name.length === 0 ? asBuffer(root) : trail.path(name))
         reader.read(locate, () => joinPath(below, name), record)

@@ -1,6 +1,7 @@
 /**
  * Little-endian records in the temporary files that threads of one process pass to each other. Never on a wire and
- * never kept, so there is no version: a reader trusts what a writer of the same build wrote.
+ * never kept, so there is no version: a reader trusts what a writer of the same build wrote. What keeps records all the
+ * same (stat-cache-file.ts) gives them a version and checksums of its own.
  */
 import fs from 'node:fs'
 
@@ -25,13 +26,15 @@ export interface RecordWriter {
   flush(): void
 }
 
-export function createRecordWriter(fd: number): RecordWriter {
+/** @param to a file, or what takes the bytes of each flush, where nothing before a flush can be patched any more */
+export function createRecordWriter(to: number | ((bytes: Uint8Array) => void)): RecordWriter {
+  const write = typeof to === 'number' ? (bytes: Uint8Array, at: number) => writeFully(to, bytes, at) : to
   let buffer = Buffer.allocUnsafeSlow(2 * FLUSH_BYTES)
   let start = 0
   let used = 0
 
   function flush(): void {
-    writeFully(fd, buffer.subarray(0, used), start)
+    write(buffer.subarray(0, used), start)
     start += used
     used = 0
   }
@@ -61,7 +64,7 @@ export function createRecordWriter(fd: number): RecordWriter {
       if (position >= start) buffer.set(bytes, position - start)
       else {
         flush()
-        writeFully(fd, bytes, position)
+        write(bytes, position)
       }
     },
     rewind(position) {
@@ -99,9 +102,12 @@ export interface RecordWindow {
   buffer?: Buffer
 }
 
-/** @param shared for whoever makes many: a window each is garbage that waits for a full collection (measured) */
+/**
+ * @param from a file, or what fills `into` from `offset` with the next bytes, at most `length`, and says how many
+ * @param shared for whoever makes many: a window each is garbage that waits for a full collection (measured)
+ */
 export function createRecordReader(
-  fd: number,
+  from: number | ((into: Uint8Array, offset: number, length: number) => number),
   startByte: number,
   endByte: number,
   shared?: RecordWindow,
@@ -116,6 +122,12 @@ export function createRecordReader(
   let at = 0
   let position = startByte
 
+  function fill(into: Buffer, offset: number, length: number): number {
+    return typeof from === 'number'
+      ? fs.readSync(from, into, offset, length, position)
+      : from(into, offset, length)
+  }
+
   /** Index in the window of the next `size` bytes. */
   function take(size: number): number {
     if (filled - at < size) {
@@ -128,7 +140,7 @@ export function createRecordReader(
       filled = kept
       while (filled < size) {
         const wanted = Math.min(window.length - filled, endByte - position)
-        const count = wanted <= 0 ? 0 : fs.readSync(fd, window, filled, wanted, position)
+        const count = wanted <= 0 ? 0 : fill(window, filled, wanted)
         if (count === 0) throw new RangeError('a temporary record file ends in the middle of a record')
         filled += count
         position += count

@@ -12,6 +12,7 @@ import type { SpecialType } from '../posix/special.ts'
 import { unpackDevice } from '../posix/special.ts'
 import type { DirectoryNames } from './directory-names.ts'
 import { readDirectoryNames } from './directory-names.ts'
+import type { IgnoreRules } from './ignore-rules.ts'
 import { inodeOf } from './inode.ts'
 import { createLinkTable } from './link-table.ts'
 import { joinPath } from './path-bytes.ts'
@@ -19,8 +20,10 @@ import { reasonOf } from './reason.ts'
 import { createRecordWriter } from './record-bytes.ts'
 import type { SpoolBatch } from './spool.ts'
 import { NO_LINK, writeSpoolRecord } from './spool.ts'
+import type { StatCacheCursor } from './stat-cache-cursor.ts'
+import { createStatKey } from './stat-key.ts'
 import { createTrail } from './trail.ts'
-import { captureXattrs } from './xattr-records.ts'
+import { captureXattrs, NO_XATTRS } from './xattr-records.ts'
 
 const BATCH_FILES = 512
 const BATCH_BYTES = 4 * 1024 * 1024
@@ -36,6 +39,17 @@ interface OpenDirectory {
   readonly names: DirectoryNames
 }
 
+/** What an earlier import left (stat-cache.ts), and where the results that it has are copied to. */
+export interface KnownTree {
+  readonly cursor: StatCacheCursor
+  readonly resultsFd: number
+}
+
+export interface ScanOptions {
+  readonly known?: KnownTree | undefined
+  readonly ignore?: IgnoreRules | undefined
+}
+
 /**
  * @param root absolute path
  * @param onBatch is called in walk order; the records of the batch can be read by then
@@ -45,8 +59,13 @@ export function scanTree(
   root: Buffer,
   { spoolFd, tempDir }: { spoolFd: number; tempDir: string },
   onBatch: (batch: SpoolBatch) => void,
+  { known, ignore }: ScanOptions = {},
 ): ScanResult {
   const spool = createRecordWriter(spoolFd)
+  const knownResults = known && createRecordWriter(known.resultsFd)
+  const statKey = createStatKey()
+  const key = statKey.bytes
+  let rootDev: bigint | undefined
   const links = createLinkTable()
   const open: OpenDirectory[] = []
   const trail = createTrail(root)
@@ -56,13 +75,18 @@ export function scanTree(
   let files = 0
   let bytes = 0
   let reads = 0
+  let knownByte = 0
 
   function endBatch(): void {
     if (spool.position === startByte) return
     spool.flush()
+    knownResults?.flush()
+    const knownEnd = knownResults?.position ?? 0
+    const range = { startByte: knownByte, endByte: knownEnd }
     // A copy: a small Buffer is a view of a pool of 64 KiB, and a message takes all of it along.
     const dir = new Uint8Array(startDir)
-    onBatch({ dir, startByte, endByte: spool.position, files, bytes, reads })
+    onBatch({ dir, startByte, endByte: spool.position, files, bytes, reads, known: range })
+    knownByte = knownEnd
     startByte = spool.position
     startDir = open.at(-1)?.below ?? empty
     files = 0
@@ -102,6 +126,7 @@ export function scanTree(
     try {
       path = open.length === 0 ? root : trail.path(name)
       stat = fs.lstatSync(path, { bigint: true })
+      if (name.length > 0 && ignore?.excludes(below, stat.isDirectory())) return
       if (stat.isSymbolicLink()) target = fs.readlinkSync(path, { encoding: 'buffer' })
       else if (stat.isDirectory()) {
         const entered = enter(name)
@@ -114,16 +139,25 @@ export function scanTree(
       report(name, reasonOf(error))
       return
     }
-    const inode = inodeOf(stat)
-    const xattrs = captureXattrs(path, (reason) => report(name, reason))
+    rootDev ??= stat.dev
+    statKey.set(stat, rootDev)
+    const isAsKnown =
+      known?.cursor.meet(Buffer.from(name).toString('latin1'), names !== undefined, key) === true
     const link =
       stat.nlink > 1n && names === undefined ? links.meet(stat.dev, stat.ino, Number(stat.nlink)) : undefined
     const group = link?.group ?? NO_LINK
+    const asKnown = isAsKnown ? known?.cursor.take() : undefined
+    // A change of attributes moves ctime: those of an entry that is as known are, too.
+    const xattrs = asKnown === undefined ? captureXattrs(path, (reason) => report(name, reason)) : NO_XATTRS
+    const fresh = { name, inode: inodeOf(stat), xattrs, stat: key }
     if (names !== undefined) {
-      writeSpoolRecord(spool, { kind: 'enter', name, inode, xattrs })
+      writeSpoolRecord(spool, asKnown ?? { kind: 'enter', ...fresh })
       open.push({ below, names })
     } else if (target !== undefined) {
-      writeSpoolRecord(spool, { kind: 'symlink', name, inode, xattrs, target, group })
+      writeSpoolRecord(spool, {
+        ...(asKnown?.kind === 'symlink' ? asKnown : { kind: 'symlink', ...fresh, target }),
+        group,
+      })
     } else if (stat.isFile()) {
       const sizeBytes = Number(stat.size)
       if (!Number.isSafeInteger(sizeBytes)) {
@@ -131,8 +165,11 @@ export function scanTree(
         return
       }
       const isRead = sizeBytes > 0 && link?.isFirst !== false
+      const isKnown = isRead && asKnown !== undefined && known?.cursor.takeResult(knownResults!) === true
       const { ino, ctimeNs } = stat
-      writeSpoolRecord(spool, { kind: 'file', name, inode, xattrs, sizeBytes, ino, ctimeNs, group, isRead })
+      const record =
+        asKnown?.kind === 'file' ? asKnown : ({ kind: 'file', ...fresh, sizeBytes, ino, ctimeNs } as const)
+      writeSpoolRecord(spool, { ...record, group, isRead, isKnown })
       files += 1
       bytes += sizeBytes
       if (isRead) reads += 1
@@ -145,7 +182,10 @@ export function scanTree(
         )
       }
       const device = type.endsWith('device') ? unpackDevice(stat.rdev) : { major: 0, minor: 0 }
-      writeSpoolRecord(spool, { kind: 'special', name, inode, xattrs, type, ...device, group })
+      writeSpoolRecord(spool, {
+        ...(asKnown?.kind === 'special' ? asKnown : { kind: 'special', ...fresh, type, ...device }),
+        group,
+      })
     }
   }
 
@@ -157,6 +197,7 @@ export function scanTree(
         top.names.close()
         open.pop()
         if (open.length > 0) trail.leave()
+        known?.cursor.leave()
         writeSpoolRecord(spool, { kind: 'leave' })
       } else {
         const name = Buffer.from(next, 'latin1')

@@ -5,6 +5,7 @@
 import type { SpecialEntry } from '../dag/entry.ts'
 import type { Xattr } from '../dag/xattrs.ts'
 import type { RecordReader, RecordWriter } from './record-bytes.ts'
+import { STAT_KEY_BYTES } from './stat-key.ts'
 import { readXattrRecords, writeXattrRecords } from './xattr-records.ts'
 
 /** What the inode says; names of owners are added when entries are built. */
@@ -32,6 +33,9 @@ export type SpoolRecord =
       readonly group: LinkGroup
       /** Its content is read here: it is the first of its group, or in none. */
       readonly isRead: boolean
+      /** A stat cache has the result of reading it: that lies among the batch's known results. */
+      readonly isKnown: boolean
+      readonly stat: Uint8Array
     }
   | {
       readonly kind: 'symlink'
@@ -40,6 +44,15 @@ export type SpoolRecord =
       readonly xattrs: readonly Xattr[]
       readonly target: Uint8Array
       readonly group: LinkGroup
+      readonly stat: Uint8Array
+    }
+  | {
+      readonly kind: 'enter'
+      readonly name: Uint8Array
+      readonly inode: Inode
+      readonly xattrs: readonly Xattr[]
+      /** What tells a stat cache that the entry is as it was (stat-key.ts). */
+      readonly stat: Uint8Array
     }
   | {
       readonly kind: 'special'
@@ -51,12 +64,7 @@ export type SpoolRecord =
       readonly major: number
       readonly minor: number
       readonly group: LinkGroup
-    }
-  | {
-      readonly kind: 'enter'
-      readonly name: Uint8Array
-      readonly inode: Inode
-      readonly xattrs: readonly Xattr[]
+      readonly stat: Uint8Array
     }
   | { readonly kind: 'leave' }
   /** Something about the entry `name` of the current directory is not in the snapshot. */
@@ -82,13 +90,14 @@ export function writeSpoolRecord(out: RecordWriter, record: SpoolRecord): void {
   out.u32(mtimeNsec)
   out.u32(uid)
   out.u32(gid)
+  out.bytes(record.stat)
   writeXattrRecords(out, record.xattrs)
   if (record.kind === 'file') {
     out.whole(record.sizeBytes)
     out.u64(record.ino)
     out.u64(BigInt.asUintN(64, record.ctimeNs))
     out.u32(record.group)
-    out.u8(record.isRead ? 1 : 0)
+    out.u8((record.isRead ? 1 : 0) | (record.isKnown ? 2 : 0))
   } else if (record.kind === 'symlink') {
     out.u16(record.target.length)
     out.bytes(record.target)
@@ -113,26 +122,24 @@ export function readSpoolRecord(from: RecordReader): SpoolRecord {
     uid: from.u32(),
     gid: from.u32(),
   }
+  const stat = from.bytes(STAT_KEY_BYTES)
   const xattrs = readXattrRecords(from)
-  if (kind === 'enter') return { kind, name, inode, xattrs }
+  if (kind === 'enter') return { kind, name, inode, xattrs, stat }
   if (kind === 'symlink') {
-    return { kind, name, inode, xattrs, target: from.bytes(from.u16()), group: from.u32() }
+    return { kind, name, inode, xattrs, stat, target: from.bytes(from.u16()), group: from.u32() }
   }
   if (kind === 'special') {
     const type = SPECIALS[from.u8()]!
-    return { kind, name, inode, xattrs, type, major: from.u32(), minor: from.u32(), group: from.u32() }
+    return { kind, name, inode, xattrs, stat, type, major: from.u32(), minor: from.u32(), group: from.u32() }
   }
-  return {
-    kind,
-    name,
-    inode,
-    xattrs,
-    sizeBytes: from.whole(),
-    ino: from.u64(),
-    ctimeNs: BigInt.asIntN(64, from.u64()),
-    group: from.u32(),
-    isRead: from.u8() === 1,
-  }
+  const sizeBytes = from.whole()
+  const ino = from.u64()
+  const ctimeNs = BigInt.asIntN(64, from.u64())
+  const group = from.u32()
+  const flags = from.u8()
+  const isRead = (flags & 1) !== 0
+  const isKnown = (flags & 2) !== 0
+  return { kind, name, inode, xattrs, stat, sizeBytes, ino, ctimeNs, group, isRead, isKnown }
 }
 
 /** A run of whole records: the unit that a reading thread takes. */
@@ -145,4 +152,6 @@ export interface SpoolBatch {
   readonly bytes: number
   /** Records whose content is read, of any size above 0. */
   readonly reads: number
+  /** Where the results that a stat cache has of some of them lie, in order (read-results.ts). */
+  readonly known: { readonly startByte: number; readonly endByte: number }
 }

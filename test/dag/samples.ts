@@ -111,5 +111,6 @@ export function sampleBlocks(): Sample[] {
   const { counts } = SAMPLE_SNAPSHOT
   const withSpecials = { ...SAMPLE_SNAPSHOT, counts: { ...counts, specials: 4 } }
   keep('counted specials', 'snapshot')(encodeSnapshot(withSpecials))
+  keep('snapshot', 'snapshot')(encodeSnapshot({ ...SAMPLE_SNAPSHOT, ignore: ['*.tmp', '!/kept.tmp'] }))
   return samples
 }

@@ -7,9 +7,10 @@ import { decodeSnapshot, encodeSnapshot } from '../../src/dag/snapshot.ts'
 import { checkTreeName } from '../../src/dag/tree-name.ts'
 import { SAMPLE_SNAPSHOT } from './samples.ts'
 
-test('a snapshot survives its encoding, with and without a parent', () => {
+test('a snapshot survives its encoding, with and without a parent and ignore rules', () => {
   const { parent: _, ...first } = SAMPLE_SNAPSHOT
-  for (const snapshot of [SAMPLE_SNAPSHOT, first]) {
+  const ignore = ['*.tmp', '!kept.tmp']
+  for (const snapshot of [SAMPLE_SNAPSHOT, first, { ...SAMPLE_SNAPSHOT, ignore }, { ...first, ignore }]) {
     const { cid, bytes } = encodeSnapshot(snapshot)
     assert.deepEqual(decodeSnapshot(cid, bytes), snapshot)
   }
@@ -26,7 +27,13 @@ test('the largest snapshot that can be written can be read', () => {
   const notes = Object.fromEntries(
     Array.from({ length: 64 }, (_, i) => [`n${i}`.padEnd(64, 'x'), 'v'.repeat(4096)]),
   )
-  const { cid, bytes } = encodeSnapshot({ ...SAMPLE_SNAPSHOT, uncaptured: { count: 1e6, first }, notes })
+  const ignore = Array.from({ length: 256 }, (_, i) => String(i).padEnd(128, 'x'))
+  const { cid, bytes } = encodeSnapshot({
+    ...SAMPLE_SNAPSHOT,
+    uncaptured: { count: 1e6, first },
+    notes,
+    ignore,
+  })
   assert.equal(decodeSnapshot(cid, bytes).uncaptured.first.length, 100)
 })
 
@@ -43,6 +50,12 @@ test('fields out of bounds are refused when written', () => {
     { uncaptured: { count: 0, first: many.slice(0, 1) } },
     { uncaptured: { count: 101, first: many } },
     { uncaptured: { count: 1, first: [{ path: 'p', reason: 'r'.repeat(513) }] } },
+    { ignore: [] },
+    { ignore: ['a', ''] },
+    { ignore: ['# comment'] },
+    { ignore: ['a\nb'] },
+    { ignore: Array.from({ length: 257 }, () => 'a') },
+    { ignore: ['a'.repeat(32_769)] },
     { notes: { 'a b': '' } },
     { notes: { a: 'v'.repeat(4097) } },
     { notes: { a: '\ud800' } },
@@ -67,6 +80,10 @@ test('a later version is unsupported, a changed field corrupt', () => {
     ['corrupt', { k: 'record' }],
     ['corrupt', { tree: 'A' }],
     ['corrupt', { created: -5 }],
+    ['corrupt', { ignore: [] }],
+    ['corrupt', { ignore: ['a\nb'] }],
+    ['corrupt', { ignore: ['a'], more: 1 }],
+    ['limit', { ignore: Array.from({ length: 257 }, () => 'a') }],
     ['corrupt', { more: 1 }],
     ['corrupt', { notes: { __proto__: null, 'a b': '' } }],
     ['corrupt', { uncaptured: { count: 0, first: [['p', 'r']] } }],

@@ -67,6 +67,7 @@ const DOORS: readonly { readonly packages: RegExp; readonly folder: string }[] =
   },
   { packages: /^koffi(\/|$)/, folder: 'src/posix' },
   { packages: /^(@napi-rs\/blake-hash|blake3-wasm)(\/|$)/, folder: 'src/block' },
+  { packages: /^ignore(\/|$)/, folder: 'src/tree' },
   { packages: /^@ipld\/dag-cbor(\/|$)/, folder: 'src/block' },
   { packages: /^(commander|fastify|zod|yaml|pino|prom-client)(\/|$)/, folder: 'node' },
 ]

@@ -19,6 +19,7 @@ import type { StatusDocument } from '../../src/replica/status.ts'
 import { createTraffic } from '../../src/replica/traffic.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import type { Store } from '../../src/store/store.ts'
+import { openStatCaches } from '../../src/tree/stat-caches.ts'
 import { createTestLogger, type TestMesh } from './test-mesh.ts'
 
 export interface TestSite {
@@ -98,7 +99,18 @@ export async function startSite(
     logger,
     self,
   })
-  const publisher = createPublisher({ ledger, blocks, complete, nodeKey: key, clock, tempDir, host, logger })
+  const statCaches = openStatCaches({ dir: path.join(tempDir, 'cache'), log: logger })
+  const publisher = createPublisher({
+    ledger,
+    blocks,
+    complete,
+    nodeKey: key,
+    clock,
+    tempDir,
+    statCaches,
+    host,
+    logger,
+  })
   await agent.start()
   return {
     ledger,

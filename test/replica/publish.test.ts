@@ -14,6 +14,7 @@ import { createPublisher } from '../../src/replica/publish.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import { importTree } from '../../src/tree/import.ts'
+import { openStatCaches } from '../../src/tree/stat-caches.ts'
 import { withTempDir } from './agent-mesh.ts'
 import { createTestLog, createTestLogger, createTestMesh, testKey } from './test-mesh.ts'
 
@@ -53,8 +54,10 @@ async function setUp(
       await store.blocks.flush()
     },
   }
+  const clock = { aheadMs: 0 }
   const known = new Set<string>()
-  const complete: Pick<CompleteSnapshots, 'adopt'> = {
+  const complete: Pick<CompleteSnapshots, 'adopt' | 'has'> = {
+    has: (_, cid) => known.has(cid.toString()),
     async adopt(_, cid: Cid) {
       step('complete')
       assert.ok((await store.blocks.get(cid)) !== undefined)
@@ -83,13 +86,14 @@ async function setUp(
     blocks,
     complete,
     nodeKey: hq,
-    clock: systemClock,
+    clock: { ...systemClock, nowMs: () => systemClock.nowMs() + clock.aheadMs },
     tempDir: dir,
+    statCaches: openStatCaches({ dir: path.join(dir, 'cache'), log: logger }),
     host,
     logger,
   })
   const publish = (options = {}) => publisher.publish({ path: source, tree: 't', ...options })
-  return { mesh, basics, log, logger, ledger, steps, failing, source, lost, blocks, publish }
+  return { mesh, basics, log, logger, ledger, steps, failing, source, lost, known, clock, blocks, publish }
 }
 
 test('the order is: reconcile, blocks durable, complete, then the signed head', async () => {
@@ -221,5 +225,61 @@ test('a tree keeps the chunk lengths of the snapshot before', async () => {
     lost.add(third.snapshot.toString())
     await fs.writeFile(path.join(source, 'a'), 'four')
     assert.deepEqual(await chunkerOf((await publish()).snapshot), DEFAULT_CHUNKER)
+  })
+})
+
+test('a folder that is as its newest snapshot has it is not even imported, unless that is not complete here', async () => {
+  await withTempDir(async (dir) => {
+    const { steps, publish, source, lost, known, clock } = await setUp(dir)
+    // Old enough by this clock that a stat cache trusts it.
+    clock.aheadMs = 3_600_000
+    const first = await publish()
+    steps.length = 0
+    const again = await publish()
+    assert.deepEqual([again.sequence, again.isNew, again.files, again.newBlocks], [1, false, 1, 0])
+    assert.deepEqual(steps, [], 'nothing was stored, proved or signed')
+    assert.equal((await publish({ notes: { why: 'a note' } })).sequence, 2)
+    assert.equal((await publish({ notes: { why: 'a note' } })).isNew, false)
+    known.clear()
+    steps.length = 0
+    assert.equal((await publish({ notes: { why: 'a note' } })).isNew, false)
+    assert.deepEqual(steps, ['flush', 'complete'], 'it was imported and proved again')
+    await fs.writeFile(path.join(source, 'b'), 'new')
+    assert.equal((await publish()).sequence, 3)
+    lost.add(first.snapshot.toString())
+    assert.equal((await publish()).isNew, false)
+  })
+})
+
+test('a publish that fails before its head leaves the stat cache of the head before it', async () => {
+  await withTempDir(async (dir) => {
+    const { steps, failing, publish, source, clock } = await setUp(dir)
+    clock.aheadMs = 3_600_000
+    await publish()
+    await fs.writeFile(path.join(source, 'a'), 'two')
+    failing.add('complete')
+    await assert.rejects(publish(), /killed at complete/)
+    assert.deepEqual((await fs.readdir(path.join(dir, 'cache'))).length, 1, 'no temporary file is left')
+    failing.clear()
+    assert.equal((await publish()).sequence, 2)
+    steps.length = 0
+    assert.equal((await publish()).isNew, false)
+    assert.deepEqual(steps, [])
+  })
+})
+
+test('rules hold until others are given, and a dry run changes nothing', async () => {
+  await withTempDir(async (dir) => {
+    const { steps, publish, source } = await setUp(dir)
+    await fs.writeFile(path.join(source, 'b.tmp'), 'b')
+    const dry = await publish({ isDry: true, ignore: ['*.tmp'] })
+    assert.deepEqual([dry.sequence, dry.isNew, dry.files, dry.ignore], [1, true, 1, ['*.tmp']])
+    assert.deepEqual(steps, ['reconcile'])
+    assert.deepEqual(await fs.readdir(path.join(dir, 'cache')), [])
+    const first = await publish({ ignore: ['*.tmp'] })
+    assert.deepEqual([first.files, first.newBlocks], [1, dry.newBlocks])
+    assert.deepEqual([(await publish()).isNew, (await publish()).ignore], [false, ['*.tmp']])
+    const all = await publish({ ignore: [] })
+    assert.deepEqual([all.sequence, all.files, all.ignore], [2, 2, []])
   })
 })

@@ -28,6 +28,7 @@ function batchOf(number: number, reads: number): SpoolBatch {
     files: reads + 1,
     bytes: 2 ** 40 + number,
     reads,
+    known: { startByte: number * 10, endByte: number * 10 + 5 },
   }
 }
 

@@ -15,6 +15,7 @@ import { removeTree } from '../../src/tree/remove-tree.ts'
 import { scanTree } from '../../src/tree/scan.ts'
 import type { SpoolBatch, SpoolRecord } from '../../src/tree/spool.ts'
 import { NO_LINK, readSpoolRecord, writeSpoolRecord } from '../../src/tree/spool.ts'
+import { STAT_KEY_BYTES } from '../../src/tree/stat-key.ts'
 import { bench, noise } from './trees.ts'
 
 /** With prototypes, as everything that is read back has. */
@@ -37,6 +38,7 @@ const xattrs = fc.array(
   }),
   { maxLength: 3 },
 )
+const stat = fc.uint8Array({ minLength: STAT_KEY_BYTES, maxLength: STAT_KEY_BYTES })
 const spoolRecord: fc.Arbitrary<SpoolRecord> = fc.oneof(
   record({
     kind: fc.constant('file' as const),
@@ -48,6 +50,8 @@ const spoolRecord: fc.Arbitrary<SpoolRecord> = fc.oneof(
     ctimeNs: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
     group,
     isRead: fc.boolean(),
+    isKnown: fc.boolean(),
+    stat,
   }),
   record({
     kind: fc.constant('symlink' as const),
@@ -56,8 +60,9 @@ const spoolRecord: fc.Arbitrary<SpoolRecord> = fc.oneof(
     xattrs,
     target: fc.uint8Array({ maxLength: 4095 }),
     group,
+    stat,
   }),
-  record({ kind: fc.constant('enter' as const), name, inode, xattrs }),
+  record({ kind: fc.constant('enter' as const), name, inode, xattrs, stat }),
   record({
     kind: fc.constant('special' as const),
     name,
@@ -67,6 +72,7 @@ const spoolRecord: fc.Arbitrary<SpoolRecord> = fc.oneof(
     major: fc.nat(0xffff_ffff),
     minor: fc.nat(0xffff_ffff),
     group,
+    stat,
   }),
   record({ kind: fc.constant('leave' as const) }),
   record({ kind: fc.constant('uncaptured' as const), name, reason: fc.string({ unit: 'binary' }) }),

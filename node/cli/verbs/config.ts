@@ -28,6 +28,7 @@ async function showPaths({ paths, terminal }: Context, { json }: { json?: boolea
     keys: paths.keysDir,
     store: paths.storeDir,
     temporary: paths.tempDir,
+    cache: paths.cacheDir,
     run: paths.runDir,
     socket: socketToDial(paths),
   }

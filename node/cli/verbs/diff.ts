@@ -1,58 +1,65 @@
-/** `diff`: what changed from one snapshot to another. Equal parts are skipped by CID, so it reads little. */
+/**
+ * `diff`: what changed from one snapshot to another, or to a folder on the daemon's disk. Equal parts of two snapshots
+ * are skipped by CID, so it reads little; of a folder only metadata is read.
+ */
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { DiffHeader, DiffLine } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
+import { ITEMS_HELP, printChanges } from '../print-changes.ts'
 import { countOf } from '../quantity.ts'
-import { createLineWriter } from '../terminal.ts'
-import { parseTreeSpec } from '../tree-spec.ts'
+import { parseTreeSpec, type TreeSpec } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
+
+interface Options {
+  readonly dir?: string
+  readonly checksum?: boolean
+  readonly itemize?: boolean
+  readonly json?: boolean
+}
 
 export function define(command: Command, context: Context): void {
   command
-    .argument('<TREE@A>', 'the older snapshot')
+    .argument('<TREE@A>', 'the older snapshot; with --dir, TREE alone is the newest that is complete here')
     .argument('[TREE@B]', 'the newer one; the head of the tree when left out')
+    .option('--dir <PATH>', 'compare with this folder instead: what a publish of it would change')
+    .option('--checksum', 'with --dir: read files and compare bytes, not size and time')
+    .option('-i, --itemize', 'lines like those of rsync --itemize-changes')
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
-      '\nEach line is a letter and a path: + added, - removed, M content changed, m metadata only, T type changed.',
+      `
+Each line is a letter and a path: + added, - removed, M content changed, m metadata only, T type changed.
+${ITEMS_HELP}`,
     )
-    .action((a: string, b: string | undefined, options: { json?: boolean }) => diff(context, a, b, options))
+    .action((a: string, b: string | undefined, options: Options) => diff(context, a, b, options))
 }
 
-async function diff(
-  { api, terminal, signal }: Context,
-  a: string,
-  b: string | undefined,
-  options: { json?: boolean },
-): Promise<void> {
+async function diff(context: Context, a: string, b: string | undefined, options: Options): Promise<void> {
+  const { terminal } = context
+  if (options.itemize === true && options.json === true) {
+    throw new MirrorError('invalid', 'choose one of --itemize and --json: the JSON has the items too')
+  }
+  const format = options.json === true ? 'json' : options.itemize === true ? 'items' : 'letters'
+  const changes = await printChanges(context, urlOf(a, b, options), format)
+  if (format !== 'json' && terminal.err.isTty) terminal.say(countOf(changes, 'change'))
+}
+
+function urlOf(a: string, b: string | undefined, { dir, checksum }: Options): string {
   const from = parseTreeSpec(a)
-  const to = b === undefined ? { tree: from.tree } : parseTreeSpec(b)
-  if (from.path !== undefined || ('path' in to && to.path !== undefined)) {
+  const to: TreeSpec = b === undefined ? { tree: from.tree } : parseTreeSpec(b)
+  if (from.path !== undefined || to.path !== undefined) {
     throw new MirrorError('invalid', 'diff compares whole snapshots: leave the paths out')
   }
-  const url = treeUrl(from, 'diff', {
-    toTree: to.tree,
-    ...('ref' in to && to.ref !== undefined ? { toRef: to.ref } : {}),
-  })
-  const writer = createLineWriter(terminal)
-  let changes = 0
-  for await (const line of api.lines<DiffHeader | DiffLine>(url, signal)) {
-    if ('from' in line) {
-      if (options.json === true) await writer.line(`${JSON.stringify(line).slice(0, -1)},"changes":[`)
-      continue
-    }
-    if (options.json === true) await writer.line(`${changes === 0 ? '' : ','}${JSON.stringify(line)}`)
-    // The root has no name of its own.
-    else await writer.line(`${letterOf(line)} ${line.path || '.'}`)
-    changes++
+  if (dir === undefined) {
+    if (checksum === true)
+      throw new MirrorError('invalid', '--checksum needs --dir: snapshots have checksums')
+    return treeUrl(from, 'diff', {
+      toTree: to.tree,
+      ...(to.ref === undefined ? {} : { toRef: to.ref }),
+    })
   }
-  if (options.json === true) await writer.line(']}')
-  await writer.end()
-  if (options.json !== true && terminal.err.isTty) terminal.say(countOf(changes, 'change'))
-}
-
-function letterOf({ change, content }: DiffLine): string {
-  if (change === 'changed') return content ? 'M' : 'm'
-  return { added: '+', removed: '-', type: 'T' }[change]
+  if (b !== undefined)
+    throw new MirrorError('invalid', 'compare with a snapshot or with --dir, not with both')
+  return treeUrl(from, 'diff', { dir: resolve(dir), ...(checksum === true ? { checksum: 'true' } : {}) })
 }

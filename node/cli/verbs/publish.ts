@@ -1,14 +1,18 @@
 /** `publish`: the daemon imports the folder and signs a head; this waits for it, and for other sites when asked. */
-import { lstatSync, type Stats } from 'node:fs'
+import { lstatSync, readFileSync, type Stats } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { MirrorError } from '../../../src/base/errors.ts'
+import { decodeUtf8, printableName } from '../../../src/base/bytes.ts'
+import { asMirrorError, MirrorError } from '../../../src/base/errors.ts'
+import { isIgnoreRule } from '../../../src/dag/ignore-rule.ts'
 import { checkTreeName } from '../../../src/dag/tree-name.ts'
-import type { PublishAnswer } from '../../api/answers.ts'
+import type { DryRunAnswer, PublishAnswer } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { runJob } from '../job.ts'
+import { ITEMS_HELP, printChanges } from '../print-changes.ts'
 import { countOf, formatBytes, formatSeconds, parseDuration } from '../quantity.ts'
+import { treeUrl } from '../tree-url.ts'
 
 interface Options {
   readonly tree: string
@@ -17,6 +21,11 @@ interface Options {
   readonly note: readonly string[]
   readonly allowEmpty?: boolean
   readonly inPlace?: boolean
+  /** False for --no-exclude. */
+  readonly exclude: readonly string[] | false
+  readonly excludeFrom: readonly string[]
+  readonly dryRun?: boolean
+  readonly itemize?: boolean
   readonly json?: boolean
 }
 
@@ -32,7 +41,25 @@ export function define(command: Command, context: Context): void {
     .option('--note <KEY=VALUE>', 'a note kept in the snapshot; may be repeated', collect, [])
     .option('--allow-empty', 'publish a source without a single file although the head has some')
     .option('--in-place', 'do not copy PATH into the store: its files must then stay as they are')
+    .option(
+      '--exclude <PATTERN>',
+      'leave out what this pattern (gitignore syntax) matches; may be repeated',
+      collect,
+      [],
+    )
+    .option('--no-exclude', 'leave nothing out: forget the patterns of the newest snapshot')
+    .option('--exclude-from <FILE>', 'patterns from a file, one a line; may be repeated', collect, [])
+    .option('-n, --dry-run', 'read and count everything, store and sign nothing')
+    .option('-i, --itemize', 'with --dry-run: also list what differs from the newest snapshot')
     .option('--json', 'print the result as JSON')
+    .addHelpText(
+      'after',
+      `
+Patterns are recorded in the snapshot and hold for the next publish of the tree, unless others are given. Those of
+--exclude-from come first; of several that match the last one decides. A .gitignore or other file in the folder is not
+read by itself.
+${ITEMS_HELP}`,
+    )
     .action((path: string, options: Options) => publish(context, path, options))
 }
 
@@ -42,11 +69,16 @@ async function publish(context: Context, path: string, options: Options): Promis
   if (options.timeout !== undefined && timeoutMs === undefined) {
     throw new MirrorError('invalid', `--timeout is a time like 90s, 30m or 12h, not ${options.timeout}`)
   }
+  const isDry = options.dryRun === true
+  checkDryRun(options)
+  const ignore = readRules(options)
   const source = resolve(path)
   checkSource(source)
-  const { ensureTree } = await import('../ensure-tree.ts')
-  await ensureTree(context, tree)
-  const answer = await runJob<PublishAnswer>(
+  if (!isDry) {
+    const { ensureTree } = await import('../ensure-tree.ts')
+    await ensureTree(context, tree)
+  }
+  const answer = await runJob<PublishAnswer | DryRunAnswer>(
     context,
     {
       kind: 'publish',
@@ -55,6 +87,8 @@ async function publish(context: Context, path: string, options: Options): Promis
       notes: parseNotes(options.note),
       allowEmpty: options.allowEmpty === true,
       ...(options.inPlace === true ? { inPlace: true } : {}),
+      dryRun: isDry,
+      ...(ignore === undefined ? {} : { ignore }),
       ...(options.wait === undefined ? {} : { wait: options.wait.split(',') }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     },
@@ -62,7 +96,18 @@ async function publish(context: Context, path: string, options: Options): Promis
   )
   const { terminal } = context
   if (options.json === true) await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
-  else {
+  else if ('isDryRun' in answer) {
+    if (options.itemize === true) {
+      const query = { dir: source, ignore: JSON.stringify(answer.ignore) }
+      await printChanges(context, treeUrl({ tree }, 'diff', query), 'items')
+    }
+    await terminal.print(
+      `${tree}: ${answer.isNew ? `would become ${tree}@${answer.sequence}` : 'unchanged'}\n` +
+        `${countOf(answer.files, 'file')}, ${formatBytes(answer.bytes)}, ${countOf(answer.blocks, 'block')}; ` +
+        `new here: ${countOf(answer.newBlocks, 'block')}, ${formatBytes(answer.newBytes)}; ` +
+        `${formatSeconds(answer.seconds)}\n`,
+    )
+  } else {
     await terminal.print(
       `${tree}@${answer.sequence}  ${answer.snapshot}${answer.isNew ? '' : '  (unchanged)'}\n` +
         `${countOf(answer.files, 'file')}, ${formatBytes(answer.bytes)}, ${countOf(answer.blocks, 'block')}; ` +
@@ -77,12 +122,17 @@ async function publish(context: Context, path: string, options: Options): Promis
       )
     }
   }
-  if (options.inPlace === true) {
+  if (options.inPlace === true && !isDry) {
     terminal.say(
       `mirrormesh: ${tree} rests on the files in ${source}: it is at risk until another site is complete`,
     )
   }
-  const { uncaptured } = answer
+  const { uncaptured, ignore: rules } = answer
+  if (rules.length > 0 && options.json !== true) {
+    const shown = rules.slice(0, 5).map((rule) => printableName(Buffer.from(rule)))
+    const more = rules.length > shown.length ? ` and ${rules.length - shown.length} more` : ''
+    terminal.say(`left out by pattern: ${shown.join(', ')}${more}`)
+  }
   if (uncaptured.count > 0) {
     terminal.say(
       `mirrormesh: ${countOf(uncaptured.count, 'entry', 'entries')} of ${path} could not be captured in full:`,
@@ -91,6 +141,42 @@ async function publish(context: Context, path: string, options: Options): Promis
     if (uncaptured.count > 10) terminal.say(`  ... \`${context.self} tree show ${tree}\` shows more`)
     context.exitWith(EXIT.partial)
   }
+}
+
+function checkDryRun({ dryRun, itemize, wait, json }: Options): void {
+  if (dryRun === true && wait !== undefined) {
+    throw new MirrorError('invalid', '--dry-run publishes nothing that --wait could wait for')
+  }
+  if (itemize === true && dryRun !== true) throw new MirrorError('invalid', '--itemize needs --dry-run')
+  if (itemize === true && json === true) {
+    throw new MirrorError('invalid', 'choose one of --itemize and --json', {
+      hint: 'For the changes as JSON: mirrormesh diff TREE --dir PATH --json',
+    })
+  }
+}
+
+/** Undefined: those of the newest snapshot go on. */
+function readRules({ exclude, excludeFrom }: Options): string[] | undefined {
+  if (exclude === false) {
+    if (excludeFrom.length === 0) return []
+    throw new MirrorError('invalid', '--no-exclude and --exclude-from contradict each other')
+  }
+  if (exclude.length === 0 && excludeFrom.length === 0) return undefined
+  return [...excludeFrom.flatMap(readRulesFile), ...exclude]
+}
+
+function readRulesFile(file: string): string[] {
+  let text: string | undefined
+  try {
+    text = decodeUtf8(readFileSync(file))
+  } catch (error) {
+    throw asMirrorError(error, `read ${file}`)
+  }
+  if (text === undefined) throw new MirrorError('invalid', `${file} is not UTF-8`)
+  return text
+    .split('\n')
+    .map((line) => line.replace(/\r$/, ''))
+    .filter(isIgnoreRule)
 }
 
 /** The daemon would say so too, but only after the tree has been created. What this user may not see, it may. */
@@ -107,8 +193,10 @@ function checkSource(source: string): void {
   }
 }
 
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value]
+/** @param before false after the negative form of the same option */
+function collect(value: string, before: readonly string[] | false): readonly string[] {
+  if (before !== false) return [...before, value]
+  throw new MirrorError('invalid', '--no-exclude and --exclude contradict each other')
 }
 
 function parseNotes(notes: readonly string[]): Record<string, string> {
