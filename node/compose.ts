@@ -10,12 +10,14 @@ import { decodeStored } from '../src/record/record.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
 import { createAdmission, createMembership } from '../src/replica/admission.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
+import { createCollector } from '../src/replica/collector.ts'
 import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
 import { createDamageWatch } from '../src/replica/damage-watch.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
 import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
 import { createLedger } from '../src/replica/ledger.ts'
 import { createPublisher } from '../src/replica/publish.ts'
+import { createScrubber } from '../src/replica/scrubber.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
@@ -32,6 +34,7 @@ import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { createGateway } from './gateway/gateway.ts'
+import type { StoreCare } from './gateway/metrics.ts'
 import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
@@ -51,6 +54,8 @@ export interface RunningNode {
   /** Ends what runs, and resolves when nothing is left of the node. */
   stop(): Promise<void>
 }
+
+const DAY_MS = 24 * 3_600_000
 
 export async function composeNode(options: ComposeOptions): Promise<RunningNode> {
   const { paths, config, clock, log, version, socket } = options
@@ -120,6 +125,30 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => agent.stop())
 
+  const collector = createCollector(
+    {
+      ledger,
+      store,
+      complete,
+      self,
+      clock,
+      logger: log,
+      onHole: () => damageWatch.found(),
+      onDropped: () => agent.refresh(),
+    },
+    {
+      keepSnapshots: config.keepSnapshots,
+      graceMs: config.keepUnpinnedDays * DAY_MS,
+      everyMs: config.collectEveryMinutes * 60_000,
+    },
+  )
+  parts.defer(() => collector.stop())
+  const scrubber = createScrubber(
+    { store, clock, logger: log },
+    { bytesPerSecond: config.scrubBytesPerSecond, everyMs: config.scrubEveryDays * DAY_MS },
+  )
+  parts.defer(() => scrubber.stop())
+
   const gateway =
     config.http === 'off'
       ? undefined
@@ -130,6 +159,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
+            hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+            readCare,
             notReady: () => (isReady ? undefined : 'starting'),
             clock,
             log,
@@ -156,6 +187,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       },
       { compression: config.storeCompression === 'zstd' ? 'zstd' : 'none' },
     ),
+    collector,
+    scrubber,
     host,
     jobs,
     clock,
@@ -179,6 +212,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await gateway?.start()
       await agent.start()
       damageWatch.start({ complete, blocks, onRevoked: () => agent.refresh() })
+      collector.start()
+      await scrubber.start()
       await api.start()
       isReady = true
     },
@@ -188,6 +223,23 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
 
   function readStatus(): StatusDocument {
     return withInPlaceRisks(agent.status(), blocks.backings.list())
+  }
+
+  function readCare(): StoreCare {
+    const collected = collector.status()
+    const scrubbed = scrubber.status()
+    const { blocks: storedBlocks, packBytes } = store.stats()
+    return {
+      blocks: storedBlocks,
+      packBytes,
+      collections: collected.runs,
+      collectedBytes: collected.deadBytes,
+      freedBytes: collected.freedBytes,
+      lastCollectionMs: collected.lastRunMs,
+      scrubbedBytes: scrubbed.bytes,
+      damagedBlocks: scrubbed.damagedBlocks,
+      lastScrubMs: scrubbed.lastEndMs,
+    }
   }
 
   function readSelf(): SelfDocument {

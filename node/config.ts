@@ -76,7 +76,47 @@ const SCHEMA = z.strictObject({
     .max(30 * 86_400)
     .default(0)
     .describe('how long the tree that a check-out replaced stays beside it, for NFS clients that read it'),
+  keepSnapshots: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(3)
+    .describe('complete snapshots of each tree that stay here, the newest ones'),
+  keepUnpinnedDays: z
+    .number()
+    .min(0)
+    .max(3650)
+    .default(7)
+    .describe('days that a tree stays here after it was pinned here for the last time'),
+  collectEveryMinutes: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(60)
+    .describe('collects what is not needed at most this often; 0 leaves it to `mirrormesh gc`'),
+  scrubBytesPerSecond: z
+    .int()
+    .min(1000)
+    .max(100_000_000_000)
+    .default(20_000_000)
+    .describe('how fast the store is read through to find damage'),
+  scrubEveryDays: z
+    .number()
+    .min(0)
+    .max(3650)
+    .default(30)
+    .describe('days from one scrub to the next; 0 leaves it to `mirrormesh scrub`'),
 })
+
+const NUMBERS: readonly ConfigKey[] = [
+  'workers',
+  'keepOldSeconds',
+  'keepSnapshots',
+  'keepUnpinnedDays',
+  'collectEveryMinutes',
+  'scrubBytesPerSecond',
+  'scrubEveryDays',
+]
 
 export type Config = Readonly<z.output<typeof SCHEMA>>
 export type ConfigKey = keyof Config
@@ -148,8 +188,8 @@ async function gather({
 }
 
 function fromText(key: ConfigKey, text: string): unknown {
-  if (key === 'workers' || key === 'keepOldSeconds') return Number(text)
   if (key === 'devices' && /^(true|false)$/.test(text)) return text === 'true'
+  if (NUMBERS.includes(key)) return Number(text)
   return text.includes(',') ? text.split(',') : text
 }
 

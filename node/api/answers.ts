@@ -160,6 +160,47 @@ export interface VerifyAnswer {
   readonly seconds: number
 }
 
+export interface CollectAnswer {
+  readonly isDryRun: boolean
+  readonly kept: readonly KeptSnapshot[]
+  readonly dropped: readonly DroppedSnapshot[]
+  readonly liveBlocks: number
+  readonly deadBlocks: number
+  readonly deadBytes: number
+  readonly removedPacks: number
+  readonly compactedPacks: number
+  /** Given back to the disk; in a dry run, about what would be. */
+  readonly freedBytes: number
+  /** Why some garbage stays where it is; null when none does. */
+  readonly leftFor: string | null
+  readonly seconds: number
+}
+
+export interface KeptSnapshot {
+  readonly tree: string
+  /** Null when it is in no history of heads. */
+  readonly sequence: number | null
+  readonly snapshot: string
+  readonly isComplete: boolean
+  readonly reasons: readonly string[]
+}
+
+export interface DroppedSnapshot {
+  readonly tree: string
+  readonly sequence: number | null
+  readonly snapshot: string
+  readonly reason: string
+}
+
+export interface ScrubAnswer {
+  readonly packs: number
+  readonly bytes: number
+  readonly blocks: number
+  readonly damagedBlocks: number
+  readonly unreadablePacks: number
+  readonly seconds: number
+}
+
 /** First line of a listing. */
 export interface EntryListHeader extends SnapshotPlace {
   readonly path: string

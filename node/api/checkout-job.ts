@@ -21,10 +21,10 @@ export function runCheckoutJob(services: Services, body: unknown) {
   const protect = protectOf(fieldOf(body, 'protect'))
   if (!isAbsolute(dest))
     throw new MirrorError('invalid', `dest must be an absolute path, not ${JSON.stringify(dest)}`)
-  return async ({ signal, report }: JobControl): Promise<CheckoutAnswer> => {
+  return async ({ signal, report, ended }: JobControl): Promise<CheckoutAnswer> => {
     const { blocks, clock, workers, keepOldSeconds } = services
     const startedMs = clock.monotonicMs()
-    const { snapshot, place } = await findSnapshot(services, tree, ref)
+    const { snapshot, place } = await findSnapshot(services, tree, ref, ended)
     const names = splitPath(path)
     const root = await lookUp(blocks, snapshot.root, names, signal)
     if (root === undefined) {

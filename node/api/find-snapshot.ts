@@ -45,18 +45,26 @@ export interface FoundSnapshot {
   readonly place: SnapshotPlace
 }
 
-/** @throws MirrorError `degraded` when it is not complete here, so that nobody is shown half of it */
+/**
+ * The lease that keeps it whole ends with `held`: the signal of whoever reads it, which fires at the end of a request.
+ * @throws MirrorError `degraded` when it is not complete here, so that nobody is shown half of it
+ */
 export async function findSnapshot(
   services: Pick<Services, 'ledger' | 'complete' | 'blocks'>,
   name: string,
-  ref?: string,
+  ref: string | undefined,
+  held: AbortSignal,
 ): Promise<FoundSnapshot> {
+  held.throwIfAborted()
   const head = findHead(services, name, ref)
   if (!services.complete.has(name, head.snapshot)) {
     throw new MirrorError('degraded', `${name}@${head.sequence} is not complete at this site`, {
       hint: 'See `mirrormesh status` for where it is, and what is missing here.',
     })
   }
+  // In the same breath as the question whether it is complete.
+  const lease = services.blocks.lease({ purpose: `read ${name}@${head.sequence}`, roots: [head.snapshot] })
+  held.addEventListener('abort', () => lease.close(), { once: true })
   const bytes = await services.blocks.get(head.snapshot)
   if (bytes === undefined) {
     throw new MirrorError(

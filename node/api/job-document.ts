@@ -1,6 +1,6 @@
 /** A long job as the API shows it. Plain types: the CLI loads this file too. */
 
-export type JobKind = 'publish' | 'checkout' | 'verify' | 'adopt' | 'drop-backing'
+export type JobKind = 'publish' | 'checkout' | 'verify' | 'adopt' | 'drop-backing' | 'collect' | 'scrub'
 
 export interface JobProgress {
   readonly phase: string

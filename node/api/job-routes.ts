@@ -4,10 +4,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { MirrorError } from '../../src/base/errors.ts'
 import { runAdoptJob, runDropBackingJob } from './backing-jobs.ts'
 import { runCheckoutJob } from './checkout-job.ts'
+import { runCollectJob } from './collect-job.ts'
 import type { JobDocument, JobKind } from './job-document.ts'
 import type { JobControl } from './jobs.ts'
 import { runPublishJob } from './publish-job.ts'
 import { textOf } from './query.ts'
+import { runScrubJob } from './scrub-job.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
 import { runVerifyJob } from './verify-job.ts'
@@ -22,6 +24,8 @@ const RUNNERS: Readonly<Record<JobKind, Run>> = {
   verify: runVerifyJob,
   adopt: runAdoptJob,
   'drop-backing': runDropBackingJob,
+  collect: runCollectJob,
+  scrub: runScrubJob,
 }
 
 export function addJobRoutes(app: FastifyInstance, services: Services): void {

@@ -12,6 +12,8 @@ import { problemOf } from './problem.ts'
 
 export interface JobControl {
   readonly signal: AbortSignal
+  /** Fires when the job has ended, well or not: for what it holds until then. */
+  readonly ended: AbortSignal
   report(progress: JobProgress): void
 }
 
@@ -62,8 +64,13 @@ export function createJobs(
   async function run(job: Job, work: (control: JobControl) => Promise<unknown>): Promise<void> {
     const { kind, id } = job.document
     const { signal } = job.controller
+    const ended = new AbortController()
     try {
-      const result = await work({ signal, report: (progress) => change(job, { progress }) })
+      const result = await work({
+        signal,
+        ended: ended.signal,
+        report: (progress) => change(job, { progress }),
+      })
       change(job, { state: 'done', endedMs: clock.nowMs(), result })
       log.info({ job: id, kind, ms: clock.nowMs() - job.document.startedMs }, 'job.done')
     } catch (error) {
@@ -72,6 +79,8 @@ export function createJobs(
       change(job, { state: isCancelled ? 'cancelled' : 'failed', endedMs: clock.nowMs(), problem })
       if (isCancelled) log.info({ job: id, kind }, 'job.cancelled')
       else log.warn({ job: id, kind, err: error }, 'job.failed')
+    } finally {
+      ended.abort()
     }
   }
 

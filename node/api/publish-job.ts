@@ -49,7 +49,7 @@ export function runPublishJob(services: Services, body: unknown) {
 async function waitForSites(
   services: Services,
   wanted: Wanted,
-  { signal, report }: JobControl,
+  { signal, report }: Pick<JobControl, 'signal' | 'report'>,
 ): Promise<{ sites: string[]; seconds: number }> {
   const { clock } = services
   const startedMs = clock.monotonicMs()

@@ -2,9 +2,11 @@
 import type { Clock } from '../../src/base/clock.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import type { Host } from '../../src/net/ports.ts'
+import type { Collector } from '../../src/replica/collector.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import type { Ledger } from '../../src/replica/ledger.ts'
 import type { Publisher } from '../../src/replica/publish.ts'
+import type { Scrubber } from '../../src/replica/scrubber.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import type { SelfDocument } from './answers.ts'
@@ -16,6 +18,8 @@ export interface Services {
   readonly scratch: Scratch
   readonly complete: CompleteSnapshots
   readonly publisher: Publisher
+  readonly collector: Pick<Collector, 'run'>
+  readonly scrubber: Pick<Scrubber, 'run'>
   readonly host: Pick<Host, 'addresses'>
   readonly jobs: Jobs
   readonly clock: Clock

@@ -35,22 +35,26 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   app.get('/api/v1/trees/:tree/place', ({ params, url }: TreeRequest) =>
     placeOf(findHead(services, params.tree, readQuery(url).optionalText('ref'))),
   )
-  app.get('/api/v1/trees/:tree/resolve', async ({ params, url }: TreeRequest): Promise<ResolvedPath> => {
-    const { place, entry } = await find(params.tree, url)
-    return {
-      ...place,
-      type: entry.type,
-      name: entry.name.length === 0 ? params.tree.split('/').at(-1)! : printableName(entry.name),
-      mode: entry.mode,
-      mtimeSec: entry.mtimeSec,
-      mtimeNsec: entry.mtimeNsec,
-      ...(entry.type === 'file' ? { sizeBytes: entry.sizeBytes } : {}),
-      ...(entry.type === 'symlink' ? { target: printableName(entry.target) } : {}),
-    }
-  })
+  app.get(
+    '/api/v1/trees/:tree/resolve',
+    async ({ params, url }: TreeRequest, reply): Promise<ResolvedPath> => {
+      const { place, entry } = await find(params.tree, url, signalOf(reply))
+      return {
+        ...place,
+        type: entry.type,
+        name: entry.name.length === 0 ? params.tree.split('/').at(-1)! : printableName(entry.name),
+        mode: entry.mode,
+        mtimeSec: entry.mtimeSec,
+        mtimeNsec: entry.mtimeNsec,
+        ...(entry.type === 'file' ? { sizeBytes: entry.sizeBytes } : {}),
+        ...(entry.type === 'symlink' ? { target: printableName(entry.target) } : {}),
+      }
+    },
+  )
 
   app.get('/api/v1/trees/:tree/entries', async (request: TreeRequest, reply) => {
-    const { place, entry, path } = await find(request.params.tree, request.url)
+    const held = signalOf(reply)
+    const { place, entry, path } = await find(request.params.tree, request.url, held)
     const isRecursive = readQuery(request.url).optionalText('recursive') === 'true'
     const header: EntryListHeader = { ...place, path: joinPath(path) }
     return sendLines(services, request, reply, header, async function* (signal) {
@@ -68,11 +72,11 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   })
 
   app.get('/api/v1/trees/:tree/file', async (request: TreeRequest, reply) => {
-    const { entry, path } = await find(request.params.tree, request.url)
+    const signal = signalOf(reply)
+    const { entry, path } = await find(request.params.tree, request.url, signal)
     if (entry.type !== 'file') {
       throw new MirrorError('invalid', `${joinPath(path)} is a ${entry.type}, not a file`)
     }
-    const signal = signalOf(reply)
     reply.header('content-type', 'application/octet-stream').header('content-length', entry.sizeBytes)
     return reply.send(
       Readable.from(createFileReader({ blocks }).read(entry, undefined, signal), { objectMode: false }),
@@ -81,9 +85,10 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
 
   app.get('/api/v1/trees/:tree/diff', async (request: TreeRequest, reply) => {
     const query = readQuery(request.url)
-    const from = await findSnapshot(services, request.params.tree, query.optionalText('ref'))
+    const held = signalOf(reply)
+    const from = await findSnapshot(services, request.params.tree, query.optionalText('ref'), held)
     const toTree = query.optionalText('toTree') ?? request.params.tree
-    const to = await findSnapshot(services, toTree, query.optionalText('toRef'))
+    const to = await findSnapshot(services, toTree, query.optionalText('toRef'), held)
     const header: DiffHeader = { from: from.place, to: to.place }
     return sendLines(services, request, reply, header, async function* (signal) {
       for await (const change of diff(blocks, from.snapshot.root, to.snapshot.root, signal)) {
@@ -92,9 +97,9 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
     })
   })
 
-  async function find(tree: string, url: string) {
+  async function find(tree: string, url: string, held: AbortSignal) {
     const query = readQuery(url)
-    const { snapshot, place } = await findSnapshot(services, tree, query.optionalText('ref'))
+    const { snapshot, place } = await findSnapshot(services, tree, query.optionalText('ref'), held)
     const path = splitPath(query.bytes('path'))
     const entry: Entry | undefined = await lookUp(blocks, snapshot.root, path)
     if (entry !== undefined) return { place, entry, path }

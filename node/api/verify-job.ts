@@ -29,7 +29,10 @@ export function runVerifyJob(services: Services, body: unknown) {
   return async (control: JobControl): Promise<VerifyAnswer> => {
     const { clock } = services
     const startedMs = clock.monotonicMs()
-    const found = tree === undefined ? await findAll(services) : [await findSnapshot(services, tree, ref)]
+    const found =
+      tree === undefined
+        ? await findAll(services, control.ended)
+        : [await findSnapshot(services, tree, ref, control.ended)]
     const totalBytes = found.reduce((sum, { snapshot }) => sum + snapshot.counts.blockBytes, 0)
     const backings = await checkBackings(services, found, control)
     const snapshots: VerifiedSnapshot[] = []
@@ -55,11 +58,11 @@ export function runVerifyJob(services: Services, body: unknown) {
 }
 
 /** The newest complete snapshot of every tree. */
-async function findAll(services: Services): Promise<FoundSnapshot[]> {
+async function findAll(services: Services, ended: AbortSignal): Promise<FoundSnapshot[]> {
   const found: FoundSnapshot[] = []
   for (const tree of services.ledger.state().trees.values()) {
     const head = tree.history.findLast(({ snapshot }) => services.complete.has(tree.name, snapshot))
-    if (head !== undefined) found.push(await findSnapshot(services, tree.name, String(head.sequence)))
+    if (head !== undefined) found.push(await findSnapshot(services, tree.name, String(head.sequence), ended))
   }
   return found
 }

@@ -30,6 +30,12 @@ export const VERBS: readonly Verb[] = [
   everyday('checkout', 'write a snapshot as plain files', () => import('./verbs/checkout.ts')),
   everyday('adopt', 'use the files of a mirror that is here already', () => import('./verbs/adopt.ts')),
   everyday('verify', 'read every block again and compare it with its CID', () => import('./verbs/verify.ts')),
+  everyday(
+    'gc',
+    'drop what no retained snapshot needs, and give its space back',
+    () => import('./verbs/gc.ts'),
+  ),
+  everyday('scrub', 'read the whole store at a set rate, to find damage', () => import('./verbs/scrub.ts')),
   noun('tree', 'create and list trees, show their history', () => import('./verbs/tree.ts')),
   noun('tag', 'point a name at a snapshot of a tree', () => import('./verbs/tag.ts')),
   noun('pin', 'say which sites keep which trees', () => import('./verbs/pin.ts')),

@@ -11,10 +11,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { ReadFile } from './file-response.ts'
-import { createMetrics, type GatewayMetrics } from './metrics.ts'
+import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
 import type { SendOptions } from './send-body.ts'
@@ -31,6 +32,10 @@ export interface GatewayComponents {
   readonly catalogue: Catalogue
   readonly blocks: NodeSource
   readonly readFile: ReadFile
+  /** Keeps a snapshot whole while an answer is made of it. */
+  readonly hold: (snapshot: Cid) => Disposable
+  /** What the store's keepers have done; shown by /metrics. */
+  readonly readCare?: () => StoreCare
   readonly readStatus: () => StatusDocument
   /** Undefined: ready. Otherwise why not, in words. */
   readonly notReady: () => string | undefined
@@ -62,10 +67,10 @@ export function createGateway(
   components: GatewayComponents,
   { listen, maxConnections = 4096, maxBodies = 256, stallTimeoutMs = 60_000 }: GatewayOptions,
 ): Gateway {
-  const { clock, log, catalogue, blocks, readFile, readStatus, notReady } = components
+  const { clock, log, catalogue, blocks, readFile, hold, readCare, readStatus, notReady } = components
   const { host, port } = parseListen(listen)
-  const metrics = createMetrics(readStatus)
-  const handleTree = createTreeHandler({ catalogue, blocks, readFile })
+  const metrics = createMetrics(readStatus, readCare)
+  const handleTree = createTreeHandler({ catalogue, blocks, readFile, hold })
   let bodies = 0
 
   const server = createServer(

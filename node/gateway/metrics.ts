@@ -12,7 +12,21 @@ export interface GatewayMetrics {
   inFlight(change: 1 | -1): void
 }
 
-export function createMetrics(readStatus: () => StatusDocument): GatewayMetrics {
+/** What is done to keep the store small and sound, since the start of the program. */
+export interface StoreCare {
+  readonly blocks: number
+  readonly packBytes: number
+  readonly collections: number
+  readonly collectedBytes: number
+  readonly freedBytes: number
+  /** Wall clock; undefined before the first. */
+  readonly lastCollectionMs: number | undefined
+  readonly scrubbedBytes: number
+  readonly damagedBlocks: number
+  readonly lastScrubMs: number | undefined
+}
+
+export function createMetrics(readStatus: () => StatusDocument, readCare?: () => StoreCare): GatewayMetrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -38,6 +52,7 @@ export function createMetrics(readStatus: () => StatusDocument): GatewayMetrics 
     registers,
   })
   registerMeshMetrics(registry, readStatus)
+  if (readCare !== undefined) registerCareMetrics(registry, readCare)
   return {
     registry,
     requestDone(method, status, took) {
@@ -111,4 +126,39 @@ function registerMeshMetrics(registry: Registry, readStatus: () => StatusDocumen
       }
     },
   })
+}
+
+/** Counted elsewhere, and read when asked. */
+function registerCareMetrics(registry: Registry, readCare: () => StoreCare): void {
+  const gauge = (name: string, help: string, read: (care: StoreCare) => number): void => {
+    new Gauge({
+      name: `mirrormesh_${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read(readCare()))
+      },
+    })
+  }
+  gauge('store_blocks', 'Blocks in the store', (care) => care.blocks)
+  gauge('store_pack_bytes', 'Bytes of pack files', (care) => care.packBytes)
+  gauge('collections', 'Collections since the start', (care) => care.collections)
+  gauge('collected_bytes', 'Bytes of blocks collected since the start', (care) => care.collectedBytes)
+  gauge('freed_bytes', 'Bytes given back to the disk since the start', (care) => care.freedBytes)
+  gauge('last_collection_timestamp_seconds', 'When a collection last ended; 0 for never', (care) =>
+    seconds(care.lastCollectionMs),
+  )
+  gauge('scrubbed_bytes', 'Bytes read by scrubs since the start', (care) => care.scrubbedBytes)
+  gauge(
+    'scrub_damaged_blocks',
+    'Damaged blocks found by scrubs since the start',
+    (care) => care.damagedBlocks,
+  )
+  gauge('last_scrub_timestamp_seconds', 'When a scrub last went through; 0 for never', (care) =>
+    seconds(care.lastScrubMs),
+  )
+}
+
+function seconds(ms: number | undefined): number {
+  return ms === undefined ? 0 : ms / 1000
 }

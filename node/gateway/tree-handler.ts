@@ -22,6 +22,8 @@ export interface TreeHandlerComponents {
   readonly catalogue: Catalogue
   readonly blocks: NodeSource
   readonly readFile: ReadFile
+  /** Keeps a snapshot whole while an answer is made of it. */
+  readonly hold: (snapshot: Cid) => Disposable
 }
 
 export type TreeHandler = (
@@ -33,7 +35,7 @@ export type TreeHandler = (
 
 const MAX_CACHED_SNAPSHOTS = 64
 
-export function createTreeHandler({ catalogue, blocks, readFile }: TreeHandlerComponents): TreeHandler {
+export function createTreeHandler({ catalogue, blocks, readFile, hold }: TreeHandlerComponents): TreeHandler {
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
 
   async function readSnapshot(cid: Cid, signal: AbortSignal): Promise<Snapshot> {
@@ -58,6 +60,7 @@ export function createTreeHandler({ catalogue, blocks, readFile }: TreeHandlerCo
       return
     }
     const { version, rest } = chooseVersion(match.tree, match.rest)
+    using _held = hold(version.snapshot)
     setVersionHeaders(response, match.tree, version)
     const snapshot = await readSnapshot(version.snapshot, options.signal)
     const names = rest.map((segment) => segment.name)

@@ -64,6 +64,8 @@ export function createDamageWatch({
       try {
         const missing = await findMissing(blocks, snapshot, stopped.signal)
         if (missing === undefined) continue
+        // Dropped by a collection while this looked: that is no damage.
+        if (!complete.list().some((each) => each.tree === tree && each.snapshot.equals(snapshot))) continue
         await complete.revoke(tree, snapshot)
         isAnyRevoked = true
         const facts = { tree, snapshot: snapshot.toString(), missing: missing.toString() }

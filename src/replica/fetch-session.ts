@@ -215,6 +215,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   }
 
   let holding: ReturnType<Holdings['begin']> | undefined
+  const lease = blocks.lease({ purpose: `fetch ${tree}`, roots: [snapshotCid] })
 
   async function run(): Promise<FetchResult> {
     try {
@@ -245,6 +246,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       follower.close()
       requests.close()
       holding?.end()
+      lease.close()
       abort.abort(new MirrorError('aborted', 'the fetch ended'))
       wakePages?.()
     }

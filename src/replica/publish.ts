@@ -117,6 +117,12 @@ export function createPublisher(
       await abortable(reconcileOnce(), signal)
       const before = checkPublisher(ledger.state(), tree, nodeKey).newest
       const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
+      // Until the head is signed: nothing else says that these blocks are needed.
+      using lease = blocks.lease({
+        purpose: `publish ${tree}`,
+        isWriter: true,
+        roots: before === undefined ? [] : [before.snapshot],
+      })
       const imported = await importTree(
         { blocks, tempDir, clock },
         {
@@ -144,6 +150,7 @@ export function createPublisher(
         }
       }
       signal?.throwIfAborted()
+      lease.protect(imported.snapshotCid)
       await complete.adopt(tree, imported.snapshotCid, signal)
       const record = await ledger.issue(nodeKey, 'head', (state) => headBody(state, imported, nodeKey))
       if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')

@@ -188,7 +188,8 @@ export function createSiteAgent(
   }
 
   function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
-    return startFetch(
+    const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
+    const fetch = startFetch(
       { network: host, members, blocks: store.blocks, holdings, traffic, clock, log: logger, scratch },
       {
         tree,
@@ -202,6 +203,15 @@ export function createSiteAgent(
         },
       },
     )
+    const done = fetch.done
+      .then((result) => {
+        // Before the lease ends: a collection finds it complete, or leased.
+        complete.note(tree, snapshot)
+        return result
+      })
+      .finally(lease.close)
+    done.catch(() => undefined)
+    return { done, progress: fetch.progress }
   }
 
   async function moveCheckout(request: {
@@ -211,6 +221,7 @@ export function createSiteAgent(
     signal: AbortSignal
   }): Promise<void> {
     const { tree, snapshot: cid, path, signal } = request
+    using _lease = store.blocks.lease({ purpose: `check out ${tree} at ${path}`, roots: [cid] })
     const bytes = await store.blocks.get(cid, signal)
     if (bytes === undefined) {
       throw new MirrorError('not-found', `the snapshot block ${cid.toString()} is not stored any more`)

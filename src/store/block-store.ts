@@ -74,6 +74,25 @@ export interface BlockStore extends BlockReader {
   claimSpace(sizeBytes: number): Promise<void>
   /** Blocks that lie in files outside of the store. */
   readonly backings: BlockBackings
+  /** Keeps a collection from blocks that somebody relies on, until it is closed. In memory only: see leases.ts. */
+  lease(options: LeaseOptions): Lease
+  /** The open ones, oldest first. */
+  leases(): readonly { readonly purpose: string; readonly roots: readonly Cid[] }[]
+}
+
+export interface LeaseOptions {
+  /** In words, for those who ask why something stays: `fetch of builds/nightly`. */
+  readonly purpose: string
+  /** Every block that is asked for or stored from now on stays. */
+  readonly isWriter?: boolean
+  /** Snapshots: their blocks, the nodes of their indexes and all that these list stay, as far as they are here. */
+  readonly roots?: readonly Cid[]
+}
+
+export interface Lease extends Disposable {
+  /** One more root. */
+  protect(root: Cid): void
+  close(): void
 }
 
 export interface ReservedPack {
@@ -81,7 +100,10 @@ export interface ReservedPack {
   readonly path: string
 }
 
-/** Where a block's stored bytes lie. Valid as long as the store is open; readers must verify what they read. */
+/**
+ * Where a block's stored bytes lie. A collection may move them: a reader that does not find them there asks `get`, which
+ * knows better. Readers must verify what they read.
+ */
 export interface BlockPlace {
   readonly path: string
   /** The path lies below this folder, in which others write: no link on the way may be followed. */

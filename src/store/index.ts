@@ -5,6 +5,7 @@
  *   key                                value
  *   "b" + 33-byte block key            where the block lies, 19 bytes: see encodePlace
  *   "p" + u32 pack id                  u48: bytes of that pack, from its start, that the index covers
+ *   "d" + u32 pack id                  empty: that pack is being removed, nothing names it any more
  *   "m" + "format"                     u48 1
  *   "m" + "blocks"                     u48: how many "b" keys there are
  *   "m" + "backings"                   u48: the largest id of a backing so far
@@ -60,6 +61,7 @@ const PLACE_BYTES = 19
 const IN_FILE = 2
 const BLOCK = 0x62
 const PACK = 0x70
+const DOOMED = 0x64
 const META = 'm'
 const VALUE = 'v'
 
@@ -113,6 +115,21 @@ export function blockIndexKey(key: Uint8Array): Uint8Array {
 
 export const ALL_BLOCKS: IndexRange = { gte: Uint8Array.of(BLOCK), lt: Uint8Array.of(BLOCK + 1) }
 export const ALL_PACKS: IndexRange = { gte: Uint8Array.of(PACK), lt: Uint8Array.of(PACK + 1) }
+
+export const ALL_DOOMED: IndexRange = { gte: Uint8Array.of(DOOMED), lt: Uint8Array.of(DOOMED + 1) }
+
+/** The blocks whose keys come after `key`. */
+export function blocksAfter(key: Uint8Array, limit: number): IndexRange {
+  const gte = new Uint8Array(key.length + 2)
+  gte.set(blockIndexKey(key))
+  return { ...ALL_BLOCKS, gte, limit }
+}
+
+export function doomedIndexKey(packId: number): Uint8Array {
+  const bytes = packIndexKey(packId)
+  bytes[0] = DOOMED
+  return bytes
+}
 
 export function packIndexKey(packId: number): Uint8Array {
   const bytes = Buffer.alloc(5)

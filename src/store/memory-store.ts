@@ -8,11 +8,13 @@ import os from 'node:os'
 import path from 'node:path'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
-import { cidFromKeyBytes, cidKey, verifyBlock } from '../block/cid.ts'
+import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
 import { decodeBlock } from '../block/encoding.ts'
 import type { BlockStore, CorruptBlock, PackedEntry } from './block-store.ts'
+import { createCollect } from './collection.ts'
 import { createIndexValues } from './index-values.ts'
 import type { KeyValue } from './key-value.ts'
+import { createLeases } from './leases.ts'
 import { createBackedBlocks } from './memory-backed.ts'
 import { createMemoryIndex } from './memory-index.ts'
 import { packFileName } from './pack.ts'
@@ -40,17 +42,22 @@ export function createMemoryStore({
   let lastPackId = 0
   const backed = createBackedBlocks(blocks, onCorrupt)
 
+  const leases = createLeases()
+
   const blockStore: BlockStore = {
     async get(cid, signal) {
       signal?.throwIfAborted()
+      leases.touch([cidToKeyBytes(cid)])
       return blocks.get(cidKey(cid))?.slice() ?? backed.get(cid)
     },
     async has(cids) {
+      leases.touch(cids.map(cidToKeyBytes))
       const places = await backed.find(cids)
       return cids.map((cid, i) => blocks.has(cidKey(cid)) || places[i] !== undefined)
     },
     async getEncoded(cid, signal) {
       signal?.throwIfAborted()
+      leases.touch([cidToKeyBytes(cid)])
       const bytes = blocks.get(cidKey(cid))?.slice() ?? (await backed.get(cid))
       return bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length }
     },
@@ -64,6 +71,7 @@ export function createMemoryStore({
       const places = await backed.find(newBlocks.map(({ cid }) => cid))
       for (const [i, { cid, bytes }] of newBlocks.entries()) {
         const key = cidKey(cid)
+        leases.touch([cidToKeyBytes(cid)])
         if (places[i] === undefined && !blocks.has(key)) blocks.set(key, new Uint8Array(bytes))
       }
     },
@@ -80,6 +88,7 @@ export function createMemoryStore({
     async commitPacked(packId, entries) {
       const file = packs.get(packId)
       if (file === undefined) throw new MirrorError('invalid', `pack ${packId} was not reserved`)
+      leases.touch(entries.map(({ key }) => key))
       for (const [key, bytes] of readEntries(file, entries)) if (!blocks.has(key)) blocks.set(key, bytes)
     },
     async releasePack(packId) {
@@ -87,7 +96,29 @@ export function createMemoryStore({
     },
     claimSpace: async () => undefined,
     backings: backed.backings,
+    lease: leases.lease,
+    leases: leases.list,
   }
+
+  const collect = createCollect({
+    blocks: blockStore,
+    leases,
+    countBlocks: () => blocks.size,
+    touchPending: () => undefined,
+    async sweep(isLive, { isDryRun = false }) {
+      let deadBlocks = 0
+      let deadBytes = 0
+      for (const [name, { length }] of blocks) {
+        const key = Buffer.from(name, 'latin1')
+        if (isLive(key) || leases.isTouched(key)) continue
+        deadBlocks += 1
+        deadBytes += length
+        if (!isDryRun) blocks.delete(name)
+      }
+      const liveBlocks = blocks.size - (isDryRun ? deadBlocks : 0)
+      return { liveBlocks, deadBlocks, deadBytes, removedPacks: 0, compactedPacks: 0, freedBytes: deadBytes }
+    },
+  })
 
   const recordLog: RecordLog = {
     async append(added) {
@@ -109,6 +140,9 @@ export function createMemoryStore({
       values.set(namespace, known)
       return known
     },
+    collect,
+    // Memory does not rot.
+    scrub: async () => ({ packs: 0, bytes: 0, blocks: blocks.size, damagedBlocks: 0, unreadablePacks: 0 }),
     stats() {
       let packBytes = 0
       for (const bytes of blocks.values()) packBytes += bytes.length

@@ -7,12 +7,15 @@ export interface PackFiles {
   pathOf(packId: number): string
   /** Bytes [offset, offset + length) of a pack: fewer where the file ends. Throws as the operating system does. */
   read(packId: number, offset: number, length: number): Promise<Uint8Array>
+  /** The pack was removed: an open file would keep its space from the disk. */
+  drop(packId: number): void
   close(): void
 }
 
 interface OpenPack {
   readonly file: StoreFile
   readers: number
+  isDropped: boolean
 }
 
 export function createPackFiles(
@@ -23,7 +26,11 @@ export function createPackFiles(
   const open = new Map<number, OpenPack>()
 
   function use(packId: number): OpenPack {
-    const pack = open.get(packId) ?? { file: files.open(pathOf(packId), 'read'), readers: 0 }
+    const pack = open.get(packId) ?? {
+      file: files.open(pathOf(packId), 'read'),
+      readers: 0,
+      isDropped: false,
+    }
     open.delete(packId)
     open.set(packId, pack)
     if (open.size > maxOpen) {
@@ -49,7 +56,15 @@ export function createPackFiles(
         return count === length ? bytes : bytes.slice(0, count)
       } finally {
         pack.readers -= 1
+        if (pack.isDropped && pack.readers === 0) pack.file.close()
       }
+    },
+    drop(packId) {
+      const pack = open.get(packId)
+      if (pack === undefined) return
+      open.delete(packId)
+      pack.isDropped = true
+      if (pack.readers === 0) pack.file.close()
     },
     close() {
       for (const { file } of open.values()) file.close()

@@ -10,7 +10,9 @@ export interface PackFolder {
   pathOf(packId: number): string
   /** Makes an empty pack. Its name survives a power loss after the next `sync`. */
   create(): number
-  /** Of a pack that the index never named. */
+  /** Packs of which the index may come to say more than it says now: a write of it failed. Left to the next opening. */
+  readonly inDoubt: Set<number>
+  /** Of a pack that the index does not name. */
   remove(packId: number): void
   sync(): Promise<void>
 }
@@ -28,6 +30,7 @@ export function createPackFolder(
 
   return {
     sizes,
+    inDoubt: new Set(),
     pathOf,
     create() {
       const packId = nextPackId

@@ -10,10 +10,13 @@ import type { PackedEntry } from './block-store.ts'
 import type { Index, IndexOperation, IndexRange, PackPlace, Place } from './index.ts'
 import {
   ALL_BLOCKS,
+  ALL_DOOMED,
   ALL_PACKS,
   blockIndexKey,
+  blocksAfter,
   decodeCount,
   decodePlace,
+  doomedIndexKey,
   encodeCount,
   encodePlace,
   isSamePlace,
@@ -21,6 +24,7 @@ import {
   packIdOfKey,
   packIndexKey,
 } from './index.ts'
+import type { Claim } from './leases.ts'
 
 export interface PlacedEntry extends PackedEntry, PackPlace {
   readonly encoding: PackPlace['encoding']
@@ -44,6 +48,21 @@ export interface PackIndex {
    * @returns for each pack the end of its last block that stays
    */
   cutPacks(sizes: ReadonlyMap<number, number>): Promise<Map<number, number>>
+  /** Up to `limit` blocks in order of their keys, from the one after `after` on. */
+  slice(after: Uint8Array | undefined, limit: number): Promise<PlacedBlock[]>
+  /**
+   * Drops blocks that lie where they are said to, durably.
+   * @param claim asked for those at the last instant before the write; what it keeps back stays
+   * @returns for each block whether it was dropped
+   */
+  remove(blocks: readonly PlacedBlock[], claim: (keys: readonly Uint8Array[]) => Claim): Promise<boolean[]>
+  /** Moves blocks that still lie at `from` to a place that is synced, durably; and `coveredBytes` as in `publish`. */
+  move(moves: readonly BlockMove[], coveredBytes: ReadonlyMap<number, number>): Promise<void>
+  /** Notes, durably, that these packs go: no block of theirs is published, and none will be. */
+  doomPacks(packIds: readonly number[]): Promise<void>
+  doomedPacks(): Promise<number[]>
+  /** They are gone. */
+  clearDoomed(packIds: readonly number[], options: { readonly sync: boolean }): Promise<void>
   /**
    * One batch, for what else changes places of blocks (backing-index.ts): nobody else changes any between the plan and
    * the batch.
@@ -59,10 +78,28 @@ export interface PlaceChange {
   readonly addedBlocks: number
 }
 
+export interface PlacedBlock {
+  readonly key: Uint8Array
+  readonly place: Place
+}
+
+/** One that lies in a pack. */
+export interface PackedBlock extends PlacedBlock {
+  readonly place: PackPlace
+}
+
+export interface BlockMove {
+  readonly key: Uint8Array
+  readonly from: PackPlace
+  readonly to: PackPlace
+}
+
 export async function createPackIndex(index: Index): Promise<PackIndex> {
   const [count] = await index.getMany([metaIndexKey('blocks')])
   let blocks = count === undefined ? 0 : decodeCount(count)
   const turn = new Semaphore(1)
+  /** A batch of deletions failed: it may have left its mark in the log, and take effect when that is read again. */
+  let isInDoubt = false
 
   async function find(keys: readonly Uint8Array[]): Promise<(Place | undefined)[]> {
     const values = await index.getMany(keys.map(blockIndexKey))
@@ -73,6 +110,13 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
     operations.push({ type: 'put', key: metaIndexKey('blocks'), value: encodeCount(blocks + change) })
     await index.batch(operations, { sync })
     blocks += change
+  }
+
+  /** A write after one that failed shows what became of that (level-index.ts). */
+  async function settle(): Promise<void> {
+    if (!isInDoubt) return
+    await write([], 0, true)
+    isInDoubt = false
   }
 
   return {
@@ -153,5 +197,74 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
       }),
     getMany: (keys) => index.getMany(keys),
     entries: (range) => index.entries(range),
+    async slice(after, limit) {
+      const found: PlacedBlock[] = []
+      const range = after === undefined ? { ...ALL_BLOCKS, limit } : blocksAfter(after, limit)
+      for await (const [key, value] of index.entries(range)) {
+        found.push({ key: key.slice(1), place: decodePlace(value) })
+      }
+      return found
+    },
+    remove: (candidates, claim) =>
+      turn.run(async () => {
+        await settle()
+        const known = await find(candidates.map(({ key }) => key))
+        const isThere = candidates.map(({ place }, i) => liesAt(known[i], place))
+        const claimed = claim(candidates.flatMap(({ key }, i) => (isThere[i] === true ? [key] : [])))
+        let at = 0
+        const isDropped = isThere.map((is) => is && claimed.mayGo[at++] === true)
+        const operations = candidates.flatMap(({ key }, i): IndexOperation[] =>
+          isDropped[i] === true ? [{ type: 'del', key: blockIndexKey(key) }] : [],
+        )
+        try {
+          // Synced: the places of packs that are removed afterwards must not come back with a power loss.
+          if (operations.length > 0) await write(operations, -operations.length, true)
+          claimed.end()
+          return isDropped
+        } catch (error) {
+          isInDoubt = true
+          await settle().then(claimed.end, claimed.fail)
+          throw error
+        }
+      }),
+    move: (moves, coveredBytes) =>
+      turn.run(async () => {
+        const known = await find(moves.map(({ key }) => key))
+        const operations: IndexOperation[] = []
+        for (const [i, { key, from, to }] of moves.entries()) {
+          if (!liesAt(known[i], from)) continue
+          operations.push({ type: 'put', key: blockIndexKey(key), value: encodePlace(to) })
+        }
+        for (const [packId, bytes] of coveredBytes) {
+          operations.push({ type: 'put', key: packIndexKey(packId), value: encodeCount(bytes) })
+        }
+        await write(operations, 0, true)
+      }),
+    doomPacks: (packIds) =>
+      turn.run(() =>
+        index.batch(
+          packIds.flatMap((packId): IndexOperation[] => [
+            { type: 'del', key: packIndexKey(packId) },
+            { type: 'put', key: doomedIndexKey(packId), value: new Uint8Array(0) },
+          ]),
+          { sync: true },
+        ),
+      ),
+    async doomedPacks() {
+      const packIds: number[] = []
+      for await (const [key] of index.entries(ALL_DOOMED)) packIds.push(packIdOfKey(key))
+      return packIds
+    },
+    clearDoomed: (packIds, { sync }) =>
+      turn.run(() =>
+        index.batch(
+          packIds.map((packId): IndexOperation => ({ type: 'del', key: doomedIndexKey(packId) })),
+          { sync },
+        ),
+      ),
   }
+}
+
+function liesAt(now: Place | undefined, place: Place): boolean {
+  return now !== undefined && isSamePlace(now, place)
 }

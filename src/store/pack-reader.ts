@@ -14,6 +14,8 @@ export interface PackReader {
    * @throws MirrorError when the disk cannot be read: that says nothing about the block
    */
   read(cid: Cid, place: PackPlace): Promise<ReadBlock | { readonly reason: string }>
+  /** The pack was removed. */
+  drop(packId: number): void
   close(): void
 }
 
@@ -51,6 +53,7 @@ export function createPackReader({
         throw error
       }
     },
+    drop: packFiles.drop,
     close: () => packFiles.close(),
   }
 }

@@ -12,6 +12,7 @@ import { REST_LEVEL, tryZstdLater } from '../block/encoding.ts'
 import { createBackingIndex, loadBackings } from './backing-index.ts'
 import { createBackingReader } from './backing-reader.ts'
 import { createBackings, locateBacked } from './backings.ts'
+import type { BlockBackings } from './block-backings.ts'
 import type {
   BlockPlace,
   BlockStore,
@@ -20,12 +21,16 @@ import type {
   PutOptions,
   StoreCompression,
 } from './block-store.ts'
+import type { Collect } from './collection.ts'
+import { createCollect } from './collection.ts'
 import type { FileOps } from './files.ts'
 import { createFreeSpace } from './free-space.ts'
 import { groupCommit } from './group-commit.ts'
 import type { FilePlace, Place } from './index.ts'
 import { isSamePlace } from './index.ts'
+import { createLeases } from './leases.ts'
 import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
+import { createPackCollection } from './pack-collection.ts'
 import { createPackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
 import type { ReadBlock } from './pack-reader.ts'
@@ -34,6 +39,8 @@ import type { KeyedBytes } from './pack-writer.ts'
 import { createPackWriter } from './pack-writer.ts'
 import { recoverPacks } from './recovery.ts'
 import { createReservedPacks } from './reserved-packs.ts'
+import type { Scrub } from './scrub.ts'
+import { createScrub } from './scrub.ts'
 
 export interface PackStoreCollaborators {
   readonly files: FileOps
@@ -55,9 +62,13 @@ export interface PackStoreOptions {
   readonly reserveBytes?: number
   /** Of blocks that are put; `none` by default. Packs that others fill (`reservePack`) are theirs. */
   readonly compression?: StoreCompression
+  /** A collection compacts packs with a larger share of garbage. */
+  readonly maxGarbageShare?: number
 }
 
 export interface PackStore extends BlockStore {
+  readonly collect: Collect
+  readonly scrub: Scrub
   stats(): { readonly blocks: number; readonly packs: number; readonly packBytes: number }
   /** Flushes; gives everything back even when that fails. */
   close(): Promise<void>
@@ -72,6 +83,7 @@ export async function openPackStore(
     autoFlushMs = 500,
     reserveBytes = 64 * 1024 * 1024,
     compression = 'none',
+    maxGarbageShare = 0.25,
   }: PackStoreOptions,
 ): Promise<PackStore> {
   const sizes = await recoverPacks({ files, index }, { dir, log, onCorrupt })
@@ -82,9 +94,10 @@ export async function openPackStore(
   const reservedPacks = createReservedPacks({ files, index, folder })
   const freeSpace = createFreeSpace({ files }, { dir, reserveBytes })
   const commit = groupCommit(writer.commit)
+  const leases = createLeases()
   const backingIndex = createBackingIndex(index, await loadBackings(index))
   const backingReader = createBackingReader({ files, index: backingIndex })
-  const backings = createBackings({
+  const backingStore = createBackings({
     files,
     index: backingIndex,
     reader: backingReader,
@@ -101,6 +114,14 @@ export async function openPackStore(
       await index.forget(key, place)
     },
   })
+  const backings: BlockBackings = {
+    ...backingStore,
+    async commit(backingId, files) {
+      // As for blocks that are put: a collection that runs must know that they are wanted again.
+      leases.touch(files.flatMap(({ blocks }) => blocks.map(({ key }) => key)))
+      return backingStore.commit(backingId, files)
+    },
+  }
   let cancelAutoFlush: (() => void) | undefined
 
   function flushLater(): void {
@@ -149,10 +170,15 @@ export async function openPackStore(
   }
 
   async function find(cids: readonly Cid[]): Promise<(Place | undefined)[]> {
+    const keys = cids.map(cidToKeyBytes)
+    leases.touch(keys)
+    const deletion = leases.deleting(keys)
+    // Not awaited in vain: the look-up is on its way when this call returns.
+    if (deletion !== undefined) await deletion
     const places: (Place | undefined)[] = cids.map((cid) => writer.pending.get(cidKey(cid)))
     const asked = places.flatMap((place, i) => (place === undefined ? [i] : []))
     if (asked.length === 0) return places
-    const found = await index.find(asked.map((i) => cidToKeyBytes(cids[i]!)))
+    const found = await index.find(asked.map((i) => keys[i]!))
     for (const [n, i] of asked.entries()) places[i] = found[n]
     return places
   }
@@ -161,17 +187,23 @@ export async function openPackStore(
     cid: Cid,
     signal: AbortSignal | undefined,
   ): Promise<(ReadBlock & { readonly place: Place }) | undefined> {
-    let seen: Place | undefined
-    for (;;) {
+    let [place] = await find([cid])
+    while (place !== undefined) {
       signal?.throwIfAborted()
-      const [place] = await find([cid])
-      if (place === undefined || (seen !== undefined && isSamePlace(seen, place))) return undefined
       const block = await readAt(cid, place)
       if ('plain' in block) return { ...block, place }
+      // A collection may have moved the block, or have taken it, since it was looked up.
+      const [now] = await find([cid])
+      if (now === undefined || !isSamePlace(now, place)) {
+        place = now
+        continue
+      }
       onCorrupt({ cid, offset: place.offset, ...block })
       await index.forget(cidToKeyBytes(cid), place)
-      seen = place
+      ;[place] = await find([cid])
+      if (place !== undefined && isSamePlace(place, now)) return undefined
     }
+    return undefined
   }
 
   /** As the block shall rest. */
@@ -182,7 +214,8 @@ export async function openPackStore(
     return frame === undefined ? { key, bytes } : { key, bytes: frame, zstdOfBytes: bytes.length }
   }
 
-  return {
+  const scrub = createScrub({ files, index, folder, reader, clock, log, onCorrupt })
+  const store: PackStore = {
     get: async (cid, signal) => (await read(cid, signal))?.plain,
 
     async getEncoded(cid, signal) {
@@ -240,6 +273,7 @@ export async function openPackStore(
 
     async commitPacked(packId, entries) {
       writer.checkWritable()
+      leases.touch(entries.map(({ key }) => key))
       await reservedPacks.commitPacked(packId, entries)
     },
 
@@ -248,6 +282,12 @@ export async function openPackStore(
     claimSpace: freeSpace.take,
 
     backings,
+    lease: leases.lease,
+    leases: leases.list,
+
+    collect: (options) => collect(options),
+
+    scrub,
 
     stats() {
       let packBytes = 0
@@ -267,6 +307,27 @@ export async function openPackStore(
       }
     },
   }
+  const collect = createCollect(
+    createPackCollection(
+      {
+        files,
+        index,
+        folder,
+        reader,
+        writer,
+        reservedPacks,
+        freeSpace,
+        leases,
+        blocks: store,
+        backings,
+        commit,
+        log,
+        onCorrupt,
+      },
+      { maxPackBytes, maxGarbageShare },
+    ),
+  )
+  return store
 }
 
 async function verifyAll(blocks: readonly PutBlock[]): Promise<void> {

@@ -37,6 +37,10 @@ export interface PackWriter {
   append(blocks: readonly KeyedBytes[]): void
   /** Publishes what was pending when it was called. One call at a time. */
   commit(): Promise<void>
+  /** It gets, or has, blocks that are not published. */
+  isInUse(packId: number): boolean
+  /** No block is added to this pack any more. False when some of its blocks are pending. */
+  retire(packId: number): boolean
   /** What is pending is left to recovery. */
   close(): void
 }
@@ -172,7 +176,20 @@ export function createPackWriter(
     }
   }
 
+  function hasPending(packId: number): boolean {
+    for (const entry of pending.values()) if (entry.packId === packId) return true
+    return false
+  }
+
   return {
+    isInUse: (packId) => activePackId === packId || suspectPacks.has(packId) || hasPending(packId),
+    retire(packId) {
+      if (suspectPacks.has(packId) || hasPending(packId)) return false
+      if (activePackId === packId) activePackId = undefined
+      appenders.get(packId)?.close()
+      appenders.delete(packId)
+      return true
+    },
     pending,
     get pendingBytes() {
       return pendingBytes

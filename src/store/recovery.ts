@@ -1,6 +1,7 @@
 /**
  * Brings packs and index together when a store is opened, whatever killed the last run:
  * - behind what the index covers of a pack, sound entries are published and the torn tail is cut off;
+ * - a pack that a collection was about to remove is removed, and its blocks do not come back;
  * - a pack that was reserved and never committed is such a pack from its start; one without a block is removed;
  * - what the index says of a pack that is gone, or shorter than it should be, is dropped: missing, never wrong.
  * An empty index makes this a rebuild.
@@ -30,6 +31,7 @@ export async function recoverPacks(
   { files, index }: { readonly files: FileOps; readonly index: PackIndex },
   { dir, log, onCorrupt }: RecoverOptions,
 ): Promise<Map<number, number>> {
+  await removeDoomed()
   const covered = await index.coveredBytes()
   const sizes = new Map<number, number>()
   for (const name of files.list(dir)) {
@@ -42,6 +44,15 @@ export async function recoverPacks(
     if (sizeBytes > coveredBytes || coveredBytes <= PACK_HEADER_BYTES) await recoverPack(packId, coveredBytes)
   }
   return sizes
+
+  async function removeDoomed(): Promise<void> {
+    const doomed = await index.doomedPacks()
+    if (doomed.length === 0) return
+    for (const packId of doomed) files.remove(`${dir}/${packFileName(packId)}`)
+    await files.syncDir(dir)
+    // Synced: the number is free from here on, and a new pack of that number must not be taken for the old one.
+    await index.clearDoomed(doomed, { sync: true })
+  }
 
   async function dropWhatIsGone(): Promise<void> {
     const cut = new Map<number, number>()

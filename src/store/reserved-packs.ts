@@ -11,7 +11,10 @@ import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
 import type { PackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
 
-export type ReservedPacks = Pick<BlockStore, 'reservePack' | 'commitPacked' | 'releasePack'>
+export interface ReservedPacks extends Pick<BlockStore, 'reservePack' | 'commitPacked' | 'releasePack'> {
+  /** Its filler has not ended. */
+  isReserved(packId: number): boolean
+}
 
 interface ReservedPack {
   publishedBytes: number
@@ -49,6 +52,7 @@ export function createReservedPacks({
   }
 
   return {
+    isReserved: (packId) => packs.has(packId),
     async reservePack() {
       const packId = folder.create()
       packs.set(packId, {
@@ -72,9 +76,12 @@ export function createReservedPacks({
     async releasePack(packId) {
       const pack = packs.get(packId)
       if (pack === undefined) return
-      packs.delete(packId)
       await pack.committing
-      if (pack.isInDoubt) return
+      packs.delete(packId)
+      if (pack.isInDoubt) {
+        folder.inDoubt.add(packId)
+        return
+      }
       if (pack.publishedBytes === PACK_HEADER_BYTES) folder.remove(packId)
       else cutTo(files, folder.pathOf(packId), pack.publishedBytes)
     },

@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import type { ErrorFacts } from '../base/errors.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
 import type { BlockStore, CorruptBlock } from './block-store.ts'
+import type { Collect } from './collection.ts'
 import { openFileRecordLog } from './file-record-log.ts'
 import type { FileOps } from './files.ts'
 import { systemFiles } from './files.ts'
@@ -23,6 +24,7 @@ import { createPackIndex } from './pack-index.ts'
 import type { PackStoreOptions } from './pack-store.ts'
 import { openPackStore } from './pack-store.ts'
 import type { RecordLog } from './record-log.ts'
+import type { Scrub } from './scrub.ts'
 
 export interface Store {
   readonly blocks: BlockStore
@@ -30,6 +32,10 @@ export interface Store {
   /** Values under a name of their own: two namespaces never see each other's keys. Names are `[a-z0-9-]{1,32}`. */
   values(namespace: string): KeyValue
   stats(): StoreStats
+  /** Drops the blocks that nothing needs, and gives their space back: see collection.ts. */
+  readonly collect: Collect
+  /** Reads every block again: see scrub.ts. */
+  readonly scrub: Scrub
   /** Flushes, then gives everything back. Other calls must have ended. */
   close(): Promise<void>
 }
@@ -97,6 +103,8 @@ export async function openStore(
       blocks,
       records,
       values: (namespace) => createIndexValues(index, namespace),
+      collect: blocks.collect,
+      scrub: blocks.scrub,
       stats: () => ({ ...blocks.stats(), recordBytes: records.sizeBytes }),
       close: closeAll,
     }

@@ -30,6 +30,11 @@ test('a setting is taken from the flag, then the environment, then the file, the
     workers: 'default',
     devices: 'default',
     keepOldSeconds: 'default',
+    keepSnapshots: 'default',
+    keepUnpinnedDays: 'default',
+    collectEveryMinutes: 'default',
+    scrubBytesPerSecond: 'default',
+    scrubEveryDays: 'default',
   })
   for (const each of settings) assert.notEqual(each.meaning, '', `${each.key} says what it means`)
 })
@@ -38,6 +43,7 @@ test('without a config file the defaults hold', async (t) => {
   const config = await loadConfig({ file: join(await tempDir(t), 'none.yaml'), env: {}, flags: {} })
   assert.deepEqual(config.listen, ['0.0.0.0:4001'])
   assert.equal(config.http, '127.0.0.1:8080')
+  assert.equal(config.keepSnapshots, 3)
 })
 
 test('a fault in the config file is told with its line and what is allowed', async (t) => {

@@ -94,6 +94,7 @@ export async function createTestMesh() {
         catalogue,
         blocks,
         readFile: createFileReader({ blocks }, { readAheadBytes: 4096 }).read,
+        hold: (snapshot) => store.blocks.lease({ purpose: 'answer', roots: [snapshot] }),
         readStatus: () => emptyStatus(),
         notReady: more.notReady ?? (() => undefined),
         clock: new VirtualClock(),

@@ -78,8 +78,12 @@ export interface Daemon {
 const READY_TIMEOUT_MS = 30_000
 
 /** Resolves when the daemon says that it is ready. It is killed at the end of the test. */
-export async function startDaemon(t: TestContext, home: string): Promise<Daemon> {
-  const child = launch(['--home', home, 'daemon'], {})
+export async function startDaemon(
+  t: TestContext,
+  home: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Daemon> {
+  const child = launch(['--home', home, 'daemon'], env)
   const text = gather(child)
   const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
   const kill = async (signal: NodeJS.Signals): Promise<number | null> => {

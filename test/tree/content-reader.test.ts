@@ -241,7 +241,7 @@ test('a file of nothing but a hole takes no reads; one with more chunks of zeros
   const startedMs = performance.now()
   const [hole] = await readAll(t, b.at('source'), b.at('tmp'), {})
   assert.ok(performance.now() - startedMs < 20_000)
-  assert.equal(hole?.chunks.length, 8192)
+  assert.equal(hole?.chunks.length, (4 * 2 ** 30) / DEFAULT_CHUNKER.maxBytes)
   assert.equal(new Set(hole?.chunks).size, 1)
   assert.deepEqual(hole?.holes, [0, 4 * 2 ** 30])
   fs.truncateSync(b.at('source', 'hole'), 2 ** 43)

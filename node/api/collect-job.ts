@@ -1,0 +1,50 @@
+/** The job behind `gc`: decides which snapshots stay, and drops the blocks that none of them needs. */
+import type { CollectionProgress } from '../../src/store/collection.ts'
+import type { CollectAnswer } from './answers.ts'
+import type { JobProgress } from './job-document.ts'
+import type { JobControl } from './jobs.ts'
+import { fieldOf } from './query.ts'
+import type { Services } from './services.ts'
+
+export function runCollectJob({ collector, clock }: Services, body: unknown) {
+  const isDryRun = fieldOf(body, 'dryRun') === true
+  return async ({ signal, report }: JobControl): Promise<CollectAnswer> => {
+    const startedMs = clock.monotonicMs()
+    const {
+      kept,
+      dropped,
+      partial: _partial,
+      leftFor,
+      ...counts
+    } = await collector.run({
+      isDryRun,
+      signal,
+      onProgress: (progress) => report(describe(progress)),
+    })
+    return {
+      isDryRun,
+      kept: kept.map(({ tree, sequence, snapshot, isComplete, reasons }) => ({
+        tree,
+        sequence: sequence ?? null,
+        snapshot: snapshot.toString(),
+        isComplete,
+        reasons,
+      })),
+      dropped: dropped.map(({ tree, sequence, snapshot, reason }) => ({
+        tree,
+        sequence: sequence ?? null,
+        snapshot: snapshot.toString(),
+        reason,
+      })),
+      ...counts,
+      leftFor: leftFor ?? null,
+      seconds: (clock.monotonicMs() - startedMs) / 1000,
+    }
+  }
+}
+
+function describe({ phase, done, total }: CollectionProgress): JobProgress {
+  if (phase === 'reclaim') return { phase: 'compact packs', bytes: done, totalBytes: total }
+  const what = phase === 'mark' ? 'snapshots' : 'blocks'
+  return { phase, bytes: 0, note: `${done} of ${total} ${what}` }
+}

@@ -1,0 +1,161 @@
+/**
+ * Which snapshots stay at this site, and why each does. Pure: the collector carries it out (collector.ts).
+ *
+ * Local, and on the careful side: what this site is asked to keep or publishes stays in its newest versions, what is
+ * named by a tag, lies in a check-out or is in use stays as well, and a tree that is no longer asked for goes only after
+ * a while, in case somebody changes their mind.
+ */
+import type { Cid } from '../block/cid.ts'
+import { cidKey } from '../block/cid.ts'
+import type { MeshState, TreeState } from '../record/mesh-state.ts'
+import type { Goal } from './site-agent-goals.ts'
+
+export interface RetentionInput {
+  readonly state: Pick<MeshState, 'trees'>
+  /** What this site keeps: see goalsOf. */
+  readonly goals: ReadonlyMap<string, Goal>
+  readonly complete: readonly { readonly tree: string; readonly snapshot: Cid }[]
+  readonly leases: readonly { readonly purpose: string; readonly roots: readonly Cid[] }[]
+  /** By their markers. */
+  readonly checkouts: readonly { readonly tree: string; readonly snapshot: string; readonly path: string }[]
+  /** When a tree was first seen that is held and not asked for. */
+  readonly unneededSinceMs: ReadonlyMap<string, number>
+  readonly nowMs: number
+}
+
+export interface RetentionOptions {
+  /** The newest complete snapshots of a tree that stay. */
+  readonly keepSnapshots: number
+  /** How long the snapshots of a tree stay that is no longer asked for. */
+  readonly graceMs: number
+}
+
+export interface RetainedSnapshot {
+  readonly tree: string
+  readonly snapshot: Cid
+  /** Absent when it is in no history of heads. */
+  readonly sequence?: number
+  /** It counts as complete here. */
+  readonly isComplete: boolean
+  /** In words; never empty. */
+  readonly reasons: readonly string[]
+}
+
+export interface DroppedSnapshot extends Omit<RetainedSnapshot, 'isComplete' | 'reasons'> {
+  readonly reason: string
+}
+
+export interface RetentionPlan {
+  readonly kept: readonly RetainedSnapshot[]
+  readonly dropped: readonly DroppedSnapshot[]
+  /**
+   * Snapshots that are not complete here and would stay if they were: what there is of them stays. After the index of a
+   * store was rebuilt that is all of them.
+   */
+  readonly partial: readonly Cid[]
+}
+
+export function planRetention(
+  input: RetentionInput,
+  { keepSnapshots, graceMs }: RetentionOptions,
+): RetentionPlan {
+  const { state, goals, leases, checkouts, unneededSinceMs, nowMs } = input
+  const kept: RetainedSnapshot[] = []
+  const dropped: DroppedSnapshot[] = []
+  const users = new Map<string, string[]>()
+  for (const { purpose, roots } of leases) {
+    for (const root of roots) users.set(cidKey(root), [...(users.get(cidKey(root)) ?? []), purpose])
+  }
+
+  for (const [tree, held] of Map.groupBy(input.complete, (each) => each.tree)) {
+    const known = state.trees.get(tree)
+    const isAskedFor = goals.has(tree)
+    const newest = newestOf(
+      known,
+      held.map(({ snapshot }) => snapshot),
+      Math.max(1, keepSnapshots),
+    )
+    for (const { snapshot } of held) {
+      const key = cidKey(snapshot)
+      const text = snapshot.toString()
+      const sequence = known?.history.findLast((head) => cidKey(head.snapshot) === key)?.sequence
+      const reasons: string[] = []
+      if (isAskedFor) {
+        if (known?.newest !== undefined && cidKey(known.newest.snapshot) === key)
+          reasons.push('the newest head')
+        const at = newest.indexOf(key)
+        if (at === 0) reasons.push('the newest that is complete here')
+        else if (at > 0) reasons.push(`one of the newest ${keepSnapshots} that are complete here`)
+        for (const [tag, { body }] of known?.tags ?? []) {
+          if (cidKey(body.snapshot) === key) reasons.push(`tagged ${tag}`)
+        }
+        if (known?.fork !== undefined) reasons.push('the tree is in dispute')
+      } else {
+        const sinceMs = unneededSinceMs.get(tree) ?? nowMs
+        if (nowMs < sinceMs + graceMs) {
+          reasons.push(
+            `no longer asked for here, goes after ${new Date(sinceMs + graceMs).toISOString().slice(0, 16)}Z`,
+          )
+        }
+      }
+      for (const checkout of checkouts) {
+        if (checkout.snapshot === text) reasons.push(`checked out at ${checkout.path}`)
+      }
+      for (const purpose of users.get(key) ?? []) reasons.push(`in use: ${purpose}`)
+      const facts = { tree, snapshot, ...(sequence === undefined ? {} : { sequence }) }
+      if (reasons.length > 0) kept.push({ ...facts, isComplete: true, reasons })
+      else
+        dropped.push({
+          ...facts,
+          reason: isAskedFor ? supersededBy(keepSnapshots) : 'no longer asked for here',
+        })
+    }
+  }
+
+  const partial: Cid[] = []
+  for (const tree of goals.keys()) {
+    const known = state.trees.get(tree)
+    if (known === undefined) continue
+    const isHeld = new Set(
+      input.complete.flatMap((each) => (each.tree === tree ? [cidKey(each.snapshot)] : [])),
+    )
+    const wanted = [
+      ...known.history.slice(-keepSnapshots).map(({ snapshot }) => snapshot),
+      ...[...known.tags.values()].map(({ body }) => body.snapshot),
+    ]
+    partial.push(...wanted.filter((snapshot) => !isHeld.has(cidKey(snapshot))))
+  }
+
+  const whole = new Set(kept.map(({ tree, snapshot }) => `${tree}/${cidKey(snapshot)}`))
+  for (const { tree, snapshot, sequence } of goals.values()) {
+    if (snapshot === undefined || whole.has(`${tree}/${cidKey(snapshot)}`)) continue
+    const facts = { tree, snapshot, ...(sequence === undefined ? {} : { sequence }) }
+    kept.push({ ...facts, isComplete: false, reasons: ['is being fetched'] })
+  }
+  return { kept: kept.toSorted(compare), dropped: dropped.toSorted(compare), partial }
+}
+
+/** Keys of the newest of the held snapshots, newest first. What is in no history comes last, as the oldest would. */
+function newestOf(tree: TreeState | undefined, held: readonly Cid[], count: number): string[] {
+  const keys = new Set(held.map(cidKey))
+  const newest: string[] = []
+  const history = tree?.history ?? []
+  for (let at = history.length - 1; at >= 0 && newest.length < count; at--) {
+    const key = cidKey(history[at]!.snapshot)
+    if (keys.has(key) && !newest.includes(key)) newest.push(key)
+  }
+  // A site that has nothing newer keeps what it has.
+  if (newest.length === 0) newest.push(...[...keys].slice(0, 1))
+  return newest
+}
+
+function supersededBy(keepSnapshots: number): string {
+  return keepSnapshots === 1
+    ? 'a newer one is complete here'
+    : `${keepSnapshots} newer ones are complete here`
+}
+
+function compare(a: DroppedSnapshot | RetainedSnapshot, b: DroppedSnapshot | RetainedSnapshot): number {
+  if (a.tree !== b.tree) return a.tree < b.tree ? -1 : 1
+  return (b.sequence ?? 0) - (a.sequence ?? 0)
+}

@@ -1,0 +1,81 @@
+/**
+ * What stays: goes through the indexes of snapshots and adds their blocks to the live set. Nodes that several snapshots
+ * share are read once.
+ *
+ * What must be whole and is not stops the collection before anything is deleted: a hole in an index says that the disk
+ * lost something, and a collection that goes on would take all that the lost node lists.
+ */
+import { isMirrorError, MirrorError } from '../base/errors.ts'
+import type { Cid } from '../block/cid.ts'
+import { cidToKeyBytes } from '../block/cid.ts'
+import { decodeIndexNode } from '../dag/block-index.ts'
+import { createFingerprintSet } from '../dag/fingerprint-set.ts'
+import { decodeSnapshot } from '../dag/snapshot.ts'
+import type { BlockReader } from './block-store.ts'
+
+export interface Marker {
+  /**
+   * A snapshot that counts as complete.
+   * @throws MirrorError `corrupt` when it cannot be read in full
+   */
+  whole(snapshot: Cid): Promise<void>
+  /** A snapshot of which some may be missing: what is here of it, and what its pages here list, stays. */
+  partial(snapshot: Cid): Promise<void>
+}
+
+export function createMarker(
+  { blocks, keep }: { readonly blocks: BlockReader; readonly keep: (key: Uint8Array) => void },
+  { signal }: { readonly signal?: AbortSignal | undefined },
+): Marker {
+  // Apart: a node that was read for a partial snapshot may have missing nodes below it.
+  const whole = createFingerprintSet()
+  const partial = createFingerprintSet()
+
+  async function mark(snapshot: Cid, isWhole: boolean): Promise<void> {
+    keep(cidToKeyBytes(snapshot))
+    const bytes = await read(snapshot, snapshot, isWhole)
+    const root = bytes === undefined ? undefined : decoded(() => decodeSnapshot(snapshot, bytes), isWhole)
+    if (root === undefined) return
+    const stack = [root.index]
+    for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
+      if (!(isWhole ? whole : partial).add(cid)) continue
+      keep(cidToKeyBytes(cid))
+      const nodeBytes = await read(cid, snapshot, isWhole)
+      if (nodeBytes === undefined) continue
+      const at = cid
+      const node = decoded(() => decodeIndexNode(at, nodeBytes), isWhole)
+      if (node === undefined) continue
+      if (node.kind === 'branch') for (const child of node.children) stack.push(child.cid)
+      else for (const block of node.page.blocks) keep(cidToKeyBytes(block.cid))
+    }
+  }
+
+  async function read(cid: Cid, snapshot: Cid, isWhole: boolean): Promise<Uint8Array | undefined> {
+    signal?.throwIfAborted()
+    const bytes = await blocks.get(cid, signal)
+    if (bytes !== undefined || !isWhole) return bytes
+    throw new MirrorError(
+      'corrupt',
+      `snapshot ${snapshot.toString()} counts as complete, and block ${cid.toString()} of its index is missing: nothing is collected`,
+      {
+        facts: { snapshot: snapshot.toString(), cid: cid.toString() },
+        hint: 'A copy on disk was damaged. It is fetched again from a site that has it; check the disk.',
+      },
+    )
+  }
+
+  return {
+    whole: (snapshot) => mark(snapshot, true),
+    partial: (snapshot) => mark(snapshot, false),
+  }
+}
+
+/** A malformed node of a snapshot that is being fetched lists nothing: the fetch will say what is wrong with it. */
+function decoded<T>(decode: () => T, isWhole: boolean): T | undefined {
+  try {
+    return decode()
+  } catch (error) {
+    if (isWhole || !isMirrorError(error)) throw error
+    return undefined
+  }
+}

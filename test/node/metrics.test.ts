@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createMetrics } from '../../node/gateway/metrics.ts'
+import type { StatusDocument } from '../../src/replica/status.ts'
+
+const STATUS = { sites: [], trees: [], alarms: [], traffic: { classes: {} } } as unknown as StatusDocument
+
+test('/metrics shows what collections and scrubs have done, as it is when it is asked', async () => {
+  let freedBytes = 5
+  const { registry } = createMetrics(
+    () => STATUS,
+    () => ({
+      blocks: 7,
+      packBytes: 900,
+      collections: 1,
+      collectedBytes: 44,
+      freedBytes,
+      lastCollectionMs: 1_700_000_000_500,
+      scrubbedBytes: 33,
+      damagedBlocks: 2,
+      lastScrubMs: undefined,
+    }),
+  )
+  freedBytes = 50
+  const text = await registry.metrics()
+  for (const line of [
+    'mirrormesh_store_blocks 7',
+    'mirrormesh_store_pack_bytes 900',
+    'mirrormesh_collections 1',
+    'mirrormesh_collected_bytes 44',
+    'mirrormesh_freed_bytes 50',
+    'mirrormesh_last_collection_timestamp_seconds 1700000000.5',
+    'mirrormesh_scrubbed_bytes 33',
+    'mirrormesh_scrub_damaged_blocks 2',
+    'mirrormesh_last_scrub_timestamp_seconds 0',
+  ]) {
+    assert.ok(text.includes(`\n${line}\n`), line)
+  }
+})

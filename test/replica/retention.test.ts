@@ -1,0 +1,182 @@
+/** Which snapshots stay, by rule. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { utf8 } from '../../src/base/bytes.ts'
+import type { Cid } from '../../src/block/cid.ts'
+import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
+import type { MeshState, TreeState } from '../../src/record/mesh-state.ts'
+import { planRetention, type RetentionInput } from '../../src/replica/retention.ts'
+import type { Goal } from '../../src/replica/site-agent-goals.ts'
+
+const DAY_MS = 24 * 3_600_000
+const NOW_MS = 1_700_000_000_000
+const OPTIONS = { keepSnapshots: 2, graceMs: 7 * DAY_MS }
+
+function snapshotOf(tree: string, sequence: number): Cid {
+  return cidOf(DAG_CBOR, utf8(`${tree} ${sequence}`))
+}
+
+function treeState(name: string, heads: number, more: object = {}): TreeState {
+  const history = Array.from({ length: heads }, (_, i) => ({
+    tree: name,
+    sequence: i + 1,
+    snapshot: snapshotOf(name, i + 1),
+  }))
+  return {
+    name,
+    history,
+    newest: history.at(-1),
+    tags: new Map(),
+    fork: undefined,
+    ...more,
+  } as unknown as TreeState
+}
+
+function input(
+  trees: readonly TreeState[],
+  held: readonly (readonly [string, number])[],
+  more: Partial<RetentionInput> = {},
+): RetentionInput {
+  const goals = new Map<string, Goal>()
+  for (const { name, newest } of trees) {
+    const head = newest === undefined ? {} : { sequence: newest.sequence, snapshot: newest.snapshot }
+    goals.set(name, { tree: name, ...head, checkouts: [], refusedCheckouts: [] })
+  }
+  return {
+    state: { trees: new Map(trees.map((tree) => [tree.name, tree])) } as Pick<MeshState, 'trees'>,
+    goals,
+    complete: held.map(([tree, sequence]) => ({ tree, snapshot: snapshotOf(tree, sequence) })),
+    leases: [],
+    checkouts: [],
+    unneededSinceMs: new Map(),
+    nowMs: NOW_MS,
+    ...more,
+  }
+}
+
+function plan(given: RetentionInput, options = OPTIONS) {
+  const { kept, dropped } = planRetention(given, options)
+  return {
+    kept: kept.map(({ sequence, reasons, isComplete }) => [sequence, isComplete, reasons.join('; ')]),
+    dropped: dropped.map(({ sequence }) => sequence),
+  }
+}
+
+test('the newest that are complete stay, older ones go', () => {
+  assert.deepEqual(
+    plan(
+      input(
+        [treeState('t', 5)],
+        [
+          ['t', 1],
+          ['t', 3],
+          ['t', 4],
+          ['t', 5],
+        ],
+      ),
+    ),
+    {
+      kept: [
+        [5, true, 'the newest head; the newest that is complete here'],
+        [4, true, 'one of the newest 2 that are complete here'],
+      ],
+      dropped: [3, 1],
+    },
+  )
+})
+
+test('while the head is fetched what is here of it stays, and the newest complete ones too', () => {
+  assert.deepEqual(
+    plan(
+      input(
+        [treeState('t', 5)],
+        [
+          ['t', 1],
+          ['t', 2],
+          ['t', 3],
+        ],
+      ),
+    ),
+    {
+      kept: [
+        [5, false, 'is being fetched'],
+        [3, true, 'the newest that is complete here'],
+        [2, true, 'one of the newest 2 that are complete here'],
+      ],
+      dropped: [1],
+    },
+  )
+})
+
+test('tags, check-outs, leases and disputes keep old snapshots', () => {
+  const tags = new Map([['release', { body: { tag: 'release', snapshot: snapshotOf('t', 1) } }]])
+  const given = input(
+    [treeState('t', 6, { tags })],
+    [1, 2, 3, 4, 5, 6].map((each) => ['t', each] as const),
+    {
+      checkouts: [{ tree: 't', snapshot: snapshotOf('t', 2).toString(), path: '/srv/t' }],
+      leases: [{ purpose: 'verify', roots: [snapshotOf('t', 3)] }],
+    },
+  )
+  assert.deepEqual(plan(given), {
+    kept: [
+      [6, true, 'the newest head; the newest that is complete here'],
+      [5, true, 'one of the newest 2 that are complete here'],
+      [3, true, 'in use: verify'],
+      [2, true, 'checked out at /srv/t'],
+      [1, true, 'tagged release'],
+    ],
+    dropped: [4],
+  })
+  const forked = treeState('t', 4, { fork: { kind: 'heads' } })
+  assert.deepEqual(
+    plan(
+      input(
+        [forked],
+        [
+          ['t', 1],
+          ['t', 2],
+          ['t', 3],
+          ['t', 4],
+        ],
+      ),
+    ).dropped,
+    [],
+  )
+})
+
+test('a tree that is not asked for any more stays for the days of grace, then all of it goes', () => {
+  const tree = treeState('t', 3)
+  const held = [
+    ['t', 2],
+    ['t', 3],
+  ] as const
+  const at = (sinceMs: number) =>
+    plan(input([tree], held, { goals: new Map(), unneededSinceMs: new Map([['t', sinceMs]]) }))
+  assert.deepEqual(at(NOW_MS).dropped, [])
+  assert.match(String(at(NOW_MS).kept[0]![2]), /^no longer asked for here, goes after 2023-11-21T22:13Z$/)
+  assert.deepEqual(at(NOW_MS - 7 * DAY_MS + 1).dropped, [])
+  assert.deepEqual(at(NOW_MS - 7 * DAY_MS).dropped, [3, 2])
+})
+
+test('what is in no history, such as the losing side of a fork, goes unless nothing else is here', () => {
+  assert.deepEqual(
+    plan(
+      input(
+        [treeState('t', 2)],
+        [
+          ['t', 9],
+          ['t', 2],
+        ],
+      ),
+    ).dropped,
+    [undefined],
+  )
+  assert.deepEqual(plan(input([treeState('t', 2)], [['t', 9]])).dropped, [])
+})
+
+test('what would stay if it were complete is marked as far as it is here', () => {
+  const tags = new Map([['release', { body: { tag: 'release', snapshot: snapshotOf('t', 1) } }]])
+  const { partial } = planRetention(input([treeState('t', 5, { tags })], [['t', 5]]), OPTIONS)
+  assert.deepEqual(partial.map(String), [snapshotOf('t', 4), snapshotOf('t', 1)].map(String))
+})
