@@ -70,12 +70,6 @@ const SCHEMA = z.strictObject({
     .boolean()
     .default(false)
     .describe('make the device nodes of trees in the check-outs of pins; takes root, else they are reported'),
-  keepOldSeconds: z
-    .int()
-    .min(0)
-    .max(30 * 86_400)
-    .default(0)
-    .describe('how long the tree that a check-out replaced stays beside it, for NFS clients that read it'),
   keepSnapshots: z
     .int()
     .min(1)
@@ -106,6 +100,12 @@ const SCHEMA = z.strictObject({
     .max(3650)
     .default(30)
     .describe('days from one scrub to the next; 0 leaves it to `mirrormesh scrub`'),
+  keepOldSeconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400)
+    .default(0)
+    .describe('how long the tree that a check-out replaced stays beside it, for NFS clients that read it'),
 })
 
 const NUMBERS: readonly ConfigKey[] = [
@@ -116,6 +116,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'collectEveryMinutes',
   'scrubBytesPerSecond',
   'scrubEveryDays',
+  'keepOldSeconds',
 ]
 
 export type Config = Readonly<z.output<typeof SCHEMA>>

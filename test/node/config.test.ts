@@ -29,12 +29,12 @@ test('a setting is taken from the flag, then the environment, then the file, the
     logFormat: 'default',
     workers: 'default',
     devices: 'default',
-    keepOldSeconds: 'default',
     keepSnapshots: 'default',
     keepUnpinnedDays: 'default',
     collectEveryMinutes: 'default',
     scrubBytesPerSecond: 'default',
     scrubEveryDays: 'default',
+    keepOldSeconds: 'default',
   })
   for (const each of settings) assert.notEqual(each.meaning, '', `${each.key} says what it means`)
 })
