@@ -100,6 +100,10 @@ const SCHEMA = z.strictObject({
     .max(3650)
     .default(30)
     .describe('days from one scrub to the next; 0 leaves it to `mirrormesh scrub`'),
+  checkoutsAreStorage: z
+    .boolean()
+    .default(true)
+    .describe('check-outs of pins hold their blocks, which packs then do not; never of trees published here'),
   keepOldSeconds: z
     .int()
     .min(0)
@@ -110,7 +114,6 @@ const SCHEMA = z.strictObject({
 
 const NUMBERS: readonly ConfigKey[] = [
   'workers',
-  'keepOldSeconds',
   'keepSnapshots',
   'keepUnpinnedDays',
   'collectEveryMinutes',
@@ -189,7 +192,8 @@ async function gather({
 }
 
 function fromText(key: ConfigKey, text: string): unknown {
-  if (key === 'devices' && /^(true|false)$/.test(text)) return text === 'true'
+  if ((key === 'devices' || key === 'checkoutsAreStorage') && /^(true|false)$/.test(text))
+    return text === 'true'
   if (NUMBERS.includes(key)) return Number(text)
   return text.includes(',') ? text.split(',') : text
 }
