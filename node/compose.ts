@@ -119,6 +119,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { ledger, store, scratch, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
     {
       checkoutDevices: config.devices,
+      checkoutsAreStorage: config.checkoutsAreStorage,
       keepOldSeconds: config.keepOldSeconds,
       ...(config.workers === undefined ? {} : { checkoutWorkers: config.workers }),
     },

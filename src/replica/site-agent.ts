@@ -12,12 +12,8 @@ import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
-import { decodeSnapshot } from '../dag/snapshot.ts'
 import type { Host } from '../net/ports.ts'
 import type { BlockStore } from '../store/block-store.ts'
-import { checkOut } from '../tree/checkout.ts'
-import { readMarker, rootIdentity } from '../tree/checkout-marker.ts'
-import { clearLeftovers, isOldTreeDue } from '../tree/retire.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { FetchMembers, ReplicaLog } from './fetch-network.ts'
@@ -25,6 +21,8 @@ import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
 import type { Ledger } from './ledger.ts'
 import { createBackground } from './site-agent-background.ts'
+import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
+import { createCheckoutKeeper } from './site-agent-checkouts.ts'
 import { type Goal, goalsOf, isPinned } from './site-agent-goals.ts'
 import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
@@ -56,15 +54,9 @@ export interface SiteAgentComponents {
   }
 }
 
-export interface SiteAgentOptions {
+export interface SiteAgentOptions extends CheckoutKeeperOptions {
   readonly maxFetches?: number
   readonly maxCheckouts?: number
-  /** Threads of a check-out; its own choice when absent. */
-  readonly checkoutWorkers?: number
-  /** This site agrees to device nodes in its check-outs. */
-  readonly checkoutDevices?: boolean
-  /** How long a tree that a check-out replaced stays beside it. */
-  readonly keepOldSeconds?: number
 }
 
 export interface SiteAgent {
@@ -86,13 +78,7 @@ const ARRIVAL_MS = 30_000
 
 export function createSiteAgent(
   components: SiteAgentComponents,
-  {
-    maxFetches = 3,
-    maxCheckouts = 1,
-    checkoutWorkers,
-    checkoutDevices = false,
-    keepOldSeconds = 0,
-  }: SiteAgentOptions = {},
+  { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
   const { random = Math.random, scratch } = components
@@ -100,6 +86,16 @@ export function createSiteAgent(
   const workers = new Map<string, TreeWorker>()
   const fetchSlots = new Semaphore(maxFetches)
   const checkoutSlots = new Semaphore(maxCheckouts)
+  const checkouts = createCheckoutKeeper(
+    {
+      blocks: store.blocks,
+      isPublishedHere: (tree) => ledger.state().trees.get(tree)?.epoch?.publisher === self.peer,
+      checkoutSlots,
+      clock,
+      logger,
+    },
+    checkoutOptions,
+  )
   const listeners = new Set<() => void>()
   const memberListeners = new Set<() => void>()
   const blamed = new Map<string, string>()
@@ -171,8 +167,8 @@ export function createSiteAgent(
         {
           complete,
           startFetch: fetchFor,
-          checkOut: moveCheckout,
-          checkedOut,
+          checkOut: checkouts.move,
+          checkedOut: checkouts.checkedOut,
           fetchSlots,
           checkoutSlots,
           clock,
@@ -212,67 +208,6 @@ export function createSiteAgent(
       .finally(lease.close)
     done.catch(() => undefined)
     return { done, progress: fetch.progress }
-  }
-
-  async function moveCheckout(request: {
-    tree: string
-    snapshot: Cid
-    path: string
-    signal: AbortSignal
-  }): Promise<void> {
-    const { tree, snapshot: cid, path, signal } = request
-    using _lease = store.blocks.lease({ purpose: `check out ${tree} at ${path}`, roots: [cid] })
-    const bytes = await store.blocks.get(cid, signal)
-    if (bytes === undefined) {
-      throw new MirrorError('not-found', `the snapshot block ${cid.toString()} is not stored any more`)
-    }
-    const { root, counts } = decodeSnapshot(cid, bytes)
-    const { notRestored, overridden, dropped } = await checkOut(
-      { blocks: store.blocks, clock },
-      {
-        root,
-        dest: path,
-        replace: true,
-        devices: checkoutDevices,
-        label: { tree, snapshot: cid.toString() },
-        counts,
-        keepOldSeconds,
-        ...(checkoutWorkers === undefined ? {} : { workers: checkoutWorkers }),
-        signal,
-      },
-    )
-    for (const [event, { count, first }] of [
-      ['checkout.overridden', overridden],
-      ['checkout.dropped', dropped],
-    ] as const) {
-      if (count > 0) logger.warn({ tree, path, count, first: first.slice(0, 5) }, event)
-    }
-    if (notRestored.count > 0) {
-      logger.warn(
-        { tree, path, count: notRestored.count, first: notRestored.first.slice(0, 5) },
-        'checkout.not-restored',
-      )
-    }
-  }
-
-  /** Also those that were kept before a restart. */
-  async function removeOldTrees(signal: AbortSignal): Promise<void> {
-    for (const path of [...goals.values()].flatMap(({ checkouts }) => checkouts)) {
-      try {
-        if (!isOldTreeDue(path, clock.nowMs())) continue
-        await checkoutSlots.run(() => clearLeftovers(Buffer.from(path), { clock }), 1, signal)
-      } catch (error) {
-        if (signal.aborted) return
-        logger.warn({ path, err: asMirrorError(error, 'remove an old tree') }, 'checkout.old-tree-stays')
-      }
-    }
-  }
-
-  /** By the marker beside it: what was killed in the middle of a switch does not count and is made again. */
-  function checkedOut(tree: string, path: string): string | undefined {
-    const marker = readMarker(path)
-    if (marker?.tree !== tree || marker.roots.length !== 1) return undefined
-    return marker.roots[0] === rootIdentity(Buffer.from(path)) ? marker.snapshot : undefined
   }
 
   /** Follows the records: the one place where goals are set. */
@@ -352,7 +287,10 @@ export function createSiteAgent(
         for (;;) {
           await sleep(clock, LOOK_MS, signal)
           for (const worker of workers.values()) worker.look()
-          await removeOldTrees(signal)
+          await checkouts.removeOldTrees(
+            [...goals.values()].flatMap((goal) => goal.checkouts),
+            signal,
+          )
         }
       })
       peers.start()

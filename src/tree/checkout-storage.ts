@@ -50,7 +50,14 @@ const COMMIT_BLOCKS = 4096
 
 export function createCheckoutStorage(
   { blocks }: { readonly blocks: BlockStore },
-  { isNeeded = async (cids) => cids.map(() => true) }: { readonly isNeeded?: IsNeeded } = {},
+  {
+    isNeeded = async (cids) => cids.map(() => true),
+    registers = true,
+  }: {
+    readonly isNeeded?: IsNeeded
+    /** False: a new check-out becomes no storage; those that are it already are looked after. */
+    readonly registers?: boolean
+  } = {},
 ): CheckoutStorage {
   const { backings } = blocks
 
@@ -78,7 +85,7 @@ export function createCheckoutStorage(
   return {
     async beforeSwitch({ root, staging, dest, isLocal = () => false, label = '', signal }) {
       for (const { id } of backingsAt(dest)) await backings.setPaths(id, { path: dest, alternative: staging })
-      if (root.type === 'symlink') return
+      if (root.type === 'symlink' || !registers) return
       const mark = rootIdentity(staging)
       if (mark === undefined) throw new MirrorError('internal', 'a check-out was lost before its switch')
       const id = await backings.create({

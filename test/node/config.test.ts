@@ -34,6 +34,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     collectEveryMinutes: 'default',
     scrubBytesPerSecond: 'default',
     scrubEveryDays: 'default',
+    checkoutsAreStorage: 'default',
     keepOldSeconds: 'default',
   })
   for (const each of settings) assert.notEqual(each.meaning, '', `${each.key} says what it means`)
