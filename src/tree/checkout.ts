@@ -87,6 +87,7 @@ export async function checkOut(
   const progress = createProgress(clock, options.onProgress)
   let staging: Staging | undefined
   let manifestAt: Buffer | undefined
+  let finished: string | undefined
   try {
     await checkParent(dest)
     checkDestination(dest, allowed)
@@ -143,6 +144,7 @@ export async function checkOut(
     })
     signal?.throwIfAborted()
     if (manifestAt !== undefined) fs.renameSync(manifestAt, manifestPath(dest, identity!))
+    finished = rootIdentity(staging.path)
     const replaced = switchTo(staging, dest, {
       allowed,
       label,
@@ -164,7 +166,9 @@ export async function checkOut(
   } catch (error) {
     if (staging !== undefined) {
       staging.release()
-      await tryRetire(staging.path, dest, storage)
+      // Failed after the switch, the old tree lies there: with what is still to come over, at the next check-out.
+      const isOurs = finished === undefined || rootIdentity(staging.path) === finished
+      if (isOurs) await tryRetire(staging.path, dest, storage)
       if (manifestAt !== undefined) fs.rmSync(manifestAt, { force: true })
     }
     if (signal?.aborted)
