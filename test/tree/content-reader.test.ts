@@ -19,7 +19,7 @@ import { scanTree } from '../../src/tree/scan.ts'
 import { readSpoolRecord } from '../../src/tree/spool.ts'
 import { bench, noise } from './trees.ts'
 
-interface Outcome extends Omit<ReadHeader, 'extras'>, ReadExtras {
+interface Outcome extends Omit<ReadHeader, 'extras' | 'extrasBytes'>, ReadExtras {
   /** Offered blocks, in the order of the file, repeats included. */
   readonly chunks: readonly string[]
   readonly content: Buffer
@@ -84,7 +84,7 @@ async function readAll(
   results.flush()
   const outcome = createRecordReader(resultsFd, 0, results.position)
   return records.map(() => {
-    const { extras, ...header } = readReadHeader(outcome)
+    const { extras, extrasBytes: _extrasBytes, ...header } = readReadHeader(outcome)
     const found = readReadExtras(outcome, extras)
     const runs = Array.from({ length: header.parts }, () => readPart(outcome))
     const chunks = runs.flatMap(({ digest, count }) =>
