@@ -173,7 +173,8 @@ export async function checkOut(
     }
     if (signal?.aborted)
       throw new MirrorError('aborted', `check-out to ${printableName(dest)}: aborted`, { cause: error })
-    throw asMirrorError(error, `check out to ${printableName(dest)}`)
+    const failure = asMirrorError(error, `check out to ${printableName(dest)}`)
+    throw failure.code === 'no-space' && staging !== undefined ? await filledDisk(dest, failure) : failure
   } finally {
     progress.stop()
   }
@@ -223,6 +224,17 @@ async function checkParent(dest: Buffer): Promise<void> {
   throw new MirrorError('not-found', `there is no directory ${printableName(dir)}`, {
     hint: 'Create it first, or mount what belongs there: it is not made by itself, so that an unmounted disk is noticed.',
   })
+}
+
+/** Said of a disk that was full in the middle of it, when what had been written is gone again. */
+async function filledDisk(dest: Buffer, cause: MirrorError): Promise<MirrorError> {
+  const { bavail, bsize } = await fs.promises.statfs(splitPath(dest).dir)
+  const freeBytes = bavail * bsize
+  return new MirrorError(
+    'no-space',
+    `what changes at ${printableName(dest)} needs more than the ${freeBytes} bytes that are free`,
+    { facts: { freeBytes }, hint: 'Free some space there; what was there before is as it was.', cause },
+  )
 }
 
 /** Of a first check-out: how much an update will write is not known before. */

@@ -49,17 +49,31 @@ export function retireTree({ path, current }: RetireInput): void {
       )
     }
     const manifest = current && openManifest(current.manifest, current.root)
-    if (manifest !== undefined) {
-      try {
-        unshare(target, Buffer.from(current!.dir), manifest, Buffer.from(current!.temporary))
-      } finally {
-        manifest.close()
-      }
-      fs.renameSync(Buffer.from(current!.temporary), Buffer.from(current!.manifest))
-    }
+    if (manifest !== undefined) noteTimes(target, manifest, current!)
     removeTree(target)
   } finally {
     fs.closeSync(lock)
+  }
+}
+
+/**
+ * Without room for the new manifest the old one stays: the tree that goes may be what fills the disk, and what the
+ * manifest does not know costs the next check-out time and nothing else.
+ */
+function noteTimes(
+  target: Buffer,
+  manifest: ManifestReader,
+  { dir, manifest: path, temporary }: NonNullable<RetireInput['current']>,
+): void {
+  const beside = Buffer.from(temporary)
+  try {
+    unshare(target, Buffer.from(dir), manifest, beside)
+    fs.renameSync(beside, Buffer.from(path))
+  } catch (error) {
+    fs.rmSync(beside, { force: true })
+    if (!['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  } finally {
+    manifest.close()
   }
 }
 
