@@ -25,6 +25,11 @@ export function importOnce(
   return once('import-once.ts', source, home, compression)
 }
 
+/** The first time imports `source` and keeps what it found; later tells whether the source is as it was. */
+export function findUnchangedOnce(source: string, home: string): Promise<OurCost> {
+  return once('unchanged-once.ts', source, home)
+}
+
 /** Checks a snapshot of the store below `home` out to `dest`; updates what is there. */
 export function checkOutOnce(home: string, snapshot: string, dest: string): Promise<OurCost> {
   return once('checkout-once.ts', home, snapshot, dest)

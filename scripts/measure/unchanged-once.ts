@@ -37,6 +37,7 @@ if (isFirst) {
 } else {
   const snapshot = parseCid(readFileSync(named, 'utf8'))
   isSame = await isUnchanged({ statCaches, clock: systemClock }, { path: source, tree: 'bench', snapshot })
+  if (!isSame) throw new Error(`${source} is not as it was`)
 }
 const seconds = (performance.now() - startMs) / 1000
 const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage()
