@@ -11,7 +11,7 @@ import { blake3, DIGEST_BYTES } from '../block/hash.ts'
 import { openBeneath } from '../posix/open-beneath.ts'
 import type { BlockPlace } from '../store/block-store.ts'
 
-const WINDOW_BYTES = 1024 * 1024
+const WINDOW_BYTES = 512 * 1024
 /** A block this close after the last one read counts as its successor: entry headers lie between. */
 const NEAR_BYTES = 4096
 const MAX_OPEN_PACKS = 32
@@ -28,8 +28,10 @@ export interface PackedBlock {
 }
 
 export interface PackReader {
-  /** The plain block, valid until the next call; undefined when what lies there is not it. */
+  /** The plain block, valid until something is read that was not `isAtHand`; undefined when what lies there is not it. */
   read(place: PackedBlock, key: Uint8Array): Uint8Array | undefined
+  /** Whether `read` of this place needs no system call, and so leaves the blocks before it valid. */
+  isAtHand(place: PackedBlock): boolean
   close(): void
 }
 
@@ -72,11 +74,16 @@ export function createPackReader(): PackReader {
     return true
   }
 
+  function isAtHand({ pack, offset, storedBytes }: PackedBlock): boolean {
+    return pack.path === windowPack && offset >= windowStart && offset + storedBytes <= windowEnd
+  }
+
   return {
-    read({ pack, offset, storedBytes, lengthBytes }, key) {
-      const isInside = pack.path === windowPack && offset >= windowStart && offset + storedBytes <= windowEnd
+    isAtHand,
+    read(place, key) {
+      const { pack, offset, storedBytes, lengthBytes } = place
       try {
-        if (!isInside && !load(pack, offset, storedBytes)) return undefined
+        if (!isAtHand(place) && !load(pack, offset, storedBytes)) return undefined
       } catch (error) {
         // A pack that went away or cannot be read: the store decides what that means.
         if (typeof (error as NodeJS.ErrnoException).code === 'string') return undefined

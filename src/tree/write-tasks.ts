@@ -3,7 +3,6 @@ import fs from 'node:fs'
 import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
-import { holesWithin } from '../dag/holes.ts'
 import type { SpecialType } from '../posix/special.ts'
 import { makeSpecial } from '../posix/special.ts'
 import { startWriteback, syncFileSystem } from '../posix/sync.ts'
@@ -14,14 +13,14 @@ import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
 import { copyFile } from './copy-file.ts'
 import { FILE_STATE_BYTES, stateFacts } from './file-state.ts'
 import { linkLocal } from './local-tree.ts'
-import type { PackReader } from './pack-reader.ts'
+import type { PackedBlock, PackReader } from './pack-reader.ts'
 import { asBuffer, joinPath, splitPath } from './path-bytes.ts'
 import { reasonOf } from './reason.ts'
 import { hasContent, takeFile } from './reuse-file.ts'
 import { alreadyThere, makeDirectory, makeParents, withParents } from './staging-directories.ts'
 import { createStateWriter } from './state-writer.ts'
+import { writeAll, writeAround } from './write-bytes.ts'
 import { writeManifest } from './write-manifest.ts'
-import { isZeros } from './zeros.ts'
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants
 const PRIVATE = 0o600
@@ -36,6 +35,7 @@ export interface WriteContext {
   readonly newInodes: Map<string, Buffer>
 }
 
+type FileTask = Extract<WriteTask, { kind: 'file' }>
 type TakeTask = Extract<WriteTask, { kind: 'file' | 'reuse' }>
 
 export function writeBatch(
@@ -108,20 +108,50 @@ export function writeBatch(
     return false
   }
 
-  function nextBlock(): Uint8Array {
-    const index = blockAt++
-    const key = batch.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
+  function placeOf(index: number): PackedBlock | undefined {
     const pack = batch.packs[batch.packOf[index]!]
     const lengthBytes = batch.lengths[index]!
-    const offset = batch.offsets[index]!
-    const found = pack && packs.read({ pack, offset, storedBytes: batch.stored[index]!, lengthBytes }, key)
-    const bytes = found || askBlock(key.slice())
+    return pack && { pack, offset: batch.offsets[index]!, storedBytes: batch.stored[index]!, lengthBytes }
+  }
+
+  function nextBlock(place: PackedBlock | undefined): Uint8Array {
+    const index = blockAt++
+    const key = batch.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
+    const lengthBytes = batch.lengths[index]!
+    const bytes = (place && packs.read(place, key)) || askBlock(key.slice())
     if (bytes.length === lengthBytes) return bytes
     // What the tree says of its sizes is what it was counted and given room by.
     throw new MirrorError('corrupt', `a block has ${bytes.length} bytes, its file says ${lengthBytes}`)
   }
 
-  function writeFile(path: Buffer, below: Uint8Array, task: Extract<WriteTask, { kind: 'file' }>): void {
+  /** Blocks that the reader has at hand go to the file in one call. Returns where they end. */
+  function writeBlocks(fd: number, { offset, parts, holes }: FileTask): number {
+    let position = offset
+    let gathered: Uint8Array[] = []
+    let gatheredBytes = 0
+    const flush = (): void => {
+      if (gathered.length > 0) writeAll(fd, gathered, position)
+      position += gatheredBytes
+      gathered = []
+      gatheredBytes = 0
+    }
+    for (let part = 0; part < parts; part++) {
+      const place = placeOf(blockAt)
+      if (place === undefined || !packs.isAtHand(place)) flush()
+      const block = nextBlock(place)
+      if (holes === undefined) {
+        gathered.push(block)
+        gatheredBytes += block.length
+      } else {
+        writeAround(fd, block, position, holes)
+        position += block.length
+      }
+    }
+    flush()
+    return position
+  }
+
+  function writeFile(path: Buffer, below: Uint8Array, task: FileTask): void {
     if (task.isUnsure) {
       const state = asBuffer(takeString(FILE_STATE_BYTES))
       const keys = batch.keys.subarray(blockAt * CID_KEY_BYTES, (blockAt + task.parts) * CID_KEY_BYTES)
@@ -134,13 +164,7 @@ export function writeBatch(
     const flags = task.isPiece ? O_WRONLY | O_NOFOLLOW : O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
     const fd = withParents(staging, below, () => fs.openSync(path, flags, PRIVATE))
     try {
-      let position = task.offset
-      for (let part = 0; part < task.parts; part++) {
-        const block = nextBlock()
-        if (task.holes === undefined) writeFully(fd, block, position)
-        else writeAround(fd, block, position, task.holes)
-        position += block.length
-      }
+      const position = writeBlocks(fd, task)
       bytes += position - task.offset
       // The disk writes while the next piece is made. For a small file the call costs more CPU than it saves time.
       if (task.isPiece) startWriteback(fd, task.offset, position - task.offset)
@@ -264,26 +288,6 @@ export function writeBatch(
     refused,
     notRestored: { count, first },
   }
-}
-
-function writeFully(fd: number, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.length; ) {
-    done += fs.writeSync(fd, bytes, done, bytes.length - done, position + done)
-  }
-}
-
-/** Leaves holes where the bytes are zeros, and nowhere else. */
-function writeAround(fd: number, bytes: Uint8Array, position: number, holes: readonly number[]): void {
-  const within = holesWithin(holes, position, position + bytes.length)
-  let written = 0
-  for (let at = 0; at < within.length; at += 2) {
-    const start = within[at]! - position
-    const end = start + within[at + 1]!
-    if (!isZeros(bytes.subarray(start, end))) continue
-    writeFully(fd, bytes.subarray(written, start), position + written)
-    written = end
-  }
-  writeFully(fd, bytes.subarray(written), position + written)
 }
 
 /** Through the parent directory, which is on the same file system: the tree's root may have lost its permissions. */
