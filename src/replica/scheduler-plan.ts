@@ -14,6 +14,7 @@ import {
   endRegionLeases,
   entriesOf,
   FARTHEST,
+  isOverdue,
   NEAR,
   openTier,
   updateRegions,
@@ -110,7 +111,7 @@ interface FarSurvey {
   readonly ownBytes: number
   /** By near owner. */
   readonly awaited: ReadonlyMap<string, Awaited>
-  /** Of this site's own share, by the region that has to take it first. */
+  /** Of this site's own share, by the region that could have taken it by now. */
   readonly awaitedRegions: ReadonlyMap<string, Awaited>
   readonly hasLapsed: boolean
   readonly wakeMs: number
@@ -136,7 +137,7 @@ function surveyFar(state: SchedulerState, far: readonly Source[], nowMs: number)
       if (region !== undefined) {
         // Whoever owns it here, nobody can take it yet: no owner loses its lease for that.
         waiting.add(region)
-        if (isOwn) addAwaited(awaitedRegions, region, page, segment)
+        if (isOwn && isOverdue(state, segment, region)) addAwaited(awaitedRegions, region, page, segment)
       } else if (isOwn) {
         const maxTier = openTier(state, entry)
         if (isHeldFar(segment, maxTier) || state.settings.origin === undefined) ownBytes += bytes

@@ -41,6 +41,9 @@ export interface SchedulerState {
   /** Sites of the origin's region, beside it, can pass on what they have of it. */
   hasRelays: boolean
   hasOrigin: boolean
+  /** The last plan, and when time alone changes its answer. */
+  plannedMs: number
+  wakeMs: number
   endGameBytes: number
   duplicateBlocks: number
   /** What can be asked for now, as of the last plan: near copies and this site's share. */
@@ -72,6 +75,8 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
     entryCandidates: [],
     hasRelays: false,
     hasOrigin: false,
+    plannedMs: Number.NEGATIVE_INFINITY,
+    wakeMs: Number.POSITIVE_INFINITY,
     endGameBytes: 0,
     duplicateBlocks: 0,
     requestableBytes: 0,

@@ -120,6 +120,15 @@ export function awaitedRegion(
 }
 
 /**
+ * The region could have taken the segment by now: the origin's region has it. While that waits for the origin itself,
+ * nobody is slow, and taking it elsewhere would only load the origin twice.
+ */
+export function isOverdue(state: SchedulerState, segment: SegmentState, region: string): boolean {
+  if (region === state.settings.origin?.region) return false
+  return !state.hasRelays || segment.held[1]! > 0
+}
+
+/**
  * Ends the leases of regions that are waited for and told of nothing new. True when one ended.
  * @param awaited regions that this site waits for @param isProgressing something came over the WAN a lease ago or less
  */

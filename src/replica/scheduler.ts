@@ -43,6 +43,8 @@ import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } 
 import { settingsOf } from './scheduler-types.ts'
 import { segmentTargetBytes } from './segments.ts'
 
+/** News of many peers arrive all the time: while something is on its way, they are acted on this often. */
+const PLAN_INTERVAL_MS = 10
 /** Pages are read ahead until this much could be asked for. */
 const MIN_REQUESTABLE_BYTES = 16 * 1024 * 1024
 const FIRST_STALL_BACKOFF_MS = 2000
@@ -68,10 +70,17 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const commands: SchedulerCommand[] = []
       for (const event of events) take(state, event, nowMs, commands)
       if (state.isComplete) return commands
+      const soonMs = state.plannedMs + PLAN_INTERVAL_MS
+      if (nowMs < soonMs && state.requests.size > 0 && events.every(({ kind }) => kind === 'holding')) {
+        commands.push({ kind: 'wake', atMs: Math.min(state.wakeMs, soonMs) })
+        return commands
+      }
+      state.plannedMs = nowMs
       const timersMs = runTimers(state, nowMs, commands)
       const plannedMs = plan(state, nowMs, commands)
       finishPages(state, commands)
-      if (!state.isComplete) commands.push({ kind: 'wake', atMs: Math.min(timersMs, plannedMs) })
+      state.wakeMs = Math.min(timersMs, plannedMs)
+      if (!state.isComplete) commands.push({ kind: 'wake', atMs: state.wakeMs })
       return commands
     },
     wantsPages() {
