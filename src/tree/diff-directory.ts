@@ -1,13 +1,13 @@
 /**
  * What changed from a snapshot to a directory on disk, in walk order, from metadata alone: a file counts as the same
- * when its size and time are, as with rsync. With `checksum` contents are read along the recorded chunks.
- *
- * Hard-link groups, extended attributes and holes are not compared.
+ * when its size and time are, as with rsync. With `checksum` contents are read along the recorded chunks. Hard-link
+ * groups, extended attributes and holes are compared as a publish would record them.
  */
 import fs from 'node:fs'
 import { compareBytes, equalBytes, printableName } from '../base/bytes.ts'
 import { asMirrorError } from '../base/errors.ts'
 import type { Change } from '../dag/diff.ts'
+import { hasSameMetadata } from '../dag/diff.ts'
 import { buildDirectory } from '../dag/directory.ts'
 import type { Entry } from '../dag/entry.ts'
 import { isDevice } from '../dag/entry.ts'
@@ -19,8 +19,10 @@ import { childPath, ROOT_PATH } from '../dag/tree-path.ts'
 import { eachHole } from '../posix/holes.ts'
 import { unpackDevice } from '../posix/special.ts'
 import { firstDifference, typeOf } from './compare.ts'
+import { withFound } from './compare-metadata.ts'
 import type { DirectoryNames } from './directory-names.ts'
 import { loadDirectoryNames } from './directory-names.ts'
+import { createFoundLinks } from './found-links.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { inodeOf } from './inode.ts'
 import { joinPath } from './path-bytes.ts'
@@ -58,6 +60,7 @@ export async function* diffDirectory(
   { root, dir, checksum = false, ignore, signal }: DiffDirectoryOptions,
 ): AsyncGenerator<Change, void, undefined> {
   const top = Buffer.from(dir)
+  const links = createFoundLinks()
 
   async function find(below: Buffer, name: Uint8Array): Promise<Found | undefined> {
     const at = joinPath(top, below)
@@ -156,14 +159,16 @@ export async function* diffDirectory(
   ): Promise<Change | undefined> {
     const whole = { content: true, metadata: true }
     if (found === undefined) return before && { path, before, change: 'removed', ...whole }
+    const linkBefore = before?.type === 'directory' ? undefined : before?.link
+    const link = links.linkOf(found.stat, below, linkBefore)
     if (before === undefined) return { path, after: found.entry, change: 'added', ...whole }
     if (before.type !== found.entry.type)
       return { path, before, after: found.entry, change: 'type', ...whole }
-    const after = withUncompared(found.entry, before)
+    const at = joinPath(top, below)
+    const after = withFound(found.entry, { before, stat: found.stat, at, link })
+    const metadata = !hasSameMetadata(before, after)
     const isSameTime = before.mtimeSec === after.mtimeSec && before.mtimeNsec === after.mtimeNsec
-    const metadata =
-      !isSameTime || before.mode !== after.mode || before.uid !== after.uid || before.gid !== after.gid
-    const content = await hasOtherContent(before, after, isSameTime, joinPath(top, below))
+    const content = await hasOtherContent(before, after, isSameTime, at)
     return content || metadata ? { path, before, after, change: 'changed', content, metadata } : undefined
   }
 
@@ -222,17 +227,4 @@ function takeSome(names: DirectoryNames): Buffer[] {
     some.push(Buffer.from(name, 'latin1'))
   }
   return some
-}
-
-/** What is not compared is as it was: names of owners (their numbers decide), link groups, the mode of a symbolic link. */
-function withUncompared(entry: Entry, before: Entry): Entry {
-  const { user, group } = before
-  const owners = {
-    ...(user === undefined || before.uid !== entry.uid ? {} : { user }),
-    ...(group === undefined || before.gid !== entry.gid ? {} : { group }),
-  }
-  const link = before.type === 'directory' || before.link === undefined ? {} : { link: before.link }
-  if (entry.type === 'directory') return { ...entry, ...owners }
-  if (entry.type === 'symlink') return { ...entry, ...owners, ...link, mode: before.mode }
-  return { ...entry, ...owners, ...link }
 }
