@@ -40,6 +40,7 @@ import type { StoreCare } from './gateway/metrics.ts'
 import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
+import { createRateMeter } from './rate-meter.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
@@ -173,6 +174,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
           { listen: config.http },
         )
   parts.defer(() => gateway?.stop())
+  const rates = createRateMeter({ host, clock })
+  parts.defer(() => rates.stop())
   const jobs = createJobs({ clock, log })
   const services: Services = {
     ledger,
@@ -196,6 +199,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     collector,
     scrubber,
     host,
+    rates,
     jobs,
     clock,
     readSelf,
@@ -219,6 +223,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await agent.start()
       damageWatch.start({ complete, blocks, onRevoked: () => agent.refresh() })
       collector.start()
+      rates.start()
       await scrubber.start()
       await api.start()
       isReady = true

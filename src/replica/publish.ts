@@ -128,7 +128,7 @@ export function createPublisher(
     const wanted = [notes, ignore ?? previous.ignore ?? []]
     if (JSON.stringify(wanted) !== JSON.stringify([previous.notes, previous.ignore ?? []])) return undefined
     const isSameSource = await isUnchanged(
-      { statCaches, clock },
+      { statCaches, tempDir, clock },
       {
         path,
         tree,
