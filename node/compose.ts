@@ -24,6 +24,7 @@ import { createTraffic } from '../src/replica/traffic.ts'
 import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
 import { pathClass } from '../src/topology/path-class.ts'
+import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import { openStatCaches } from '../src/tree/stat-caches.ts'
@@ -79,6 +80,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => store.close())
   parts.defer(() => damageWatch.stop())
   const { blocks } = store
+  // Before anything is read: what is not where it should be counts as lost.
+  await createCheckoutStorage({ blocks }).find()
   const values = (namespace: string) => store.values(namespace)
   await makePrivateDir(paths.tempDir)
   const scratch = createFileScratch(paths.tempDir)
