@@ -131,7 +131,7 @@ async function verifySnapshot(
 }
 
 async function compare(
-  { blocks }: Services,
+  { blocks, tempDir }: Services,
   { snapshot }: FoundSnapshot,
   folder: string,
   { signal, report }: JobControl,
@@ -139,7 +139,7 @@ async function compare(
   const differences = { count: 0, first: [] as { path: string; reason: string }[] }
   report({ phase: `compare ${folder}`, bytes: 0 })
   for await (const { path, kind, detail } of compareTree(
-    { blocks },
+    { blocks, tempDir },
     { root: snapshot.root, dir: folder, signal },
   )) {
     differences.count++

@@ -20,6 +20,8 @@ import { eachHole } from '../posix/holes.ts'
 import { unpackDevice } from '../posix/special.ts'
 import { firstDifference, typeOf } from './compare.ts'
 import { withFound } from './compare-metadata.ts'
+import type { DirectoryNames } from './directory-names.ts'
+import { loadDirectoryNames } from './directory-names.ts'
 import { createFoundLinks } from './found-links.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { inodeOf } from './inode.ts'
@@ -49,9 +51,12 @@ interface Found {
   readonly entry: Entry
 }
 
-/** @throws MirrorError when the directory, or one in it, cannot be read */
+/**
+ * @param components.tempDir for the names of very large directories
+ * @throws MirrorError when the directory, or one in it, cannot be read
+ */
 export async function* diffDirectory(
-  { blocks }: { blocks: NodeSource },
+  { blocks, tempDir }: { blocks: NodeSource; tempDir: string },
   { root, dir, checksum = false, ignore, signal }: DiffDirectoryOptions,
 ): AsyncGenerator<Change, void, undefined> {
   const top = Buffer.from(dir)
@@ -69,21 +74,27 @@ export async function* diffDirectory(
     }
   }
 
-  async function* list(below: Buffer): AsyncGenerator<{ name: Buffer; found: Found }, void, undefined> {
+  async function* list(
+    below: Buffer,
+    { stat }: Found,
+  ): AsyncGenerator<{ name: Buffer; found: Found }, void, undefined> {
     const at = joinPath(top, below)
-    let names: string[]
+    let names: DirectoryNames
     try {
-      names = (await fs.promises.readdir(at, { encoding: 'latin1' })).sort()
+      names = await loadDirectoryNames(at, Number(stat.size), { tempDir })
     } catch (error) {
       throw asMirrorError(error, `compare ${printableName(at)}`)
     }
-    for (let start = 0; start < names.length; start += STATS_IN_FLIGHT) {
-      signal?.throwIfAborted()
-      const some = names.slice(start, start + STATS_IN_FLIGHT).map((name) => Buffer.from(name, 'latin1'))
-      const found = await Promise.all(some.map((name) => find(joinPath(below, name), name)))
-      for (const [index, each] of found.entries()) {
-        if (each !== undefined) yield { name: some[index]!, found: each }
+    try {
+      for (let some = takeSome(names); some.length > 0; some = takeSome(names)) {
+        signal?.throwIfAborted()
+        const found = await Promise.all(some.map((name) => find(joinPath(below, name), name)))
+        for (const [index, each] of found.entries()) {
+          if (each !== undefined) yield { name: some[index]!, found: each }
+        }
       }
+    } finally {
+      names.close()
     }
   }
 
@@ -96,10 +107,22 @@ export async function* diffDirectory(
     signal?.throwIfAborted()
     const change = await changeOf(path.names, below, before, found)
     if (change !== undefined) yield change
-    const isDirectory = found?.entry.type === 'directory'
+    const disk = found?.entry.type === 'directory' ? list(below, found) : undefined
+    try {
+      yield* compareEntries(path, below, before, disk)
+    } finally {
+      await disk?.return()
+    }
+  }
+
+  async function* compareEntries(
+    path: TreePath,
+    below: Buffer,
+    before: Entry | undefined,
+    disk: ReturnType<typeof list> | undefined,
+  ): AsyncGenerator<Change, void, undefined> {
     const wasDirectory = before?.type === 'directory'
-    if (!isDirectory && !wasDirectory) return
-    const disk = isDirectory ? list(below) : undefined
+    if (disk === undefined && !wasDirectory) return
     let next = await disk?.next()
     if (wasDirectory) {
       for await (const child of readDirectory(blocks, before.directory, { signal })) {
@@ -194,4 +217,14 @@ export async function* diffDirectory(
 
   const found = await find(Buffer.alloc(0), new Uint8Array())
   yield* compare(ROOT_PATH, Buffer.alloc(0), root, found)
+}
+
+function takeSome(names: DirectoryNames): Buffer[] {
+  const some: Buffer[] = []
+  while (some.length < STATS_IN_FLIGHT) {
+    const name = names.next()
+    if (name === undefined) break
+    some.push(Buffer.from(name, 'latin1'))
+  }
+  return some
 }

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { itemize } from '../../src/dag/itemize.ts'
 import { diff } from '../../src/dag/reader.ts'
 import { removeXattr, setXattr } from '../../src/posix/xattr.ts'
+import { compareTree } from '../../src/tree/compare.ts'
 import { diffDirectory } from '../../src/tree/diff-directory.ts'
 import type { ImportResult } from '../../src/tree/import.ts'
 import { CASES } from './every-case.ts'
@@ -20,11 +21,14 @@ function lineOf(items: string, path: readonly Uint8Array[], isDirectory: boolean
 
 async function lines(b: Bench, from: ImportResult, checksum = false): Promise<string[]> {
   const found: string[] = []
-  for await (const change of diffDirectory(b.store, {
-    root: from.snapshot.root,
-    dir: Buffer.from(b.at('source')),
-    checksum,
-  })) {
+  for await (const change of diffDirectory(
+    { blocks: b.store.blocks, tempDir: b.dir },
+    {
+      root: from.snapshot.root,
+      dir: Buffer.from(b.at('source')),
+      checksum,
+    },
+  )) {
     found.push(
       lineOf(itemize(change, checksum), change.path, (change.after ?? change.before)?.type === 'directory'),
     )
@@ -138,16 +142,61 @@ test('an empty tree has all of a folder new, and a folder that is not there is a
   fs.mkdirSync(b.at('source', 'a'), { recursive: true })
   fs.writeFileSync(b.at('source', 'a', 'b'), '')
   const all: string[] = []
-  for await (const change of diffDirectory(b.store, { root: undefined, dir: Buffer.from(b.at('source')) })) {
+  for await (const change of diffDirectory(
+    { blocks: b.store.blocks, tempDir: b.dir },
+    { root: undefined, dir: Buffer.from(b.at('source')) },
+  )) {
     all.push(itemize(change, false))
   }
   assert.deepEqual(all, ['cd+++++++++', 'cd+++++++++', '>f+++++++++'])
   await assert.rejects(
     async () => {
-      for await (const _ of diffDirectory(b.store, { root: undefined, dir: Buffer.from(b.at('absent')) }));
+      for await (const _ of diffDirectory(
+        { blocks: b.store.blocks, tempDir: b.dir },
+        { root: undefined, dir: Buffer.from(b.at('absent')) },
+      ));
     },
     { code: 'not-found', message: /absent/ },
   )
+})
+
+test('a folder too large to be listed at once is compared in order, to the end or not', async (t) => {
+  const b = await bench(t)
+  const nameOf = (index: number): string => `${index}`.padStart(40, '0')
+  fs.mkdirSync(b.at('source'))
+  for (let index = 0; index < 2500; index++) fs.writeFileSync(b.at('source', nameOf(index)), '')
+  const imported = await b.import(b.at('source'))
+  fs.rmSync(b.at('source', nameOf(7)))
+  fs.writeFileSync(b.at('source', nameOf(1234)), 'more')
+  fs.writeFileSync(b.at('source', `${nameOf(2000)}-new`), '')
+  assert.deepEqual(
+    (await lines(b, imported)).filter((line) => !line.endsWith(' ./')),
+    [`*deleting   ${nameOf(7)}`, `>f.st...... ${nameOf(1234)}`, `>f+++++++++ ${nameOf(2000)}-new`],
+  )
+  const ports = { blocks: b.store.blocks, tempDir: b.dir }
+  const kinds: string[] = []
+  const { root } = imported.snapshot
+  for await (const { kind, path } of compareTree(ports, { root, dir: b.at('source') })) {
+    if (path.length > 0) kinds.push(`${kind} ${Buffer.from(path).toString()}`)
+  }
+  assert.deepEqual(kinds, [
+    `missing ${nameOf(7)}`,
+    `metadata ${nameOf(1234)}`,
+    `content ${nameOf(1234)}`,
+    `extra ${nameOf(2000)}-new`,
+  ])
+
+  const openFiles = (): number => fs.readdirSync('/proc/self/fd').length
+  const before = openFiles()
+  for (let round = 0; round < 5; round++) {
+    let count = 0
+    for await (const _ of diffDirectory(ports, { root, dir: Buffer.from(b.at('source')) })) {
+      count += 1
+      if (count === 2) break
+    }
+    for await (const { path } of compareTree(ports, { root, dir: b.at('source') })) if (path.length > 0) break
+  }
+  assert.equal(openFiles(), before)
 })
 
 const MAKER = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
