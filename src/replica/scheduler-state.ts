@@ -7,8 +7,8 @@ import type { PageState } from './scheduler-page.ts'
 import { changeFar, changeNear, endFlight, finishBlock, isDone } from './scheduler-page.ts'
 import type { PeerState, Request } from './scheduler-peer.ts'
 import { holds, recordHolding, recordNews } from './scheduler-peer.ts'
-import type { RegionState } from './scheduler-tiers.ts'
-import { regionOf } from './scheduler-tiers.ts'
+import type { RegionState } from './scheduler-region.ts'
+import { regionOf } from './scheduler-region.ts'
 import type { RequestReason, SchedulerCommand, SchedulerSettings } from './scheduler-types.ts'
 
 export interface SchedulerState {
@@ -139,7 +139,8 @@ export function applyHolding(
   if (newsBytes === 0 && update.kind === 'blocks') newsBytes = update.offsets.length * state.meanBlockBytes
   recordNews(peer, newsBytes, nowMs)
   // Of a region counts what is new to it: its sites tell one after the other of the same blocks.
-  if (!peer.isNear && firstBytes > 0) recordNews(regionOf(state, peer.place.region, nowMs), firstBytes, nowMs)
+  if (!peer.isNear && firstBytes > 0)
+    recordNews(regionOf(state.regions, peer.place.region, nowMs), firstBytes, nowMs)
 }
 
 /** Blocks of active pages that the update may tell of and the peer was not known to hold. */

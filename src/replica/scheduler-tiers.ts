@@ -16,17 +16,14 @@ import type { Place } from '../topology/path-class.ts'
 import { assignOwners } from './rendezvous.ts'
 import type { PageState, SegmentState } from './scheduler-page.ts'
 import { isHeldFar } from './scheduler-page.ts'
-import type { Lease, PeerState } from './scheduler-peer.ts'
+import type { PeerState } from './scheduler-peer.ts'
 import { leaseMs } from './scheduler-peer.ts'
+import { regionOf } from './scheduler-region.ts'
 import type { SchedulerState } from './scheduler-state.ts'
 import type { SchedulerSettings } from './scheduler-types.ts'
 
 export const NEAR = 0
 export const FARTHEST = 3
-
-export interface RegionState extends Lease {
-  readonly region: string
-}
 
 /** The tier of a peer. */
 export function tierOf({ self, origin }: Pick<SchedulerSettings, 'self' | 'origin'>, place: Place): number {
@@ -36,22 +33,6 @@ export function tierOf({ self, origin }: Pick<SchedulerSettings, 'self' | 'origi
   if (self.region === origin.region) return isOrigin ? 1 : isNeighbour ? NEAR : 2
   if (isNeighbour) return NEAR
   return isOrigin ? FARTHEST : place.region === origin.region ? 2 : 1
-}
-
-export function regionOf(state: SchedulerState, region: string, nowMs: number): RegionState {
-  const known = state.regions.get(region)
-  if (known !== undefined) return known
-  const created: RegionState = {
-    region,
-    newsMs: nowMs,
-    awaitedSinceMs: undefined,
-    isSilent: false,
-    newsRate: 0,
-    newsBytes: 0,
-    newsWindowMs: nowMs,
-  }
-  state.regions.set(region, created)
-  return created
 }
 
 /** Looks again at which regions segments may enter by, and whether sites beside the origin pass them on. */
@@ -140,7 +121,7 @@ export function endRegionLeases(
 ): { hasLapsed: boolean; wakeMs: number } {
   let hasLapsed = false
   let wakeMs = Number.POSITIVE_INFINITY
-  for (const name of awaited) regionOf(state, name, nowMs)
+  for (const name of awaited) regionOf(state.regions, name, nowMs)
   for (const region of state.regions.values()) {
     if (region.isSilent) continue
     if (!awaited.has(region.region)) {
