@@ -201,6 +201,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     clock,
     readSelf,
     readStatus,
+    readFetches: () => agent.fetches(),
     onStatusChange: (listener) => agent.onChange(listener),
     onBlocksLost: () => damageWatch.found(),
     workers: config.workers,
