@@ -236,6 +236,9 @@ export interface ScrubAnswer {
   readonly blocks: number
   readonly damagedBlocks: number
   readonly unreadablePacks: number
+  /** Folders outside of the store whose blocks were read, and those that were not found or not readable in full. */
+  readonly backings: number
+  readonly unreadableBackings: number
   readonly seconds: number
 }
 
