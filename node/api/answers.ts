@@ -187,6 +187,8 @@ export interface VerifyAnswer {
       readonly count: number
       readonly first: readonly { path: string; reason: string }[]
     }
+    /** The users' own, which stays at each move and is not compared. */
+    readonly protected: { readonly count: number; readonly first: readonly string[] }
   }
   /** Folders of others that blocks of these trees lie in, and which of their files are not what they were. */
   readonly backings?: readonly {
