@@ -30,6 +30,7 @@ import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } 
 import { createTreeWorker, type TreeWorker } from './site-agent-tree.ts'
 import { type Alarm, buildStatus, SILENT_AFTER_MS, type StatusDocument } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
+import { swarmOf } from './swarm-facts.ts'
 import type { Traffic } from './traffic.ts'
 
 export interface SiteAgentComponents {
@@ -191,6 +192,7 @@ export function createSiteAgent(
         tree,
         snapshot,
         self,
+        ...swarmOf(ledger.state(), tree),
         signal,
         onBlame(peer, error) {
           blamed.set(peer, error.message)
