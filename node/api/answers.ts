@@ -214,6 +214,8 @@ export interface VerifyAnswer {
       readonly count: number
       readonly first: readonly { path: string; reason: string }[]
     }
+    /** The users' own, which stays at each move and is not compared. */
+    readonly protected: { readonly count: number; readonly first: readonly string[] }
   }
   /** Folders of others that blocks of these trees lie in, and which of their files are not what they were. */
   readonly backings?: readonly {
@@ -263,6 +265,9 @@ export interface ScrubAnswer {
   readonly blocks: number
   readonly damagedBlocks: number
   readonly unreadablePacks: number
+  /** Folders outside of the store whose blocks were read, and those that were not found or not readable in full. */
+  readonly backings: number
+  readonly unreadableBackings: number
   readonly seconds: number
 }
 
