@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path'
 import { MirrorError } from '../../src/base/errors.ts'
 import { lookUp } from '../../src/dag/reader.ts'
 import { checkOut } from '../../src/tree/checkout.ts'
+import { createCheckoutStorage } from '../../src/tree/checkout-storage.ts'
 import type { CheckoutAnswer } from './answers.ts'
 import { findSnapshot } from './find-snapshot.ts'
 import type { JobControl } from './jobs.ts'
@@ -30,8 +31,9 @@ export function runCheckoutJob(services: Services, body: unknown) {
     if (root === undefined) {
       throw new MirrorError('not-found', `there is no such path in ${tree}@${place.sequence}`)
     }
+    // What it replaces may be a pin's check-out, which holds the blocks of its tree.
     const { leftBehind, ...result } = await checkOut(
-      { blocks, clock },
+      { blocks, clock, storage: createCheckoutStorage({ blocks }, { registers: false }) },
       {
         root,
         dest,

@@ -11,11 +11,13 @@ import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { makeDirs } from '../../src/posix/make-dirs.ts'
 import { writeDurably } from '../durable-file.ts'
 import type { Paths } from '../paths.ts'
+import { addFetchRoutes } from './fetch-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
 import { addStoreRoutes } from './store-routes.ts'
+import { addTopologyRoutes } from './topology-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
 
 export interface Api {
@@ -51,6 +53,8 @@ export function createApi(
     })
   })
   addMeshRoutes(app, services)
+  addTopologyRoutes(app, services)
+  addFetchRoutes(app, services)
   addTreeRoutes(app, services)
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
