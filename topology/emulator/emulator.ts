@@ -5,22 +5,17 @@
  * An emulator is known by its ID and has a folder under /run, which is there before the first namespace and until the
  * last one is gone: whoever aborts in between leaves what `removeEmulator` and `removeAbandoned` find.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { type Counters, readCounters } from './counters.ts'
 import { connectForwarder, type Forwarder, startForwarder } from './forwarder.ts'
 import { addNamespaces, argumentsIn, listNamespaces, namespaceOf, removeNamespaces } from './namespaces.ts'
-import {
-  type Network,
-  type NetworkRoute,
-  type NetworkSite,
-  pathName,
-  pipeOf,
-  sitesOfEnd,
-} from './network.ts'
+import { type Network, type NetworkRoute, type NetworkSite, pathName, pipeOf, sitesOfEnd } from './network.ts'
 
 const RUN_FOLDER = '/run/mirrormesh-emulator'
+/** Marks one that is to stay. */
+const STANDING = 'stays'
 
 /** A rate of 0 is no limit; what is left out stays as it is. */
 export interface PipeChange {
@@ -52,8 +47,10 @@ export interface Emulator {
   heal(a?: string, b?: string): Promise<void>
   counters(): Promise<Counters>
   resetCounters(): Promise<void>
-  /** Goes on when this process has ended, until it is removed. */
+  /** From now on it goes on when this process has ended, until it is removed. */
   stay(): Promise<void>
+  /** Ends the connection. One that is not to stay ends with the connection of the process that started it. */
+  detach(): void
   /** Ends what runs at the sites, and removes everything. */
   remove(): Promise<void>
 }
@@ -82,7 +79,7 @@ export async function startEmulator(network: Network, { seed = 1 } = {}): Promis
 }
 
 /** One that was told to stay; the only one when no ID is given. @throws MirrorError `not-found`, `conflict` */
-export async function attachEmulator(id: string = onlyId()): Promise<Emulator> {
+export async function attachEmulator(id: string = onlyStanding()): Promise<Emulator> {
   requireRoot()
   let network: Network
   try {
@@ -93,7 +90,12 @@ export async function attachEmulator(id: string = onlyId()): Promise<Emulator> {
   return createEmulator(id, network, await connectForwarder(socketOf(id)))
 }
 
-export function emulatorIds(): string[] {
+/** IDs of those that were told to stay. */
+export function standingEmulators(): string[] {
+  return knownIds().filter((id) => existsSync(join(RUN_FOLDER, id, STANDING)))
+}
+
+function knownIds(): string[] {
   try {
     return readdirSync(RUN_FOLDER)
   } catch {
@@ -122,7 +124,7 @@ export async function removeEmulator(id: string): Promise<void> {
 
 /** Removes what emulators left behind whose process was killed. @returns their IDs */
 export async function removeAbandoned(): Promise<string[]> {
-  const known = new Set([...emulatorIds(), ...listNamespaces().map(({ id }) => id)])
+  const known = new Set([...knownIds(), ...listNamespaces().map(({ id }) => id)])
   const removed: string[] = []
   for (const id of known) {
     if (isRunning(Number.parseInt(id, 10)) || (await isAnswering(id))) continue
@@ -133,10 +135,14 @@ export async function removeAbandoned(): Promise<string[]> {
 }
 
 export function requireRoot(): void {
-  if (process.getuid?.() !== 0)
-    throw new MirrorError('refused', 'emulated links take root: they are network namespaces and TUN devices', {
-      hint: 'Run it as root, or simulate: npm run simulate -- FILE.',
-    })
+  if (process.geteuid?.() !== 0)
+    throw new MirrorError(
+      'refused',
+      'emulated links take root: they are network namespaces and TUN devices',
+      {
+        hint: 'Run it as root, or simulate: npm run simulate -- FILE.',
+      },
+    )
 }
 
 function createEmulator(id: string, started: Network, forwarder: Forwarder): Emulator {
@@ -208,9 +214,10 @@ function createEmulator(id: string, started: Network, forwarder: Forwarder): Emu
       await forwarder.send('reset')
     },
     async stay() {
+      writeFileSync(join(RUN_FOLDER, id, STANDING), '')
       await forwarder.send('stay')
-      forwarder.close()
     },
+    detach: () => forwarder.close(),
     async remove() {
       await removeEmulator(id)
       forwarder.close()
@@ -251,10 +258,11 @@ function save(id: string, network: Network): void {
   renameSync(`${file}.new`, file)
 }
 
-function onlyId(): string {
-  const ids = emulatorIds()
+function onlyStanding(): string {
+  const ids = standingEmulators()
   if (ids.length === 1) return ids[0]!
-  if (ids.length === 0) throw new MirrorError('not-found', 'there is no emulator', { hint: 'Start one: up FILE.' })
+  if (ids.length === 0)
+    throw new MirrorError('not-found', 'there is no emulator', { hint: 'Start one: up FILE.' })
   throw new MirrorError('conflict', `there are ${ids.length} emulators`, {
     hint: `Say which: --id ${ids.join(', --id ')}.`,
   })

@@ -1,5 +1,5 @@
 /**
- * The forwarding program: compiles forwarder.c at the first use, starts it and speaks to it. A command is a line, and so
+ * The forwarding program: compiles forwarder/*.c at the first use, starts it and speaks to it. A command is a line, and so
  * is its answer.
  */
 import { execFile, spawn } from 'node:child_process'
@@ -13,7 +13,9 @@ import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 
-const SOURCE = join(import.meta.dirname, 'forwarder.c')
+const FOLDER = join(import.meta.dirname, 'forwarder')
+const SOURCES = ['main.c', 'links.c', 'device.c'].map((name) => join(FOLDER, name))
+const HEADERS = ['links.h', 'device.h'].map((name) => join(FOLDER, name))
 const START_MS = 5000
 
 export interface Forwarder {
@@ -27,8 +29,9 @@ export interface Forwarder {
 
 /** @returns the path of the program. It is kept by what its source says, where only this user writes. */
 export async function buildForwarder(): Promise<string> {
-  const source = await readFile(SOURCE)
-  const version = createHash('sha256').update(source).digest('hex').slice(0, 16)
+  const hash = createHash('sha256')
+  for (const file of [...SOURCES, ...HEADERS]) hash.update(await readFile(file))
+  const version = hash.digest('hex').slice(0, 16)
   const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'mirrormesh')
   const program = join(folder, `forwarder-${version}`)
   try {
@@ -39,11 +42,11 @@ export async function buildForwarder(): Promise<string> {
   }
   const made = `${program}.${process.pid}`
   try {
-    await promisify(execFile)('gcc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-o', made, SOURCE])
+    await promisify(execFile)('gcc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-o', made, ...SOURCES])
     await rename(made, program)
   } catch (error) {
     await rm(made, { force: true })
-    throw new MirrorError('unsupported', `cannot compile ${SOURCE}: ${(error as Error).message}`, {
+    throw new MirrorError('unsupported', `cannot compile ${FOLDER}: ${(error as Error).message}`, {
       hint: 'The emulator needs gcc and the headers of libc and of Linux (Debian: gcc, libc6-dev).',
       cause: error,
     })
@@ -76,9 +79,13 @@ export async function startForwarder(socketPath: string, seed: number): Promise<
       return await connectForwarder(socketPath)
     } catch (error) {
       if (hasEnded || performance.now() > deadline)
-        throw new MirrorError('io', `the emulator's forwarder did not start: ${said.trim() || 'it said nothing'}`, {
-          cause: error,
-        })
+        throw new MirrorError(
+          'io',
+          `the emulator's forwarder did not start: ${said.trim() || 'it said nothing'}`,
+          {
+            cause: error,
+          },
+        )
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
   }
@@ -91,7 +98,9 @@ export async function connectForwarder(socketPath: string): Promise<Forwarder> {
     await once(socket, 'connect')
   } catch (error) {
     const { message } = asMirrorError(error, 'speak to the forwarder')
-    throw new MirrorError('unreachable', `no forwarder answers at ${socketPath}: ${message}`, { cause: error })
+    throw new MirrorError('unreachable', `no forwarder answers at ${socketPath}: ${message}`, {
+      cause: error,
+    })
   }
   const waiting: { resolve: (line: string) => void; reject: (error: Error) => void }[] = []
   const fail = (): void => {

@@ -43,7 +43,13 @@ export async function removeNamespaces(names: readonly string[]): Promise<void> 
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
     }
   }
-  await batch(found.map((name) => `netns del ${name}`))
+  try {
+    await batch(found.map((name) => `netns del ${name}`))
+  } catch (error) {
+    // Another process may have removed some of them meanwhile.
+    const left = new Set(listNamespaces().map(({ name }) => name))
+    if (found.some((name) => left.has(name))) throw error
+  }
 }
 
 /** The command that runs another in a namespace. It becomes that other: the same process. */
@@ -69,7 +75,7 @@ function inodeOf(name: string): number | undefined {
 }
 
 async function batch(lines: readonly string[]): Promise<void> {
-  const child = spawn('ip', ['-batch', '-'], { stdio: ['pipe', 'ignore', 'pipe'] })
+  const child = spawn('ip', ['-force', '-batch', '-'], { stdio: ['pipe', 'ignore', 'pipe'] })
   let said = ''
   child.stderr.on('data', (text: Buffer) => {
     said += text.toString()

@@ -9,13 +9,7 @@
  */
 import { MirrorError } from '../../src/base/errors.ts'
 import type { Place } from '../../src/topology/path-class.ts'
-import {
-  pathBetween,
-  regionOfEnd,
-  regionRate,
-  siteRate,
-  type Topology,
-} from '../../src/topology/topology.ts'
+import { pathBetween, regionOfEnd, regionRate, siteRate, type Topology } from '../../src/topology/topology.ts'
 
 export const MAX_EMULATED_SITES = 256
 const MAX_PIPES = 4096

@@ -1,0 +1,184 @@
+/** mirrormesh itself: a daemon at each site, joined by invites, told of the topology, the tree pinned with a check-out everywhere. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ApiClient, createApiClient } from '../../../node/cli/api-client.ts'
+import { choosePaths } from '../../../node/paths.ts'
+import { MirrorError } from '../../../src/base/errors.ts'
+import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { Lab } from './lab.ts'
+import { cpuSecondsOf, pause, type Running, runAt, startAt, until } from './processes.ts'
+import { type Contest, type MeshFacts, otherSites, type System } from './system.ts'
+
+const PROGRAM = join(import.meta.dirname, '..', '..', 'mirrormesh')
+const TREE = 'builds/bench'
+const READY = { timeoutMs: 120_000, everyMs: 250 }
+/** How often the daemons' logs are looked at; what counts is the time that the daemon notes. */
+const LOOK_MS = 100
+
+interface Node {
+  readonly site: string
+  readonly home: string
+  readonly copy: string
+  readonly api: ApiClient
+  readonly daemon: Running
+}
+
+interface Published {
+  readonly blocks: number
+  readonly seconds: number
+}
+
+export const mirrormesh: System = {
+  name: 'mirrormesh',
+  keeps: 'everything',
+  needs: [],
+  async run(contest) {
+    const { lab, stopwatch, tree } = contest
+    const nodes: Node[] = []
+    try {
+      await startMesh(contest, nodes)
+      const origin = nodes[0]!
+      const cpuBefore = nodes.map(({ daemon }) => cpuSecondsOf(daemon.pid))
+      await stopwatch.start()
+      const publishing = at(lab, origin, 'publish', tree.path, '--tree', TREE, '--json')
+      let failure: unknown
+      publishing.catch((error: unknown) => {
+        failure = error
+      })
+      await watchCheckouts(contest, nodes.slice(1), () => failure)
+      await stopwatch.stop()
+      const cpuSeconds = nodes.reduce(
+        (sum, { daemon }, i) => sum + cpuSecondsOf(daemon.pid) - cpuBefore[i]!,
+        0,
+      )
+      const published = JSON.parse(await publishing) as Published
+      const statuses = await Promise.all(nodes.map(({ api }) => statusOf(api)))
+      return {
+        copies: new Map(nodes.slice(1).map(({ site, copy }) => [site, copy])),
+        cpuSeconds,
+        mesh: factsOf(published, statuses),
+      }
+    } finally {
+      await Promise.all(nodes.map(({ daemon }) => daemon.stop()))
+    }
+  },
+}
+
+async function startMesh({ lab, folder }: Contest, nodes: Node[]): Promise<void> {
+  const { scenario } = lab
+  const place = (name: string): { site: string; region: string } =>
+    scenario.places.find(({ site }) => site === name)!
+  const start = (site: string): Node => {
+    const home = homeOf(folder, site)
+    const node: Node = {
+      site,
+      home,
+      copy: join(folder, site, 'copy'),
+      api: createApiClient({ paths: choosePaths({ home, env: {}, uid: 0 }), self: 'mirrormesh' }),
+      daemon: startAt(lab, site, [PROGRAM, '--home', home, 'daemon'], {
+        logFile: join(folder, `${site}.log`),
+        env: { MIRRORMESH_LOG_FORMAT: 'json' },
+      }),
+    }
+    nodes.push(node)
+    return node
+  }
+  const { site, region } = place(scenario.origin)
+  for (const each of scenario.places) mkdirSync(join(folder, each.site))
+  const listen = (of: string): string[] => ['--listen', `${lab.addressOf(of)}:4001`, '--http', 'off']
+  await runAt(lab, site, [
+    ...[PROGRAM, '--home', homeOf(folder, site), 'init', '--mesh', 'bench'],
+    ...['--site', site, '--region', region, ...listen(site)],
+  ])
+  const origin = start(site)
+  await answering(origin)
+  for (const other of otherSites(lab)) {
+    const token = await at(lab, origin, 'invite', '--site', other, '--region', place(other).region)
+    const home = homeOf(folder, other)
+    await runAt(lab, other, [PROGRAM, '--home', home, 'join', token.trim(), ...listen(other)])
+    await answering(start(other))
+  }
+  const file = join(folder, 'topology.json')
+  writeFileSync(file, JSON.stringify(scenario.topology))
+  await at(lab, origin, 'topology', 'apply', file)
+  await at(lab, origin, 'tree', 'create', TREE)
+  // A place of its own for each: they share this machine's file system.
+  for (const node of nodes.slice(1))
+    await at(lab, origin, 'pin', 'add', TREE, '--site', node.site, '--checkout', node.copy)
+  await Promise.all(
+    nodes.map((node) => until(`${node.site} knows the mesh`, READY, () => isReady(node, nodes.length))),
+  )
+}
+
+function homeOf(folder: string, site: string): string {
+  return join(folder, site, 'home')
+}
+
+function at(lab: Lab, { site, home }: Pick<Node, 'site' | 'home'>, ...words: string[]): Promise<string> {
+  return runAt(lab, site, [PROGRAM, '--home', home, ...words])
+}
+
+function statusOf(api: ApiClient): Promise<StatusDocument> {
+  return api.get<StatusDocument>('/api/v1/status')
+}
+
+async function answering({ site, api, daemon }: Node): Promise<void> {
+  await until(`the daemon of ${site} answers`, READY, async () => {
+    if (daemon.hasEnded()) throw new MirrorError('io', `the daemon of ${site} ended: see ${daemon.logFile}`)
+    return statusOf(api).catch(() => undefined)
+  })
+}
+
+/** True once it is connected to all, and knows where its check-out is to be. */
+async function isReady({ site, copy, api }: Node, members: number): Promise<true | undefined> {
+  const status = await statusOf(api)
+  const up = status.sites.filter(({ state }) => state === 'self' || state === 'up').length
+  const tree = status.trees.find((each) => each.tree === TREE)
+  const own = tree?.sites.find((each) => each.site === site)
+  const isPinned = status.self.site === site && own?.checkouts.some(({ path }) => path === copy) === true
+  const isPublisher = tree?.publisher === status.self.peer
+  return up === members && (isPinned || isPublisher) ? true : undefined
+}
+
+/** Reads what the sites' agents say in their logs: the time at which the check-out of each has moved. */
+async function watchCheckouts(
+  { lab, limitMs, stopwatch }: Contest,
+  nodes: readonly Node[],
+  failure: () => unknown,
+): Promise<void> {
+  for (;;) {
+    for (const { site, daemon, copy } of nodes) {
+      if (stopwatch.hasArrived(site)) continue
+      const moved = readFileSync(daemon.logFile, 'utf8')
+        .split('\n')
+        .find((line) => line.includes('"checkout.moved"'))
+      if (moved !== undefined) {
+        const event = JSON.parse(moved) as { readonly time: string; readonly path: string }
+        if (event.path === copy) stopwatch.arrived(site, Date.parse(event.time))
+      }
+      if (daemon.hasEnded()) throw new MirrorError('io', `the daemon of ${site} ended: see ${daemon.logFile}`)
+    }
+    if (failure() !== undefined) throw failure()
+    if (otherSites(lab).every((site) => stopwatch.hasArrived(site)) || stopwatch.elapsedMs() > limitMs) return
+    await pause(LOOK_MS)
+  }
+}
+
+function factsOf(published: Published, [origin, ...others]: readonly StatusDocument[]): MeshFacts {
+  const received = others.map(({ traffic: { peers } }) => ({
+    bytes: peers.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0),
+    blocks: peers.reduce((sum, { blocksReceived }) => sum + blocksReceived, 0),
+  }))
+  const { blocksSent, blocksSentMoreThanOnce } = origin!.traffic
+  const least = Math.min(...received.map(({ blocks }) => blocks))
+  const all = received.reduce((sum, { blocks }) => sum + blocks, 0)
+  return {
+    // Every site had none of it before: the one that took in the fewest bytes has no duplicates to speak of.
+    travelBytes: Math.min(...received.map(({ bytes }) => bytes)),
+    blocks: published.blocks,
+    publishSeconds: published.seconds,
+    blocksLeftOriginTwicePercent:
+      blocksSent === 0 ? 0 : (100 * blocksSentMoreThanOnce) / (blocksSent - blocksSentMoreThanOnce),
+    duplicatePercent: all === 0 ? 0 : (100 * (all - least * received.length)) / all,
+  }
+}
