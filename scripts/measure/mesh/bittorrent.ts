@@ -5,8 +5,9 @@
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { MirrorError } from '../../../src/base/errors.ts'
-import { childCpuSeconds, cpuSecondsOf, pause, type Running, runAt, startAt } from './processes.ts'
+import { childCpuSeconds, cpuSecondsOf, pause, type Running, startAt } from './processes.ts'
 import { type Contest, otherSites, type System } from './system.ts'
+import { makeTorrent } from './torrent.ts'
 
 const TRACKER_PORT = 6969
 const PEER_PORT = 6881
@@ -26,7 +27,7 @@ const OPTIONS = [
 export const bittorrent: System = {
   name: 'BitTorrent',
   keeps: 'bytes',
-  needs: ['aria2c', 'opentracker', 'transmission-create', 'transmission-show'],
+  needs: ['aria2c', 'opentracker'],
   async run(contest) {
     const { lab, tree, folder, stopwatch, limitMs } = contest
     const { origin } = lab.scenario
@@ -41,13 +42,15 @@ export const bittorrent: System = {
     })
     const torrent = join(folder, `${name}.torrent`)
     const running: Running[] = []
-    const cpu = (): number => childCpuSeconds() + running.reduce((sum, { pid }) => sum + cpuSecondsOf(pid), 0)
+    const cpu = (): number =>
+      childCpuSeconds() +
+      process.cpuUsage().user / 1e6 +
+      running.reduce((sum, { pid }) => sum + cpuSecondsOf(pid), 0)
     try {
       const cpuBefore = cpu()
       await stopwatch.start()
       const tracker = `http://${lab.addressOf(origin)}:${TRACKER_PORT}/announce`
-      await runAt(lab, origin, ['transmission-create', '--outfile', torrent, '--tracker', tracker, tree.path])
-      running.push(await startTracker(contest, torrent))
+      running.push(startTracker(contest, makeTorrent(tree.path, tracker, torrent)))
       running.push(
         download(contest, origin, torrent, ['--bt-seed-unverified=true', '--allow-overwrite=true']),
       )
@@ -73,15 +76,14 @@ export const bittorrent: System = {
 }
 
 /** Debian's is built to serve listed torrents only. */
-async function startTracker({ lab, folder }: Contest, torrent: string): Promise<Running> {
+function startTracker({ lab, folder }: Contest, hash: string): Running {
   const { origin } = lab.scenario
-  const shown = await runAt(lab, origin, ['transmission-show', torrent])
-  const hash = /Hash(?: v1)?: ([0-9a-f]{40})/.exec(shown)?.[1]
-  if (hash === undefined) throw new MirrorError('io', 'transmission-show tells no hash of the torrent')
-  const list = join(folder, 'torrents')
-  writeFileSync(list, `${hash}\n`)
+  // It goes there as its root, and gives up being the machine's.
+  const root = join(folder, 'tracker')
+  mkdirSync(root, { mode: 0o755 })
+  writeFileSync(join(root, 'torrents'), `${hash}\n`, { mode: 0o644 })
   const place = ['-i', lab.addressOf(origin), '-p', String(TRACKER_PORT), '-P', String(TRACKER_PORT)]
-  return startAt(lab, origin, ['opentracker', ...place, '-d', folder, '-u', 'root', '-w', list], {
+  return startAt(lab, origin, ['opentracker', ...place, '-d', root, '-u', 'nobody', '-w', 'torrents'], {
     logFile: join(folder, 'tracker.log'),
   })
 }

@@ -161,7 +161,7 @@ function sitesTable({ sites }: SystemFigures): string {
     ['site', 'region', 's', 'bound, s', '/ bound'],
     sites.map((site) => [
       ...[site.site, site.region, seconds(site.seconds)],
-      seconds(site.boundSeconds),
+      site.boundSeconds === null ? '-' : seconds(site.boundSeconds),
       ratio(site.seconds, site.boundSeconds),
     ]),
   )
