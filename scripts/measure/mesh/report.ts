@@ -58,6 +58,8 @@ export interface MeshDocument {
   readonly travelBytes: number | null
   readonly boundSeconds: number | null
   readonly missing: readonly string[]
+  /** Runs that came to nothing, and why. */
+  readonly failed: readonly string[]
   readonly runs: readonly SystemFigures[]
 }
 
@@ -122,6 +124,7 @@ export function formatDocument(document: MeshDocument): string {
   ]
   if (document.missing.length > 0)
     parts.push(`Not installed, so not measured: ${document.missing.join(', ')}.`)
+  for (const failure of document.failed) parts.push(`FAILED: ${failure}`)
   parts.push(systemsTable(document))
   for (const run of runs) {
     parts.push(`### ${run.system}, round ${run.round}`, sitesTable(run), regionsTable(run, document))

@@ -1,0 +1,144 @@
+/** The benchmark of a whole mesh, end to end on a small tree; and its picture. */
+import assert from 'node:assert/strict'
+import { execFile, execFileSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { drawChart } from '../../scripts/measure/mesh/chart.ts'
+import { differencesOf } from '../../scripts/measure/mesh/judge.ts'
+import type { MeshDocument } from '../../scripts/measure/mesh/report.ts'
+import { makeTorrent } from '../../scripts/measure/mesh/torrent.ts'
+import { listNamespaces } from '../../topology/emulator/namespaces.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+const bench = join(root, 'scripts/bench')
+
+function hasProgram(name: string): boolean {
+  try {
+    execFileSync(name, ['--version'], { stdio: 'ignore' })
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT'
+  }
+}
+
+const missing = [
+  ...(process.getuid?.() === 0 ? [] : ['root']),
+  ...['gcc', 'ip', 'nsenter', 'rsync'].filter((name) => !hasProgram(name)),
+]
+/** With CI=true nothing is skipped. */
+const skip = missing.length > 0 && process.env.CI !== 'true' ? `needs ${missing.join(', ')}` : false
+
+test('the bench of a mesh brings a tree to every site, and says what it took', {
+  skip,
+  timeout: 180_000,
+}, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mirrormesh-bench-test-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const tree = join(folder, 'tree')
+  cpSync(join(root, 'src/dag'), tree, { recursive: true })
+  const picture = join(folder, 'picture.svg')
+  const { stdout } = await promisify(execFile)(
+    bench,
+    [
+      ...['mesh', join(root, 'topology/tiny.yaml'), '--tree', tree, '--json', '--svg', picture],
+      ...['--systems', 'mirrormesh,rsync-tiers-z'],
+    ],
+    { env: { ...process.env, TMPDIR: folder }, maxBuffer: 1 << 24 },
+  )
+  const { runs, travelBytes, tree: weighed, boundSeconds, failed } = JSON.parse(stdout) as MeshDocument
+  assert.deepEqual(failed, [])
+  assert.deepEqual(
+    runs.map(({ system, identicalSites, wrong }) => ({ system, identicalSites, wrong })),
+    [
+      { system: 'mirrormesh', identicalSites: 2, wrong: [] },
+      { system: 'rsync in two tiers -z', identicalSites: 2, wrong: [] },
+    ],
+  )
+  assert.equal(weighed.files, readdirSync(join(root, 'src/dag')).length)
+  assert.ok(travelBytes! > 0 && travelBytes! < weighed.bytes)
+  // 100 Mbit/s.
+  assert.ok(Math.abs(boundSeconds! - (travelBytes! * 8) / 1e8) < 1e-6)
+  for (const { lastSeconds, originBytes, regions, cpuSeconds } of runs) {
+    assert.ok(lastSeconds! > boundSeconds!)
+    assert.ok(cpuSeconds > 0)
+    const eu = regions.find(({ region }) => region === 'eu')!
+    assert.ok(eu.inBytes > 0 && eu.inBytes <= originBytes * 1.01)
+  }
+  assert.ok(runs[0]!.originBytes > travelBytes!)
+  assert.equal(runs[0]!.mesh!.duplicatePercent, 0)
+  assert.match(readFileSync(picture, 'utf8'), /mirrormesh: [\d.]+ s/)
+  assert.deepEqual(readdirSync(folder).sort(), ['picture.svg', 'tree'])
+  assert.ok(!listNamespaces().some(({ name }) => name.endsWith('-eu-1') && !isAlive(name)))
+})
+
+/** Of the process that its namespace is named after. */
+function isAlive(namespace: string): boolean {
+  try {
+    process.kill(Number.parseInt(namespace.split('-')[1]!, 10), 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+test('the bench of a mesh refuses systems that there are not', async () => {
+  await assert.rejects(
+    promisify(execFile)(bench, ['mesh', 'topology/tiny.yaml', '--systems', 'mirrormesh,ftp']),
+    { code: 2, stderr: /there is no system "ftp"/ },
+  )
+})
+
+test('the picture has a step for each site, the bound, and a name for each system', () => {
+  const svg = drawChart({
+    title: 'a < b',
+    sites: 3,
+    lines: [
+      { name: 'one', arrivals: [10, 20, 30] },
+      { name: 'two', arrivals: [40] },
+    ],
+    bound: 8,
+  })
+  assert.match(svg, /^<svg [^>]+>\n/)
+  assert.match(svg, /a &lt; b/)
+  assert.match(svg, /one: 30\.0 s/)
+  assert.match(svg, /two: not done/)
+  assert.match(svg, /bound 8\.0 s/)
+  const [first, second] = [...svg.matchAll(/<path d="(M[^"]+)" fill="none"/g)].map(([, path]) => path!)
+  assert.equal(first!.match(/V/g)!.length, 3)
+  assert.equal(second!.match(/V/g)!.length, 1)
+})
+
+test('a copy that lost a byte, a file or a mode is told from the tree', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mirrormesh-bench-test-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const [tree, copy] = [join(folder, 'tree'), join(folder, 'copy')]
+  execFileSync('cp', ['-a', join(root, 'src/topology'), tree])
+  execFileSync('cp', ['-a', tree, copy])
+  assert.deepEqual(differencesOf(tree, copy, 'everything'), [])
+  assert.deepEqual(differencesOf(tree, copy, 'bytes'), [])
+  execFileSync('chmod', ['700', join(copy, 'subnet.ts')])
+  assert.equal(differencesOf(tree, copy, 'everything').length, 1)
+  assert.deepEqual(differencesOf(tree, copy, 'bytes'), [])
+  execFileSync('sh', ['-c', 'printf x >> "$1/topology.ts"; rm "$1/subnet.ts"', 'sh', copy])
+  assert.deepEqual(differencesOf(tree, copy, 'bytes').toSorted(), [
+    'subnet.ts is missing',
+    'topology.ts: other bytes',
+  ])
+})
+
+test('a torrent lists every file and hashes all bytes in pieces', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mirrormesh-bench-test-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const file = join(folder, 'it.torrent')
+  const hash = makeTorrent(join(root, 'src/topology'), 'http://10.0.0.1:6969/announce', file)
+  const text = readFileSync(file, 'latin1')
+  assert.match(hash, /^[0-9a-f]{40}$/)
+  assert.match(text, /^d8:announce29:http:\/\/10\.0\.0\.1:6969\/announce4:infod5:filesl/)
+  for (const name of readdirSync(join(root, 'src/topology')))
+    assert.ok(text.includes(`4:pathl${name.length}:${name}e`), name)
+  // One piece of SHA-1 for each 256 KiB, and these are far fewer bytes.
+  assert.match(text, /4:name8:topology12:piece lengthi262144e6:pieces20:/)
+})
