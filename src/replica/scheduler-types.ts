@@ -129,13 +129,18 @@ export interface SegmentExplanation {
   readonly owner: string
   /** The region by which it leaves the origin's; absent within that region, and when no origin is known. */
   readonly entry?: string
+  /** Sites that owe blocks of it, and why they were asked. */
+  readonly askedOf: readonly { readonly site: string; readonly reason: string }[]
   readonly state: string
 }
 
 export interface PeerExplanation {
   readonly peer: string
   readonly site: string
+  readonly region: string
   readonly path: 'near' | 'far'
+  /** Nearer ones are always asked first. */
+  readonly tier: number
   readonly holds: 'complete' | 'part' | 'unknown'
   readonly inFlightBytes: number
   readonly pipelineBytes: number

@@ -11,6 +11,7 @@
  * docs/replication.md tells the whole story.
  */
 
+import { explain } from './scheduler-explain.ts'
 import { createPage } from './scheduler-page.ts'
 import type { PeerState } from './scheduler-peer.ts'
 import {
@@ -34,11 +35,10 @@ import {
   countCopies,
   createState,
   isCounted,
-  ownersOf,
   settleArrival,
   settleFailure,
 } from './scheduler-state.ts'
-import { awaitedRegion, entriesOf, tierOf } from './scheduler-tiers.ts'
+import { tierOf } from './scheduler-tiers.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
 import { settingsOf } from './scheduler-types.ts'
 import { segmentTargetBytes } from './segments.ts'
@@ -270,66 +270,4 @@ function finishPages(state: SchedulerState, commands: SchedulerCommand[]): void 
   if (!state.hasAllPages || state.pages.size > 0 || state.isComplete) return
   state.isComplete = true
   commands.push({ kind: 'complete' })
-}
-
-function explain(state: SchedulerState, nowMs: number): Explanation {
-  const { self } = state.settings
-  const segments = [...state.pages.values()].flatMap((page) => {
-    const owners = ownersOf(state, page)
-    const entries = entriesOf(state, page)
-    return page.segments
-      .filter(({ missing }) => missing > 0)
-      .map((segment) => {
-        const { index, firstBlock, endBlock, missing, open, ready } = segment
-        const entry = entries[index]
-        const awaited = awaitedRegion(state, segment, entry)
-        const owner = owners[index] ?? self.site
-        return {
-          page: page.page,
-          firstBlock,
-          endBlock,
-          missingBlocks: missing,
-          owner,
-          ...(entry === undefined ? {} : { entry }),
-          state:
-            open === 0
-              ? 'asked for'
-              : ready > 0
-                ? `${ready} blocks held in this region`
-                : awaited !== undefined
-                  ? `waits for region ${awaited}, which takes it first`
-                  : owner === self.site
-                    ? 'this site takes it over the WAN'
-                    : `waits for ${owner}, which takes it over the WAN`,
-        }
-      })
-  })
-  const peers = [...state.peers.values()].map((peer) => ({
-    peer: peer.peer,
-    site: peer.place.site,
-    path: peer.isNear ? ('near' as const) : ('far' as const),
-    holds: peer.isComplete
-      ? ('complete' as const)
-      : peer.hasAnswered
-        ? ('part' as const)
-        : ('unknown' as const),
-    inFlightBytes: peer.inFlightBytes,
-    pipelineBytes: pipelineBytes(peer, state.settings),
-    bytesPerSecond: Math.round(peer.rate),
-    state: !peer.isConnected
-      ? 'not connected'
-      : peer.isStalled
-        ? 'stalled: its requests went elsewhere'
-        : nowMs < peer.backoffUntilMs
-          ? 'backing off'
-          : peer.isSilent
-            ? 'lost its lease: no progress'
-            : 'in use',
-  }))
-  return {
-    segments,
-    peers,
-    requestedBlocks: { ...state.requestedBlocks },
-    duplicateBlocks: state.duplicateBlocks,
-  }
 }

@@ -16,7 +16,7 @@ import type { Host } from '../net/ports.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
-import type { FetchMembers, ReplicaLog } from './fetch-network.ts'
+import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
 import type { Ledger } from './ledger.ts'
@@ -27,7 +27,7 @@ import { type Goal, goalsOf, isPinned } from './site-agent-goals.ts'
 import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
 import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } from './site-agent-status.ts'
-import { createTreeWorker, type TreeWorker } from './site-agent-tree.ts'
+import { createTreeWorker, type FetchView, type TreeWorker } from './site-agent-tree.ts'
 import { type Alarm, buildStatus, SILENT_AFTER_MS, type StatusDocument } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 import { swarmOf } from './swarm-facts.ts'
@@ -39,6 +39,8 @@ export interface SiteAgentComponents {
   /** For what the check of a large snapshot does not hold in memory. */
   readonly scratch?: Scratch | undefined
   readonly host: Host
+  /** What fetches use of the host; the host itself by default. */
+  readonly network?: FetchNetwork
   readonly holdings: Holdings
   readonly complete: CompleteSnapshots
   readonly traffic: Traffic
@@ -65,6 +67,8 @@ export interface SiteAgent {
   /** Resolves when nothing of the agent is left running. */
   stop(): Promise<void>
   status(): StatusDocument
+  /** The fetches that are going on, by tree. */
+  fetches(): ReadonlyMap<string, FetchView>
   /** What counts as complete here has changed from outside: goals that are no longer reached are pursued again. */
   refresh(): void
   /** Called, at most a few times a second, when the status document may read differently. */
@@ -82,7 +86,7 @@ export function createSiteAgent(
   { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random, scratch } = components
+  const { random = Math.random, scratch, network = host } = components
   const background = createBackground(logger)
   const workers = new Map<string, TreeWorker>()
   const fetchSlots = new Semaphore(maxFetches)
@@ -187,7 +191,7 @@ export function createSiteAgent(
   function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
-      { network: host, members, blocks: store.blocks, holdings, traffic, clock, log: logger, scratch },
+      { network, members, blocks: store.blocks, holdings, traffic, clock, log: logger, scratch },
       {
         tree,
         snapshot,
@@ -209,7 +213,7 @@ export function createSiteAgent(
       })
       .finally(lease.close)
     done.catch(() => undefined)
-    return { done, progress: fetch.progress }
+    return { done, progress: fetch.progress, explain: fetch.explain }
   }
 
   /** Follows the records: the one place where goals are set. */
@@ -319,6 +323,10 @@ export function createSiteAgent(
         traffic: trafficStatus(state, self, traffic.totals()),
         alarms: alarms(),
       })
+    },
+    fetches() {
+      const views = [...workers].map(([tree, worker]) => [tree, worker.fetch()] as const)
+      return new Map(views.flatMap(([tree, view]) => (view === undefined ? [] : [[tree, view]])))
     },
     refresh() {
       if (background.signal.aborted) return
