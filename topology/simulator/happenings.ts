@@ -116,7 +116,8 @@ export function createHappenings(world: World, give: Give, telling: Telling, ser
       afterHeal()
     } else if (event.kind === 'rate') serving.setRates(nodes.get(event.site)!, event)
     else if (event.kind === 'kill') kill(nodes.get(event.site)!)
-    else restart(nodes.get(event.site)!)
+    else if (event.kind === 'restart') restart(nodes.get(event.site)!)
+    else nodes.get(event.site)!.serves = event.kind === 'lie' ? 'wrong' : 'nothing'
   }
 
   return {

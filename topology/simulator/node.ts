@@ -8,6 +8,7 @@ import type { SimulatedSite, Simulation } from './simulation.ts'
 
 export interface Node {
   readonly spec: SimulatedSite
+  serves: 'honest' | 'wrong' | 'nothing'
   readonly place: { readonly site: string; readonly region: string }
   scheduler: Scheduler
   /** By number of the block. */
@@ -50,6 +51,7 @@ export function createSimulatedNode(
 ): Node {
   return {
     spec,
+    serves: spec.serves ?? 'honest',
     place: { site: spec.site, region: spec.region },
     scheduler: newScheduler(spec, layout, simulation),
     held: new Uint8Array(layout.blocks),

@@ -94,7 +94,7 @@ export function createServing(
 
   function arrive(from: Node, to: Node, { request, page, offsets, bytes }: Parcel): void {
     if (to.cancelledMs.has(request)) return
-    if (from.spec.serves === 'wrong') {
+    if (from.serves === 'wrong') {
       give(to, failures(request, page, offsets, 'corrupt'))
       return
     }
@@ -107,7 +107,7 @@ export function createServing(
   }
 
   function serve(node: Node, source: Node, { request, page, offsets }: RequestCommand): void {
-    if (!source.isAlive || source.spec.serves === 'nothing') return
+    if (!source.isAlive || source.serves === 'nothing') return
     const flow = flowOf(source, node)
     const missing: number[] = []
     let parcel: number[] = []
