@@ -144,7 +144,8 @@ export function finishSwitch(dest: Buffer, leftovers: readonly Buffer[]): void {
   bringOver(old, dest, moves)
 }
 
-function placeNew(from: Buffer, dest: Buffer): void {
+/** Renames to a name that is free. @throws MirrorError `conflict` when it is not */
+export function placeNew(from: Buffer, dest: Buffer): void {
   try {
     renameNoReplace(from, dest)
   } catch (error) {
