@@ -11,6 +11,7 @@ import { checkClosure } from '../../src/replica/closure-check.ts'
 import { compareTree } from '../../src/tree/compare.ts'
 import type { VerifiedSnapshot, VerifyAnswer } from './answers.ts'
 import { type FoundSnapshot, findSnapshot } from './find-snapshot.ts'
+import { followLink } from './follow-link.ts'
 import type { JobControl } from './jobs.ts'
 import { optionalTextOf } from './query.ts'
 import type { Services } from './services.ts'
@@ -138,10 +139,8 @@ async function compare(
 ): Promise<NonNullable<VerifyAnswer['checkout']>> {
   const differences = { count: 0, first: [] as { path: string; reason: string }[] }
   report({ phase: `compare ${folder}`, bytes: 0 })
-  for await (const { path, kind, detail } of compareTree(
-    { blocks },
-    { root: snapshot.root, dir: folder, signal },
-  )) {
+  const dir = await followLink(Buffer.from(folder), snapshot.root.type)
+  for await (const { path, kind, detail } of compareTree({ blocks }, { root: snapshot.root, dir, signal })) {
     differences.count++
     if (differences.first.length >= MAX_LISTED) continue
     differences.first.push({ path: printableName(path) || '.', reason: `${kind}: ${detail}` })

@@ -35,10 +35,12 @@ export interface TreeWorkerComponents {
     tree: string
     snapshot: Cid
     path: string
+    /** The path is a folder of versions, of which so many stay. */
+    versions: number | undefined
     signal: AbortSignal
   }) => Promise<void>
-  /** The snapshot that lies at `path` as a check-out of the tree. */
-  readonly checkedOut: (tree: string, path: string) => string | undefined
+  /** The snapshot that lies at `path` as a check-out of the tree, or to which `latest` leads there. */
+  readonly checkedOut: (tree: string, path: string, versions: number | undefined) => string | undefined
   readonly fetchSlots: Semaphore
   readonly checkoutSlots: Semaphore
   readonly clock: Clock
@@ -210,7 +212,8 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         // While this waited the place may have been given to another tree.
         if (!isWanted(path)) return
         enter('checking-out')
-        await components.checkOut({ tree, snapshot, path, signal: stopped.signal })
+        const versions = goal?.versions.get(path)
+        await components.checkOut({ tree, snapshot, path, versions, signal: stopped.signal })
       },
       1,
       stopped.signal,
@@ -236,7 +239,10 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     setGoal(next) {
       const before = goal
       goal = next
-      for (const path of checkouts.keys()) if (next?.checkouts.includes(path) !== true) checkouts.delete(path)
+      for (const path of checkouts.keys()) {
+        const isOtherKind = before?.versions.has(path) !== next?.versions.has(path)
+        if (isOtherKind || next?.checkouts.includes(path) !== true) checkouts.delete(path)
+      }
       for (const path of next?.checkouts ?? []) {
         if (!checkouts.has(path)) checkouts.set(path, readCheckout(path))
       }
@@ -282,7 +288,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
 
   function readCheckout(path: string): string | undefined {
     try {
-      return components.checkedOut(tree, path)
+      return components.checkedOut(tree, path, goal?.versions.get(path))
     } catch (error) {
       logger.warn({ tree, path, err: asMirrorError(error, 'look at a check-out') }, 'checkout.unreadable')
       return undefined

@@ -93,6 +93,14 @@ export function latestVersion(dir: Buffer): Version | undefined {
   return sequence === undefined ? undefined : versionAt(dir, sequence, folder)
 }
 
+/** The snapshot that lies at `latest`: undefined also for what a kill left unfinished, which is made again. */
+export function checkedOutVersion(dir: Buffer, tree: string): string | undefined {
+  const folder = readFolder(dir)
+  if (folder?.tree !== tree || folder.roots.length !== 1) return undefined
+  const version = latestVersion(dir)
+  return version?.isSettled === true && version.snapshot === folder.snapshot ? version.snapshot : undefined
+}
+
 /**
  * Makes the folder, or makes sure that it is one of ours and of this tree.
  *

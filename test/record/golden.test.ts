@@ -107,6 +107,21 @@ function golden() {
   return { author, token }
 }
 
+/** Fields that came later, in a chain of their own: the one above stays as it is. */
+function later() {
+  const author = createAuthor()
+  const pin = author.say(admin, 'pin', {
+    name: 'builds/rhel-9/nightly@site:brno',
+    tree: 'builds/rhel-9/nightly',
+    sites: { site: 'brno' },
+    checkout: '/srv/nightly',
+    versions: 5,
+    version: 1,
+    removed: false,
+  })
+  return new Map([['later-pin-versions.hex', hex(pin.bytes)]])
+}
+
 const files = (() => {
   const { author, token } = golden()
   const entries = author.records.map(
@@ -120,6 +135,7 @@ const files = (() => {
   ).start()
   return new Map<string, string>([
     ...entries,
+    ...later(),
     ['record-ids.txt', author.records.map(({ id }) => id.toString()).join('\n')],
     ['invite-token.txt', encodeInviteToken(token)],
     ['reconcile-question.hex', hex(question)],
@@ -150,5 +166,8 @@ test('golden records are read, and make the state that they always made', () => 
   assert.ok(tree?.tags.get('ga')?.body.snapshot.equals(snapshotOf('golden')))
   assert.equal(state.pins.get('builds/**@region:emea')?.body.checkout, '/srv/builds')
   assert.deepEqual(state.alarms, [])
+  const pin = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-versions.hex'), 'hex'))).content
+  assert.ok(pin?.kind === 'pin')
+  assert.deepEqual([pin.body.checkout, pin.body.versions], ['/srv/nightly', 5])
   assert.equal(parseInviteToken(read('invite-token.txt')).site, 'london')
 })
