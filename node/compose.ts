@@ -24,6 +24,7 @@ import { createTraffic } from '../src/replica/traffic.ts'
 import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
 import { pathClass } from '../src/topology/path-class.ts'
+import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import { openStatCaches } from '../src/tree/stat-caches.ts'
@@ -39,6 +40,7 @@ import type { StoreCare } from './gateway/metrics.ts'
 import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
+import { createRateMeter } from './rate-meter.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
@@ -78,6 +80,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => store.close())
   parts.defer(() => damageWatch.stop())
   const { blocks } = store
+  // Before anything is read: what is not where it should be counts as lost.
+  await createCheckoutStorage({ blocks }).find()
   const values = (namespace: string) => store.values(namespace)
   await makePrivateDir(paths.tempDir)
   const scratch = createFileScratch(paths.tempDir)
@@ -170,6 +174,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
           { listen: config.http },
         )
   parts.defer(() => gateway?.stop())
+  const rates = createRateMeter({ host, clock })
+  parts.defer(() => rates.stop())
   const jobs = createJobs({ clock, log })
   const services: Services = {
     ledger,
@@ -193,6 +199,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     collector,
     scrubber,
     host,
+    rates,
     jobs,
     clock,
     readSelf,
@@ -216,6 +223,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await agent.start()
       damageWatch.start({ complete, blocks, onRevoked: () => agent.refresh() })
       collector.start()
+      rates.start()
       await scrubber.start()
       await api.start()
       isReady = true

@@ -1,5 +1,7 @@
 /** The documents that the API answers with, beside the status document. Plain types: the CLI loads this file too. */
 
+import type { Topology } from '../../src/topology/topology.ts'
+
 /** Numbers of a snapshot's place in its tree's history, in every answer about one. */
 export interface SnapshotPlace {
   readonly tree: string
@@ -56,6 +58,35 @@ export interface PinDocument {
   /** The check-out is a folder of versions, of which so many stay. */
   readonly versions?: number
   readonly version: number
+}
+
+/** What this node measures to a member that it is connected to, and what is declared of the path between their sites. */
+export interface MeasuredPath {
+  readonly site: string
+  readonly region: string
+  readonly peer: string
+  readonly pathClass: 'site' | 'region' | 'wan'
+  readonly direction: 'inbound' | 'outbound'
+  /** Of the last answered ping; null before the first. */
+  readonly rttMs: number | null
+  /** Of the last seconds. */
+  readonly sentBytesPerSecond: number
+  readonly receivedBytesPerSecond: number
+  /** The greatest since the node started. */
+  readonly maxSentBytesPerSecond: number
+  readonly maxReceivedBytesPerSecond: number
+  readonly declaredRttMs: number | null
+  readonly declaredKbit: number | null
+  readonly declaredCost: number | null
+}
+
+export interface TopologyDocument {
+  readonly self: { readonly site: string; readonly region: string }
+  /** Null as long as no admin has declared one. */
+  readonly declared: (Topology & { readonly version: number }) | null
+  readonly issuer: string | null
+  readonly timeMs: number | null
+  readonly measured: readonly MeasuredPath[]
 }
 
 export interface Uncaptured {

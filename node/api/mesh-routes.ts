@@ -76,6 +76,7 @@ async function highestVersion(
     const isSame =
       (content.kind === 'pin' && content.body.name === name) ||
       (content.kind === 'tree' && content.body.name === name) ||
+      content.kind === 'topology' ||
       (content.kind === 'tag' && content.body.tag === name && content.body.tree === tree)
     if (isSame) highest = Math.max(highest, content.body.version)
   }

@@ -16,6 +16,7 @@ import { addMeshRoutes } from './mesh-routes.ts'
 import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
 import { addStoreRoutes } from './store-routes.ts'
+import { addTopologyRoutes } from './topology-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
 
 export interface Api {
@@ -51,6 +52,7 @@ export function createApi(
     })
   })
   addMeshRoutes(app, services)
+  addTopologyRoutes(app, services)
   addTreeRoutes(app, services)
   addJobRoutes(app, services)
   addStoreRoutes(app, services)

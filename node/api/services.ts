@@ -9,6 +9,7 @@ import type { Publisher } from '../../src/replica/publish.ts'
 import type { Scrubber } from '../../src/replica/scrubber.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
+import type { RateMeter } from '../rate-meter.ts'
 import type { SelfDocument } from './answers.ts'
 import type { Jobs } from './jobs.ts'
 
@@ -20,7 +21,8 @@ export interface Services {
   readonly publisher: Publisher
   readonly collector: Pick<Collector, 'run'>
   readonly scrubber: Pick<Scrubber, 'run'>
-  readonly host: Pick<Host, 'addresses'>
+  readonly host: Pick<Host, 'addresses' | 'peers'>
+  readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
   readonly clock: Clock
   readonly log: { warn(fields: object, event: string): void }

@@ -132,7 +132,7 @@ async function verifySnapshot(
 }
 
 async function compare(
-  { blocks }: Services,
+  { blocks, tempDir }: Services,
   { snapshot }: FoundSnapshot,
   folder: string,
   { signal, report }: JobControl,
@@ -140,7 +140,10 @@ async function compare(
   const differences = { count: 0, first: [] as { path: string; reason: string }[] }
   report({ phase: `compare ${folder}`, bytes: 0 })
   const dir = await followLink(Buffer.from(folder), snapshot.root.type)
-  for await (const { path, kind, detail } of compareTree({ blocks }, { root: snapshot.root, dir, signal })) {
+  for await (const { path, kind, detail } of compareTree(
+    { blocks, tempDir },
+    { root: snapshot.root, dir, signal },
+  )) {
     differences.count++
     if (differences.first.length >= MAX_LISTED) continue
     differences.first.push({ path: printableName(path) || '.', reason: `${kind}: ${detail}` })

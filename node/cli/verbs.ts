@@ -39,6 +39,11 @@ export const VERBS: readonly Verb[] = [
   noun('tree', 'create and list trees, show their history', () => import('./verbs/tree.ts')),
   noun('tag', 'point a name at a snapshot of a tree', () => import('./verbs/tag.ts')),
   noun('pin', 'say which sites keep which trees', () => import('./verbs/pin.ts')),
+  noun(
+    'topology',
+    'declare the links between sites, and show what is measured',
+    () => import('./verbs/topology.ts'),
+  ),
   noun('store', 'show what lies outside of the store, and let go of it', () => import('./verbs/store.ts')),
   noun('config', 'show paths and settings, check the config file', () => import('./verbs/config.ts')),
   noun('completion', 'print a completion script for a shell', () => import('./verbs/completion.ts')),

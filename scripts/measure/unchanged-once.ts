@@ -36,7 +36,10 @@ if (isFirst) {
   await store.close()
 } else {
   const snapshot = parseCid(readFileSync(named, 'utf8'))
-  isSame = await isUnchanged({ statCaches, clock: systemClock }, { path: source, tree: 'bench', snapshot })
+  isSame = await isUnchanged(
+    { statCaches, tempDir, clock: systemClock },
+    { path: source, tree: 'bench', snapshot },
+  )
   if (!isSame) throw new Error(`${source} is not as it was`)
 }
 const seconds = (performance.now() - startMs) / 1000

@@ -2,32 +2,36 @@
  * `npm run scale`: an import, and what follows it, of a tree of many entries: seconds and peak memory of each step, each
  * in a process of its own. Prints JSON on stdout.
  */
-import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { machine, run } from '../measure/run.ts'
 import { makeTree } from './make-tree.ts'
 
-const HELP = `usage: npm run scale -- --files N [--dirs N] [--on DIR] [--image] [--steps import,again,check,checkout]
+const HELP = `usage: npm run scale -- --files N [--dirs N] [--on DIR] [--image] [--steps import,again,changed,check,checkout]
 
 Makes N files of a few bytes (7 of 8 different) spread over as many directories as --dirs says (default: one for each
 1000 files; --dirs 1 puts all of them in one), imports them, and prints one JSON document: for each step seconds, CPU
-seconds and peak memory of its process. Steps: import; again (the same tree into the same store); check (the walk of
-the closure that a fetch ends with); checkout. Default: import.
+seconds and peak memory of its process. Steps: import; again (the same tree into the same store, known by the stat
+cache that the first import left); changed (once more, with one file that is new); check (the walk of the closure that a
+fetch ends with); checkout. Default: import.
 
 --on DIR   where everything is written, and removed in the end (default: $TMPDIR, else /tmp)
 --image    the tree lies in a file system of its own, an ext4 with inline data in a sparse file: a tiny file then takes 256
            bytes where it takes 4 KiB of most disks, so that 10 million fit in 3 GB. Takes root, mkfs.ext4 and a loop device
 `
 
-const STEPS = ['import', 'again', 'check', 'checkout'] as const
+const STEPS = ['import', 'again', 'changed', 'check', 'checkout'] as const
 const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   61267: 'ext4',
   16914836: 'tmpfs',
   1481003842: 'xfs',
   2435016766: 'btrfs',
 }
+/** Older than the grain of the file system's times, so that the stat cache vouches for all of it (stat-key.ts). */
+const SETTLED_MS = 5000
 /** As scripts/mirrormesh starts the program, which also keeps compiled code. */
 const AS_LAUNCHED = ['--max-semi-space-size=8', join(import.meta.dirname, 'run-once.ts')]
 
@@ -86,11 +90,16 @@ async function measure(): Promise<Record<string, unknown>> {
   // A first small one, so that every step finds its code compiled, as in daily use.
   makeTree(join(folder, 'warm'), 100, 2)
   await once('warms up', ['import', join(folder, 'warm'), join(folder, 'warm-store')])
+  await sleep(SETTLED_MS)
   const imported = await once('import', ['import', source, store])
   document.import = imported
   const snapshot = String(imported.snapshot)
   for (const step of steps) {
-    if (step === 'again') document.again = await once(step, ['import', source, store])
+    if (step === 'again') document.again = await once(step, ['import', source, store, snapshot])
+    if (step === 'changed') {
+      writeFileSync(join(source, 'new'), 'new\n')
+      document.changed = await once(step, ['import', source, store, snapshot])
+    }
     if (step === 'check') document.check = await once(step, ['check', store, snapshot])
     if (step === 'checkout')
       document.checkout = await once(step, ['checkout', store, snapshot, join(place, 'checkout')])

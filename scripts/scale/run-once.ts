@@ -1,7 +1,7 @@
 /**
- * One import, and a check-out when a destination is given, as a process of its own:
- * `run-once.ts import SOURCE STORE`, `run-once.ts checkout STORE SNAPSHOT DEST`, `run-once.ts check STORE SNAPSHOT`.
- * Prints one line of JSON.
+ * One step as a process of its own: `run-once.ts import SOURCE STORE [SNAPSHOT]`, `run-once.ts checkout STORE SNAPSHOT
+ * DEST`, `run-once.ts check STORE SNAPSHOT`. An import reads and leaves a stat cache; with the snapshot that the source
+ * became before it first asks whether the source is unchanged, as a publisher does. Prints one line of JSON.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,17 +12,20 @@ import { checkClosure } from '../../src/replica/closure-check.ts'
 import type { Store } from '../../src/store/store.ts'
 import { openStore } from '../../src/store/store.ts'
 import { checkOut } from '../../src/tree/checkout.ts'
+import { isUnchanged } from '../../src/tree/find-unchanged.ts'
 import { importTree } from '../../src/tree/import.ts'
+import { openStatCaches } from '../../src/tree/stat-caches.ts'
 
 const [verb, ...args] = process.argv.slice(2)
 const startMs = performance.now()
 let facts: Record<string, unknown>
-if (verb === 'import' && args.length === 2) facts = await runImport(args[0]!, args[1]!)
+if (verb === 'import' && (args.length === 2 || args.length === 3))
+  facts = await runImport(args[0]!, args[1]!, args[2])
 else if (verb === 'checkout' && args.length === 3) facts = await runCheckout(args[0]!, args[1]!, args[2]!)
 else if (verb === 'check' && args.length === 2) facts = await runCheck(args[0]!, args[1]!)
 else
   throw new Error(
-    'usage: run-once.ts import SOURCE STORE | checkout STORE SNAPSHOT DEST | check STORE SNAPSHOT',
+    'usage: run-once.ts import SOURCE STORE [SNAPSHOT] | checkout STORE SNAPSHOT DEST | check STORE SNAPSHOT',
   )
 const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage()
 const cost = { cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, peakMB: maxRSS / 1024 }
@@ -37,14 +40,39 @@ function open(dir: string): Promise<Store> {
   return openStore({ dir: join(dir, 'store'), clock: systemClock })
 }
 
-async function runImport(source: string, dir: string): Promise<Record<string, unknown>> {
+async function runImport(source: string, dir: string, before?: string): Promise<Record<string, unknown>> {
   const store = await open(dir)
-  const result = await importTree(
-    { blocks: store.blocks, tempDir: join(dir, 'tmp'), clock: systemClock },
-    { path: source, tree: 'scale' },
+  const log = {
+    info: () => undefined,
+    warn: (fields: object, event: string) => console.error(event, fields),
+  }
+  const tempDir = join(dir, 'tmp')
+  const statCaches = openStatCaches({ dir: join(dir, 'cache'), log })
+  const subject = { path: source, tree: 'scale', statCaches }
+  const isSame =
+    before !== undefined &&
+    (await isUnchanged(
+      { statCaches, tempDir, clock: systemClock },
+      { ...subject, snapshot: parseCid(before) },
+    ))
+  if (isSame) {
+    const facts = { seconds: seconds(), isUnchanged: true, snapshot: before }
+    await store.close()
+    return facts
+  }
+  const { cache, files, directories, blocks, newBlocks, snapshotCid } = await importTree(
+    { blocks: store.blocks, tempDir, clock: systemClock },
+    subject,
   )
-  const { files, directories, blocks } = result
-  const facts = { seconds: seconds(), files, directories, blocks, snapshot: result.snapshotCid.toString() }
+  await cache?.keep(snapshotCid)
+  const facts = {
+    seconds: seconds(),
+    files,
+    directories,
+    blocks,
+    newBlocks,
+    snapshot: snapshotCid.toString(),
+  }
   await store.close()
   return facts
 }

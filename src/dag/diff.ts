@@ -11,7 +11,7 @@ import { isDevice } from './entry.ts'
 import type { NodeSource } from './source.ts'
 import type { TreePath } from './tree-path.ts'
 import { childPath, ROOT_PATH } from './tree-path.ts'
-import type { Xattr } from './xattrs.ts'
+import type { XattrFields } from './xattrs.ts'
 
 export interface Change {
   readonly path: readonly Uint8Array[]
@@ -88,7 +88,8 @@ function hasSameCid(a: Cid | undefined, b: Cid | undefined): boolean {
   return a === undefined || b === undefined ? a === b : a.equals(b)
 }
 
-function hasSameMetadata(a: Entry, b: Entry): boolean {
+/** All that the two say of themselves but type, name and content. */
+export function hasSameMetadata(a: Entry, b: Entry): boolean {
   return (
     a.mode === b.mode &&
     a.mtimeSec === b.mtimeSec &&
@@ -97,17 +98,20 @@ function hasSameMetadata(a: Entry, b: Entry): boolean {
     a.gid === b.gid &&
     a.user === b.user &&
     a.group === b.group &&
-    hasSameCid(a.xattrBlock, b.xattrBlock) &&
-    hasSameXattrs(a.xattrs, b.xattrs) &&
+    hasSameXattrs(a, b) &&
     hasSameHoles(a, b) &&
     hasSameLink(a, b)
   )
 }
 
-function hasSameXattrs(a: readonly Xattr[] = [], b: readonly Xattr[] = []): boolean {
+export function hasSameXattrs(a: XattrFields, b: XattrFields): boolean {
+  if (!hasSameCid(a.xattrBlock, b.xattrBlock)) return false
+  const [left, right] = [a.xattrs ?? [], b.xattrs ?? []]
   return (
-    a.length === b.length &&
-    a.every(({ name, value }, at) => equalBytes(name, b[at]!.name) && equalBytes(value, b[at]!.value))
+    left.length === right.length &&
+    left.every(
+      ({ name, value }, at) => equalBytes(name, right[at]!.name) && equalBytes(value, right[at]!.value),
+    )
   )
 }
 
@@ -117,7 +121,7 @@ function hasSameHoles(a: Entry, b: Entry): boolean {
   return holesA.length === holesB.length && holesA.every((value, at) => value === holesB[at])
 }
 
-function hasSameLink(a: Entry, b: Entry): boolean {
+export function hasSameLink(a: Entry, b: Entry): boolean {
   const linkA = a.type === 'directory' ? undefined : a.link
   const linkB = b.type === 'directory' ? undefined : b.link
   return linkA === undefined || linkB === undefined ? linkA === linkB : equalBytes(linkA, linkB)

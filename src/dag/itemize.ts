@@ -15,13 +15,13 @@
  * | 8 | `g` | group |
  * | 9 | `h` | hard-link group (rsync: `u`) |
  * | 10 | `a` | not used: an ACL is an extended attribute here |
- * | 11 | `x` | extended attributes, or anything else that is none of the above |
+ * | 11 | `x` | extended attributes; or holes, when nothing else differs |
  *
  * Characters 3 to 11 are all `+` for what is new, an entry that became another type included. What is gone is
  * `*deleting` and two spaces.
  */
-import { equalBytes } from '../base/bytes.ts'
 import type { Change } from './diff.ts'
+import { hasSameLink, hasSameXattrs } from './diff.ts'
 import type { Entry } from './entry.ts'
 
 export const ITEMS_LENGTH = 11
@@ -46,17 +46,12 @@ export function itemize({ before, after, change, content, metadata }: Change, is
     hasSameLink(before, after) ? '.' : 'h',
     '.',
   ].join('')
-  const isOther = metadata && !content && flags === '.'.repeat(flags.length)
+  const isOther =
+    !hasSameXattrs(before, after) || (metadata && !content && flags === '.'.repeat(flags.length))
   const update = content ? (type === 'f' ? '>' : 'c') : '.'
   return `${update}${type}${flags}${isOther ? 'x' : '.'}`
 }
 
 function sizeOf(entry: Entry): number | undefined {
   return entry.type === 'file' ? entry.sizeBytes : undefined
-}
-
-function hasSameLink(a: Entry, b: Entry): boolean {
-  const linkA = a.type === 'directory' ? undefined : a.link
-  const linkB = b.type === 'directory' ? undefined : b.link
-  return linkA === undefined || linkB === undefined ? linkA === linkB : equalBytes(linkA, linkB)
 }

@@ -17,6 +17,7 @@ import { decodeMember, type MemberBody } from './kinds/member.ts'
 import { decodePin, type PinBody } from './kinds/pin.ts'
 import { decodeRevocation, type RevocationBody } from './kinds/revocation.ts'
 import { decodeTag, type TagBody } from './kinds/tag.ts'
+import { decodeTopologyBody, type TopologyBody } from './kinds/topology.ts'
 import { decodeTree, type TreeBody } from './kinds/tree.ts'
 
 export interface Bodies {
@@ -29,6 +30,7 @@ export interface Bodies {
   readonly pin: PinBody
   readonly revocation: RevocationBody
   readonly tag: TagBody
+  readonly topology: TopologyBody
   readonly tree: TreeBody
 }
 
@@ -58,6 +60,7 @@ const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   pin: decodePin,
   revocation: decodeRevocation,
   tag: decodeTag,
+  topology: decodeTopologyBody,
   tree: decodeTree,
 }
 

@@ -15,6 +15,7 @@ import type {
   Admins,
   Alarm,
   Assessment,
+  DeclaredTopology,
   Effect,
   Invite,
   Member,
@@ -34,6 +35,7 @@ import { objectionTo } from './state/objections.ts'
 import { originOf } from './state/origin.ts'
 import { createPinRecords } from './state/pins.ts'
 import { createSortedIds } from './state/sorted-ids.ts'
+import { createTopologyRecords } from './state/topologies.ts'
 import { changedTree } from './state/tree-changes.ts'
 import { createTreeRecords, fileTreeRecord, type TreeRecords, treeOf } from './state/tree-records.ts'
 import { evaluateTree, listedPublishers } from './state/tree-state.ts'
@@ -82,6 +84,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const authority = createAuthority(chains, adminSets)
   const membership = createMembership(authority)
   const pinRecords = createPinRecords(authority)
+  const topologyRecords = createTopologyRecords(authority)
   const treeRecords = new Map<string, TreeRecords>()
   const ids = createSortedIds()
 
@@ -93,6 +96,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const revoked = new Set<PeerId>()
   const forkedTrees = new Map<string, TreeState>()
   let admins: Admins | undefined
+  let topology: DeclaredTopology | undefined
   let alarms: readonly Alarm[] = []
   let dirty = nothingDirty()
 
@@ -110,6 +114,9 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     trees,
     pins,
     removedPins,
+    get topology() {
+      return topology
+    },
     revoked,
     get alarms() {
       return alarms
@@ -121,6 +128,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     authority.learn(record)
     membership.learn(record)
     pinRecords.learn(record)
+    topologyRecords.learn(record)
     const tree = treeOf(record)
     if (tree !== undefined) fileTreeRecord(recordsOf(tree), record)
   }
@@ -140,6 +148,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   function markEverything(): void {
     for (const name of treeRecords.keys()) dirty.trees.add(name)
     for (const name of pinRecords.names()) dirty.pins.add(name)
+    dirty.topology = true
     for (const key of membership.inviteKeys()) dirty.invites.add(key)
     for (const peer of membership.peers()) dirty.peers.add(peer)
     for (const peer of authority.named()) dirty.peers.add(peer)
@@ -191,6 +200,11 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
       removedPins.delete(name)
       if (after !== undefined) (after.body.removed ? removedPins : pins).set(name, after)
       if (!isSameOrigin(before, after)) effects.push({ kind: 'pin', pin: name })
+    }
+    if (dirty.topology) {
+      const before = topology
+      topology = topologyRecords.newest()
+      if (!isSameOrigin(before, topology)) effects.push({ kind: 'topology' })
     }
     dirty = nothingDirty()
     const known = new Set(alarms.map(alarmKey))

@@ -8,6 +8,7 @@ import type { PeerId, PublicKey } from './key.ts'
 import type { InviteBody } from './kinds/invite.ts'
 import type { PinBody } from './kinds/pin.ts'
 import type { TagBody } from './kinds/tag.ts'
+import type { TopologyBody } from './kinds/topology.ts'
 import type { TreeBody } from './kinds/tree.ts'
 
 /** Who said it, in which record. */
@@ -114,6 +115,11 @@ export interface Pin {
   readonly origin: Origin
 }
 
+export interface DeclaredTopology {
+  readonly body: TopologyBody
+  readonly origin: Origin
+}
+
 /** A problem that an operator must see. It has no number and no time: the same set of records gives the same alarms. */
 export interface Alarm {
   readonly kind: 'head-fork' | 'epoch-conflict' | 'chain-fork' | 'admin-set-conflict'
@@ -136,6 +142,8 @@ export interface MeshState {
   readonly pins: ReadonlyMap<string, Pin>
   /** Tombstones: a new pin of that name has the next version. */
   readonly removedPins: ReadonlyMap<string, Pin>
+  /** Undefined as long as no admin has declared one. */
+  readonly topology: DeclaredTopology | undefined
   readonly revoked: ReadonlySet<PeerId>
   readonly alarms: readonly Alarm[]
 }
@@ -152,6 +160,7 @@ export type Effect =
   | { readonly kind: 'invite'; readonly invite: string }
   | { readonly kind: 'revoked'; readonly peer: PeerId }
   | { readonly kind: 'admins' }
+  | { readonly kind: 'topology' }
   | { readonly kind: 'alarm'; readonly alarm: Alarm }
 
 /**

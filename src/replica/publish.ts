@@ -90,7 +90,8 @@ export interface PublishResult {
 export interface Publisher {
   /**
    * @throws MirrorError `not-found` for an unknown tree, `refused` when this node is not its publisher or the source is
-   *   empty, `conflict` for a tree in dispute or whose publisher changed meanwhile; and what the import throws
+   *   empty or no rules are given and those of the newest snapshot cannot be read, `conflict` for a tree in dispute or
+   *   whose publisher changed meanwhile; and what the import throws
    */
   publish(options: PublishOptions): Promise<PublishResult>
 }
@@ -127,7 +128,7 @@ export function createPublisher(
     const wanted = [notes, ignore ?? previous.ignore ?? []]
     if (JSON.stringify(wanted) !== JSON.stringify([previous.notes, previous.ignore ?? []])) return undefined
     const isSameSource = await isUnchanged(
-      { statCaches, clock },
+      { statCaches, tempDir, clock },
       {
         path,
         tree,
@@ -195,8 +196,7 @@ export function createPublisher(
         return resultOf(unchangedResult(unchanged), before, false, secondsSince())
       }
       if (before !== undefined && previous === undefined && options.ignore === undefined) {
-        // Its ignore rules cannot be known either.
-        logger.warn({ tree, snapshot: before.snapshot.toString() }, 'publish.previous-snapshot-missing')
+        throw unknownRules(tree, before)
       }
       const ignore = options.ignore ?? previous?.ignore
       const imported = await importTree(
@@ -303,6 +303,19 @@ function checkNotEmptied(
     'refused',
     `${Buffer.from(path).toString()} holds no file, the newest snapshot has ${previousFiles}`,
     { hint: 'Is it mounted? Say --allow-empty when it is meant.' },
+  )
+}
+
+/** What they left out would be published, and nobody would have said so. */
+function unknownRules(tree: string, { sequence, snapshot }: Head): MirrorError {
+  const name = `${tree}@${sequence}`
+  return new MirrorError(
+    'refused',
+    `${name} is not stored at its publisher any more, so the patterns that it left out by are not known: nothing was published`,
+    {
+      facts: { tree, sequence, snapshot: snapshot.toString() },
+      hint: 'Say what to leave out with --exclude or --exclude-from, or --no-exclude to leave out nothing.',
+    },
   )
 }
 

@@ -3,6 +3,8 @@
  * opened. Gives up at the first difference.
  */
 import fs from 'node:fs'
+import type { DirectoryNames } from './directory-names.ts'
+import { readDirectoryNames } from './directory-names.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { joinPath } from './path-bytes.ts'
 import type { StatCacheCursor } from './stat-cache-cursor.ts'
@@ -14,8 +16,7 @@ interface OpenDirectory {
   /** Absolute, with the slash that its entries' names follow. */
   readonly prefix: Buffer
   readonly below: Buffer
-  readonly names: readonly string[]
-  next: number
+  readonly names: DirectoryNames
 }
 
 export interface CheckResult {
@@ -23,11 +24,14 @@ export interface CheckResult {
   readonly entries: number
 }
 
-/** @param root absolute path */
+/**
+ * @param root absolute path
+ * @param options.tempDir for the names of very large directories
+ */
 export function checkTree(
   root: Buffer,
   cursor: StatCacheCursor,
-  ignore: IgnoreRules | undefined,
+  { tempDir, ignore }: { readonly tempDir: string; readonly ignore?: IgnoreRules | undefined },
   onEntries: (count: number) => void = () => undefined,
 ): CheckResult {
   const open: OpenDirectory[] = []
@@ -52,9 +56,9 @@ export function checkTree(
     entries += 1
     if (entries % REPORTED_ENTRIES === 0) onEntries(REPORTED_ENTRIES)
     if (isDirectory) {
-      const names = fs.readdirSync(path, { encoding: 'latin1' }).sort()
+      const names = readDirectoryNames(path, Number(stat.size), { tempDir })
       const prefix = Buffer.concat([path, SLASH])
-      open.push({ prefix, below, names, next: 0 })
+      open.push({ prefix, below, names })
     }
     return true
   }
@@ -62,8 +66,9 @@ export function checkTree(
   function walk(): boolean {
     if (!visit(root, '')) return false
     for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-      const name = top.names[top.next++]
+      const name = top.names.next()
       if (name === undefined) {
+        top.names.close()
         open.pop()
         cursor.leave()
         if (cursor.passedOver > 0) return false
@@ -78,6 +83,8 @@ export function checkTree(
     // What cannot be read is for the import to report.
     if (typeof (error as NodeJS.ErrnoException).syscall !== 'string') throw error
     return { isUnchanged: false, entries }
+  } finally {
+    for (const { names } of open) names.close()
   }
 }
 

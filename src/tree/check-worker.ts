@@ -7,10 +7,12 @@ import { createStatCacheCursor } from './stat-cache-cursor.ts'
 import { openCacheFile } from './stat-cache-file.ts'
 import { runThread } from './thread.ts'
 
-runThread<CheckInput, number, undefined, CheckResult>(({ root, cacheFd, subject, ignore }, main) => {
+runThread<CheckInput, number, undefined, CheckResult>((input, main) => {
+  const { root, cacheFd, subject, tempDir } = input
   const cache = openCacheFile(cacheFd, subject)
   if (cache === undefined) return { isUnchanged: false, entries: 0 }
-  return checkTree(asBuffer(root), createStatCacheCursor(cache), createIgnoreRules(ignore), (count) => {
+  const ignore = createIgnoreRules(input.ignore)
+  return checkTree(asBuffer(root), createStatCacheCursor(cache), { tempDir, ignore }, (count) => {
     main.ask(count)
   })
 })

@@ -1,8 +1,8 @@
 /**
  * The batches of one check-out, in phases: directories and contents in walk order, then hard links and what their files
  * look like, then the metadata of directories, innermost first, then the manifest and one sync. A phase starts when
- * everything of the one before is written. Memory: one batch, one leaf for each open directory, 8 bytes a directory, and one
- * path for each hard-link group; the rest waits in a temporary file.
+ * everything of the one before is written. Memory: one batch, one leaf for each open directory, and some hard-link groups;
+ * the rest waits in temporary files.
  */
 import fs from 'node:fs'
 import { MirrorError } from '../base/errors.ts'
@@ -16,9 +16,11 @@ import { loadXattrs } from '../dag/xattrs.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { ManifestHead } from './checkout-manifest.ts'
 import type { WriteBatch } from './checkout-threads.ts'
+import type { FirstNames } from './first-names.ts'
 import { groupKey } from './group-key.ts'
 import type { LocalPaths } from './local-paths.ts'
 import { joinPath, parentPath } from './path-bytes.ts'
+import type { RecordWindow } from './record-bytes.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
 import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
 import { NO_SLOT, readAllWaiting, readWaiting, writeWaiting } from './waiting-records.ts'
@@ -56,6 +58,8 @@ export interface CheckoutPlanOptions {
     readonly directories: number
     readonly names: number
   }
+  /** Of hard-link groups. */
+  readonly firstNames: FirstNames
   /** Where the manifest is written, and its head. */
   readonly manifest: { readonly path: Buffer; readonly head: ManifestHead } | undefined
   /** What stays as it is in the old tree: nothing is written there. */
@@ -75,6 +79,7 @@ export async function* planCheckout(
     root,
     staging,
     temporaryFds,
+    firstNames,
     manifest,
     local,
     reuse,
@@ -91,8 +96,8 @@ export async function* planCheckout(
   const directories = createRecordWriter(temporaryFds.directories)
   const names = createRecordWriter(temporaryFds.names)
   const digestOf = createEntryDigest()
-  const directoryStarts: number[] = []
-  const groups = new Map<string, { readonly path: Buffer; readonly slot: number; names: number }>()
+  /** Each record of a directory says where the one before it starts. */
+  let lastDirectory = NONE
   /** Path below the root of the open directory at each depth. */
   const open: Buffer[] = []
   const isZeroChunk = createZeroTest()
@@ -224,13 +229,8 @@ export async function* planCheckout(
     if (entry.type === 'directory' || entry.link === undefined) return false
     // What is not made cannot be linked: each name is reported.
     if (isDevice(entry) && !devices) return false
-    const key = groupKey(entry)
-    const first = groups.get(key)
-    if (first === undefined) {
-      groups.set(key, { path, slot, names: 1 })
-      return false
-    }
-    first.names += 1
+    const first = firstNames.meet(groupKey(entry), path, slot)
+    if (first === undefined) return false
     writeWaiting(links, first.path, path, entry, xattrs, { slot, firstSlot: first.slot })
     return true
   }
@@ -253,7 +253,9 @@ export async function* planCheckout(
     if (entry.type === 'directory') {
       // The root's is the staging place itself.
       if (depth > 0) batch.add({ kind: 'mkdir', pathBytes: path.length }, [path])
-      directoryStarts.push(directories.position)
+      const startByte = directories.position
+      directories.whole(lastDirectory)
+      lastDirectory = startByte
       writeWaiting(directories, path, NO_PATH, entry, xattrs)
     } else if (isLinked(path, entry, xattrs, slot)) {
       // Linked once its first name is written.
@@ -317,18 +319,17 @@ export async function* planCheckout(
   if (!batch.isEmpty) yield await handOut()
   await outstanding.settled()
   if (manifest !== undefined) {
-    const namesOf = new Map<number, number>()
-    for (const { path, slot, names: count } of groups.values()) {
+    for (const { path, slot, names: count } of firstNames.all()) {
       if (count === 1 || slot === NO_SLOT) continue
-      namesOf.set(slot, count)
       const task = { kind: 'state', pathBytes: path.length, slot, firstSlot: slot, names: count } as const
       batch.add(task, [path])
       if (batch.isFull) yield await handOut()
     }
+    if (!batch.isEmpty) yield await handOut()
+    await outstanding.settled()
     for (const { b: path, type, slot, firstSlot } of readAllWaiting(temporaryFds.links, links.position)) {
       if (type !== 'file') continue
-      const count = namesOf.get(firstSlot) ?? 1
-      batch.add({ kind: 'state', pathBytes: path.length, slot, firstSlot, names: count }, [path])
+      batch.add({ kind: 'state', pathBytes: path.length, slot, firstSlot }, [path])
       if (batch.isFull) yield await handOut()
     }
     if (!batch.isEmpty) yield await handOut()
@@ -337,12 +338,13 @@ export async function* planCheckout(
 
   // Innermost first, and one batch at a time: a parent without write or search permission closes the way to its children.
   directories.flush()
+  const window: RecordWindow = {}
   let endByte = directories.position
-  for (let startByte = directoryStarts.pop(); startByte !== undefined; startByte = directoryStarts.pop()) {
-    const { a: path, metadata } = readWaiting(
-      createRecordReader(temporaryFds.directories, startByte, endByte),
-    )
-    endByte = startByte
+  while (lastDirectory !== NONE) {
+    const from = createRecordReader(temporaryFds.directories, lastDirectory, endByte, window)
+    endByte = lastDirectory
+    lastDirectory = from.whole()
+    const { a: path, metadata } = readWaiting(from)
     batch.add({ kind: 'seal', pathBytes: path.length, isDirectory: true, slot: NO_SLOT, metadata }, [path])
     if (!batch.isFull) continue
     yield await handOut()
@@ -361,6 +363,7 @@ export async function* planCheckout(
   yield await handOut()
 }
 
+const NONE = -1
 const NO_DEVICE = { major: 0, minor: 0 }
 const NO_PATH = new Uint8Array()
 

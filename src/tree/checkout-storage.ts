@@ -7,6 +7,8 @@
  *   afterSwitch    each names the place where it is now
  *   beforeRemoval  what is needed of a tree, and lies nowhere else, is copied into packs; then it may go
  *
+ * Where two renames stand in for an exchange the old tree lies at a third place for a while: `find` looks beside.
+ *
  * A tree is told by its root's inode and time of birth, which a rename keeps. Local changes in a check-out make blocks
  * missing, like a fault of the disk.
  */
@@ -21,7 +23,7 @@ import type { BackedBlock, BackedFile, Backing, FileIdentity, IsNeeded } from '.
 import type { BlockStore } from '../store/block-store.ts'
 import { SMALLEST_BACKED_BYTES } from './backed-reader.ts'
 import { rootIdentity } from './checkout-marker.ts'
-import { joinPath } from './path-bytes.ts'
+import { joinPath, splitPath } from './path-bytes.ts'
 
 export interface CheckoutStorage {
   /**
@@ -44,6 +46,8 @@ export interface CheckoutStorage {
    * @throws MirrorError when blocks could not be copied: the tree must stay
    */
   beforeRemoval(target: Buffer, signal?: AbortSignal): Promise<void>
+  /** After a kill, before anything is read: trees that are at neither of the places they name. */
+  find(): Promise<void>
 }
 
 const COMMIT_BLOCKS = 4096
@@ -72,10 +76,19 @@ export function createCheckoutStorage(
       )
   }
 
-  /** The backings of the tree that lies at `target`: what else names it lay there once, or nearly did. */
+  /** The backings of the tree that lies at `target`, whatever they name: what else names it lay there once. */
   function backingsAt(target: Buffer): Backing[] {
     const mark = rootIdentity(target)
-    return mark === undefined ? [] : namedBy(target).filter((each) => each.mark === mark)
+    if (mark === undefined) return []
+    const named = namedBy(target)
+    return backings
+      .list()
+      .filter(
+        (each) =>
+          each.purpose === 'check-out' &&
+          each.mark === mark &&
+          (named.some(({ id }) => id === each.id) || (isBeside(each, target) && !isInPlace(each))),
+      )
   }
 
   async function moveTo(path: Buffer): Promise<void> {
@@ -122,7 +135,49 @@ export function createCheckoutStorage(
         if (isElsewhere) await backings.setPaths(id, { path: other })
         else await backings.evacuate(id, isNeeded, signal)
       }
+      for (const id of here) {
+        if (backings.list().some((each) => each.id === id)) await backings.evacuate(id, isNeeded, signal)
+      }
     },
+
+    async find() {
+      for (const each of backings.list()) {
+        if (each.purpose !== 'check-out' || isInPlace(each)) continue
+        const path = findBeside(each)
+        if (path !== undefined) await backings.setPaths(each.id, { path })
+      }
+    },
+  }
+}
+
+/** Whether its tree is at one of the places it names; in doubt it is. */
+function isInPlace({ path, alternative, mark }: Backing): boolean {
+  try {
+    return [path, ...(alternative === undefined ? [] : [alternative])].some(
+      (each) => rootIdentity(Buffer.from(each)) === mark,
+    )
+  } catch {
+    return true
+  }
+}
+
+function isBeside({ path }: Backing, target: Buffer): boolean {
+  return splitPath(path).dir.equals(splitPath(target).dir)
+}
+
+/** Among what check-outs leave: hidden, with the same mark. */
+function findBeside({ path, mark }: Backing): Buffer | undefined {
+  const { dir } = splitPath(path)
+  try {
+    return fs
+      .readdirSync(dir, { encoding: 'buffer' })
+      .filter((name) => /^\..*\.mirrormesh-[0-9a-f]{16}$/s.test(name.toString('latin1')))
+      .map((name) => joinPath(dir, name))
+      .find((each) => rootIdentity(each) === mark)
+  } catch (error) {
+    // An unmounted disk: its trees are back with it.
+    if (typeof (error as NodeJS.ErrnoException).code === 'string') return undefined
+    throw error
   }
 }
 

@@ -54,7 +54,8 @@ export type WriteTask =
       readonly slot: number
       /** Of the name that was written. */
       readonly firstSlot: number
-      readonly names: number
+      /** Absent: as many as are noted of that one. */
+      readonly names?: number
     }
   /** The manifest is written to that path, which is absolute. */
   | {

@@ -19,6 +19,7 @@ import type {
   WriteReport,
 } from './checkout-threads.ts'
 import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
+import { createFirstNames } from './first-names.ts'
 import type { LocalPaths } from './local-paths.ts'
 import type { Progress } from './progress.ts'
 import { openUnnamedFile } from './record-bytes.ts'
@@ -69,6 +70,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     names: openUnnamedFile(os.tmpdir(), 'names'),
     states: openUnnamedFile(os.tmpdir(), 'states'),
   }
+  const firstNames = createFirstNames(os.tmpdir())
   const threads: Thread<void>[] = []
   const reuse = createReusePlan(old?.manifest)
   const total = {
@@ -87,6 +89,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
       root,
       staging,
       temporaryFds,
+      firstNames,
       manifest,
       local,
       reuse,
@@ -149,6 +152,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     // The plan may be in the middle of a step: its files stay open until it has ended.
     outstanding.giveUp()
     await plan.return().catch(() => undefined)
+    firstNames.close()
     for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
   }
 }

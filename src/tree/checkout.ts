@@ -150,7 +150,11 @@ export async function checkOut(
       signal,
     })
     signal?.throwIfAborted()
-    if (manifestAt !== undefined) fs.renameSync(manifestAt, manifestPath(dest, identity!))
+    if (manifestAt !== undefined) {
+      const place = manifestPath(dest, identity!)
+      fs.renameSync(manifestAt, place)
+      manifestAt = place
+    }
     finished = rootIdentity(staging.path)
     const replaced = switchTo(staging, dest, {
       allowed,
@@ -171,17 +175,18 @@ export async function checkOut(
       ...(leftBehind === undefined ? {} : { leftBehind }),
     }
   } catch (error) {
+    // Failed after the switch, the old tree lies there: with what is still to come over, at the next check-out.
+    const isOurs =
+      staging !== undefined && (finished === undefined || rootIdentity(staging.path) === finished)
     if (staging !== undefined) {
       staging.release()
-      // Failed after the switch, the old tree lies there: with what is still to come over, at the next check-out.
-      const isOurs = finished === undefined || rootIdentity(staging.path) === finished
       if (isOurs) await tryRetire(staging.path, dest, storage)
-      if (manifestAt !== undefined) fs.rmSync(manifestAt, { force: true })
+      if (isOurs && manifestAt !== undefined) fs.rmSync(manifestAt, { force: true })
     }
     if (signal?.aborted)
       throw new MirrorError('aborted', `check-out to ${printableName(dest)}: aborted`, { cause: error })
     const failure = asMirrorError(error, `check out to ${printableName(dest)}`)
-    throw failure.code === 'no-space' && staging !== undefined ? await filledDisk(dest, failure) : failure
+    throw failure.code === 'no-space' && isOurs ? await filledDisk(dest, failure) : failure
   } finally {
     progress.stop()
   }

@@ -1,10 +1,15 @@
-/** What of an inode's metadata is not as its entry says, in words for people; empty when all is. */
-import type fs from 'node:fs'
+/** What of an inode's metadata is not as its entry says: as an entry, or in words for people, empty when all is. */
+import fs from 'node:fs'
 import { equalBytes, printableName } from '../base/bytes.ts'
 import type { Entry } from '../dag/entry.ts'
+import { createHoleCollector } from '../dag/holes.ts'
 import { HOLE_GRAIN_BYTES } from '../dag/limits.ts'
 import type { Xattr } from '../dag/xattrs.ts'
+import { placeXattrs } from '../dag/xattrs.ts'
+import { eachHole } from '../posix/holes.ts'
 import { inodeOf } from './inode.ts'
+import { reasonOf } from './reason.ts'
+import { captureXattrs } from './xattr-records.ts'
 
 export function metadataDifference(entry: Entry, stat: fs.BigIntStats, owner: boolean): string {
   const found = inodeOf(stat)
@@ -70,4 +75,56 @@ function coarsen(holes: readonly number[], sizeBytes: number, grain: number): nu
     if (coarseEnd > start) coarse.push(start, coarseEnd)
   }
   return coarse
+}
+
+/**
+ * The entry of what was found, with its attributes, holes and link group as a publish would record them. What is not
+ * compared is as it was `before`: names of owners (their numbers decide), the mode of a symbolic link.
+ */
+export function withFound(
+  entry: Entry,
+  {
+    before,
+    stat,
+    at,
+    link,
+  }: {
+    readonly before: Entry
+    readonly stat: fs.BigIntStats
+    readonly at: Uint8Array
+    readonly link: Uint8Array | undefined
+  },
+): Entry {
+  const { user, group } = before
+  const xattrs = captureXattrs(at, () => undefined)
+  const metadata = {
+    ...(user === undefined || before.uid !== entry.uid ? {} : { user }),
+    ...(group === undefined || before.gid !== entry.gid ? {} : { group }),
+    ...placeXattrs(xattrs, () => undefined),
+    ...(link === undefined ? {} : { link }),
+  }
+  if (entry.type === 'symlink') return { ...entry, ...metadata, mode: before.mode }
+  if (entry.type !== 'file') return { ...entry, ...metadata }
+  const holes = findHoles(at, stat, (before.type === 'file' && before.holes) || [])
+  return { ...entry, ...metadata, ...(holes.length === 0 ? {} : { holes }) }
+}
+
+/** Normalised. A file that fills its blocks is not opened; one that cannot be is as it was `before`. */
+function findHoles(at: Uint8Array, stat: fs.BigIntStats, before: readonly number[]): readonly number[] {
+  if (before.length === 0 && stat.blocks * 512n >= stat.size) return []
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants
+  try {
+    const fd = fs.openSync(Buffer.from(at), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    try {
+      const sizeBytes = Number(stat.size)
+      const collector = createHoleCollector(sizeBytes)
+      eachHole(fd, sizeBytes, collector.add)
+      return collector.finish().holes
+    } finally {
+      fs.closeSync(fd)
+    }
+  } catch (error) {
+    reasonOf(error) // only the system's own word makes it unknown
+    return before
+  }
 }

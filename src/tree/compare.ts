@@ -19,6 +19,8 @@ import { eachHole } from '../posix/holes.ts'
 import { unpackDevice } from '../posix/special.ts'
 import { readXattrs } from '../posix/xattr.ts'
 import { hasSameHoles, metadataDifference, xattrDifference } from './compare-metadata.ts'
+import type { DirectoryNames } from './directory-names.ts'
+import { loadDirectoryNames } from './directory-names.ts'
 import { asBuffer, joinPath } from './path-bytes.ts'
 import { reasonOf } from './reason.ts'
 import { createZeroTest } from './zeros.ts'
@@ -41,8 +43,9 @@ export interface CompareOptions {
   readonly signal?: AbortSignal
 }
 
+/** @param components.tempDir for the names of very large directories */
 export async function* compareTree(
-  { blocks }: { blocks: NodeSource },
+  { blocks, tempDir }: { blocks: NodeSource; tempDir: string },
   { root, dir, owner = process.geteuid?.() === 0, signal }: CompareOptions,
 ): AsyncGenerator<Difference, void, undefined> {
   const top = asBuffer(typeof dir === 'string' ? Buffer.from(path.resolve(dir)) : dir)
@@ -74,7 +77,7 @@ export async function* compareTree(
     const xattrs = await compareXattrs(entry, at)
     if (xattrs !== undefined) yield { path: below, ...xattrs }
     if (entry.type === 'directory') {
-      yield* compareDirectory(entry.directory, below, at)
+      yield* compareDirectory(entry.directory, below, at, Number(stat.size))
       return
     }
     if (entry.link !== undefined) {
@@ -109,34 +112,34 @@ export async function* compareTree(
     cid: Extract<Entry, { type: 'directory' }>['directory'],
     below: Buffer,
     at: Buffer,
+    sizeBytes: number,
   ): AsyncGenerator<Difference, void, undefined> {
-    let names: string[]
+    let names: DirectoryNames
     try {
-      names = (await fs.promises.readdir(at, { encoding: 'latin1' })).sort()
+      names = await loadDirectoryNames(at, sizeBytes, { tempDir })
     } catch (error) {
       yield { path: below, kind: 'unreadable', detail: reasonOf(error) }
       return
     }
-    let next = 0
-    const nextName = (): Buffer | undefined => {
-      const name = names[next]
+    const takeName = (): Buffer | undefined => {
+      const name = names.next()
       return name === undefined ? undefined : Buffer.from(name, 'latin1')
     }
-    for await (const entry of readDirectory(blocks, cid, { signal })) {
-      for (
-        let name = nextName();
-        name !== undefined && compareBytes(name, entry.name) < 0;
-        name = nextName()
-      ) {
-        yield { path: joinPath(below, name), kind: 'extra', detail: 'not in the snapshot' }
-        next += 1
+    const extra = (name: Buffer): Difference => ({
+      path: joinPath(below, name),
+      kind: 'extra',
+      detail: 'not in the snapshot',
+    })
+    try {
+      let name = takeName()
+      for await (const entry of readDirectory(blocks, cid, { signal })) {
+        for (; name !== undefined && compareBytes(name, entry.name) < 0; name = takeName()) yield extra(name)
+        if (name?.equals(entry.name)) name = takeName()
+        yield* compareEntry(entry, joinPath(below, entry.name))
       }
-      if (nextName()?.equals(entry.name)) next += 1
-      yield* compareEntry(entry, joinPath(below, entry.name))
-    }
-    for (let name = nextName(); name !== undefined; name = nextName()) {
-      yield { path: joinPath(below, name), kind: 'extra', detail: 'not in the snapshot' }
-      next += 1
+      for (; name !== undefined; name = takeName()) yield extra(name)
+    } finally {
+      names.close()
     }
   }
 

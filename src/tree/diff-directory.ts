@@ -1,13 +1,13 @@
 /**
  * What changed from a snapshot to a directory on disk, in walk order, from metadata alone: a file counts as the same
- * when its size and time are, as with rsync. With `checksum` contents are read along the recorded chunks.
- *
- * Hard-link groups, extended attributes and holes are not compared.
+ * when its size and time are, as with rsync. With `checksum` contents are read along the recorded chunks. Hard-link
+ * groups, extended attributes and holes are compared as a publish would record them.
  */
 import fs from 'node:fs'
 import { compareBytes, equalBytes, printableName } from '../base/bytes.ts'
 import { asMirrorError } from '../base/errors.ts'
 import type { Change } from '../dag/diff.ts'
+import { hasSameMetadata } from '../dag/diff.ts'
 import { buildDirectory } from '../dag/directory.ts'
 import type { Entry } from '../dag/entry.ts'
 import { isDevice } from '../dag/entry.ts'
@@ -19,6 +19,10 @@ import { childPath, ROOT_PATH } from '../dag/tree-path.ts'
 import { eachHole } from '../posix/holes.ts'
 import { unpackDevice } from '../posix/special.ts'
 import { firstDifference, typeOf } from './compare.ts'
+import { withFound } from './compare-metadata.ts'
+import type { DirectoryNames } from './directory-names.ts'
+import { loadDirectoryNames } from './directory-names.ts'
+import { createFoundLinks } from './found-links.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { inodeOf } from './inode.ts'
 import { joinPath } from './path-bytes.ts'
@@ -47,12 +51,16 @@ interface Found {
   readonly entry: Entry
 }
 
-/** @throws MirrorError when the directory, or one in it, cannot be read */
+/**
+ * @param components.tempDir for the names of very large directories
+ * @throws MirrorError when the directory, or one in it, cannot be read
+ */
 export async function* diffDirectory(
-  { blocks }: { blocks: NodeSource },
+  { blocks, tempDir }: { blocks: NodeSource; tempDir: string },
   { root, dir, checksum = false, ignore, signal }: DiffDirectoryOptions,
 ): AsyncGenerator<Change, void, undefined> {
   const top = Buffer.from(dir)
+  const links = createFoundLinks()
 
   async function find(below: Buffer, name: Uint8Array): Promise<Found | undefined> {
     const at = joinPath(top, below)
@@ -66,21 +74,27 @@ export async function* diffDirectory(
     }
   }
 
-  async function* list(below: Buffer): AsyncGenerator<{ name: Buffer; found: Found }, void, undefined> {
+  async function* list(
+    below: Buffer,
+    { stat }: Found,
+  ): AsyncGenerator<{ name: Buffer; found: Found }, void, undefined> {
     const at = joinPath(top, below)
-    let names: string[]
+    let names: DirectoryNames
     try {
-      names = (await fs.promises.readdir(at, { encoding: 'latin1' })).sort()
+      names = await loadDirectoryNames(at, Number(stat.size), { tempDir })
     } catch (error) {
       throw asMirrorError(error, `compare ${printableName(at)}`)
     }
-    for (let start = 0; start < names.length; start += STATS_IN_FLIGHT) {
-      signal?.throwIfAborted()
-      const some = names.slice(start, start + STATS_IN_FLIGHT).map((name) => Buffer.from(name, 'latin1'))
-      const found = await Promise.all(some.map((name) => find(joinPath(below, name), name)))
-      for (const [index, each] of found.entries()) {
-        if (each !== undefined) yield { name: some[index]!, found: each }
+    try {
+      for (let some = takeSome(names); some.length > 0; some = takeSome(names)) {
+        signal?.throwIfAborted()
+        const found = await Promise.all(some.map((name) => find(joinPath(below, name), name)))
+        for (const [index, each] of found.entries()) {
+          if (each !== undefined) yield { name: some[index]!, found: each }
+        }
       }
+    } finally {
+      names.close()
     }
   }
 
@@ -93,10 +107,22 @@ export async function* diffDirectory(
     signal?.throwIfAborted()
     const change = await changeOf(path.names, below, before, found)
     if (change !== undefined) yield change
-    const isDirectory = found?.entry.type === 'directory'
+    const disk = found?.entry.type === 'directory' ? list(below, found) : undefined
+    try {
+      yield* compareEntries(path, below, before, disk)
+    } finally {
+      await disk?.return()
+    }
+  }
+
+  async function* compareEntries(
+    path: TreePath,
+    below: Buffer,
+    before: Entry | undefined,
+    disk: ReturnType<typeof list> | undefined,
+  ): AsyncGenerator<Change, void, undefined> {
     const wasDirectory = before?.type === 'directory'
-    if (!isDirectory && !wasDirectory) return
-    const disk = isDirectory ? list(below) : undefined
+    if (disk === undefined && !wasDirectory) return
     let next = await disk?.next()
     if (wasDirectory) {
       for await (const child of readDirectory(blocks, before.directory, { signal })) {
@@ -133,14 +159,16 @@ export async function* diffDirectory(
   ): Promise<Change | undefined> {
     const whole = { content: true, metadata: true }
     if (found === undefined) return before && { path, before, change: 'removed', ...whole }
+    const linkBefore = before?.type === 'directory' ? undefined : before?.link
+    const link = links.linkOf(found.stat, below, linkBefore)
     if (before === undefined) return { path, after: found.entry, change: 'added', ...whole }
     if (before.type !== found.entry.type)
       return { path, before, after: found.entry, change: 'type', ...whole }
-    const after = withUncompared(found.entry, before)
+    const at = joinPath(top, below)
+    const after = withFound(found.entry, { before, stat: found.stat, at, link })
+    const metadata = !hasSameMetadata(before, after)
     const isSameTime = before.mtimeSec === after.mtimeSec && before.mtimeNsec === after.mtimeNsec
-    const metadata =
-      !isSameTime || before.mode !== after.mode || before.uid !== after.uid || before.gid !== after.gid
-    const content = await hasOtherContent(before, after, isSameTime, joinPath(top, below))
+    const content = await hasOtherContent(before, after, isSameTime, at)
     return content || metadata ? { path, before, after, change: 'changed', content, metadata } : undefined
   }
 
@@ -191,15 +219,12 @@ export async function* diffDirectory(
   yield* compare(ROOT_PATH, Buffer.alloc(0), root, found)
 }
 
-/** What is not compared is as it was: names of owners (their numbers decide), link groups, the mode of a symbolic link. */
-function withUncompared(entry: Entry, before: Entry): Entry {
-  const { user, group } = before
-  const owners = {
-    ...(user === undefined || before.uid !== entry.uid ? {} : { user }),
-    ...(group === undefined || before.gid !== entry.gid ? {} : { group }),
+function takeSome(names: DirectoryNames): Buffer[] {
+  const some: Buffer[] = []
+  while (some.length < STATS_IN_FLIGHT) {
+    const name = names.next()
+    if (name === undefined) break
+    some.push(Buffer.from(name, 'latin1'))
   }
-  const link = before.type === 'directory' || before.link === undefined ? {} : { link: before.link }
-  if (entry.type === 'directory') return { ...entry, ...owners }
-  if (entry.type === 'symlink') return { ...entry, ...owners, ...link, mode: before.mode }
-  return { ...entry, ...owners, ...link }
+  return some
 }

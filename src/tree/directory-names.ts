@@ -15,6 +15,7 @@ const SMALL_DIRECTORY = 64 * 1024
 const PIECE_NAMES = 32 * 1024
 /** Names that one system call brings. */
 const READ_NAMES = 1024
+const OPEN_OPTIONS = { encoding: 'latin1' as BufferEncoding, bufferSize: READ_NAMES }
 /** A reader each while they are merged. */
 const WINDOW_BYTES = 16 * 1024
 /** Pieces that are merged at a time; with more, the first ones are merged into one. */
@@ -42,35 +43,71 @@ export interface DirectoryNamesOptions {
 export function readDirectoryNames(
   path: Buffer,
   sizeBytes: number,
-  {
-    tempDir,
-    smallDirectory = SMALL_DIRECTORY,
-    pieceNames = PIECE_NAMES,
-    maxPieces = MAX_PIECES,
-  }: DirectoryNamesOptions,
+  options: DirectoryNamesOptions,
 ): DirectoryNames {
+  const { smallDirectory = SMALL_DIRECTORY } = options
   if (sizeBytes <= smallDirectory) return listAll(path)
-  let piece: string[] = []
-  let aside: Pieces | undefined
-  const directory = fs.opendirSync(path, { encoding: 'latin1' as BufferEncoding, bufferSize: READ_NAMES })
+  const collector = createCollector(options)
+  const directory = fs.opendirSync(path, OPEN_OPTIONS)
   try {
     for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-      piece.push(entry.name)
-      if (piece.length < pieceNames) continue
-      aside ??= createPieces(tempDir, maxPieces)
-      aside.add(listOf(piece.sort()))
-      piece = []
+      collector.add(entry.name)
     }
   } catch {
     // Where a directory does not tell of what kind its entries are, Node stats each, and gives up when one has gone: such
     // a directory is held whole. An error that is the directory's own comes again.
-    aside?.close()
+    collector.close()
     return listAll(path)
   } finally {
     directory.closeSync()
   }
-  const rest = listOf(piece.sort())
-  return aside === undefined ? rest : aside.merge(rest)
+  return collector.finish()
+}
+
+/** The same for a thread that must not wait for a disk; the names themselves are taken without waiting. */
+export async function loadDirectoryNames(
+  path: Buffer,
+  sizeBytes: number,
+  options: DirectoryNamesOptions,
+): Promise<DirectoryNames> {
+  const { smallDirectory = SMALL_DIRECTORY } = options
+  const whole = async (): Promise<DirectoryNames> =>
+    listOf((await fs.promises.readdir(path, { encoding: 'latin1' })).sort())
+  if (sizeBytes <= smallDirectory) return whole()
+  const collector = createCollector(options)
+  const directory = await fs.promises.opendir(path, OPEN_OPTIONS)
+  try {
+    // Closes the directory at its end.
+    for await (const { name } of directory) collector.add(name)
+  } catch {
+    collector.close()
+    return whole()
+  }
+  return collector.finish()
+}
+
+/** Takes the names of one directory as they come. */
+function createCollector({
+  tempDir,
+  pieceNames = PIECE_NAMES,
+  maxPieces = MAX_PIECES,
+}: DirectoryNamesOptions): { add(name: string): void; finish(): DirectoryNames; close(): void } {
+  let piece: string[] = []
+  let aside: Pieces | undefined
+  return {
+    add(name) {
+      piece.push(name)
+      if (piece.length < pieceNames) return
+      aside ??= createPieces(tempDir, maxPieces)
+      aside.add(listOf(piece.sort()))
+      piece = []
+    },
+    finish() {
+      const rest = listOf(piece.sort())
+      return aside === undefined ? rest : aside.merge(rest)
+    },
+    close: () => aside?.close(),
+  }
 }
 
 function listAll(path: Buffer): DirectoryNames {

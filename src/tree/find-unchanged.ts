@@ -20,6 +20,8 @@ export interface CheckInput {
   readonly cacheFd: number
   readonly subject: CacheSubject
   readonly ignore: readonly string[]
+  /** For the names of very large directories. */
+  readonly tempDir: string
 }
 
 export interface UnchangedOptions {
@@ -35,7 +37,7 @@ export interface UnchangedOptions {
 
 /** False whenever that is not certain. */
 export async function isUnchanged(
-  { statCaches, clock }: { statCaches: StatCaches; clock: Clock },
+  { statCaches, tempDir, clock }: { statCaches: StatCaches; tempDir: string; clock: Clock },
   {
     path: source,
     tree,
@@ -55,7 +57,7 @@ export async function isUnchanged(
     const progress = createProgress(clock, onProgress)
     const thread = startThread<CheckInput, number, undefined, CheckResult>(
       new URL('./check-worker', import.meta.url),
-      { root, cacheFd: cache.fd, subject, ignore },
+      { root, cacheFd: cache.fd, subject, ignore, tempDir },
       (entries) => {
         progress.add('scan', entries, 0)
         return undefined

@@ -9,6 +9,9 @@
  * Killed between the two, the marker still says what is to be exchanged, and the next check-out does it.
  */
 import fs from 'node:fs'
+import { printableName } from '../base/bytes.ts'
+import { asMirrorError } from '../base/errors.ts'
+import { mountsWithin } from '../posix/mounts.ts'
 import { exchange } from '../posix/rename.ts'
 import { setMtime } from '../posix/times.ts'
 import { rootIdentity } from './checkout-marker.ts'
@@ -80,25 +83,50 @@ export function localMoves(old: Buffer, paths: readonly Buffer[]): LocalMove[] {
   })
 }
 
-/** Step 2; done again after a kill it changes nothing. @param swap RENAME_EXCHANGE, or what stands in for it */
+/**
+ * Step 2; done again after a kill it changes nothing. One that cannot come over does not keep the others back.
+ * @param swap RENAME_EXCHANGE, or what stands in for it
+ * @throws MirrorError for the first that is still in the old tree
+ */
 export function bringOver(
   old: Buffer,
   dest: Buffer,
   moves: readonly LocalMove[],
   swap: (a: Buffer, b: Buffer) => void = exchange,
 ): void {
-  for (const { path, identity } of moves) {
-    const original = joinPath(old, path)
-    const standIn = joinPath(dest, path)
-    if (rootIdentity(original) === identity && rootIdentity(standIn) !== identity) {
-      const parent = splitPath(standIn).dir
-      keepingTimes(parent, () => {
-        if (exists(standIn)) swap(original, standIn)
-        else fs.renameSync(original, standIn)
-      })
+  const failures: unknown[] = []
+  for (const move of moves) {
+    try {
+      bringOne(joinPath(old, move.path), joinPath(dest, move.path), move.identity, swap)
+    } catch (error) {
+      failures.push(
+        asMirrorError(
+          error,
+          `bring ${printableName(move.path)} over from the old tree in ${printableName(old)}`,
+          { hint: 'It is whole there, and the next check-out brings it: unmount what is mounted at it.' },
+        ),
+      )
     }
-    // What the old tree has now is the stand-in.
-    if (rootIdentity(standIn) === identity) bringLate(original, standIn)
+  }
+  if (failures.length > 0) throw failures[0]
+}
+
+function bringOne(
+  original: Buffer,
+  standIn: Buffer,
+  identity: string,
+  swap: (a: Buffer, b: Buffer) => void,
+): void {
+  if (rootIdentity(original) === identity && rootIdentity(standIn) !== identity) {
+    keepingTimes(splitPath(standIn).dir, () => {
+      if (exists(standIn)) swap(original, standIn)
+      else fs.renameSync(original, standIn)
+    })
+  }
+  // What the old tree has now is the stand-in.
+  if (rootIdentity(standIn) === identity) bringLate(original, standIn)
+  else if (mountsWithin(original).length > 0) {
+    throw Object.assign(new Error('EBUSY: something is mounted there'), { code: 'EBUSY' })
   }
 }
 

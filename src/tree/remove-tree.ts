@@ -1,19 +1,33 @@
 /**
  * Removes a tree that may hold anything: names that are no text, directories without permissions, paths longer than
  * the system takes. Each directory is entered through a descriptor, so no symbolic link is ever followed, whoever
- * plants one meanwhile.
+ * plants one meanwhile. What is mounted in it, before or meanwhile, is never entered.
  */
 import fs from 'node:fs'
+import { printableName } from '../base/bytes.ts'
+import { MirrorError } from '../base/errors.ts'
 import { joinPath } from './path-bytes.ts'
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants
 
-/** Synchronous: for worker threads. What is not there is no error. */
+/**
+ * Synchronous: for worker threads. What is not there is no error.
+ * @throws MirrorError `conflict` for a mount point in it; what else is there may be gone by then
+ */
 export function removeTree(path: Buffer): void {
   const open: { fd: number; path: Buffer; names: string[] }[] = []
+  let mount: string | undefined
 
   function enter(at: Buffer): void {
-    const fd = openDirectory(at)
+    const fd = openDirectory(at, (each) => {
+      const found = mountOf(each)
+      mount ??= found
+      if (found === mount) return
+      const where = printableName(fs.readlinkSync(here(each), { encoding: 'buffer' }))
+      throw new MirrorError('conflict', `${printableName(path)} is not removed: ${where} is mounted`, {
+        hint: 'Unmount it: the next check-out removes the old tree.',
+      })
+    })
     open.push({ fd, path: at, names: fs.readdirSync(here(fd), { encoding: 'latin1' }) })
   }
 
@@ -57,8 +71,17 @@ function unlink(path: Buffer): boolean {
   }
 }
 
-/** Opens a directory and makes it ours to empty. */
-function openDirectory(path: Buffer): number {
+/** Of the mount that the file is opened in, bind mounts included; the same for all where the system does not tell. */
+function mountOf(fd: number): string {
+  try {
+    return /^mnt_id:\s*(\d+)/m.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? ''
+  } catch {
+    return ''
+  }
+}
+
+/** Opens a directory, has it checked, and makes it ours to empty. */
+function openDirectory(path: Buffer, check: (fd: number) => void): number {
   let fd: number
   try {
     fd = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
@@ -68,6 +91,7 @@ function openDirectory(path: Buffer): number {
     fd = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
   }
   try {
+    check(fd)
     if ((fs.fstatSync(fd).mode & 0o700) !== 0o700) fs.fchmodSync(fd, 0o700)
   } catch (error) {
     fs.closeSync(fd)

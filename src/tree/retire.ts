@@ -25,10 +25,13 @@ export async function clearLeftovers(
 ): Promise<number | undefined> {
   const leftovers = findLeftovers(dest)
   if (leftovers.length === 0) return undefined
+  await storage?.find()
   finishSwitch(dest, leftovers)
   const kept = new Map((readMarker(dest)?.old ?? []).map(({ name, untilMs }) => [name, untilMs]))
   let nextMs: number | undefined
   for (const leftover of leftovers) {
+    // Put back by the end of a switch.
+    if (rootIdentity(leftover) === undefined) continue
     const untilMs = kept.get(splitPath(leftover).name.toString('latin1'))
     if (untilMs !== undefined && untilMs > clock.nowMs()) nextMs = Math.min(nextMs ?? untilMs, untilMs)
     else await retire(leftover, dest, storage, signal)

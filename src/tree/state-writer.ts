@@ -7,8 +7,11 @@ const RUN = 256
 
 export interface StateWriter {
   add(slot: number, stat: fs.BigIntStats, facts: StateFacts): void
-  /** Of the file that is noted in `firstSlot`; what was not vouched for there is not vouched for here. */
-  addName(slot: number, firstSlot: number, stat: fs.BigIntStats, names: number): void
+  /**
+   * Of the file that is noted in `firstSlot`; what was not vouched for there is not vouched for here.
+   * @param names by default as many as are noted there
+   */
+  addName(slot: number, firstSlot: number, stat: fs.BigIntStats, names?: number): void
   flush(): void
 }
 
@@ -39,7 +42,8 @@ export function createStateWriter(fd: number): StateWriter {
       const state = Buffer.alloc(FILE_STATE_BYTES)
       fs.readSync(fd, state, 0, FILE_STATE_BYTES, firstSlot * FILE_STATE_BYTES)
       if (state.readBigUInt64LE(0) === stat.ino) {
-        add(slot, stat, { names, isOwnerMissing: stateFacts(state).isOwnerMissing })
+        const facts = stateFacts(state)
+        add(slot, stat, { ...facts, names: names ?? facts.names })
       }
     },
     flush,

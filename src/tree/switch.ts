@@ -3,17 +3,19 @@
  *
  * A destination that exists is exchanged (renameat2 RENAME_EXCHANGE) with the staging place, where the old tree then
  * waits for removal. A file system without that call (NFS, some FUSE) gets two renames instead: between them the
- * destination is missing, and a crash there leaves it missing until the next check-out.
+ * destination is missing, and a crash there leaves it missing until the next check-out, which puts the old tree back.
  */
 import fs from 'node:fs'
 import { printableName } from '../base/bytes.ts'
+import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { mountsWithin } from '../posix/mounts.ts'
 import { exchange, renameNoReplace } from '../posix/rename.ts'
 import type { CheckoutLabel, CheckoutMarker } from './checkout-marker.ts'
-import { notOurs, readMarker, rootIdentity, syncDirectory, writeMarker } from './checkout-marker.ts'
+import { notOurs, readMarker, rootIdentity, stemOf, syncDirectory, writeMarker } from './checkout-marker.ts'
 import { bringOver, localMoves } from './local-tree.ts'
 import { joinPath, splitPath } from './path-bytes.ts'
 import type { Staging } from './staging.ts'
+import { freeNameBeside } from './staging.ts'
 
 export interface Allowed {
   /** A check-out of ours may be replaced. */
@@ -114,11 +116,11 @@ export function switchTo(
   const old = replace(staging, dest, swap)
   if (rootIdentity(old) !== before || (isEmpty && !isEmptyDirectory(old))) {
     // Somebody put something else there since the check: it goes back where it was.
-    swapOr(old, dest, staging, swap)
+    swapOr(old, dest, staging.freeName, swap)
     throw notOurs(dest, 'was replaced while the check-out was written')
   }
   syncDirectory(dir)
-  bringOver(old, dest, moves, (a, b) => swapOr(a, b, staging, swap))
+  bringOver(old, dest, moves, (a, b) => swapOr(a, b, staging.freeName, swap))
   const name = splitPath(old).name.toString('latin1')
   mark([after], { ...label, ...(keepOldMs > 0 ? { old: [{ name, untilMs: nowMs + keepOldMs }] } : {}) })
   return old
@@ -133,15 +135,24 @@ function toName(name: string): Buffer {
   return Buffer.from(name, 'latin1')
 }
 
-/** Ends a switch that was killed after the new tree was in its place: what is the users' own comes over. */
-export function finishSwitch(dest: Buffer, leftovers: readonly Buffer[]): void {
+/**
+ * Ends a switch that was killed after the new tree was in its place: what is the users' own comes over. Killed between
+ * two renames, the old tree goes back: it is whole, and what is the users' own lies in it.
+ */
+export function finishSwitch(dest: Buffer, leftovers: readonly Buffer[], swap = exchange): void {
   const marker = readMarker(dest)
-  if (marker?.roots.length !== 2 || marker.moving === undefined) return
+  if (marker?.roots.length !== 2) return
   const [before, after] = marker.roots
   const old = leftovers.find((path) => rootIdentity(path) === before)
-  if (old === undefined || rootIdentity(dest) !== after) return
+  const found = rootIdentity(dest)
+  if (old !== undefined && found === undefined) {
+    placeNew(old, dest)
+    syncDirectory(splitPath(dest).dir)
+  }
+  if (old === undefined || found !== after || marker.moving === undefined) return
   const moves = marker.moving.map(({ path, identity }) => ({ path: toName(path), identity }))
-  bringOver(old, dest, moves)
+  const freeName = (): Buffer => freeNameBeside(stemOf(dest))
+  bringOver(old, dest, moves, (a, b) => swapOr(a, b, freeName, swap))
 }
 
 /** Renames to a name that is free. @throws MirrorError `conflict` when it is not */
@@ -151,7 +162,7 @@ export function placeNew(from: Buffer, dest: Buffer): void {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') throw notOurs(dest, 'was made while the check-out was written')
-    if (code !== 'EINVAL' && code !== 'ENOSYS') throw error
+    if (code !== 'EINVAL' && code !== 'ENOSYS') throw cannotSwitch(dest, error)
     if (rootIdentity(dest) !== undefined) throw notOurs(dest, 'was made while the check-out was written')
     fs.renameSync(from, dest)
   }
@@ -164,27 +175,47 @@ function replace(staging: Staging, dest: Buffer, swap: typeof exchange): Buffer 
     return staging.path
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code !== 'EINVAL' && code !== 'ENOSYS') throw error
+    if (code !== 'EINVAL' && code !== 'ENOSYS') throw cannotSwitch(dest, error)
     const old = staging.freeName()
-    fs.renameSync(dest, old)
+    try {
+      fs.renameSync(dest, old)
+    } catch (failure) {
+      throw cannotSwitch(dest, failure)
+    }
     try {
       fs.renameSync(staging.path, dest)
     } catch (failure) {
       fs.renameSync(old, dest)
-      throw failure
+      throw cannotSwitch(dest, failure)
     }
     return old
   }
 }
 
+/** The two lie in one folder: only a mount on one of them, or a file system in layers, stands between. */
+function cannotSwitch(dest: Buffer, error: unknown): MirrorError {
+  const { code } = error as NodeJS.ErrnoException
+  const what = `switch ${printableName(dest)}`
+  if (code !== 'EXDEV' && code !== 'EBUSY') return asMirrorError(error, what)
+  const why =
+    code === 'EXDEV'
+      ? 'the file system does not let a folder of it change its name, as a layered one (overlay) does'
+      : 'it is in use as a mount point'
+  return new MirrorError('unsupported', `${what}: ${why} (${code}). It is as it was`, {
+    facts: { path: printableName(dest), errno: code },
+    hint: 'Unmount what is there, or check out to a folder on another file system.',
+    cause: error,
+  })
+}
+
 /** Both change places; where the file system cannot do it at once, `b` is missing for an instant. */
-function swapOr(a: Buffer, b: Buffer, staging: Staging, swap: typeof exchange): void {
+function swapOr(a: Buffer, b: Buffer, freeName: () => Buffer, swap: typeof exchange): void {
   try {
     swap(a, b)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code !== 'EINVAL' && code !== 'ENOSYS') throw error
-    const between = staging.freeName()
+    const between = freeName()
     fs.renameSync(b, between)
     fs.renameSync(a, b)
     fs.renameSync(between, a)

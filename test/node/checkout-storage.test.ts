@@ -76,6 +76,13 @@ test('a lab holds a tree and its check-out in the space of one, and keeps three 
   }
   assert.ok((await succeedJson<VerifyAnswer>(['verify', TREE, '--home', home])).isGood)
 
+  // By hand over that of the pin: what lay in the old tree alone is kept.
+  await succeed(['checkout', `${TREE}@10`, dest, '--home', home, '--replace'])
+  assert.ok((await succeedJson<VerifyAnswer>(['verify', TREE, '--home', home])).isGood)
+  await write(source, FILES - 2)
+  await succeed(['publish', source, '--home', hqHome, '--tree', TREE])
+  await checkedOut(12)
+
   // Changed behind the store's back: missing, found by verify, fetched again, and never served wrong.
   await writeFile(join(dest, 'file-0'), Buffer.alloc(FILE_BYTES, 7))
   const damaged = await mirrormesh(['verify', TREE, '--home', home, '--json'])

@@ -29,6 +29,7 @@ const steps = fc.array(
       'tree',
       'tag',
       'pin',
+      'topology',
       'member',
       'invite',
       'admit',
@@ -129,6 +130,14 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
         admin,
         'pin',
         { name: `p${pick % 2}`, tree: '**', sites: { all: true }, version, removed },
+        branch(admin),
+      )
+      return
+    case 'topology':
+      author.say(
+        admin,
+        'topology',
+        { regions: [{ region: 'emea', upKbit: 1 + other }], sites: [], paths: [], version },
         branch(admin),
       )
       return

@@ -467,6 +467,38 @@ test('records of another mesh, another genesis, a broken counter are refused', (
   assert.equal(builder.ids().length, 1)
 })
 
+test('the topology is the last one of an admin, as a whole', () => {
+  const author = createAuthor()
+  const say = (key: KeyPair, version: number, upKbit: number) =>
+    author.say(key, 'topology', { regions: [{ region: 'eu', upKbit }], sites: [], paths: [], version })
+  assert.equal(fold(author).topology, undefined)
+  say(admin, 2, 20)
+  say(admin, 1, 10)
+  assert.deepEqual(fold(author).topology?.body.regions, [{ region: 'eu', upKbit: 20 }])
+  author.say(admin, 'member', {
+    peer: node.publicKey,
+    site: 's',
+    region: 'eu',
+    roles: ['site'],
+    invite: null,
+    expiresMs: null,
+    version: 1,
+  })
+  const builder = createMeshStateBuilder(author.mesh)
+  builder.addAll(author.records)
+  const foreign = say(node, 3, 30)
+  assert.match(builder.assess(foreign).reason, /admin/)
+  assert.equal(fold(author).topology?.body.version, 2)
+  const stale = say(admin, 2, 40)
+  assert.match(builder.assess(stale).reason, /version 2 is known; the next is 3/)
+  const next = say(admin, 3, 50)
+  assert.deepEqual(
+    builder.addAll([stale, next]).filter(({ kind }) => kind === 'topology'),
+    [{ kind: 'topology' }],
+  )
+  assert.equal(builder.state.topology?.body.regions[0]?.upKbit, 50)
+})
+
 test('the last writer of a pin or tag wins by version, and a tombstone removes it', () => {
   const author = createAuthor()
   author.tree('a', [pub])

@@ -145,7 +145,8 @@ test('a publisher that came back from an old backup goes on after its own later 
       })
     const first = head(1, undefined)
     later = [first, head(2, first)]
-    assert.equal((await publish()).sequence, 3)
+    await assert.rejects(publish(), { code: 'refused', message: /^t@2 is not stored/, hint: /--no-exclude/ })
+    assert.equal((await publish({ ignore: [] })).sequence, 3)
     assert.equal(ledger.state().trees.get('t')?.fork, undefined)
     assert.equal(ledger.tip(hq.publicKey)?.counter, 3)
   })
@@ -188,8 +189,8 @@ test('an emptied source is refused until it is meant, an unknown tree is not fou
     await assert.rejects(publish(), isRefused)
     // The head says how many files there were, also where its snapshot is not stored.
     lost.add(snapshot.toString())
-    await assert.rejects(publish(), isRefused)
-    assert.equal((await publish({ allowEmpty: true })).sequence, 2)
+    await assert.rejects(publish({ ignore: [] }), isRefused)
+    assert.equal((await publish({ ignore: [], allowEmpty: true })).sequence, 2)
     await assert.rejects(publish({ tree: 'unknown' }), (error) => isMirrorError(error, 'not-found'))
     await assert.rejects(publish({ path: path.join(dir, 'gone') }), (error) =>
       isMirrorError(error, 'not-found'),
@@ -224,7 +225,7 @@ test('a tree keeps the chunk lengths of the snapshot before', async () => {
 
     lost.add(third.snapshot.toString())
     await fs.writeFile(path.join(source, 'a'), 'four')
-    assert.deepEqual(await chunkerOf((await publish()).snapshot), DEFAULT_CHUNKER)
+    assert.deepEqual(await chunkerOf((await publish({ ignore: [] })).snapshot), DEFAULT_CHUNKER)
   })
 })
 
@@ -281,5 +282,27 @@ test('rules hold until others are given, and a dry run changes nothing', async (
     assert.deepEqual([(await publish()).isNew, (await publish()).ignore], [false, ['*.tmp']])
     const all = await publish({ ignore: [] })
     assert.deepEqual([all.sequence, all.files, all.ignore], [2, 2, []])
+  })
+})
+
+test('rules that were lost with the newest snapshot are never taken for none', async () => {
+  await withTempDir(async (dir) => {
+    const { publish, source, lost, ledger, known } = await setUp(dir)
+    await fs.writeFile(path.join(source, 'secret.key'), 'secret')
+    const first = await publish({ ignore: ['*.key'] })
+    lost.add(first.snapshot.toString())
+    known.delete(first.snapshot.toString())
+    for (const isDry of [true, false]) {
+      await assert.rejects(publish({ isDry }), {
+        code: 'refused',
+        message: /t@1 is not stored at its publisher .* patterns/,
+        hint: /--exclude.*--no-exclude/,
+      })
+    }
+    assert.equal(ledger.state().trees.get('t')?.newest?.sequence, 1)
+    await fs.writeFile(path.join(source, 'b'), 'b')
+    const second = await publish({ ignore: ['*.key'] })
+    assert.deepEqual([second.sequence, second.files, second.ignore], [2, 2, ['*.key']])
+    assert.deepEqual((await publish()).ignore, ['*.key'])
   })
 })

@@ -145,6 +145,75 @@ async function killedCheckOut(
   })
 }
 
+const noExchange = (): never => {
+  throw Object.assign(new Error('EINVAL'), { code: 'EINVAL' })
+}
+
+for (const step of ['after the first', 'after both', 'never'] as const) {
+  test(`of two renames that stand in for an exchange, killed ${step}: every block is found, and what is protected stays`, async (t) => {
+    const b = await bench(t)
+    const { blocks } = b.store
+    const versions = [
+      await importVersion(b, 1),
+      await importVersion(b, 2),
+      await importVersion(b, 3),
+    ] as const
+    const storage = createCheckoutStorage({ blocks })
+    await checkOutWith(b, storage, versions[0], b.at('out'))
+    fs.mkdirSync(b.at('out', 'mine'))
+    fs.writeFileSync(b.at('out', 'mine', 'PROTECTED'), '')
+    fs.writeFileSync(b.at('out', 'mine', 'data'), 'precious')
+    await killedCheckOut(b, storage, versions[1], false)
+    const [staging, dest] = [Buffer.from(b.at('.out.mirrormesh-0123456789abcdef')), Buffer.from(b.at('out'))]
+    let names = 0
+    const place = {
+      path: staging,
+      inherits: false,
+      freeName: () => Buffer.from(b.at(`.out.mirrormesh-fedcba987654321${names++}`)),
+      release: () => undefined,
+    }
+    const renames = step === 'after the first' ? 1 : 2
+    // The kill, as an error that nothing can clean up after.
+    const rename = fs.renameSync
+    let done = 0
+    t.mock.method(fs, 'renameSync', (from: fs.PathLike, to: fs.PathLike) => {
+      if (!String(to).endsWith('.json') && (done >= renames || done++ > renames)) throw new Error('killed')
+      rename(from, to)
+    })
+    const switching = (): Buffer | undefined =>
+      switchTo(place, dest, {
+        allowed: { mayReplace: true, mayTakeEmpty: false },
+        label: undefined,
+        local: [Buffer.from('mine')],
+        protect: [],
+        keepOldMs: 0,
+        nowMs: 0,
+        swap: noExchange,
+      })
+    if (step === 'never') {
+      t.mock.restoreAll()
+      const old = switching()
+      await storage.afterSwitch({ dest, old })
+    } else {
+      assert.throws(switching, /killed/)
+      t.mock.restoreAll()
+    }
+    const isAway = fs.readdirSync(b.dir).some((name) => name.startsWith('.out.mirrormesh-fedc'))
+    assert.ok(isAway, 'the old tree is where no backing names it')
+    // As the next start does, before anything is read.
+    await createCheckoutStorage({ blocks }).find()
+    await checkWhole(b, versions)
+    await checkOutWith(b, createCheckoutStorage({ blocks }), versions[2], b.at('out'))
+    await checkWhole(b, versions)
+    assert.equal(fs.readFileSync(b.at('out', 'mine', 'data'), 'utf8'), 'precious')
+    assert.deepEqual(
+      fs.readdirSync(b.dir).filter((name) => name.startsWith('.out.mirrormesh-')),
+      [],
+    )
+    assert.equal(blocks.backings.list().length, 1)
+  })
+}
+
 for (const isSwitched of [false, true]) {
   test(`killed ${isSwitched ? 'after' : 'before'} the switch, both trees are found, and the next check-out loses nothing`, async (t) => {
     const b = await bench(t)

@@ -32,7 +32,7 @@ function inodeOf(b: Bench, ...names: string[]): bigint {
 async function isSameAs(b: Bench, version: ImportResult, dest = 'out'): Promise<void> {
   const { root } = version.snapshot
   for await (const { path, kind, detail } of compareTree(
-    { blocks: b.store.blocks },
+    { blocks: b.store.blocks, tempDir: b.dir },
     { root, dir: b.at(dest) },
   )) {
     assert.fail(`${Buffer.from(path).toString('latin1')}: ${kind} ${detail}`)

@@ -11,7 +11,7 @@ import { bench, isRoot, noise, setTime } from './trees.ts'
 async function differences(b: Bench, { snapshot }: ImportResult, dir: string): Promise<string[]> {
   const found: string[] = []
   for await (const { path, kind, detail } of compareTree(
-    { blocks: b.store.blocks },
+    { blocks: b.store.blocks, tempDir: b.dir },
     { root: snapshot.root, dir },
   )) {
     found.push(`${Buffer.from(path).toString('latin1')}: ${kind}: ${detail}`)

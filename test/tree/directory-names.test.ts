@@ -5,7 +5,7 @@ import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { DirectoryNames, DirectoryNamesOptions } from '../../src/tree/directory-names.ts'
-import { readDirectoryNames } from '../../src/tree/directory-names.ts'
+import { loadDirectoryNames, readDirectoryNames } from '../../src/tree/directory-names.ts'
 
 function collect(names: DirectoryNames): string[] {
   const all: string[] = []
@@ -25,7 +25,7 @@ function makeDirectory(t: TestContext, names: readonly string[]): { dir: Buffer;
   return { dir: Buffer.from(dir), tempDir }
 }
 
-test('names come in the order of their bytes, however they were read', (t) => {
+test('names come in the order of their bytes, however they were read', async (t) => {
   // Names that are not UTF-8, prefixes of each other, the longest there are, and what sorts around "/".
   const special = ['\xff', '\x80\x80', 'a', 'a.b', 'a0', 'a\x01', 'A', '~', 'x'.repeat(255), ' ', 'é']
   const names = [...special, ...Array.from({ length: 3000 }, (_, i) => `f${(i * 7919) % 3000}`)]
@@ -43,6 +43,7 @@ test('names come in the order of their bytes, however they were read', (t) => {
   ]
   for (const way of ways) {
     assert.deepEqual(collect(readDirectoryNames(dir, 0, { tempDir, ...way })), expected)
+    assert.deepEqual(collect(await loadDirectoryNames(dir, 0, { tempDir, ...way })), expected)
     assert.deepEqual(fs.readdirSync(tempDir), [], 'a temporary file has a name')
   }
 })
@@ -52,7 +53,7 @@ test('an empty directory has no names', (t) => {
   assert.deepEqual(collect(readDirectoryNames(dir, 0, { tempDir, smallDirectory: -1 })), [])
 })
 
-test('files are closed whether the names were taken or not', (t) => {
+test('files are closed whether the names were taken or not', async (t) => {
   const { dir, tempDir } = makeDirectory(
     t,
     Array.from({ length: 500 }, (_, i) => `f${i}`),
@@ -60,12 +61,15 @@ test('files are closed whether the names were taken or not', (t) => {
   const openFiles = (): number => fs.readdirSync('/proc/self/fd').length
   const before = openFiles()
   for (let round = 0; round < 20; round++) {
-    const names = readDirectoryNames(dir, 0, { tempDir, smallDirectory: -1, pieceNames: 100 })
-    assert.equal(names.next(), 'f0')
-    names.close()
-    names.close()
+    for (const read of [readDirectoryNames, loadDirectoryNames]) {
+      const names = await read(dir, 0, { tempDir, smallDirectory: -1, pieceNames: 100 })
+      assert.equal(names.next(), 'f0')
+      names.close()
+      names.close()
+    }
   }
   const missing = Buffer.concat([dir, Buffer.from('/none')])
   assert.throws(() => readDirectoryNames(missing, 1e9, { tempDir }), { code: 'ENOENT' })
+  await assert.rejects(loadDirectoryNames(missing, 1e9, { tempDir }), { code: 'ENOENT' })
   assert.equal(openFiles(), before)
 })

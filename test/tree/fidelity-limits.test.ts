@@ -41,7 +41,10 @@ test('a file of 1 TiB that is nearly all hole is imported, checked out and verif
   fs.closeSync(copy)
   assert.ok(found.equals(noise(100_000)))
   assert.deepEqual(describeTree(b.at('out')), describeTree(b.at('source')))
-  for await (const difference of compareTree({ blocks: b.store.blocks }, { root, dir: b.at('out') })) {
+  for await (const difference of compareTree(
+    { blocks: b.store.blocks, tempDir: b.dir },
+    { root, dir: b.at('out') },
+  )) {
     assert.fail(difference.detail)
   }
   const again = await b.import(b.at('out'))

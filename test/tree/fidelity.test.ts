@@ -49,7 +49,7 @@ test('as root every case comes back exactly, also where the destination lends AC
   assert.deepEqual(manifestDifferences(source, dest), [])
   const differences: string[] = []
   for await (const { path, kind, detail } of compareTree(
-    { blocks: b.store.blocks },
+    { blocks: b.store.blocks, tempDir: b.dir },
     { root: first.snapshot.root, dir: dest },
   )) {
     differences.push(`${Buffer.from(path)}: ${kind}: ${detail}`)

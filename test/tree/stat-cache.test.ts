@@ -56,7 +56,7 @@ async function setUp(t: TestContext, clock: Clock = laterClock) {
   }
   const isStill = (result: ImportResult, options = {}) =>
     isUnchanged(
-      { statCaches: caches, clock },
+      { statCaches: caches, tempDir: b.dir, clock },
       { path: b.at('source'), tree: 'test', snapshot: result.snapshotCid, ...options },
     )
   const cacheFile = (): string => path.join(b.at('cache'), fs.readdirSync(b.at('cache'))[0]!)
@@ -74,6 +74,10 @@ test('an unchanged tree is known by one stat an entry, and any change is seen', 
   const { b, importCached, isStill } = await setUp(t)
   fs.mkdirSync(b.at('source', 'a', 'b'), { recursive: true })
   fs.mkdirSync(b.at('source', 'empty'))
+  // Too large to be listed at once.
+  fs.mkdirSync(b.at('source', 'many'))
+  for (let index = 0; index < 1500; index++)
+    fs.writeFileSync(b.at('source', 'many', `${index}`.padEnd(60)), '')
   fs.writeFileSync(b.at('source', 'a', 'one'), noise(300_000))
   fs.writeFileSync(b.at('source', 'a', 'b', 'two'), 'two')
   fs.writeFileSync(b.at('source', 'nothing'), '')
@@ -93,6 +97,7 @@ test('an unchanged tree is known by one stat an entry, and any change is seen', 
     'a file appears': () => fs.writeFileSync(b.at('source', 'empty', 'new'), ''),
     'a file appears last': () => fs.writeFileSync(b.at('source', 'zz'), ''),
     'a file goes': () => fs.rmSync(b.at('source', 'zz')),
+    'one of many files goes': () => fs.rmSync(b.at('source', 'many', '1499'.padEnd(60))),
     'a folder goes': () => fs.rmSync(b.at('source', 'empty'), { recursive: true }),
     'a link is made elsewhere': () => fs.linkSync(b.at('source', 'a', 'one'), b.at('outside')),
     'two files change places': () => {

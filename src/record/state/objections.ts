@@ -56,6 +56,10 @@ export function objectionTo(record: VerifiedRecord, judges: Judges): string | un
       const pin = state.pins.get(content.body.name) ?? state.removedPins.get(content.body.name)
       return authority.adminObjection(record) ?? superseded(content.body.version, pin?.body.version)
     }
+    case 'topology':
+      return (
+        authority.adminObjection(record) ?? superseded(content.body.version, state.topology?.body.version)
+      )
     case 'epoch':
       return authority.adminObjection(record) ?? objectionToEpoch(content.body, judges)
     case 'head':

@@ -1,0 +1,204 @@
+/** How blocks get from one simulated site to another: requests travel, are answered block by block, and arrive. */
+import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import type { Cuts } from './cuts.ts'
+import type { EventQueue } from './event-queue.ts'
+import { createFlow, type Flow, PARCEL_BYTES, type Parcel } from './flow.ts'
+import type { SnapshotLayout } from './layout.ts'
+import { holdsBlock, isFar, type Node, wants } from './node.ts'
+import type { Pipe, Pipes } from './pipes.ts'
+import type { SimulatedEvent, Simulation } from './simulation.ts'
+
+type RequestCommand = Extract<SchedulerCommand, { kind: 'request' }>
+
+export interface ServingComponents {
+  readonly queue: EventQueue
+  readonly pipes: Pipes
+  readonly layout: SnapshotLayout
+  readonly cuts: Cuts
+}
+
+export interface Serving {
+  oneWayMs(a: Node, b: Node): number
+  ask(node: Node, source: Node, command: RequestCommand): void
+  /** What was under way from or to the site is gone. */
+  close(node: Node): void
+  breakFlow(from: Node, to: Node): void
+  /** Paths were cut or mended. */
+  refreshCuts(): void
+  setRates(node: Node, rates: Extract<SimulatedEvent, { kind: 'rate' }>): void
+  readonly wanBytes: { readonly into: Map<string, number>; readonly outOf: Map<string, number> }
+  originBlocks(): { readonly originBlocksSent: number; readonly originBlocksSentMoreThanOnce: number }
+}
+
+export function createServing(
+  { queue, pipes, layout, cuts }: ServingComponents,
+  { overhead = 1 }: Simulation,
+  {
+    give,
+    onBlock,
+  }: {
+    readonly give: (node: Node, events: readonly SchedulerEvent[]) => void
+    readonly onBlock: (node: Node, page: number, offset: number) => void
+  },
+): Serving {
+  const flows = new Map<Node, Map<Node, Flow>>()
+  const sentByOrigin = new Uint16Array(layout.blocks)
+  const wanBytes = { into: new Map<string, number>(), outOf: new Map<string, number>() }
+  const ownBounds = new Map<Node, Pipe>()
+
+  const oneWayMs = (a: Node, b: Node): number => pipes.rttMs(a.place, b.place) / 2
+
+  function flowOf(from: Node, to: Node): Flow {
+    let known = flows.get(from)
+    if (known === undefined) {
+      known = new Map()
+      flows.set(from, known)
+    }
+    let flow = known.get(to)
+    if (flow === undefined) {
+      flow = newFlow(from, to)
+      known.set(to, flow)
+    }
+    return flow
+  }
+
+  function newFlow(from: Node, to: Node): Flow {
+    const { life } = to
+    const delayMs = oneWayMs(from, to)
+    return createFlow({
+      queue,
+      route: [...pipes.route(from.place, to.place), ...ownBound(from, to)],
+      oneWayMs: delayMs,
+      overhead,
+      // The source learns of a cancelled request when the word has travelled.
+      isWanted: ({ request }) =>
+        queue.nowMs() < (to.cancelledMs.get(request) ?? Number.POSITIVE_INFINITY) + delayMs,
+      onSent: (parcel) => noteSent(from, to, parcel),
+      onArrival: (parcel) => {
+        if (to.isAlive && to.life === life) arrive(from, to, parcel)
+      },
+    })
+  }
+
+  function ownBound(from: Node, to: Node): Pipe[] {
+    const { wanBytesPerSecond } = to.spec
+    if (wanBytesPerSecond === undefined || !isFar(from, to)) return []
+    let pipe = ownBounds.get(to)
+    if (pipe === undefined) {
+      pipe = { bytesPerMs: wanBytesPerSecond / 1000, freeMs: 0, flows: 0, bytes: 0 }
+      ownBounds.set(to, pipe)
+    }
+    return [pipe]
+  }
+
+  function noteSent(from: Node, to: Node, { page, offsets, bytes }: Parcel): void {
+    from.bytesSent += bytes
+    if (from.doneMs === undefined) from.bytesSentBeforeComplete += bytes
+    if (!wants(from)) for (const offset of offsets) sentByOrigin[layout.blockOf(page, offset)]!++
+    if (!isFar(from, to)) return
+    add(wanBytes.outOf, from.place.region, bytes)
+    add(wanBytes.into, to.place.region, bytes)
+    to.wanBytes += bytes
+  }
+
+  function arrive(from: Node, to: Node, { request, page, offsets, bytes }: Parcel): void {
+    if (to.cancelledMs.has(request)) return
+    if (from.spec.serves === 'wrong') {
+      give(to, failures(request, page, offsets, 'corrupt'))
+      return
+    }
+    to.bytesFrom.set(from.spec.site, (to.bytesFrom.get(from.spec.site) ?? 0) + bytes)
+    for (const offset of offsets) onBlock(to, page, offset)
+    give(
+      to,
+      offsets.map((offset) => ({ kind: 'received', request, page, offset })),
+    )
+  }
+
+  function serve(node: Node, source: Node, { request, page, offsets }: RequestCommand): void {
+    if (!source.isAlive || source.spec.serves === 'nothing') return
+    const flow = flowOf(source, node)
+    const missing: number[] = []
+    let parcel: number[] = []
+    let bytes = 0
+    const send = (): void => {
+      if (parcel.length > 0) flow.send({ request, page, offsets: parcel, bytes })
+      parcel = []
+      bytes = 0
+    }
+    for (const offset of offsets) {
+      if (!holdsBlock(source, layout.blockOf(page, offset))) {
+        missing.push(offset)
+        continue
+      }
+      const length = layout.pages[page]![offset]!
+      if (bytes + length > PARCEL_BYTES) send()
+      parcel.push(offset)
+      bytes += length
+    }
+    send()
+    if (missing.length === 0) return
+    queue.after(oneWayMs(source, node), () => {
+      if (!node.cancelledMs.has(request) && !cuts.isCut(source, node))
+        give(node, failures(request, page, missing, 'missing'))
+    })
+  }
+
+  function eachFlow(visit: (flow: Flow, from: Node, to: Node) => void): void {
+    for (const [from, known] of flows) for (const [to, flow] of known) visit(flow, from, to)
+  }
+
+  function drop(from: Node, to: Node): void {
+    flows.get(from)?.get(to)?.close()
+    flows.get(from)?.delete(to)
+  }
+
+  return {
+    oneWayMs,
+    wanBytes,
+    ask(node, source, command) {
+      const { life } = node
+      queue.after(oneWayMs(source, node), () => {
+        if (node.isAlive && node.life === life && !cuts.isCut(source, node)) serve(node, source, command)
+      })
+    },
+    close(node) {
+      eachFlow((_, from, to) => {
+        if (from === node || to === node) drop(from, to)
+      })
+    },
+    breakFlow: drop,
+    refreshCuts() {
+      eachFlow((flow, from, to) => {
+        if (cuts.isCut(from, to)) flow.cut()
+        else flow.mend()
+      })
+    },
+    setRates(node, { upBytesPerSecond, downBytesPerSecond }) {
+      if (upBytesPerSecond !== undefined) pipes.siteUp(node.place.site).bytesPerMs = upBytesPerSecond / 1000
+      if (downBytesPerSecond !== undefined)
+        pipes.siteDown(node.place.site).bytesPerMs = downBytesPerSecond / 1000
+    },
+    originBlocks() {
+      let [once, more] = [0, 0]
+      for (const times of sentByOrigin) {
+        if (times > 0) once++
+        if (times > 1) more++
+      }
+      return { originBlocksSent: once, originBlocksSentMoreThanOnce: more }
+    },
+  }
+}
+
+function failures(
+  request: number,
+  page: number,
+  offsets: readonly number[],
+  reason: 'corrupt' | 'missing',
+): SchedulerEvent[] {
+  return offsets.map((offset) => ({ kind: 'failed', request, page, offset, reason }))
+}
+
+function add(sums: Map<string, number>, key: string, bytes: number): void {
+  sums.set(key, (sums.get(key) ?? 0) + bytes)
+}
