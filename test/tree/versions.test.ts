@@ -47,6 +47,7 @@ function move(
       dir: b.at('out'),
       sequence,
       versions: 2,
+      workers: 1,
       label: { tree, snapshot: snapshotCid.toString() },
       ...rest,
     },
@@ -252,7 +253,7 @@ test('a version in which somebody protected something stays, and says why', asyn
 test('versions hold their blocks; when one goes nothing is lost that an older snapshot needs', async (t) => {
   const b = await bench(t)
   const versions: ImportResult[] = []
-  for (let n = 1; n <= 10; n++) {
+  for (let n = 1; n <= 6; n++) {
     versions.push(await b.import(makeVersion(b, n)))
     await move(b, n, versions.at(-1)!, { isStorage: true })
     for (const version of versions.slice(-5)) assert.equal(await missingOf(b, version), 0)
