@@ -21,9 +21,9 @@ import { createScrubber } from '../src/replica/scrubber.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
+import { createWanReach } from '../src/replica/wan-reach.ts'
 import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
-import { pathClass } from '../src/topology/path-class.ts'
 import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
@@ -108,10 +108,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         holdings,
         traffic,
         mayRead: (peer) => membership.isMember(peer),
-        isFar(peer) {
-          const other = ledger.state().members.get(peer)
-          return config.wireCompression === 'wan' && other !== undefined && pathClass(self, other) === 'wan'
-        },
+        ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
       }),
       clock,
       log,
@@ -204,6 +201,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     clock,
     readSelf,
     readStatus,
+    readFetches: () => agent.fetches(),
     onStatusChange: (listener) => agent.onChange(listener),
     onBlocksLost: () => damageWatch.found(),
     workers: config.workers,

@@ -1,5 +1,6 @@
 /** The documents that the API answers with, beside the status document. Plain types: the CLI loads this file too. */
 
+import type { PeerExplanation, SegmentExplanation } from '../../src/replica/scheduler-types.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 
 /** Numbers of a snapshot's place in its tree's history, in every answer about one. */
@@ -87,6 +88,32 @@ export interface TopologyDocument {
   readonly issuer: string | null
   readonly timeMs: number | null
   readonly measured: readonly MeasuredPath[]
+}
+
+export interface FetchSummary {
+  readonly tree: string
+  readonly snapshot: string
+  readonly phase: 'snapshot' | 'blocks' | 'check' | 'complete' | 'failed'
+  readonly seconds: number
+  /** Of the snapshot and stored here, of the pages seen so far. Null before the snapshot's own block arrived. */
+  readonly heldBlocks: number
+  readonly totalBlocks: number | null
+  readonly heldBytes: number
+  readonly totalBytes: number | null
+  /** Over the network, in this fetch; plain bytes. */
+  readonly fetchedBytes: number
+  /** Of the peers that owe something now. */
+  readonly bytesPerSecond: number
+}
+
+export interface FetchDocument extends FetchSummary {
+  readonly peers: readonly PeerExplanation[]
+  /** By reason. */
+  readonly requestedBlocks: Readonly<Record<string, number>>
+  readonly duplicateBlocks: number
+  /** The active ones that are not complete. */
+  readonly segments: readonly SegmentExplanation[]
+  readonly moreSegments: number
 }
 
 export interface Uncaptured {
@@ -201,6 +228,8 @@ export interface VerifyAnswer {
       readonly count: number
       readonly first: readonly { path: string; reason: string }[]
     }
+    /** The users' own, which stays at each move and is not compared. */
+    readonly protected: { readonly count: number; readonly first: readonly string[] }
   }
   /** Folders of others that blocks of these trees lie in, and which of their files are not what they were. */
   readonly backings?: readonly {
@@ -250,6 +279,9 @@ export interface ScrubAnswer {
   readonly blocks: number
   readonly damagedBlocks: number
   readonly unreadablePacks: number
+  /** Folders outside of the store whose blocks were read, and those that were not found or not readable in full. */
+  readonly backings: number
+  readonly unreadableBackings: number
   readonly seconds: number
 }
 

@@ -11,6 +11,7 @@ import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { makeDirs } from '../../src/posix/make-dirs.ts'
 import { writeDurably } from '../durable-file.ts'
 import type { Paths } from '../paths.ts'
+import { addFetchRoutes } from './fetch-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { problemOf } from './problem.ts'
@@ -53,6 +54,7 @@ export function createApi(
   })
   addMeshRoutes(app, services)
   addTopologyRoutes(app, services)
+  addFetchRoutes(app, services)
   addTreeRoutes(app, services)
   addJobRoutes(app, services)
   addStoreRoutes(app, services)

@@ -7,6 +7,7 @@ import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import type { Ledger } from '../../src/replica/ledger.ts'
 import type { Publisher } from '../../src/replica/publish.ts'
 import type { Scrubber } from '../../src/replica/scrubber.ts'
+import type { FetchView } from '../../src/replica/site-agent-tree.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import type { RateMeter } from '../rate-meter.ts'
@@ -28,6 +29,7 @@ export interface Services {
   readonly log: { warn(fields: object, event: string): void }
   readonly readSelf: () => SelfDocument
   readonly readStatus: () => StatusDocument
+  readonly readFetches: () => ReadonlyMap<string, FetchView>
   /** Called after anything that the status document shows may have changed. Returns the function that ends it. */
   readonly onStatusChange: (listener: () => void) => () => void
   /** Blocks were let go that a complete snapshot may need: what is missing is looked for, and fetched. */

@@ -8,6 +8,7 @@ import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import { listPages, readPage } from '../../src/dag/reader.ts'
 import { checkClosure } from '../../src/replica/closure-check.ts'
+import { readMarker } from '../../src/tree/checkout-marker.ts'
 import { compareTree } from '../../src/tree/compare.ts'
 import type { VerifiedSnapshot, VerifyAnswer } from './answers.ts'
 import { type FoundSnapshot, findSnapshot } from './find-snapshot.ts'
@@ -138,15 +139,22 @@ async function compare(
   { signal, report }: JobControl,
 ): Promise<NonNullable<VerifyAnswer['checkout']>> {
   const differences = { count: 0, first: [] as { path: string; reason: string }[] }
+  const kept = { count: 0, first: [] as string[] }
   report({ phase: `compare ${folder}`, bytes: 0 })
   const dir = await followLink(Buffer.from(folder), snapshot.root.type)
+  const marker = readMarker(dir)
   for await (const { path, kind, detail } of compareTree(
     { blocks, tempDir },
-    { root: snapshot.root, dir, signal },
+    { root: snapshot.root, dir, protect: marker && (marker.protect ?? []), signal },
   )) {
+    if (kind === 'protected') {
+      kept.count++
+      if (kept.first.length < MAX_LISTED) kept.first.push(printableName(path))
+      continue
+    }
     differences.count++
     if (differences.first.length >= MAX_LISTED) continue
     differences.first.push({ path: printableName(path) || '.', reason: `${kind}: ${detail}` })
   }
-  return { path: folder, differences }
+  return { path: folder, differences, protected: kept }
 }

@@ -31,12 +31,17 @@ export interface TopologyFile {
 }
 
 /** Something that happens in a simulation. Names of regions are `region:NAME`. */
-export type FileEvent = { readonly atMs: number } & (
-  | { readonly kind: 'kill' | 'restart' | 'join'; readonly site: string }
-  | { readonly kind: 'cut'; readonly between: readonly [string, string | undefined] }
-  | { readonly kind: 'heal'; readonly between?: readonly [string, string | undefined] }
-  | { readonly kind: 'rate'; readonly site: string; readonly upKbit?: number; readonly downKbit?: number }
-)
+export type FileEvent =
+  | { readonly atMs: number; readonly kind: 'kill' | 'restart' | 'join'; readonly site: string }
+  | { readonly atMs: number; readonly kind: 'cut'; readonly between: readonly [string, string | undefined] }
+  | { readonly atMs: number; readonly kind: 'heal'; readonly between?: readonly [string, string | undefined] }
+  | {
+      readonly atMs: number
+      readonly kind: 'rate'
+      readonly site: string
+      readonly upKbit?: number
+      readonly downKbit?: number
+    }
 
 /** Names that the file need not list itself. */
 export interface KnownNames {

@@ -12,7 +12,6 @@ import type { Libp2p } from '@libp2p/interface'
 import type { Ping } from '@libp2p/ping'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
-import { tls } from '@libp2p/tls'
 import { createLibp2p } from 'libp2p'
 import { asMirrorError } from '../base/errors.ts'
 import type { Gate } from './gate.ts'
@@ -20,6 +19,7 @@ import type { GossipTopics } from './gossip.ts'
 import { gossipService } from './gossip.ts'
 import * as limits from './limits.ts'
 import type { Membership } from './ports.ts'
+import { directTls } from './tls.ts'
 
 type Registrar = GossipSubComponents['registrar']
 
@@ -67,7 +67,7 @@ export async function createNode(
     nodeInfo: { name: 'mirrormesh', userAgent: 'mirrormesh' },
     addresses: { listen: [...listen], announce: [...announce] },
     transports: [tcp()],
-    connectionEncrypters: security.map((kind) => (kind === 'tls' ? tls() : noise())),
+    connectionEncrypters: security.map((kind) => (kind === 'tls' ? directTls() : noise())),
     streamMuxers: [
       yamux({
         maxInboundStreams: 512,

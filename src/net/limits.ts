@@ -7,6 +7,8 @@ export const MIB = 1024 * KIB
 
 /** Writes to a stream: larger frames are cut. 16 KiB writes reach a third of the speed of 256 KiB ones. */
 export const WRITE_UNIT_BYTES = 256 * KIB
+/** Written to a connection and not yet taken by the kernel: above it streams wait. */
+export const TLS_WRITE_HIGH_BYTES = 256 * KIB
 /** Received and not yet handled, per stream: above it the stream is paused, and the sender's window runs out. */
 export const READ_HIGH_BYTES = 1 * MIB
 export const READ_LOW_BYTES = 256 * KIB

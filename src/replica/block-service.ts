@@ -27,7 +27,7 @@ export interface BlockServiceComponents {
   readonly traffic: Traffic
   readonly mayRead: (peer: string, tree: string) => boolean
   /** Across a link where bytes cost more than CPU: blocks that rest plain are compressed for it. Never, by default. */
-  readonly isFar?: (peer: string) => boolean
+  readonly isFar?: (peer: string, tree: string) => boolean
 }
 
 export function createBlockService({
@@ -77,7 +77,7 @@ export function createBlockService({
           const bytes = await blocks.get(block.cid, signal)
           return bytes === undefined ? { offset } : { offset, bytes }
         }
-        const found = await encoder.encode(block.cid, isFar(peer), signal)
+        const found = await encoder.encode(block.cid, isFar(peer, tree), signal)
         if (found === undefined) return { offset }
         const { encoding, bytes, lengthBytes } = found
         return { offset, bytes, ...(encoding === 'zstd' ? { zstdOfBytes: lengthBytes } : {}) }

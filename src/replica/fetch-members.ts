@@ -1,6 +1,7 @@
 /**
  * Follows the members of the mesh during one fetch: tells the scheduler who comes and goes, and keeps one watch on
- * what each of them holds. All of the region are watched, and a bounded number of others.
+ * what each of them holds. All of the region are watched, the tree's origin, and of every other region a few: what one
+ * of its sites has, its neighbours have a moment later. Each site picks others, so that none is watched by all.
  */
 import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
@@ -8,9 +9,11 @@ import { MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import type { Place } from '../topology/path-class.ts'
 import type { FetchMember, FetchMembers, FetchNetwork } from './fetch-network.ts'
+import { affinity } from './rendezvous.ts'
 import type { SchedulerEvent } from './scheduler-types.ts'
 
-const MAX_FAR_WATCHES = 24
+/** Shared by the other regions, of each of which one site at least is watched. */
+const FAR_WATCHES = 24
 const FIRST_PAUSE_MS = 250
 const MAX_PAUSE_MS = 10_000
 
@@ -18,6 +21,7 @@ export interface FollowOptions {
   readonly tree: string
   readonly snapshot: Cid
   readonly self: Place
+  readonly origin?: Place | undefined
   readonly signal: AbortSignal
   readonly isBlamed: (peer: string) => boolean
   /** Resolves when holdings can be taken in. Until then they wait at their sender: a few bytes may name many blocks. */
@@ -34,7 +38,7 @@ export interface Follower {
 
 export function followMembers(
   { network, members, clock }: { network: FetchNetwork; members: FetchMembers; clock: Clock },
-  { tree, snapshot, self, signal, isBlamed, ready, onEvents, onGone }: FollowOptions,
+  { tree, snapshot, self, origin, signal, isBlamed, ready, onEvents, onGone }: FollowOptions,
 ): Follower {
   const known = new Map<string, FetchMember>()
   const watches = new Map<string, AbortController>()
@@ -64,15 +68,35 @@ export function followMembers(
       }
     }
     if (events.length > 0) onEvents(events)
-    for (const member of known.values()) if (member.isConnected) beginWatch(member)
+    const connected = [...known.values()].filter(({ isConnected }) => isConnected)
+    for (const member of connected) if (isAlwaysWatched(member)) beginWatch(member)
+    watchFar(connected.filter((member) => !isAlwaysWatched(member)))
   }
 
-  function beginWatch({ peer, region }: FetchMember): void {
-    if (watches.has(peer) || signal.aborted) return
-    if (region !== self.region) {
-      const far = [...watches.keys()].filter((other) => known.get(other)?.region !== self.region)
-      if (far.length >= MAX_FAR_WATCHES) return
+  function isAlwaysWatched({ site, region }: FetchMember): boolean {
+    return region === self.region || (region === origin?.region && site === origin.site)
+  }
+
+  function watchFar(far: readonly FetchMember[]): void {
+    const byRegion = Map.groupBy(far, ({ region }) => region)
+    const share = Math.max(1, Math.floor(FAR_WATCHES / Math.max(1, byRegion.size)))
+    for (const sites of byRegion.values()) {
+      let count = sites.filter(({ peer }) => watches.has(peer)).length
+      if (count >= share) continue
+      // Those that have the tree, or will.
+      const inOrder = sites
+        .filter(({ peer }) => !watches.has(peer))
+        .map((member) => ({ member, rank: (member.wants ? 1 : 0) + affinity(self.site, member.peer) }))
+        .toSorted((a, b) => b.rank - a.rank)
+      for (const { member } of inOrder) {
+        if (count++ >= share) break
+        beginWatch(member)
+      }
     }
+  }
+
+  function beginWatch({ peer }: FetchMember): void {
+    if (watches.has(peer) || signal.aborted) return
     const abort = new AbortController()
     watches.set(peer, abort)
     void watch(peer, AbortSignal.any([signal, abort.signal]))

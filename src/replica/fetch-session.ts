@@ -43,10 +43,14 @@ export interface FetchOptions {
   readonly tree: string
   readonly snapshot: Cid
   readonly self: Place
+  /** Where the snapshot was published, if that is known. */
+  readonly origin?: Place | undefined
+  /** Share of the segments that enter by a region; the same for all by default. */
+  readonly regionWeight?: (region: string) => number
   readonly signal?: AbortSignal
   /** Called when a peer sent wrong bytes. The fetch has dropped it; disconnecting and reporting is the caller's. */
   readonly onBlame?: (peer: string, error: MirrorError) => void
-  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes'>>
+  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'regionWeight'>>
 }
 
 export interface FetchProgress {
@@ -87,7 +91,7 @@ const MAX_EARLY_EVENTS = 16_384
 
 export function startFetch(components: FetchComponents, options: FetchOptions): Fetch {
   const { network, blocks, holdings, traffic, clock, log, scratch } = components
-  const { tree, snapshot: snapshotCid, self } = options
+  const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
   const startMs = clock.monotonicMs()
   const abort = new AbortController()
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal])
@@ -141,6 +145,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     tree,
     snapshot: snapshotCid,
     self,
+    origin,
     signal,
     isBlamed: (peer) => blamed.has(peer),
     ready: planned.promise,
@@ -262,7 +267,13 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
 
   async function fetchBlocks(found: Snapshot): Promise<void> {
     phase = 'blocks'
-    scheduler = createScheduler({ ...options.scheduling, self, snapshotBytes: found.counts.blockBytes })
+    scheduler = createScheduler({
+      ...options.scheduling,
+      self,
+      origin,
+      ...(regionWeight === undefined ? {} : { regionWeight }),
+      snapshotBytes: found.counts.blockBytes,
+    })
     dispatch(early.splice(0))
     planned.resolve()
     await Promise.all([complete.promise, readPages(found.index).catch(giveUp)])

@@ -57,6 +57,11 @@ export function assignOwners(
   return owners
 }
 
+/** Uniform in [0, 1), from two names: how much the one likes the other. */
+export function affinity(a: string, b: string): number {
+  return mix(siteSeed(a), siteSeed(b), 0) / 2 ** 32
+}
+
 function leastLoaded<T extends { load: number; weight: number }>(sites: readonly T[]): T {
   return sites.reduce((least, site) => (site.load / site.weight < least.load / least.weight ? site : least))
 }

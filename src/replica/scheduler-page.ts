@@ -1,11 +1,15 @@
 /**
  * The scheduler's view of one active page: the state of each block, and by segment how many are open (missing and
- * not asked for) and how many of those a near peer holds. All changes go through here, so that the counts agree.
+ * not asked for), how many of those a near peer holds, and how many can be had from each of the farther tiers. All
+ * changes go through here, so that the counts agree.
  */
 import type { SegmentRange } from './segments.ts'
 import { cutSegments } from './segments.ts'
 
 const DONE = 255
+const MAX_COPIES = 254
+/** Tiers of sources beyond the near peers (scheduler-tiers.ts): 1 to 3. */
+export const FAR_TIERS = 3
 
 export interface SegmentState extends SegmentRange {
   readonly index: number
@@ -16,6 +20,8 @@ export interface SegmentState extends SegmentRange {
   openBytes: number
   readyBytes: number
   missing: number
+  /** Of the missing blocks, those of which a peer of far tier 1, 2 or 3 has a copy. */
+  readonly held: Uint32Array
 }
 
 export interface PageState {
@@ -29,7 +35,12 @@ export interface PageState {
   readonly flights: Uint8Array
   /** Near peers that hold each block. */
   readonly near: Uint8Array
+  /** The same for the peers of far tier 1, 2 and 3. */
+  readonly far: readonly Uint8Array[]
   missing: number
+  /** The region by which each segment enters, as of `entriesVersion` of the regions. */
+  entries: readonly string[]
+  entriesVersion: number
   /** Owner of each segment, as of `ownersVersion` of the membership. */
   owners: readonly string[]
   ownersVersion: number
@@ -50,6 +61,7 @@ export function createPage(
     openBytes: 0,
     readyBytes: 0,
     missing: 0,
+    held: new Uint32Array(FAR_TIERS),
   }))
   const state: PageState = {
     page,
@@ -59,7 +71,10 @@ export function createPage(
     segmentOf: new Uint16Array(lengths.length),
     flights: new Uint8Array(lengths.length),
     near: new Uint8Array(lengths.length),
+    far: Array.from({ length: FAR_TIERS }, () => new Uint8Array(lengths.length)),
     missing: 0,
+    entries: [],
+    entriesVersion: -1,
     owners: [],
     ownersVersion: -1,
   }
@@ -113,20 +128,45 @@ export function finishBlock(page: PageState, offset: number): boolean {
   if (isDone(page, offset)) return false
   if (isOpen(page, offset)) count(page, offset, -1)
   page.flights[offset] = DONE
-  segmentAt(page, offset).missing--
+  const segment = segmentAt(page, offset)
+  segment.missing--
   page.missing--
+  for (const [index, copies] of page.far.entries()) if (copies[offset]! > 0) segment.held[index]!--
   return true
 }
 
 /** One more (1) or one less (-1) of the near peers holds the block. */
 export function changeNear(page: PageState, offset: number, change: 1 | -1): void {
   const before = page.near[offset]!
-  const after = Math.min(254, Math.max(0, before + change))
+  const after = Math.min(MAX_COPIES, Math.max(0, before + change))
   page.near[offset] = after
   if (before > 0 === after > 0 || !isOpen(page, offset)) return
   const segment = segmentAt(page, offset)
   segment.ready += change
   segment.readyBytes += change * page.lengths[offset]!
+}
+
+/** The same for the peers of a far tier. Returns true when the tier has the block now and had it not before. */
+export function changeFar(page: PageState, tier: number, offset: number, change: 1 | -1): boolean {
+  const copies = page.far[tier - 1]!
+  const before = copies[offset]!
+  const after = Math.min(MAX_COPIES, Math.max(0, before + change))
+  copies[offset] = after
+  if (before > 0 === after > 0) return false
+  if (!isDone(page, offset)) segmentAt(page, offset).held[tier - 1]! += change
+  return after > 0
+}
+
+/** The nearest far tier, of those up to `maxTier`, that has the block; 0 when none has. */
+export function farTierOf(page: PageState, offset: number, maxTier: number): number {
+  for (let tier = 1; tier <= maxTier; tier++) if (page.far[tier - 1]![offset]! > 0) return tier
+  return 0
+}
+
+/** Some of what is missing of the segment can be had from a far tier up to `maxTier`. */
+export function isHeldFar(segment: SegmentState, maxTier: number): boolean {
+  for (let tier = 1; tier <= maxTier; tier++) if (segment.held[tier - 1]! > 0) return true
+  return false
 }
 
 function count(page: PageState, offset: number, change: 1 | -1): void {

@@ -4,7 +4,6 @@
  */
 import type { HoldingUpdate } from '../net/ports.ts'
 import type { Place } from '../topology/path-class.ts'
-import { pathClass } from '../topology/path-class.ts'
 import { BitSet } from './bit-set.ts'
 import type { RequestReason, SchedulerSettings } from './scheduler-types.ts'
 
@@ -36,7 +35,8 @@ export interface Request {
 export interface PeerState {
   readonly peer: string
   readonly place: Place
-  /** Of this region: always asked before any other. */
+  /** 0 for the near peers, which are always asked before any other; 1 to 3 for the others (scheduler-tiers.ts). */
+  readonly tier: number
   readonly isNear: boolean
   wants: boolean
   isConnected: boolean
@@ -85,7 +85,7 @@ export interface PeerState {
 }
 
 export function createPeer(
-  self: Place,
+  tier: number,
   event: { peer: string; place: Place; wants: boolean; isConnected: boolean },
   graceUntilMs: number,
   nowMs: number,
@@ -93,7 +93,8 @@ export function createPeer(
   return {
     peer: event.peer,
     place: event.place,
-    isNear: pathClass(self, event.place) !== 'wan',
+    tier,
+    isNear: tier === 0,
     wants: event.wants,
     isConnected: event.isConnected,
     hasAnswered: false,
@@ -214,17 +215,23 @@ export function recordRequest(peer: PeerState, request: Request, nowMs: number):
   peer.inFlightBlocks += request.due.size
 }
 
-/** News of `bytes` more at the peer: renews its lease. */
-export function recordNews(peer: PeerState, bytes: number, nowMs: number): void {
-  peer.newsMs = nowMs
-  peer.isSilent = false
-  peer.newsBytes += bytes
-  const windowMs = nowMs - peer.newsWindowMs
+/** What a lease rests on: of an owner in this region, or of a whole region that segments enter by. */
+export type Lease = Pick<
+  PeerState,
+  'newsMs' | 'awaitedSinceMs' | 'isSilent' | 'newsRate' | 'newsBytes' | 'newsWindowMs'
+>
+
+/** News of `bytes` more: renews the lease. */
+export function recordNews(lease: Lease, bytes: number, nowMs: number): void {
+  lease.newsMs = nowMs
+  lease.isSilent = false
+  lease.newsBytes += bytes
+  const windowMs = nowMs - lease.newsWindowMs
   if (windowMs < 200) return
-  const measured = (peer.newsBytes * 1000) / windowMs
-  peer.newsRate = peer.newsRate === 0 ? measured : peer.newsRate * 0.6 + measured * 0.4
-  peer.newsBytes = 0
-  peer.newsWindowMs = nowMs
+  const measured = (lease.newsBytes * 1000) / windowMs
+  lease.newsRate = lease.newsRate === 0 ? measured : lease.newsRate * 0.6 + measured * 0.4
+  lease.newsBytes = 0
+  lease.newsWindowMs = nowMs
 }
 
 export function backOff(peer: PeerState, nowMs: number, firstMs: number): void {
@@ -265,6 +272,6 @@ export function stallMs(peer: PeerState, minLeaseMs: number): number {
 }
 
 /** How long an owner may go without news. @param segmentBytes of a typical segment */
-export function leaseMs(peer: PeerState, segmentBytes: number, minLeaseMs: number): number {
-  return peer.newsRate === 0 ? minLeaseMs : Math.max(minLeaseMs, (4 * 1000 * segmentBytes) / peer.newsRate)
+export function leaseMs({ newsRate }: Lease, segmentBytes: number, minLeaseMs: number): number {
+  return newsRate === 0 ? minLeaseMs : Math.max(minLeaseMs, (4 * 1000 * segmentBytes) / newsRate)
 }

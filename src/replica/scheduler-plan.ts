@@ -1,13 +1,24 @@
 /**
  * Chooses what to ask of whom. Tiers first: what a near peer holds is asked only of near peers; what none holds, and
- * is this site's share, of far ones; the rest is waited for, as long as its owner keeps its lease.
+ * is this site's share, of far ones, of the nearest tier that has it and only of those that are open to this site; the
+ * rest is waited for, as long as its owner, or the region that it enters by, keeps its lease.
  */
 import type { PageState, SegmentState } from './scheduler-page.ts'
-import { isOpen, isReady, startFlight } from './scheduler-page.ts'
+import { farTierOf, isHeldFar, isOpen, isReady, startFlight } from './scheduler-page.ts'
 import type { PeerState, Request } from './scheduler-peer.ts'
 import { holds, isSource, leaseMs, recordRequest, roomBytes } from './scheduler-peer.ts'
 import type { SchedulerState } from './scheduler-state.ts'
 import { ownersOf, updateMembers } from './scheduler-state.ts'
+import {
+  awaitedRegion,
+  endRegionLeases,
+  entriesOf,
+  FARTHEST,
+  isOverdue,
+  NEAR,
+  openTier,
+  updateRegions,
+} from './scheduler-tiers.ts'
 import type { RequestReason, SchedulerCommand } from './scheduler-types.ts'
 
 /** In the end game a request this old is asked of a second near peer. */
@@ -28,7 +39,7 @@ interface Source {
   readonly budget: { bytes: number }
 }
 
-/** Segments of one near owner that wait for it. */
+/** Segments that wait for one near owner, or for one region. */
 interface Awaited {
   bytes: number
   last: { page: PageState; segment: SegmentState }
@@ -42,7 +53,7 @@ export function plan(state: SchedulerState, nowMs: number, commands: SchedulerCo
   for (const page of state.pages.values()) {
     for (const segment of page.segments) {
       readyBytes += segment.readyBytes
-      if (segment.ready > 0) choose(state, page, segment, near, true)
+      if (segment.ready > 0) choose(state, page, segment, near, NEAR)
     }
   }
   issue(state, near, 'near', nowMs, commands)
@@ -54,10 +65,12 @@ export function plan(state: SchedulerState, nowMs: number, commands: SchedulerCo
     return Math.min(wakeMs, openMs)
   }
   updateMembers(state, nowMs)
+  updateRegions(state, nowMs)
   let survey = surveyFar(state, far, nowMs)
   wakeMs = Math.min(wakeMs, survey.wakeMs)
   if (survey.hasLapsed) {
     updateMembers(state, nowMs)
+    updateRegions(state, nowMs)
     survey = surveyFar(state, far, nowMs)
   }
   issue(state, far, 'owner', nowMs, commands)
@@ -94,38 +107,46 @@ function farOpensAtMs(state: SchedulerState): number {
 }
 
 interface FarSurvey {
-  /** Open bytes of this site's own share. */
+  /** Open bytes of this site's own share that can be had now. */
   readonly ownBytes: number
+  /** By near owner. */
   readonly awaited: ReadonlyMap<string, Awaited>
+  /** Of this site's own share, by the region that could have taken it by now. */
+  readonly awaitedRegions: ReadonlyMap<string, Awaited>
   readonly hasLapsed: boolean
   readonly wakeMs: number
 }
 
-/** Chooses this site's share, and looks after the leases of the other owners. */
+/** Chooses this site's share, and looks after the leases of the other owners and regions. */
 function surveyFar(state: SchedulerState, far: readonly Source[], nowMs: number): FarSurvey {
   const awaited = new Map<string, Awaited>()
+  const awaitedRegions = new Map<string, Awaited>()
+  const waiting = new Set<string>()
   let ownBytes = 0
   for (const page of state.pages.values()) {
     if (page.missing === 0) continue
     const owners = ownersOf(state, page)
+    const entries = entriesOf(state, page)
     for (const segment of page.segments) {
       const bytes = segment.openBytes - segment.readyBytes
       if (segment.open === segment.ready) continue
       const owner = owners[segment.index]!
-      if (owner === state.settings.self.site) {
-        ownBytes += bytes
-        choose(state, page, segment, far, false)
-      } else {
-        const known = awaited.get(owner)
-        if (known === undefined) awaited.set(owner, { bytes, last: { page, segment } })
-        else {
-          known.bytes += bytes
-          known.last = { page, segment }
-        }
-      }
+      const isOwn = owner === state.settings.self.site
+      const entry = entries[segment.index]
+      const region = awaitedRegion(state, segment, entry)
+      if (region !== undefined) {
+        // Whoever owns it here, nobody can take it yet: no owner loses its lease for that.
+        waiting.add(region)
+        if (isOwn && isOverdue(state, segment, region)) addAwaited(awaitedRegions, region, page, segment)
+      } else if (isOwn) {
+        const maxTier = openTier(state, entry)
+        if (isHeldFar(segment, maxTier) || state.settings.origin === undefined) ownBytes += bytes
+        choose(state, page, segment, far, maxTier)
+      } else addAwaited(awaited, owner, page, segment)
     }
   }
   const isIdle = far.every(({ peer }) => peer.inFlightBlocks === 0)
+  const isProgressing = (lease: number): boolean => isIdle || nowMs - state.farAnswerMs < lease
   let hasLapsed = false
   let wakeMs = Number.POSITIVE_INFINITY
   for (const peer of state.peers.values()) {
@@ -150,24 +171,51 @@ function surveyFar(state: SchedulerState, far: readonly Source[], nowMs: number)
     }
     const endsMs = Math.max(peer.newsMs, peer.awaitedSinceMs) + lease
     if (nowMs < endsMs) wakeMs = Math.min(wakeMs, endsMs)
-    else if (isIdle || nowMs - state.farAnswerMs < lease) {
+    else if (isProgressing(lease)) {
       peer.isSilent = true
       hasLapsed = true
     }
   }
-  return { ownBytes, awaited, hasLapsed, wakeMs }
+  const regions = endRegionLeases(state, waiting, isProgressing, nowMs)
+  return {
+    ownBytes,
+    awaited,
+    awaitedRegions,
+    hasLapsed: hasLapsed || regions.hasLapsed,
+    wakeMs: Math.min(wakeMs, regions.wakeMs),
+  }
 }
 
-/** Spreads the open blocks of a segment over the sources: each to the one that would deliver it first. */
+function addAwaited(
+  awaited: Map<string, Awaited>,
+  name: string,
+  page: PageState,
+  segment: SegmentState,
+): void {
+  const bytes = segment.openBytes - segment.readyBytes
+  const known = awaited.get(name)
+  if (known === undefined) awaited.set(name, { bytes, last: { page, segment } })
+  else {
+    known.bytes += bytes
+    known.last = { page, segment }
+  }
+}
+
+/**
+ * Spreads the open blocks of a segment over the sources: each to the one that would deliver it first, of the nearest
+ * tier that has it. What near peers hold is for `maxTier` 0 alone.
+ */
 function choose(
   state: SchedulerState,
   page: PageState,
   segment: SegmentState,
   sources: readonly Source[],
-  wantsReady: boolean,
+  maxTier: number,
 ): void {
   for (let offset = segment.firstBlock; offset < segment.endBlock; offset++) {
-    if (!isOpen(page, offset) || isReady(page, offset) !== wantsReady) continue
+    if (!isOpen(page, offset) || isReady(page, offset) !== (maxTier === NEAR)) continue
+    const tier = maxTier === NEAR ? NEAR : farTierOf(page, offset, maxTier)
+    if (tier === NEAR && maxTier !== NEAR) continue
     const bytes = page.lengths[offset]!
     let best: Source | undefined
     let bestSeconds = Number.POSITIVE_INFINITY
@@ -175,7 +223,7 @@ function choose(
     for (const source of sources) {
       if (source.room <= 0 || source.budget.bytes <= 0) continue
       hasRoom = true
-      if (!holds(source.peer, page.page, offset)) continue
+      if (source.peer.tier !== tier || !holds(source.peer, page.page, offset)) continue
       const seconds = (state.settings.maxPipelineBytes * 4 - source.room) / Math.max(source.peer.rate, 1024)
       if (seconds >= bestSeconds) continue
       best = source
@@ -233,8 +281,8 @@ function issue(
 }
 
 /**
- * With nothing of its own left to ask for, a site takes the last waiting segment of an owner that would need longer
- * than a lease for what it has left. One segment at a time, from the end: the owner works from the front.
+ * With nothing of its own left to ask for, a site takes the last waiting segment of an owner, or of a region, that
+ * would need longer than a lease for what it has left. One segment at a time, from the end: they work from the front.
  */
 function steal(
   state: SchedulerState,
@@ -256,8 +304,17 @@ function steal(
     slowest = waiting
     slowestMs = needsMs
   }
+  for (const region of state.regions.values()) {
+    const waiting = survey.awaitedRegions.get(region.region)
+    if (waiting === undefined || region.newsRate === 0) continue
+    if (nowMs - (region.awaitedSinceMs ?? nowMs) < minLeaseMs) continue
+    const needsMs = (1000 * waiting.bytes) / region.newsRate
+    if (needsMs <= slowestMs) continue
+    slowest = waiting
+    slowestMs = needsMs
+  }
   if (slowest === undefined) return
-  choose(state, slowest.last.page, slowest.last.segment, far, false)
+  choose(state, slowest.last.page, slowest.last.segment, far, FARTHEST)
   issue(state, far, 'steal', nowMs, commands)
 }
 

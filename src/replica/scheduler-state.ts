@@ -4,9 +4,11 @@ import { BitSet } from './bit-set.ts'
 import type { Candidate } from './rendezvous.ts'
 import { assignOwners } from './rendezvous.ts'
 import type { PageState } from './scheduler-page.ts'
-import { changeNear, endFlight, finishBlock, isDone } from './scheduler-page.ts'
+import { changeFar, changeNear, endFlight, finishBlock, isDone } from './scheduler-page.ts'
 import type { PeerState, Request } from './scheduler-peer.ts'
 import { holds, recordHolding, recordNews } from './scheduler-peer.ts'
+import type { RegionState } from './scheduler-region.ts'
+import { regionOf } from './scheduler-region.ts'
 import type { RequestReason, SchedulerCommand, SchedulerSettings } from './scheduler-types.ts'
 
 export interface SchedulerState {
@@ -30,6 +32,18 @@ export interface SchedulerState {
   members: string
   membersVersion: number
   candidates: readonly Candidate[]
+  /** By name: those that were heard of. */
+  readonly regions: Map<string, RegionState>
+  /** Regions that segments may enter by, and the version of that list. */
+  entryRegions: string
+  entriesVersion: number
+  entryCandidates: readonly Candidate[]
+  /** Sites of the origin's region, beside it, can pass on what they have of it. */
+  hasRelays: boolean
+  hasOrigin: boolean
+  /** The last plan, and when time alone changes its answer. */
+  plannedMs: number
+  wakeMs: number
   endGameBytes: number
   duplicateBlocks: number
   /** What can be asked for now, as of the last plan: near copies and this site's share. */
@@ -55,6 +69,14 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
     members: '',
     membersVersion: 0,
     candidates: [],
+    regions: new Map(),
+    entryRegions: '',
+    entriesVersion: 0,
+    entryCandidates: [],
+    hasRelays: false,
+    hasOrigin: false,
+    plannedMs: Number.NEGATIVE_INFINITY,
+    wakeMs: Number.POSITIVE_INFINITY,
     endGameBytes: 0,
     duplicateBlocks: 0,
     requestableBytes: 0,
@@ -62,24 +84,31 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
   }
 }
 
-/** Its copies are counted as near copies. */
-export function isNearCopy(peer: PeerState): boolean {
-  return peer.isNear && peer.isConnected && !peer.isStalled
+/** Its copies are counted. */
+export function isCounted(peer: PeerState): boolean {
+  return peer.isConnected && !peer.isStalled
 }
 
-/** Runs `change` on a peer, and keeps the counts of near copies right if the peer starts or ceases to count. */
+/** Runs `change` on a peer, and keeps the counts of copies right if the peer starts or ceases to count. */
 export function changePeer(state: SchedulerState, peer: PeerState, change: () => void): void {
-  const before = isNearCopy(peer)
+  const before = isCounted(peer)
   change()
-  const after = isNearCopy(peer)
+  const after = isCounted(peer)
   if (before === after) return
   for (const page of state.pages.values()) countCopies(page, peer, after ? 1 : -1)
 }
 
 export function countCopies(page: PageState, peer: PeerState, change: 1 | -1): void {
   for (let offset = 0; offset < page.lengths.length; offset++) {
-    if (holds(peer, page.page, offset)) changeNear(page, offset, change)
+    if (holds(peer, page.page, offset)) changeCopies(page, peer, offset, change)
   }
+}
+
+/** One more or one less of the peers of its tier has the block. True when this is the tier's first copy. */
+export function changeCopies(page: PageState, peer: PeerState, offset: number, change: 1 | -1): boolean {
+  if (!peer.isNear) return changeFar(page, peer.tier, offset, change)
+  changeNear(page, offset, change)
+  return change > 0
 }
 
 /** Takes in what a peer told of its holdings. */
@@ -89,21 +118,17 @@ export function applyHolding(
   update: HoldingUpdate,
   nowMs: number,
 ): void {
-  const counts = isNearCopy(peer)
-  const touched = touchedPages(state, update)
-  const held = touched.map((page) =>
-    counts ? page.lengths.map((_, offset) => holds(peer, page.page, offset)) : [],
-  )
+  const lacking = touchedBlocks(state, peer, update)
   if (update.kind === 'blocks' && state.donePages.has(update.page)) peer.hasAnswered = true
   else recordHolding(peer, update)
   let newsBytes = 0
-  if (counts) {
-    for (const [index, page] of touched.entries()) {
-      for (let offset = 0; offset < page.lengths.length; offset++) {
-        if (held[index]![offset] || !holds(peer, page.page, offset)) continue
-        changeNear(page, offset, 1)
-        newsBytes += page.lengths[offset]!
-      }
+  let firstBytes = 0
+  for (const { page, offsets } of lacking) {
+    for (const offset of offsets) {
+      if (!holds(peer, page.page, offset)) continue
+      const isFirst = isCounted(peer) && changeCopies(page, peer, offset, 1)
+      newsBytes += page.lengths[offset]!
+      if (isFirst) firstBytes += page.lengths[offset]!
     }
   }
   if (update.kind === 'unknown') return
@@ -113,13 +138,35 @@ export function applyHolding(
   }
   if (newsBytes === 0 && update.kind === 'blocks') newsBytes = update.offsets.length * state.meanBlockBytes
   recordNews(peer, newsBytes, nowMs)
+  // Of a region counts what is new to it: its sites tell one after the other of the same blocks.
+  if (!peer.isNear && firstBytes > 0)
+    recordNews(regionOf(state.regions, peer.place.region, nowMs), firstBytes, nowMs)
 }
 
-function touchedPages(state: SchedulerState, update: HoldingUpdate): PageState[] {
-  if (update.kind === 'complete') return [...state.pages.values()]
+/** Blocks of active pages that the update may tell of and the peer was not known to hold. */
+function touchedBlocks(
+  state: SchedulerState,
+  peer: PeerState,
+  update: HoldingUpdate,
+): { page: PageState; offsets: readonly number[] }[] {
+  const isNew = (page: PageState, offset: number): boolean =>
+    offset < page.lengths.length && !holds(peer, page.page, offset)
   if (update.kind === 'unknown') return []
-  const numbers = update.kind === 'pages' ? update.full : [update.page]
-  return numbers.flatMap((page) => state.pages.get(page) ?? [])
+  if (update.kind === 'blocks') {
+    const page = state.pages.get(update.page)
+    // A block that is named twice counts once.
+    return page === undefined
+      ? []
+      : [{ page, offsets: [...new Set(update.offsets)].filter((offset) => isNew(page, offset)) }]
+  }
+  const pages =
+    update.kind === 'complete'
+      ? [...state.pages.values()]
+      : [...new Set(update.full)].flatMap((number) => state.pages.get(number) ?? [])
+  return pages.map((page) => ({
+    page,
+    offsets: [...page.lengths.keys()].filter((offset) => isNew(page, offset)),
+  }))
 }
 
 /** Ends a request: what it still owed is open again (unless another request has it). */

@@ -57,7 +57,7 @@ export type RequestReason =
   | 'near'
   /** It is this site's share. */
   | 'owner'
-  /** The owner is slow, and this site has nothing else to do. */
+  /** The owner, or the region that it enters by, is slow, and this site has nothing else to do. */
   | 'steal'
   /** The end of the fetch: asked of a second member of the region as well. */
   | 'end-game'
@@ -84,6 +84,10 @@ export type SchedulerCommand =
 
 export interface SchedulerOptions {
   readonly self: Place
+  /** Where the snapshot was published: its region is the one that each segment leaves once. Unknown: no such rule. */
+  readonly origin?: Place | undefined
+  /** Share of the segments that enter by a region, as its upward pipe; only the ratio counts. All the same by default. */
+  readonly regionWeight?: (region: string) => number
   /** Plain bytes of the snapshot's blocks: sizes its segments. */
   readonly snapshotBytes: number
   /** Shortest lease: an owner that makes no progress for this long loses its share. */
@@ -99,10 +103,11 @@ export interface SchedulerOptions {
   readonly maxActivePages?: number
 }
 
-export type SchedulerSettings = Required<SchedulerOptions>
+export type SchedulerSettings = Required<Omit<SchedulerOptions, 'origin'>> & Pick<SchedulerOptions, 'origin'>
 
 export function settingsOf(options: SchedulerOptions): SchedulerSettings {
   return {
+    regionWeight: () => 1,
     minLeaseMs: 2000,
     graceMs: 1000,
     minPipelineBytes: 1024 * 1024,
@@ -122,13 +127,20 @@ export interface SegmentExplanation {
   readonly missingBlocks: number
   /** The site that takes it over the WAN. */
   readonly owner: string
+  /** The region by which it leaves the origin's; absent within that region, and when no origin is known. */
+  readonly entry?: string
+  /** Sites that owe blocks of it, and why they were asked. */
+  readonly askedOf: readonly { readonly site: string; readonly reason: string }[]
   readonly state: string
 }
 
 export interface PeerExplanation {
   readonly peer: string
   readonly site: string
+  readonly region: string
   readonly path: 'near' | 'far'
+  /** Nearer ones are always asked first. */
+  readonly tier: number
   readonly holds: 'complete' | 'part' | 'unknown'
   readonly inFlightBytes: number
   readonly pipelineBytes: number

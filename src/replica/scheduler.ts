@@ -11,7 +11,8 @@
  * docs/replication.md tells the whole story.
  */
 
-import { changeNear, createPage } from './scheduler-page.ts'
+import { explain } from './scheduler-explain.ts'
+import { createPage } from './scheduler-page.ts'
 import type { PeerState } from './scheduler-peer.ts'
 import {
   backOff,
@@ -29,18 +30,21 @@ import type { SchedulerState } from './scheduler-state.ts'
 import {
   applyHolding,
   cancelRequest,
+  changeCopies,
   changePeer,
   countCopies,
   createState,
-  isNearCopy,
-  ownersOf,
+  isCounted,
   settleArrival,
   settleFailure,
 } from './scheduler-state.ts'
+import { tierOf } from './scheduler-tiers.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
 import { settingsOf } from './scheduler-types.ts'
 import { segmentTargetBytes } from './segments.ts'
 
+/** News of many peers arrive all the time: while something is on its way, they are acted on this often. */
+const PLAN_INTERVAL_MS = 10
 /** Pages are read ahead until this much could be asked for. */
 const MIN_REQUESTABLE_BYTES = 16 * 1024 * 1024
 const FIRST_STALL_BACKOFF_MS = 2000
@@ -66,10 +70,17 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const commands: SchedulerCommand[] = []
       for (const event of events) take(state, event, nowMs, commands)
       if (state.isComplete) return commands
+      const soonMs = state.plannedMs + PLAN_INTERVAL_MS
+      if (nowMs < soonMs && state.requests.size > 0 && events.every(({ kind }) => kind === 'holding')) {
+        commands.push({ kind: 'wake', atMs: Math.min(state.wakeMs, soonMs) })
+        return commands
+      }
+      state.plannedMs = nowMs
       const timersMs = runTimers(state, nowMs, commands)
       const plannedMs = plan(state, nowMs, commands)
       finishPages(state, commands)
-      if (!state.isComplete) commands.push({ kind: 'wake', atMs: Math.min(timersMs, plannedMs) })
+      state.wakeMs = Math.min(timersMs, plannedMs)
+      if (!state.isComplete) commands.push({ kind: 'wake', atMs: state.wakeMs })
       return commands
     },
     wantsPages() {
@@ -100,7 +111,7 @@ function take(
     const bytes = event.lengths.reduce((sum, length) => sum + length, 0)
     state.meanBlockBytes = bytes / Math.max(1, event.lengths.length)
     state.pages.set(event.page, page)
-    for (const peer of state.peers.values()) if (isNearCopy(peer)) countCopies(page, peer, 1)
+    for (const peer of state.peers.values()) if (isCounted(peer)) countCopies(page, peer, 1)
   } else if (event.kind === 'pages-end') {
     state.hasAllPages = true
   } else if (event.kind === 'received') {
@@ -133,7 +144,7 @@ function takePeer(
   ) {
     dropPeer(state, event.peer, commands)
     const graceUntilMs = grantGrace(state, event.peer, nowMs)
-    state.peers.set(event.peer, createPeer(state.settings.self, event, graceUntilMs, nowMs))
+    state.peers.set(event.peer, createPeer(tierOf(state.settings, event.place), event, graceUntilMs, nowMs))
     return
   }
   known.wants = event.wants
@@ -183,8 +194,8 @@ function takeFailure(
     dropPeer(state, peer.peer, commands)
   } else if (event.reason === 'missing') {
     const page = state.pages.get(event.page)
-    if (page !== undefined && isNearCopy(peer) && holds(peer, event.page, event.offset))
-      changeNear(page, event.offset, -1)
+    if (page !== undefined && isCounted(peer) && holds(peer, event.page, event.offset))
+      changeCopies(page, peer, event.offset, -1)
     recordLack(peer, event.page, event.offset)
     peer.answerMs = nowMs
   } else if (nowMs >= peer.backoffUntilMs) {
@@ -259,56 +270,4 @@ function finishPages(state: SchedulerState, commands: SchedulerCommand[]): void 
   if (!state.hasAllPages || state.pages.size > 0 || state.isComplete) return
   state.isComplete = true
   commands.push({ kind: 'complete' })
-}
-
-function explain(state: SchedulerState, nowMs: number): Explanation {
-  const { self } = state.settings
-  const segments = [...state.pages.values()].flatMap((page) => {
-    const owners = ownersOf(state, page)
-    return page.segments
-      .filter(({ missing }) => missing > 0)
-      .map(({ index, firstBlock, endBlock, missing, open, ready }) => ({
-        page: page.page,
-        firstBlock,
-        endBlock,
-        missingBlocks: missing,
-        owner: owners[index] ?? self.site,
-        state:
-          open === 0
-            ? 'asked for'
-            : ready > 0
-              ? `${ready} blocks held in this region`
-              : owners[index] === self.site
-                ? 'this site takes it over the WAN'
-                : `waits for ${owners[index]}, which takes it over the WAN`,
-      }))
-  })
-  const peers = [...state.peers.values()].map((peer) => ({
-    peer: peer.peer,
-    site: peer.place.site,
-    path: peer.isNear ? ('near' as const) : ('far' as const),
-    holds: peer.isComplete
-      ? ('complete' as const)
-      : peer.hasAnswered
-        ? ('part' as const)
-        : ('unknown' as const),
-    inFlightBytes: peer.inFlightBytes,
-    pipelineBytes: pipelineBytes(peer, state.settings),
-    bytesPerSecond: Math.round(peer.rate),
-    state: !peer.isConnected
-      ? 'not connected'
-      : peer.isStalled
-        ? 'stalled: its requests went elsewhere'
-        : nowMs < peer.backoffUntilMs
-          ? 'backing off'
-          : peer.isSilent
-            ? 'lost its lease: no progress'
-            : 'in use',
-  }))
-  return {
-    segments,
-    peers,
-    requestedBlocks: { ...state.requestedBlocks },
-    duplicateBlocks: state.duplicateBlocks,
-  }
 }

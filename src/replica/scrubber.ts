@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
-import type { ScrubReport } from '../store/scrub.ts'
+import type { ScrubOptions, ScrubReport } from '../store/scrub.ts'
 import type { Store } from '../store/store.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 
@@ -21,6 +21,9 @@ export interface ScrubberRunOptions {
   readonly onProgress?: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void
 }
 
+/** Where a scrub that was ended goes on. */
+type ScrubFrom = Pick<ScrubOptions, 'fromPack' | 'fromFile'>
+
 export interface ScrubberStatus {
   /** Since the start. */
   readonly bytes: number
@@ -30,7 +33,7 @@ export interface ScrubberStatus {
 }
 
 export interface Scrubber {
-  /** From the first pack to the last. @throws MirrorError `busy` when one that was asked for runs */
+  /** All of it. @throws MirrorError `busy` when one that was asked for runs */
   run(options?: ScrubberRunOptions): Promise<ScrubReport>
   status(): ScrubberStatus
   start(): Promise<void>
@@ -67,14 +70,20 @@ export function createScrubber(
     return value === undefined ? undefined : Number(Buffer.from(value).toString('latin1'))
   }
 
-  const write = (key: string, number: number): Promise<void> =>
-    values.put(key, Buffer.from(String(number), 'latin1'))
+  const write = (key: string, text: string): Promise<void> => values.put(key, Buffer.from(text, 'latin1'))
 
-  async function scrub(fromPack: number, options: ScrubberRunOptions): Promise<ScrubReport> {
+  async function readPosition(): Promise<ScrubFrom | undefined> {
+    const value = await values.get('next')
+    if (value === undefined) return undefined
+    const [packId = 0, backingId, fileId = 0] = Buffer.from(value).toString('latin1').split('/').map(Number)
+    return backingId === undefined ? { fromPack: packId } : { fromFile: { backingId, fileId } }
+  }
+
+  async function scrub(from: ScrubFrom, options: ScrubberRunOptions): Promise<ScrubReport> {
     const { signal = stopped.signal, onProgress } = options
     let seenBytes = 0
     const report = await store.scrub({
-      fromPack,
+      ...from,
       bytesPerSecond: options.bytesPerSecond ?? bytesPerSecond,
       signal,
       onProgress(progress) {
@@ -83,7 +92,8 @@ export function createScrubber(
         onProgress?.(progress)
       },
       // Not synced: after a power loss some packs are read once more.
-      onPack: (packId) => write('next', packId + 1),
+      onPack: (packId) => write('next', String(packId + 1)),
+      onFile: ({ backingId, fileId }) => write('next', `0/${backingId}/${fileId}`),
     })
     totals.damagedBlocks += report.damagedBlocks
     lastEndMs = clock.nowMs()
@@ -99,11 +109,11 @@ export function createScrubber(
     await sleep(clock, FIRST_MS, signal)
     for (;;) {
       try {
-        const next = await readNumber('next')
+        const next = await readPosition()
         const isDue = lastEndMs === undefined || clock.nowMs() - lastEndMs >= everyMs
         if (asked === undefined && (next !== undefined || isDue)) {
           attempt = new AbortController()
-          const running = scrub(next ?? 0, { signal: AbortSignal.any([signal, attempt.signal]) })
+          const running = scrub(next ?? {}, { signal: AbortSignal.any([signal, attempt.signal]) })
           inBackground = running.catch(() => undefined)
           await running
         }
@@ -124,7 +134,7 @@ export function createScrubber(
       const running = (async () => {
         attempt.abort(new MirrorError('aborted', 'another scrub takes its place'))
         await inBackground
-        return await scrub(0, { ...options, signal: ends })
+        return await scrub({}, { ...options, signal: ends })
       })()
       asked = running
       try {

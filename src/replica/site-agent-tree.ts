@@ -13,6 +13,7 @@ import type { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { ReplicaLog } from './fetch-network.ts'
+import type { Explanation } from './scheduler-types.ts'
 import { type BackoffOptions, backoffMs } from './site-agent-backoff.ts'
 import type { Goal } from './site-agent-goals.ts'
 
@@ -22,8 +23,20 @@ export interface RunningFetch {
   progress(): {
     readonly phase: 'snapshot' | 'blocks' | 'check' | 'complete' | 'failed'
     readonly totalBytes: number | undefined
+    readonly heldBlocks: number
+    readonly totalBlocks: number | undefined
     readonly heldBytes: number
+    readonly fetchedBytes: number
   }
+  explain(): Explanation | undefined
+}
+
+/** A fetch that is going on. */
+export interface FetchView extends ReturnType<RunningFetch['progress']> {
+  readonly snapshot: Cid
+  readonly seconds: number
+  /** Undefined before the snapshot block arrived. */
+  readonly explanation: Explanation | undefined
 }
 
 export interface TreeWorkerComponents {
@@ -67,6 +80,8 @@ export interface TreeWorker {
   /** Looks at the check-outs on disk: one that was removed or replaced by hand is made again. */
   look(): void
   status(): TreeWorkerStatus
+  /** The fetch that is going on. */
+  fetch(): FetchView | undefined
   stop(): Promise<void>
 }
 
@@ -81,7 +96,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
   let phase: TreeWorkerStatus['phase'] = 'idle'
   let failures = 0
   let failure: MirrorError | undefined
-  let fetching: RunningFetch | undefined
+  let fetching: (RunningFetch & { readonly snapshot: Cid; readonly startMs: number }) | undefined
   let running: Promise<void> | undefined
   /** Ends what should not go on under another goal: a fetch, or a pause. */
   let attempt = new AbortController()
@@ -156,7 +171,8 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         signal.throwIfAborted()
         logger.info({ tree, snapshot: snapshot.toString() }, 'replica.fetch-started')
         const stall = new AbortController()
-        fetching = components.startFetch({ tree, snapshot, signal: AbortSignal.any([signal, stall.signal]) })
+        const request = { tree, snapshot, signal: AbortSignal.any([signal, stall.signal]) }
+        fetching = { ...components.startFetch(request), snapshot, startMs: clock.monotonicMs() }
         enter('fetching')
         const endWatch = watchProgress(fetching, stall)
         try {
@@ -280,6 +296,12 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
       missingBytes: missingBytes(),
       checkouts,
     }),
+    fetch() {
+      if (fetching === undefined) return undefined
+      const { snapshot, startMs } = fetching
+      const seconds = (clock.monotonicMs() - startMs) / 1000
+      return { ...fetching.progress(), snapshot, seconds, explanation: fetching.explain() }
+    },
     async stop() {
       stopped.abort(new MirrorError('aborted', 'the node is stopping'))
       await running

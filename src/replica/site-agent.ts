@@ -27,9 +27,10 @@ import { type Goal, goalsOf, isPinned } from './site-agent-goals.ts'
 import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
 import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } from './site-agent-status.ts'
-import { createTreeWorker, type TreeWorker } from './site-agent-tree.ts'
+import { createTreeWorker, type FetchView, type TreeWorker } from './site-agent-tree.ts'
 import { type Alarm, buildStatus, SILENT_AFTER_MS, type StatusDocument } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
+import { swarmOf } from './swarm-facts.ts'
 import type { Traffic } from './traffic.ts'
 
 export interface SiteAgentComponents {
@@ -64,6 +65,8 @@ export interface SiteAgent {
   /** Resolves when nothing of the agent is left running. */
   stop(): Promise<void>
   status(): StatusDocument
+  /** The fetches that are going on, by tree. */
+  fetches(): ReadonlyMap<string, FetchView>
   /** What counts as complete here has changed from outside: goals that are no longer reached are pursued again. */
   refresh(): void
   /** Called, at most a few times a second, when the status document may read differently. */
@@ -192,6 +195,7 @@ export function createSiteAgent(
         tree,
         snapshot,
         self,
+        ...swarmOf(ledger.state(), tree),
         signal,
         onBlame(peer, error) {
           blamed.set(peer, error.message)
@@ -208,7 +212,7 @@ export function createSiteAgent(
       })
       .finally(lease.close)
     done.catch(() => undefined)
-    return { done, progress: fetch.progress }
+    return { done, progress: fetch.progress, explain: fetch.explain }
   }
 
   /** Follows the records: the one place where goals are set. */
@@ -320,6 +324,10 @@ export function createSiteAgent(
         traffic: trafficStatus(state, self, traffic.totals()),
         alarms: alarms(),
       })
+    },
+    fetches() {
+      const views = [...workers].map(([tree, worker]) => [tree, worker.fetch()] as const)
+      return new Map(views.flatMap(([tree, view]) => (view === undefined ? [] : [[tree, view]])))
     },
     refresh() {
       if (background.signal.aborted) return

@@ -142,7 +142,15 @@ export function createMemoryStore({
     },
     collect,
     // Memory does not rot.
-    scrub: async () => ({ packs: 0, bytes: 0, blocks: blocks.size, damagedBlocks: 0, unreadablePacks: 0 }),
+    scrub: async () => ({
+      packs: 0,
+      bytes: 0,
+      blocks: blocks.size,
+      damagedBlocks: 0,
+      unreadablePacks: 0,
+      backings: 0,
+      unreadableBackings: 0,
+    }),
     stats() {
       let packBytes = 0
       for (const bytes of blocks.values()) packBytes += bytes.length

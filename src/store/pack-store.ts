@@ -9,6 +9,7 @@ import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
 import { REST_LEVEL, tryZstdLater } from '../block/encoding.ts'
+import type { HeldBlock } from './backing-index.ts'
 import { createBackingIndex, loadBackings } from './backing-index.ts'
 import { createBackingReader } from './backing-reader.ts'
 import { createBackings, locateBacked } from './backings.ts'
@@ -109,11 +110,16 @@ export async function openPackStore(
       await append(blocks)
     },
     flush: commit,
-    async lose({ key, place }, { reason, path }) {
-      onCorrupt({ cid: cidFromKeyBytes(key), path, offset: place.offset, reason })
-      await index.forget(key, place)
-    },
+    lose,
   })
+  async function lose(
+    { key, place }: HeldBlock,
+    { reason, path }: { readonly reason: string; readonly path: string },
+  ): Promise<void> {
+    onCorrupt({ cid: cidFromKeyBytes(key), path, offset: place.offset, reason })
+    await index.forget(key, place)
+  }
+
   const backings: BlockBackings = {
     ...backingStore,
     async commit(backingId, files) {
@@ -214,7 +220,8 @@ export async function openPackStore(
     return frame === undefined ? { key, bytes } : { key, bytes: frame, zstdOfBytes: bytes.length }
   }
 
-  const scrub = createScrub({ files, index, folder, reader, clock, log, onCorrupt })
+  const backed = { backings: backingIndex, reader: backingReader, lose }
+  const scrub = createScrub({ files, index, folder, reader, backed, clock, log, onCorrupt })
   const store: PackStore = {
     get: async (cid, signal) => (await read(cid, signal))?.plain,
 

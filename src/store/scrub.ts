@@ -1,7 +1,7 @@
 /**
  * Reads every pack at a set rate and checks each block against its digest, so that rot is found while other sites still
- * have the block. Pack by pack, from front to back: what a disk likes best. What is damaged is reported as any reader
- * would report it, and forgotten.
+ * have the block; then the blocks in files outside of the store (scrub-backings.ts), at the same rate. Pack by pack, from
+ * front to back: what a disk likes best. What is damaged is reported as any reader would report it, and forgotten.
  *
  * Runs beside everything else. It touches no key, so a collection goes on as if it were not there; a pack that is
  * compacted or removed meanwhile is left at that.
@@ -19,15 +19,21 @@ import type { PackFolder } from './pack-folder.ts'
 import type { PackedBlock, PackIndex, PlacedBlock } from './pack-index.ts'
 import type { PackReader } from './pack-reader.ts'
 import { scanPack } from './pack-scan.ts'
+import type { BackedPosition, BackingsScrubComponents } from './scrub-backings.ts'
+import { countBackedBytes, scrubBackings } from './scrub-backings.ts'
 
 export interface ScrubOptions {
   /** Packs with a lower number were read before. */
   readonly fromPack?: number
+  /** All packs, and what comes before this file, were read before. */
+  readonly fromFile?: BackedPosition
   readonly bytesPerSecond: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void
   /** The pack is done: after a restart the scrub may go on behind it. */
   readonly onPack?: (packId: number) => Promise<void>
+  /** Packs are done, and what comes before this file. */
+  readonly onFile?: (position: BackedPosition) => Promise<void>
 }
 
 export interface ScrubReport {
@@ -38,6 +44,10 @@ export interface ScrubReport {
   readonly damagedBlocks: number
   /** Packs that the disk could not read in full. */
   readonly unreadablePacks: number
+  /** Folders outside of the store whose blocks were read. */
+  readonly backings: number
+  /** Of these, the ones that were not found or could not be read in full. */
+  readonly unreadableBackings: number
 }
 
 export type Scrub = (options: ScrubOptions) => Promise<ScrubReport>
@@ -58,6 +68,7 @@ export function createScrub({
   index,
   folder,
   reader,
+  backed,
   clock,
   log,
   onCorrupt,
@@ -66,6 +77,7 @@ export function createScrub({
   readonly index: PackIndex
   readonly folder: PackFolder
   readonly reader: PackReader
+  readonly backed: Omit<BackingsScrubComponents, 'index' | 'log'>
   readonly clock: Clock
   readonly log: (event: string, facts: ErrorFacts) => void
   readonly onCorrupt: (damage: CorruptBlock) => void
@@ -107,13 +119,17 @@ export function createScrub({
     return true
   }
 
-  return async ({ fromPack = 0, bytesPerSecond, signal, onProgress, onPack }) => {
+  return async ({ fromPack = 0, fromFile, bytesPerSecond, signal, onProgress, onPack, onFile }) => {
     const counts = { packs: 0, bytes: 0, blocks: 0, damagedBlocks: 0, unreadablePacks: 0 }
     const pieceBytes = Math.max(MIN_PIECE_BYTES, Math.min(MAX_PIECE_BYTES, bytesPerSecond))
     // Never earlier than now: what was lost to a pause is not made up for with a burst.
     let nextMs = clock.monotonicMs()
-    const packs = [...folder.sizes].filter(([packId]) => packId >= fromPack).toSorted(([a], [b]) => a - b)
-    const totalBytes = packs.reduce((sum, [, sizeBytes]) => sum + sizeBytes, 0)
+    const packs = [...folder.sizes]
+      .filter(([packId]) => fromFile === undefined && packId >= fromPack)
+      .toSorted(([a], [b]) => a - b)
+    const outside = { ...backed, index, log }
+    const totalBytes =
+      packs.reduce((sum, [, sizeBytes]) => sum + sizeBytes, 0) + (await countBackedBytes(outside))
 
     async function pace(bytes: number): Promise<void> {
       counts.bytes += bytes
@@ -157,7 +173,14 @@ export function createScrub({
       counts.packs += 1
       await onPack?.(packId)
     }
-    return counts
+    const found = await scrubBackings(outside, { from: fromFile, pace, signal, onPosition: onFile })
+    return {
+      ...counts,
+      blocks: counts.blocks + found.blocks,
+      damagedBlocks: counts.damagedBlocks + found.damagedBlocks,
+      backings: found.backings,
+      unreadableBackings: found.unreadableBackings,
+    }
   }
 }
 

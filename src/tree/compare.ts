@@ -21,8 +21,10 @@ import { readXattrs } from '../posix/xattr.ts'
 import { hasSameHoles, metadataDifference, xattrDifference } from './compare-metadata.ts'
 import type { DirectoryNames } from './directory-names.ts'
 import { loadDirectoryNames } from './directory-names.ts'
-import { asBuffer, joinPath } from './path-bytes.ts'
+import { asBuffer, joinPath, parentPath } from './path-bytes.ts'
+import { createProtectedPaths } from './protected-paths.ts'
 import { reasonOf } from './reason.ts'
+import { PROTECTED } from './scan-local.ts'
 import { createZeroTest } from './zeros.ts'
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants
@@ -30,7 +32,7 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants
 export interface Difference {
   /** Below the root, raw bytes; empty for the root. */
   readonly path: Uint8Array
-  readonly kind: 'missing' | 'extra' | 'type' | 'content' | 'metadata' | 'link' | 'unreadable'
+  readonly kind: 'missing' | 'extra' | 'type' | 'content' | 'metadata' | 'link' | 'unreadable' | 'protected'
   /** What differs, for people. */
   readonly detail: string
 }
@@ -40,15 +42,21 @@ export interface CompareOptions {
   readonly dir: string | Uint8Array
   /** Compare uid and gid (the default: only as root, who could have set them). */
   readonly owner?: boolean
+  /**
+   * It is a check-out that keeps these paths, and folders with a file PROTECTED: they are told as `protected`, once,
+   * and not compared.
+   */
+  readonly protect?: readonly string[] | undefined
   readonly signal?: AbortSignal
 }
 
 /** @param components.tempDir for the names of very large directories */
 export async function* compareTree(
   { blocks, tempDir }: { blocks: NodeSource; tempDir: string },
-  { root, dir, owner = process.geteuid?.() === 0, signal }: CompareOptions,
+  { root, dir, owner = process.geteuid?.() === 0, protect, signal }: CompareOptions,
 ): AsyncGenerator<Difference, void, undefined> {
   const top = asBuffer(typeof dir === 'string' ? Buffer.from(path.resolve(dir)) : dir)
+  const local = protect && createProtectedPaths(blocks, { top, protect, signal })
   /** Inode of the first member of each hard-link group. */
   const groups = new Map<string, string>()
 
@@ -67,17 +75,28 @@ export async function* compareTree(
       }
       return
     }
+    if ((await local?.covers(below, entry)) === true) {
+      yield kept(below)
+      return
+    }
     const found = typeOf(stat)
     if (found !== entry.type) {
       yield { path: below, kind: 'type', detail: `${found} instead of ${entry.type}` }
       return
     }
     const metadata = metadataDifference(entry, stat, owner)
-    if (metadata !== '') yield { path: below, kind: 'metadata', detail: metadata }
+    // What users put into a folder moves its time, until the next check-out sets it.
+    const mayBeMoved = local !== undefined && entry.type === 'directory' && ONLY_TIME.test(metadata)
+    if (metadata !== '' && !mayBeMoved) yield { path: below, kind: 'metadata', detail: metadata }
     const xattrs = await compareXattrs(entry, at)
     if (xattrs !== undefined) yield { path: below, ...xattrs }
     if (entry.type === 'directory') {
-      yield* compareDirectory(entry.directory, below, at, Number(stat.size))
+      let isMoved = false
+      for await (const difference of compareDirectory(entry.directory, below, at, Number(stat.size))) {
+        if (difference.kind === 'protected' && parentPath(difference.path).equals(below)) isMoved = true
+        yield difference
+      }
+      if (mayBeMoved && !isMoved) yield { path: below, kind: 'metadata', detail: metadata }
       return
     }
     if (entry.link !== undefined) {
@@ -125,21 +144,30 @@ export async function* compareTree(
       const name = names.next()
       return name === undefined ? undefined : Buffer.from(name, 'latin1')
     }
-    const extra = (name: Buffer): Difference => ({
-      path: joinPath(below, name),
-      kind: 'extra',
-      detail: 'not in the snapshot',
-    })
     try {
       let name = takeName()
       for await (const entry of readDirectory(blocks, cid, { signal })) {
-        for (; name !== undefined && compareBytes(name, entry.name) < 0; name = takeName()) yield extra(name)
+        for (; name !== undefined && compareBytes(name, entry.name) < 0; name = takeName())
+          yield* extra(joinPath(below, name))
         if (name?.equals(entry.name)) name = takeName()
         yield* compareEntry(entry, joinPath(below, entry.name))
       }
-      for (; name !== undefined; name = takeName()) yield extra(name)
+      for (; name !== undefined; name = takeName()) yield* extra(joinPath(below, name))
     } finally {
       names.close()
+    }
+  }
+
+  async function* extra(below: Buffer): AsyncGenerator<Difference, void, undefined> {
+    const isOwn = below.equals(OWN_MARK)
+    if (local === undefined || isOwn) {
+      yield isOwn && local !== undefined
+        ? kept(below)
+        : { path: below, kind: 'extra', detail: 'not in the snapshot' }
+      return
+    }
+    for await (const { path: each, isLocal } of local.split(below)) {
+      yield isLocal ? kept(each) : { path: each, kind: 'extra', detail: 'not in the snapshot' }
     }
   }
 
@@ -184,6 +212,14 @@ export async function* compareTree(
   }
 
   yield* compareEntry({ ...root, name: new Uint8Array() }, Buffer.alloc(0))
+}
+
+/** The check-out itself is protected: it does not move. */
+const OWN_MARK = Buffer.from(PROTECTED)
+const ONLY_TIME = /^mtime [^,]*$/
+
+function kept(below: Buffer): Difference {
+  return { path: below, kind: 'protected', detail: 'kept at each move of the check-out, and not compared' }
 }
 
 /**

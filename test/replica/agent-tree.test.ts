@@ -49,7 +49,12 @@ function setUp({ slots = 2 } = {}) {
         const { promise, resolve, reject } = Promise.withResolvers<void>()
         signal.addEventListener('abort', () => reject(signal.reason))
         fetches.push({ snapshot: cid.toString(), resolve, reject, signal })
-        return { done: promise, progress: () => ({ phase: 'blocks', totalBytes: 100, heldBytes: 30 }) }
+        const counts = { totalBlocks: 10, heldBlocks: 3, totalBytes: 100, heldBytes: 30, fetchedBytes: 30 }
+        return {
+          done: promise,
+          progress: () => ({ phase: 'blocks' as const, ...counts }),
+          explain: () => undefined,
+        }
       },
       checkOut({ snapshot: cid, path, versions }) {
         assert.ok(done.has(cid.toString()), 'a check-out moves only to a complete snapshot')

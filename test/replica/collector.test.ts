@@ -136,7 +136,15 @@ test('a scrub goes on after a restart where it was, then rests until it is due',
       if (packId === failAt) throw new Error('killed')
       await onPack?.(packId)
     }
-    return { packs: 5, bytes: 0, blocks: 0, damagedBlocks: 0, unreadablePacks: 0 }
+    return {
+      packs: 5,
+      bytes: 0,
+      blocks: 0,
+      damagedBlocks: 0,
+      unreadablePacks: 0,
+      backings: 0,
+      unreadableBackings: 0,
+    }
   }
   const make = () =>
     createScrubber(
@@ -160,4 +168,39 @@ test('a scrub goes on after a restart where it was, then rests until it is due',
   await second.run()
   assert.deepEqual(calls, [0, 3, 0, 0])
   await second.stop()
+})
+
+test('a scrub that was ended among files outside of the store goes on there', async () => {
+  const { clock, store } = await setUp()
+  const calls: unknown[] = []
+  const position = { backingId: 7, fileId: 123 }
+  const scrub = async ({ fromPack, fromFile, onPack, onFile }: ScrubOptions) => {
+    calls.push(fromFile ?? fromPack)
+    if (fromFile === undefined) {
+      await onPack?.(5)
+      await onFile?.(position)
+      throw new Error('killed')
+    }
+    return {
+      packs: 0,
+      bytes: 0,
+      blocks: 0,
+      damagedBlocks: 0,
+      unreadablePacks: 0,
+      backings: 1,
+      unreadableBackings: 0,
+    }
+  }
+  const make = () =>
+    createScrubber(
+      { store: { values: store.values, scrub }, clock, logger: createTestLogger() },
+      { bytesPerSecond: 1e6, everyMs: 10 * 24 * 3_600_000 },
+    )
+  for (const minutes of [10, 15]) {
+    const scrubber = make()
+    await scrubber.start()
+    await pass(clock, minutes * 60_000)
+    await scrubber.stop()
+  }
+  assert.deepEqual(calls, [undefined, position])
 })

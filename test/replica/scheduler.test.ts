@@ -230,6 +230,48 @@ test('every segment that waits can be explained', () => {
     ],
   )
   assert.ok(requestedBlocks.owner > 0)
+  for (const { askedOf, state } of segments)
+    if (state === 'asked for') assert.deepEqual(askedOf, [{ site: 'hq', reason: 'owner' }])
+})
+
+test('outside of its entry region a segment waits, and says for whom', () => {
+  const scheduler = createScheduler({
+    self: { site: 'me', region: 'west' },
+    origin: { site: 'hq', region: 'east' },
+    snapshotBytes: 64 * 64 * KiB,
+  })
+  const commands = scheduler.handle(
+    [
+      peer('hq', 'east', false),
+      peer('far', 'north'),
+      { kind: 'holding', peer: 'hq', update: { kind: 'complete' } },
+      { kind: 'holding', peer: 'far', update: { kind: 'pages', full: [] } },
+      page(0, 64),
+      { kind: 'pages-end' },
+    ],
+    0,
+  )
+  const { segments, peers } = scheduler.explain(0)
+  assert.deepEqual(
+    peers.map(({ site, tier }) => [site, tier]),
+    [
+      ['hq', 3],
+      ['far', 1],
+    ],
+  )
+  const asked = new Set(requestsOf(commands).flatMap(({ offsets }) => offsets))
+  assert.ok(asked.size > 0)
+  for (const { entry, firstBlock, state } of segments) {
+    if (asked.has(firstBlock)) assert.equal(entry, 'west')
+    if (entry === 'north') assert.equal(state, 'waits for region north, which takes it first')
+  }
+  const [first] = segments.filter(({ entry }) => entry === 'north')
+  const held = { kind: 'blocks', page: 0, offsets: [first!.firstBlock] } as const
+  const next = scheduler.handle([{ kind: 'holding', peer: 'far', update: held }, { kind: 'tick' }], 20)
+  assert.deepEqual(
+    requestsOf(next).map(({ peer: from, offsets }) => [from, offsets]),
+    [['far', [first!.firstBlock]]],
+  )
 })
 
 /** What the outside does next: numbers are reduced to what there is. */

@@ -77,3 +77,74 @@ test('what several sources send to one region shares its pipe, and passes it onc
     assert.ok(result.wanBytesInto.get(region)! < 1.02 * result.snapshotBytes, region)
   assert.ok(seconds(result, 'apac-2') < 23 && seconds(result, 'eu-2') < 7)
 })
+
+const [eu2, us] = [
+  { site: 'eu-2', region: 'eu' },
+  { site: 'us-1', region: 'us' },
+]
+
+test('a site that is killed and comes back keeps what it had, and completes', () => {
+  const result = run({
+    sites: [hq, eu, eu2],
+    events: [
+      { atMs: 2000, kind: 'kill', site: 'eu-1' },
+      { atMs: 4000, kind: 'restart', site: 'eu-1' },
+    ],
+  })
+  assert.ok(seconds(result, 'eu-1') < 9 && seconds(result, 'eu-2') < 9)
+  const taken = [...result.sites.get('eu-1')!.bytesFrom.values()].reduce((sum, bytes) => sum + bytes, 0)
+  assert.ok(taken < 1.01 * result.snapshotBytes, `${taken} bytes`)
+})
+
+test('a region that is cut off waits, and catches up by itself', () => {
+  const cut = { atMs: 1000, kind: 'cut', between: ['region:eu', undefined] } as const
+  const short = run({ sites: [hq, eu, eu2, us], events: [cut, { ...cut, atMs: 6000, kind: 'heal' }] })
+  assert.ok(seconds(short, 'us-1') < 5)
+  assert.ok(seconds(short, 'eu-1') > 10 && seconds(short, 'eu-1') < 18, `${seconds(short, 'eu-1')} s`)
+  // Long enough for the connections to end, and be made anew.
+  const long = run({ sites: [hq, eu, eu2, us], events: [cut, { ...cut, atMs: 60_000, kind: 'heal' }] })
+  assert.ok(seconds(long, 'eu-2') > 60 && seconds(long, 'eu-2') < 70, `${seconds(long, 'eu-2')} s`)
+  const never = run({ sites: [hq, eu, us], events: [cut], limitMs: 200_000 })
+  assert.equal(never.sites.get('eu-1')!.doneMs, undefined)
+  assert.ok(seconds(never, 'us-1') < 5)
+})
+
+test('two sites that are cut off from each other alone get it from the others', () => {
+  const events = [{ atMs: 500, kind: 'cut', between: ['eu-1', 'hq'] }] as const
+  const result = run({ sites: [hq, eu, eu2], events })
+  assert.ok(seconds(result, 'eu-1') < 40, `${seconds(result, 'eu-1')} s`)
+})
+
+test('a link that becomes slow slows what it carries', () => {
+  const events = [{ atMs: 2000, kind: 'rate', site: 'eu-1', downBytesPerSecond: MB }] as const
+  // 20 MB in two seconds at 80 Mbit/s, the other 30 at 1 MB/s.
+  const result = run({ events })
+  assert.ok(seconds(result, 'eu-1') > 29 && seconds(result, 'eu-1') < 35, `${seconds(result, 'eu-1')} s`)
+})
+
+test('a late member is unknown before, and takes what its region holds', () => {
+  const result = run({ sites: [hq, eu, { ...eu2, joinsMs: 20_000 }] })
+  assert.equal(result.sites.get('eu-2')!.bytesFrom.get('hq') ?? 0, 0)
+  assert.ok(seconds(result, 'eu-2') > 20 && seconds(result, 'eu-2') < 22)
+})
+
+test('sites of two regions that cannot be dialled are not connected', () => {
+  const nat: Topology = {
+    ...topology,
+    sites: [
+      { site: 'apac-1', isReachable: false },
+      { site: 'eu-1', isReachable: false },
+    ],
+  }
+  const result = run({ topology: nat, sites: [hq, eu, apac] })
+  assert.equal(result.sites.get('apac-1')!.bytesFrom.get('eu-1') ?? 0, 0)
+  assert.ok((result.sites.get('apac-1')!.bytesFrom.get('hq') ?? 0) >= result.snapshotBytes)
+})
+
+test('a simulation is the same each time', () => {
+  const once = (): unknown => {
+    const { schedulerSeconds: _, sites, ...rest } = run({ sites: [hq, eu, eu2, apac, us] })
+    return [rest, [...sites.values()].map(({ doneMs, bytesFrom }) => [doneMs, [...bytesFrom]])]
+  }
+  assert.deepEqual(once(), once())
+})

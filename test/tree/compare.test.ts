@@ -3,16 +3,22 @@ import fs from 'node:fs'
 import { test } from 'node:test'
 import { makeSpecial } from '../../src/posix/special.ts'
 import { removeXattr, setXattr } from '../../src/posix/xattr.ts'
+import type { CompareOptions } from '../../src/tree/compare.ts'
 import { compareTree } from '../../src/tree/compare.ts'
 import type { ImportResult } from '../../src/tree/import.ts'
 import type { Bench } from './trees.ts'
 import { bench, isRoot, noise, setTime } from './trees.ts'
 
-async function differences(b: Bench, { snapshot }: ImportResult, dir: string): Promise<string[]> {
+async function differences(
+  b: Bench,
+  { snapshot }: ImportResult,
+  dir: string,
+  options: Pick<CompareOptions, 'protect'> = {},
+): Promise<string[]> {
   const found: string[] = []
   for await (const { path, kind, detail } of compareTree(
     { blocks: b.store.blocks, tempDir: b.dir },
-    { root: snapshot.root, dir },
+    { root: snapshot.root, dir, ...options },
   )) {
     found.push(`${Buffer.from(path).toString('latin1')}: ${kind}: ${detail}`)
   }
@@ -125,4 +131,53 @@ test('a missing root is one difference', async (t) => {
   fs.mkdirSync(b.at('source'))
   const result = await b.import(b.at('source'))
   assert.deepEqual(await differences(b, result, b.at('absent')), [': missing: directory'])
+})
+
+test('what a check-out keeps for its users is told as protected, once, and is no difference', async (t) => {
+  const b = await bench(t)
+  fs.mkdirSync(b.at('source', 'dir', 'deep'), { recursive: true })
+  fs.mkdirSync(b.at('source', 'upstream'))
+  for (const name of ['a', 'dir/f1', 'dir/deep/f2', 'upstream/PROTECTED', 'upstream/f'])
+    fs.writeFileSync(b.at('source', name), name)
+  const result = await b.import(b.at('source'))
+  const protect = ['dir/f1', 'notes/own.txt']
+  await b.checkOut(result, b.at('out'), { protect })
+  const compare = (protectedPaths?: readonly string[]) =>
+    differences(b, result, b.at('out'), { protect: protectedPaths })
+  const kept = 'protected: kept at each move of the check-out, and not compared'
+  assert.deepEqual(await compare(protect), [`dir/f1: ${kept}`])
+  fs.writeFileSync(b.at('out', 'dir', 'f1'), 'local')
+  fs.mkdirSync(b.at('out', 'dir', 'deep', 'theirs', 'sub'), { recursive: true })
+  fs.writeFileSync(b.at('out', 'dir', 'deep', 'theirs', 'PROTECTED'), '')
+  fs.mkdirSync(b.at('out', 'notes', 'x', 'y', 'z'), { recursive: true })
+  fs.writeFileSync(b.at('out', 'notes', 'own.txt'), 'mine')
+  fs.writeFileSync(b.at('out', 'notes', 'x', 'y', 'z', 'PROTECTED'), '')
+  fs.writeFileSync(b.at('out', 'notes', 'x', 'stray'), '')
+  fs.writeFileSync(b.at('out', 'upstream', 'f'), 'changed upstream')
+  const expected = [
+    `dir/deep/theirs: ${kept}`,
+    `dir/f1: ${kept}`,
+    `notes/own.txt: ${kept}`,
+    'notes/x/stray: extra: not in the snapshot',
+    `notes/x/y/z: ${kept}`,
+  ]
+  const found = await compare(protect)
+  assert.deepEqual(
+    found.filter((line) => !line.startsWith('upstream/f:') && !line.startsWith(':')),
+    expected,
+  )
+  assert.ok(
+    found.some((line) => line.startsWith('upstream/f: content')),
+    'the mark is upstream’s own',
+  )
+  // After a move: nothing but what is protected.
+  await b.checkOut(result, b.at('out'), { replace: true })
+  assert.deepEqual(
+    (await compare(protect)).map((line) => line.replace(/: .*/, '')),
+    ['dir/deep/theirs', 'dir/f1', 'notes/own.txt', 'notes/x/y/z'],
+  )
+  // A folder that is no check-out has no such thing.
+  assert.ok((await compare()).every((line) => !line.includes('protected')))
+  fs.writeFileSync(b.at('out', 'PROTECTED'), '')
+  assert.ok((await compare(protect)).includes(`PROTECTED: ${kept}`))
 })

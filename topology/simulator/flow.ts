@@ -73,7 +73,8 @@ export function createFlow(options: FlowOptions): Flow {
         head++
         continue
       }
-      if (inNetwork > 0 && inNetwork + parcel.bytes > window) break
+      // The last one may stand out: else a window of less than two parcels would leave the path idle.
+      if (inNetwork >= window) break
       head++
       inNetwork += parcel.bytes
       onSent(parcel)

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks'
 import type { HoldingUpdate } from '../../src/net/ports.ts'
 import { createScheduler, type Scheduler } from '../../src/replica/scheduler.ts'
 import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import { regionWeights } from '../../src/replica/swarm-facts.ts'
 import type { SnapshotLayout } from './layout.ts'
 import type { SimulatedSite, Simulation } from './simulation.ts'
 
@@ -83,9 +84,15 @@ export function createSimulatedNode(
 export function newScheduler(
   { site, region }: SimulatedSite,
   layout: SnapshotLayout,
-  { scheduling }: Simulation,
+  { scheduling, sites, topology }: Simulation,
 ): Scheduler {
-  return createScheduler({ ...scheduling, self: { site, region }, snapshotBytes: layout.bytes })
+  return createScheduler({
+    ...scheduling,
+    self: { site, region },
+    origin: sites.find(({ isOrigin }) => isOrigin === true),
+    regionWeight: regionWeights(topology),
+    snapshotBytes: layout.bytes,
+  })
 }
 
 /** It wants the snapshot, so it takes its share. */

@@ -321,7 +321,7 @@ export function simulate(simulation: Simulation): SimulationResult {
   let second = 1
   while (openSites > 0 && queue.runNext(simulation.limitMs)) {
     if (simulation.onSecond === undefined || queue.nowMs() < second * 1000) continue
-    simulation.onSecond(queue.nowMs(), all.filter(({ doneMs }) => doneMs !== undefined).length)
+    simulation.onSecond(queue.nowMs(), all.filter((node) => wants(node) && node.doneMs !== undefined).length)
     second = Math.floor(queue.nowMs() / 1000) + 1
   }
 

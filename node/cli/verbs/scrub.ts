@@ -1,4 +1,4 @@
-/** `scrub`: the daemon reads its whole store now, at a set rate, and finds what the disk has damaged. */
+/** `scrub`: the daemon reads all blocks now, in packs and in files, at a set rate, and finds what the disk has damaged. */
 import { type Command, InvalidArgumentError } from 'commander'
 import type { ScrubAnswer } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
@@ -22,6 +22,7 @@ export function define(command: Command, context: Context): void {
     .addHelpText(
       'after',
       `
+Blocks that rest in check-outs, and in the files of sources in place and adopted mirrors, are read too.
 Exit code 1 when something is damaged. It is not served any more; where a site has it, it is fetched again. A scrub in
 the background (scrubEveryDays) ends, and this one takes its place.`,
     )
@@ -34,7 +35,8 @@ async function scrub(context: Context, { rate, json = false }: Options): Promise
     { kind: 'scrub', ...(rate === undefined ? {} : { bytesPerSecond: rate }) },
     'scrub the store',
   )
-  if (answer.damagedBlocks + answer.unreadablePacks > 0) context.exitWith(EXIT.failed)
+  if (answer.damagedBlocks + answer.unreadablePacks + answer.unreadableBackings > 0)
+    context.exitWith(EXIT.failed)
   const { terminal } = context
   if (json) {
     await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
@@ -43,9 +45,14 @@ async function scrub(context: Context, { rate, json = false }: Options): Promise
   const bad = [
     ...(answer.damagedBlocks === 0 ? [] : [`${countOf(answer.damagedBlocks, 'block')} damaged`]),
     ...(answer.unreadablePacks === 0 ? [] : [`${countOf(answer.unreadablePacks, 'pack')} unreadable`]),
+    ...(answer.unreadableBackings === 0
+      ? []
+      : [`${countOf(answer.unreadableBackings, 'folder')} outside of the store not found, or unreadable`]),
   ]
+  const outside =
+    answer.backings === 0 ? '' : ` and ${countOf(answer.backings, 'folder')} outside of the store`
   await terminal.print(
-    `${countOf(answer.blocks, 'block')} in ${countOf(answer.packs, 'pack')}, ${formatBytes(answer.bytes)}: ` +
+    `${countOf(answer.blocks, 'block')} in ${countOf(answer.packs, 'pack')}${outside}, ${formatBytes(answer.bytes)}: ` +
       `${bad.length === 0 ? 'every one is right' : bad.join(', ')}\n`,
   )
   terminal.say(`took ${formatSeconds(answer.seconds)}`)

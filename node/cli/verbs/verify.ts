@@ -22,7 +22,10 @@ export function define(command: Command, context: Context): void {
       'compare the files in DIR with the snapshot too: names, types, metadata, bytes',
     )
     .option('--json', 'print the result as JSON')
-    .addHelpText('after', '\nExit code 1 when anything is missing or wrong.')
+    .addHelpText(
+      'after',
+      '\nExit code 1 when anything is missing or wrong. What a check-out keeps for its users (PROTECTED, --protect) is named,\nand is no difference.',
+    )
     .action((spec: string | undefined, options: Options) => verify(context, spec, options))
 }
 
@@ -65,10 +68,12 @@ async function verify(context: Context, text: string | undefined, options: Optio
     )
   }
   if (answer.checkout !== undefined) {
-    const { path, differences } = answer.checkout
+    const { path, differences, protected: kept } = answer.checkout
     await terminal.print(
       `${path}: ${differences.count === 0 ? 'identical' : countOf(differences.count, 'difference')}\n` +
-        differences.first.map((each) => `  ${each.path}: ${each.reason}\n`).join(''),
+        differences.first.map((each) => `  ${each.path}: ${each.reason}\n`).join('') +
+        kept.first.map((each) => `  ${each}: protected, not compared\n`).join('') +
+        (kept.count > kept.first.length ? `  ${kept.count} protected in all\n` : ''),
     )
   }
   terminal.say(`took ${formatSeconds(answer.seconds)}`)

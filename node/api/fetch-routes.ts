@@ -1,0 +1,52 @@
+/** /api/v1/fetches: what this node is fetching, from whom, and why each part is where it is. */
+import type { FastifyInstance } from 'fastify'
+import { MirrorError } from '../../src/base/errors.ts'
+import type { FetchView } from '../../src/replica/site-agent-tree.ts'
+import type { FetchDocument, FetchSummary } from './answers.ts'
+import type { Services } from './services.ts'
+
+/** A fetch has 64 active pages of up to 1,024 segments: more than anybody reads. */
+const MAX_SEGMENTS = 2000
+
+export function addFetchRoutes(app: FastifyInstance, { readFetches }: Services): void {
+  app.get('/api/v1/fetches', () => ({
+    fetches: [...readFetches()].map(([tree, view]) => summaryOf(tree, view)),
+  }))
+  app.get<{ Params: { tree: string } }>('/api/v1/fetches/:tree', ({ params: { tree } }): FetchDocument => {
+    const view = readFetches().get(tree)
+    if (view === undefined) {
+      throw new MirrorError('not-found', `${tree} is not being fetched here`, {
+        hint: 'mirrormesh status tells where it is complete.',
+      })
+    }
+    const { segments = [], peers = [], requestedBlocks = {}, duplicateBlocks = 0 } = view.explanation ?? {}
+    return {
+      ...summaryOf(tree, view),
+      peers,
+      requestedBlocks,
+      duplicateBlocks,
+      segments: segments.slice(0, MAX_SEGMENTS),
+      moreSegments: Math.max(0, segments.length - MAX_SEGMENTS),
+    }
+  })
+}
+
+function summaryOf(tree: string, view: FetchView): FetchSummary {
+  return {
+    tree,
+    snapshot: view.snapshot.toString(),
+    phase: view.phase,
+    seconds: view.seconds,
+    heldBlocks: view.heldBlocks,
+    totalBlocks: view.totalBlocks ?? null,
+    heldBytes: view.heldBytes,
+    totalBytes: view.totalBytes ?? null,
+    fetchedBytes: view.fetchedBytes,
+    bytesPerSecond: Math.round(
+      (view.explanation?.peers ?? []).reduce(
+        (sum, { bytesPerSecond, inFlightBytes }) => sum + (inFlightBytes > 0 ? bytesPerSecond : 0),
+        0,
+      ),
+    ),
+  }
+}

@@ -1,0 +1,59 @@
+/** `fetch list` and `fetch show` on a node whose only source is away. */
+import assert from 'node:assert/strict'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { FetchDocument, FetchSummary } from '../../node/api/answers.ts'
+import type { StatusDocument } from '../../src/replica/status.ts'
+import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
+import { tempDir } from './temp-dir.ts'
+
+test('a fetch can be seen while it waits, and is gone when it is complete', {
+  timeout: 120_000,
+}, async (t) => {
+  const dir = await tempDir(t)
+  const [hq, lab, source] = [join(dir, 'hq'), join(dir, 'lab'), join(dir, 'src')]
+  const listen = `127.0.0.1:${await freePort()}`
+  const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--listen', listen, '--http', 'off']
+  await succeed(['init', '--home', hq, ...place])
+  const origin = await startDaemon(t, hq)
+  const token = (await succeed(['invite', '--home', hq, '--site', 'lab', '--region', 'eu'])).trim()
+  await succeed(['join', '--home', lab, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+  await startDaemon(t, lab)
+  await mkdir(source)
+  await writeFile(join(source, 'file'), 'bytes of a build')
+  await succeed(['publish', source, '--tree', 'build', '--home', hq])
+  await until('the lab knows of the head', async () => {
+    const { trees } = await succeedJson<StatusDocument>(['status', '--home', lab])
+    return trees.length === 1 ? true : undefined
+  })
+  const list = ['fetch', 'list', '--home', lab]
+  assert.deepEqual((await succeedJson<{ fetches: FetchSummary[] }>(list)).fetches, [])
+  const missing = await mirrormesh(['fetch', 'show', 'build', '--home', lab])
+  assert.equal(missing.status, 5)
+  assert.match(missing.stderr, /build is not being fetched here/)
+
+  await origin.kill()
+  // The pin is signed with the admin's key and handed in at the lab.
+  await cp(join(hq, 'keys', 'admin.key'), join(lab, 'keys', 'admin.key'))
+  await succeed(['pin', 'add', 'build', '--site', 'lab', '--home', lab])
+  const [fetch] = await until('the lab begins to fetch', async () => {
+    const { fetches } = await succeedJson<{ fetches: FetchSummary[] }>(list)
+    return fetches.length === 1 ? fetches : undefined
+  })
+  assert.deepEqual(
+    [fetch!.tree, fetch!.phase, fetch!.heldBytes, fetch!.totalBytes],
+    ['build', 'snapshot', 0, null],
+  )
+  assert.match(await succeed(list), /^build +snapshot +0 B +\? /m)
+  const show = ['fetch', 'show', 'build', '--home', lab]
+  assert.match(await succeed(show), /^build: snapshot, 0 B of \? held, 0 B fetched in /)
+  assert.deepEqual((await succeedJson<FetchDocument>(show)).segments, [])
+
+  await startDaemon(t, hq)
+  await until('the fetch ends', async () => {
+    const { fetches } = await succeedJson<{ fetches: FetchSummary[] }>(list)
+    return fetches.length === 0 ? true : undefined
+  })
+  assert.match((await mirrormesh(list)).stderr, /nothing is being fetched/)
+})
