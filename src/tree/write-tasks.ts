@@ -6,8 +6,9 @@ import { CID_KEY_BYTES } from '../block/cid.ts'
 import type { SpecialType } from '../posix/special.ts'
 import { makeSpecial } from '../posix/special.ts'
 import { startWriteback, syncFileSystem } from '../posix/sync.ts'
-import type { Target } from './apply-metadata.ts'
-import { applyMetadata, ownerReason } from './apply-metadata.ts'
+import { setMtimeOfFd } from '../posix/times.ts'
+import type { Maker, Target } from './apply-metadata.ts'
+import { applyMetadata, canBeMadeWhole, isAsMade, ownerReason } from './apply-metadata.ts'
 import type { TaskMetadata, WriteBatch, WriteInput, WriteReport, WriteTask } from './checkout-threads.ts'
 import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
 import { cloneFile } from './clone-file.ts'
@@ -35,6 +36,9 @@ export interface WriteContext {
   readonly askBlock: (key: Uint8Array) => Uint8Array
   /** Of hard-link groups that outgrew the file system's limit: the latest inode that this thread made, by first path. */
   readonly newInodes: Map<string, Buffer>
+  readonly maker: Maker
+  /** What a new file gets is what was asked for. A thread that found otherwise does not try again. */
+  isMadeAsAsked: boolean
 }
 
 type FileTask = Extract<WriteTask, { kind: 'file' }>
@@ -43,8 +47,9 @@ type TakeTask = Extract<WriteTask, { kind: 'file' | 'reuse' }>
 export function writeBatch(
   batch: WriteBatch,
   { staging, ownerMode, devices, inherits, old, clones, stateFd, namesFd }: WriteInput,
-  { packs, askBlock, newInodes }: WriteContext,
+  context: WriteContext,
 ): WriteReport {
+  const { packs, askBlock, newInodes, maker } = context
   let stringAt = 0
   let blockAt = 0
   let files = 0
@@ -190,20 +195,35 @@ export function writeBatch(
       }
     }
     const flags = task.isPiece ? O_WRONLY | O_NOFOLLOW : O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
-    const fd = withParents(staging, below, () => fs.openSync(path, flags, PRIVATE))
+    const isWhole =
+      !task.isPiece && context.isMadeAsAsked && canBeMadeWhole(task.metadata, { inherits, maker })
+    // Nobody else gets into the staging place.
+    const mode = isWhole ? task.metadata.mode : PRIVATE
+    const fd = withParents(staging, below, () => fs.openSync(path, flags, mode))
     try {
       const position = writeBlocks(fd, task)
       bytes += position - task.offset
       // The disk writes while the next piece is made. For a small file the call costs more CPU than it saves time.
       if (task.isPiece) startWriteback(fd, task.offset, position - task.offset)
       else {
-        const reasons = finish({ fd }, below, task.metadata)
-        noteState(task.slot, () => fs.fstatSync(fd, { bigint: true }), task.metadata, reasons)
+        if (!isWhole || !finishWhole(fd, task)) {
+          const reasons = finish({ fd }, below, task.metadata)
+          noteState(task.slot, () => fs.fstatSync(fd, { bigint: true }), task.metadata, reasons)
+        }
         files += 1
       }
     } finally {
       fs.closeSync(fd)
     }
+  }
+
+  /** Of a file that was created with its mode. False when that was not enough. */
+  function finishWhole(fd: number, { slot, metadata }: FileTask): boolean {
+    setMtimeOfFd(fd, metadata.mtimeSec, metadata.mtimeNsec)
+    const stat = fs.fstatSync(fd, { bigint: true })
+    context.isMadeAsAsked = isAsMade(stat, metadata)
+    if (context.isMadeAsAsked) states.add(slot, stat, { names: 1, isOwnerMissing: false })
+    return context.isMadeAsAsked
   }
 
   function makeSpecialFile(
