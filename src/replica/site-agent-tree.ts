@@ -2,8 +2,9 @@
  * Keeps one tree at its goal: fetch the newest snapshot until it is complete, then move the check-outs, one after the
  * other. Tries for ever, with growing pauses; every failure is in the status and in the log.
  *
- * - A newer goal ends a fetch at once (what is stored stays, and the two share most of it). A check-out that has begun
- *   is finished first: a tree that is published faster than it can be written would otherwise never be.
+ * - A newer goal ends a fetch at once (what is stored stays, and the two share most of it), but not the fetch that follows
+ *   such a one, nor a check-out that has begun: a tree that is published faster than it can be fetched and written would
+ *   otherwise never be.
  * - A check-out moves only after its snapshot is complete, and never back to a snapshot that is no longer the goal.
  */
 import type { Clock } from '../base/clock.ts'
@@ -101,6 +102,8 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
   /** Ends what should not go on under another goal: a fetch, or a pause. */
   let attempt = new AbortController()
   let canInterrupt = true
+  /** A newer goal has ended a fetch, and none was completed since: the next one is seen through. */
+  let wasCutShort = false
 
   function enter(next: TreeWorkerStatus['phase']): void {
     if (phase === next) return
@@ -152,7 +155,8 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     for (const path of current.checkouts) {
       if (checkouts.get(path) === snapshot.toString()) continue
       // A newer goal: this one's check-outs need not all be made before it.
-      if (goal !== undefined && goal !== current && goal.snapshot?.equals(snapshot) !== true) return
+      if (!wasCutShort && goal !== undefined && goal !== current && goal.snapshot?.equals(snapshot) !== true)
+        return
       if (!isWanted(path)) continue
       try {
         await moveCheckout(path, snapshot)
@@ -161,6 +165,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         errors.push(asMirrorError(error, `check out ${tree} to ${path}`))
       }
     }
+    wasCutShort = false
     if (errors[0] !== undefined) throw errors[0]
   }
 
@@ -243,6 +248,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
   async function pause(error: MirrorError, signal: AbortSignal): Promise<void> {
     failures++
     failure = error
+    wasCutShort = false
     const pauseMs = backoffMs(failures, random, PAUSE)
     logger.warn({ tree, err: error, failures, pauseMs }, 'replica.failed')
     canInterrupt = true
@@ -268,7 +274,9 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         failures = 0
         failure = undefined
       }
-      if ((isOther || phase === 'pausing') && canInterrupt) {
+      const isSeenThrough = wasCutShort && fetching !== undefined && next !== undefined
+      if ((isOther || phase === 'pausing') && canInterrupt && !isSeenThrough) {
+        if (isOther && fetching !== undefined) wasCutShort = true
         attempt.abort(new MirrorError('aborted', `${tree} has a newer goal`))
       }
       if (next !== undefined && !isReached(next)) wake()

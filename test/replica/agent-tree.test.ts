@@ -95,6 +95,37 @@ test('a newer head ends the fetch of the older and is fetched instead', async ()
   await worker.stop()
 })
 
+test('published faster than fetched, every second head is completed and checked out', async () => {
+  const { worker, fetches, checkouts } = setUp()
+  worker.setGoal(goal(1, ['/a']))
+  await settled()
+  worker.setGoal(goal(2, ['/a']))
+  await settled()
+  worker.setGoal(goal(3, ['/a']))
+  worker.setGoal(goal(4, ['/a']))
+  await settled()
+  assert.deepEqual(
+    fetches.map(({ signal }) => signal.aborted),
+    [true, false],
+  )
+  fetches[1]!.resolve()
+  await settled()
+  assert.deepEqual([checkouts[0]!.path, checkouts[0]!.snapshot], ['/a', String(snapshot(2))])
+  checkouts[0]!.resolve()
+  await settled()
+  assert.equal(fetches[2]!.snapshot, String(snapshot(4)))
+  // Completed and checked out in between: a newer head may end a fetch again.
+  worker.setGoal(goal(5, ['/a']))
+  await settled()
+  assert.equal(fetches[2]!.signal.aborted, true)
+  // Whatever happens, a tree that is let go of is not fetched on.
+  worker.setGoal(goal(6, ['/a']))
+  worker.setGoal(undefined)
+  await settled()
+  assert.equal(fetches[3]!.signal.aborted, true)
+  await worker.stop()
+})
+
 test('a head that moves during a check-out lets it finish, then both follow', async () => {
   const { worker, fetches, checkouts } = setUp()
   worker.setGoal(goal(1, ['/a', '/b']))
