@@ -22,6 +22,7 @@ test('a replaced tree goes keepOldSeconds after its move, by a keeper that was r
       {
         blocks: b.store.blocks,
         isPublishedHere: () => false,
+        state: () => ({ trees: new Map() }),
         checkoutSlots: new Semaphore(1),
         clock,
         logger,
@@ -38,8 +39,15 @@ test('a replaced tree goes keepOldSeconds after its move, by a keeper that was r
   const hidden = (): string[] =>
     fs.readdirSync(b.dir).filter((name) => /^\.out\.mirrormesh-[0-9a-f]{16}$/.test(name))
   const move = (index: number): Promise<void> =>
-    make().move({ tree: 't', snapshot: versions[index]!.snapshotCid, path: b.at('out'), signal })
-  const look = (): Promise<void> => make().removeOldTrees([b.at('out')], signal)
+    make().move({
+      tree: 't',
+      snapshot: versions[index]!.snapshotCid,
+      path: b.at('out'),
+      versions: undefined,
+      signal,
+    })
+  const look = (): Promise<void> =>
+    make().removeOldTrees([{ tree: 't', path: b.at('out'), versions: undefined }], signal)
   try {
     await move(0)
     await move(1)
