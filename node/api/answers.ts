@@ -271,6 +271,8 @@ export interface DroppedSnapshot {
   readonly sequence: number | null
   readonly snapshot: string
   readonly reason: string
+  /** About what it takes along, in a dry run: what several share counts for the first of them. Else null. */
+  readonly bytes: number | null
 }
 
 export interface ScrubAnswer {

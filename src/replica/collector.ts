@@ -164,6 +164,7 @@ export function createCollector(
               ...chosen.kept.filter(({ isComplete }) => !isComplete).map(({ snapshot }) => snapshot),
               ...chosen.partial,
             ],
+            dropped: chosen.dropped.map(({ snapshot }) => snapshot),
           }
         },
       })
