@@ -17,6 +17,7 @@ import { createHoldings } from '../src/replica/holdings.ts'
 import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
 import { createLedger } from '../src/replica/ledger.ts'
 import { createPublisher } from '../src/replica/publish.ts'
+import { createRateCapper } from '../src/replica/rate-caps.ts'
 import { createScrubber } from '../src/replica/scrubber.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
@@ -96,6 +97,17 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const holdings = createHoldings({ blocks, values, clock })
   const complete = await loadCompleteSnapshots({ values, holdings })
   const membership = createMembership({ ledger, nodeKey, clock })
+  const isOtherRegion = (peer: string): boolean => {
+    const other = ledger.state().members.get(peer)
+    return other !== undefined && other.region !== self.region
+  }
+  const capper = createRateCapper(
+    { clock, isFar: isOtherRegion },
+    {
+      wan: { up: config.wanUpBytesPerSecond, down: config.wanDownBytesPerSecond },
+      region: { up: config.regionUpBytesPerSecond, down: config.regionDownBytesPerSecond },
+    },
+  )
   const host = await startHost(
     {
       keySeed: nodeKey.seed,
@@ -103,13 +115,15 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       membership,
       records: ledger,
       admission: createAdmission({ ledger, nodeKey, clock, logger: log }),
-      blockServer: createBlockService({
-        blocks,
-        holdings,
-        traffic,
-        mayRead: (peer) => membership.isMember(peer),
-        ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
-      }),
+      blockServer: capper.serve(
+        createBlockService({
+          blocks,
+          holdings,
+          traffic,
+          mayRead: (peer) => membership.isMember(peer),
+          ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
+        }),
+      ),
       clock,
       log,
     },
@@ -118,7 +132,20 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => host.stop())
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
   const agent = createSiteAgent(
-    { ledger, store, scratch, host, holdings, complete, traffic, addressBook, clock, logger: log, self },
+    {
+      ledger,
+      store,
+      scratch,
+      host,
+      network: capper.fetch(host),
+      holdings,
+      complete,
+      traffic,
+      addressBook,
+      clock,
+      logger: log,
+      self,
+    },
     {
       checkoutDevices: config.devices,
       checkoutsAreStorage: config.checkoutsAreStorage,

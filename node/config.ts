@@ -66,6 +66,30 @@ const SCHEMA = z.strictObject({
     .enum(['none', 'wan'])
     .default('wan')
     .describe('wan compresses, where it pays, the blocks that leave for other regions'),
+  wanUpBytesPerSecond: z
+    .int()
+    .min(0)
+    .max(100_000_000_000)
+    .default(0)
+    .describe('the most that this site sends to other regions, in all; 0 is no cap'),
+  wanDownBytesPerSecond: z
+    .int()
+    .min(0)
+    .max(100_000_000_000)
+    .default(0)
+    .describe('the most that this site fetches from other regions, in all; 0 is no cap'),
+  regionUpBytesPerSecond: z
+    .int()
+    .min(0)
+    .max(100_000_000_000)
+    .default(0)
+    .describe('the most that this site sends within its region; 0 is no cap'),
+  regionDownBytesPerSecond: z
+    .int()
+    .min(0)
+    .max(100_000_000_000)
+    .default(0)
+    .describe('the most that this site fetches within its region; 0 is no cap'),
   devices: z
     .boolean()
     .default(false)
@@ -113,6 +137,10 @@ const SCHEMA = z.strictObject({
 })
 
 const NUMBERS: readonly ConfigKey[] = [
+  'wanUpBytesPerSecond',
+  'wanDownBytesPerSecond',
+  'regionUpBytesPerSecond',
+  'regionDownBytesPerSecond',
   'workers',
   'keepSnapshots',
   'keepUnpinnedDays',

@@ -16,7 +16,7 @@ import type { Host } from '../net/ports.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
-import type { FetchMembers, ReplicaLog } from './fetch-network.ts'
+import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
 import type { Ledger } from './ledger.ts'
@@ -39,6 +39,8 @@ export interface SiteAgentComponents {
   /** For what the check of a large snapshot does not hold in memory. */
   readonly scratch?: Scratch | undefined
   readonly host: Host
+  /** What fetches use of the host; the host itself by default. */
+  readonly network?: FetchNetwork
   readonly holdings: Holdings
   readonly complete: CompleteSnapshots
   readonly traffic: Traffic
@@ -84,7 +86,7 @@ export function createSiteAgent(
   { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random, scratch } = components
+  const { random = Math.random, scratch, network = host } = components
   const background = createBackground(logger)
   const workers = new Map<string, TreeWorker>()
   const fetchSlots = new Semaphore(maxFetches)
@@ -92,6 +94,7 @@ export function createSiteAgent(
   const checkouts = createCheckoutKeeper(
     {
       blocks: store.blocks,
+      state: ledger.state,
       isPublishedHere: (tree) => ledger.state().trees.get(tree)?.epoch?.publisher === self.peer,
       checkoutSlots,
       clock,
@@ -189,7 +192,7 @@ export function createSiteAgent(
   function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
-      { network: host, members, blocks: store.blocks, holdings, traffic, clock, log: logger, scratch },
+      { network, members, blocks: store.blocks, holdings, traffic, clock, log: logger, scratch },
       {
         tree,
         snapshot,
@@ -292,7 +295,9 @@ export function createSiteAgent(
           await sleep(clock, LOOK_MS, signal)
           for (const worker of workers.values()) worker.look()
           await checkouts.removeOldTrees(
-            [...goals.values()].flatMap((goal) => goal.checkouts),
+            [...goals.values()].flatMap(({ tree, checkouts: paths, versions }) =>
+              paths.map((path) => ({ tree, path, versions: versions.get(path) })),
+            ),
             signal,
           )
         }

@@ -16,6 +16,7 @@ import type { OwnerMode, TaskMetadata } from './checkout-threads.ts'
 import { mtimeNsOf } from './inode.ts'
 import { reasonOf } from './reason.ts'
 
+const OWNER_WRITE = 0o200
 const SETUID = 0o4000
 const SETGID = 0o2000
 /** Outside of 32 bits file systems differ, and the kernel clamps without a word. */
@@ -68,6 +69,31 @@ export function applyMetadata(
   return reasons
 }
 
+/** Whom new files belong to. */
+export interface Maker {
+  readonly uid: number | undefined
+  readonly gid: number | undefined
+}
+
+/**
+ * Whether a file that is created with its mode has everything but its time right, as far as the system does what is
+ * usual: two calls less for each of many small files. `isAsMade` says whether it did.
+ */
+export function canBeMadeWhole(
+  { mode, uid, gid, mtimeSec, xattrs }: TaskMetadata,
+  { inherits, maker }: { readonly inherits: boolean; readonly maker: Maker },
+): boolean {
+  // A server may refuse to write to a file that was created without the right to.
+  const isPlain = xattrs.length === 0 && (mode & ~0o777) === 0 && (mode & OWNER_WRITE) !== 0
+  const isOurs = uid === maker.uid && gid === maker.gid
+  return isPlain && !inherits && isOurs && mtimeSec >= SAFE_MIN_SEC && mtimeSec <= SAFE_MAX_SEC
+}
+
+/** False where a umask, a mount option, a mapping of owners or an ACL of the place had it otherwise. */
+export function isAsMade(stat: fs.BigIntStats, { mode, uid, gid }: TaskMetadata): boolean {
+  return Number(stat.mode & 0o7777n) === mode && Number(stat.uid) === uid && Number(stat.gid) === gid
+}
+
 /** Returns whether the owner is the recorded one. A user may give a file to a group of its own. */
 function applyOwner(
   target: Target,
@@ -75,7 +101,7 @@ function applyOwner(
   ownerMode: OwnerMode,
   reasons: string[],
 ): boolean {
-  const isOurs = process.geteuid?.() === uid
+  const isOurs = ownerMode !== 'set' && process.geteuid?.() === uid
   if (ownerMode !== 'set') {
     if (isOurs && process.getegid?.() === gid) return true
     if (ownerMode === 'leave') return false

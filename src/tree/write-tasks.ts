@@ -6,16 +6,19 @@ import { CID_KEY_BYTES } from '../block/cid.ts'
 import type { SpecialType } from '../posix/special.ts'
 import { makeSpecial } from '../posix/special.ts'
 import { startWriteback, syncFileSystem } from '../posix/sync.ts'
-import type { Target } from './apply-metadata.ts'
-import { applyMetadata, ownerReason } from './apply-metadata.ts'
+import { setMtimeOfFd } from '../posix/times.ts'
+import type { Maker, Target } from './apply-metadata.ts'
+import { applyMetadata, canBeMadeWhole, isAsMade, ownerReason } from './apply-metadata.ts'
 import type { TaskMetadata, WriteBatch, WriteInput, WriteReport, WriteTask } from './checkout-threads.ts'
 import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
+import { cloneFile } from './clone-file.ts'
 import { copyFile } from './copy-file.ts'
 import { FILE_STATE_BYTES, stateFacts } from './file-state.ts'
 import { linkLocal } from './local-tree.ts'
 import type { PackedBlock, PackReader } from './pack-reader.ts'
 import { asBuffer, joinPath, splitPath } from './path-bytes.ts'
 import { reasonOf } from './reason.ts'
+import type { Reuse } from './reuse-file.ts'
 import { hasContent, takeFile } from './reuse-file.ts'
 import { alreadyThere, makeDirectory, makeParents, withParents } from './staging-directories.ts'
 import { createStateWriter } from './state-writer.ts'
@@ -33,6 +36,9 @@ export interface WriteContext {
   readonly askBlock: (key: Uint8Array) => Uint8Array
   /** Of hard-link groups that outgrew the file system's limit: the latest inode that this thread made, by first path. */
   readonly newInodes: Map<string, Buffer>
+  readonly maker: Maker
+  /** What a new file gets is what was asked for. A thread that found otherwise does not try again. */
+  isMadeAsAsked: boolean
 }
 
 type FileTask = Extract<WriteTask, { kind: 'file' }>
@@ -40,9 +46,10 @@ type TakeTask = Extract<WriteTask, { kind: 'file' | 'reuse' }>
 
 export function writeBatch(
   batch: WriteBatch,
-  { staging, ownerMode, devices, inherits, old, stateFd, namesFd }: WriteInput,
-  { packs, askBlock, newInodes }: WriteContext,
+  { staging, ownerMode, devices, inherits, old, clones, stateFd, namesFd }: WriteInput,
+  context: WriteContext,
 ): WriteReport {
+  const { packs, askBlock, newInodes, maker } = context
   let stringAt = 0
   let blockAt = 0
   let files = 0
@@ -87,6 +94,36 @@ export function writeBatch(
   }
 
   function take(below: Uint8Array, task: TakeTask, state: Buffer, isContentKnown: boolean): boolean {
+    const outcome = (clones ? takeClone : takeName)(below, task, state, isContentKnown)
+    if (outcome === 'taken') return true
+    if (task.kind === 'reuse') refused.push({ slot: task.slot, isUnsure: outcome === 'unsure' })
+    return false
+  }
+
+  /** A file of its own that shares its place on the disk: metadata is set as on one that was written. */
+  function takeClone(below: Uint8Array, task: TakeTask, state: Buffer, isContentKnown: boolean): Reuse {
+    return cloneFile({
+      from: joinPath(old!, below),
+      to: joinPath(staging, below),
+      state,
+      isContentKnown,
+      withParents: (make) => withParents(staging, below, make),
+      finish(fd) {
+        const reasons = finish({ fd }, below, task.metadata)
+        const stat = fs.fstatSync(fd, { bigint: true })
+        noteState(task.slot, () => stat, task.metadata, reasons)
+        countReused(stat)
+      },
+    })
+  }
+
+  function countReused({ size }: fs.BigIntStats): void {
+    files += 1
+    reusedFiles += 1
+    reusedBytes += Number(size)
+  }
+
+  function takeName(below: Uint8Array, task: TakeTask, state: Buffer, isContentKnown: boolean): Reuse {
     const { outcome, stat } = takeFile({
       from: joinPath(old!, below),
       to: joinPath(staging, below),
@@ -99,13 +136,9 @@ export function writeBatch(
       const { isOwnerMissing } = stateFacts(state)
       states.add(task.slot, stat!, { names: 1, isOwnerMissing })
       if (isOwnerMissing) report(below, [ownerReason(task.metadata.uid, task.metadata.gid)])
-      files += 1
-      reusedFiles += 1
-      reusedBytes += Number(stat!.size)
-      return true
+      countReused(stat!)
     }
-    if (task.kind === 'reuse') refused.push({ slot: task.slot, isUnsure: outcome === 'unsure' })
-    return false
+    return outcome
   }
 
   function placeOf(index: number): PackedBlock | undefined {
@@ -162,20 +195,35 @@ export function writeBatch(
       }
     }
     const flags = task.isPiece ? O_WRONLY | O_NOFOLLOW : O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
-    const fd = withParents(staging, below, () => fs.openSync(path, flags, PRIVATE))
+    const isWhole =
+      !task.isPiece && context.isMadeAsAsked && canBeMadeWhole(task.metadata, { inherits, maker })
+    // Nobody else gets into the staging place.
+    const mode = isWhole ? task.metadata.mode : PRIVATE
+    const fd = withParents(staging, below, () => fs.openSync(path, flags, mode))
     try {
       const position = writeBlocks(fd, task)
       bytes += position - task.offset
       // The disk writes while the next piece is made. For a small file the call costs more CPU than it saves time.
       if (task.isPiece) startWriteback(fd, task.offset, position - task.offset)
       else {
-        const reasons = finish({ fd }, below, task.metadata)
-        noteState(task.slot, () => fs.fstatSync(fd, { bigint: true }), task.metadata, reasons)
+        if (!isWhole || !finishWhole(fd, task)) {
+          const reasons = finish({ fd }, below, task.metadata)
+          noteState(task.slot, () => fs.fstatSync(fd, { bigint: true }), task.metadata, reasons)
+        }
         files += 1
       }
     } finally {
       fs.closeSync(fd)
     }
+  }
+
+  /** Of a file that was created with its mode. False when that was not enough. */
+  function finishWhole(fd: number, { slot, metadata }: FileTask): boolean {
+    setMtimeOfFd(fd, metadata.mtimeSec, metadata.mtimeNsec)
+    const stat = fs.fstatSync(fd, { bigint: true })
+    context.isMadeAsAsked = isAsMade(stat, metadata)
+    if (context.isMadeAsAsked) states.add(slot, stat, { names: 1, isOwnerMissing: false })
+    return context.isMadeAsAsked
   }
 
   function makeSpecialFile(

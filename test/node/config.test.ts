@@ -34,6 +34,10 @@ test('a setting is taken from the flag, then the environment, then the file, the
     collectEveryMinutes: 'default',
     scrubBytesPerSecond: 'default',
     scrubEveryDays: 'default',
+    wanUpBytesPerSecond: 'default',
+    wanDownBytesPerSecond: 'default',
+    regionUpBytesPerSecond: 'default',
+    regionDownBytesPerSecond: 'default',
     checkoutsAreStorage: 'default',
     keepOldSeconds: 'default',
   })

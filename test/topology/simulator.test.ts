@@ -148,3 +148,16 @@ test('a simulation is the same each time', () => {
   }
   assert.deepEqual(once(), once())
 })
+
+test('a site that begins to lie is blamed, one that begins to stall is passed over', () => {
+  const result = run({
+    sites: [hq, eu, eu2, { site: 'eu-3', region: 'eu' }],
+    events: [
+      { atMs: 500, kind: 'lie', site: 'eu-2' },
+      { atMs: 500, kind: 'stall', site: 'eu-3' },
+    ],
+  })
+  assert.deepEqual(result.sites.get('eu-1')!.blamed, ['eu-2'])
+  assert.deepEqual(result.sites.get('eu-2')!.blamed, [])
+  for (const site of ['eu-1', 'eu-2', 'eu-3']) assert.ok(seconds(result, site) < 60, site)
+})

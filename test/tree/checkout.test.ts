@@ -13,7 +13,7 @@ import { checkOut } from '../../src/tree/checkout.ts'
 import { readMarker } from '../../src/tree/checkout-marker.ts'
 import { importTree } from '../../src/tree/import.ts'
 import type { Bench } from './trees.ts'
-import { bench, describeTree, isRoot, noise } from './trees.ts'
+import { bench, describeTree, isRoot, noise, setTime } from './trees.ts'
 
 function makeVersion(b: Bench, name: string, content: string): string {
   fs.mkdirSync(b.at(name, 'dir'), { recursive: true })
@@ -256,6 +256,42 @@ test('setuid is withheld and reported where the owner is not restored', async (t
     count: 1,
     first: [{ path: 'suid', reason: 'setuid or setgid is not set, because its owner is not' }],
   })
+})
+
+test('modes and times come back whatever a new file gets by itself', async (t) => {
+  const b = await bench(t)
+  fs.mkdirSync(b.at('source'))
+  const unreadable = isRoot ? [0o000, 0o200] : []
+  for (const mode of [...unreadable, 0o400, 0o444, 0o600, 0o644, 0o666, 0o755, 0o777, 0o1644, 0o4755]) {
+    for (const each of ['a', 'b']) {
+      const file = b.at('source', `${mode.toString(8)}-${each}`)
+      fs.writeFileSync(file, file)
+      fs.chmodSync(file, mode)
+      setTime(file, 1_600_000_000 + mode, 123_456_789)
+    }
+  }
+  const result = await b.import(b.at('source'))
+  const before = process.umask()
+  t.after(() => process.umask(before))
+  for (const mask of [0o000, 0o022, 0o077]) {
+    process.umask(mask)
+    const dest = b.at(`out-${mask}`)
+    const { notRestored } = await b.checkOut(result, dest)
+    assert.deepEqual(notRestored, { count: 0, first: [] })
+    for (const name of fs.readdirSync(b.at('source'))) {
+      const [want, got] = [b.at('source'), dest].map((dir) =>
+        fs.lstatSync(`${dir}/${name}`, { bigint: true }),
+      )
+      assert.deepEqual(
+        [got!.mode, got!.mtimeNs, got!.uid, got!.gid],
+        [want!.mode, want!.mtimeNs, want!.uid, want!.gid],
+        name,
+      )
+    }
+    // What was noted of each file is what it looks like: an update takes all of them over.
+    const { reusedFiles } = await b.checkOut(result, dest, { replace: true })
+    assert.equal(reusedFiles, result.files)
+  }
 })
 
 test('a long name has room for its staging place', async (t) => {

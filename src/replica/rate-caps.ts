@@ -1,0 +1,107 @@
+/**
+ * A site's caps on what it sends and receives, by path class, whatever the number of peers, fetches and connections. By
+ * wrapping: the server of blocks waits before it gives one away, the fetching side before it asks for more.
+ *
+ * What is on its way cannot be called back, so the cap on receiving is kept on average: a pipeline of requests may arrive
+ * faster, and the next ones wait for it.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { TokenBucket } from '../base/token-bucket.ts'
+import { createTokenBucket } from '../base/token-bucket.ts'
+import type { BlockChannel, BlockServer } from '../net/ports.ts'
+import type { FetchNetwork } from './fetch-network.ts'
+
+/** What is asked for between two looks at the cap: this much time at its rate, and so many blocks at least. */
+const ASK_SECONDS = 0.5
+const MIN_OFFSETS = 16
+
+/** Bytes a second, as they travel. 0 is no cap. */
+export interface RateCap {
+  readonly up: number
+  readonly down: number
+}
+
+export interface RateCaps {
+  /** Between regions. */
+  readonly wan: RateCap
+  /** Within this region. */
+  readonly region: RateCap
+}
+
+export interface RateCapper {
+  serve(server: BlockServer): BlockServer
+  fetch(network: FetchNetwork): FetchNetwork
+}
+
+export function createRateCapper(
+  { clock, isFar }: { readonly clock: Clock; readonly isFar: (peer: string) => boolean },
+  caps: RateCaps,
+): RateCapper {
+  const bucket = (bytesPerSecond: number): TokenBucket | undefined =>
+    bytesPerSecond === 0 ? undefined : createTokenBucket(clock, bytesPerSecond)
+  const buckets = {
+    wan: { up: bucket(caps.wan.up), down: bucket(caps.wan.down) },
+    region: { up: bucket(caps.region.up), down: bucket(caps.region.down) },
+  }
+  const of = (peer: string) => buckets[isFar(peer) ? 'wan' : 'region']
+
+  function capChannel(channel: BlockChannel, down: TokenBucket): BlockChannel {
+    let meanBytes = Number.POSITIVE_INFINITY
+    return {
+      peer: channel.peer,
+      async request(request, onAnswer, signal) {
+        const all = request.offsets
+        for (let at = 0; at < all.length; ) {
+          await down.ready(signal)
+          const count = Math.max(MIN_OFFSETS, Math.floor((ASK_SECONDS * down.bytesPerSecond) / meanBytes))
+          const offsets = all.slice(at, at + count)
+          at += offsets.length
+          await channel.request(
+            { ...request, offsets },
+            (answer) => {
+              const bytes = answer.bytes?.length ?? 0
+              if (bytes > 0) meanBytes = Number.isFinite(meanBytes) ? meanBytes * 0.9 + bytes * 0.1 : bytes
+              down.spend(bytes)
+              onAnswer(answer)
+            },
+            signal,
+          )
+        }
+      },
+      close: () => channel.close(),
+    }
+  }
+
+  return {
+    serve: (server) => ({
+      async object(peer, tree, cid, signal) {
+        const bytes = await server.object(peer, tree, cid, signal)
+        if (bytes !== undefined) await of(peer).up?.take(bytes.length, signal)
+        return bytes
+      },
+      async *blocks(peer, request, signal) {
+        const { up } = of(peer)
+        for await (const block of server.blocks(peer, request, signal)) {
+          if (block.bytes !== undefined) await up?.take(block.bytes.length, signal)
+          yield block
+        }
+      },
+      watch: server.watch.bind(server),
+    }),
+    fetch: (network) => ({
+      async fetchObject(peer, request, signal) {
+        const { down } = of(peer)
+        await down?.ready(signal)
+        const bytes = await network.fetchObject(peer, request, signal)
+        down?.spend(bytes?.length ?? 0)
+        return bytes
+      },
+      openBlocks(peer) {
+        const { down } = of(peer)
+        const channel = network.openBlocks(peer)
+        return down === undefined ? channel : capChannel(channel, down)
+      },
+      watch: network.watch.bind(network),
+    }),
+  }
+}

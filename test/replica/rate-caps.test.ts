@@ -1,0 +1,102 @@
+/** Caps by path class: what is served and what is asked for keeps to them, and the other class is free. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { VirtualClock } from '../../src/base/virtual-clock.ts'
+import { cidOf, RAW } from '../../src/block/cid.ts'
+import type { BlockServer } from '../../src/net/ports.ts'
+import type { FetchNetwork } from '../../src/replica/fetch-network.ts'
+import { createRateCapper } from '../../src/replica/rate-caps.ts'
+
+const BLOCK = new Uint8Array(1000)
+const page = cidOf(RAW, BLOCK)
+const offsets = Array.from({ length: 40 }, (_, offset) => offset)
+const request = { tree: 't', page, offsets }
+const signal = new AbortController().signal
+
+const server: BlockServer = {
+  object: async () => BLOCK,
+  async *blocks(_peer, { offsets: all }) {
+    for (const offset of all) yield { offset, bytes: BLOCK }
+  },
+  async *watch() {
+    yield { kind: 'unknown' }
+  },
+}
+
+const network: FetchNetwork = {
+  fetchObject: async () => BLOCK,
+  openBlocks: (peer) => ({
+    peer,
+    async request({ offsets: all }, onAnswer) {
+      for (const offset of all) onAnswer({ offset, status: 'have', bytes: BLOCK })
+    },
+    close: () => undefined,
+  }),
+  async *watch() {
+    yield { kind: 'unknown' }
+  },
+}
+
+/** Runs `work` under a virtual clock; returns the time that it took. */
+async function timeOf(clock: VirtualClock, work: Promise<unknown>): Promise<number> {
+  const startMs = clock.monotonicMs()
+  let isDone = false
+  void work.then(() => {
+    isDone = true
+  })
+  while (!isDone) {
+    for (let turn = 0; turn < 50; turn++) await Promise.resolve()
+    const next = clock.nextMs()
+    if (next !== undefined && !isDone) clock.advanceTo(next)
+  }
+  return clock.monotonicMs() - startMs
+}
+
+function capper() {
+  const clock = new VirtualClock(0)
+  const none = { up: 0, down: 0 }
+  const caps = { wan: { up: 10_000, down: 10_000 }, region: none }
+  return { clock, ...createRateCapper({ clock, isFar: (peer) => peer === 'far' }, caps) }
+}
+
+async function drain(blocks: AsyncIterable<{ readonly offset: number }>): Promise<number[]> {
+  const seen: number[] = []
+  for await (const { offset } of blocks) seen.push(offset)
+  return seen
+}
+
+test('what is served to other regions keeps to the cap, and neighbours are served at once', async () => {
+  const { clock, serve } = capper()
+  const capped = serve(server)
+  const farMs = await timeOf(clock, drain(capped.blocks('far', request, signal)))
+  assert.ok(farMs > 3500 && farMs <= 4000, `${farMs} ms for 40 kB at 10 kB/s`)
+  assert.equal(await timeOf(clock, drain(capped.blocks('near', request, signal))), 0)
+})
+
+test('two who are served at a time share one cap', async () => {
+  const { clock, serve } = capper()
+  const capped = serve(server)
+  const both = Promise.all([1, 2].map(() => drain(capped.blocks('far', request, signal))))
+  const ms = await timeOf(clock, both)
+  assert.ok(ms > 7500 && ms <= 8000, `${ms} ms for 80 kB at 10 kB/s`)
+})
+
+test('what is fetched from other regions keeps to the cap, every block is answered once, in parts', async () => {
+  const { clock, fetch } = capper()
+  const capped = fetch(network)
+  const seen: number[] = []
+  const work = capped.openBlocks('far').request(request, ({ offset }) => void seen.push(offset))
+  // The last part may arrive at once: the next request waits for it.
+  const ms = await timeOf(clock, work)
+  assert.ok(ms > 2000 && ms <= 4000, `${ms} ms for 40 kB at 10 kB/s`)
+  assert.deepEqual(seen, offsets)
+  const nextMs = await timeOf(clock, capped.fetchObject('far', { tree: 't', cid: page }))
+  assert.ok(ms + nextMs > 3500, `${ms + nextMs} ms`)
+  assert.equal(
+    await timeOf(
+      clock,
+      capped.openBlocks('near').request(request, () => undefined),
+    ),
+    0,
+  )
+})
