@@ -22,7 +22,7 @@ Options
   --block BYTES      of each block: 64KiB by default
   --page BLOCKS      blocks of a page of the index: 1024 by default
   --pipes RATE       of every region and of the origin, in place of the file's: "25 Mbit/s"
-  --overhead FACTOR  bytes on the wire for each byte of a block: 1.05 by default
+  --overhead FACTOR  bytes on the wire for each byte of a block: 1.04 by default
   --gather TIME      a site handles what came within this time at once: 0 up to 50 sites, 5 ms up to 300, else 20 ms
   --limit TIME       of the virtual clock: 6 h by default
   --json             print the report as JSON
@@ -95,7 +95,7 @@ function parse() {
         block: { type: 'string', default: '64KiB' },
         page: { type: 'string', default: '1024' },
         pipes: { type: 'string' },
-        overhead: { type: 'string', default: '1.05' },
+        overhead: { type: 'string', default: '1.04' },
         gather: { type: 'string' },
         limit: { type: 'string', default: '6 h' },
         json: { type: 'boolean' },
