@@ -126,7 +126,9 @@ function take(
   } else if (event.kind === 'failed') {
     takeFailure(state, event, nowMs, commands)
   }
-  finishPages(state, commands)
+  // Nothing else can make a page full, and most events are of other kinds.
+  if (event.kind === 'received' || event.kind === 'page' || event.kind === 'pages-end')
+    finishPages(state, commands)
 }
 
 function takePeer(
