@@ -208,7 +208,8 @@ function takeFailure(
 /** Peers that keep their requests waiting lose them; those whose back-off is over may try again. */
 function runTimers(state: SchedulerState, nowMs: number, commands: SchedulerCommand[]): number {
   let wakeMs = Number.POSITIVE_INFINITY
-  const farSources = [...state.peers.values()].filter((peer) => !peer.isNear && peer.isConnected).length
+  let farSources = 0
+  for (const { isNear, isConnected } of state.peers.values()) if (!isNear && isConnected) farSources++
   const slowPeriodMs = SLOW_LEASES * state.settings.minLeaseMs
   for (const peer of state.peers.values()) {
     // What a neighbour holds is asked of neighbours only, so one that drips would hold up the whole fetch.
