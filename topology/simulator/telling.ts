@@ -1,11 +1,13 @@
 /** How simulated sites tell each other what they hold: changes to all who watch, and all of it to one who begins to. */
+
 import type { HoldingUpdate } from '../../src/net/ports.ts'
+import { BATCH_MS } from '../../src/replica/holding-watcher.ts'
 import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
 import { holdingOf, type Node, store } from './node.ts'
 import { type Give, oneWayMs, type World } from './world.ts'
 
 /** As the daemon gathers what it holds. */
-const ANNOUNCE_MS = 20
+const ANNOUNCE_MS = BATCH_MS
 
 export interface Telling {
   tell(from: Node, updates: readonly HoldingUpdate[]): void
