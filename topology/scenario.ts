@@ -1,6 +1,7 @@
 /** What is simulated: a mesh, its links, and what happens there, read from a topology file or one of the emulator's. */
 import { readFile } from 'node:fs/promises'
-import { type FileEvent, parseTopologyFile, type TopologyFile } from '../node/topology/read-file.ts'
+import type { FileEvent } from '../node/topology/file-events.ts'
+import { parseTopologyFile, type TopologyFile } from '../node/topology/read-file.ts'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
 import type { Place } from '../src/topology/path-class.ts'
 import { regionOfEnd, type Topology } from '../src/topology/topology.ts'
@@ -134,8 +135,8 @@ export function simulatedEvents({ events }: Scenario): SimulatedEvent[] {
   return events.flatMap((event): SimulatedEvent[] => {
     if (event.kind === 'cut' || event.kind === 'heal') return [event]
     const { atMs, site } = event
-    if (event.kind === 'kill' || event.kind === 'restart') return [{ atMs, kind: event.kind, site }]
-    if (event.kind !== 'rate') return []
+    if (event.kind === 'join') return []
+    if (event.kind !== 'rate') return [{ atMs, kind: event.kind, site }]
     const { kind, upKbit, downKbit } = event
     return [
       {

@@ -56,6 +56,8 @@ export interface PinDocument {
   readonly tree: string
   readonly sites: { readonly all?: true; readonly region?: string; readonly site?: string }
   readonly checkout: string | null
+  /** The check-out is a folder of versions, of which so many stay. */
+  readonly versions?: number
   readonly version: number
 }
 
@@ -189,6 +191,18 @@ export interface CheckoutAnswer extends SnapshotPlace {
   readonly dropped: Paths
   /** The tree before, when it could not be removed. */
   readonly leftBehind?: string
+  /** Of a folder of versions, in which `dest` is one. */
+  readonly versions?: {
+    /** Leads to it. */
+    readonly latest: string
+    /** Of all that are there, newest first. */
+    readonly sequences: readonly number[]
+    readonly removed: readonly number[]
+    /** Those that were to go and could not. */
+    readonly staying: readonly { readonly path: string; readonly reason: string }[]
+    /** Nothing had to be written. */
+    readonly wasThere: boolean
+  }
 }
 
 interface Paths {
@@ -257,6 +271,8 @@ export interface DroppedSnapshot {
   readonly sequence: number | null
   readonly snapshot: string
   readonly reason: string
+  /** About what it takes along, in a dry run: what several share counts for the first of them. Else null. */
+  readonly bytes: number | null
 }
 
 export interface ScrubAnswer {

@@ -15,6 +15,7 @@ export function runCollectJob({ collector, clock }: Services, body: unknown) {
       dropped,
       partial: _partial,
       leftFor,
+      shares,
       ...counts
     } = await collector.run({
       isDryRun,
@@ -30,11 +31,12 @@ export function runCollectJob({ collector, clock }: Services, body: unknown) {
         isComplete,
         reasons,
       })),
-      dropped: dropped.map(({ tree, sequence, snapshot, reason }) => ({
+      dropped: dropped.map(({ tree, sequence, snapshot, reason }, i) => ({
         tree,
         sequence: sequence ?? null,
         snapshot: snapshot.toString(),
         reason,
+        bytes: shares?.[i]?.bytes ?? null,
       })),
       ...counts,
       leftFor: leftFor ?? null,

@@ -6,6 +6,7 @@ import { checkIgnoreRules, createIgnoreRules } from '../../src/tree/ignore-rules
 import type { DiffHeader, DiffLine } from './answers.ts'
 import { describeChange } from './describe.ts'
 import { findSnapshot, findTree } from './find-snapshot.ts'
+import { followLink } from './follow-link.ts'
 import { readQuery } from './query.ts'
 import type { Services } from './services.ts'
 
@@ -23,13 +24,14 @@ export async function diffWithDirectory(
   // A tree without a snapshot has nothing: all of the folder would be new to it.
   const isEmpty = ref === undefined && findTree(services, tree).newest === undefined
   const from = isEmpty ? undefined : await findSnapshot(services, tree, ref, held)
+  const top = await followLink(dir, from?.snapshot.root.type ?? 'directory')
   const ignore = readRules(query.optionalText('ignore')) ?? from?.snapshot.ignore ?? []
   return {
     header: { from: from?.place ?? null, to: { dir: printableName(dir) } },
     async *changes(signal) {
       const changes = diffDirectory(services, {
         root: from?.snapshot.root,
-        dir,
+        dir: top,
         checksum,
         ignore: createIgnoreRules(ignore),
         signal,

@@ -50,6 +50,7 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
         tree: body.tree,
         sites: body.sites,
         checkout: body.checkout ?? null,
+        ...(body.versions === undefined ? {} : { versions: body.versions }),
         version: body.version,
       }),
     )

@@ -12,6 +12,7 @@ import { readMarker } from '../../src/tree/checkout-marker.ts'
 import { compareTree } from '../../src/tree/compare.ts'
 import type { VerifiedSnapshot, VerifyAnswer } from './answers.ts'
 import { type FoundSnapshot, findSnapshot } from './find-snapshot.ts'
+import { followLink } from './follow-link.ts'
 import type { JobControl } from './jobs.ts'
 import { optionalTextOf } from './query.ts'
 import type { Services } from './services.ts'
@@ -139,11 +140,12 @@ async function compare(
 ): Promise<NonNullable<VerifyAnswer['checkout']>> {
   const differences = { count: 0, first: [] as { path: string; reason: string }[] }
   const kept = { count: 0, first: [] as string[] }
-  const marker = readMarker(folder)
   report({ phase: `compare ${folder}`, bytes: 0 })
+  const dir = await followLink(Buffer.from(folder), snapshot.root.type)
+  const marker = readMarker(dir)
   for await (const { path, kind, detail } of compareTree(
     { blocks, tempDir },
-    { root: snapshot.root, dir: folder, protect: marker && (marker.protect ?? []), signal },
+    { root: snapshot.root, dir, protect: marker && (marker.protect ?? []), signal },
   )) {
     if (kind === 'protected') {
       kept.count++

@@ -5,9 +5,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { isNode, LineCounter, parseDocument } from 'yaml'
-import { z } from 'zod'
 import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
-import { isSegment } from '../../src/base/names.ts'
 import {
   comparePaths,
   decodeTopology,
@@ -18,7 +16,8 @@ import {
   type SiteLink,
   type Topology,
 } from '../../src/topology/topology.ts'
-import { parseMs, parseRate } from './units.ts'
+import { eventOf, type FileEvent, rateOf } from './file-events.ts'
+import { FILE, type FileContent } from './file-schema.ts'
 
 export interface TopologyFile {
   readonly topology: Topology
@@ -30,109 +29,11 @@ export interface TopologyFile {
   readonly events: readonly FileEvent[]
 }
 
-/** Something that happens in a simulation. Names of regions are `region:NAME`. */
-export type FileEvent =
-  | { readonly atMs: number; readonly kind: 'kill' | 'restart' | 'join'; readonly site: string }
-  | { readonly atMs: number; readonly kind: 'cut'; readonly between: readonly [string, string | undefined] }
-  | { readonly atMs: number; readonly kind: 'heal'; readonly between?: readonly [string, string | undefined] }
-  | {
-      readonly atMs: number
-      readonly kind: 'rate'
-      readonly site: string
-      readonly upKbit?: number
-      readonly downKbit?: number
-    }
-
 /** Names that the file need not list itself. */
 export interface KnownNames {
   readonly sites: ReadonlySet<string>
   readonly regions: ReadonlySet<string>
 }
-
-const name = z.string().refine(isSegment, { error: 'is not a name (a-z, 0-9, ".", "_", "-")' })
-const rate = z.unknown().transform((value, context): number => {
-  const kbit = parseRate(value)
-  if (kbit === undefined)
-    context.issues.push({
-      code: 'custom',
-      input: value,
-      message: 'is not a rate, such as "25 Mbit/s" (a plain number is Mbit/s)',
-    })
-  return kbit ?? 0
-})
-const time = z.unknown().transform((value, context): number => {
-  const ms = parseMs(value)
-  if (ms === undefined)
-    context.issues.push({
-      code: 'custom',
-      input: value,
-      message: 'is not a time, such as "160 ms" (a plain number is ms)',
-    })
-  return ms ?? 0
-})
-const end = z.string().refine((text) => isSegment(regionOfEnd(text) ?? text), {
-  error: 'is not a site, a region or region:NAME',
-})
-const ends = z.tuple([end, end])
-const either = z.union([end, ends], { error: 'is a site, a region, or a list of two of them' })
-
-const FILE = z.strictObject({
-  name: z.string().optional(),
-  origin: name.optional(),
-  regions: z
-    .record(
-      name,
-      z
-        .strictObject({
-          up: rate.optional(),
-          down: rate.optional(),
-          sites: z.int().min(1).max(1000).optional(),
-        })
-        .nullable(),
-    )
-    .default({}),
-  sites: z
-    .record(
-      name,
-      z
-        .strictObject({
-          region: name.optional(),
-          up: rate.optional(),
-          down: rate.optional(),
-          subnets: z.array(z.string()).optional(),
-          reachable: z.boolean().optional(),
-        })
-        .nullable(),
-    )
-    .default({}),
-  paths: z
-    .array(
-      z.strictObject({
-        between: ends,
-        rtt: time.optional(),
-        rate: rate.optional(),
-        cost: z.int().optional(),
-      }),
-    )
-    .default([]),
-  events: z
-    .array(
-      z.union(
-        [
-          z.strictObject({ at: time, kill: name }),
-          z.strictObject({ at: time, restart: name }),
-          z.strictObject({ at: time, join: name }),
-          z.strictObject({ at: time, cut: either }),
-          z.strictObject({ at: time, heal: z.union([either, z.literal('all')]) }),
-          z.strictObject({ at: time, rate: name, up: rate.optional(), down: rate.optional() }),
-        ],
-        { error: 'is not "at: TIME" with one of kill, restart, join, cut, heal, or rate with up and down' },
-      ),
-    )
-    .default([]),
-})
-
-type FileContent = z.output<typeof FILE>
 
 /** @throws MirrorError `invalid` with the line, `not-found` when there is no such file */
 export async function readTopologyFile(file: string, known?: KnownNames): Promise<TopologyFile> {
@@ -217,9 +118,6 @@ function fromContent(content: FileContent, file: string, known: KnownNames): Top
     })
   }
 
-  const betweenOf = (value: z.output<typeof either>): readonly [string, string | undefined] =>
-    typeof value === 'string' ? [endOf(value), undefined] : [endOf(value[0]), endOf(value[1])]
-
   const regions = Object.entries(content.regions).map(
     ([region, entry]): RegionLink => ({ region, ...rateOf(entry) }),
   )
@@ -257,27 +155,6 @@ function fromContent(content: FileContent, file: string, known: KnownNames): Top
       ),
     ),
     origin: content.origin,
-    events: content.events.map((event): FileEvent => {
-      const atMs = event.at
-      if ('kill' in event) return { atMs, kind: 'kill', site: event.kill }
-      if ('restart' in event) return { atMs, kind: 'restart', site: event.restart }
-      if ('join' in event) return { atMs, kind: 'join', site: event.join }
-      if ('cut' in event) return { atMs, kind: 'cut', between: betweenOf(event.cut) }
-      if ('heal' in event)
-        return event.heal === 'all'
-          ? { atMs, kind: 'heal' }
-          : { atMs, kind: 'heal', between: betweenOf(event.heal) }
-      return { atMs, kind: 'rate', site: event.rate, ...rateOf(event) }
-    }),
-  }
-}
-
-function rateOf(entry: { up?: number | undefined; down?: number | undefined } | null): {
-  upKbit?: number
-  downKbit?: number
-} {
-  return {
-    ...(entry?.up === undefined ? {} : { upKbit: entry.up }),
-    ...(entry?.down === undefined ? {} : { downKbit: entry.down }),
+    events: content.events.map((event) => eventOf(event, endOf)),
   }
 }

@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { shell } from './run.ts'
 
 const PIECE_BYTES = 4 * 1024 * 1024
+const SEVERAL = 4
 /** Where Debian's linux-source packages put a kernel's source. */
 const KERNEL_FOLDER = '/usr/src'
 const KERNEL_ARCHIVE = /^linux-source-[0-9.]+\.tar\.xz$/
@@ -34,7 +35,7 @@ export interface Sizes {
   readonly smallBytes: number
 }
 
-export const SOURCE_NAMES = ['large', 'small', 'image', 'kernel'] as const
+export const SOURCE_NAMES = ['large', 'several', 'small', 'image', 'kernel'] as const
 export type SourceName = (typeof SOURCE_NAMES)[number]
 
 /** @returns undefined when the source is a kernel and linux-source is not installed */
@@ -45,6 +46,7 @@ export async function makeSource(
 ): Promise<Source | undefined> {
   const path = join(folder, name)
   if (name === 'large') return makeLargeFile(path, sizes.largeBytes)
+  if (name === 'several') return makeSeveralFiles(path, sizes.largeBytes)
   if (name === 'small') return makeSmallFiles(path, sizes)
   const archive = kernelArchive()
   if (archive === undefined) return undefined
@@ -85,12 +87,25 @@ function weigh(path: string): { files: number; bytes: number } {
 function makeLargeFile(path: string, sizeBytes: number): Source {
   mkdirSync(path)
   const largeFile = join(path, 'large.bin')
-  const file = openSync(largeFile, 'w')
+  writeBytes(largeFile, sizeBytes, byteStream())
+  return { name: 'large: random bytes', path, largeFile, files: 1, bytes: sizeBytes }
+}
+
+/** One file is read by one thread: several of them together as large use all cores. */
+function makeSeveralFiles(path: string, totalBytes: number): Source {
+  mkdirSync(path)
   const next = byteStream()
+  const sizeBytes = Math.ceil(totalBytes / SEVERAL)
+  for (let index = 0; index < SEVERAL; index++) writeBytes(join(path, `large-${index}.bin`), sizeBytes, next)
+  const name = `several: ${SEVERAL} files of random bytes`
+  return { name, path, files: SEVERAL, bytes: SEVERAL * sizeBytes }
+}
+
+function writeBytes(path: string, sizeBytes: number, next: (length: number) => Buffer): void {
+  const file = openSync(path, 'w')
   for (let done = 0; done < sizeBytes; done += PIECE_BYTES)
     writeSync(file, next(Math.min(PIECE_BYTES, sizeBytes - done)))
   closeSync(file)
-  return { name: 'large: random bytes', path, largeFile, files: 1, bytes: sizeBytes }
 }
 
 /** Files of random bytes, a sixteenth to 31 sixteenths of the average size, 100 a folder. */

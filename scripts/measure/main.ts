@@ -32,6 +32,8 @@ const TMPFS_COPIES = 6
 /** Written at the same time, where trees stay until the end of a contest. */
 const KEPT_COPIES = 8
 const KERNEL_BYTES = 1.5e9
+/** To make them anew after they were removed is slow on some file systems (contest.ts). */
+const MANY_FILES = 1000
 /** Parts that write a tree each round. */
 const WRITING: ReadonlySet<string> = new Set(['import', 'checkout', 'update'])
 const HELP = `usage: npm run bench -- [--only PART,...] [--sources NAME,...] [--dir DIR ...] [--rounds N] [--large-mb N]
@@ -42,13 +44,14 @@ system), peak memory and megabytes written; "ratio" is that program's seconds di
 the rounds. --markdown prints the tables of docs/benchmarks.md instead.
 
 --only          of ${PARTS.join(', ')}; default all
---sources       of large (one file), small (many files), and of the kernel source in Debian's package linux-source,
-                when it is installed: image (its tar, uncompressed), kernel (the tree); default large, image, and
-                kernel or else small
+--sources       of large (one file, which one thread reads), several (4 files that are together as large, which use two
+                cores), small (many files), and of the kernel source in Debian's package linux-source, when it is
+                installed: image (its tar, uncompressed), kernel (the tree); default large, several, image, and kernel
+                or else small
 --dir           where everything is written, several times for several file systems; default $TMPDIR or /tmp, and
                 ${TMPFS} when there is one with room. Eight times the largest tree for each round has to fit
 --rounds        default 3, and one that is not counted
---large-mb      default 1000
+--large-mb      of large, and of several; default 1000
 --small-files   default 80000, of --small-bytes on average (default 8192)
 --cool-seconds  wait after many files were removed (see contest.ts); default 61, and 0 on tmpfs
 Programs that are not installed are named and left out: casync, rsync, b3sum, openssl. GNU time is needed.
@@ -120,7 +123,7 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
   try {
     const kept = await compressions(folder)
     const wanted = values.sources === undefined ? undefined : choose('sources', values.sources, SOURCE_NAMES)
-    const names: SourceName[] = [...(wanted ?? (['large', 'image', 'kernel'] as const))]
+    const names: SourceName[] = [...(wanted ?? (['large', 'several', 'image', 'kernel'] as const))]
     for (let name = names.shift(); name !== undefined; name = names.shift()) {
       const source = await makeSource(name, folder, sizes)
       if (source === undefined) {
@@ -128,7 +131,7 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
         if (name === 'kernel' && wanted === undefined) names.push('small')
         continue
       }
-      const arena: Arena = { folder, rounds, keepsTrees: !isTmpfs && source.files > 1, missing }
+      const arena: Arena = { folder, rounds, keepsTrees: !isTmpfs && source.files >= MANY_FILES, missing }
       const isKept = arena.keepsTrees && parts.some((part) => WRITING.has(part))
       const needs = source.bytes * (isKept ? KEPT_COPIES * (rounds + 1) : TMPFS_COPIES)
       if (freeBytes(dir) < needs)
@@ -136,7 +139,7 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
           `${dir} may need ${Math.ceil(needs / 1e6)} MB for ${source.name} and has not so much free: give another --dir or fewer --rounds`,
         )
       const cool = (): Promise<unknown> =>
-        isTmpfs || source.files < 1000 ? Promise.resolve() : sleep(number('cool-seconds') * 1000)
+        isTmpfs || source.files < MANY_FILES ? Promise.resolve() : sleep(number('cool-seconds') * 1000)
       for (const part of parts) {
         if (part === 'import') contests.push(await measureImport(arena, source, kept))
         else if (part === 'checkout') contests.push(await measureCheckout(arena, source, kept))

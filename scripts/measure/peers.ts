@@ -5,11 +5,13 @@ import type { Source } from './data.ts'
 import { run, shell } from './run.ts'
 
 /** Reads the source and keeps nothing. */
-export function hashers({ path, largeFile }: Source): Contender[] {
+export function hashers({ path, largeFile, files }: Source): Contender[] {
+  const atATime = String(Math.min(1000, Math.ceil(files / 2)))
   const each = (name: string, command: string): Contender => ({
     name,
     needs: command.split(' ')[0]!,
-    work: () => shell('find "$1" -type f -print0 | xargs -0 -P 2 -n 1000 $2 > /dev/null', path, command),
+    work: () =>
+      shell('find "$1" -type f -print0 | xargs -0 -P 2 -n "$3" $2 > /dev/null', path, command, atATime),
   })
   if (largeFile === undefined) return [each('sha256sum, 2 at once', 'sha256sum'), each('b3sum', 'b3sum')]
   return [

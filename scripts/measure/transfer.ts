@@ -1,7 +1,7 @@
 /**
  * Block transfer between two processes on loopback: MB/s and CPU seconds a GB at either end, with TLS and with noise.
  * Prints JSON. `node scripts/measure/transfer.ts [--megabytes 512] [--security tls,noise]`; 60 s at most for each. With
- * `--compress DIR` the blocks are DIR's files (128 MB of them at most), each compressed by the server as for another
+ * `--compress DIR` the blocks are DIR's files (400 MB of them at most), each compressed by the server as for another
  * region and decoded by the client; gigabytes are of plain bytes then.
  */
 import { spawn } from 'node:child_process'
@@ -18,11 +18,12 @@ import { decodeBlockLater } from '../../src/block/encoding.ts'
 import type { Host } from '../../src/net/host.ts'
 import { startHost } from '../../src/net/host.ts'
 import type { ServedBlock } from '../../src/net/ports.ts'
+import { boundAllocator } from '../../src/posix/allocator.ts'
 import { createWireEncoder } from '../../src/replica/wire-encoder.ts'
 
 const BLOCK_BYTES = 64 * 1024
 const DISTINCT_BLOCKS = 64
-const MAX_FILES_BYTES = 128e6
+const MAX_FILES_BYTES = 400e6
 const OFFSETS_PER_REQUEST = 32
 const REQUESTS_IN_FLIGHT = 4
 /** Of the server, as a node's block service has it. */
@@ -219,6 +220,8 @@ function round(value: number): number {
   return Math.round(value * 100) / 100
 }
 
+// As in a node that has imported something.
+boundAllocator()
 const { values } = parseArgs({
   options: {
     serve: { type: 'string' },

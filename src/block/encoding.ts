@@ -10,10 +10,10 @@
  * to a third of its size, programs 38 to 42 percent; of the blocks of packages none pays. A look at 1,024 bytes tells
  * those apart for 5 us (a trial takes 30 to 60), and missed none of 2,900 that pay.
  */
-import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from './block.ts'
+import { runInCodecThread } from './codec-thread.ts'
 
 export type BlockEncoding = 'plain' | 'zstd'
 
@@ -36,16 +36,11 @@ const LEAST_SAVING = 16
 /** Of the look that comes before a trial. */
 const SAMPLE_BYTES = 1024
 const RANDOM_BITS = 7.8
-/**
- * A turn in the thread pool costs about 100 us of CPU besides: shorter blocks are done in less on the spot (measured: 8 KiB
- * in 75 us, decoded in 28).
- */
+/** Shorter blocks are done on the spot in about the time that the way to another thread takes (8 KiB in 75 us, decoded in 28). */
 const POOL_BYTES = 16 * 1024
 
 const { ZSTD_c_compressionLevel, ZSTD_d_windowLogMax } = zlib.constants
 const MAX_WINDOW_LOG = Math.log2(MAX_BLOCK_BYTES)
-const compressLater = promisify<Uint8Array, zlib.ZstdOptions, Buffer>(zlib.zstdCompress)
-const decompressLater = promisify<Uint8Array, zlib.ZstdOptions, Buffer>(zlib.zstdDecompress)
 
 /** A frame of `bytes`, or undefined where it does not pay. For threads that may be busy. */
 export function tryZstd(bytes: Uint8Array, level: number): Uint8Array | undefined {
@@ -53,11 +48,11 @@ export function tryZstd(bytes: Uint8Array, level: number): Uint8Array | undefine
   return ifItPays(zlib.zstdCompressSync(bytes, compressOptions(bytes, level)), bytes)
 }
 
-/** As `tryZstd`, in the thread pool where that is worth the way. `bytes` must stay as they are until it resolves. */
+/** As `tryZstd`, in another thread where that is worth the way. `bytes` must stay as they are until it resolves. */
 export async function tryZstdLater(bytes: Uint8Array, level: number): Promise<Uint8Array | undefined> {
   if (bytes.length < POOL_BYTES) return tryZstd(bytes, level)
   if (looksRandom(bytes)) return undefined
-  return ifItPays(await compressLater(bytes, compressOptions(bytes, level)), bytes)
+  return runInCodecThread({ kind: 'compress', bytes, level })
 }
 
 /**
@@ -74,17 +69,13 @@ export function decodeBlock({ encoding, bytes, lengthBytes }: EncodedBlock): Uin
   }
 }
 
-/** As `decodeBlock`, in the thread pool where that is worth the way. */
+/** As `decodeBlock`, in another thread where that is worth the way. `bytes` must stay as they are until it resolves. */
 export async function decodeBlockLater(block: EncodedBlock): Promise<Uint8Array> {
   const { encoding, bytes, lengthBytes } = block
   if (lengthBytes < POOL_BYTES) return decodeBlock(block)
   checkEncoded(encoding, bytes, lengthBytes)
   if (encoding === 'plain') return bytes
-  try {
-    return decoded(await decompressLater(bytes, decompressOptions(lengthBytes)), lengthBytes)
-  } catch (error) {
-    throw asCorrupt(error)
-  }
+  return (await runInCodecThread({ kind: 'decode', bytes, lengthBytes }))!
 }
 
 /** True when lengths fit the encoding: what is checked of a header before anything is read. */

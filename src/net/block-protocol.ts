@@ -20,11 +20,9 @@ import { DATA, MISSING } from './wire/request.ts'
 /** The best first. Version 1 has plain blocks only. */
 export const BLOCKS_PROTOCOLS = [BLOCKS_2, BLOCKS_1] as const
 
-/** @param onClose called once, so that the host forgets the channel */
 export function createBlockChannel(
   { requests, counter }: { readonly requests: RequestChannel; readonly counter: () => PeerCounter },
   peer: string,
-  onClose: () => void,
 ): BlockChannel {
   return {
     peer,
@@ -60,10 +58,7 @@ export function createBlockChannel(
       // A peer that ends a request early has not refused: the rest is asked for again, elsewhere.
       for (const offset of open) onAnswer({ offset, status: 'busy' })
     },
-    close() {
-      requests.close()
-      onClose()
-    },
+    close: () => requests.close(),
   }
 }
 

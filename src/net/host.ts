@@ -5,6 +5,7 @@ import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { dialableAddresses, hostPortToAddress, plainAddress } from './address.ts'
 import { BLOCKS_PROTOCOLS, blockAnswers, createBlockChannel } from './block-protocol.ts'
+import { createBulkConnections } from './bulk-connections.ts'
 import type { FrameStream } from './frame-stream.ts'
 import { frameStream } from './frame-stream.ts'
 import { createGate } from './gate.ts'
@@ -29,6 +30,7 @@ import type { RequestChannel } from './request-channel.ts'
 import { createRequestChannel } from './request-channel.ts'
 import type { RequestServer } from './request-server.ts'
 import { serveRequests } from './request-server.ts'
+import { createStripedChannel } from './striped-channel.ts'
 import { createTraffic } from './traffic.ts'
 import { serveWatch, WATCH_PROTOCOL, watchPeer } from './watch-protocol.ts'
 import { BLOCKS_TO_SERVER, blocksToClient } from './wire/blocks.ts'
@@ -87,6 +89,7 @@ export async function startHost(
   const traffic = createTraffic()
   const budget = createRequestBudget()
   const peers = trackPeers({ node, gate, membership, clock, log })
+  const bulk = createBulkConnections({ peers, clock, log })
   const objectChannels = new Map<string, RequestChannel>()
   const blockChannels = new Map<string, Set<BlockChannel>>()
   const serving = new Set<Promise<void>>()
@@ -97,13 +100,20 @@ export async function startHost(
     /** The best first; the peer speaks one of them. */
     protocol: string | readonly string[],
     accept: FrameLimits | ((protocol: string) => FrameLimits),
-    { signal, answerTimeoutMs }: { signal?: AbortSignal | undefined; answerTimeoutMs?: number } = {},
+    {
+      signal,
+      answerTimeoutMs,
+      lane = 0,
+    }: { signal?: AbortSignal | undefined; answerTimeoutMs?: number; lane?: number } = {},
   ): Promise<FrameStream> => {
     const deadline = deadlineSignal(clock, limits.OPEN_STREAM_TIMEOUT_MS, signal)
     try {
-      const stream = await peers.connection(peer).newStream([protocol].flat(), {
-        signal: deadline.signal,
-      })
+      const stream = await (lane === 0 ? peers.connection(peer) : bulk.connection(peer, lane)).newStream(
+        [protocol].flat(),
+        {
+          signal: deadline.signal,
+        },
+      )
       return frameStream(
         { stream, clock, counter: traffic.of(peer) },
         {
@@ -254,13 +264,23 @@ export async function startHost(
           facts: { peer },
         })
       }
-      const requests = createRequestChannel({
-        clock,
-        open: (opening) => open(peer, BLOCKS_PROTOCOLS, blocksToClient, { signal: opening }),
-      })
-      const channel = createBlockChannel({ requests, counter: () => traffic.of(peer) }, peer, () => {
-        channels.delete(channel)
-        if (channels.size === 0) blockChannels.delete(peer)
+      const endUse = bulk.use(peer)
+      const channel = createStripedChannel(peer, {
+        lanes: () => bulk.lanes(peer),
+        openLane(lane) {
+          const requests = createRequestChannel({
+            clock,
+            open: (opening) => open(peer, BLOCKS_PROTOCOLS, blocksToClient, { signal: opening, lane }),
+          })
+          return createBlockChannel({ requests, counter: () => traffic.of(peer) }, peer)
+        },
+        onReceived: (bytes) => bulk.received(peer, bytes),
+        onIdle: () => bulk.idle(peer),
+        onClose() {
+          if (!channels.delete(channel)) return
+          if (channels.size === 0) blockChannels.delete(peer)
+          endUse()
+        },
       })
       blockChannels.set(peer, channels.add(channel))
       return channel
@@ -273,6 +293,7 @@ export async function startHost(
     async stop() {
       for (const peer of [...objectChannels.keys(), ...blockChannels.keys()]) closeChannels(peer)
       gate.stop()
+      bulk.stop()
       try {
         await node.stop()
       } catch (error) {

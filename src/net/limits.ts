@@ -1,6 +1,6 @@
 /**
  * Every bound of the network in one place. They hold against a member that misbehaves; strangers never get that far.
- * What one peer can make this node hold is about (streams x 1 MiB read) + (16 active answers x one block).
+ * What one peer can make this node hold is about (streams x 1 MiB read) + (32 active answers x one block).
  */
 export const KIB = 1024
 export const MIB = 1024 * KIB
@@ -29,6 +29,8 @@ export const IDLE_CHANNEL_TIMEOUT_MS = 4 * 60_000
 export const IDLE_STREAM_TIMEOUT_MS = 5 * 60_000
 /** Its negotiation queues behind what the connection carries already. */
 export const OPEN_STREAM_TIMEOUT_MS = 30_000
+/** Further connections for blocks are closed when nothing was asked for so long. */
+export const BULK_IDLE_MS = 15_000
 export const DIAL_TIMEOUT_MS = 15_000
 export const STOP_TIMEOUT_MS = 5_000
 
@@ -40,7 +42,7 @@ export const MAX_REQUESTS_IN_FLIGHT = 64
 export const MAX_REQUESTS_PER_PEER = 256
 /** Requests of one stream that are answered at the same time, each holding one block at most. */
 export const MAX_ACTIVE_PER_STREAM = 4
-export const MAX_ACTIVE_PER_PEER = 16
+export const MAX_ACTIVE_PER_PEER = 32
 /** Of all peers together. */
 export const MAX_ACTIVE_REQUESTS = 128
 export const MAX_CHANNELS_PER_PEER = 8
@@ -58,8 +60,8 @@ export const MAX_UPDATE_ENTRIES = 65_536
 
 export const GUEST_TIMEOUT_MS = 15_000
 export const MAX_GUESTS = 8
-/** One is the rule, two when both dial at once; one more closes the oldest, which may be what a restart left behind. */
-export const MAX_INBOUND_PER_PEER = 3
+/** One is the rule, two when both dial at once, 8 where blocks need them; one more closes the oldest, which may be what a restart left behind. */
+export const MAX_INBOUND_PER_PEER = 10
 export const MAX_JOIN_RECORDS = 100_000
 export const MAX_JOIN_BYTES = 64 * MIB
 export const MAX_CONNECTIONS = 2_000

@@ -22,6 +22,12 @@ export interface Peers {
     signal?: AbortSignal,
     options?: { readonly asGuest?: boolean },
   ): Promise<void>
+  /** One more connection to a connected peer, where we know how to dial it. @throws MirrorError `unreachable` */
+  dialAnother(peer: string, signal: AbortSignal): Promise<Connection>
+  /** True when the peer has an open connection besides this one. */
+  hasAnother(peer: string, connection: Connection): boolean
+  /** The smallest round trip seen. */
+  minRttMs(peer: string): number | undefined
   /** An open connection. @throws MirrorError `unreachable` without one */
   connection(peer: string): Connection
   all(): PeerInfo[]
@@ -117,6 +123,26 @@ export function trackPeers({
       } finally {
         deadline.cancel()
       }
+    },
+    async dialAnother(peer, signal) {
+      const id = peerIdFromString(peer)
+      const dialled = connections(peer)
+        .filter(({ direction }) => direction === 'outbound')
+        .map(({ remoteAddr }) => plainAddress(remoteAddr))
+      // What it told of itself (identify), when it was the one who dialled.
+      const told = dialled.length > 0 ? [] : (await node.peerStore.get(id)).addresses
+      const addresses = [...dialled, ...told.map(({ multiaddr }) => plainAddress(multiaddr))]
+      const [address] = addresses
+      if (address === undefined) {
+        throw new MirrorError('unreachable', `no address of peer ${peer} is known`, { facts: { peer } })
+      }
+      return node.dial(peerAddress(peer, address), { force: true, signal })
+    },
+    hasAnother: (peer, connection) => connections(peer).some((open) => open !== connection),
+    minRttMs(peer) {
+      const known = [connected.get(peer)?.rttMs, ...connections(peer).map(({ rtt }) => rtt)]
+      const measured = known.filter((rtt) => rtt !== undefined)
+      return measured.length === 0 ? undefined : Math.min(...measured)
     },
     connection(peer) {
       const [connection] = connections(peer)

@@ -4,7 +4,8 @@ import { libc } from './libc.ts'
 const M_MMAP_THRESHOLD = -3
 const M_ARENA_MAX = -8
 const MAX_ARENAS = 2
-const MMAP_THRESHOLD_BYTES = 256 * 1024
+/** zstd's contexts are below it: mapped and given back for each block they cost as much again as the compression. */
+const MMAP_THRESHOLD_BYTES = 2 * 1024 * 1024
 
 let isBounded = false
 

@@ -41,6 +41,7 @@ const DECLARATIONS = {
   mknodat: 'int mknodat(int dir, const uint8_t *path, unsigned int mode, uint64_t device)',
   syncfs: 'int syncfs(int fd)',
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
+  ioctl: 'int ioctl(int fd, unsigned long request, int argument)',
   flock: 'int flock(int fd, int operation)',
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
   syscall: 'long syscall(long number, int dir, const uint8_t *path, const uint64_t *how, unsigned long size)',

@@ -41,15 +41,16 @@ export function createBlockService({
   const pages = new Map<string, IndexPage>()
   const watches = new Map<string, number>()
 
+  /** A page that came here through the tree. By both names: one that came through another tree alone is not served. */
   async function pageOf(tree: string, cid: Cid): Promise<IndexPage | undefined> {
-    if (!(await holdings.isAllowed(tree, cid))) return undefined
-    const key = cidKey(cid)
+    const key = `${tree} ${cidKey(cid)}`
     const cached = pages.get(key)
     if (cached !== undefined) {
       pages.delete(key)
       pages.set(key, cached)
       return cached
     }
+    if (!(await holdings.isAllowed(tree, cid))) return undefined
     const bytes = await blocks.get(cid)
     if (bytes === undefined) return undefined
     const node = decodeIndexNode(cid, bytes)

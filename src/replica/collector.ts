@@ -13,6 +13,7 @@ import type { CollectionProgress, CollectionReport } from '../store/collection.t
 import type { KeyValueOperation } from '../store/key-value.ts'
 import type { Store } from '../store/store.ts'
 import { readMarker } from '../tree/checkout-marker.ts'
+import { listVersions } from '../tree/version-folder.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
@@ -85,7 +86,9 @@ export function createCollector(
   async function plan(): Promise<RetentionPlan> {
     const goals = goalsOf(ledger.state(), self)
     const unneededSinceMs = await followUnneeded(new Set(goals.keys()))
-    const checkouts = [...goals.values()].flatMap(({ checkouts: paths }) => paths.flatMap(readCheckout))
+    const checkouts = [...goals.values()].flatMap(({ tree, checkouts: paths, versions }) =>
+      paths.flatMap((path) => (versions.has(path) ? readVersions(tree, path) : readCheckout(path))),
+    )
     // Without an await from here on: what is complete and who uses it are looked at in one instant.
     return planRetention(
       {
@@ -116,6 +119,18 @@ export function createCollector(
     }
     if (operations.length > 0) await since.batch(operations)
     return found
+  }
+
+  function readVersions(tree: string, path: string): { tree: string; snapshot: string; path: string }[] {
+    try {
+      return listVersions(Buffer.from(path)).map((version) => ({
+        tree,
+        snapshot: version.snapshot,
+        path: `${path}/${version.sequence}`,
+      }))
+    } catch (error) {
+      throw asMirrorError(error, `read the markers of the check-outs in ${path}`)
+    }
   }
 
   function readCheckout(path: string): { tree: string; snapshot: string; path: string }[] {
@@ -149,6 +164,7 @@ export function createCollector(
               ...chosen.kept.filter(({ isComplete }) => !isComplete).map(({ snapshot }) => snapshot),
               ...chosen.partial,
             ],
+            dropped: chosen.dropped.map(({ snapshot }) => snapshot),
           }
         },
       })

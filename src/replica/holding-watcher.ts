@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { HoldingUpdate } from '../net/ports.ts'
 
 /** Changes are held back for this long at most. */
-export const BATCH_MS = 20
+export const BATCH_MS = 50
 /** Page numbers, or offsets, in one update. */
 const MAX_UPDATE_ITEMS = 4096
 

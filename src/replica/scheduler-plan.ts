@@ -33,8 +33,8 @@ const END_GAME_MIN_BYTES = 1024 * 1024
 interface Source {
   readonly peer: PeerState
   room: number
-  /** Offsets chosen, by page. */
-  readonly chosen: Map<number, number[]>
+  /** Offsets chosen, by page; undefined for most sources in most plans. */
+  chosen: Map<number, number[]> | undefined
   /** Shared by all sources of one kind. */
   readonly budget: { bytes: number }
 }
@@ -89,9 +89,11 @@ function sourcesOf(state: SchedulerState, nowMs: number): { near: Source[]; far:
   const farBudget = { bytes: maxInFlightBytes - inFlight.near - inFlight.far }
   for (const peer of state.peers.values()) {
     if (!isSource(peer, nowMs)) continue
-    const source = { peer, room: roomBytes(peer, state.settings), chosen: new Map<number, number[]>() }
-    if (peer.isNear) near.push({ ...source, budget: nearBudget })
-    else far.push({ ...source, budget: farBudget })
+    const { isNear } = peer
+    const budget = isNear ? nearBudget : farBudget
+    const source = { peer, room: roomBytes(peer, state.settings), chosen: undefined, budget }
+    if (isNear) near.push(source)
+    else far.push(source)
   }
   return { near, far }
 }
@@ -233,11 +235,16 @@ function choose(
     if (best === undefined) continue
     best.room -= bytes
     best.budget.bytes -= bytes
-    const chosen = best.chosen.get(page.page)
-    if (chosen === undefined) best.chosen.set(page.page, [offset])
-    else chosen.push(offset)
+    take(best, page, offset)
     startFlight(page, offset)
   }
+}
+
+function take(source: Source, page: PageState, offset: number): void {
+  source.chosen ??= new Map()
+  const chosen = source.chosen.get(page.page)
+  if (chosen === undefined) source.chosen.set(page.page, [offset])
+  else chosen.push(offset)
 }
 
 /** Turns what was chosen into requests. */
@@ -248,7 +255,9 @@ function issue(
   nowMs: number,
   commands: SchedulerCommand[],
 ): void {
-  for (const { peer, chosen } of sources) {
+  for (const source of sources) {
+    const { peer, chosen } = source
+    if (chosen === undefined) continue
     for (const [pageNumber, all] of chosen) {
       const page = state.pages.get(pageNumber)!
       for (let at = 0; at < all.length; at += state.settings.maxOffsetsPerRequest) {
@@ -276,7 +285,7 @@ function issue(
         })
       }
     }
-    chosen.clear()
+    source.chosen = undefined
   }
 }
 
@@ -340,7 +349,7 @@ function endGame(
       )
       if (other === undefined) continue
       other.room -= bytes
-      other.chosen.set(page.page, [...(other.chosen.get(page.page) ?? []), offset])
+      take(other, page, offset)
       state.endGameBytes += bytes
       startFlight(page, offset)
     }

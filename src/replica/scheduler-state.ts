@@ -157,7 +157,7 @@ function touchedBlocks(
     // A block that is named twice counts once.
     return page === undefined
       ? []
-      : [{ page, offsets: [...new Set(update.offsets)].filter((offset) => isNew(page, offset)) }]
+      : [{ page, offsets: distinct(update.offsets).filter((offset) => isNew(page, offset)) }]
   }
   const pages =
     update.kind === 'complete'
@@ -167,6 +167,12 @@ function touchedBlocks(
     page,
     offsets: [...page.lengths.keys()].filter((offset) => isNew(page, offset)),
   }))
+}
+
+/** Most updates name a few blocks: for those a set costs more than it saves. */
+function distinct(offsets: readonly number[]): readonly number[] {
+  if (offsets.length > 16) return [...new Set(offsets)]
+  return offsets.filter((offset, at) => offsets.indexOf(offset) === at)
 }
 
 /** Ends a request: what it still owed is open again (unless another request has it). */

@@ -126,7 +126,9 @@ function take(
   } else if (event.kind === 'failed') {
     takeFailure(state, event, nowMs, commands)
   }
-  finishPages(state, commands)
+  // Nothing else can make a page full, and most events are of other kinds.
+  if (event.kind === 'received' || event.kind === 'page' || event.kind === 'pages-end')
+    finishPages(state, commands)
 }
 
 function takePeer(
@@ -206,7 +208,8 @@ function takeFailure(
 /** Peers that keep their requests waiting lose them; those whose back-off is over may try again. */
 function runTimers(state: SchedulerState, nowMs: number, commands: SchedulerCommand[]): number {
   let wakeMs = Number.POSITIVE_INFINITY
-  const farSources = [...state.peers.values()].filter((peer) => !peer.isNear && peer.isConnected).length
+  let farSources = 0
+  for (const { isNear, isConnected } of state.peers.values()) if (!isNear && isConnected) farSources++
   const slowPeriodMs = SLOW_LEASES * state.settings.minLeaseMs
   for (const peer of state.peers.values()) {
     // What a neighbour holds is asked of neighbours only, so one that drips would hold up the whole fetch.

@@ -10,17 +10,26 @@ import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import type { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
+import { cidKey } from '../block/cid.ts'
+import type { Snapshot } from '../dag/snapshot.ts'
 import { decodeSnapshot } from '../dag/snapshot.ts'
+import type { MeshState } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
+import type { CheckoutResult } from '../tree/checkout.ts'
 import { checkOut } from '../tree/checkout.ts'
 import { readMarker, rootIdentity } from '../tree/checkout-marker.ts'
+import type { CheckoutStorage } from '../tree/checkout-storage.ts'
 import { createCheckoutStorage } from '../tree/checkout-storage.ts'
 import { clearLeftovers, isOldTreeDue } from '../tree/retire.ts'
+import { checkedOutVersion } from '../tree/version-folder.ts'
+import type { KeptVersions } from '../tree/versions.ts'
+import { checkOutVersion, hasDueVersions, pruneVersions } from '../tree/versions.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 
 export interface CheckoutKeeperComponents {
   readonly blocks: BlockStore
   readonly isPublishedHere: (tree: string) => boolean
+  readonly state: () => Pick<MeshState, 'trees'>
   readonly checkoutSlots: Semaphore
   readonly clock: Clock
   readonly logger: ReplicaLog
@@ -41,19 +50,28 @@ export interface CheckoutMove {
   readonly tree: string
   readonly snapshot: Cid
   readonly path: string
+  /** It is a folder of versions, of which so many stay. */
+  readonly versions: number | undefined
   readonly signal: AbortSignal
+}
+
+/** Where a tree is checked out. */
+export interface CheckoutPlace {
+  readonly tree: string
+  readonly path: string
+  readonly versions: number | undefined
 }
 
 export interface CheckoutKeeper {
   move(request: CheckoutMove): Promise<void>
   /** By the marker beside it: what was killed in the middle of a switch does not count and is made again. */
-  checkedOut(tree: string, path: string): string | undefined
+  checkedOut(tree: string, path: string, versions: number | undefined): string | undefined
   /** Also those that were kept before a restart. */
-  removeOldTrees(paths: readonly string[], signal: AbortSignal): Promise<void>
+  removeOldTrees(places: readonly CheckoutPlace[], signal: AbortSignal): Promise<void>
 }
 
 export function createCheckoutKeeper(
-  { blocks, isPublishedHere, checkoutSlots, clock, logger }: CheckoutKeeperComponents,
+  { blocks, isPublishedHere, state, checkoutSlots, clock, logger }: CheckoutKeeperComponents,
   {
     checkoutWorkers,
     checkoutDevices = false,
@@ -65,29 +83,82 @@ export function createCheckoutKeeper(
   // What an earlier check-out stored is looked after, whatever holds for the new one.
   const leaving = createCheckoutStorage({ blocks }, { registers: false })
 
+  function keptOf(tree: string, versions: number): KeptVersions {
+    const tags = state().trees.get(tree)?.tags
+    const tagged = new Set([...(tags?.values() ?? [])].map(({ body }) => body.snapshot.toString()))
+    return { versions, keepOldSeconds, isTagged: (snapshot) => tagged.has(snapshot) }
+  }
+
+  function sequenceOf(tree: string, snapshot: Cid): number {
+    const key = cidKey(snapshot)
+    const head = state()
+      .trees.get(tree)
+      ?.history.findLast((each) => cidKey(each.snapshot) === key)
+    if (head !== undefined) return head.sequence
+    throw new MirrorError('not-found', `no head of ${tree} names the snapshot ${snapshot.toString()}`)
+  }
+
+  function sayStaying(tree: string, staying: readonly { readonly path: string; readonly reason: string }[]) {
+    for (const { path, reason } of staying) logger.warn({ tree, path, reason }, 'checkout.version-stays')
+  }
+
+  async function write(
+    { tree, snapshot, path, versions, signal }: CheckoutMove,
+    { root, counts }: Pick<Snapshot, 'root' | 'counts'>,
+    storage: CheckoutStorage,
+  ): Promise<CheckoutResult | undefined> {
+    const options = {
+      root,
+      devices: checkoutDevices,
+      label: { tree, snapshot: snapshot.toString() },
+      counts,
+      ...(checkoutWorkers === undefined ? {} : { workers: checkoutWorkers }),
+      signal,
+    }
+    const ports = { blocks, clock, storage }
+    if (versions === undefined) {
+      return checkOut(ports, { ...options, dest: path, replace: true, keepOldSeconds })
+    }
+    const sequence = sequenceOf(tree, snapshot)
+    const result = await checkOutVersion(ports, {
+      ...options,
+      ...keptOf(tree, versions),
+      dir: path,
+      sequence,
+    })
+    const { removed, staying } = result
+    if (removed.length > 0) logger.info({ tree, path, sequences: removed }, 'checkout.versions-removed')
+    sayStaying(tree, staying)
+    return result.checkout
+  }
+
+  async function prune({ tree, path, versions = 1 }: CheckoutPlace, signal: AbortSignal): Promise<void> {
+    const kept = keptOf(tree, versions)
+    if (!hasDueVersions(path, kept, clock.nowMs())) return
+    const ports = { clock, storage: leaving }
+    await checkoutSlots.run(
+      async () => {
+        const { removed, staying } = await pruneVersions(ports, { dir: path, ...kept, signal })
+        if (removed.length > 0) logger.info({ tree, path, sequences: removed }, 'checkout.versions-removed')
+        sayStaying(tree, staying)
+      },
+      1,
+      signal,
+    )
+  }
+
   return {
-    async move({ tree, snapshot: cid, path, signal }) {
+    async move(request) {
+      const { tree, snapshot: cid, path, signal } = request
       using _lease = blocks.lease({ purpose: `check out ${tree} at ${path}`, roots: [cid] })
       const bytes = await blocks.get(cid, signal)
       if (bytes === undefined) {
         throw new MirrorError('not-found', `the snapshot block ${cid.toString()} is not stored any more`)
       }
-      const { root, counts } = decodeSnapshot(cid, bytes)
       const storage = checkoutsAreStorage && !isPublishedHere(tree) ? storing : leaving
-      const { notRestored, overridden, dropped } = await checkOut(
-        { blocks, clock, storage },
-        {
-          root,
-          dest: path,
-          replace: true,
-          devices: checkoutDevices,
-          label: { tree, snapshot: cid.toString() },
-          counts,
-          keepOldSeconds,
-          ...(checkoutWorkers === undefined ? {} : { workers: checkoutWorkers }),
-          signal,
-        },
-      )
+      const result = await write(request, decodeSnapshot(cid, bytes), storage)
+      if (result === undefined) return
+      const { notRestored, overridden, dropped } = result
       for (const [event, { count, first }] of [
         ['checkout.overridden', overridden],
         ['checkout.dropped', dropped],
@@ -97,15 +168,21 @@ export function createCheckoutKeeper(
       }
     },
 
-    checkedOut(tree, path) {
+    checkedOut(tree, path, versions) {
+      if (versions !== undefined) return checkedOutVersion(Buffer.from(path), tree)
       const marker = readMarker(path)
       if (marker?.tree !== tree || marker.roots.length !== 1) return undefined
       return marker.roots[0] === rootIdentity(Buffer.from(path)) ? marker.snapshot : undefined
     },
 
-    async removeOldTrees(paths, signal) {
-      for (const path of paths) {
+    async removeOldTrees(places, signal) {
+      for (const place of places) {
+        const { path } = place
         try {
+          if (place.versions !== undefined) {
+            await prune(place, signal)
+            continue
+          }
           if (!isOldTreeDue(path, clock.nowMs())) continue
           await checkoutSlots.run(
             async () => void (await clearLeftovers(Buffer.from(path), { clock, storage: leaving }, signal)),

@@ -14,6 +14,8 @@ export interface Goal {
   readonly snapshot?: Cid
   /** Absolute paths, in order. */
   readonly checkouts: readonly string[]
+  /** Those of them that are folders of versions, and how many stay there. */
+  readonly versions: ReadonlyMap<string, number>
   /** Check-outs that are asked for and cannot be: two trees at one place. */
   readonly refusedCheckouts: readonly { readonly path: string; readonly reason: string }[]
 }
@@ -33,6 +35,7 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
         ? {}
         : { sequence: tree.newest.sequence, snapshot: tree.newest.snapshot }),
       checkouts: own?.paths ?? [],
+      versions: own?.versions ?? new Map(),
       refusedCheckouts: own?.refused ?? [],
     })
   }
@@ -47,6 +50,7 @@ export function isPinned(state: MeshState, tree: string, place: Place): boolean 
 
 interface TreeCheckouts {
   readonly paths: string[]
+  readonly versions: Map<string, number>
   readonly refused: { path: string; reason: string }[]
 }
 
@@ -67,12 +71,13 @@ function checkoutsOf(state: MeshState, self: Place): Map<string, TreeCheckouts> 
       const path = body.tree.includes('*') ? `${base}/${tree}` : base
       const owner = taken.get(path)
       if (owner === tree) continue
-      const entry = out.get(tree) ?? { paths: [], refused: [] }
+      const entry = out.get(tree) ?? { paths: [], versions: new Map<string, number>(), refused: [] }
       out.set(tree, entry)
       const other = owner ?? [...taken].find(([known]) => isWithin(path, known) || isWithin(known, path))?.[1]
       if (other === undefined) {
         taken.set(path, tree)
         entry.paths.push(path)
+        if (body.versions !== undefined) entry.versions.set(path, body.versions)
       } else {
         entry.refused.push({ path, reason: `the place is taken by the check-out of ${other}` })
       }

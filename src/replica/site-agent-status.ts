@@ -66,7 +66,8 @@ function checkoutsOf(
       snapshot === undefined
         ? undefined
         : tree.history.findLast((each) => each.snapshot.toString() === snapshot)
-    return { path, sequence: head?.sequence ?? null }
+    const versions = goal?.versions.get(path)
+    return { path, sequence: head?.sequence ?? null, ...(versions === undefined ? {} : { versions }) }
   })
 }
 

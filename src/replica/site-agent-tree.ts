@@ -2,8 +2,9 @@
  * Keeps one tree at its goal: fetch the newest snapshot until it is complete, then move the check-outs, one after the
  * other. Tries for ever, with growing pauses; every failure is in the status and in the log.
  *
- * - A newer goal ends a fetch at once (what is stored stays, and the two share most of it). A check-out that has begun
- *   is finished first: a tree that is published faster than it can be written would otherwise never be.
+ * - A newer goal ends a fetch at once (what is stored stays, and the two share most of it), but not the fetch that follows
+ *   such a one, nor a check-out that has begun: a tree that is published faster than it can be fetched and written would
+ *   otherwise never be.
  * - A check-out moves only after its snapshot is complete, and never back to a snapshot that is no longer the goal.
  */
 import type { Clock } from '../base/clock.ts'
@@ -48,10 +49,12 @@ export interface TreeWorkerComponents {
     tree: string
     snapshot: Cid
     path: string
+    /** The path is a folder of versions, of which so many stay. */
+    versions: number | undefined
     signal: AbortSignal
   }) => Promise<void>
-  /** The snapshot that lies at `path` as a check-out of the tree. */
-  readonly checkedOut: (tree: string, path: string) => string | undefined
+  /** The snapshot that lies at `path` as a check-out of the tree, or to which `latest` leads there. */
+  readonly checkedOut: (tree: string, path: string, versions: number | undefined) => string | undefined
   readonly fetchSlots: Semaphore
   readonly checkoutSlots: Semaphore
   readonly clock: Clock
@@ -99,6 +102,8 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
   /** Ends what should not go on under another goal: a fetch, or a pause. */
   let attempt = new AbortController()
   let canInterrupt = true
+  /** A newer goal has ended a fetch, and none was completed since: the next one is seen through. */
+  let wasCutShort = false
 
   function enter(next: TreeWorkerStatus['phase']): void {
     if (phase === next) return
@@ -150,7 +155,8 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     for (const path of current.checkouts) {
       if (checkouts.get(path) === snapshot.toString()) continue
       // A newer goal: this one's check-outs need not all be made before it.
-      if (goal !== undefined && goal !== current && goal.snapshot?.equals(snapshot) !== true) return
+      if (!wasCutShort && goal !== undefined && goal !== current && goal.snapshot?.equals(snapshot) !== true)
+        return
       if (!isWanted(path)) continue
       try {
         await moveCheckout(path, snapshot)
@@ -159,6 +165,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         errors.push(asMirrorError(error, `check out ${tree} to ${path}`))
       }
     }
+    wasCutShort = false
     if (errors[0] !== undefined) throw errors[0]
   }
 
@@ -226,7 +233,8 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         // While this waited the place may have been given to another tree.
         if (!isWanted(path)) return
         enter('checking-out')
-        await components.checkOut({ tree, snapshot, path, signal: stopped.signal })
+        const versions = goal?.versions.get(path)
+        await components.checkOut({ tree, snapshot, path, versions, signal: stopped.signal })
       },
       1,
       stopped.signal,
@@ -240,6 +248,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
   async function pause(error: MirrorError, signal: AbortSignal): Promise<void> {
     failures++
     failure = error
+    wasCutShort = false
     const pauseMs = backoffMs(failures, random, PAUSE)
     logger.warn({ tree, err: error, failures, pauseMs }, 'replica.failed')
     canInterrupt = true
@@ -252,7 +261,10 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     setGoal(next) {
       const before = goal
       goal = next
-      for (const path of checkouts.keys()) if (next?.checkouts.includes(path) !== true) checkouts.delete(path)
+      for (const path of checkouts.keys()) {
+        const isOtherKind = before?.versions.has(path) !== next?.versions.has(path)
+        if (isOtherKind || next?.checkouts.includes(path) !== true) checkouts.delete(path)
+      }
       for (const path of next?.checkouts ?? []) {
         if (!checkouts.has(path)) checkouts.set(path, readCheckout(path))
       }
@@ -262,7 +274,9 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         failures = 0
         failure = undefined
       }
-      if ((isOther || phase === 'pausing') && canInterrupt) {
+      const isSeenThrough = wasCutShort && fetching !== undefined && next !== undefined
+      if ((isOther || phase === 'pausing') && canInterrupt && !isSeenThrough) {
+        if (isOther && fetching !== undefined) wasCutShort = true
         attempt.abort(new MirrorError('aborted', `${tree} has a newer goal`))
       }
       if (next !== undefined && !isReached(next)) wake()
@@ -304,7 +318,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
 
   function readCheckout(path: string): string | undefined {
     try {
-      return components.checkedOut(tree, path)
+      return components.checkedOut(tree, path, goal?.versions.get(path))
     } catch (error) {
       logger.warn({ tree, path, err: asMirrorError(error, 'look at a check-out') }, 'checkout.unreadable')
       return undefined

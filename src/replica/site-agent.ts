@@ -94,6 +94,7 @@ export function createSiteAgent(
   const checkouts = createCheckoutKeeper(
     {
       blocks: store.blocks,
+      state: ledger.state,
       isPublishedHere: (tree) => ledger.state().trees.get(tree)?.epoch?.publisher === self.peer,
       checkoutSlots,
       clock,
@@ -294,7 +295,9 @@ export function createSiteAgent(
           await sleep(clock, LOOK_MS, signal)
           for (const worker of workers.values()) worker.look()
           await checkouts.removeOldTrees(
-            [...goals.values()].flatMap((goal) => goal.checkouts),
+            [...goals.values()].flatMap(({ tree, checkouts: paths, versions }) =>
+              paths.map((path) => ({ tree, path, versions: versions.get(path) })),
+            ),
             signal,
           )
         }

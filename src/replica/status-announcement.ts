@@ -9,7 +9,7 @@
  *     n  version of the program, <= 64 characters
  *     a  addresses, <= 32 strings of <= 256 characters
  *     r  trees, <= 512 lists of [tree, completeSequence|null, completeSnapshot CID|null, isFetching,
- *        fetchingSnapshot CID|null, missingBytes|null, reason, [[checkout path, sequence|null], ...]]
+ *        fetchingSnapshot CID|null, missingBytes|null, reason, [[checkout path, sequence|null, versions?], ...]]
  *     s  [bytesSent, bytesReceived] since the start of the program
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
@@ -38,7 +38,11 @@ export interface AnnouncedTree {
   readonly missingBytes: number | null
   /** Why it is not at the head, in words; empty when it is. */
   readonly reason: string
-  readonly checkouts: readonly { readonly path: string; readonly sequence: number | null }[]
+  readonly checkouts: readonly {
+    readonly path: string
+    readonly sequence: number | null
+    readonly versions?: number
+  }[]
 }
 
 export interface SiteAnnouncement {
@@ -100,7 +104,11 @@ function encodeTree(entry: AnnouncedTree): unknown[] {
     entry.reason.slice(0, MAX_REASON_CHARACTERS),
     entry.checkouts
       .slice(0, MAX_CHECKOUTS)
-      .map(({ path, sequence }) => [path.slice(0, MAX_PATH_CHARACTERS), sequence]),
+      .map(({ path, sequence, versions }) => [
+        path.slice(0, MAX_PATH_CHARACTERS),
+        sequence,
+        ...(versions === undefined ? [] : [versions]),
+      ]),
   ]
 }
 
@@ -124,10 +132,11 @@ function decodeTree(value: unknown): AnnouncedTree {
     missingBytes: orNull(missingBytes, (found) => count(found, 'missing bytes')),
     reason: text(reason, 'reason', MAX_REASON_CHARACTERS),
     checkouts: list(checkouts, 'check-outs', MAX_CHECKOUTS).map((pair) => {
-      const [path, sequence] = list(pair, 'check-out', 8)
+      const [path, sequence, versions] = list(pair, 'check-out', 8)
       return {
         path: text(path, 'check-out path', MAX_PATH_CHARACTERS),
         sequence: orNull(sequence, (found) => count(found, 'check-out sequence')),
+        ...(versions === undefined ? {} : { versions: count(versions, 'check-out versions') }),
       }
     }),
   }

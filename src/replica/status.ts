@@ -10,8 +10,10 @@ export type ReplicaState = 'complete' | 'fetching' | 'behind' | 'unknown'
 
 export interface CheckoutStatus {
   readonly path: string
-  /** The sequence that lies there; null before the first. */
+  /** The sequence that lies there, or to which `latest` leads; null before the first. */
   readonly sequence: number | null
+  /** Of a folder of versions: how many of the newest stay. */
+  readonly versions?: number
 }
 
 export interface ReplicaStatus {

@@ -1,6 +1,6 @@
 /**
  * Decides in which encoding a block leaves this node. What rests compressed is sent as it rests. What rests plain is
- * compressed for far peers only, where it pays, in the thread pool; the result is kept for a while, so that a block that
+ * compressed for far peers only, where it pays, in another thread; the result is kept for a while, so that a block that
  * several of them ask for is compressed once. Everything given was verified when it was read.
  */
 import { LRUCache } from 'lru-cache'
@@ -19,8 +19,8 @@ export interface WireEncoder {
 const CACHE_BYTES = 32 * 1024 * 1024
 /** What remembering a block that does not pay counts for. */
 const NOTE_BYTES = 256
-/** Threads of the pool that may compress: reading and decoding need the others. */
-const MAX_COMPRESSING = 2
+/** Blocks read and waiting to be compressed: enough for a thread to always have the next. */
+const MAX_COMPRESSING = 8
 
 export function createWireEncoder(
   { blocks }: { readonly blocks: Pick<BlockStore, 'getEncoded'> },

@@ -12,12 +12,16 @@ import type { BlockReader } from './block-store.ts'
 import { createKeyFilter } from './key-filter.ts'
 import type { Leases } from './leases.ts'
 import { createMarker } from './mark.ts'
+import type { SnapshotShare } from './snapshot-shares.ts'
+import { countShares } from './snapshot-shares.ts'
 
 export interface CollectionRoots {
   /** Snapshots that count as complete and stay. */
   readonly whole: readonly Cid[]
   /** Snapshots that are not complete here: what there is of them stays. */
   readonly partial: readonly Cid[]
+  /** Snapshots that go, whose shares a dry run is to tell. */
+  readonly dropped?: readonly Cid[]
 }
 
 export interface CollectionOptions {
@@ -51,6 +55,8 @@ export interface CollectionReport {
   readonly freedBytes: number
   /** Why some garbage stays where it is. */
   readonly leftFor?: string
+  /** In a dry run: of the snapshots that would go, in their order. */
+  readonly shares?: readonly SnapshotShare[]
 }
 
 /** A store as a collection sees it. One run at a time. */
@@ -82,7 +88,7 @@ export function createCollect(target: CollectionTarget): Collect {
     using _held = leases.hold()
     target.touchPending()
     const early = leasedRoots()
-    const { whole, partial } = await choose()
+    const { whole, partial, dropped = [] } = await choose()
     const live = createKeyFilter({ capacity: target.countBlocks() + 1024 })
     const marker = createMarker({ blocks, keep: live.add }, { signal })
     const total = whole.length + partial.length
@@ -105,7 +111,9 @@ export function createCollect(target: CollectionTarget): Collect {
       }
     }
     // Awaited here: the hold ends with this function.
-    return await target.sweep(live.mayHave, options)
+    const report = await target.sweep(live.mayHave, options)
+    if (options.isDryRun !== true || dropped.length === 0) return report
+    return { ...report, shares: await countShares(blocks, { snapshots: dropped, counted: live, signal }) }
   }
 
   function leasedRoots(): Cid[] {

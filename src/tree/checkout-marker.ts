@@ -26,6 +26,9 @@ export interface CheckoutMarker extends Partial<CheckoutLabel> {
   readonly moving?: readonly { readonly path: string; readonly identity: string }[]
   /** Old trees that stay for a while, by their names beside the check-out. */
   readonly old?: readonly { readonly name: string; readonly untilMs: number }[]
+  /** Of the link `latest` in a folder of versions: the folder's own identity, and how many of the newest stay. */
+  readonly folder?: string
+  readonly versions?: number
 }
 
 /** Ten thousand local paths of some length. */
@@ -49,6 +52,11 @@ export function stemOf(dest: Uint8Array): { dir: Buffer; stem: Buffer } {
 function markerPath(dest: Uint8Array): Buffer {
   const { dir, stem } = stemOf(dest)
   return joinPath(dir, Buffer.concat([stem, Buffer.from('.json')]))
+}
+
+/** For a check-out that is gone. */
+export function removeMarker(dest: Uint8Array): void {
+  fs.rmSync(markerPath(dest), { force: true })
 }
 
 /** Where the manifest of the root with this identity is. */
@@ -109,7 +117,7 @@ export function readMarker(dest: string | Uint8Array): CheckoutMarker | undefine
 }
 
 function parseMarker(fields: Record<string, unknown>): CheckoutMarker | undefined {
-  const { version, roots, tree, snapshot, protect, moving, old } = fields
+  const { version, roots, tree, snapshot, protect, moving, old, folder, versions } = fields
   if (version !== 1 || !isListOf(roots, isText)) return undefined
   const isLabelled = isText(tree) && isText(snapshot)
   return {
@@ -119,6 +127,8 @@ function parseMarker(fields: Record<string, unknown>): CheckoutMarker | undefine
     ...(isListOf(protect, isText) ? { protect } : {}),
     ...(isListOf(moving, isMove) ? { moving } : {}),
     ...(isListOf(old, isOld) ? { old } : {}),
+    ...(isText(folder) ? { folder } : {}),
+    ...(typeof versions === 'number' ? { versions } : {}),
   }
 }
 

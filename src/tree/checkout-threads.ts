@@ -18,6 +18,8 @@ export interface WriteInput {
   readonly inherits: boolean
   /** The tree that is to be replaced, whose unchanged files are taken over. */
   readonly old?: Uint8Array
+  /** They become files of their own that share what lies on the disk: the tree at `old` stays. */
+  readonly clones: boolean
   /** The state of the file with slot n goes to byte n * FILE_STATE_BYTES; its name and digest are in the other. */
   readonly stateFd: number
   readonly namesFd: number

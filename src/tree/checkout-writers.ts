@@ -37,7 +37,14 @@ export interface WriteTreeOptions {
   readonly inherits: boolean
   readonly local: LocalPaths
   /** The tree that is to be replaced, and what was written there. */
-  readonly old: { readonly dir: Buffer; readonly manifest: ManifestReader | undefined } | undefined
+  readonly old:
+    | {
+        readonly dir: Buffer
+        readonly manifest: ManifestReader | undefined
+        /** It stays: unchanged files are cloned. */
+        readonly isCloned: boolean
+      }
+    | undefined
   readonly manifest: { readonly path: Buffer; readonly head: ManifestHead } | undefined
   readonly counts: SnapshotCounts | undefined
   readonly workers: number | undefined
@@ -127,6 +134,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     devices,
     inherits,
     ...(old === undefined ? {} : { old: old.dir }),
+    clones: old?.isCloned === true,
     stateFd: temporaryFds.states,
     namesFd: temporaryFds.names,
   }

@@ -49,6 +49,8 @@ export interface CheckoutOptions {
   readonly protect?: readonly string[]
   /** How long the replaced tree stays beside the new one, for readers that still have files of it open over a network. */
   readonly keepOldSeconds?: number
+  /** Another check-out, of which unchanged files are cloned: on a file system with reflinks they take no space. */
+  readonly cloneFrom?: Uint8Array
   /** What the marker beside the check-out will say. */
   readonly label?: CheckoutLabel
   /** The snapshot's: a tree that turns out larger is refused, and the disk must have room. */
@@ -63,7 +65,7 @@ export interface CheckoutResult extends LocalFindings {
   readonly files: number
   /** Written. */
   readonly bytes: number
-  /** Taken over from the check-out before, unread. */
+  /** Taken over from the check-out before, or cloned, unread. */
   readonly reusedFiles: number
   readonly reusedBytes: number
   readonly notRestored: NotRestored
@@ -100,7 +102,8 @@ export async function checkOut(
     const protect = checkProtect(options.protect ?? readMarker(dest)?.protect ?? [])
     const old = root.type === 'directory' ? currentTree(dest) : undefined
     const findings = await findLocal(blocks, { root, old, protect, signal })
-    if (!findings.hasManifest) await checkSpace(dest, options.counts)
+    const source = old ?? (options.cloneFrom && currentTree(Buffer.from(options.cloneFrom)))
+    if (!findings.hasManifest && source === undefined) await checkSpace(dest, options.counts)
     signal?.throwIfAborted()
 
     staging = createStaging(dest, root.type)
@@ -110,7 +113,7 @@ export async function checkOut(
     const identity = rootIdentity(staging.path)
     if (identity !== undefined && root.type === 'directory') manifestAt = staging.freeName()
     const manifest = manifestAt && { path: manifestAt, head: { root: identity!, ...self } }
-    const before = old && openManifest(old.manifest, old.root)
+    const before = source && openManifest(source.manifest, source.root)
     const isSameWriter =
       before?.head.ownerMode === ownerMode && before.head.uid === self.uid && before.head.gid === self.gid
     let written: Written
@@ -122,7 +125,11 @@ export async function checkOut(
         devices: options.devices ?? false,
         inherits: staging.inherits,
         local: findings.local,
-        old: old && { dir: dest, manifest: isSameWriter ? before : undefined },
+        old: source && {
+          dir: source.dir,
+          manifest: isSameWriter ? before : undefined,
+          isCloned: old === undefined,
+        },
         manifest,
         counts: options.counts,
         workers: options.workers,
@@ -217,7 +224,7 @@ function removeOldManifests(dest: Buffer): void {
   }
 }
 
-async function checkParent(dest: Buffer): Promise<void> {
+export async function checkParent(dest: Buffer): Promise<void> {
   const { dir, name } = splitPath(dest)
   if (name.length === 0)
     throw new MirrorError('invalid', `not a place for a check-out: ${printableName(dest)}`)

@@ -64,7 +64,8 @@ export async function findLocal(
   }
 }
 
-async function scanOld(
+/** Looks through a check-out for what is its users' own. */
+export async function scanOld(
   { dir, root, manifest }: NonNullable<FindLocalOptions['old']>,
   protect: readonly string[],
   signal: AbortSignal | undefined,

@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
 import { manifestPath, readMarker, rootIdentity, stemOf } from './checkout-marker.ts'
 import type { CheckoutStorage } from './checkout-storage.ts'
-import { splitPath } from './path-bytes.ts'
+import { joinPath, splitPath } from './path-bytes.ts'
 import type { RetireInput } from './retire-tree.ts'
 import { findLeftovers, freeNameBeside } from './staging.ts'
 import { finishSwitch } from './switch.ts'
@@ -39,9 +39,15 @@ export async function clearLeftovers(
   return nextMs
 }
 
-/** Whether an old tree beside `dest` has stayed as long as it was to. */
+/** Whether an old tree beside `dest` has stayed as long as it was to. One that is gone is named until the next switch. */
 export function isOldTreeDue(dest: string, nowMs: number): boolean {
-  return readMarker(dest)?.old?.some(({ untilMs }) => untilMs <= nowMs) === true
+  const { dir } = splitPath(Buffer.from(dest))
+  return (
+    readMarker(dest)?.old?.some(
+      ({ name, untilMs }) =>
+        untilMs <= nowMs && rootIdentity(joinPath(dir, Buffer.from(name, 'latin1'))) !== undefined,
+    ) === true
+  )
 }
 
 /** Returns the path, for people, when it could not be removed. */

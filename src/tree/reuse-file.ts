@@ -16,7 +16,8 @@ export type Reuse = 'taken' | 'unsure' | 'changed'
 
 /** No second name can be given: too many, another file system, a rule of the system. Then the file is written anew. */
 const NO_LINK = new Set(['EMLINK', 'EXDEV', 'EPERM', 'EACCES', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
-const GONE = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EACCES'])
+/** Nothing can be taken from there. */
+export const GONE = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EACCES'])
 
 export interface Taken {
   readonly outcome: Reuse
@@ -55,7 +56,7 @@ export function takeFile({ from, to, state, isContentKnown, xattrs, makeParents 
 }
 
 /** The ctime moves with a hole as well, and the content does not tell. */
-function mayHaveHoles({ blocks, size }: fs.BigIntStats): boolean {
+export function mayHaveHoles({ blocks, size }: fs.BigIntStats): boolean {
   return blocks * 512n < size
 }
 

@@ -3,11 +3,12 @@
  * a file named PROTECTED is theirs, with everything in it; so are the paths that they named. All else will be gone
  * after the update, as rsync --delete does it, and is counted. Reads names only. For a thread of its own.
  */
-import fs from 'node:fs'
 import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import type { ManifestReader } from './checkout-manifest.ts'
 import { compareWalk, openManifest } from './checkout-manifest.ts'
+import type { LocalEntries } from './local-entries.ts'
+import { readLocalEntries } from './local-entries.ts'
 import { joinPath } from './path-bytes.ts'
 
 export const PROTECTED = 'PROTECTED'
@@ -35,8 +36,7 @@ export interface LocalScan {
 
 interface Frame {
   readonly path: Buffer
-  readonly entries: readonly fs.Dirent<Buffer>[]
-  next: number
+  readonly entries: LocalEntries
   readonly isExtra: boolean
   isProtected: boolean
   /** What was found before it was entered. */
@@ -58,12 +58,9 @@ export function scanLocal({ dir, root, manifest: manifestPath, protect }: LocalS
   }
 
   function enter(path: Buffer, isExtra: boolean, extrasBefore: number): Frame {
-    const entries = fs.readdirSync(joinPath(top, path), { encoding: 'buffer', withFileTypes: true })
-    entries.sort((a, b) => a.name.compare(b.name))
     return {
       path,
-      entries,
-      next: 0,
+      entries: readLocalEntries(joinPath(top, path)),
       isExtra,
       isProtected: false,
       extrasBefore,
@@ -89,12 +86,14 @@ export function scanLocal({ dir, root, manifest: manifestPath, protect }: LocalS
     local.push(frame.path)
   }
 
+  const open: Frame[] = []
   try {
-    const open: Frame[] = [enter(Buffer.alloc(0), false, 0)]
+    open.push(enter(Buffer.alloc(0), false, 0))
     for (let frame = open.at(-1); frame !== undefined; frame = open.at(-1)) {
-      const entry = frame.entries[frame.next++]
+      const entry = frame.entries.next()
       if (entry === undefined) {
         open.pop()
+        frame.entries.close()
         leave(frame)
         continue
       }
@@ -117,6 +116,7 @@ export function scanLocal({ dir, root, manifest: manifestPath, protect }: LocalS
       }
     }
   } finally {
+    for (const frame of open) frame.entries.close()
     manifest?.close()
   }
   return { local, hasManifest: manifest !== undefined, extras: { count: extras, first } }

@@ -155,7 +155,8 @@ export function finishSwitch(dest: Buffer, leftovers: readonly Buffer[], swap = 
   bringOver(old, dest, moves, (a, b) => swapOr(a, b, freeName, swap))
 }
 
-function placeNew(from: Buffer, dest: Buffer): void {
+/** Renames to a name that is free. @throws MirrorError `conflict` when it is not */
+export function placeNew(from: Buffer, dest: Buffer): void {
   try {
     renameNoReplace(from, dest)
   } catch (error) {

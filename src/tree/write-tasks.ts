@@ -11,12 +11,14 @@ import type { Maker, Target } from './apply-metadata.ts'
 import { applyMetadata, canBeMadeWhole, isAsMade, ownerReason } from './apply-metadata.ts'
 import type { TaskMetadata, WriteBatch, WriteInput, WriteReport, WriteTask } from './checkout-threads.ts'
 import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
+import { cloneFile } from './clone-file.ts'
 import { copyFile } from './copy-file.ts'
 import { FILE_STATE_BYTES, stateFacts } from './file-state.ts'
 import { linkLocal } from './local-tree.ts'
 import type { PackedBlock, PackReader } from './pack-reader.ts'
 import { asBuffer, joinPath, splitPath } from './path-bytes.ts'
 import { reasonOf } from './reason.ts'
+import type { Reuse } from './reuse-file.ts'
 import { hasContent, takeFile } from './reuse-file.ts'
 import { alreadyThere, makeDirectory, makeParents, withParents } from './staging-directories.ts'
 import { createStateWriter } from './state-writer.ts'
@@ -44,7 +46,7 @@ type TakeTask = Extract<WriteTask, { kind: 'file' | 'reuse' }>
 
 export function writeBatch(
   batch: WriteBatch,
-  { staging, ownerMode, devices, inherits, old, stateFd, namesFd }: WriteInput,
+  { staging, ownerMode, devices, inherits, old, clones, stateFd, namesFd }: WriteInput,
   context: WriteContext,
 ): WriteReport {
   const { packs, askBlock, newInodes, maker } = context
@@ -92,6 +94,36 @@ export function writeBatch(
   }
 
   function take(below: Uint8Array, task: TakeTask, state: Buffer, isContentKnown: boolean): boolean {
+    const outcome = (clones ? takeClone : takeName)(below, task, state, isContentKnown)
+    if (outcome === 'taken') return true
+    if (task.kind === 'reuse') refused.push({ slot: task.slot, isUnsure: outcome === 'unsure' })
+    return false
+  }
+
+  /** A file of its own that shares its place on the disk: metadata is set as on one that was written. */
+  function takeClone(below: Uint8Array, task: TakeTask, state: Buffer, isContentKnown: boolean): Reuse {
+    return cloneFile({
+      from: joinPath(old!, below),
+      to: joinPath(staging, below),
+      state,
+      isContentKnown,
+      withParents: (make) => withParents(staging, below, make),
+      finish(fd) {
+        const reasons = finish({ fd }, below, task.metadata)
+        const stat = fs.fstatSync(fd, { bigint: true })
+        noteState(task.slot, () => stat, task.metadata, reasons)
+        countReused(stat)
+      },
+    })
+  }
+
+  function countReused({ size }: fs.BigIntStats): void {
+    files += 1
+    reusedFiles += 1
+    reusedBytes += Number(size)
+  }
+
+  function takeName(below: Uint8Array, task: TakeTask, state: Buffer, isContentKnown: boolean): Reuse {
     const { outcome, stat } = takeFile({
       from: joinPath(old!, below),
       to: joinPath(staging, below),
@@ -104,13 +136,9 @@ export function writeBatch(
       const { isOwnerMissing } = stateFacts(state)
       states.add(task.slot, stat!, { names: 1, isOwnerMissing })
       if (isOwnerMissing) report(below, [ownerReason(task.metadata.uid, task.metadata.gid)])
-      files += 1
-      reusedFiles += 1
-      reusedBytes += Number(stat!.size)
-      return true
+      countReused(stat!)
     }
-    if (task.kind === 'reuse') refused.push({ slot: task.slot, isUnsure: outcome === 'unsure' })
-    return false
+    return outcome
   }
 
   function placeOf(index: number): PackedBlock | undefined {

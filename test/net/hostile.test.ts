@@ -17,6 +17,7 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { BLOCKS_PROTOCOLS } from '../../src/net/block-protocol.ts'
 import { gossipTopics } from '../../src/net/gossip.ts'
 import { JOIN_PROTOCOL } from '../../src/net/join-protocol.ts'
+import { MAX_INBOUND_PER_PEER } from '../../src/net/limits.ts'
 import { OBJECT_PROTOCOL } from '../../src/net/object-protocol.ts'
 import { RECORDS_PROTOCOL } from '../../src/net/record-protocol.ts'
 import { WATCH_PROTOCOL } from '../../src/net/watch-protocol.ts'
@@ -268,7 +269,7 @@ test('a member cannot take the connections of the others: its own are few, the o
     const connections = [await connect()]
     for (let i = 0; i < 15; i++) connections.push(await attacker.dial(target, { force: true }))
     const open = (): Connection[] => connections.filter(({ status }) => status === 'open')
-    await until(() => open().length <= 3, 'only a few connections are left')
+    await until(() => open().length <= MAX_INBOUND_PER_PEER, 'only a few connections are left')
     assert.equal(open().at(-1), connections.at(-1))
     assert.equal((await connections.at(-1)!.newStream(BLOCKS_PROTOCOL)).status, 'open')
   })

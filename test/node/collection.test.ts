@@ -47,6 +47,12 @@ test('gc says why each snapshot stays, gives the space of the others back, and l
   }
   const before = await packBytes(home)
   const planned = await succeedJson<CollectAnswer>(['gc', '--dry-run', '--home', home])
+  const shares = planned.dropped.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0)
+  assert.ok(
+    planned.dropped.every(({ bytes }) => bytes !== null && bytes > 0),
+    JSON.stringify(planned.dropped),
+  )
+  assert.ok(shares <= planned.deadBytes * 1.05 && shares >= planned.deadBytes * 0.8, `${shares} bytes`)
   assert.deepEqual(
     planned.kept.map(({ sequence, reasons }) => [sequence, reasons]),
     [

@@ -122,6 +122,21 @@ function golden() {
   return { author, token }
 }
 
+/** Fields that came later, in a chain of their own: the one above stays as it is. */
+function later() {
+  const author = createAuthor()
+  const pin = author.say(admin, 'pin', {
+    name: 'builds/rhel-9/nightly@site:brno',
+    tree: 'builds/rhel-9/nightly',
+    sites: { site: 'brno' },
+    checkout: '/srv/nightly',
+    versions: 5,
+    version: 1,
+    removed: false,
+  })
+  return new Map([['later-pin-versions.hex', hex(pin.bytes)]])
+}
+
 const files = (() => {
   const { author, token } = golden()
   const entries = author.records.map(
@@ -139,6 +154,7 @@ const files = (() => {
   ).start()
   return new Map<string, string>([
     ...entries,
+    ...later(),
     ['record-ids.txt', author.records.map(({ id }) => id.toString()).join('\n')],
     ['invite-token.txt', encodeInviteToken(token)],
     ['reconcile-question.hex', hex(question)],
@@ -171,5 +187,8 @@ test('golden records are read, and make the state that they always made', () => 
   assert.equal(state.topology?.body.sites[0]?.upKbit, 25_000)
   assert.equal(state.topology?.body.paths[1]?.rttMs, 160)
   assert.deepEqual(state.alarms, [])
+  const pin = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-versions.hex'), 'hex'))).content
+  assert.ok(pin?.kind === 'pin')
+  assert.deepEqual([pin.body.checkout, pin.body.versions], ['/srv/nightly', 5])
   assert.equal(parseInviteToken(read('invite-token.txt')).site, 'london')
 })

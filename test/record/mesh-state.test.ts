@@ -419,6 +419,20 @@ test('records of an unknown kind are kept in their chain, without effect, and so
   assert.deepEqual([...builder.state.pins.keys()], ['q'])
 })
 
+test('a pin whose versions have no place or no sense is kept, and has no effect', () => {
+  const author = createAuthor()
+  const pin = { tree: 'a', sites: { all: true }, version: 1, removed: false }
+  author.sayOpaque(admin, 'pin', { ...pin, name: 'no-place', versions: 3 })
+  for (const versions of [0, 101, 2.5, '3', null]) {
+    author.sayOpaque(admin, 'pin', { ...pin, name: `of ${versions}`, checkout: '/srv/a', versions })
+  }
+  author.say(admin, 'pin', { ...pin, name: 'good', sites: { all: true }, checkout: '/srv/a', versions: 100 })
+  const builder = createMeshStateBuilder(author.mesh)
+  builder.addAll(author.records)
+  assert.equal(builder.ids().length, 8)
+  assert.deepEqual([...builder.state.pins.keys()], ['good'])
+})
+
 test('an admin can give a key a standing through a kind of a later version', () => {
   const author = createAuthor()
   const operator = key('operator')

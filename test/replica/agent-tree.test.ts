@@ -11,11 +11,12 @@ import { createTreeWorker } from '../../src/replica/site-agent-tree.ts'
 import { createTestLogger } from './test-mesh.ts'
 
 const snapshot = (sequence: number) => cidOf(DAG_CBOR, utf8(`snapshot ${sequence}`))
-const goal = (sequence: number, checkouts: string[] = []): Goal => ({
+const goal = (sequence: number, checkouts: string[] = [], versions: [string, number][] = []): Goal => ({
   tree: 't',
   sequence,
   snapshot: snapshot(sequence),
   checkouts,
+  versions: new Map(versions),
   refusedCheckouts: [],
 })
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -31,8 +32,13 @@ function setUp({ slots = 2 } = {}) {
     reject: (error: Error) => void
     signal: AbortSignal
   }[] = []
-  const checkouts: { path: string; snapshot: string; resolve: () => void; reject: (error: Error) => void }[] =
-    []
+  const checkouts: {
+    path: string
+    snapshot: string
+    versions: number | undefined
+    resolve: () => void
+    reject: (error: Error) => void
+  }[] = []
   const worker = createTreeWorker(
     {
       complete: {
@@ -50,13 +56,13 @@ function setUp({ slots = 2 } = {}) {
           explain: () => undefined,
         }
       },
-      checkOut({ snapshot: cid, path }) {
+      checkOut({ snapshot: cid, path, versions }) {
         assert.ok(done.has(cid.toString()), 'a check-out moves only to a complete snapshot')
         const { promise, resolve, reject } = Promise.withResolvers<void>()
-        checkouts.push({ path, snapshot: cid.toString(), resolve, reject })
+        checkouts.push({ path, snapshot: cid.toString(), versions, resolve, reject })
         return promise
       },
-      checkedOut: (_, path) => disk.get(path),
+      checkedOut: (_, path, versions) => disk.get(versions === undefined ? path : `${path}/latest`),
       fetchSlots: new Semaphore(slots),
       checkoutSlots: new Semaphore(1),
       clock,
@@ -89,6 +95,37 @@ test('a newer head ends the fetch of the older and is fetched instead', async ()
   await worker.stop()
 })
 
+test('published faster than fetched, every second head is completed and checked out', async () => {
+  const { worker, fetches, checkouts } = setUp()
+  worker.setGoal(goal(1, ['/a']))
+  await settled()
+  worker.setGoal(goal(2, ['/a']))
+  await settled()
+  worker.setGoal(goal(3, ['/a']))
+  worker.setGoal(goal(4, ['/a']))
+  await settled()
+  assert.deepEqual(
+    fetches.map(({ signal }) => signal.aborted),
+    [true, false],
+  )
+  fetches[1]!.resolve()
+  await settled()
+  assert.deepEqual([checkouts[0]!.path, checkouts[0]!.snapshot], ['/a', String(snapshot(2))])
+  checkouts[0]!.resolve()
+  await settled()
+  assert.equal(fetches[2]!.snapshot, String(snapshot(4)))
+  // Completed and checked out in between: a newer head may end a fetch again.
+  worker.setGoal(goal(5, ['/a']))
+  await settled()
+  assert.equal(fetches[2]!.signal.aborted, true)
+  // Whatever happens, a tree that is let go of is not fetched on.
+  worker.setGoal(goal(6, ['/a']))
+  worker.setGoal(undefined)
+  await settled()
+  assert.equal(fetches[3]!.signal.aborted, true)
+  await worker.stop()
+})
+
 test('a head that moves during a check-out lets it finish, then both follow', async () => {
   const { worker, fetches, checkouts } = setUp()
   worker.setGoal(goal(1, ['/a', '/b']))
@@ -116,6 +153,33 @@ test('a head that moves during a check-out lets it finish, then both follow', as
     ],
   )
   assert.equal(worker.status().phase, 'idle')
+  await worker.stop()
+})
+
+test('a place that becomes one of versions is made anew, and one of which fewer stay is not', async () => {
+  const { worker, fetches, checkouts, disk } = setUp()
+  worker.setGoal(goal(1, ['/a']))
+  await settled()
+  fetches[0]!.resolve()
+  await settled()
+  disk.set('/a', String(snapshot(1)))
+  checkouts[0]!.resolve()
+  await settled()
+  worker.setGoal(goal(1, ['/a'], [['/a', 3]]))
+  await settled()
+  assert.deepEqual(
+    checkouts.map(({ path, versions }) => [path, versions]),
+    [
+      ['/a', undefined],
+      ['/a', 3],
+    ],
+  )
+  disk.set('/a/latest', String(snapshot(1)))
+  checkouts[1]!.resolve()
+  await settled()
+  worker.setGoal(goal(1, ['/a'], [['/a', 2]]))
+  await settled()
+  assert.deepEqual([checkouts.length, worker.status().phase], [2, 'idle'])
   await worker.stop()
 })
 

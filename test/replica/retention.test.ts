@@ -40,7 +40,7 @@ function input(
   const goals = new Map<string, Goal>()
   for (const { name, newest } of trees) {
     const head = newest === undefined ? {} : { sequence: newest.sequence, snapshot: newest.snapshot }
-    goals.set(name, { tree: name, ...head, checkouts: [], refusedCheckouts: [] })
+    goals.set(name, { tree: name, ...head, checkouts: [], versions: new Map(), refusedCheckouts: [] })
   }
   return {
     state: { trees: new Map(trees.map((tree) => [tree.name, tree])) } as Pick<MeshState, 'trees'>,

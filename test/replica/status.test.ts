@@ -49,6 +49,7 @@ test('an announcement says the same after encoding and decoding', () => {
       reason: 'waits',
     }),
     tree('b/c'),
+    tree('d', { checkouts: [{ path: '/srv/d', sequence: null, versions: 5 }] }),
   ])
   assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
 })
@@ -164,7 +165,7 @@ test('a site keeps what is pinned to it, and no two trees are checked out at one
       ...['a', 'b', 'c/d', 'e'].flatMap((name) => mesh.tree(name, publisher)),
       pin({ name: '1', tree: 'a', checkout: '/srv/x' }),
       pin({ name: '2', tree: 'b', checkout: '/srv/x/inside' }),
-      pin({ name: '3', tree: 'c/*', checkout: '/srv/all/', sites: { region: 'us' } }),
+      pin({ name: '3', tree: 'c/*', checkout: '/srv/all/', sites: { region: 'us' }, versions: 4 }),
       pin({ name: '4', tree: 'e', sites: { site: 'elsewhere' } }),
       pin({ name: '5', tree: 'e', removed: true }),
     ],
@@ -176,4 +177,6 @@ test('a site keeps what is pinned to it, and no two trees are checked out at one
   assert.deepEqual(goals.get('b')?.checkouts, [])
   assert.match(goals.get('b')?.refusedCheckouts[0]?.reason ?? '', /taken by the check-out of a/)
   assert.deepEqual(goals.get('c/d')?.checkouts, ['/srv/all/c/d'])
+  assert.deepEqual([...goals.get('c/d')!.versions], [['/srv/all/c/d', 4]])
+  assert.equal(goals.get('a')?.versions.size, 0)
 })

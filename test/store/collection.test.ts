@@ -73,6 +73,29 @@ for (const kind of ['memory', 'packs'] as const) {
         assert.equal(done.liveBlocks, store.stats().blocks)
       }))
 
+    test('a dry run tells what each snapshot takes along, and what two share once', () =>
+      withStore(async (store) => {
+        const next = testSnapshot([...sampleBlocks(110, 800, 5000), ...sampleBlocks(20, 800)], 'next')
+        await store.blocks.put([...KEPT.all, ...OLD.all, ...next.all])
+        await store.blocks.flush()
+        const dropped = [next.cid, OLD.cid]
+        const choose = () => ({ whole: [KEPT.cid], partial: [], dropped })
+        const { shares, deadBlocks } = await store.collect({ choose, isDryRun: true })
+        // Next has all of the old one's, but for its own nodes.
+        const [first, second] = shares!
+        const isAbout = (found: number, exact: number) =>
+          assert.ok(found <= exact && found >= exact * 0.9 - 1, `${found} of ${exact}`)
+        isAbout(first!.blocks, onlyOf(next, KEPT).length)
+        isAbout(second!.blocks, onlyOf(OLD, next).length)
+        isAbout(
+          first!.bytes,
+          onlyOf(next, KEPT).reduce((sum, { bytes }) => sum + bytes.length, 0),
+        )
+        isAbout(first!.blocks + second!.blocks, deadBlocks)
+        assert.equal(await has(store, OLD.all), OLD.all.length)
+        assert.equal((await store.collect({ choose })).shares, undefined)
+      }))
+
     test('stops before anything is deleted when a complete snapshot has lost a page', () =>
       withStore(async (store) => {
         await store.blocks.put([...KEPT.all, ...OLD.all.filter(({ cid }) => !cid.equals(OLD.own[0]!.cid))])

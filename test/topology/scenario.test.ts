@@ -67,9 +67,9 @@ test('sites are made up, and events are told apart', async () => {
   const events = simulatedEvents(faults)
   assert.deepEqual(
     events.map(({ kind }) => kind),
-    ['kill', 'rate', 'cut', 'heal', 'restart'],
+    ['stall', 'lie', 'kill', 'rate', 'cut', 'heal', 'restart'],
   )
-  assert.deepEqual(events[2], { atMs: 20_000, kind: 'cut', between: ['region:apac', undefined] })
+  assert.deepEqual(events[4], { atMs: 20_000, kind: 'cut', between: ['region:apac', undefined] })
   const narrow = withPipes(faults, 5000)
   assert.deepEqual(siteRate(narrow.topology, 'hq').upKbit, 5000)
   assert.deepEqual(regionRate(narrow.topology, 'apac').downKbit, 5000)

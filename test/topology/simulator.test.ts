@@ -148,3 +148,35 @@ test('a simulation is the same each time', () => {
   }
   assert.deepEqual(once(), once())
 })
+
+test('a site that begins to lie is blamed, one that begins to stall is passed over', () => {
+  const result = run({
+    sites: [hq, eu, eu2, { site: 'eu-3', region: 'eu' }],
+    events: [
+      { atMs: 500, kind: 'lie', site: 'eu-2' },
+      { atMs: 500, kind: 'stall', site: 'eu-3' },
+    ],
+  })
+  assert.deepEqual(result.sites.get('eu-1')!.blamed, ['eu-2'])
+  assert.deepEqual(result.sites.get('eu-2')!.blamed, [])
+  for (const site of ['eu-1', 'eu-2', 'eu-3']) assert.ok(seconds(result, site) < 60, site)
+})
+
+test('a hundred sites in ten regions: one copy leaves the origin, and one enters each region', () => {
+  const sites = Array.from({ length: 100 }, (_, i) => ({ site: `r${i % 10}-${i}`, region: `r${i % 10}` }))
+  const pipes = Array.from({ length: 10 }, (_, i) => ({
+    region: `r${i}`,
+    upKbit: 100_000,
+    downKbit: 100_000,
+  }))
+  const result = run({
+    sites: [{ ...sites[0]!, isOrigin: true }, ...sites.slice(1)],
+    topology: { regions: pipes, sites: [{ site: 'r0-0', upKbit: 100_000 }], paths: [] },
+    pages: evenPages(4 * MB, 65_536),
+    gatherMs: 5,
+  })
+  for (const { site } of sites.slice(1)) seconds(result, site)
+  assert.ok(result.originBytesSent < 1.1 * result.snapshotBytes, `${result.originBytesSent}`)
+  for (const [region, bytes] of result.wanBytesInto)
+    assert.ok(bytes < 1.1 * result.snapshotBytes, `${region}: ${bytes}`)
+})

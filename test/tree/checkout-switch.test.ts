@@ -203,21 +203,23 @@ test('killed anywhere in an update, the check-out is a whole version, and the ne
   assert.deepEqual(hidden(b), [])
 })
 
-test('a reader that opens the folder sees one version in each pass, through thirty updates, and never none', async (t) => {
-  const b = await bench(t)
-  const versions = [
-    await b.import(makeVersion(b, 'one', '1')),
-    await b.import(makeVersion(b, 'two', '2')),
-  ] as const
-  await b.checkOut(versions[0], b.at('out'))
-  const reader = new Worker(
-    `const fs = require('node:fs'); const { workerData, parentPort } = require('node:worker_threads')
-     let isOver = false, passes = 0; const wrong = []
+for (const keepOldSeconds of [0, 3600]) {
+  const how = keepOldSeconds === 0 ? 'where old trees go at once' : 'where old trees stay, whole to its end'
+  test(`a reader that opens the folder sees one version in each pass, and never none, ${how}`, async (t) => {
+    const b = await bench(t)
+    const versions = [
+      await b.import(makeVersion(b, 'one', '1')),
+      await b.import(makeVersion(b, 'two', '2')),
+    ] as const
+    await b.checkOut(versions[0], b.at('out'))
+    const reader = new Worker(
+      `const fs = require('node:fs'); const { workerData, parentPort } = require('node:worker_threads')
+     const { dest, isKept } = workerData; let isOver = false, passes = 0; const wrong = []
      parentPort.on('message', () => { isOver = true })
      const pass = () => {
        passes++
        let fd
-       try { fd = fs.openSync(workerData, 'r') } catch (error) { wrong.push('root ' + error.code); return }
+       try { fd = fs.openSync(dest, 'r') } catch (error) { wrong.push('root ' + error.code); return }
        const seen = new Set()
        const at = '/proc/self/fd/' + fd
        try {
@@ -228,7 +230,7 @@ test('a reader that opens the folder sees one version in each pass, through thir
          if (seen.size !== 1) wrong.push([...seen].join())
        } catch (error) {
          // The tree that it has open was removed meanwhile; without a time to keep it that may be.
-         if (error.code !== 'ENOENT') wrong.push(error.code)
+         if (isKept || error.code !== 'ENOENT') wrong.push(error.code)
        }
        fs.closeSync(fd)
      }
@@ -237,15 +239,21 @@ test('a reader that opens the folder sees one version in each pass, through thir
        if (isOver) { parentPort.postMessage({ passes, wrong }); parentPort.close() } else setImmediate(look)
      }
      look(); parentPort.postMessage('started')`,
-    { eval: true, workerData: b.at('out') },
-  )
-  await once(reader, 'message')
-  for (let round = 0; round < 30; round++) {
-    await b.checkOut(versions[(round + 1) % 2]!, b.at('out'), { replace: true, workers: 1 })
-  }
-  const told = once(reader, 'message')
-  reader.postMessage('stop')
-  const [{ passes, wrong }] = (await told) as [{ passes: number; wrong: string[] }]
-  assert.deepEqual(wrong, [])
-  assert.ok(passes > 100)
-})
+      { eval: true, workerData: { dest: b.at('out'), isKept: keepOldSeconds > 0 } },
+    )
+    await once(reader, 'message')
+    for (let round = 0; round < 15; round++) {
+      await b.checkOut(versions[(round + 1) % 2]!, b.at('out'), {
+        replace: true,
+        workers: 1,
+        keepOldSeconds,
+      })
+    }
+    const told = once(reader, 'message')
+    reader.postMessage('stop')
+    const [{ passes, wrong }] = (await told) as [{ passes: number; wrong: string[] }]
+    assert.deepEqual(wrong, [])
+    assert.ok(passes > 100)
+    if (keepOldSeconds > 0) assert.equal(hidden(b).length, 15)
+  })
+}

@@ -39,120 +39,143 @@ export interface Flow {
   close(): void
 }
 
-export function createFlow(options: FlowOptions): Flow {
-  const { queue, oneWayMs, overhead, isWanted, onSent, onArrival } = options
-  const route = options.route.filter(({ bytesPerMs }) => Number.isFinite(bytesPerMs))
-  let waiting: Parcel[] = []
-  let head = 0
-  let inNetwork = 0
-  let isActive = false
-  let isCut = false
+/** One object for each pair of sites that exchange blocks, of which there are many: no closures but the options'. */
+interface State {
+  readonly options: FlowOptions
+  /** Pipes with a limit. */
+  readonly route: readonly Pipe[]
+  /** Not sent yet, from `head` on. */
+  waiting: Parcel[]
+  head: number
+  inNetwork: number
+  isActive: boolean
+  isCut: boolean
+  isClosed: boolean
   /** Parcels of an earlier epoch are lost. */
-  let epoch = 0
-  let isClosed = false
+  epoch: number
+}
 
-  function windowBytes(): number {
-    let window = Number.POSITIVE_INFINITY
-    for (const pipe of route)
-      window = Math.min(window, (pipe.bytesPerMs * (oneWayMs + QUEUE_MS)) / Math.max(1, pipe.flows))
-    return Math.max(PARCEL_BYTES, window)
+export function createFlow(options: FlowOptions): Flow {
+  const state: State = {
+    options,
+    route: options.route.filter(({ bytesPerMs }) => Number.isFinite(bytesPerMs)),
+    waiting: [],
+    head: 0,
+    inNetwork: 0,
+    isActive: false,
+    isCut: false,
+    isClosed: false,
+    epoch: 0,
   }
-
-  function setActive(active: boolean): void {
-    if (active === isActive) return
-    isActive = active
-    for (const pipe of route) pipe.flows += active ? 1 : -1
-  }
-
-  function pump(): void {
-    if (isCut || isClosed) return
-    const window = windowBytes()
-    while (head < waiting.length) {
-      const parcel = waiting[head]!
-      if (!isWanted(parcel)) {
-        head++
-        continue
-      }
-      // The last one may stand out: else a window of less than two parcels would leave the path idle.
-      if (inNetwork >= window) break
-      head++
-      inNetwork += parcel.bytes
-      onSent(parcel)
-      new Transit(parcel, epoch).run()
-    }
-    if (head > 64 && head * 2 > waiting.length) {
-      waiting = waiting.slice(head)
-      head = 0
-    }
-    setActive(inNetwork > 0 || head < waiting.length)
-  }
-
-  class Transit implements Task {
-    readonly parcel: Parcel
-    readonly epoch: number
-    stage = 0
-    constructor(parcel: Parcel, epochOfParcel: number) {
-      this.parcel = parcel
-      this.epoch = epochOfParcel
-    }
-
-    run(): void {
-      if (isClosed) return
-      if (this.epoch !== epoch) {
-        waiting.push(this.parcel)
-        pump()
-        return
-      }
-      const pipe = route[this.stage]
-      if (pipe === undefined && this.stage > route.length) {
-        inNetwork -= this.parcel.bytes
-        onArrival(this.parcel)
-        pump()
-        return
-      }
-      this.stage++
-      if (pipe === undefined) {
-        queue.at(queue.nowMs() + oneWayMs, this)
-        this.stage = route.length + 1
-        return
-      }
-      const bytes = this.parcel.bytes * overhead
-      const endMs = Math.max(queue.nowMs(), pipe.freeMs) + bytes / pipe.bytesPerMs
-      pipe.freeMs = endMs
-      pipe.bytes += bytes
-      const next = route[this.stage]
-      // The next pipe passes on what comes in as it comes: its last byte leaves right after the last has come.
-      if (next !== undefined) queue.at(endMs - bytes / next.bytesPerMs, this)
-      else {
-        this.stage = route.length + 1
-        queue.at(endMs + oneWayMs, this)
-      }
-    }
-  }
-
   return {
     send(parcel) {
-      if (isClosed) return
-      waiting.push(parcel)
-      setActive(true)
-      pump()
+      if (state.isClosed) return
+      state.waiting.push(parcel)
+      setActive(state, true)
+      pump(state)
     },
     cut() {
-      isCut = true
-      epoch++
-      inNetwork = 0
-      setActive(false)
+      state.isCut = true
+      state.epoch++
+      state.inNetwork = 0
+      setActive(state, false)
     },
     mend() {
-      isCut = false
-      setActive(head < waiting.length)
-      pump()
+      state.isCut = false
+      setActive(state, state.head < state.waiting.length)
+      pump(state)
     },
     close() {
-      isClosed = true
-      waiting = []
-      head = 0
-      setActive(false)
+      state.isClosed = true
+      state.waiting = []
+      state.head = 0
+      setActive(state, false)
     },
+  }
+}
+
+function windowBytes({ route, options }: State): number {
+  let window = Number.POSITIVE_INFINITY
+  for (const pipe of route)
+    window = Math.min(window, (pipe.bytesPerMs * (options.oneWayMs + QUEUE_MS)) / Math.max(1, pipe.flows))
+  return Math.max(PARCEL_BYTES, window)
+}
+
+function setActive(state: State, active: boolean): void {
+  if (active === state.isActive) return
+  state.isActive = active
+  for (const pipe of state.route) pipe.flows += active ? 1 : -1
+}
+
+/** Sends what fits into the window. */
+function pump(state: State): void {
+  if (state.isCut || state.isClosed) return
+  const { options } = state
+  const window = windowBytes(state)
+  while (state.head < state.waiting.length) {
+    const parcel = state.waiting[state.head]!
+    if (!options.isWanted(parcel)) {
+      state.head++
+      continue
+    }
+    // The last one may stand out: else a window of less than two parcels would leave the path idle.
+    if (state.inNetwork >= window) break
+    state.head++
+    state.inNetwork += parcel.bytes
+    options.onSent(parcel)
+    new Transit(state, parcel).run()
+  }
+  // What was sent is let go of when it is the greater part: each parcel is moved once at most.
+  if (state.head * 2 >= state.waiting.length) {
+    state.waiting = state.waiting.slice(state.head)
+    state.head = 0
+  }
+  setActive(state, state.inNetwork > 0 || state.head < state.waiting.length)
+}
+
+/** A parcel on its way: runs when it comes to the next pipe, and when it is there. */
+class Transit implements Task {
+  readonly #state: State
+  readonly #parcel: Parcel
+  readonly #epoch: number
+  #stage = 0
+
+  constructor(state: State, parcel: Parcel) {
+    this.#state = state
+    this.#parcel = parcel
+    this.#epoch = state.epoch
+  }
+
+  run(): void {
+    const { route, options, epoch, isClosed } = this.#state
+    if (isClosed) return
+    if (this.#epoch !== epoch) {
+      this.#state.waiting.push(this.#parcel)
+      pump(this.#state)
+    } else if (this.#stage > route.length) {
+      this.#state.inNetwork -= this.#parcel.bytes
+      options.onArrival(this.#parcel)
+      pump(this.#state)
+    } else this.#pass(route, options)
+  }
+
+  #pass(route: readonly Pipe[], { queue, overhead, oneWayMs }: FlowOptions): void {
+    const pipe = route[this.#stage]
+    const bytes = this.#parcel.bytes * overhead
+    let endMs = queue.nowMs()
+    if (pipe !== undefined) {
+      endMs = Math.max(endMs, pipe.freeMs) + bytes / pipe.bytesPerMs
+      pipe.freeMs = endMs
+      pipe.bytes += bytes
+    }
+    this.#stage++
+    const next = route[this.#stage]
+    if (next !== undefined) {
+      // The next pipe passes on what comes in as it comes: its last byte leaves right after the last has come.
+      queue.at(endMs - bytes / next.bytesPerMs, this)
+      return
+    }
+    this.#stage = route.length + 1
+    queue.at(endMs + oneWayMs, this)
   }
 }

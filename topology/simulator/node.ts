@@ -1,14 +1,14 @@
 /** One site of a simulation: its scheduler, what it holds, and what it counts. */
-import { performance } from 'node:perf_hooks'
 import type { HoldingUpdate } from '../../src/net/ports.ts'
 import { createScheduler, type Scheduler } from '../../src/replica/scheduler.ts'
-import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
 import { regionWeights } from '../../src/replica/swarm-facts.ts'
 import type { SnapshotLayout } from './layout.ts'
 import type { SimulatedSite, Simulation } from './simulation.ts'
 
 export interface Node {
   readonly spec: SimulatedSite
+  serves: 'honest' | 'wrong' | 'nothing'
   readonly place: { readonly site: string; readonly region: string }
   scheduler: Scheduler
   /** By number of the block. */
@@ -51,6 +51,7 @@ export function createSimulatedNode(
 ): Node {
   return {
     spec,
+    serves: spec.serves ?? 'honest',
     place: { site: spec.site, region: spec.region },
     scheduler: newScheduler(spec, layout, simulation),
     held: new Uint8Array(layout.blocks),
@@ -136,20 +137,4 @@ export function holdShare(node: Node, layout: SnapshotLayout, percent: number): 
   let number = 0
   for (const [page, lengths] of layout.pages.entries())
     for (const offset of lengths.keys()) if (number++ % 100 < percent) store(node, layout, page, offset)
-}
-
-export interface SchedulerTime {
-  ms: number
-}
-
-export function handle(
-  node: Node,
-  events: readonly SchedulerEvent[],
-  nowMs: number,
-  time: SchedulerTime,
-): SchedulerCommand[] {
-  const startMs = performance.now()
-  const commands = node.scheduler.handle(events, nowMs)
-  time.ms += performance.now() - startMs
-  return commands
 }

@@ -1,50 +1,58 @@
 /**
- * Who is connected to whom: all of a region to each other, and a bounded number of others, spread over the regions; the
- * origin always. Two sites of different regions that both cannot be dialled are not.
+ * Who is connected to whom, and who tells whom what it holds, as in the daemon (src/replica/fetch-members.ts): all of a
+ * region; the origin; and of every other region a few, each site others. Two sites of different regions that both
+ * cannot be dialled are not connected.
  */
+import { affinity } from '../../src/replica/rendezvous.ts'
 import { isReachable, type Topology } from '../../src/topology/topology.ts'
 import { isFar, type Node } from './node.ts'
 
 export interface PeerBounds {
+  /** Connections to sites of other regions that a site makes; it may have more that others made. */
   readonly maxFarPeers: number
+  /** Of those, shared by the regions: one at least of each. */
   readonly maxFarWatches: number
 }
 
 /** Sets `peers` and `watches` of all nodes; late joiners are among them from the start. */
 export function connectAll(nodes: readonly Node[], topology: Topology, bounds: PeerBounds): void {
-  const byRegion = new Map<string, Node[]>()
-  for (const node of nodes) {
-    const known = byRegion.get(node.place.region)
-    if (known === undefined) byRegion.set(node.place.region, [node])
-    else known.push(node)
-  }
+  const byRegion = Map.groupBy(nodes, ({ place }) => place.region)
   const canConnect = (a: Node, b: Node): boolean =>
     !isFar(a, b) || isReachable(topology, a.place.site) || isReachable(topology, b.place.site)
   const linked = new Map<Node, Set<Node>>(nodes.map((node) => [node, new Set()]))
-  for (const [number, node] of nodes.entries()) {
+  for (const node of nodes) {
     const near = byRegion.get(node.place.region)!.filter((other) => other !== node)
-    const far = spread(node, number, byRegion).filter((other) => canConnect(node, other))
-    for (const other of [...near, ...far.slice(0, bounds.maxFarPeers)]) {
+    const { watched, rest } = farOf(node, byRegion, bounds, canConnect)
+    for (const other of [...near, ...watched, ...rest]) {
       linked.get(node)!.add(other)
       // A connection has two ends.
       linked.get(other)!.add(node)
     }
-    node.watches = new Set([...near, ...far.slice(0, bounds.maxFarWatches)])
+    node.watches = new Set([...near, ...watched])
   }
   for (const node of nodes) node.peers = [...linked.get(node)!]
 }
 
-/** Sites of other regions: origins first, then one of each region after the other, each site from its own place on. */
-function spread(self: Node, number: number, byRegion: ReadonlyMap<string, readonly Node[]>): Node[] {
-  const others = [...byRegion].filter(([region]) => region !== self.place.region).map(([, nodes]) => nodes)
-  const origins = others.flat().filter(({ spec }) => spec.isOrigin === true)
-  const rest: Node[] = []
-  const longest = others.reduce((most, nodes) => Math.max(most, nodes.length), 0)
-  for (let round = 0; round < longest; round++) {
-    for (const nodes of others) {
-      const node = nodes[(number + round) % nodes.length]
-      if (round < nodes.length && node !== undefined && node.spec.isOrigin !== true) rest.push(node)
-    }
+function farOf(
+  self: Node,
+  byRegion: ReadonlyMap<string, readonly Node[]>,
+  { maxFarPeers, maxFarWatches }: PeerBounds,
+  canConnect: (a: Node, b: Node) => boolean,
+): { watched: Node[]; rest: Node[] } {
+  const watched: Node[] = []
+  const rest: { node: Node; rank: number }[] = []
+  const share = Math.max(1, Math.floor(maxFarWatches / Math.max(1, byRegion.size - 1)))
+  for (const [region, nodes] of byRegion) {
+    if (region === self.place.region) continue
+    const ranked = nodes
+      .filter((other) => canConnect(self, other))
+      .map((node) => ({ node, rank: affinity(self.place.site, node.place.site) }))
+      .sort((a, b) => b.rank - a.rank)
+    const origins = ranked.filter(({ node }) => node.spec.isOrigin === true)
+    const others = ranked.filter(({ node }) => node.spec.isOrigin !== true)
+    watched.push(...[...origins, ...others.slice(0, share)].map(({ node }) => node))
+    rest.push(...others.slice(share))
   }
-  return [...origins, ...rest]
+  rest.sort((a, b) => b.rank - a.rank)
+  return { watched, rest: rest.slice(0, Math.max(0, maxFarPeers - watched.length)).map(({ node }) => node) }
 }

@@ -1,24 +1,14 @@
 /** How blocks get from one simulated site to another: requests travel, are answered block by block, and arrive. */
 import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
-import type { Cuts } from './cuts.ts'
-import type { EventQueue } from './event-queue.ts'
 import { createFlow, type Flow, PARCEL_BYTES, type Parcel } from './flow.ts'
-import type { SnapshotLayout } from './layout.ts'
 import { holdsBlock, isFar, type Node, wants } from './node.ts'
-import type { Pipe, Pipes } from './pipes.ts'
-import type { SimulatedEvent, Simulation } from './simulation.ts'
+import type { Pipe } from './pipes.ts'
+import type { SimulatedEvent } from './simulation.ts'
+import { type Give, oneWayMs, type World } from './world.ts'
 
 type RequestCommand = Extract<SchedulerCommand, { kind: 'request' }>
 
-export interface ServingComponents {
-  readonly queue: EventQueue
-  readonly pipes: Pipes
-  readonly layout: SnapshotLayout
-  readonly cuts: Cuts
-}
-
 export interface Serving {
-  oneWayMs(a: Node, b: Node): number
   ask(node: Node, source: Node, command: RequestCommand): void
   /** What was under way from or to the site is gone. */
   close(node: Node): void
@@ -31,22 +21,23 @@ export interface Serving {
 }
 
 export function createServing(
-  { queue, pipes, layout, cuts }: ServingComponents,
-  { overhead = 1 }: Simulation,
-  {
-    give,
-    onBlock,
-  }: {
-    readonly give: (node: Node, events: readonly SchedulerEvent[]) => void
-    readonly onBlock: (node: Node, page: number, offset: number) => void
-  },
+  world: World,
+  give: Give,
+  onBlock: (node: Node, page: number, offset: number) => void,
 ): Serving {
+  const { queue, pipes, layout, cuts } = world
+  const { overhead = 1 } = world.simulation
   const flows = new Map<Node, Map<Node, Flow>>()
   const sentByOrigin = new Uint16Array(layout.blocks)
   const wanBytes = { into: new Map<string, number>(), outOf: new Map<string, number>() }
   const ownBounds = new Map<Node, Pipe>()
-
-  const oneWayMs = (a: Node, b: Node): number => pipes.rttMs(a.place, b.place) / 2
+  /** On their way over a path that is cut: sent again and again, until the connection is given up. */
+  let held: {
+    readonly node: Node
+    readonly life: number
+    readonly source: Node
+    readonly command: RequestCommand
+  }[] = []
 
   function flowOf(from: Node, to: Node): Flow {
     let known = flows.get(from)
@@ -64,7 +55,7 @@ export function createServing(
 
   function newFlow(from: Node, to: Node): Flow {
     const { life } = to
-    const delayMs = oneWayMs(from, to)
+    const delayMs = oneWayMs(world, from, to)
     return createFlow({
       queue,
       route: [...pipes.route(from.place, to.place), ...ownBound(from, to)],
@@ -103,7 +94,7 @@ export function createServing(
 
   function arrive(from: Node, to: Node, { request, page, offsets, bytes }: Parcel): void {
     if (to.cancelledMs.has(request)) return
-    if (from.spec.serves === 'wrong') {
+    if (from.serves === 'wrong') {
       give(to, failures(request, page, offsets, 'corrupt'))
       return
     }
@@ -116,7 +107,7 @@ export function createServing(
   }
 
   function serve(node: Node, source: Node, { request, page, offsets }: RequestCommand): void {
-    if (!source.isAlive || source.spec.serves === 'nothing') return
+    if (!source.isAlive || source.serves === 'nothing') return
     const flow = flowOf(source, node)
     const missing: number[] = []
     let parcel: number[] = []
@@ -138,7 +129,7 @@ export function createServing(
     }
     send()
     if (missing.length === 0) return
-    queue.after(oneWayMs(source, node), () => {
+    queue.after(oneWayMs(world, source, node), () => {
       if (!node.cancelledMs.has(request) && !cuts.isCut(source, node))
         give(node, failures(request, page, missing, 'missing'))
     })
@@ -154,12 +145,13 @@ export function createServing(
   }
 
   return {
-    oneWayMs,
     wanBytes,
     ask(node, source, command) {
       const { life } = node
-      queue.after(oneWayMs(source, node), () => {
-        if (node.isAlive && node.life === life && !cuts.isCut(source, node)) serve(node, source, command)
+      queue.after(oneWayMs(world, source, node), () => {
+        if (!node.isAlive || node.life !== life) return
+        if (cuts.isCut(source, node)) held.push({ node, life, source, command })
+        else serve(node, source, command)
       })
     },
     close(node) {
@@ -167,12 +159,22 @@ export function createServing(
         if (from === node || to === node) drop(from, to)
       })
     },
-    breakFlow: drop,
+    breakFlow(from, to) {
+      drop(from, to)
+      held = held.filter(({ source, node }) => source !== from || node !== to)
+    },
     refreshCuts() {
       eachFlow((flow, from, to) => {
         if (cuts.isCut(from, to)) flow.cut()
         else flow.mend()
       })
+      const again = held
+      held = []
+      for (const request of again) {
+        const { node, life, source, command } = request
+        if (cuts.isCut(source, node)) held.push(request)
+        else if (node.isAlive && node.life === life) serve(node, source, command)
+      }
     },
     setRates(node, { upBytesPerSecond, downBytesPerSecond }) {
       if (upBytesPerSecond !== undefined) pipes.siteUp(node.place.site).bytesPerMs = upBytesPerSecond / 1000

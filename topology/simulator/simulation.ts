@@ -23,6 +23,8 @@ export interface SimulatedSite {
 /** Something that happens to the network or to a site. Names are those of sites or, as `region:NAME`, of regions. */
 export type SimulatedEvent =
   | { readonly atMs: number; readonly kind: 'kill' | 'restart'; readonly site: string }
+  /** From now on it answers no request, or with bytes that do not match. */
+  | { readonly atMs: number; readonly kind: 'stall' | 'lie'; readonly site: string }
   /** Nothing passes between the two, or between the one and everybody else. */
   | { readonly atMs: number; readonly kind: 'cut'; readonly between: readonly [string, string | undefined] }
   /** Undoes that cut; without names all of them. */

@@ -8,12 +8,14 @@ import { EXIT } from '../exit-codes.ts'
 import { runJob } from '../job.ts'
 import { countOf, formatBytes, formatSeconds } from '../quantity.ts'
 import { parseTreeSpec } from '../tree-spec.ts'
+import { readVersions } from '../versions-option.ts'
 
 interface Options {
   readonly replace?: boolean
   readonly devices?: boolean
   readonly takeEmpty?: boolean
   readonly protect?: string[]
+  readonly versions?: number
   readonly json?: boolean
 }
 
@@ -29,7 +31,16 @@ export function define(command: Command, context: Context): void {
       'below DEST: stays as it is, at later moves too; may be repeated',
       (path: string, before: string[] = []) => [...before, path],
     )
+    .option(
+      '--versions <N>',
+      'make it DEST/SEQUENCE, lead the link DEST/latest to it, and keep the newest N there side by side',
+      readVersions,
+    )
     .option('--json', 'print the result as JSON')
+    .addHelpText(
+      'after',
+      '\nWith --versions what the link leads to and what is tagged stays as well; nothing there is ever replaced.',
+    )
     .action((spec: string, dest: string, options: Options) => checkOut(context, spec, dest, options))
 }
 
@@ -40,6 +51,12 @@ async function checkOut(context: Context, text: string, dest: string, options: O
       hint: `For a part of it: ${context.self} get ${text} DEST`,
     })
   }
+  const { versions } = options
+  if (versions !== undefined && (options.replace === true || options.protect !== undefined)) {
+    throw new MirrorError('invalid', 'with --versions nothing is replaced and nothing has to be protected', {
+      hint: 'Leave --replace and --protect out: each snapshot gets a folder of its own.',
+    })
+  }
   const answer = await runCheckout(context, {
     ...spec,
     dest: resolve(dest),
@@ -47,6 +64,7 @@ async function checkOut(context: Context, text: string, dest: string, options: O
     hasDevices: options.devices === true,
     takesEmpty: options.takeEmpty === true,
     ...(options.protect === undefined ? {} : { protect: options.protect }),
+    ...(versions === undefined ? {} : { versions }),
   })
   await reportCheckout(context, answer, options.json === true)
 }
@@ -63,6 +81,7 @@ export function runCheckout(
     hasDevices,
     takesEmpty = false,
     protect,
+    versions,
   }: {
     tree: string
     ref?: string
@@ -72,6 +91,7 @@ export function runCheckout(
     hasDevices: boolean
     takesEmpty?: boolean
     protect?: readonly string[]
+    versions?: number
   },
 ): Promise<CheckoutAnswer> {
   return runJob<CheckoutAnswer>(
@@ -86,6 +106,7 @@ export function runCheckout(
       devices: hasDevices,
       takeEmpty: takesEmpty,
       ...(protect === undefined ? {} : { protect }),
+      ...(versions === undefined ? {} : { versions }),
     },
     `checkout ${tree}`,
   )
@@ -101,9 +122,13 @@ export async function reportCheckout(
   else {
     await terminal.print(
       `${answer.tree}@${answer.sequence} is at ${answer.dest}\n` +
+        versionsText(answer) +
         `${countOf(answer.files, 'file')}, ${formatBytes(answer.bytes)} written${reusedText(answer)}; ` +
         `${formatSeconds(answer.seconds)}\n`,
     )
+  }
+  for (const { path, reason } of answer.versions?.staying ?? []) {
+    terminal.say(`mirrormesh: ${path} is not removed: ${reason}`)
   }
   sayPaths(terminal, answer.kept, 'protected, and left as they are')
   sayPaths(terminal, answer.overridden, 'of the snapshot, not written because something protected is there')
@@ -118,6 +143,14 @@ export async function reportCheckout(
   terminal.say(`mirrormesh: ${countOf(notRestored.count, 'entry', 'entries')} could not be restored in full:`)
   for (const { path, reason } of notRestored.first.slice(0, 10)) terminal.say(`  ${path}: ${reason}`)
   context.exitWith(EXIT.partial)
+}
+
+function versionsText({ versions }: CheckoutAnswer): string {
+  if (versions === undefined) return ''
+  const list = (sequences: readonly number[]): string => sequences.map((each) => `@${each}`).join(' ')
+  const removed = versions.removed.length === 0 ? '' : `; removed: ${list(versions.removed)}`
+  const was = versions.wasThere ? ', where it was already' : ''
+  return `${versions.latest} leads to it${was}; there are: ${list(versions.sequences)}${removed}\n`
 }
 
 function reusedText({ reusedFiles }: CheckoutAnswer): string {

@@ -20,7 +20,8 @@ export function define(command: Command, context: Context): void {
       `
 What stays at this site: of each tree that is pinned here or published here, the newest head, the newest complete
 snapshots (keepSnapshots in config.yaml), what has a tag, what is checked out; what is in use; and for some days
-(keepUnpinnedDays) the trees that are no longer pinned here. The daemon does the same by itself (collectEveryMinutes).`,
+(keepUnpinnedDays) the trees that are no longer pinned here. A dry run tells about how many bytes each snapshot takes along;
+what several of them share counts for the newest that goes. The daemon does the same by itself (collectEveryMinutes).`,
     )
     .action((options: Options) => collect(context, options))
 }
@@ -36,12 +37,21 @@ async function collect(context: Context, { dryRun = false, json = false }: Optio
     await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
     return
   }
+  // Only a dry run knows it.
+  const size = (bytes: number | null): string[] => (dryRun ? [bytes === null ? '' : formatBytes(bytes)] : [])
   const rows = [
-    ...answer.kept.map(({ reasons, ...each }) => [nameOf(each), 'stays', reasons.join('; ')]),
-    ...answer.dropped.map(({ reason, ...each }) => [nameOf(each), dryRun ? 'would go' : 'went', reason]),
+    ...answer.kept.map(({ reasons, ...each }) => [nameOf(each), 'stays', ...size(null), reasons.join('; ')]),
+    ...answer.dropped.map(({ reason, bytes, ...each }) => [
+      nameOf(each),
+      dryRun ? 'would go' : 'went',
+      ...size(bytes),
+      reason,
+    ]),
   ].toSorted(([a = ''], [b = '']) => (a < b ? -1 : 1))
   if (rows.length > 0) {
-    await terminal.print(formatTable([{ title: 'SNAPSHOT' }, { title: '' }, { title: 'WHY' }], rows))
+    const sizes = dryRun ? [{ title: 'SIZE', align: 'right' as const }] : []
+    const columns = [{ title: 'SNAPSHOT' }, { title: '' }, ...sizes, { title: 'WHY' }]
+    await terminal.print(formatTable(columns, rows))
   }
   const packs = answer.removedPacks + answer.compactedPacks
   await terminal.print(

@@ -6,11 +6,17 @@ import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { formatTable } from '../table.ts'
+import { readVersions } from '../versions-option.ts'
 
 interface Where {
   readonly site?: string
   readonly region?: string
   readonly all?: boolean
+}
+
+interface Placement extends Where {
+  readonly checkout?: string
+  readonly versions?: number
 }
 
 type Sites = { readonly all: true } | { readonly region: string } | { readonly site: string }
@@ -26,7 +32,12 @@ export function define(command: Command, context: Context): void {
       '--checkout <PATH>',
       'each of these sites also keeps the newest snapshot as plain files there (with a pattern: at PATH/TREE)',
     )
-    .action((tree: string, options: Where & { checkout?: string }) => add(context, tree, options))
+    .option(
+      '--versions <N>',
+      'with --checkout: the newest N snapshots side by side, as PATH/SEQUENCE, and a link PATH/latest',
+      readVersions,
+    )
+    .action((tree: string, options: Placement) => add(context, tree, options))
   command
     .command('list')
     .description('list the pins')
@@ -61,10 +72,13 @@ function checkPattern(tree: string): string {
   throw new MirrorError('invalid', `not a tree or pattern: ${JSON.stringify(tree)}`)
 }
 
-async function add(context: Context, tree: string, options: Where & { checkout?: string }): Promise<void> {
+async function add(context: Context, tree: string, options: Placement): Promise<void> {
   checkPattern(tree)
   const sites = sitesOf(options)
-  const { checkout } = options
+  const { checkout, versions } = options
+  if (versions !== undefined && checkout === undefined) {
+    throw new MirrorError('invalid', '--versions needs --checkout PATH, the folder that they are to lie in')
+  }
   if (
     checkout !== undefined &&
     (!checkout.startsWith('/') || checkout.split('/').some((part) => part === '..' || part === '.'))
@@ -76,6 +90,7 @@ async function add(context: Context, tree: string, options: Where & { checkout?:
   sayWhenUnknown(context, status, tree, sites)
   const name = await submit(context, tree, sites, {
     ...(checkout === undefined ? {} : { checkout }),
+    ...(versions === undefined ? {} : { versions }),
     removed: false,
   })
   await context.terminal.print(`${name}\n`)
@@ -98,7 +113,7 @@ async function submit(
   context: Context,
   tree: string,
   sites: Sites,
-  rest: { checkout?: string; removed: boolean },
+  rest: { checkout?: string; versions?: number; removed: boolean },
 ): Promise<string> {
   const [{ loadAdminKey, nextVersion, signAndSubmit }, { pinName }] = await Promise.all([
     import('../sign.ts'),
@@ -168,8 +183,13 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
   }
   await terminal.print(
     formatTable(
-      [{ title: 'TREE' }, { title: 'SITES' }, { title: 'CHECK-OUT' }],
-      pins.map((pin) => [pin.tree, whereText(pin.sites), pin.checkout ?? '-']),
+      [{ title: 'TREE' }, { title: 'SITES' }, { title: 'CHECK-OUT' }, { title: 'VERSIONS', align: 'right' }],
+      pins.map((pin) => [
+        pin.tree,
+        whereText(pin.sites),
+        pin.checkout ?? '-',
+        pin.versions === undefined ? '-' : String(pin.versions),
+      ]),
     ),
   )
 }

@@ -118,8 +118,9 @@ function describeReplica(site: ReplicaStatus, tree: TreeStatus): string {
   }
   if (site.missingBytes !== null && site.missingBytes > 0)
     parts.push(`${formatBytes(site.missingBytes)} missing`)
-  for (const { path, sequence } of site.checkouts) {
-    parts.push(sequence === null ? `no check-out at ${path} yet` : `@${sequence} at ${path}`)
+  for (const { path, sequence, versions } of site.checkouts) {
+    const place = versions === undefined ? path : `${path}/latest (versions: ${versions})`
+    parts.push(sequence === null ? `no check-out at ${place} yet` : `@${sequence} at ${place}`)
   }
   // Of a complete one too: a check-out there cannot be made.
   if (site.reason !== undefined) parts.push(site.reason)

@@ -9,6 +9,7 @@
  * | sites | {all: true}, {region: text} or {site: text} | where |
  * | tree | text | a tree's name, or a pattern: `*` within a segment, `**` for any segments |
  * | version | int >= 1 | the highest counts |
+ * | versions | int, 1-100 | optional, with checkout: that many of the newest lie there side by side, with a link `latest` |
  *
  * Fields for filters, retention and priority come later; a node that does not know one ignores the whole pin rather
  * than keep the wrong thing.
@@ -24,18 +25,29 @@ export interface PinBody {
   readonly sites: PinSites
   /** Absolute path of a directory at each of the sites. */
   readonly checkout?: string
+  /** The directory is one of versions, of which so many stay. */
+  readonly versions?: number
   readonly version: number
   readonly removed: boolean
 }
 
+/** Each is a whole tree. */
+export const MAX_VERSIONS = 100
+
 export function decodePin(value: unknown): PinBody {
-  const fields = readFields(value, 'pin', ['name', 'tree', 'sites', 'version', 'removed'], ['checkout'])
+  const fields = readFields(
+    value,
+    'pin',
+    ['name', 'tree', 'sites', 'version', 'removed'],
+    ['checkout', 'versions'],
+  )
   if (!isTreePattern(fields.tree)) throw wrong('tree', "is not a tree's name or pattern")
   return {
     name: readText(fields, 'name', 256),
     tree: fields.tree,
     sites: readSites(fields.sites),
     ...(fields.checkout === undefined ? {} : { checkout: readPath(fields.checkout) }),
+    ...(fields.versions === undefined ? {} : { versions: readVersions(fields) }),
     version: readInteger(fields, 'version', { min: 1 }),
     removed: readBoolean(fields, 'removed'),
   }
@@ -61,6 +73,11 @@ function readSites(value: unknown): PinSites {
   return fields.region === undefined
     ? { site: readSegment(fields, 'site') }
     : { region: readSegment(fields, 'region') }
+}
+
+function readVersions(fields: Record<string, unknown>): number {
+  if (fields.checkout === undefined) throw wrong('versions', 'needs a checkout')
+  return readInteger(fields, 'versions', { min: 1, max: MAX_VERSIONS })
 }
 
 function readPath(value: unknown): string {

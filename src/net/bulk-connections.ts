@@ -1,0 +1,155 @@
+/**
+ * The further connections over which blocks of one peer travel, where stripe-control.ts finds that they help. Each is dialled and
+ * proven like the first (same key, same gate). They belong to all block channels of the peer and go when none is open, or when
+ * nothing was asked for a while. A peer that cannot be dialled has none.
+ */
+import type { Connection } from '@libp2p/interface'
+import { PING_PROTOCOL } from '@libp2p/ping'
+import type { Clock } from '../base/clock.ts'
+import { MirrorError } from '../base/errors.ts'
+import { BULK_IDLE_MS, DIAL_TIMEOUT_MS } from './limits.ts'
+import type { Peers } from './peers.ts'
+import { deadlineSignal } from './peers.ts'
+import type { NetLog } from './ports.ts'
+import type { StripeControl } from './stripe-control.ts'
+import { createStripeControl } from './stripe-control.ts'
+
+export interface BulkConnections {
+  /** How many lanes a channel to the peer may have now. */
+  lanes(peer: string): number
+  /** The connection of lane 1 and up. @throws MirrorError `unreachable` */
+  connection(peer: string, lane: number): Connection
+  received(peer: string, bytes: number): void
+  /** Nothing is asked of the peer any more, for now. */
+  idle(peer: string): void
+  /** A channel to the peer was opened; the function returned is for its end. */
+  use(peer: string): () => void
+  stop(): void
+}
+
+const RTT_SAMPLES = 4
+
+interface Bulk {
+  readonly control: StripeControl
+  readonly extras: Connection[]
+  users: number
+  isOpening: boolean
+  /** Extras that were there when more were asked for. */
+  ready: number
+  cancelIdle: (() => void) | undefined
+}
+
+export function createBulkConnections({
+  peers,
+  clock,
+  log,
+}: {
+  readonly peers: Peers
+  readonly clock: Clock
+  readonly log: NetLog
+}): BulkConnections {
+  const bulks = new Map<string, Bulk>()
+
+  const open = (extras: readonly Connection[]): Connection[] =>
+    extras.filter((connection) => connection.status === 'open')
+
+  const grow = async (peer: string, bulk: Bulk, wanted: number): Promise<void> => {
+    bulk.isOpening = true
+    const deadline = deadlineSignal(clock, DIAL_TIMEOUT_MS)
+    let rttMs = Number.POSITIVE_INFINITY
+    try {
+      bulk.extras.splice(0, bulk.extras.length, ...open(bulk.extras))
+      bulk.ready = bulk.extras.length
+      while (bulk.users > 0 && 1 + bulk.extras.length < wanted) {
+        const connection = await peers.dialAnother(peer, deadline.signal)
+        bulk.extras.push(connection)
+        rttMs = Math.min(rttMs, await roundTripMs(connection, deadline.signal))
+      }
+    } catch (error) {
+      log.debug({ peer, error: String(error) }, 'net.bulk.failed')
+    } finally {
+      deadline.cancel()
+      bulk.isOpening = false
+    }
+    bulk.control.opened(1 + open(bulk.extras).length, rttMs, clock.monotonicMs())
+    log.info({ peer, connections: 1 + open(bulk.extras).length, rttMs }, 'net.bulk.opened')
+    if (bulk.users === 0) shrink(peer, bulk, 1)
+  }
+
+  /** To open a stream takes one. The smallest of a few: a busy thread adds to any of them. */
+  const roundTripMs = async (connection: Connection, signal: AbortSignal): Promise<number> => {
+    let smallestMs = Number.POSITIVE_INFINITY
+    for (let i = 0; i < RTT_SAMPLES; i++) {
+      const beganMs = clock.monotonicMs()
+      const stream = await connection.newStream(PING_PROTOCOL, { signal })
+      smallestMs = Math.min(smallestMs, clock.monotonicMs() - beganMs)
+      await stream.close({ signal })
+    }
+    return smallestMs
+  }
+
+  const shrink = (peer: string, bulk: Bulk, wanted: number): void => {
+    if (1 + bulk.extras.length > wanted) log.info({ peer, connections: wanted }, 'net.bulk.closed')
+    for (const connection of bulk.extras.splice(Math.max(0, wanted - 1))) {
+      // The last one of a peer is no spare: the others ended before it.
+      if (!peers.hasAnother(peer, connection)) continue
+      connection.close().catch((error: Error) => connection.abort(error))
+    }
+  }
+
+  return {
+    lanes(peer) {
+      const bulk = bulks.get(peer)
+      // Not yet those that are just being opened: their places are not all taken.
+      return bulk === undefined ? 1 : 1 + (bulk.isOpening ? bulk.ready : bulk.extras.length)
+    },
+    connection(peer, lane) {
+      const connection = bulks.get(peer)?.extras[lane - 1]
+      if (connection?.status === 'open') return connection
+      throw new MirrorError('unreachable', `no further connection to peer ${peer}`, { facts: { peer } })
+    },
+    received(peer, bytes) {
+      const bulk = bulks.get(peer)
+      if (bulk === undefined) return
+      bulk.cancelIdle?.()
+      bulk.cancelIdle = undefined
+      const wanted = bulk.control.received(bytes, clock.monotonicMs())
+      if (bulk.isOpening) return
+      if (wanted > 1 + bulk.extras.length) void grow(peer, bulk, wanted)
+      else if (wanted < 1 + bulk.extras.length) shrink(peer, bulk, wanted)
+    },
+    idle(peer) {
+      const bulk = bulks.get(peer)
+      if (bulk === undefined) return
+      bulk.control.idle()
+      bulk.cancelIdle?.()
+      bulk.cancelIdle = clock.after(BULK_IDLE_MS, () => {
+        if (bulk.isOpening) return
+        bulk.control.reset()
+        shrink(peer, bulk, 1)
+      })
+    },
+    use(peer) {
+      const bulk = bulks.get(peer) ?? {
+        control: createStripeControl(() => peers.minRttMs(peer)),
+        extras: [],
+        users: 0,
+        isOpening: false,
+        ready: 0,
+        cancelIdle: undefined,
+      }
+      bulks.set(peer, bulk)
+      bulk.users++
+      return () => {
+        if (--bulk.users > 0) return
+        bulk.cancelIdle?.()
+        bulks.delete(peer)
+        shrink(peer, bulk, 1)
+      }
+    },
+    stop() {
+      for (const { cancelIdle } of bulks.values()) cancelIdle?.()
+      bulks.clear()
+    },
+  }
+}

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createStripeControl, MAX_STRIPES } from '../../src/net/stripe-control.ts'
+
+const RTT_MS = 100
+
+/** Runs a path for some time: what it delivers a second with so many connections. Returns how many there were at each second. */
+function run(
+  deliver: (connections: number, second: number) => number,
+  { seconds = 60, baseRttMs = RTT_MS, newRttMs = RTT_MS } = {},
+): number[] {
+  const control = createStripeControl(() => baseRttMs)
+  let connections = 1
+  const seen: number[] = []
+  for (let tick = 0; tick < seconds * 10; tick++) {
+    const nowMs = tick * 100
+    const wanted = control.received(deliver(connections, nowMs / 1000) / 10, nowMs)
+    if (wanted > connections) control.opened(wanted, newRttMs, nowMs)
+    // Those that the control did not keep go with its next answer.
+    connections = control.received(0, nowMs)
+    if (tick % 10 === 9) seen.push(connections)
+  }
+  return seen
+}
+
+test('a path that one connection fills keeps one, but for a try now and then', () => {
+  const seen = run(() => 1e6, { seconds: 120 })
+  assert.ok(seen.filter((count) => count > 1).length < 20, seen.join(' '))
+  assert.equal(seen.at(-1), 1)
+})
+
+test('a path on which each connection adds its own gets as many as may be', () => {
+  const seen = run((connections) => connections * 1e6)
+  assert.equal(seen.at(-1), MAX_STRIPES)
+  assert.ok(seen.indexOf(MAX_STRIPES) < 20, seen.join(' '))
+})
+
+test('a path that four fill stays at four', () => {
+  assert.equal(run((connections) => Math.min(4, connections) * 1e6).at(-1), 4)
+})
+
+test('the first seconds, in which the rate rises or falls by itself, are no measure', () => {
+  const seen = run((connections, second) => (second < 1.5 ? 5e6 : 1e6 * connections))
+  assert.equal(seen.at(-1), MAX_STRIPES)
+})
+
+test('a near path, and one on which a queue stands, keep one', () => {
+  const each = (connections: number): number => connections * 1e6
+  assert.ok(run(each, { baseRttMs: 1, newRttMs: 1 }).every((count) => count === 1))
+  assert.equal(run(each, { newRttMs: 300 }).at(-1), 1)
+})
+
+test('what was learnt is forgotten with the connections', () => {
+  const control = createStripeControl(() => RTT_MS)
+  let nowMs = 0
+  const pass = (bytes: number): number => {
+    nowMs += 1000
+    return control.received(bytes, nowMs)
+  }
+  while (pass(1000) === 1);
+  control.opened(4, RTT_MS, nowMs)
+  control.reset()
+  assert.equal(pass(1000), 1)
+})
