@@ -27,9 +27,24 @@ export function hostPortToAddress(text: string): string {
   return `/${kind}/${host}/tcp/${port}`
 }
 
-/** An address of a peer that may be dialled: TCP only, and nothing that leads to another peer. @throws MirrorError `invalid` */
+const RELAYED = /^\/p2p\/([1-9A-HJ-NP-Za-km-z]{1,128})\/p2p-circuit$/
+
+/** The address of whoever is asked for through the member `relay`. Where that one is, its own addresses say. */
+export function relayedAddress(relay: string): string {
+  return `/p2p/${relay}/p2p-circuit`
+}
+
+/** The member that relays; undefined for a direct address. */
+export function relayOf(address: string): string | undefined {
+  return RELAYED.exec(address)?.[1]
+}
+
+/** An address of a peer that may be dialled: TCP, or through a relay. @throws MirrorError `invalid` */
 export function peerAddress(peer: string, address: string): Multiaddr {
-  if (!/^\/(ip4|ip6|dns|dns4|dns6)\/[^/]{1,253}\/tcp\/\d{1,5}$/.test(address)) {
+  if (
+    !/^\/(ip4|ip6|dns|dns4|dns6)\/[^/]{1,253}\/tcp\/\d{1,5}$/.test(address) &&
+    relayOf(address) === undefined
+  ) {
     throw new MirrorError(
       'invalid',
       `not an address that can be dialled: ${JSON.stringify(address.slice(0, 120))}`,
@@ -44,9 +59,11 @@ export function peerAddress(peer: string, address: string): Multiaddr {
   }
 }
 
-/** Without the `/p2p/` part, and without what follows it. */
+/** Without the `/p2p/` part, and without what follows it; of a relayed connection, the relayed address. */
 export function plainAddress(address: Multiaddr): string {
-  return address.toString().replace(/\/p2p\/.*$/, '')
+  const text = address.toString()
+  const relay = /\/p2p\/([^/]+)\/p2p-circuit/.exec(text)?.[1]
+  return relay === undefined ? text.replace(/\/p2p\/.*$/, '') : relayedAddress(relay)
 }
 
 /**

@@ -5,7 +5,7 @@
  * connection, so the connections of one peer are bounded here.
  */
 import type { GossipSubComponents } from '@libp2p/gossipsub'
-import type { Connection, ConnectionGater, StreamHandler, Topology } from '@libp2p/interface'
+import type { Connection, ConnectionGater, PeerId, StreamHandler, Topology } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
 import { GUEST_TIMEOUT_MS, MAX_GUESTS, MAX_INBOUND_PER_PEER } from './limits.ts'
@@ -20,6 +20,8 @@ export interface Gate {
   /** To be told of each connection; a guest's is closed when its time is over. */
   onOpen(connection: Connection): void
   onClose(connection: Connection): void
+  /** Offers a peer once more to libp2p's own services: what they had on a connection that ended begins again on this one. */
+  renew(connection: Connection): void
   /** Lets this node connect to `peer`, who is not a member of anything known, until the function returned is called. */
   allowOutbound(peer: string): () => void
   /** Forgets the timers. */
@@ -31,11 +33,19 @@ export function createGate(
     membership,
     clock,
     log,
-  }: { readonly membership: Membership; readonly clock: Clock; readonly log: NetLog },
+    mayRelay = () => true,
+  }: {
+    readonly membership: Membership
+    readonly clock: Clock
+    readonly log: NetLog
+    /** Whether this node connects others through itself. */
+    readonly mayRelay?: () => boolean
+  },
   { guestTimeoutMs = GUEST_TIMEOUT_MS } = {},
 ): Gate {
   const guests = new Map<Connection, () => void>()
   const allowed = new Map<string, number>()
+  const topologies = new Set<Topology>()
   /** Inbound ones of each peer, the oldest first. */
   const inbound = new Map<string, Set<Connection>>()
 
@@ -47,13 +57,23 @@ export function createGate(
     return true
   }
 
+  const areMembers = (...peers: readonly PeerId[]): boolean =>
+    peers.every((peer) => membership.isMember(peer.toString()))
+
   return {
     gater: {
       denyDialPeer: (peer) => denies(peer.toString(), 'outbound'),
       denyInboundEncryptedConnection: (peer) => denies(peer.toString(), 'inbound'),
       denyOutboundEncryptedConnection: (peer) => denies(peer.toString(), 'outbound'),
+      // A relay looks at both ends; who is asked for through one, at the relay and at the other end.
+      denyInboundRelayReservation: (peer) => !mayRelay() || !areMembers(peer),
+      denyOutboundRelayedConnection: (from, to) => !mayRelay() || !areMembers(from, to),
+      denyInboundRelayedConnection: (relay, from) => !areMembers(relay, from),
     },
-    guard: (registrar) => guardRegistrar(registrar, (peer) => membership.isMember(peer)),
+    guard: (registrar) => guardRegistrar(registrar, (peer) => membership.isMember(peer), topologies),
+    renew(connection) {
+      for (const topology of topologies) void topology.onConnect?.(connection.remotePeer, connection)
+    },
     onOpen(connection) {
       if (connection.direction === 'outbound') return
       const peer = connection.remotePeer.toString()
@@ -99,7 +119,11 @@ export function createGate(
 }
 
 /** Not by libp2p's stream middleware: its chain of a protocol grows by a copy of the handler with every stream. */
-function guardRegistrar(registrar: Registrar, isMember: (peer: string) => boolean): Registrar {
+function guardRegistrar(
+  registrar: Registrar,
+  isMember: (peer: string) => boolean,
+  topologies: Set<Topology>,
+): Registrar {
   const guardHandler =
     (handler: StreamHandler): StreamHandler =>
     (stream, connection) => {
@@ -123,7 +147,11 @@ function guardRegistrar(registrar: Registrar, isMember: (peer: string) => boolea
     getMiddleware: (protocol) => registrar.getMiddleware(protocol),
     handle: (protocol, handler, options) => registrar.handle(protocol, guardHandler(handler), options),
     unhandle: (protocols, options) => registrar.unhandle(protocols, options),
-    register: (protocol, topology) => registrar.register(protocol, guardTopology(topology)),
+    register(protocol, topology) {
+      const guarded = guardTopology(topology)
+      topologies.add(guarded)
+      return registrar.register(protocol, guarded)
+    },
     unregister: (id) => registrar.unregister(id),
     use: (protocol, middleware) => registrar.use(protocol, middleware),
     unuse: (protocol) => registrar.unuse(protocol),

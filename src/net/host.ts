@@ -25,11 +25,13 @@ import type {
   RecordExchange,
 } from './ports.ts'
 import { RECORDS_PROTOCOL, reconcileWith, serveReconciliation } from './record-protocol.ts'
+import { createRelay } from './relay.ts'
 import { createRequestBudget } from './request-budget.ts'
 import type { RequestChannel } from './request-channel.ts'
 import { createRequestChannel } from './request-channel.ts'
 import type { RequestServer } from './request-server.ts'
 import { serveRequests } from './request-server.ts'
+import { keepReservations } from './reservations.ts'
 import { createStripedChannel } from './striped-channel.ts'
 import { createTraffic } from './traffic.ts'
 import { serveWatch, WATCH_PROTOCOL, watchPeer } from './watch-protocol.ts'
@@ -60,6 +62,8 @@ export interface HostOptions {
   readonly listen: readonly string[]
   /** `host:port` that others shall dial (a DNS name is fine); without it, the addresses listened on. */
   readonly announce?: readonly string[]
+  /** False while this node cannot be dialled from outside: members relay for it, and it relays for nobody. Asked often. */
+  readonly isReachable?: () => boolean
   /** Encryptions offered, best first. Both sides need one in common. */
   readonly security?: readonly ('noise' | 'tls')[]
 }
@@ -78,12 +82,13 @@ const silent: NetLog = { debug: () => undefined, info: () => undefined, warn: ()
 /** @throws MirrorError `invalid` for an address, `io` and others when it cannot listen */
 export async function startHost(
   { keySeed, mesh, membership, records, admission, blockServer, clock, log = silent }: HostComponents,
-  { listen, announce = [], security = ['tls', 'noise'] }: HostOptions,
+  { listen, announce = [], isReachable = () => true, security = ['tls', 'noise'] }: HostOptions,
 ): Promise<Host> {
-  const gate = createGate({ membership, clock, log })
+  const gate = createGate({ membership, clock, log, mayRelay: isReachable })
+  const relay = createRelay({ membership, log })
   const topics = gossipTopics(mesh)
   const node = await createNode(
-    { keySeed, gate, membership, topics },
+    { keySeed, gate, membership, topics, relay },
     { listen: listen.map(hostPortToAddress), announce: announce.map(hostPortToAddress), security },
   )
   const traffic = createTraffic()
@@ -205,6 +210,8 @@ export async function startHost(
   await startNode(node, listen)
   const gossip = createGossip({ pubsub: node.services.gossip, membership, records, clock, log }, topics)
 
+  const reservations = keepReservations({ relay, peers, clock, log }, isReachable)
+
   const closeChannels = (peer: string): void => {
     objectChannels.get(peer)?.close()
     objectChannels.delete(peer)
@@ -216,7 +223,11 @@ export async function startHost(
 
   return {
     peerId: node.peerId.toString(),
-    addresses: () => dialableAddresses(node.getMultiaddrs().map(plainAddress)),
+    addresses: () => [
+      ...dialableAddresses(node.getMultiaddrs().map(plainAddress)),
+      ...reservations.addresses(),
+    ],
+    onAddresses: (listener) => reservations.onChange(listener),
     dial: (peer, addresses, signal) => peers.dial(peer, addresses, signal),
     peers: () => peers.all(),
     onPeer: (listener) => peers.on(listener),
@@ -290,9 +301,11 @@ export async function startHost(
     disconnect: (peer) => peers.disconnect(peer),
     enforceMembership: () => peers.enforceMembership(),
     traffic: () => traffic.all(),
+    relayed: () => relay.counts(),
     async stop() {
       for (const peer of [...objectChannels.keys(), ...blockChannels.keys()]) closeChannels(peer)
       gate.stop()
+      reservations.stop()
       bulk.stop()
       try {
         await node.stop()

@@ -1,6 +1,6 @@
 /**
- * The libp2p node under a host: TCP, TLS or noise, yamux, gossip, and nothing that finds, relays or routes: peers are
- * known from the mesh's records. Limits are raised where the defaults are for the open internet, and lowered where they
+ * The libp2p node under a host: TCP, TLS or noise, yamux, gossip, relaying by members, and nothing that finds or
+ * routes: peers are known from the mesh's records. Limits are raised where the defaults are for the open internet, and lowered where they
  * are for strangers.
  */
 import { noise } from '@chainsafe/libp2p-noise'
@@ -19,7 +19,9 @@ import type { GossipTopics } from './gossip.ts'
 import { gossipService } from './gossip.ts'
 import * as limits from './limits.ts'
 import type { Membership } from './ports.ts'
+import type { Relay } from './relay.ts'
 import { directTls } from './tls.ts'
+import { withParts } from './with-parts.ts'
 
 type Registrar = GossipSubComponents['registrar']
 
@@ -29,13 +31,6 @@ export interface NodeOptions {
   readonly listen: readonly string[]
   readonly announce: readonly string[]
   readonly security: readonly ('noise' | 'tls')[]
-}
-
-/** libp2p's components are a proxy of its own, which cannot be spread. */
-function withRegistrar<C extends object>(components: C, registrar: Registrar): C {
-  return new Proxy(components, {
-    get: (target, key) => (key === 'registrar' ? registrar : Reflect.get(target, key)),
-  })
 }
 
 const PING_INTERVAL_MS = 15_000
@@ -49,24 +44,26 @@ export async function createNode(
     gate,
     membership,
     topics,
+    relay,
   }: {
     readonly keySeed: Uint8Array
     readonly gate: Gate
     readonly membership: Membership
     readonly topics: GossipTopics
+    readonly relay: Relay
   },
   { listen, announce, security }: NodeOptions,
 ): Promise<MeshNode> {
   const guarded =
     <C extends { readonly registrar: Registrar }, S>(service: (components: C) => S) =>
     (components: C): S =>
-      service(withRegistrar(components, gate.guard(components.registrar)))
+      service(withParts(components, { registrar: gate.guard(components.registrar) } as Partial<C>))
   const node = await createLibp2p({
     start: false,
     privateKey: await generateKeyPairFromSeed('Ed25519', keySeed),
     nodeInfo: { name: 'mirrormesh', userAgent: 'mirrormesh' },
     addresses: { listen: [...listen], announce: [...announce] },
-    transports: [tcp()],
+    transports: [tcp(), relay.transport],
     connectionEncrypters: security.map((kind) => (kind === 'tls' ? directTls() : noise())),
     streamMuxers: [
       yamux({
@@ -100,6 +97,7 @@ export async function createNode(
         ping({ maxInboundStreams: 8, maxOutboundStreams: 8, timeout: limits.OPEN_STREAM_TIMEOUT_MS }),
       ),
       gossip: guarded(gossipService(topics, membership)),
+      relay: relay.server,
     },
   })
   return node as unknown as MeshNode

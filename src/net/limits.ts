@@ -69,3 +69,21 @@ export const MAX_PENDING_INBOUND = 256
 /** New inbound connections a second from one address: a site behind NAT restarts as a whole. */
 export const MAX_INBOUND_PER_SECOND = 100
 export const MAX_TRACKED_PEERS = 1_024
+
+/** Reservations that a node that cannot be dialled holds at others. */
+export const RELAYS_SOUGHT = 3
+/** Reservations that a relay gives, and connections that it carries at a time. */
+export const MAX_RESERVATIONS = 256
+export const MAX_CIRCUITS = 256
+export const MAX_CIRCUITS_PER_CONNECTION = 64
+/** A reservation that is not renewed ends, and what is relayed by it. It is renewed 5 minutes before. */
+export const RESERVATION_MS = 60 * 60_000
+export const RESERVE_TIMEOUT_MS = 10_000
+/** A member that refused a reservation, or did not answer, is not asked again for so long. */
+export const RESERVE_PAUSE_MS = 60_000
+export const RESERVE_REVIEW_MS = 10_000
+/** What a relay holds of one direction of a connection: above it the sender is paused. */
+export const RELAY_HIGH_BYTES = 1 * MIB
+export const RELAY_LOW_BYTES = 256 * KIB
+/** Direct addresses of a peer that can be reached through a relay too. */
+export const DIRECT_FIRST_MS = 5_000

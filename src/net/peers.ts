@@ -6,11 +6,14 @@ import type { Connection } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Clock } from '../base/clock.ts'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
-import { peerAddress, plainAddress } from './address.ts'
+import { peerAddress, plainAddress, relayOf } from './address.ts'
 import type { Gate } from './gate.ts'
 import type { MeshNode } from './libp2p-node.ts'
-import { DIAL_TIMEOUT_MS } from './limits.ts'
+import { DIAL_TIMEOUT_MS, DIRECT_FIRST_MS } from './limits.ts'
 import type { Membership, NetLog, PeerInfo } from './ports.ts'
+
+/** After a connection ended beside another: by then both sides have noticed. */
+const RENEW_MS = 500
 
 export type PeerEvent = { readonly peer: string; readonly connected: boolean }
 
@@ -24,7 +27,7 @@ export interface Peers {
   ): Promise<void>
   /** One more connection to a connected peer, where we know how to dial it. @throws MirrorError `unreachable` */
   dialAnother(peer: string, signal: AbortSignal): Promise<Connection>
-  /** True when the peer has an open connection besides this one. */
+  /** True when the peer has an open direct connection besides this one. */
   hasAnother(peer: string, connection: Connection): boolean
   /** The smallest round trip seen. */
   minRttMs(peer: string): number | undefined
@@ -52,6 +55,7 @@ export function trackPeers({
 }): Peers {
   const connected = new Map<string, { rttMs: number | undefined }>()
   const listeners = new Set<(event: PeerEvent) => void>()
+  const renewals = new Set<() => void>()
 
   const announce = (event: PeerEvent): void => {
     log.info(event, event.connected ? 'net.peer.connected' : 'net.peer.gone')
@@ -68,30 +72,65 @@ export function trackPeers({
     announce({ peer, connected: true })
   }
 
-  const connections = (peer: string): Connection[] =>
-    node.getConnections(peerIdFromString(peer)).filter((connection) => connection.status === 'open')
+  /** The open ones, those that are not relayed first. */
+  const connections = (peer: string): Connection[] => {
+    const open = node.getConnections(peerIdFromString(peer)).filter(({ status }) => status === 'open')
+    return open.every(({ direct }) => direct)
+      ? open
+      : open.toSorted((a, b) => Number(b.direct) - Number(a.direct))
+  }
+  const hasDirect = (peer: string): boolean => connections(peer)[0]?.direct === true
+  const isRelayed = (peer: string): boolean => connections(peer)[0]?.direct === false
+
+  /** A direct connection makes the relayed ones needless. Streams on them end, and begin again on the direct one. */
+  const closeRelayed = (peer: string, open = connections(peer)): void => {
+    for (const connection of open) {
+      if (connection.direct) continue
+      log.info({ peer, relay: relayOf(plainAddress(connection.remoteAddr)) }, 'net.peer.direct')
+      connection.close().catch((error: Error) => connection.abort(error))
+    }
+  }
 
   /** The first answer of a peer that we dialled. */
   const confirm = async (connection: Connection, signal: AbortSignal): Promise<void> => {
     const peer = connection.remotePeer.toString()
-    if (connected.has(peer)) return
+    if (connected.has(peer) && !connections(peer).some(({ direct }) => !direct)) return
     try {
       arrived(peer, await node.services.ping.ping(connection.remotePeer, { signal }))
     } catch (error) {
       connection.abort(error as Error)
       throw error
     }
+    if (connection.direct) closeRelayed(peer)
   }
 
   const onOpen = ({ detail }: CustomEvent<Connection>): void => {
     gate.onOpen(detail)
-    if (detail.direction === 'inbound') arrived(detail.remotePeer.toString())
+    const peer = detail.remotePeer.toString()
+    if (detail.direction === 'inbound') arrived(peer)
+    // Whoever asked the relay ends it; a direct one that we dialled has to answer first.
+    if (!connected.has(peer) || !hasDirect(peer)) return
+    if (!detail.direct || detail.direction === 'inbound') {
+      closeRelayed(
+        peer,
+        connections(peer).filter(({ direction }) => direction === 'outbound'),
+      )
+    }
   }
   const onClose = ({ detail }: CustomEvent<Connection>): void => {
     gate.onClose(detail)
     const peer = detail.remotePeer.toString()
     const others = connections(peer).filter((connection) => connection !== detail)
-    if (others.length === 0 && connected.delete(peer)) announce({ peer, connected: false })
+    const [other] = others
+    if (other !== undefined) {
+      // What gossip had on this one is over, when its end has been noticed everywhere.
+      const cancel = clock.after(RENEW_MS, () => {
+        renewals.delete(cancel)
+        const [open] = connections(peer)
+        if (open !== undefined && membership.isMember(peer)) gate.renew(open)
+      })
+      renewals.add(cancel)
+    } else if (connected.delete(peer)) announce({ peer, connected: false })
   }
   node.addEventListener('connection:open', onOpen)
   node.addEventListener('connection:close', onClose)
@@ -104,16 +143,48 @@ export function trackPeers({
     )
   }
 
+  /** Direct addresses first; then through those relays that are connected. */
+  const connect = async (
+    peer: string,
+    addresses: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Connection> => {
+    const [open] = connections(peer)
+    if (open?.direct === true) return open
+    const targetsOf = (list: readonly string[]) => list.map((address) => peerAddress(peer, address))
+    const direct = targetsOf(addresses.filter((address) => relayOf(address) === undefined))
+    if (open !== undefined) {
+      return direct.length === 0 ? open : node.dial(direct, { signal, force: true })
+    }
+    const relayed = addresses.filter((address) => hasDirect(relayOf(address) ?? peer))
+    if (relayed.length === 0) {
+      if (direct.length > 0) return node.dial(direct, { signal })
+      throw new MirrorError('unreachable', `no relay of peer ${peer} is connected`, { facts: { peer } })
+    }
+    if (direct.length > 0) {
+      const patience = deadlineSignal(clock, DIRECT_FIRST_MS, signal)
+      try {
+        return await node.dial(direct, { signal: patience.signal })
+      } catch (error) {
+        signal.throwIfAborted()
+        log.debug({ peer, error: String(error) }, 'net.peer.not-direct')
+      } finally {
+        patience.cancel()
+      }
+    }
+    return node.dial(targetsOf(relayed), { signal })
+  }
+
   return {
     async dial(peer, addresses, signal, { asGuest = false } = {}) {
-      if (connected.has(peer)) return
+      if (connected.has(peer) && !isRelayed(peer)) return
       const deadline = deadlineSignal(clock, DIAL_TIMEOUT_MS, signal)
       const facts = { peer, addresses: addresses.join(' ') }
       try {
-        const targets = addresses.map((address) => peerAddress(peer, address))
-        if (targets.length === 0)
+        if (addresses.length === 0) {
           throw new MirrorError('unreachable', `no address of peer ${peer} is known`, { facts })
-        const connection = connections(peer)[0] ?? (await node.dial(targets, { signal: deadline.signal }))
+        }
+        const connection = await connect(peer, addresses, deadline.signal)
         // A guest is pinged by nobody: its first answer is the one to its claim.
         if (!asGuest) await confirm(connection, deadline.signal)
       } catch (error) {
@@ -126,19 +197,24 @@ export function trackPeers({
     },
     async dialAnother(peer, signal) {
       const id = peerIdFromString(peer)
+      if (isRelayed(peer)) {
+        throw new MirrorError('unreachable', `peer ${peer} is relayed`, { facts: { peer } })
+      }
       const dialled = connections(peer)
-        .filter(({ direction }) => direction === 'outbound')
+        .filter(({ direct, direction }) => direct && direction === 'outbound')
         .map(({ remoteAddr }) => plainAddress(remoteAddr))
       // What it told of itself (identify), when it was the one who dialled.
       const told = dialled.length > 0 ? [] : (await node.peerStore.get(id)).addresses
-      const addresses = [...dialled, ...told.map(({ multiaddr }) => plainAddress(multiaddr))]
+      const addresses = [...dialled, ...told.map(({ multiaddr }) => plainAddress(multiaddr))].filter(
+        (each) => relayOf(each) === undefined,
+      )
       const [address] = addresses
       if (address === undefined) {
         throw new MirrorError('unreachable', `no address of peer ${peer} is known`, { facts: { peer } })
       }
       return node.dial(peerAddress(peer, address), { force: true, signal })
     },
-    hasAnother: (peer, connection) => connections(peer).some((open) => open !== connection),
+    hasAnother: (peer, connection) => connections(peer).some((open) => open.direct && open !== connection),
     minRttMs(peer) {
       const known = [connected.get(peer)?.rttMs, ...connections(peer).map(({ rtt }) => rtt)]
       const measured = known.filter((rtt) => rtt !== undefined)
@@ -159,6 +235,7 @@ export function trackPeers({
           peer,
           direction: first.direction,
           addresses: [...new Set(open.map(({ remoteAddr }) => plainAddress(remoteAddr)))],
+          ...(first.direct ? {} : { isRelayed: true }),
           ...(latest === undefined ? {} : { rttMs: latest }),
         }
       })
@@ -179,6 +256,7 @@ export function trackPeers({
     stop() {
       node.removeEventListener('connection:open', onOpen)
       node.removeEventListener('connection:close', onClose)
+      for (const cancel of renewals) cancel()
       listeners.clear()
       connected.clear()
     },

@@ -98,6 +98,8 @@ export interface PeerInfo {
   readonly direction: 'inbound' | 'outbound'
   /** Remote addresses of the live connections. */
   readonly addresses: readonly string[]
+  /** True when the only connections lead through another member. */
+  readonly isRelayed?: boolean
   readonly rttMs?: number
 }
 
@@ -109,6 +111,16 @@ export interface PeerTraffic {
   readonly bytesReceived: number
   readonly blocksSent: number
   readonly blocksReceived: number
+}
+
+/** What this node does as a relay for others. */
+export interface RelayCounts {
+  /** Sent on, of both directions, since the start. */
+  readonly bytes: number
+  /** Connections that are relayed now, and requests for one. */
+  readonly circuits: number
+  /** Members that may be asked for here. */
+  readonly reservations: number
 }
 
 export interface BlockRequest {
@@ -146,7 +158,12 @@ export interface Host {
   readonly peerId: string
   /** Addresses that others can dial, without `/p2p/`: the announced ones, or else those listened on. */
   addresses(): string[]
-  /** Connects unless connected. @throws MirrorError `unreachable` | `refused` | `timed-out` | `aborted` */
+  /** Called when `addresses()` may read differently: a relay was found, or is gone. */
+  onAddresses(listener: () => void): () => void
+  /**
+   * Connects, to a direct address if one answers, unless connected. A peer that is connected through a relay only is
+   * dialled at its direct addresses. @throws MirrorError `unreachable` | `refused` | `timed-out` | `aborted`
+   */
   dial(peer: string, addresses: readonly string[], signal?: AbortSignal): Promise<void>
   /** Members with a live connection. */
   peers(): PeerInfo[]
@@ -193,6 +210,7 @@ export interface Host {
   /** Call when membership shrank: closes the connections of those who are no longer members. */
   enforceMembership(): Promise<void>
   traffic(): PeerTraffic[]
+  relayed(): RelayCounts
   /** Ends all streams, connections and listeners. Resolves when nothing of the host is left running. */
   stop(): Promise<void>
 }

@@ -135,7 +135,7 @@ export async function withHosts(
         { listen: ['127.0.0.1:0'], security: ['noise'], ...parts },
       )
       hosts.push(host)
-      return { host, address: host.addresses()[0]!, members, records, blocks, guests, logged }
+      return { host, address: host.addresses()[0] ?? 'none', members, records, blocks, guests, logged }
     })
   } finally {
     await Promise.all(hosts.map((host) => host.stop()))
