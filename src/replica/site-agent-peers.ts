@@ -4,13 +4,15 @@
  * who are no longer members.
  *
  * Bounded: dials and reconciliations at a time, connections that it seeks by itself (members of its own region first;
- * others may still connect to it). A peer that sent wrong bytes is not sought for a while.
+ * others may still connect to it). Whoever is reached through a relay only is dialled directly from time to time. A peer that sent wrong bytes is not sought for a while.
  */
 import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
+import { relayedAddress, relayOf } from '../net/address.ts'
 import type { Host } from '../net/ports.ts'
 import type { Member } from '../record/mesh-state.ts'
+import { isReachable, NO_TOPOLOGY } from '../topology/topology.ts'
 import type { AddressBook } from './address-book.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
@@ -43,6 +45,8 @@ export interface PeerKeeper {
 
 const DIAL_PAUSE: BackoffOptions = { firstMs: 1_000, maxMs: 60_000 }
 const DIAL_TIMEOUT_MS = 15_000
+/** For a direct connection in place of a relayed one: it is mostly not there to be had. */
+const DIRECT_PAUSE: BackoffOptions = { firstMs: 60_000, maxMs: 30 * 60_000 }
 const RECONCILE_TIMEOUT_MS = 30_000
 const ROUND_MS = 60_000
 const SHUN_MS = 10 * 60_000
@@ -69,6 +73,20 @@ export function createPeerKeeper(components: PeerKeeperComponents): PeerKeeper {
     return host.peers().some((info) => info.peer === peer)
   }
 
+  function isRelayed(peer: string): boolean {
+    return host.peers().some((info) => info.peer === peer && info.isRelayed === true)
+  }
+
+  /** Not the direct addresses of one that, as the topology says, answers there within its region only. */
+  function addressesOf(member: Member): readonly string[] {
+    const addresses = addressBook.of(member.peer)
+    const relayed = addresses.filter((address) => relayOf(address) !== undefined)
+    const declared = ledger.state().topology?.body ?? NO_TOPOLOGY
+    if (member.region !== self.region && relayed.length > 0 && !isReachable(declared, member.site))
+      return relayed
+    return addresses
+  }
+
   function stateOf(peer: string): DialState {
     let state = states.get(peer)
     if (state === undefined) {
@@ -88,38 +106,44 @@ export function createPeerKeeper(components: PeerKeeperComponents): PeerKeeper {
     }
     const state = stateOf(peer)
     if (state.isDialing || state.cancel !== undefined) return
-    if (addressBook.of(peer).length === 0 || isShunned(peer) || isConnected(peer)) return
-    if (host.peers().length >= MAX_SOUGHT_PEERS) return
+    const addresses = addressesOf(member)
+    if (addresses.length === 0 || isShunned(peer)) return
+    if (isConnected(peer)) {
+      const isDirectKnown = addresses.some((address) => relayOf(address) === undefined)
+      if (!isDirectKnown || !isRelayed(peer)) return
+    } else if (host.peers().length >= MAX_SOUGHT_PEERS) return
     // The first try comes at once in the own region; others leave it a moment.
     const isNear = member.region === self.region
     const delayMs =
       state.failures > 0
-        ? backoffMs(state.failures, random, DIAL_PAUSE)
+        ? backoffMs(state.failures, random, isConnected(peer) ? DIRECT_PAUSE : DIAL_PAUSE)
         : Math.round(random() * (isNear ? 50 : 250))
     state.cancel = clock.after(delayMs, () => {
       state.cancel = undefined
-      background.run('dial', (signal) => dial(peer, state, signal))
+      background.run('dial', (signal) => dial(member, state, signal))
     })
   }
 
-  async function dial(peer: string, state: DialState, signal: AbortSignal): Promise<void> {
+  async function dial(member: Member, state: DialState, signal: AbortSignal): Promise<void> {
+    const { peer } = member
+    const wasConnected = isConnected(peer)
     state.isDialing = true
     try {
       await dials.run(
         () =>
           withTimeLimit(clock, DIAL_TIMEOUT_MS, signal, (limited) =>
-            host.dial(peer, addressBook.of(peer), limited),
+            host.dial(peer, addressesOf(member), limited),
           ),
         1,
         signal,
       )
-      state.failures = 0
+      state.failures = isRelayed(peer) ? 1 : 0
     } catch (error) {
       if (signal.aborted) return
       state.failures++
       const err = asMirrorError(error, `dial ${peer}`)
       // The first failures are news, the hundredth is not.
-      const level = state.failures <= 3 ? 'warn' : 'debug'
+      const level = state.failures <= 3 && !wasConnected ? 'warn' : 'debug'
       logger[level]({ peer, err, failures: state.failures }, 'peer.dial-failed')
     } finally {
       state.isDialing = false
@@ -166,6 +190,24 @@ export function createPeerKeeper(components: PeerKeeperComponents): PeerKeeper {
     for (const member of members.toSorted((a, b) => distance(a) - distance(b))) seek(member.peer)
   }
 
+  /** Those that this peer relays for, it being here now. */
+  function seekThrough(relay: string): void {
+    const address = relayedAddress(relay)
+    for (const peer of addressBook.peers()) {
+      if (addressBook.of(peer).includes(address) && !isConnected(peer)) seekAtOnce(peer)
+    }
+  }
+
+  function seekAtOnce(peer: string): void {
+    const state = states.get(peer)
+    if (state !== undefined) {
+      state.failures = 0
+      state.cancel?.()
+      state.cancel = undefined
+    }
+    seek(peer)
+  }
+
   function distance(member: Member): number {
     return member.region === self.region ? 0 : 1
   }
@@ -188,10 +230,12 @@ export function createPeerKeeper(components: PeerKeeperComponents): PeerKeeper {
           logger.info({ peer }, connected ? 'peer.connected' : 'peer.disconnected')
           if (connected) {
             const state = stateOf(peer)
-            state.failures = 0
+            state.failures = isRelayed(peer) ? 1 : 0
             state.cancel?.()
             state.cancel = undefined
             reconcile(peer)
+            seek(peer)
+            seekThrough(peer)
           } else {
             // It was here a moment ago: one failure's pause, not none, lest two nodes that cannot agree spin.
             stateOf(peer).failures ||= 1
@@ -222,13 +266,8 @@ export function createPeerKeeper(components: PeerKeeperComponents): PeerKeeper {
       round()
     },
     addressesChanged(peer) {
-      const state = states.get(peer)
-      if (state !== undefined && !isConnected(peer)) {
-        state.failures = 0
-        state.cancel?.()
-        state.cancel = undefined
-      }
-      seek(peer)
+      if (isConnected(peer) && !isRelayed(peer)) return
+      seekAtOnce(peer)
     },
     shun(peer) {
       shunnedUntilMs.set(peer, clock.monotonicMs() + SHUN_MS)

@@ -285,6 +285,7 @@ export function createSiteAgent(
           if (connected) for (const worker of workers.values()) worker.nudge()
           tellSoon()
         }),
+        host.onAddresses(changed),
       ]
       background.signal.addEventListener('abort', () => {
         for (const end of ends) end()

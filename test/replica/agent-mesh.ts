@@ -19,6 +19,7 @@ import type { StatusDocument } from '../../src/replica/status.ts'
 import { createTraffic } from '../../src/replica/traffic.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import type { Store } from '../../src/store/store.ts'
+import { isReachable, NO_TOPOLOGY } from '../../src/topology/topology.ts'
 import { openStatCaches } from '../../src/tree/stat-caches.ts'
 import { createTestLogger, type TestMesh } from './test-mesh.ts'
 
@@ -43,6 +44,7 @@ export async function startSite(
     tempDir,
     store = createMemoryStore({ tempDir }),
     peers = [],
+    listen = ['127.0.0.1:0'],
   }: {
     key: KeyPair
     site: string
@@ -51,6 +53,8 @@ export async function startSite(
     tempDir: string
     store?: Store
     peers?: readonly TestSite[]
+    /** Empty: nobody can dial it, and it says so. */
+    listen?: readonly string[]
   },
 ): Promise<TestSite> {
   const clock = systemClock
@@ -82,7 +86,10 @@ export async function startSite(
       clock,
       log: logger,
     },
-    { listen: ['127.0.0.1:0'] },
+    {
+      listen,
+      isReachable: () => listen.length > 0 && isReachable(ledger.state().topology?.body ?? NO_TOPOLOGY, site),
+    },
   )
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
   for (const peer of peers) await addressBook.remember(peer.host.peerId, peer.host.addresses())
