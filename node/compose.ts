@@ -25,6 +25,7 @@ import { createTraffic } from '../src/replica/traffic.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
 import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
+import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
@@ -127,7 +128,15 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       log,
     },
-    { listen: config.listen, announce: config.announce, security: config.security },
+    {
+      listen: config.listen,
+      announce: config.announce,
+      security: config.security,
+      isReachable: () =>
+        config.reachable &&
+        config.listen.length > 0 &&
+        isReachable(ledger.state().topology?.body ?? NO_TOPOLOGY, member.site),
+    },
   )
   parts.defer(() => host.stop())
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
@@ -191,6 +200,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             readStatus,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             readCare,
+            readRelayed: () => host.relayed(),
             notReady: () => (isReady ? undefined : 'starting'),
             clock,
             log,

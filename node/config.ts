@@ -32,6 +32,10 @@ const SCHEMA = z.strictObject({
   announce: listOf(hostPort)
     .default([])
     .describe('what other nodes are told to connect to; what is listened on when empty'),
+  reachable: z
+    .boolean()
+    .default(true)
+    .describe('whether other nodes can connect to this one; if not, members relay for it'),
   http: z
     .string()
     .refine((text) => text === 'off' || isHostPort(text), {
@@ -136,6 +140,7 @@ const SCHEMA = z.strictObject({
     .describe('how long the tree that a check-out replaced stays beside it, for NFS clients that read it'),
 })
 
+const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreStorage']
 const NUMBERS: readonly ConfigKey[] = [
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',
@@ -220,8 +225,7 @@ async function gather({
 }
 
 function fromText(key: ConfigKey, text: string): unknown {
-  if ((key === 'devices' || key === 'checkoutsAreStorage') && /^(true|false)$/.test(text))
-    return text === 'true'
+  if (BOOLEANS.includes(key) && /^(true|false)$/.test(text)) return text === 'true'
   if (NUMBERS.includes(key)) return Number(text)
   return text.includes(',') ? text.split(',') : text
 }

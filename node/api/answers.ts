@@ -68,6 +68,8 @@ export interface MeasuredPath {
   readonly peer: string
   readonly pathClass: 'site' | 'region' | 'wan'
   readonly direction: 'inbound' | 'outbound'
+  /** True when the member is connected through another one only. */
+  readonly isRelayed: boolean
   /** Of the last answered ping; null before the first. */
   readonly rttMs: number | null
   /** Of the last seconds. */

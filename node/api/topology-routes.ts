@@ -27,6 +27,7 @@ function describeTopology({ ledger, host, rates, readSelf }: Services): Topology
         peer: member.peer,
         pathClass: pathClass(self, member),
         direction: info.direction,
+        isRelayed: info.isRelayed === true,
         rttMs: info.rttMs === undefined ? null : Math.round(info.rttMs * 10) / 10,
         ...rates.of(member.peer),
         declaredRttMs: path?.rttMs ?? null,

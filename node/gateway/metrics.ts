@@ -3,6 +3,7 @@
  * Rates are metrics, decisions are logs. Labels come from closed sets only: never a path, never a client.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { RelayCounts } from '../../src/net/ports.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 
 export interface GatewayMetrics {
@@ -26,7 +27,16 @@ export interface StoreCare {
   readonly lastScrubMs: number | undefined
 }
 
-export function createMetrics(readStatus: () => StatusDocument, readCare?: () => StoreCare): GatewayMetrics {
+export function createMetrics(
+  readStatus: () => StatusDocument,
+  {
+    readCare,
+    readRelayed,
+  }: {
+    readonly readCare?: (() => StoreCare) | undefined
+    readonly readRelayed?: (() => RelayCounts) | undefined
+  } = {},
+): GatewayMetrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -53,6 +63,7 @@ export function createMetrics(readStatus: () => StatusDocument, readCare?: () =>
   })
   registerMeshMetrics(registry, readStatus)
   if (readCare !== undefined) registerCareMetrics(registry, readCare)
+  if (readRelayed !== undefined) registerRelayMetrics(registry, readRelayed)
   return {
     registry,
     requestDone(method, status, took) {
@@ -129,17 +140,39 @@ function registerMeshMetrics(registry: Registry, readStatus: () => StatusDocumen
 }
 
 /** Counted elsewhere, and read when asked. */
-function registerCareMetrics(registry: Registry, readCare: () => StoreCare): void {
-  const gauge = (name: string, help: string, read: (care: StoreCare) => number): void => {
+function gaugesOf<T>(
+  registry: Registry,
+  readAll: () => T,
+): (name: string, help: string, read: (all: T) => number) => void {
+  return (name, help, read) => {
     new Gauge({
       name: `mirrormesh_${name}`,
       help,
       registers: [registry],
       collect() {
-        this.set(read(readCare()))
+        this.set(read(readAll()))
       },
     })
   }
+}
+
+function registerRelayMetrics(registry: Registry, readRelayed: () => RelayCounts): void {
+  const gauge = gaugesOf(registry, readRelayed)
+  gauge('relayed_bytes', 'Bytes passed on between other members since the start', ({ bytes }) => bytes)
+  gauge(
+    'relayed_connections',
+    'Connections of other members that lead through here',
+    ({ circuits }) => circuits,
+  )
+  gauge(
+    'relay_reservations',
+    'Members that others may reach through here',
+    ({ reservations }) => reservations,
+  )
+}
+
+function registerCareMetrics(registry: Registry, readCare: () => StoreCare): void {
+  const gauge = gaugesOf(registry, readCare)
   gauge('store_blocks', 'Blocks in the store', (care) => care.blocks)
   gauge('store_pack_bytes', 'Bytes of pack files', (care) => care.packBytes)
   gauge('collections', 'Collections since the start', (care) => care.collections)

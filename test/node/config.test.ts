@@ -21,6 +21,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
   assert.deepEqual(from, {
     listen: 'file',
     announce: 'default',
+    reachable: 'default',
     http: 'environment',
     security: 'default',
     storeCompression: 'default',

@@ -5,11 +5,10 @@ import type { StatusDocument } from '../../src/replica/status.ts'
 
 const STATUS = { sites: [], trees: [], alarms: [], traffic: { classes: {} } } as unknown as StatusDocument
 
-test('/metrics shows what collections and scrubs have done, as it is when it is asked', async () => {
+test('/metrics shows what collections, scrubs and relaying have done, as it is when it is asked', async () => {
   let freedBytes = 5
-  const { registry } = createMetrics(
-    () => STATUS,
-    () => ({
+  const { registry } = createMetrics(() => STATUS, {
+    readCare: () => ({
       blocks: 7,
       packBytes: 900,
       collections: 1,
@@ -20,7 +19,8 @@ test('/metrics shows what collections and scrubs have done, as it is when it is 
       damagedBlocks: 2,
       lastScrubMs: undefined,
     }),
-  )
+    readRelayed: () => ({ bytes: 12, circuits: 3, reservations: 4 }),
+  })
   freedBytes = 50
   const text = await registry.metrics()
   for (const line of [
@@ -33,6 +33,9 @@ test('/metrics shows what collections and scrubs have done, as it is when it is 
     'mirrormesh_scrubbed_bytes 33',
     'mirrormesh_scrub_damaged_blocks 2',
     'mirrormesh_last_scrub_timestamp_seconds 0',
+    'mirrormesh_relayed_bytes 12',
+    'mirrormesh_relayed_connections 3',
+    'mirrormesh_relay_reservations 4',
   ]) {
     assert.ok(text.includes(`\n${line}\n`), line)
   }

@@ -66,7 +66,9 @@ async function invite(context: Context, options: Options): Promise<void> {
       hint: 'A site has one node. Choose another name.',
     })
   }
-  const addrs = options.address.length > 0 ? options.address : self.addresses
+  // A newcomer cannot come through a relay: that lets members through only.
+  const direct = self.addresses.filter((address) => !address.includes('/p2p-circuit'))
+  const addrs = options.address.length > 0 ? options.address : direct
   if (addrs.length === 0) {
     throw new MirrorError('invalid', 'this node listens nowhere, so nobody can join through it', {
       hint: 'Set `listen` in its config file, or name an address with --address.',

@@ -166,7 +166,7 @@ async function formatTopology({ self, declared, measured }: TopologyDocument): P
   const measuredRow = (path: MeasuredPath): string[] => [
     path.site,
     path.region,
-    path.pathClass,
+    path.isRelayed ? `${path.pathClass}, relayed` : path.pathClass,
     path.rttMs === null ? '-' : `${path.rttMs} ms`,
     path.declaredRttMs === null ? '-' : `${path.declaredRttMs} ms`,
     rate(path.sentBytesPerSecond, path.maxSentBytesPerSecond),
