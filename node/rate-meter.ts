@@ -45,11 +45,10 @@ export function createRateMeter(
     const next = new Map<string, Gauge>()
     for (const { peer, bytesSent, bytesReceived } of host.traffic()) {
       const before = gauges.get(peer)
-      // A counter that is new, or was forgotten meanwhile, starts at what it shows.
-      const isKnown = before !== undefined && bytesSent >= before.bytesSent
-      const sent = isKnown && seconds > 0 ? (bytesSent - before.bytesSent) / seconds : 0
-      const received =
-        isKnown && seconds > 0 ? Math.max(0, bytesReceived - before.bytesReceived) / seconds : 0
+      // One that was forgotten meanwhile starts at what it shows; one that is new began at nothing since the last look.
+      const isSound = seconds > 0 && bytesSent >= (before?.bytesSent ?? 0)
+      const sent = isSound ? (bytesSent - (before?.bytesSent ?? 0)) / seconds : 0
+      const received = isSound ? Math.max(0, bytesReceived - (before?.bytesReceived ?? 0)) / seconds : 0
       next.set(peer, {
         bytesSent,
         bytesReceived,
@@ -69,7 +68,13 @@ export function createRateMeter(
 
   return {
     start() {
-      if (cancel === undefined) again()
+      if (cancel !== undefined) return
+      lastMs = clock.monotonicMs()
+      // What came before is no rate.
+      for (const { peer, bytesSent, bytesReceived } of host.traffic()) {
+        gauges.set(peer, { ...IDLE, bytesSent, bytesReceived })
+      }
+      again()
     },
     stop() {
       cancel?.()

@@ -146,9 +146,13 @@ test('the meter shows the rate of the last seconds, and the greatest', () => {
   assert.deepEqual([meter.of('a').sentBytesPerSecond, meter.of('a').receivedBytesPerSecond], [1000, 2000])
   clock.advanceTo(15_000)
   assert.deepEqual([meter.of('a').sentBytesPerSecond, meter.of('a').maxSentBytesPerSecond], [0, 1000])
+  // One that was met, and sent all that it had, between two looks.
+  counters.push({ peer: 'c', bytesSent: 0, bytesReceived: 5000, blocksSent: 0, blocksReceived: 0 })
+  clock.advanceTo(20_000)
+  assert.equal(meter.of('c').receivedBytesPerSecond, 1000)
   // Forgotten, and counted anew.
   counters = [{ ...counters[0]!, bytesSent: 10, bytesReceived: 10 }]
-  clock.advanceTo(20_000)
+  clock.advanceTo(25_000)
   assert.deepEqual(meter.of('a').sentBytesPerSecond, 0)
   meter.stop()
   assert.equal(clock.nextMs(), undefined)
