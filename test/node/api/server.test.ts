@@ -14,26 +14,35 @@ interface Answer {
   readonly body: string
 }
 
+/** More than any request may have. */
+const MAX_SENT = 1_500_000
+
+function headersOf(body: string | undefined): Record<string, string | number> {
+  return body === undefined
+    ? {}
+    : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+}
+
 function ask(socketPath: string, method: string, path: string, body?: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(
-      { socketPath, method, path, headers: body === undefined ? {} : { 'content-type': 'application/json' } },
-      (incoming) => {
-        let text = ''
-        incoming.setEncoding('utf8').on('data', (chunk: string) => {
-          text += chunk
+    const outgoing = request({ socketPath, method, path, headers: headersOf(body) }, (incoming) => {
+      let text = ''
+      incoming.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+      })
+      incoming.on('end', () => {
+        outgoing.destroy()
+        resolve({
+          status: incoming.statusCode ?? 0,
+          type: incoming.headers['content-type'] ?? '',
+          body: text,
         })
-        incoming.on('end', () =>
-          resolve({
-            status: incoming.statusCode ?? 0,
-            type: incoming.headers['content-type'] ?? '',
-            body: text,
-          }),
-        )
-      },
-    )
+      })
+    })
     outgoing.on('error', reject)
-    outgoing.end(body)
+    // What is refused by its length is not sent: the answer would race with the connection's end.
+    if (body !== undefined && body.length > MAX_SENT) outgoing.flushHeaders()
+    else outgoing.end(body)
   })
 }
 
