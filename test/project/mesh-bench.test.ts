@@ -68,7 +68,14 @@ test('the bench of a mesh brings a tree to every site, and says what it took', {
     assert.ok(eu.inBytes > 0 && eu.inBytes <= originBytes * 1.01)
   }
   assert.ok(runs[0]!.originBytes > travelBytes!)
-  assert.equal(runs[0]!.mesh!.duplicatePercent, 0)
+  const { phases, given, duplicatePercent } = runs[0]!.mesh!
+  assert.deepEqual(
+    phases.map(({ name }) => name),
+    ['published', 'complete everywhere', 'checked out everywhere'],
+  )
+  assert.ok(phases.every(({ seconds }, i) => i === 0 || seconds >= phases[i - 1]!.seconds))
+  assert.ok(given['hq eu-1']! + given['hq eu-2']! >= travelBytes!)
+  assert.ok(duplicatePercent < 50)
   assert.match(readFileSync(picture, 'utf8'), /mirrormesh: [\d.]+ s/)
   assert.deepEqual(readdirSync(folder).sort(), ['picture.svg', 'tree'])
   assert.ok(!listNamespaces().some(({ name }) => name.endsWith('-eu-1') && !isAlive(name)))

@@ -31,6 +31,8 @@ export interface LinkTraffic {
   /** Bytes through the pipe that a region shares. */
   readonly regionUp: Readonly<Record<string, number>>
   readonly regionDown: Readonly<Record<string, number>>
+  /** Bytes that left one site for another, as `FROM TO`. */
+  readonly pairs: Readonly<Record<string, number>>
   readonly packets: number
   /** Packets times microseconds that they were late by. */
   readonly lateUs: number
@@ -39,7 +41,7 @@ export interface LinkTraffic {
 
 /** What passed from one reading to another. */
 export function trafficBetween(before: LinkTraffic, after: LinkTraffic): LinkTraffic {
-  const part = (name: 'siteUp' | 'regionUp' | 'regionDown'): Record<string, number> =>
+  const part = (name: 'siteUp' | 'regionUp' | 'regionDown' | 'pairs'): Record<string, number> =>
     Object.fromEntries(
       Object.entries(after[name]).map(([key, bytes]) => [key, bytes - (before[name][key] ?? 0)]),
     )
@@ -47,6 +49,7 @@ export function trafficBetween(before: LinkTraffic, after: LinkTraffic): LinkTra
     siteUp: part('siteUp'),
     regionUp: part('regionUp'),
     regionDown: part('regionDown'),
+    pairs: part('pairs'),
     packets: after.packets - before.packets,
     lateUs: after.lateUs - before.lateUs,
     lateOver5ms: after.lateOver5ms - before.lateOver5ms,
@@ -61,7 +64,7 @@ export async function startEmulatedLab(scenario: Scenario): Promise<Lab> {
     addressOf: (site) => emulator.site(site).address,
     argumentsAt: (site, command) => emulator.argumentsAt(site, command),
     async traffic() {
-      const { pipes, lateness } = await emulator.counters()
+      const { pipes, pairs, lateness } = await emulator.counters()
       const bytes = (owner: 'site' | 'region', direction: 'up' | 'down'): Record<string, number> =>
         Object.fromEntries(
           [...new Set(scenario.places.map((place) => place[owner]))].map((name) => [
@@ -73,6 +76,7 @@ export async function startEmulatedLab(scenario: Scenario): Promise<Lab> {
         siteUp: bytes('site', 'up'),
         regionUp: bytes('region', 'up'),
         regionDown: bytes('region', 'down'),
+        pairs: Object.fromEntries(pairs.map(({ from, to, sentBytes }) => [`${from} ${to}`, sentBytes])),
         packets: lateness.packets,
         lateUs: lateness.meanUs * lateness.packets,
         lateOver5ms: lateness.over5ms,
@@ -91,6 +95,7 @@ interface RefereeCounters {
       { readonly up: { readonly tx_bytes: number }; readonly down: { readonly tx_bytes: number } }
     >
   >
+  readonly pairs: readonly { readonly src: string; readonly dst: string; readonly tx_bytes: number }[]
   readonly emulator: {
     readonly delivered: number
     readonly late_avg_ms: number
@@ -147,13 +152,16 @@ export async function startRefereeLab(
       addressOf: (site) => addresses.get(site)!,
       argumentsAt,
       async traffic() {
-        const { sites, regions, emulator } = JSON.parse(await run('counters', '--json')) as RefereeCounters
+        const { sites, regions, pairs, emulator } = JSON.parse(
+          await run('counters', '--json'),
+        ) as RefereeCounters
         const each = <T>(of: Readonly<Record<string, T>>, read: (one: T) => number): Record<string, number> =>
           Object.fromEntries(Object.entries(of).map(([name, one]) => [name, read(one)]))
         return {
           siteUp: each(sites, ({ up }) => up.tx_bytes),
           regionUp: each(regions, ({ up }) => up.tx_bytes),
           regionDown: each(regions, ({ down }) => down.tx_bytes),
+          pairs: Object.fromEntries(pairs.map(({ src, dst, tx_bytes }) => [`${src} ${dst}`, tx_bytes])),
           packets: emulator.delivered,
           lateUs: emulator.late_avg_ms * 1000 * emulator.delivered,
           lateOver5ms: emulator.late_over_5ms,

@@ -1,13 +1,14 @@
 /** mirrormesh itself: a daemon at each site, joined by invites, told of the topology, the tree pinned with a check-out everywhere. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ApiClient, createApiClient } from '../../../node/cli/api-client.ts'
 import { choosePaths } from '../../../node/paths.ts'
 import { MirrorError } from '../../../src/base/errors.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
+import { followLog } from './daemon-log.ts'
 import type { Lab } from './lab.ts'
 import { cpuSecondsOf, pause, type Running, runAt, startAt, until } from './processes.ts'
-import { type Contest, type MeshFacts, otherSites, type System } from './system.ts'
+import { type Contest, type MeshFacts, otherSites, type PhaseFacts, type System } from './system.ts'
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'mirrormesh')
 const TREE = 'builds/bench'
@@ -25,7 +26,6 @@ interface Node {
 
 interface Published {
   readonly blocks: number
-  readonly seconds: number
 }
 
 export const mirrormesh: System = {
@@ -38,25 +38,25 @@ export const mirrormesh: System = {
     try {
       await startMesh(contest, nodes)
       const origin = nodes[0]!
-      const cpuBefore = nodes.map(({ daemon }) => cpuSecondsOf(daemon.pid))
+      const cpuBefore = cpuSecondsOfAll(nodes)
       await stopwatch.start()
       const publishing = at(lab, origin, 'publish', tree.path, '--tree', TREE, '--json')
       let failure: unknown
       publishing.catch((error: unknown) => {
         failure = error
       })
-      await watchCheckouts(contest, nodes.slice(1), () => failure)
+      const phases = await watch(contest, nodes, () => failure)
       await stopwatch.stop()
-      const cpuSeconds = nodes.reduce(
-        (sum, { daemon }, i) => sum + cpuSecondsOf(daemon.pid) - cpuBefore[i]!,
-        0,
-      )
+      const cpuSeconds = cpuSecondsOfAll(nodes) - cpuBefore
       const published = JSON.parse(await publishing) as Published
       const statuses = await Promise.all(nodes.map(({ api }) => statusOf(api)))
       return {
         copies: new Map(nodes.slice(1).map(({ site, copy }) => [site, copy])),
         cpuSeconds,
-        mesh: factsOf(published, statuses),
+        mesh: {
+          ...factsOf(published, statuses),
+          phases: phases.map((phase) => ({ ...phase, cpuSeconds: phase.cpuSeconds - cpuBefore })),
+        },
       }
     } finally {
       await Promise.all(nodes.map(({ daemon }) => daemon.stop()))
@@ -140,31 +140,51 @@ async function isReady({ site, copy, api }: Node, members: number): Promise<true
   return up === members && (isPinned || isPublisher) ? true : undefined
 }
 
-/** Reads what the sites' agents say in their logs: the time at which the check-out of each has moved. */
-async function watchCheckouts(
-  { lab, limitMs, stopwatch }: Contest,
-  nodes: readonly Node[],
+function cpuSecondsOfAll(nodes: readonly Node[]): number {
+  return nodes.reduce((sum, { daemon }) => sum + cpuSecondsOf(daemon.pid), 0)
+}
+
+/** Ends of the parts that all sites go through, as the daemons' logs name them. */
+const PHASES = [
+  { name: 'published', event: 'publish.head-signed', isAtOrigin: true },
+  { name: 'complete everywhere', event: 'replica.complete', isAtOrigin: false },
+  { name: 'checked out everywhere', event: 'checkout.moved', isAtOrigin: false },
+] as const
+
+/** Reads what the sites' agents say in their logs, until the check-out of each has moved. */
+async function watch(
+  { limitMs, stopwatch }: Contest,
+  [origin, ...others]: readonly Node[],
   failure: () => unknown,
-): Promise<void> {
+): Promise<PhaseFacts[]> {
+  const nodes = [origin!, ...others]
+  const logs = new Map(nodes.map((node) => [node, followLog(node.daemon.logFile)]))
+  const phases: PhaseFacts[] = []
   for (;;) {
-    for (const { site, daemon, copy } of nodes) {
-      if (stopwatch.hasArrived(site)) continue
-      const moved = readFileSync(daemon.logFile, 'utf8')
-        .split('\n')
-        .find((line) => line.includes('"checkout.moved"'))
-      if (moved !== undefined) {
-        const event = JSON.parse(moved) as { readonly time: string; readonly path: string }
-        if (event.path === copy) stopwatch.arrived(site, Date.parse(event.time))
-      }
-      if (daemon.hasEnded()) throw new MirrorError('io', `the daemon of ${site} ended: see ${daemon.logFile}`)
+    for (const node of nodes) {
+      logs.get(node)!.look()
+      const moved = logs.get(node)!.first('checkout.moved')
+      if (moved?.path === node.copy) stopwatch.arrived(node.site, Date.parse(moved.time))
+      if (node.daemon.hasEnded())
+        throw new MirrorError('io', `the daemon of ${node.site} ended: see ${node.daemon.logFile}`)
     }
+    const next = PHASES[phases.length]
+    const of = next?.isAtOrigin === true ? [origin!] : others
+    const ends = of.map((node) => logs.get(node)!.first(next?.event ?? ''))
+    if (next !== undefined && ends.every((end) => end !== undefined))
+      phases.push({
+        name: next.name,
+        seconds: stopwatch.secondsAt(Math.max(...ends.map((end) => Date.parse(end!.time)))),
+        cpuSeconds: cpuSecondsOfAll(nodes),
+      })
     if (failure() !== undefined) throw failure()
-    if (otherSites(lab).every((site) => stopwatch.hasArrived(site)) || stopwatch.elapsedMs() > limitMs) return
+    if (phases.length === PHASES.length || stopwatch.elapsedMs() > limitMs) return phases
     await pause(LOOK_MS)
   }
 }
 
-function factsOf(published: Published, [origin, ...others]: readonly StatusDocument[]): MeshFacts {
+function factsOf(published: Published, statuses: readonly StatusDocument[]): Omit<MeshFacts, 'phases'> {
+  const [origin, ...others] = statuses
   const received = others.map(({ traffic: { peers } }) => ({
     bytes: peers.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0),
     blocks: peers.reduce((sum, { blocksReceived }) => sum + blocksReceived, 0),
@@ -176,7 +196,11 @@ function factsOf(published: Published, [origin, ...others]: readonly StatusDocum
     // Every site had none of it before: the one that took in the fewest bytes has no duplicates to speak of.
     travelBytes: Math.min(...received.map(({ bytes }) => bytes)),
     blocks: published.blocks,
-    publishSeconds: published.seconds,
+    given: Object.fromEntries(
+      statuses.flatMap(({ self, traffic: { peers } }) =>
+        peers.map(({ site, bytesSent }) => [`${self.site} ${site}`, bytesSent]),
+      ),
+    ),
     blocksLeftOriginTwicePercent:
       blocksSent === 0 ? 0 : (100 * blocksSentMoreThanOnce) / (blocksSent - blocksSentMoreThanOnce),
     duplicatePercent: all === 0 ? 0 : (100 * (all - least * received.length)) / all,

@@ -25,6 +25,15 @@ export interface SiteFigures {
   readonly boundSeconds: number | null
 }
 
+export interface RegionFigures {
+  readonly region: string
+  readonly inBytes: number
+  readonly outBytes: number
+  /** Of them: blocks and index. Of mirrormesh only. */
+  readonly givenInBytes?: number
+  readonly givenOutBytes?: number
+}
+
 export interface SystemFigures {
   readonly system: string
   readonly round: number
@@ -34,11 +43,9 @@ export interface SystemFigures {
   readonly identicalSites: number
   readonly wrong: SystemResult['wrong']
   readonly originBytes: number
-  readonly regions: readonly {
-    readonly region: string
-    readonly inBytes: number
-    readonly outBytes: number
-  }[]
+  readonly regions: readonly RegionFigures[]
+  /** Bytes that left one site for another, as `FROM TO`. */
+  readonly pairs: Readonly<Record<string, number>>
   readonly cpuSeconds: number
   /** Of the tree's bytes, times the sites that got them. */
   readonly cpuSecondsPerGB: number
@@ -95,7 +102,9 @@ export function figuresOf(
       region,
       inBytes: traffic.regionDown[region] ?? 0,
       outBytes: traffic.regionUp[region] ?? 0,
+      ...(result.mesh === undefined ? {} : givenOf(result.mesh, scenario, region)),
     })),
+    pairs: traffic.pairs,
     cpuSeconds: result.cpuSeconds,
     cpuSecondsPerGB: arrivals.size === 0 ? 0 : result.cpuSeconds / ((tree.bytes / 1e9) * arrivals.size),
     busyPercent: reading.busyPercent,
@@ -103,6 +112,22 @@ export function figuresOf(
     lateOver5msPercent: traffic.packets === 0 ? 0 : (100 * traffic.lateOver5ms) / traffic.packets,
     ...(result.mesh === undefined ? {} : { mesh: result.mesh }),
   }
+}
+
+function givenOf(
+  { given }: MeshFacts,
+  { places }: Scenario,
+  region: string,
+): { givenInBytes: number; givenOutBytes: number } {
+  const regionOf = new Map(places.map((place) => [place.site, place.region]))
+  let [givenInBytes, givenOutBytes] = [0, 0]
+  for (const [pair, bytes] of Object.entries(given)) {
+    const [from, to] = pair.split(' ').map((site) => regionOf.get(site))
+    if (from === to) continue
+    if (to === region) givenInBytes += bytes
+    if (from === region) givenOutBytes += bytes
+  }
+  return { givenInBytes, givenOutBytes }
 }
 
 /** Seconds that the links allow, by site. */
@@ -172,21 +197,31 @@ function sitesTable({ sites }: SystemFigures): string {
 
 function regionsTable({ regions }: SystemFigures, { travelBytes, tree }: MeshDocument): string {
   return table(
-    ['region', 'in, MB', '/ S', '/ F', 'out, MB', '/ S', '/ F'],
-    regions.map(({ region, inBytes, outBytes }) => [
+    ['region', 'in, MB', '/ S', '/ F', 'blocks / S', 'out, MB', '/ S', '/ F', 'blocks / S'],
+    regions.map(({ region, inBytes, outBytes, givenInBytes = null, givenOutBytes = null }) => [
       region,
-      ...[inBytes, outBytes].flatMap((bytes) => [
+      ...(
+        [
+          [inBytes, givenInBytes],
+          [outBytes, givenOutBytes],
+        ] as const
+      ).flatMap(([bytes, given]) => [
         rounded(bytes / 1e6, 1),
         ratio(bytes, travelBytes),
         ratio(bytes, tree.bytes),
+        ratio(given, travelBytes),
       ]),
     ]),
   )
 }
 
 function meshLine(mesh: MeshFacts): string {
+  const phases = mesh.phases.map(
+    ({ name, seconds: at, cpuSeconds }) =>
+      `${name} after ${rounded(at, 1)} s and ${rounded(cpuSeconds, 1)} CPU s`,
+  )
   return [
-    `published in ${rounded(mesh.publishSeconds, 1)} s`,
+    ...phases,
     `${mesh.blocks} blocks`,
     `${rounded(mesh.blocksLeftOriginTwicePercent, 2)} % of them left the origin more than once`,
     `${rounded(mesh.duplicatePercent, 2)} % of what arrived was there before`,

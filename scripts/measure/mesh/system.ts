@@ -43,10 +43,21 @@ export interface MeshFacts {
   /** S: the snapshot's blocks as they travel. */
   readonly travelBytes: number
   readonly blocks: number
-  readonly publishSeconds: number
   readonly blocksLeftOriginTwicePercent: number
   /** Of the blocks that arrived at all sites: those that the site had before. */
   readonly duplicatePercent: number
+  /** Bytes of blocks and of the index that one site gave another, as `FROM TO`; all else between them is talk. */
+  readonly given: Readonly<Record<string, number>>
+  /** In this order; a site may be ahead of the others. */
+  readonly phases: readonly PhaseFacts[]
+}
+
+export interface PhaseFacts {
+  readonly name: string
+  /** Since the clock's start, when the last site was through. */
+  readonly seconds: number
+  /** Of all daemons until then. */
+  readonly cpuSeconds: number
 }
 
 export interface Reading {
@@ -62,6 +73,7 @@ export interface Stopwatch {
   arrived(site: string, epochMs?: number): void
   hasArrived(site: string): boolean
   elapsedMs(): number
+  secondsAt(epochMs: number): number
   stop(): Promise<void>
   reading(): Reading
 }
@@ -84,6 +96,7 @@ export function createStopwatch(lab: Lab, say: (site: string, seconds: number) =
     },
     hasArrived: (site) => arrivals.has(site),
     elapsedMs: () => Date.now() - startMs,
+    secondsAt: (epochMs) => (epochMs - startMs) / 1000,
     async stop() {
       const seconds = (Date.now() - startMs) / 1000
       const [traffic, ticks] = [await lab.traffic(), machineTicks()]
