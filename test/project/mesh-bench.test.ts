@@ -11,25 +11,12 @@ import { differencesOf } from '../../scripts/measure/mesh/judge.ts'
 import type { MeshDocument } from '../../scripts/measure/mesh/report.ts'
 import { makeTorrent } from '../../scripts/measure/mesh/torrent.ts'
 import { listNamespaces } from '../../topology/emulator/namespaces.ts'
+import { skipWithout } from '../needs.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const bench = join(root, 'scripts/bench')
 
-function hasProgram(name: string): boolean {
-  try {
-    execFileSync(name, ['--version'], { stdio: 'ignore' })
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ENOENT'
-  }
-}
-
-const missing = [
-  ...(process.getuid?.() === 0 ? [] : ['root']),
-  ...['gcc', 'ip', 'nsenter', 'rsync'].filter((name) => !hasProgram(name)),
-]
-/** With CI=true nothing is skipped. */
-const skip = missing.length > 0 && process.env.CI !== 'true' ? `needs ${missing.join(', ')}` : false
+const skip = skipWithout('gcc', 'ip', 'nsenter', 'rsync')
 
 test('the bench of a mesh brings a tree to every site, and says what it took', {
   skip,

@@ -1,6 +1,6 @@
 /** The emulator on real namespaces: what passes its links, how fast at most, and that nothing stays behind. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -10,24 +10,11 @@ import type { PairCounters } from '../../topology/emulator/counters.ts'
 import { type Emulator, removeAbandoned, startEmulator } from '../../topology/emulator/emulator.ts'
 import { listNamespaces, processesIn } from '../../topology/emulator/namespaces.ts'
 import { type Network, planNetwork } from '../../topology/emulator/network.ts'
+import { skipWithout } from '../needs.ts'
 
 const emulatorFolder = join(import.meta.dirname, '../../topology/emulator')
 
-function hasProgram(name: string): boolean {
-  try {
-    execFileSync(name, ['--version'], { stdio: 'ignore' })
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ENOENT'
-  }
-}
-
-const missing = [
-  ...(process.getuid?.() === 0 ? [] : ['root']),
-  ...['gcc', 'ip', 'nsenter'].filter((name) => !hasProgram(name)),
-]
-/** With CI=true nothing is skipped. */
-const skip = missing.length > 0 && process.env.CI !== 'true' ? `needs ${missing.join(', ')}` : false
+const skip = skipWithout('gcc', 'ip', 'nsenter')
 
 function plan(text: string): Network {
   const { topology, regionOf, origin } = parseTopologyFile(text, 'test')
