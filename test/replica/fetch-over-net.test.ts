@@ -83,12 +83,18 @@ function assertShared(hq: HostedNode, labs: readonly HostedNode[], blocks: numbe
   assert.equal(distinctBlocksSent, blocks)
   assert.ok(blocksSentMoreThanOnce <= 0.02 * blocks, `${blocksSentMoreThanOnce} of ${blocks} left hq twice`)
   for (const lab of labs) {
-    const { bytesReceived, bytesSentBeforeComplete } = lab.traffic.totals()
+    const { bytesReceived } = lab.traffic.totals()
     const other = labs.find((one) => one !== lab)!
     const fromOther = lab.traffic.totals().peers.get(other.peer.host.peerId)?.bytesReceived ?? 0
     assert.ok(fromOther >= 0.3 * bytesReceived, `${lab.name} took ${fromOther} of ${bytesReceived}`)
-    assert.ok(bytesSentBeforeComplete > 0)
   }
+  // The first to complete had part of it from the other, who was not complete yet. Of a tree this small the second may
+  // send nothing before it is complete itself.
+  const sent = labs.map((lab) => lab.traffic.totals().bytesSentBeforeComplete)
+  assert.ok(
+    blocks > 100 ? sent.every((bytes) => bytes > 0) : sent.some((bytes) => bytes > 0),
+    `sent early: ${sent}`,
+  )
 }
 
 for (const [files, bytes] of [
