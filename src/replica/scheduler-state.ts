@@ -2,15 +2,41 @@
 import type { HoldingUpdate } from '../net/ports.ts'
 import { BitSet } from './bit-set.ts'
 import type { Candidate } from './rendezvous.ts'
-import type { PageState } from './scheduler-page.ts'
+import type { PageState, SegmentState } from './scheduler-page.ts'
 import { changeFar, changeNear, endFlight, finishBlock, isDone } from './scheduler-page.ts'
 import type { PeerState, Request } from './scheduler-peer.ts'
 import { holds, recordBlocks, recordFull, recordNews } from './scheduler-peer.ts'
 import type { RegionState } from './scheduler-region.ts'
 import { regionOf } from './scheduler-region.ts'
-import type { Survey } from './scheduler-survey.ts'
-import { NO_SURVEY } from './scheduler-survey.ts'
 import type { RequestReason, SchedulerCommand, SchedulerSettings } from './scheduler-types.ts'
+
+/** Segments that wait for one near owner, or for one region. */
+export interface Awaited {
+  bytes: number
+  last: { page: PageState; segment: SegmentState }
+}
+
+/** A look at all segments (scheduler-survey.ts). */
+export interface Survey {
+  /** Open bytes of this site's own share that can be had now. */
+  readonly ownBytes: number
+  /** By near owner. */
+  readonly awaited: ReadonlyMap<string, Awaited>
+  /** Of this site's own share, by the region that could have taken it by now. */
+  readonly awaitedRegions: ReadonlyMap<string, Awaited>
+  /** A lease has ended: shares are other ones now. */
+  readonly hasLapsed: boolean
+  /** When the next lease ends, if nothing happens. */
+  readonly wakeMs: number
+}
+
+const NO_SURVEY: Survey = {
+  ownBytes: 0,
+  awaited: new Map(),
+  awaitedRegions: new Map(),
+  hasLapsed: false,
+  wakeMs: Number.POSITIVE_INFINITY,
+}
 
 export interface SchedulerState {
   readonly settings: SchedulerSettings

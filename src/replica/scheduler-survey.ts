@@ -7,40 +7,13 @@ import type { PageState, SegmentState } from './scheduler-page.ts'
 import { isHeldFar } from './scheduler-page.ts'
 import { leaseMs } from './scheduler-peer.ts'
 import { entriesOf, ownersOf } from './scheduler-roster.ts'
-import type { SchedulerState } from './scheduler-state.ts'
+import type { Awaited, SchedulerState, Survey } from './scheduler-state.ts'
 import { awaitedRegion, endRegionLeases, isOverdue, openTier } from './scheduler-tiers.ts'
 
 export const SURVEY_INTERVAL_MS = 100
 /** News that help nobody here keep a lease for this many times its length, which an owner could stretch itself. */
 const MAX_USELESS_LEASES = 15
 const MAX_USELESS_LEASE_MS = 8000
-
-/** Segments that wait for one near owner, or for one region. */
-export interface Awaited {
-  bytes: number
-  last: { page: PageState; segment: SegmentState }
-}
-
-export interface Survey {
-  /** Open bytes of this site's own share that can be had now. */
-  readonly ownBytes: number
-  /** By near owner. */
-  readonly awaited: ReadonlyMap<string, Awaited>
-  /** Of this site's own share, by the region that could have taken it by now. */
-  readonly awaitedRegions: ReadonlyMap<string, Awaited>
-  /** A lease has ended: shares are other ones now. */
-  readonly hasLapsed: boolean
-  /** When the next lease ends, if nothing happens. */
-  readonly wakeMs: number
-}
-
-export const NO_SURVEY: Survey = {
-  ownBytes: 0,
-  awaited: new Map(),
-  awaitedRegions: new Map(),
-  hasLapsed: false,
-  wakeMs: Number.POSITIVE_INFINITY,
-}
 
 /** @param isIdle nothing is asked of far peers */
 export function survey(state: SchedulerState, isIdle: boolean, nowMs: number): Survey {
