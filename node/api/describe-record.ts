@@ -53,6 +53,11 @@ export function describeRecord({ kind, content }: VerifiedRecord): RecordDescrip
       const { tree, sequence, snapshot } = content.body
       return { subject: tree, text: `published ${tree}@${sequence}, snapshot ${snapshot.toString()}` }
     }
+    case 'encodings': {
+      const { tree, sequence, isComplete, bytes } = content.body
+      const state = isComplete ? 'made' : 'is making'
+      return { subject: tree, text: `${state} the deltas of ${tree}@${sequence}, ${bytes} bytes so far` }
+    }
     case 'tag': {
       const { tree, tag, sequence, removed } = content.body
       return {
