@@ -29,8 +29,9 @@ export interface SimulationReport {
   readonly duplicateBlocks: number
   readonly duplicatePercent: number
   readonly messages: { readonly requests: number; readonly cancels: number; readonly announcements: number }
-  /** Real time of all schedulers, in one thread; and of the whole simulation. */
+  /** Processor time of all schedulers, and of that for each block at each site; real time of the whole simulation. */
   readonly schedulerSeconds: number
+  readonly schedulerMicrosPerBlock: number
   readonly realSeconds: number
 }
 
@@ -106,6 +107,7 @@ export function reportOf(
     duplicatePercent: (100 * duplicateBlocks) / Math.max(1, blocks * times.length),
     messages: { requests: result.requests, cancels: result.cancels, announcements: result.announcements },
     schedulerSeconds: result.schedulerSeconds,
+    schedulerMicrosPerBlock: (1e6 * result.schedulerSeconds) / Math.max(1, blocks * sites.length),
     realSeconds,
   }
 }
@@ -133,7 +135,7 @@ export function formatReport(report: SimulationReport): string {
     `origin egress, simulated  ${report.originEgress.toFixed(3)} of the snapshot; ${formatCount(report.originBlocksTwice)} blocks left it twice (${report.originBlocksTwicePercent.toFixed(2)} %)\n`,
     `duplicates, simulated  ${formatCount(report.duplicateBlocks)} blocks (${report.duplicatePercent.toFixed(3)} %)\n`,
     `messages, simulated  ${formatCount(messages.requests)} requests, ${formatCount(messages.cancels)} cancelled, ${formatCount(messages.announcements)} announcements\n`,
-    `real time here: ${formatSeconds(report.realSeconds)}, of which all schedulers ${formatSeconds(report.schedulerSeconds)}\n`,
+    `real time here: ${formatSeconds(report.realSeconds)}; processor time of all schedulers ${formatSeconds(report.schedulerSeconds)}, ${report.schedulerMicrosPerBlock.toFixed(1)} us for each block at each site\n`,
   ]
   return parts.filter((part) => part !== '').join('')
 }

@@ -26,6 +26,7 @@ import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
 import type { Traffic } from './traffic.ts'
+import { createWakeTimer } from './wake-timer.ts'
 
 export interface FetchComponents {
   readonly network: FetchNetwork
@@ -104,7 +105,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   let phase: FetchProgress['phase'] = 'snapshot'
   let snapshot: Snapshot | undefined
   let scheduler: Scheduler | undefined
-  let cancelWake: (() => void) | undefined
+  const wake = createWakeTimer(clock, () => dispatch([{ kind: 'tick' }]))
   let wakePages: (() => void) | undefined
   /** What happened before the scheduler exists. */
   const early: SchedulerEvent[] = []
@@ -193,11 +194,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       blame(command.peer, `block ${command.offset} of page ${command.page}`)
       requests.drop(command.peer)
       follower.refresh()
-    } else {
-      cancelWake?.()
-      const delayMs = Math.max(1, command.atMs - clock.monotonicMs())
-      cancelWake = clock.after(delayMs, () => dispatch([{ kind: 'tick' }]))
-    }
+    } else wake.set(command.atMs)
   }
 
   async function readPages(index: Cid): Promise<void> {
@@ -246,7 +243,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       throw asMirrorError(error, `fetch ${tree}`, { facts: { tree, snapshot: snapshotCid.toString() } })
     } finally {
       signal.removeEventListener('abort', onAbort)
-      cancelWake?.()
+      wake.stop()
       planned.resolve()
       follower.close()
       requests.close()

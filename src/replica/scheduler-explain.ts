@@ -3,9 +3,9 @@ import type { SegmentState } from './scheduler-page.ts'
 import { isHeldFar } from './scheduler-page.ts'
 import type { PeerState } from './scheduler-peer.ts'
 import { pipelineBytes, roomBytes } from './scheduler-peer.ts'
+import { entriesOf, ownersOf } from './scheduler-roster.ts'
 import type { SchedulerState } from './scheduler-state.ts'
-import { ownersOf } from './scheduler-state.ts'
-import { awaitedRegion, entriesOf, openTier } from './scheduler-tiers.ts'
+import { awaitedRegion, openTier } from './scheduler-tiers.ts'
 import type { Explanation, PeerExplanation, SegmentExplanation } from './scheduler-types.ts'
 
 export function explain(state: SchedulerState, nowMs: number): Explanation {

@@ -2,7 +2,6 @@
  * The scheduler's view of one peer: what it holds, how fast it delivers, how much may be asked of it at a time, and
  * whether it keeps its lease.
  */
-import type { HoldingUpdate } from '../net/ports.ts'
 import type { Place } from '../topology/path-class.ts'
 import { BitSet } from './bit-set.ts'
 import type { RequestReason, SchedulerSettings } from './scheduler-types.ts'
@@ -64,6 +63,8 @@ export interface PeerState {
   newsBytes: number
   newsWindowMs: number
   readonly requests: Map<number, Request>
+  /** It was asked for all that it has and that is open, and of the whole state nothing relevant has changed since. */
+  spentAt: number
   inFlightBytes: number
   inFlightBlocks: number
   answerMs: number
@@ -112,6 +113,7 @@ export function createPeer(
     newsBytes: 0,
     newsWindowMs: nowMs,
     requests: new Map(),
+    spentAt: -1,
     inFlightBytes: 0,
     inFlightBlocks: 0,
     answerMs: nowMs,
@@ -135,27 +137,34 @@ export function holds(peer: PeerState, page: number, offset: number): boolean {
   return !peer.lacks.get(page)?.has(offset)
 }
 
-/** Takes in what the peer told. Counting near copies is the caller's. */
-export function recordHolding(peer: PeerState, update: HoldingUpdate): void {
-  peer.hasAnswered = true
-  if (update.kind === 'complete') {
+/** Takes in that the peer has everything, or pages of it. Counting near copies is the caller's. */
+export function recordFull(peer: PeerState, pages: readonly number[] | 'all'): void {
+  if (pages === 'all') {
     peer.isComplete = true
     peer.partial.clear()
-  } else if (update.kind === 'pages') {
-    for (const page of update.full) {
-      if (page >= MAX_PAGE) continue
-      peer.fullPages.add(page)
-      peer.partial.delete(page)
-    }
-  } else if (update.kind === 'blocks') {
-    let known = peer.partial.get(update.page)
-    if (known === undefined) {
-      if (peer.partial.size >= MAX_PARTIAL_PAGES) return
-      known = new BitSet()
-      peer.partial.set(update.page, known)
-    }
-    for (const offset of update.offsets) if (offset < MAX_OFFSET) known.add(offset)
+    return
   }
+  for (const page of pages) {
+    if (page >= MAX_PAGE) continue
+    peer.fullPages.add(page)
+    peer.partial.delete(page)
+  }
+}
+
+/** Takes in blocks of a page in progress. Returns those of which it was not known that the peer has them. */
+export function recordBlocks(peer: PeerState, page: number, offsets: readonly number[]): readonly number[] {
+  let known = peer.partial.get(page)
+  if (known === undefined) {
+    if (peer.partial.size >= MAX_PARTIAL_PAGES) return []
+    known = new BitSet()
+    peer.partial.set(page, known)
+  }
+  const isKnown = peer.isComplete || peer.fullPages.has(page)
+  const lacks = peer.lacks.get(page)
+  const bits = known
+  return offsets.filter(
+    (offset) => offset < MAX_OFFSET && bits.add(offset) && !isKnown && lacks?.has(offset) !== true,
+  )
 }
 
 export function recordLack(peer: PeerState, page: number, offset: number): void {
@@ -221,17 +230,19 @@ export type Lease = Pick<
   'newsMs' | 'awaitedSinceMs' | 'isSilent' | 'newsRate' | 'newsBytes' | 'newsWindowMs'
 >
 
-/** News of `bytes` more: renews the lease. */
-export function recordNews(lease: Lease, bytes: number, nowMs: number): void {
+/** News of `bytes` more: renews the lease. True when it had been lost. */
+export function recordNews(lease: Lease, bytes: number, nowMs: number): boolean {
+  const wasLost = lease.isSilent
   lease.newsMs = nowMs
   lease.isSilent = false
   lease.newsBytes += bytes
   const windowMs = nowMs - lease.newsWindowMs
-  if (windowMs < 200) return
+  if (windowMs < 200) return wasLost
   const measured = (lease.newsBytes * 1000) / windowMs
   lease.newsRate = lease.newsRate === 0 ? measured : lease.newsRate * 0.6 + measured * 0.4
   lease.newsBytes = 0
   lease.newsWindowMs = nowMs
+  return wasLost
 }
 
 export function backOff(peer: PeerState, nowMs: number, firstMs: number): void {

@@ -112,6 +112,8 @@ function take(
     state.meanBlockBytes = bytes / Math.max(1, event.lengths.length)
     state.pages.set(event.page, page)
     for (const peer of state.peers.values()) if (isCounted(peer)) countCopies(page, peer, 1)
+    state.changes++
+    state.isSurveyDue = true
   } else if (event.kind === 'pages-end') {
     state.hasAllPages = true
   } else if (event.kind === 'received') {
@@ -138,6 +140,8 @@ function takePeer(
   commands: SchedulerCommand[],
 ): void {
   if (state.blamed.has(event.peer)) return
+  state.isRosterStale = true
+  state.changes++
   const known = state.peers.get(event.peer)
   if (
     known === undefined ||
@@ -178,6 +182,7 @@ function dropPeer(state: SchedulerState, peerId: string, commands: SchedulerComm
     peer.isConnected = false
   })
   state.peers.delete(peerId)
+  state.isRosterStale = true
 }
 
 function takeFailure(
@@ -198,6 +203,7 @@ function takeFailure(
     const page = state.pages.get(event.page)
     if (page !== undefined && isCounted(peer) && holds(peer, event.page, event.offset))
       changeCopies(page, peer, event.offset, -1)
+    state.changes++
     recordLack(peer, event.page, event.offset)
     peer.answerMs = nowMs
   } else if (nowMs >= peer.backoffUntilMs) {

@@ -94,6 +94,6 @@ export interface SimulationResult {
   readonly announcements: number
   /** Of the virtual clock, when the last site was complete or the limit was reached. */
   readonly endedMs: number
-  /** Real time that all schedulers took together, in this one thread. */
+  /** Processor time that all schedulers took together, in this one thread. */
   readonly schedulerSeconds: number
 }
