@@ -9,6 +9,7 @@ import type { JobDocument, JobKind } from './job-document.ts'
 import type { JobControl } from './jobs.ts'
 import { runPublishJob } from './publish-job.ts'
 import { textOf } from './query.ts'
+import { runRollBackJob } from './roll-back-job.ts'
 import { runScrubJob } from './scrub-job.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
@@ -20,6 +21,7 @@ type JobRequest = FastifyRequest<{ Params: { id: string } }>
 /** Each reads its parameters at once, so that what is malformed is refused before a job exists. */
 const RUNNERS: Readonly<Record<JobKind, Run>> = {
   publish: runPublishJob,
+  'roll-back': runRollBackJob,
   checkout: runCheckoutJob,
   verify: runVerifyJob,
   adopt: runAdoptJob,
