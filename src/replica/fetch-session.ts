@@ -20,6 +20,7 @@ import { createFetchObjects } from './fetch-objects.ts'
 import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests } from './fetch-requests.ts'
 import type { Holdings } from './holdings.ts'
+import { createRunningClock } from './running-clock.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
@@ -88,6 +89,8 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const { network, blocks, holdings, traffic, clock, log, scratch } = components
   const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
   const startMs = clock.monotonicMs()
+  /** The scheduler's clock. */
+  const running = createRunningClock(clock)
   const abort = new AbortController()
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal])
   const pages = new Map<number, IndexPage>()
@@ -99,17 +102,20 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   let phase: FetchProgress['phase'] = 'snapshot'
   let snapshot: Snapshot | undefined
   let scheduler: Scheduler | undefined
-  const wake = createWakeTimer(clock, () => dispatch([{ kind: 'tick' }]))
+  const wake = createWakeTimer(running, () => dispatch([{ kind: 'tick' }]))
   let wakePages: (() => void) | undefined
   const { deltas: offers, deltaTimes, onBlame } = options
   const feed =
     offers === undefined
       ? undefined
-      : createDeltaFeed(components, {
-          ...{ tree, snapshot: snapshotCid, self, origin, offers, ...deltaTimes },
-          ...(regionWeight === undefined ? {} : { regionWeight }),
-          ...(onBlame === undefined ? {} : { onBlame }),
-        })
+      : createDeltaFeed(
+          { ...components, clock: running },
+          {
+            ...{ tree, snapshot: snapshotCid, self, origin, offers, ...deltaTimes },
+            ...(regionWeight === undefined ? {} : { regionWeight }),
+            ...(onBlame === undefined ? {} : { onBlame }),
+          },
+        )
   /** What happened before the scheduler exists. */
   const early: SchedulerEvent[] = []
 
@@ -164,7 +170,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       return
     }
     noteArrivals(events)
-    for (const command of scheduler.handle(events, clock.monotonicMs())) carryOut(command)
+    for (const command of scheduler.handle(events, running.monotonicMs())) carryOut(command)
     if (feed !== undefined && events.some(isCompleteNear)) queueMicrotask(feed.nearIsComplete)
     if (scheduler.wantsPages()) wakePages?.()
   }
@@ -261,7 +267,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
         counts.heldBytes = snapshot.counts.blockBytes
       }
       phase = 'complete'
-      const duplicateBlocks = scheduler?.explain(clock.monotonicMs()).duplicateBlocks ?? 0
+      const duplicateBlocks = scheduler?.explain(running.monotonicMs()).duplicateBlocks ?? 0
       const seconds = (clock.monotonicMs() - startMs) / 1000
       log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts }, 'fetch.complete')
       return { ...progress(), snapshot, seconds, duplicateBlocks }
@@ -271,6 +277,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     } finally {
       signal.removeEventListener('abort', onAbort)
       wake.stop()
+      running.stop()
       planned.resolve()
       feed?.close()
       follower.close()
@@ -331,7 +338,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   return {
     done,
     progress,
-    explain: () => scheduler?.explain(clock.monotonicMs()),
+    explain: () => scheduler?.explain(running.monotonicMs()),
     explainDeltas: () => feed?.explain(),
     stop: () => abort.abort(new MirrorError('aborted', `the fetch of ${tree} was stopped`)),
   }

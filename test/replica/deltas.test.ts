@@ -198,10 +198,12 @@ test('deltas that nobody gives are not waited for for ever', { timeout: 30_000 }
   const { blocks: serve } = it.hq.server
   const deltas = new Set(it.deltas.map(({ bytes }) => cidOf(RAW, bytes).toString()))
   it.hq.server.blocks = async function* (peer, request, signal) {
-    for await (const answer of serve(peer, request, signal))
-      yield answer.bytes !== undefined && deltas.has(cidOf(RAW, answer.bytes).toString())
-        ? { offset: answer.offset }
-        : answer
+    for await (const answers of serve(peer, request, signal))
+      yield answers.map((answer) =>
+        answer.bytes !== undefined && deltas.has(cidOf(RAW, answer.bytes).toString())
+          ? { offset: answer.offset }
+          : answer,
+      )
   }
   const result = await fetchTwo(it, site, createOffers({ base: it.one, set, isComplete: true }), {
     deltaTimes: { waitMs: 30, lateMs: 60 },
