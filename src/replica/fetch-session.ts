@@ -21,6 +21,7 @@ import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { createFetchObjects } from './fetch-objects.ts'
 import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests } from './fetch-requests.ts'
+import { startHeldUp } from './held-up.ts'
 import type { Holdings } from './holdings.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
@@ -105,6 +106,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   let phase: FetchProgress['phase'] = 'snapshot'
   let snapshot: Snapshot | undefined
   let scheduler: Scheduler | undefined
+  const heldUp = startHeldUp(clock)
   const wake = createWakeTimer(clock, () => dispatch([{ kind: 'tick' }]))
   let wakePages: (() => void) | undefined
   /** What happened before the scheduler exists. */
@@ -139,7 +141,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     },
   })
   const requests = createFetchRequests(
-    { network, blocks, traffic },
+    { network, blocks, traffic, heldUp },
     { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
   )
   const follower = followMembers(components, {
@@ -161,7 +163,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       return
     }
     noteArrivals(events)
-    for (const command of scheduler.handle(events, clock.monotonicMs())) carryOut(command)
+    for (const command of scheduler.handle(events, clock.monotonicMs(), heldUp.totalMs())) carryOut(command)
     if (scheduler.wantsPages()) wakePages?.()
   }
 
@@ -244,6 +246,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     } finally {
       signal.removeEventListener('abort', onAbort)
       wake.stop()
+      heldUp.stop()
       planned.resolve()
       follower.close()
       requests.close()
