@@ -6,19 +6,10 @@
  * Blocks are named by their positions in a snapshot's whole block index. At most one deep: the base's blocks are plain.
  */
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
+import type { BlockRange, DeltaEntry } from '../dag/encodings.ts'
 
-/** `count` blocks from position `first` on in a snapshot's block index. */
-export interface BlockRange {
-  readonly first: number
-  readonly count: number
-}
-
-export interface DeltaEntry {
-  /** In the target's index, in the order of the frame's bytes; one block at least. */
-  readonly targets: readonly BlockRange[]
-  /** In the base's index, in the order of the dictionary's bytes; one block at least. */
-  readonly base: readonly BlockRange[]
-}
+export type { BlockRange, DeltaEntry } from '../dag/encodings.ts'
+export { MAX_DELTA_BLOCKS, MAX_DELTA_RANGES } from '../dag/limits.ts'
 
 export interface MadeDelta extends DeltaEntry {
   /** The frame. */
@@ -33,10 +24,6 @@ export interface MadeDelta extends DeltaEntry {
 export const MAX_TARGET_BYTES = 4 * 1024 * 1024
 /** Of a window. */
 export const MAX_WINDOW_BYTES = 4 * 1024 * 1024
-/** Of the targets of one delta, and of a window. */
-export const MAX_DELTA_BLOCKS = 1024
-/** Of the targets of one delta, and of a window. */
-export const MAX_DELTA_RANGES = 64
 /** Of a frame: it is a block. */
 export const MAX_FRAME_BYTES = MAX_BLOCK_BYTES
 

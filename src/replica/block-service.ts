@@ -16,8 +16,12 @@ import { createWireEncoder } from './wire-encoder.ts'
 
 /** Decoded pages kept at hand. */
 const MAX_CACHED_PAGES = 96
-/** Blocks read ahead of what the network takes. */
+/** Blocks read and sent together, but for a larger one, which goes alone. */
+const BATCH_BYTES = 64 * 1024
+const BATCH_BLOCKS = 128
+/** Batches, and bytes of them, read ahead of what the network takes. */
 const READ_AHEAD = 8
+const READ_AHEAD_BYTES = 2 * BATCH_BYTES
 /** Snapshots that one peer may watch at a time. */
 const MAX_WATCHES = 256
 
@@ -67,10 +71,9 @@ export function createBlockService({
       if (bytes !== undefined) traffic.sentObject(peer, bytes.length)
       return bytes
     },
-    async *blocks(peer, { tree, page: pageCid, offsets, acceptsZstd }, signal): AsyncIterable<ServedBlock> {
+    async *blocks(peer, { tree, page: pageCid, offsets, acceptsZstd }, signal): AsyncIterable<ServedBlock[]> {
       const page = mayRead(peer, tree) ? await pageOf(tree, pageCid) : undefined
       const isIncomplete = holdings.isInProgress(tree, pageCid)
-      const reads: Promise<ServedBlock>[] = []
       const read = async (offset: number): Promise<ServedBlock> => {
         const block = page?.blocks[offset]
         if (block === undefined) return { offset }
@@ -83,20 +86,33 @@ export function createBlockService({
         const { encoding, bytes, lengthBytes } = found
         return { offset, bytes, ...(encoding === 'zstd' ? { zstdOfBytes: lengthBytes } : {}) }
       }
-      for (let at = 0; at < offsets.length || reads.length > 0; ) {
-        while (at < offsets.length && reads.length < READ_AHEAD) {
-          const reading = read(offsets[at++]!)
+      const batches = batchesOf(offsets, (offset) => page?.blocks[offset]?.lengthBytes ?? 0)
+      const ahead: { readonly lengthBytes: number; readonly served: Promise<ServedBlock[]> }[] = []
+      let aheadBytes = 0
+      for (let isEnd = false; ; ) {
+        while (!isEnd && ahead.length < READ_AHEAD && (ahead.length < 2 || aheadBytes < READ_AHEAD_BYTES)) {
+          const next = batches.next()
+          if (next.done === true) {
+            isEnd = true
+            break
+          }
+          const { lengthBytes } = next.value
+          const served = Promise.all(next.value.offsets.map(read))
           // Awaited below; until then a failure is nobody's, and must not end the process.
-          reading.catch(() => undefined)
-          reads.push(reading)
+          served.catch(() => undefined)
+          ahead.push({ lengthBytes, served })
+          aheadBytes += lengthBytes
         }
         signal.throwIfAborted()
-        const served = await reads.shift()!
-        if (served.bytes !== undefined) {
-          const bytes = served.bytes.length
-          const plainBytes = served.zstdOfBytes ?? bytes
-          const { offset } = served
-          traffic.sentBlock(peer, { tree, page: pageCid, offset, bytes, plainBytes, isIncomplete })
+        const first = ahead.shift()
+        if (first === undefined) return
+        aheadBytes -= first.lengthBytes
+        const served = await first.served
+        for (const { offset, bytes, zstdOfBytes } of served) {
+          if (bytes === undefined) continue
+          const plainBytes = zstdOfBytes ?? bytes.length
+          const sent = { tree, page: pageCid, offset, bytes: bytes.length, plainBytes, isIncomplete }
+          traffic.sentBlock(peer, sent)
         }
         yield served
       }
@@ -116,4 +132,26 @@ export function createBlockService({
       }
     },
   }
+}
+
+interface Batch {
+  readonly offsets: readonly number[]
+  /** Of the plain blocks. */
+  readonly lengthBytes: number
+}
+
+function* batchesOf(offsets: readonly number[], lengthOf: (offset: number) => number): Generator<Batch> {
+  let batch: number[] = []
+  let lengthBytes = 0
+  for (const offset of offsets) {
+    const nextBytes = lengthOf(offset)
+    if (batch.length === BATCH_BLOCKS || (batch.length > 0 && lengthBytes + nextBytes > BATCH_BYTES)) {
+      yield { offsets: batch, lengthBytes }
+      batch = []
+      lengthBytes = 0
+    }
+    batch.push(offset)
+    lengthBytes += nextBytes
+  }
+  if (batch.length > 0) yield { offsets: batch, lengthBytes }
 }

@@ -172,7 +172,11 @@ export function createFetchRequests(
     const channel = channelTo(peer)
     try {
       const both = AbortSignal.any([signal, abort.signal])
-      await channel.request({ tree, page: indexPage.cid, offsets }, onAnswer, both)
+      await channel.request(
+        { tree, page: indexPage.cid, offsets },
+        (answers) => answers.forEach(onAnswer),
+        both,
+      )
       await Promise.all(unpackings)
       if (due.size > 0) fail([...due], 'missing')
     } catch (error) {

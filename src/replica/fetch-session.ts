@@ -95,6 +95,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const { network, blocks, holdings, traffic, clock, log, scratch } = components
   const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
   const startMs = clock.monotonicMs()
+  /** The scheduler's clock. */
   const abort = new AbortController()
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal])
   const pages = new Map<number, IndexPage>()

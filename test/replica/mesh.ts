@@ -146,16 +146,18 @@ function networkOf(self: string, nodes: ReadonlyMap<string, TestNode>): FetchNet
     },
     openBlocks: (peer): BlockChannel => ({
       peer,
-      async request(request, onAnswer, signal = new AbortController().signal) {
+      async request(request, onAnswers, signal = new AbortController().signal) {
         const node = reach(peer)
         const wanted = { ...request, acceptsZstd: true }
-        for await (const { offset, bytes, ...rest } of node.server.blocks(self, wanted, signal)) {
-          await node.onServe?.()
-          await new Promise((resolve) => setImmediate(resolve))
-          signal.throwIfAborted()
-          reach(peer)
-          if (bytes === undefined) onAnswer({ offset, status: 'missing' })
-          else onAnswer({ offset, status: 'have', bytes: node.corrupt?.(bytes) ?? bytes, ...rest })
+        for await (const batch of node.server.blocks(self, wanted, signal)) {
+          for (const { offset, bytes, ...rest } of batch) {
+            await node.onServe?.()
+            await new Promise((resolve) => setImmediate(resolve))
+            signal.throwIfAborted()
+            reach(peer)
+            if (bytes === undefined) onAnswers([{ offset, status: 'missing' }])
+            else onAnswers([{ offset, status: 'have', bytes: node.corrupt?.(bytes) ?? bytes, ...rest }])
+          }
         }
       },
       close: () => undefined,
