@@ -23,8 +23,7 @@ import { getBlock } from '../dag/source.ts'
 import { applyDelta } from '../delta/apply-delta.ts'
 import type { Place } from '../topology/path-class.ts'
 import { createDeltaPlan, type DeltaPlan, type PlannedDelta } from './delta-plan.ts'
-import { type DeltaSession, startDeltaSession } from './delta-session.ts'
-import type { FetchComponents } from './fetch-components.ts'
+import { type DeltaComponents, type DeltaSession, startDeltaSession } from './delta-session.ts'
 import type { Explanation, SchedulerEvent } from './scheduler-types.ts'
 
 /** What the publisher says of the deltas of a snapshot against a base that is complete here. */
@@ -104,8 +103,10 @@ const LATE_MS = 10_000
 const MAX_APPLYING_BYTES = 24 * 1024 * 1024
 const MAX_APPLYING = 4
 
-export function createDeltaFeed(components: FetchComponents, options: DeltaFeedOptions): DeltaFeed {
-  const { blocks, clock, log } = components
+export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedOptions): DeltaFeed {
+  const { blocks, clock, heldUp, log } = components
+  /** Time that others had to be heard in. */
+  const ownMs = (): number => clock.monotonicMs() - heldUp.totalMs()
   const { tree, snapshot: snapshotCid, offers, waitMs = WAIT_MS, lateMs = LATE_MS } = options
   const counts = { deltasFetched: 0, deltaBytesFetched: 0, blocksMade: 0, bytesMade: 0 }
   const pages = new Map<number, TakenPage>()
@@ -162,7 +163,7 @@ export function createDeltaFeed(components: FetchComponents, options: DeltaFeedO
   }
 
   function news(): void {
-    newsMs = clock.monotonicMs()
+    newsMs = ownMs()
     const wasQuiet = !isWaiting || isLate
     isWaiting = true
     isLate = false
@@ -173,9 +174,9 @@ export function createDeltaFeed(components: FetchComponents, options: DeltaFeedO
   function watchClock(): void {
     if (isOver || cancelTimer !== undefined) return
     const limitMs = isWaiting ? waitMs : lateMs
-    cancelTimer = clock.after(Math.max(1, newsMs + limitMs - clock.monotonicMs()), () => {
+    cancelTimer = clock.after(Math.max(1, newsMs + limitMs - ownMs()), () => {
       cancelTimer = undefined
-      const quietMs = clock.monotonicMs() - newsMs
+      const quietMs = ownMs() - newsMs
       const before = [isWaiting, isLate]
       if (quietMs >= waitMs) isWaiting = false
       if (quietMs >= lateMs) isLate = true

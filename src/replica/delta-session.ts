@@ -20,6 +20,7 @@ import type { FetchComponents } from './fetch-components.ts'
 import { followMembers } from './fetch-members.ts'
 import type { FetchMembers } from './fetch-network.ts'
 import { createFetchRequests } from './fetch-requests.ts'
+import type { HeldUp } from './held-up.ts'
 import type { HoldingInProgress } from './holdings.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent } from './scheduler-types.ts'
@@ -27,6 +28,11 @@ import { createWakeTimer } from './wake-timer.ts'
 
 /** Sets that are about a snapshot's changes are smaller than it: their segments are cut finer. All sites compute the same. */
 const SHARE_OF_SNAPSHOT = 8
+
+export interface DeltaComponents extends FetchComponents {
+  /** Of the fetch that this belongs to. */
+  readonly heldUp: HeldUp
+}
 
 export interface DeltaSessionOptions {
   readonly tree: string
@@ -61,8 +67,8 @@ export interface DeltaSession {
   close(): void
 }
 
-export function startDeltaSession(components: FetchComponents, options: DeltaSessionOptions): DeltaSession {
-  const { network, blocks, holdings, traffic, clock, log } = components
+export function startDeltaSession(components: DeltaComponents, options: DeltaSessionOptions): DeltaSession {
+  const { network, blocks, holdings, traffic, clock, heldUp, log } = components
   const { tree, snapshot, base, plan, objects, self, origin, regionWeight } = options
   const name = encodingsName(tree, snapshot, base)
   const abort = new AbortController()
@@ -86,7 +92,7 @@ export function startDeltaSession(components: FetchComponents, options: DeltaSes
   let isReading = false
 
   const requests = createFetchRequests(
-    { network, blocks, traffic },
+    { network, blocks, traffic, heldUp },
     { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
   )
   /** They know nothing of the set: without the base they have no share of it. */
@@ -123,7 +129,7 @@ export function startDeltaSession(components: FetchComponents, options: DeltaSes
     if (signal.aborted) return
     noteArrivals(events)
     noteStrangers(events)
-    for (const command of scheduler.handle(events, clock.monotonicMs())) carryOut(command)
+    for (const command of scheduler.handle(events, clock.monotonicMs(), heldUp.totalMs())) carryOut(command)
   }
 
   function noteArrivals(events: readonly SchedulerEvent[]): void {

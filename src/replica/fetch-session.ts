@@ -19,8 +19,8 @@ import { followMembers } from './fetch-members.ts'
 import { createFetchObjects } from './fetch-objects.ts'
 import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests } from './fetch-requests.ts'
+import { startHeldUp } from './held-up.ts'
 import type { Holdings } from './holdings.ts'
-import { createRunningClock } from './running-clock.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
@@ -90,7 +90,6 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
   const startMs = clock.monotonicMs()
   /** The scheduler's clock. */
-  const running = createRunningClock(clock)
   const abort = new AbortController()
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal])
   const pages = new Map<number, IndexPage>()
@@ -102,14 +101,15 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   let phase: FetchProgress['phase'] = 'snapshot'
   let snapshot: Snapshot | undefined
   let scheduler: Scheduler | undefined
-  const wake = createWakeTimer(running, () => dispatch([{ kind: 'tick' }]))
+  const heldUp = startHeldUp(clock)
+  const wake = createWakeTimer(clock, () => dispatch([{ kind: 'tick' }]))
   let wakePages: (() => void) | undefined
   const { deltas: offers, deltaTimes, onBlame } = options
   const feed =
     offers === undefined
       ? undefined
       : createDeltaFeed(
-          { ...components, clock: running },
+          { ...components, heldUp },
           {
             ...{ tree, snapshot: snapshotCid, self, origin, offers, ...deltaTimes },
             ...(regionWeight === undefined ? {} : { regionWeight }),
@@ -148,7 +148,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     },
   })
   const requests = createFetchRequests(
-    { network, blocks, traffic },
+    { network, blocks, traffic, heldUp },
     { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
   )
   const follower = followMembers(components, {
@@ -170,7 +170,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       return
     }
     noteArrivals(events)
-    for (const command of scheduler.handle(events, running.monotonicMs())) carryOut(command)
+    for (const command of scheduler.handle(events, clock.monotonicMs(), heldUp.totalMs())) carryOut(command)
     if (feed !== undefined && events.some(isCompleteNear)) queueMicrotask(feed.nearIsComplete)
     if (scheduler.wantsPages()) wakePages?.()
   }
@@ -267,7 +267,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
         counts.heldBytes = snapshot.counts.blockBytes
       }
       phase = 'complete'
-      const duplicateBlocks = scheduler?.explain(running.monotonicMs()).duplicateBlocks ?? 0
+      const duplicateBlocks = scheduler?.explain(clock.monotonicMs()).duplicateBlocks ?? 0
       const seconds = (clock.monotonicMs() - startMs) / 1000
       log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts }, 'fetch.complete')
       return { ...progress(), snapshot, seconds, duplicateBlocks }
@@ -277,7 +277,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     } finally {
       signal.removeEventListener('abort', onAbort)
       wake.stop()
-      running.stop()
+      heldUp.stop()
       planned.resolve()
       feed?.close()
       follower.close()
@@ -338,7 +338,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   return {
     done,
     progress,
-    explain: () => scheduler?.explain(running.monotonicMs()),
+    explain: () => scheduler?.explain(clock.monotonicMs()),
     explainDeltas: () => feed?.explain(),
     stop: () => abort.abort(new MirrorError('aborted', `the fetch of ${tree} was stopped`)),
   }
