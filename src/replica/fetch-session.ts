@@ -21,6 +21,7 @@ import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { createFetchObjects } from './fetch-objects.ts'
 import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests } from './fetch-requests.ts'
+import { startHeldUp } from './held-up.ts'
 import type { Holdings } from './holdings.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
@@ -94,6 +95,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const { network, blocks, holdings, traffic, clock, log, scratch } = components
   const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
   const startMs = clock.monotonicMs()
+  /** The scheduler's clock. */
   const abort = new AbortController()
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal])
   const pages = new Map<number, IndexPage>()
@@ -105,6 +107,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   let phase: FetchProgress['phase'] = 'snapshot'
   let snapshot: Snapshot | undefined
   let scheduler: Scheduler | undefined
+  const heldUp = startHeldUp(clock)
   const wake = createWakeTimer(clock, () => dispatch([{ kind: 'tick' }]))
   let wakePages: (() => void) | undefined
   /** What happened before the scheduler exists. */
@@ -141,7 +144,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     },
   })
   const requests = createFetchRequests(
-    { network, blocks, traffic },
+    { network, blocks, traffic, heldUp },
     { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
   )
   const follower = followMembers(components, {
@@ -163,7 +166,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       return
     }
     noteArrivals(events)
-    for (const command of scheduler.handle(events, clock.monotonicMs())) carryOut(command)
+    for (const command of scheduler.handle(events, clock.monotonicMs(), heldUp.totalMs())) carryOut(command)
     if (scheduler.wantsPages()) wakePages?.()
   }
 
@@ -246,6 +249,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     } finally {
       signal.removeEventListener('abort', onAbort)
       wake.stop()
+      heldUp.stop()
       planned.resolve()
       follower.close()
       requests.close()

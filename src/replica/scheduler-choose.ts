@@ -152,6 +152,7 @@ export function issue(
           page: pageNumber,
           due: new Set(offsets),
           sentMs: nowMs,
+          sentClockMs: state.time.clockMs,
           bytes: offsets.reduce((sum, offset) => sum + page.lengths[offset]!, 0),
           reason,
           hasAnswer: false,

@@ -8,6 +8,7 @@ import type { PeerState, Request } from './scheduler-peer.ts'
 import { holds, recordBlocks, recordFull, recordNews } from './scheduler-peer.ts'
 import type { RegionState } from './scheduler-region.ts'
 import { regionOf } from './scheduler-region.ts'
+import { type OwnTime, startTime } from './scheduler-time.ts'
 import type { RequestReason, SchedulerCommand, SchedulerSettings } from './scheduler-types.ts'
 
 /** Segments that wait for one near owner, or for one region. */
@@ -41,6 +42,8 @@ const NO_SURVEY: Survey = {
 export interface SchedulerState {
   readonly settings: SchedulerSettings
   readonly segmentBytes: number
+  /** All times of this state are in the node's own time, but where they say that they are the clock's. */
+  time: OwnTime
   readonly peers: Map<string, PeerState>
   /** Peers that sent wrong bytes: never used again in this fetch. */
   readonly blamed: Set<string>
@@ -78,8 +81,8 @@ export interface SchedulerState {
   /** Sites of the origin's region, beside it, can pass on what they have of it. */
   hasRelays: boolean
   hasOrigin: boolean
-  /** The last plan, and when time alone changes its answer. */
-  plannedMs: number
+  /** The last plan, by the clock, and when time alone changes its answer. */
+  plannedClockMs: number
   wakeMs: number
   endGameBytes: number
   duplicateBlocks: number
@@ -92,6 +95,7 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
   return {
     settings,
     segmentBytes,
+    time: startTime(Number.NEGATIVE_INFINITY, 0),
     peers: new Map(),
     blamed: new Set(),
     gracesMs: new Map(),
@@ -119,7 +123,7 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
     entryCandidates: [],
     hasRelays: false,
     hasOrigin: false,
-    plannedMs: Number.NEGATIVE_INFINITY,
+    plannedClockMs: Number.NEGATIVE_INFINITY,
     wakeMs: Number.POSITIVE_INFINITY,
     endGameBytes: 0,
     duplicateBlocks: 0,
@@ -198,11 +202,11 @@ export function applyHolding(
     if (peer.isHoarding) state.isRosterStale = true
     peer.isHoarding = false
   } else if (update.kind === 'blocks') news.bytes = update.offsets.length * state.meanBlockBytes
-  if (recordNews(peer, news.bytes, nowMs)) state.isRosterStale = true
+  if (recordNews(peer, news.bytes, nowMs, state.time.clockMs)) state.isRosterStale = true
   // Of a region counts what is new to it: its sites tell one after the other of the same blocks.
   if (peer.isNear || news.firstBytes === 0) return
   const region = regionOf(state.regions, peer.place.region, nowMs)
-  if (recordNews(region, news.firstBytes, nowMs)) state.isRosterStale = true
+  if (recordNews(region, news.firstBytes, nowMs, state.time.clockMs)) state.isRosterStale = true
 }
 
 /** Counts blocks that the peer has and was not known to have. */

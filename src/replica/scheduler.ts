@@ -39,6 +39,7 @@ import {
   settleFailure,
 } from './scheduler-state.ts'
 import { tierOf } from './scheduler-tiers.ts'
+import { advanceTime, clockMsOf, ownMs, startTime } from './scheduler-time.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
 import { settingsOf } from './scheduler-types.ts'
 import { segmentTargetBytes } from './segments.ts'
@@ -55,32 +56,40 @@ const SLOW_LEASES = 4
 const MIN_GRACE_INTERVAL_MS = 30_000
 
 export interface Scheduler {
-  /** Takes events in order and returns what to do, in order. */
-  handle(events: readonly SchedulerEvent[], nowMs: number): SchedulerCommand[]
+  /**
+   * Takes events in order and returns what to do, in order.
+   * @param heldUpMs how long this node has been held up in all its life, and heard nothing: it does not hold that time
+   *   against its peers
+   */
+  handle(events: readonly SchedulerEvent[], clockMs: number, heldUpMs?: number): SchedulerCommand[]
   /** More pages of the index should be read and given. */
   wantsPages(): boolean
-  explain(nowMs: number): Explanation
+  explain(clockMs: number): Explanation
 }
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
   const settings = settingsOf(options)
   const state = createState(settings, segmentTargetBytes(options.snapshotBytes))
+  let isStarted = false
   return {
-    handle(events, nowMs) {
+    handle(events, clockMs, heldUpMs = 0) {
       const commands: SchedulerCommand[] = []
+      state.time = isStarted ? advanceTime(state.time, clockMs, heldUpMs) : startTime(clockMs, heldUpMs)
+      isStarted = true
+      const nowMs = ownMs(state.time)
       for (const event of events) take(state, event, nowMs, commands)
       if (state.isComplete) return commands
-      const soonMs = state.plannedMs + PLAN_INTERVAL_MS
-      if (nowMs < soonMs && state.requests.size > 0 && events.every(({ kind }) => kind === 'holding')) {
-        commands.push({ kind: 'wake', atMs: Math.min(state.wakeMs, soonMs) })
+      const soonMs = state.plannedClockMs + PLAN_INTERVAL_MS
+      if (clockMs < soonMs && state.requests.size > 0 && events.every(({ kind }) => kind === 'holding')) {
+        commands.push({ kind: 'wake', atMs: Math.min(clockMsOf(state.time, state.wakeMs), soonMs) })
         return commands
       }
-      state.plannedMs = nowMs
+      state.plannedClockMs = clockMs
       const timersMs = runTimers(state, nowMs, commands)
       const plannedMs = plan(state, nowMs, commands)
       finishPages(state, commands)
       state.wakeMs = Math.min(timersMs, plannedMs)
-      if (!state.isComplete) commands.push({ kind: 'wake', atMs: state.wakeMs })
+      if (!state.isComplete) commands.push({ kind: 'wake', atMs: clockMsOf(state.time, state.wakeMs) })
       return commands
     },
     wantsPages() {
@@ -89,7 +98,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       for (const peer of state.peers.values()) pipelines += 2 * pipelineBytes(peer, settings)
       return state.pages.size < 2 || state.requestableBytes < Math.max(MIN_REQUESTABLE_BYTES, pipelines)
     },
-    explain: (nowMs) => explain(state, nowMs),
+    explain: (clockMs) => explain(state, ownMs(advanceTime(state.time, clockMs, state.time.heldUpMs))),
   }
 }
 
@@ -120,7 +129,7 @@ function take(
     const request = state.requests.get(event.request)
     if (request !== undefined) {
       const bytes = state.pages.get(event.page)?.lengths[event.offset] ?? 0
-      recordAnswer(request.peer, request, bytes, nowMs)
+      recordAnswer(request.peer, request, bytes, nowMs, state.time.clockMs)
       if (!request.peer.isNear) state.farAnswerMs = nowMs
     }
     for (const useless of settleArrival(state, request, event.page, event.offset))
@@ -234,7 +243,7 @@ function runTimers(state: SchedulerState, nowMs: number, commands: SchedulerComm
     if (peer.requests.size > 0) {
       // The only way out of the region gets more patience: asking it again would only send the same blocks twice.
       const patience = !peer.isNear && farSources === 1 ? 4 : 1
-      const endsMs = peer.answerMs + patience * stallMs(peer, state.settings.minLeaseMs)
+      const endsMs = peer.answerMs + patience * stallMs(peer, state)
       if (nowMs >= endsMs) {
         for (const request of [...peer.requests.values()]) cancelRequest(state, request, commands)
         backOff(peer, nowMs, FIRST_STALL_BACKOFF_MS)
