@@ -140,8 +140,10 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const objects = createFetchObjects(components, {
     tree,
     self,
+    origin,
     signal,
     isBlamed: (peer) => blamed.has(peer),
+    told: (peer) => follower.told(peer),
     onWrongBytes: (peer, cid) => {
       blame(peer, `object ${cid.toString()}`)
       follower.refresh()
