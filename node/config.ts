@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises'
 import { isMap, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
+import { DELTA_MODES } from '../src/replica/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
@@ -66,6 +67,18 @@ const SCHEMA = z.strictObject({
     .describe(
       'blocks on disk: none is plain; received keeps what came compressed; zstd compresses what is published too',
     ),
+  deltas: z
+    .enum(DELTA_MODES)
+    .default('along')
+    .describe(
+      'when a publish makes deltas against the snapshot before: before or along or after its head goes out, or off',
+    ),
+  deltaPercent: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(10)
+    .describe("the most that a tree's deltas take here, as a share of its newest snapshot"),
   wireCompression: z
     .enum(['none', 'wan'])
     .default('wan')
@@ -148,6 +161,7 @@ const SCHEMA = z.strictObject({
 
 const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreStorage']
 const NUMBERS: readonly ConfigKey[] = [
+  'deltaPercent',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',

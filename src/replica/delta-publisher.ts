@@ -20,14 +20,11 @@ import type { KeyPair } from '../record/key.ts'
 import type { MeshState } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
+import type { DeltaMode } from './delta-mode.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Holdings } from './holdings.ts'
 import type { Ledger } from './ledger.ts'
 import { openSetWriter, type SetState, type SetWriter } from './set-writer.ts'
-
-/** When the head goes out: after all deltas are made, while they are made, or before, with no word of them until they are. */
-export const DELTA_MODES = ['before', 'along', 'after', 'off'] as const
-export type DeltaMode = (typeof DELTA_MODES)[number]
 
 export type MakeDeltas = (
   components: { readonly source: NodeSource },

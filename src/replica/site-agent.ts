@@ -16,6 +16,7 @@ import type { Host } from '../net/ports.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
+import { createDeltaOffers } from './delta-offers.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
@@ -199,6 +200,7 @@ export function createSiteAgent(
         self,
         ...swarmOf(ledger.state(), tree),
         signal,
+        deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
         onBlame(peer, error) {
           blamed.set(peer, error.message)
           peers.shun(peer)
@@ -214,7 +216,8 @@ export function createSiteAgent(
       })
       .finally(lease.close)
     done.catch(() => undefined)
-    return { done, progress: fetch.progress, explain: fetch.explain }
+    const { progress, explain, explainDeltas } = fetch
+    return { done, progress, explain, explainDeltas }
   }
 
   /** Follows the records: the one place where goals are set. */
@@ -275,7 +278,8 @@ export function createSiteAgent(
       startedAtMs = clock.monotonicMs()
       const ends = [
         ledger.subscribe(({ effects }) => {
-          if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm')) pursue()
+          if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm' && kind !== 'encodings'))
+            pursue()
           if (effects.some(({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin'))
             notifyMembers()
           changed()
