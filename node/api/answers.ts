@@ -204,6 +204,12 @@ export interface PublishAnswer extends SnapshotPlace {
   readonly waited?: { readonly sites: readonly string[]; readonly seconds: number }
 }
 
+export interface WaitAnswer extends SnapshotPlace {
+  /** That were waited for; each holds this snapshot or a newer one. */
+  readonly sites: readonly string[]
+  readonly seconds: number
+}
+
 export interface RollBackAnswer extends SnapshotPlace {
   /** The head whose snapshot it has. */
   readonly ofSequence: number

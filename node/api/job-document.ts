@@ -3,6 +3,7 @@
 export type JobKind =
   | 'publish'
   | 'roll-back'
+  | 'wait'
   | 'checkout'
   | 'verify'
   | 'adopt'

@@ -14,6 +14,7 @@ import { runScrubJob } from './scrub-job.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
 import { runVerifyJob } from './verify-job.ts'
+import { runWaitJob } from './wait-job.ts'
 
 type Run = (services: Services, body: unknown) => (control: JobControl) => Promise<unknown>
 type JobRequest = FastifyRequest<{ Params: { id: string } }>
@@ -22,6 +23,7 @@ type JobRequest = FastifyRequest<{ Params: { id: string } }>
 const RUNNERS: Readonly<Record<JobKind, Run>> = {
   publish: runPublishJob,
   'roll-back': runRollBackJob,
+  wait: runWaitJob,
   checkout: runCheckoutJob,
   verify: runVerifyJob,
   adopt: runAdoptJob,

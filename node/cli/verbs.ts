@@ -24,6 +24,7 @@ export const VERBS: readonly Verb[] = [
   everyday('daemon', 'run the node of this site', () => import('./verbs/daemon.ts')),
   everyday('status', 'show the whole mesh: sites, trees, traffic', () => import('./verbs/status.ts')),
   everyday('publish', 'make a folder the new head of a tree', () => import('./verbs/publish.ts')),
+  everyday('wait', 'wait until sites hold a snapshot in full', () => import('./verbs/wait.ts')),
   everyday('ls', 'list a folder of a tree', () => import('./verbs/ls.ts')),
   everyday('get', 'copy one file or folder out of a tree', () => import('./verbs/get.ts')),
   everyday('diff', 'show what changed between two snapshots', () => import('./verbs/diff.ts')),

@@ -22,6 +22,7 @@ import { createFetchObjects } from './fetch-objects.ts'
 import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests } from './fetch-requests.ts'
 import type { Holdings } from './holdings.ts'
+import { createRunningClock } from './running-clock.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
@@ -94,6 +95,8 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const { network, blocks, holdings, traffic, clock, log, scratch } = components
   const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
   const startMs = clock.monotonicMs()
+  /** The scheduler's clock. */
+  const running = createRunningClock(clock)
   const abort = new AbortController()
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal])
   const pages = new Map<number, IndexPage>()
@@ -105,7 +108,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   let phase: FetchProgress['phase'] = 'snapshot'
   let snapshot: Snapshot | undefined
   let scheduler: Scheduler | undefined
-  const wake = createWakeTimer(clock, () => dispatch([{ kind: 'tick' }]))
+  const wake = createWakeTimer(running, () => dispatch([{ kind: 'tick' }]))
   let wakePages: (() => void) | undefined
   /** What happened before the scheduler exists. */
   const early: SchedulerEvent[] = []
@@ -161,7 +164,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       return
     }
     noteArrivals(events)
-    for (const command of scheduler.handle(events, clock.monotonicMs())) carryOut(command)
+    for (const command of scheduler.handle(events, running.monotonicMs())) carryOut(command)
     if (scheduler.wantsPages()) wakePages?.()
   }
 
@@ -234,7 +237,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
         counts.heldBytes = snapshot.counts.blockBytes
       }
       phase = 'complete'
-      const duplicateBlocks = scheduler?.explain(clock.monotonicMs()).duplicateBlocks ?? 0
+      const duplicateBlocks = scheduler?.explain(running.monotonicMs()).duplicateBlocks ?? 0
       const seconds = (clock.monotonicMs() - startMs) / 1000
       log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts }, 'fetch.complete')
       return { ...progress(), snapshot, seconds, duplicateBlocks }
@@ -244,6 +247,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     } finally {
       signal.removeEventListener('abort', onAbort)
       wake.stop()
+      running.stop()
       planned.resolve()
       follower.close()
       requests.close()
@@ -301,7 +305,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   return {
     done,
     progress,
-    explain: () => scheduler?.explain(clock.monotonicMs()),
+    explain: () => scheduler?.explain(running.monotonicMs()),
     stop: () => abort.abort(new MirrorError('aborted', `the fetch of ${tree} was stopped`)),
   }
 }

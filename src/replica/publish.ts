@@ -12,7 +12,7 @@
  * A source that a stat cache knows to be unchanged since the newest snapshot, which is complete here, is not even
  * imported.
  *
- * A source that has lost everything is not published by itself: an unmounted disk looks just like that.
+ * A source that has lost much or everything is not published by itself (shrink-guard.ts).
  */
 
 import { equalBytes } from '../base/bytes.ts'
@@ -36,6 +36,7 @@ import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
 import { checkPublisher, nextHead } from './next-head.ts'
 import { reconcileWithPeers } from './reconcile-first.ts'
+import { checkShrink } from './shrink-guard.ts'
 
 export interface PublisherComponents {
   readonly ledger: Ledger
@@ -56,6 +57,8 @@ export interface PublishOptions {
   readonly notes?: Readonly<Record<string, string>>
   /** Publish a source without a single file although the snapshot before it had some. */
   readonly allowEmpty?: boolean
+  /** Publish although more than the set share of the files or bytes is gone. */
+  readonly acceptShrink?: boolean
   /** Leave the chunks in the source's files, which are not copied: the snapshot is no safer than they are. */
   readonly inPlace?: boolean
   /** Rules in gitignore syntax; those of the newest snapshot when absent. */
@@ -90,8 +93,8 @@ export interface PublishResult {
 
 export interface Publisher {
   /**
-   * @throws MirrorError `not-found` for an unknown tree, `refused` when this node is not its publisher or the source is
-   *   empty or no rules are given and those of the newest snapshot cannot be read, `conflict` for a tree in dispute or
+   * @throws MirrorError `not-found` for an unknown tree, `refused` when this node is not its publisher, the source is
+   *   empty or has lost too much, or no rules are given and those of the newest snapshot cannot be read, `conflict` for a tree in dispute or
    *   whose publisher changed meanwhile; and what the import throws
    */
   publish(options: PublishOptions): Promise<PublishResult>
@@ -114,7 +117,14 @@ export interface RollBackResult extends HeadPlace {
 
 export function createPublisher(
   components: PublisherComponents,
-  { compression = 'none' }: { readonly compression?: ImportCompression } = {},
+  {
+    compression = 'none',
+    maxShrinkShare = 0.3,
+  }: {
+    readonly compression?: ImportCompression
+    /** See shrink-guard.ts. */
+    readonly maxShrinkShare?: number
+  } = {},
 ): Publisher {
   const { ledger, blocks, complete, nodeKey, clock, tempDir, statCaches, logger } = components
   let reconciled: Promise<boolean> | undefined
@@ -169,7 +179,14 @@ export function createPublisher(
     const facts = { tree, snapshot: imported.snapshotCid.toString() }
     if (before !== undefined) {
       // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
-      checkNotEmptied(imported, before.counts.files ?? previous?.counts.files ?? 0, options)
+      const counts = { ...previous?.counts, ...before.counts }
+      checkShrink({ files: counts.files, bytes: counts.bytes }, imported, {
+        maxShare: maxShrinkShare,
+        isAccepted: options.acceptShrink === true,
+        isEmptyAccepted: options.allowEmpty === true,
+        source: Buffer.from(options.path).toString(),
+        tree,
+      })
       if (previous !== undefined && isSame(imported.snapshot, previous)) {
         if (options.isDry !== true) await complete.adopt(tree, before.snapshot, signal)
         logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
@@ -298,19 +315,6 @@ function countsOf(imported: ImportResult): Head['counts'] {
     blocks: imported.blocks,
     blockBytes: imported.snapshot.counts.blockBytes,
   }
-}
-
-function checkNotEmptied(
-  imported: ImportResult,
-  previousFiles: number,
-  { path, allowEmpty = false }: PublishOptions,
-): void {
-  if (allowEmpty || imported.files > 0 || previousFiles === 0) return
-  throw new MirrorError(
-    'refused',
-    `${Buffer.from(path).toString()} holds no file, the newest snapshot has ${previousFiles}`,
-    { hint: 'Is it mounted? Say --allow-empty when it is meant.' },
-  )
 }
 
 /** What they left out would be published, and nobody would have said so. */

@@ -10,6 +10,7 @@ import type {
   RecordDocument,
   RollBackAnswer,
   TreeDocument,
+  WaitAnswer,
 } from '../../node/api/answers.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
@@ -71,6 +72,13 @@ test('an admin reads who said what, steers a tree through a fork, and throws a m
       await succeed(at(homes.lab, 'tree', 'rollback', `${TREE}@1`)),
       /@3 is the head, and has the snapshot of @1 already/,
     )
+    const waited = await succeedJson<WaitAnswer>(
+      at(homes.lab, 'wait', TREE, '--sites', 'hq', '--timeout', '60s'),
+    )
+    assert.deepEqual([waited.sequence, waited.sites], [3, ['hq']])
+    const inVain = await mirrormesh(at(homes.hq, 'wait', `${TREE}@1`, '--sites', 'lab', '--timeout', '60s'))
+    assert.equal(inVain.status, 5, inVain.stderr)
+    assert.match(inVain.stderr, /lab does not keep builds\/x: no pin names it/)
     const elsewhere = await mirrormesh(at(homes.hq, 'tree', 'rollback', `${TREE}@1`))
     assert.equal(elsewhere.status, 6, elsewhere.stderr)
     assert.match(elsewhere.stderr, /Its publisher is lab \(12D3KooW\w+\): publish there/)
