@@ -1,6 +1,7 @@
 /** What crosses the wire to bring a site from one snapshot to the next with deltas, part by part. */
-import { tryZstd, WIRE_LEVEL } from '../../src/block/encoding.ts'
+
 import { type Cid, cidKey, cidOf, RAW } from '../../src/block/cid.ts'
+import { tryZstd, WIRE_LEVEL } from '../../src/block/encoding.ts'
 import { createBlockIndexBuilder, decodeIndexNode } from '../../src/dag/block-index.ts'
 import { encodePlan } from '../../src/dag/encodings.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../../src/base/clock.ts'
 import { type Cid, parseCid } from '../../src/block/cid.ts'
-import type { Effort } from '../../src/delta/encode-delta.ts'
+import type { Efforts } from '../../src/delta/encode-delta.ts'
 import type { RunSizes } from '../../src/delta/runs.ts'
 import { openStore } from '../../src/store/store.ts'
 import { type DeltaBytes, deltaBytes } from './delta-bytes.ts'
@@ -46,7 +46,7 @@ export interface DeltaPairFigures {
 
 export interface DeltaTrial {
   readonly sizes?: RunSizes
-  readonly effort?: Effort
+  readonly efforts?: Efforts
 }
 
 export interface TrialFigures {

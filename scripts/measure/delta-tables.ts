@@ -67,16 +67,22 @@ export function trialMarkdown({ trials }: TrialDocument): string {
     ...[trial.sizes?.maxRunBytes, trial.sizes?.maxWindowBytes, trial.sizes?.marginBytes].map((bytes) =>
       bytes === undefined ? '' : `${bytes / 1024}`,
     ),
-    trial.effort === undefined
-      ? ''
-      : `${trial.effort.level}, ${trial.effort.hashLog}, ${trial.effort.chainLog}`,
+    trial.efforts === undefined ? '' : Object.values(trial.efforts.binary).join(', '),
     `${making.deltas}`,
     ...[making.deltaBytes, making.restBytes, making.totalBytes].map(megabytes),
     ...[making.MBpsPerCore, making.peakMB, applying.MBpsPerCore].map((value) => rounded(value, 0)),
   ])
   const head = ['pair', 'run, KiB', 'window, KiB', 'margin, KiB', 'level, hash, chain', 'deltas']
   return `${table(
-    [...head, 'deltas, MB', 'rest, MB', 'all of it, MB', 'made, MB/s a core', 'peak MB', 'applied, MB/s a core'],
+    [
+      ...head,
+      'deltas, MB',
+      'rest, MB',
+      'all of it, MB',
+      'made, MB/s a core',
+      'peak MB',
+      'applied, MB/s a core',
+    ],
     rows,
   )}\n`
 }

@@ -93,9 +93,10 @@ function trialsOfEffort(): DeltaTrial[] {
     [5, 19, 19],
     [7, 20, 20],
     [9, 20, 20],
-  ].map(([level, hashLog, chainLog]) => ({
-    effort: { level: level!, hashLog: hashLog!, chainLog: chainLog! },
-  }))
+  ].map(([level, hashLog, chainLog]) => {
+    const effort = { level: level!, hashLog: hashLog!, chainLog: chainLog! }
+    return { efforts: { binary: effort, text: effort } }
+  })
 }
 
 function json(document: unknown): string {
