@@ -23,6 +23,7 @@ import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests } from './fetch-requests.ts'
 import { startHeldUp } from './held-up.ts'
 import type { Holdings } from './holdings.ts'
+import type { PathShares } from './path-shares.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
@@ -37,6 +38,8 @@ export interface FetchComponents {
   readonly traffic: Traffic
   readonly clock: Clock
   readonly log?: ReplicaLog
+  /** Shared by all fetches of this node. */
+  readonly paths?: PathShares
   /** For what the walk of a large closure does not hold in memory. */
   readonly scratch?: Scratch | undefined
 }
@@ -92,7 +95,7 @@ export interface Fetch {
 const MAX_EARLY_EVENTS = 16_384
 
 export function startFetch(components: FetchComponents, options: FetchOptions): Fetch {
-  const { network, blocks, holdings, traffic, clock, log, scratch } = components
+  const { network, blocks, holdings, traffic, clock, log, paths, scratch } = components
   const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
   const startMs = clock.monotonicMs()
   /** The scheduler's clock. */
@@ -248,6 +251,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       signal.removeEventListener('abort', onAbort)
       wake.stop()
       heldUp.stop()
+      scheduler?.close()
       planned.resolve()
       follower.close()
       requests.close()
@@ -269,6 +273,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   async function fetchBlocks(found: Snapshot): Promise<void> {
     phase = 'blocks'
     scheduler = createScheduler({
+      ...(paths === undefined ? {} : { paths }),
       ...options.scheduling,
       self,
       origin,
