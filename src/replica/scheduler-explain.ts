@@ -13,6 +13,7 @@ export function explain(state: SchedulerState, nowMs: number): Explanation {
   const segments = [...state.pages.values()].flatMap((page) => {
     const owners = ownersOf(state, page)
     const entries = entriesOf(state, page)
+    const withheld = new Set([...page.withheld].map((offset) => page.segmentOf[offset]!))
     return page.segments
       .filter(({ missing }) => missing > 0)
       .map((segment): SegmentExplanation => {
@@ -27,7 +28,7 @@ export function explain(state: SchedulerState, nowMs: number): Explanation {
           owner,
           ...(entry === undefined ? {} : { entry }),
           askedOf: asked.get(segment) ?? [],
-          state: stateOf(state, segment, owner, entry),
+          state: stateOf(state, segment, withheld.has(index), owner, entry),
         }
       })
   })
@@ -59,11 +60,12 @@ function askedSites(state: SchedulerState): Map<SegmentState, { site: string; re
 function stateOf(
   state: SchedulerState,
   segment: SegmentState,
+  isWithheld: boolean,
   owner: string,
   entry: string | undefined,
 ): string {
   const { self } = state.settings
-  if (segment.open === 0) return 'asked for'
+  if (segment.open === 0) return isWithheld ? 'made of deltas, or waits for them' : 'asked for'
   if (segment.ready > 0) return `${segment.ready} blocks held in this region`
   const awaited = awaitedRegion(state, segment, entry)
   if (awaited !== undefined) return `waits for region ${awaited}, which takes it first`

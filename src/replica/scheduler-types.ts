@@ -32,7 +32,15 @@ export type SchedulerEvent =
       readonly key: Uint8Array
       readonly lengths: readonly number[]
       readonly has: readonly boolean[]
+      /** Offsets that are asked of nobody until they are released: they are made here of something else. */
+      readonly withheld?: readonly number[]
     }
+  /** From now on too; what is asked for already is not called back. */
+  | { readonly kind: 'withhold'; readonly page: number; readonly offsets: readonly number[] }
+  /** To be asked for like any others. */
+  | { readonly kind: 'release'; readonly page: number; readonly offsets: readonly number[] }
+  /** Blocks that were made here, verified and stored. */
+  | { readonly kind: 'made'; readonly page: number; readonly offsets: readonly number[] }
   /** Every page of the index has been given. */
   | { readonly kind: 'pages-end' }
   /** A block of a request arrived, was verified and stored. */

@@ -12,7 +12,7 @@
  */
 
 import { explain } from './scheduler-explain.ts'
-import { createPage } from './scheduler-page.ts'
+import { createPage, isDone, release, withhold } from './scheduler-page.ts'
 import type { PeerState } from './scheduler-peer.ts'
 import {
   backOff,
@@ -122,6 +122,7 @@ function take(
     const bytes = event.lengths.reduce((sum, length) => sum + length, 0)
     state.meanBlockBytes = bytes / Math.max(1, event.lengths.length)
     state.pages.set(event.page, page)
+    for (const offset of event.withheld ?? []) withhold(page, offset)
     for (const peer of state.peers.values()) if (isCounted(peer)) countCopies(page, peer, 1)
     state.changes++
     state.isSurveyDue = true
@@ -143,10 +144,36 @@ function take(
       cancelRequest(state, useless, commands)
   } else if (event.kind === 'failed') {
     takeFailure(state, event, nowMs, commands)
+  } else if (event.kind !== 'tick') {
+    takeMade(state, event, commands)
   }
   // Nothing else can make a page full, and most events are of other kinds.
-  if (event.kind === 'received' || event.kind === 'page' || event.kind === 'pages-end')
+  if (
+    event.kind === 'received' ||
+    event.kind === 'made' ||
+    event.kind === 'page' ||
+    event.kind === 'pages-end'
+  )
     finishPages(state, commands)
+}
+
+/** What is made here of something else, or was to be. */
+function takeMade(
+  state: SchedulerState,
+  event: Extract<SchedulerEvent, { kind: 'made' | 'withhold' | 'release' }>,
+  commands: SchedulerCommand[],
+): void {
+  const page = state.pages.get(event.page)
+  if (page === undefined) return
+  for (const offset of event.offsets) {
+    if (event.kind === 'withhold') withhold(page, offset)
+    else if (event.kind === 'release') release(page, offset)
+    else if (!isDone(page, offset))
+      for (const useless of settleArrival(state, undefined, event.page, offset))
+        cancelRequest(state, useless, commands)
+  }
+  state.changes++
+  state.isSurveyDue = true
 }
 
 function takePeer(
