@@ -53,6 +53,16 @@ export interface MemberDocument {
   readonly chain: { readonly counter: number; readonly last: string | null }
 }
 
+export interface AdminsDocument {
+  readonly keys: readonly string[]
+  /** How many of them must sign a change of the set. */
+  readonly threshold: number
+  readonly recovery: string
+  /** CID of the genesis or admin-set record that made it so. */
+  readonly record: string
+  readonly timeMs: number
+}
+
 export interface InviteDocument {
   readonly id: string
   readonly site: string

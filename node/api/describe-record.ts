@@ -9,7 +9,10 @@ export interface RecordDescription {
   readonly text: string
 }
 
-export function describeRecord({ kind, content }: VerifiedRecord): RecordDescription {
+export function describeRecord({
+  kind,
+  content,
+}: Pick<VerifiedRecord, 'kind' | 'content'>): RecordDescription {
   switch (content.kind) {
     case 'genesis':
       return { subject: content.body.name, text: `started the mesh ${content.body.name}` }

@@ -1,11 +1,11 @@
-/** /api/v1/members, /invites and /records: who is in the mesh, who may come, and who said what. */
+/** /api/v1/members, /admins, /invites and /records: who is in the mesh, who may come, and who said what. */
 import type { FastifyInstance } from 'fastify'
 import { MirrorError } from '../../src/base/errors.ts'
 import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
 import type { Invite, Member } from '../../src/record/mesh-state.ts'
 import { isMemberAt } from '../../src/record/mesh-state.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
-import type { InviteDocument, MemberDocument, RecordDocument, RecordPage } from './answers.ts'
+import type { AdminsDocument, InviteDocument, MemberDocument, RecordDocument, RecordPage } from './answers.ts'
 import { describeRecord } from './describe-record.ts'
 import { readQuery } from './query.ts'
 import type { Services } from './services.ts'
@@ -25,6 +25,13 @@ export function addMemberRoutes(app: FastifyInstance, services: Services): void 
         a.site < b.site || (a.site === b.site && a.peer < b.peer) ? -1 : 1,
       ),
     }
+  })
+
+  app.get('/api/v1/admins', (): AdminsDocument => {
+    const admins = ledger.state().admins
+    if (admins === undefined) throw new MirrorError('degraded', 'the genesis of the mesh has not arrived yet')
+    const { keys, threshold, recovery, origin } = admins
+    return { keys, threshold, recovery, record: origin.record.toString(), timeMs: origin.timeMs }
   })
 
   app.get('/api/v1/invites', () => {

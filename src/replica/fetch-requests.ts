@@ -12,6 +12,7 @@ import type { IndexPage } from '../dag/block-index.ts'
 import type { BlockAnswer, BlockChannel } from '../net/ports.ts'
 import type { BlockStore, PutBlock } from '../store/block-store.ts'
 import type { FetchNetwork } from './fetch-network.ts'
+import type { HeldUp } from './held-up.ts'
 import type { FailureReason, SchedulerCommand, SchedulerEvent } from './scheduler-types.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -24,6 +25,7 @@ export interface FetchRequestsComponents {
   readonly network: FetchNetwork
   readonly blocks: BlockStore
   readonly traffic: Traffic
+  readonly heldUp: HeldUp
 }
 
 export interface FetchRequestsOptions {
@@ -52,7 +54,7 @@ interface Arrival extends PutBlock {
 }
 
 export function createFetchRequests(
-  { network, blocks, traffic }: FetchRequestsComponents,
+  { network, blocks, traffic, heldUp }: FetchRequestsComponents,
   { tree, signal, page, onEvents, onError }: FetchRequestsOptions,
 ): FetchRequests {
   const channels = new Map<string, BlockChannel>()
@@ -69,7 +71,7 @@ export function createFetchRequests(
         // All that the network delivers in this turn of the loop: one plan and one announcement for many small blocks.
         await nextTurn()
         const batch = takeBatch()
-        await blocks.put(batch, { verified: true })
+        await heldUp.during(blocks.put(batch, { verified: true }))
         onEvents(
           batch.map(({ request, page: number, offset }) => ({
             kind: 'received',

@@ -1,6 +1,7 @@
 /** The whole state of one scheduler, and the changes that must keep its parts in step. */
 import type { HoldingUpdate } from '../net/ports.ts'
 import { BitSet } from './bit-set.ts'
+import type { PathShare } from './path-shares.ts'
 import type { Candidate } from './rendezvous.ts'
 import type { PageState, SegmentState } from './scheduler-page.ts'
 import { changeFar, changeNear, endFlight, finishBlock, isDone } from './scheduler-page.ts'
@@ -8,6 +9,7 @@ import type { PeerState, Request } from './scheduler-peer.ts'
 import { holds, recordBlocks, recordFull, recordNews } from './scheduler-peer.ts'
 import type { RegionState } from './scheduler-region.ts'
 import { regionOf } from './scheduler-region.ts'
+import { type OwnTime, startTime } from './scheduler-time.ts'
 import type { RequestReason, SchedulerCommand, SchedulerSettings } from './scheduler-types.ts'
 
 /** Segments that wait for one near owner, or for one region. */
@@ -41,6 +43,10 @@ const NO_SURVEY: Survey = {
 export interface SchedulerState {
   readonly settings: SchedulerSettings
   readonly segmentBytes: number
+  /** All times of this state are in the node's own time, but where they say that they are the clock's. */
+  time: OwnTime
+  /** How much may be in flight over each path, beside the node's other fetches. */
+  readonly share: PathShare
   readonly peers: Map<string, PeerState>
   /** Peers that sent wrong bytes: never used again in this fetch. */
   readonly blamed: Set<string>
@@ -78,8 +84,8 @@ export interface SchedulerState {
   /** Sites of the origin's region, beside it, can pass on what they have of it. */
   hasRelays: boolean
   hasOrigin: boolean
-  /** The last plan, and when time alone changes its answer. */
-  plannedMs: number
+  /** The last plan, by the clock, and when time alone changes its answer. */
+  plannedClockMs: number
   wakeMs: number
   endGameBytes: number
   duplicateBlocks: number
@@ -89,10 +95,20 @@ export interface SchedulerState {
 }
 
 export function createState(settings: SchedulerSettings, segmentBytes: number): SchedulerState {
-  return {
+  const peers = new Map<string, PeerState>()
+  const state: SchedulerState = {
     settings,
     segmentBytes,
-    peers: new Map(),
+    time: startTime(Number.NEGATIVE_INFINITY, 0),
+    share: settings.paths.join(
+      {
+        inFlightBytes: (peer) => peers.get(peer)?.inFlightBytes ?? 0,
+        wantsMore: (peer) => mayAskMore(state, peers.get(peer)),
+      },
+      settings,
+      settings.pathWeight,
+    ),
+    peers,
     blamed: new Set(),
     gracesMs: new Map(),
     pages: new Map(),
@@ -119,13 +135,19 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
     entryCandidates: [],
     hasRelays: false,
     hasOrigin: false,
-    plannedMs: Number.NEGATIVE_INFINITY,
+    plannedClockMs: Number.NEGATIVE_INFINITY,
     wakeMs: Number.POSITIVE_INFINITY,
     endGameBytes: 0,
     duplicateBlocks: 0,
     requestableBytes: 0,
     requestedBlocks: { near: 0, owner: 0, steal: 0, 'end-game': 0 },
   }
+  return state
+}
+
+/** Whether the peer has something that is open, as far as is known. */
+function mayAskMore(state: SchedulerState, peer: PeerState | undefined): boolean {
+  return peer !== undefined && !state.isComplete && isCounted(peer) && peer.spentAt !== state.changes
 }
 
 /** Its copies are counted. */
@@ -198,11 +220,11 @@ export function applyHolding(
     if (peer.isHoarding) state.isRosterStale = true
     peer.isHoarding = false
   } else if (update.kind === 'blocks') news.bytes = update.offsets.length * state.meanBlockBytes
-  if (recordNews(peer, news.bytes, nowMs)) state.isRosterStale = true
+  if (recordNews(peer, news.bytes, nowMs, state.time.clockMs)) state.isRosterStale = true
   // Of a region counts what is new to it: its sites tell one after the other of the same blocks.
   if (peer.isNear || news.firstBytes === 0) return
   const region = regionOf(state.regions, peer.place.region, nowMs)
-  if (recordNews(region, news.firstBytes, nowMs)) state.isRosterStale = true
+  if (recordNews(region, news.firstBytes, nowMs, state.time.clockMs)) state.isRosterStale = true
 }
 
 /** Counts blocks that the peer has and was not known to have. */

@@ -5,7 +5,7 @@
  */
 import type { PageState, SegmentState } from './scheduler-page.ts'
 import { isHeldFar } from './scheduler-page.ts'
-import { leaseMs } from './scheduler-peer.ts'
+import { leaseMs, segmentLeaseMs } from './scheduler-peer.ts'
 import { entriesOf, ownersOf } from './scheduler-roster.ts'
 import type { Awaited, SchedulerState, Survey } from './scheduler-state.ts'
 import { awaitedRegion, endRegionLeases, isOverdue, openTier } from './scheduler-tiers.ts'
@@ -72,10 +72,12 @@ function endOwnerLeases(
       wakeMs = Math.min(wakeMs, peer.graceUntilMs)
       continue
     }
-    const lease = leaseMs(peer, state.segmentBytes, state.settings.minLeaseMs)
+    const lease = leaseMs(peer, state)
+    // Whoever talks seldom gets longer leases, but no more time until something comes of it.
+    const segmentMs = segmentLeaseMs(peer, state)
     if (
       nowMs - Math.max(peer.usefulMs, peer.awaitedSinceMs) >
-      MAX_USELESS_LEASES * Math.min(lease, MAX_USELESS_LEASE_MS)
+      MAX_USELESS_LEASES * Math.min(segmentMs, MAX_USELESS_LEASE_MS)
     ) {
       peer.isHoarding = true
       hasLapsed = true

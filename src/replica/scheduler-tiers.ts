@@ -84,7 +84,7 @@ export function endRegionLeases(
       continue
     }
     region.awaitedSinceMs ??= nowMs
-    const lease = leaseMs(region, state.segmentBytes, state.settings.minLeaseMs)
+    const lease = leaseMs(region, state)
     const endsMs = Math.max(region.newsMs, region.awaitedSinceMs) + lease
     if (nowMs < endsMs) wakeMs = Math.min(wakeMs, endsMs)
     else if (isProgressing(lease)) {

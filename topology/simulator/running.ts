@@ -1,6 +1,6 @@
 /** Runs the schedulers: gives them events and pages, carries out what they command, wakes them. */
 import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
-import { type Node, wants } from './node.ts'
+import { isPaused, type Node, wants } from './node.ts'
 import type { Serving } from './serving.ts'
 import type { Telling } from './telling.ts'
 import type { Give, World } from './world.ts'
@@ -19,6 +19,10 @@ export function createRunning(world: World, parts: () => RunningParts): Give {
 
   function give(node: Node, events: readonly SchedulerEvent[]): void {
     if (!isFetching(node)) return
+    if (isPaused(node, queue)) {
+      node.inbox.push(...events)
+      return
+    }
     if (gatherMs === 0) {
       take(node, events)
       return
@@ -30,6 +34,7 @@ export function createRunning(world: World, parts: () => RunningParts): Give {
     queue.after(gatherMs, () => {
       if (life !== node.life) return
       node.isGathering = false
+      if (isPaused(node, queue)) return
       take(node, node.inbox.splice(0))
     })
   }
@@ -44,7 +49,7 @@ export function createRunning(world: World, parts: () => RunningParts): Give {
   function handle(node: Node, events: readonly SchedulerEvent[]): SchedulerCommand[] {
     // Processor time: on a busy machine the clock would count what others do.
     const start = process.threadCpuUsage()
-    const commands = node.scheduler.handle(events, queue.nowMs())
+    const commands = node.scheduler.handle(events, queue.nowMs(), node.heldUpMs)
     const { user, system } = process.threadCpuUsage(start)
     counts.schedulerMs += (user + system) / 1000
     return commands
