@@ -26,12 +26,7 @@ async function remove(
   { yes, json }: { yes?: boolean; json?: boolean },
 ): Promise<void> {
   const { api, signal, terminal, self } = context
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }] = await Promise.all([
-    import('../sign.ts'),
-    import('../../../src/record/key.ts'),
-  ])
   const name = nameOfTree(text)
-  const admin = await loadAdminKey(context)
   const [tree, status] = await Promise.all([
     api.get<TreeDocument>(treeUrl({ tree: name }, ''), signal),
     api.get<StatusDocument>('/api/v1/status', signal),
@@ -45,16 +40,26 @@ async function remove(
     'What sites hold of it is collected after keepUnpinnedDays (7 by default); check-outs stay as they are.',
   )
   await confirm(context, `Take ${name} out of the mesh?`, yes === true)
-  const id = await signAndSubmit(context, admin, 'tree', {
-    name,
-    readers: 'members',
-    publishers: tree.publishers.map((each) => publicKeyOf(each)),
-    version: await nextVersion(context, { kind: 'tree', name }),
-    removed: true,
-  })
+  const record = await signDeletion(context, tree)
   await terminal.print(
     json === true
-      ? `${JSON.stringify({ tree: name, removed: true, record: id.toString() }, null, 2)}\n`
+      ? `${JSON.stringify({ tree: name, removed: true, record }, null, 2)}\n`
       : `${name} deleted; ${self} tree create ${name} brings it back with its history\n`,
   )
+}
+
+/** Returns the CID of the record. */
+export async function signDeletion(context: Context, { tree, publishers }: TreeDocument): Promise<string> {
+  const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }] = await Promise.all([
+    import('../sign.ts'),
+    import('../../../src/record/key.ts'),
+  ])
+  const id = await signAndSubmit(context, await loadAdminKey(context), 'tree', {
+    name: tree,
+    readers: 'members',
+    publishers: publishers.map((each) => publicKeyOf(each)),
+    version: await nextVersion(context, { kind: 'tree', name: tree }),
+    removed: true,
+  })
+  return id.toString()
 }
