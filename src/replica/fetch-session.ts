@@ -138,7 +138,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     },
   })
   const requests = createFetchRequests(
-    { network, blocks, traffic },
+    { network, blocks, traffic, clock },
     { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
   )
   const follower = followMembers(components, {
