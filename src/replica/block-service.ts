@@ -6,6 +6,7 @@
 import { MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidKey } from '../block/cid.ts'
+import type { EncodedBlock } from '../block/encoding.ts'
 import type { IndexPage } from '../dag/block-index.ts'
 import { decodeIndexNode } from '../dag/block-index.ts'
 import type { BlockServer, HoldingUpdate, ServedBlock } from '../net/ports.ts'
@@ -16,8 +17,9 @@ import { createWireEncoder } from './wire-encoder.ts'
 
 /** Decoded pages kept at hand. */
 const MAX_CACHED_PAGES = 96
-/** Blocks read ahead of what the network takes. */
-const READ_AHEAD = 8
+/** Plain bytes, by what the page says, and blocks that are read at once; the next are read while these are sent. */
+const MAX_READ_BYTES = 512 * 1024
+const MAX_READ_BLOCKS = 64
 /** Snapshots that one peer may watch at a time. */
 const MAX_WATCHES = 256
 
@@ -60,6 +62,32 @@ export function createBlockService({
     return node.page
   }
 
+  /** All at once. Offsets beyond the page's end are answered as not held. */
+  async function readBlocks(
+    page: IndexPage,
+    offsets: readonly number[],
+    acceptsZstd: boolean,
+    isTravellingFar: boolean,
+    signal: AbortSignal,
+  ): Promise<ServedBlock[]> {
+    const known = offsets.filter((offset) => page.blocks[offset] !== undefined)
+    const cids = known.map((offset) => page.blocks[offset]!.cid)
+    const found = acceptsZstd
+      ? await encoder.encode(cids, isTravellingFar, signal)
+      : await Promise.all(cids.map(async (cid) => plain(await blocks.get(cid, signal))))
+    const served = known.map((offset, i): ServedBlock => {
+      const block = found[i]
+      if (block === undefined) return { offset }
+      const { encoding, bytes, lengthBytes } = block
+      return encoding === 'zstd' ? { offset, bytes, zstdOfBytes: lengthBytes } : { offset, bytes }
+    })
+    if (known.length === offsets.length) return served
+    return [
+      ...served,
+      ...offsets.flatMap((offset) => (page.blocks[offset] === undefined ? [{ offset }] : [])),
+    ]
+  }
+
   return {
     async object(peer, tree, cid, signal) {
       if (!mayRead(peer, tree) || !(await holdings.isAllowed(tree, cid))) return undefined
@@ -69,36 +97,32 @@ export function createBlockService({
     },
     async *blocks(peer, { tree, page: pageCid, offsets, acceptsZstd }, signal): AsyncIterable<ServedBlock> {
       const page = mayRead(peer, tree) ? await pageOf(tree, pageCid) : undefined
-      const isIncomplete = holdings.isInProgress(tree, pageCid)
-      const reads: Promise<ServedBlock>[] = []
-      const read = async (offset: number): Promise<ServedBlock> => {
-        const block = page?.blocks[offset]
-        if (block === undefined) return { offset }
-        if (acceptsZstd !== true) {
-          const bytes = await blocks.get(block.cid, signal)
-          return bytes === undefined ? { offset } : { offset, bytes }
-        }
-        const found = await encoder.encode(block.cid, isFar(peer, tree), signal)
-        if (found === undefined) return { offset }
-        const { encoding, bytes, lengthBytes } = found
-        return { offset, bytes, ...(encoding === 'zstd' ? { zstdOfBytes: lengthBytes } : {}) }
+      if (page === undefined) {
+        for (const offset of offsets) yield { offset }
+        return
       }
-      for (let at = 0; at < offsets.length || reads.length > 0; ) {
-        while (at < offsets.length && reads.length < READ_AHEAD) {
-          const reading = read(offsets[at++]!)
-          // Awaited below; until then a failure is nobody's, and must not end the process.
-          reading.catch(() => undefined)
-          reads.push(reading)
+      const isIncomplete = holdings.isInProgress(tree, pageCid)
+      const read = (part: readonly number[]): Promise<ServedBlock[]> => {
+        const reading = readBlocks(page, part, acceptsZstd === true, isFar(peer, tree), signal)
+        // Awaited below; until then a failure is nobody's, and must not end the process.
+        reading.catch(() => undefined)
+        return reading
+      }
+      const parts = partsOf(page, offsets)
+      let next = read(parts[0] ?? [])
+      for (let at = 0; at < parts.length; at++) {
+        const served = await next
+        if (at + 1 < parts.length) next = read(parts[at + 1]!)
+        for (const block of served) {
+          signal.throwIfAborted()
+          if (block.bytes !== undefined) {
+            const bytes = block.bytes.length
+            const plainBytes = block.zstdOfBytes ?? bytes
+            const { offset } = block
+            traffic.sentBlock(peer, { tree, page: pageCid, offset, bytes, plainBytes, isIncomplete })
+          }
+          yield block
         }
-        signal.throwIfAborted()
-        const served = await reads.shift()!
-        if (served.bytes !== undefined) {
-          const bytes = served.bytes.length
-          const plainBytes = served.zstdOfBytes ?? bytes
-          const { offset } = served
-          traffic.sentBlock(peer, { tree, page: pageCid, offset, bytes, plainBytes, isIncomplete })
-        }
-        yield served
       }
     },
     async *watch(peer, { tree, snapshot }, signal): AsyncIterable<HoldingUpdate> {
@@ -116,4 +140,26 @@ export function createBlockService({
       }
     },
   }
+}
+
+function plain(bytes: Uint8Array | undefined): EncodedBlock | undefined {
+  return bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length }
+}
+
+function partsOf(page: IndexPage, offsets: readonly number[]): number[][] {
+  const parts: number[][] = []
+  let part: number[] = []
+  let partBytes = 0
+  for (const offset of offsets) {
+    const bytes = page.blocks[offset]?.lengthBytes ?? 0
+    if (part.length > 0 && (part.length >= MAX_READ_BLOCKS || partBytes + bytes > MAX_READ_BYTES)) {
+      parts.push(part)
+      part = []
+      partBytes = 0
+    }
+    part.push(offset)
+    partBytes += bytes
+  }
+  if (part.length > 0) parts.push(part)
+  return parts
 }
