@@ -12,6 +12,7 @@
  */
 import zlib from 'node:zlib'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
+import { systemZstd, type ZstdDecoder } from '../posix/zstd.ts'
 import { MAX_BLOCK_BYTES } from './block.ts'
 import { runInCodecThread } from './codec-thread.ts'
 
@@ -61,11 +62,19 @@ export async function tryZstdLater(bytes: Uint8Array, level: number): Promise<Ui
 
 /**
  * The plain bytes, not checked against a CID. For a plain block they are the ones given; else the caller's own.
+ * @param system the system's decoder; null does without
  * @throws MirrorError `corrupt` unless `bytes` are exactly one frame of exactly `lengthBytes`
  */
-export function decodeBlock({ encoding, bytes, lengthBytes }: EncodedBlock): Uint8Array {
+export function decodeBlock(
+  { encoding, bytes, lengthBytes }: EncodedBlock,
+  system: ZstdDecoder | null = encoding === 'plain' ? null : systemZstd(),
+): Uint8Array {
   checkEncoded(encoding, bytes, lengthBytes)
   if (encoding === 'plain') return bytes
+  if (system !== null) {
+    const plain = new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
+    if (system.decode(bytes, plain) === lengthBytes) return plain
+  }
   try {
     return decoded(zlib.zstdDecompressSync(bytes, decompressOptions(lengthBytes)), lengthBytes)
   } catch (error) {
