@@ -98,7 +98,7 @@ export async function openPackStore(
   const freeSpace = createFreeSpace({ files }, { dir, reserveBytes })
   const commit = groupCommit(writer.commit)
   const leases = createLeases()
-  const recent = createRecentBlocks({ clock })
+  const recent = createRecentBlocks()
   const backingIndex = createBackingIndex(index, await loadBackings(index))
   const backingReader = createBackingReader({ files, index: backingIndex })
   const backingStore = createBackings({

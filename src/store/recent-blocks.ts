@@ -7,6 +7,7 @@
  * is there from the first block on, and given back when none has been added for a while.
  */
 import type { Clock } from '../base/clock.ts'
+import { systemClock } from '../base/clock.ts'
 import type { BlockEncoding, EncodedBlock } from '../block/encoding.ts'
 
 export interface RecentBlocks {
@@ -28,10 +29,14 @@ interface Slot {
 
 const IDLE_MS = 60_000
 
-export function createRecentBlocks(
-  { clock }: { readonly clock: Pick<Clock, 'monotonicMs' | 'after'> },
-  { sizeBytes = 16 * 1024 * 1024 }: { readonly sizeBytes?: number } = {},
-): RecentBlocks {
+/** @param clock the machine's own, as memory is: a virtual one may stand still for days */
+export function createRecentBlocks({
+  sizeBytes = 16 * 1024 * 1024,
+  clock = systemClock,
+}: {
+  readonly sizeBytes?: number
+  readonly clock?: Pick<Clock, 'monotonicMs' | 'after'>
+} = {}): RecentBlocks {
   const slots = new Map<string, Slot>()
   /** In the order of the ring, from the one that is overwritten next. */
   let order: Slot[] = []

@@ -43,7 +43,7 @@ test('whatever is added, what is given is exactly what was added last under that
   })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
-      const recent = createRecentBlocks({ clock: standingClock() }, { sizeBytes: 1024 })
+      const recent = createRecentBlocks({ clock: standingClock(), sizeBytes: 1024 })
       const last = new Map<string, EncodedBlock>()
       for (const [seed, { key, sizeBytes }] of steps.entries()) {
         const block = encoded(seed, sizeBytes)
@@ -66,7 +66,7 @@ test('whatever is added, what is given is exactly what was added last under that
 })
 
 test('what is given is the taker’s own, what was given to it the giver’s', () => {
-  const recent = createRecentBlocks({ clock: standingClock() }, { sizeBytes: 1024 })
+  const recent = createRecentBlocks({ clock: standingClock(), sizeBytes: 1024 })
   const bytes = sampleBytes(1, 100)
   recent.add('a', { encoding: 'plain', bytes, lengthBytes: 100 })
   const expected = bytes.slice()
@@ -80,7 +80,7 @@ test('what is given is the taker’s own, what was given to it the giver’s', (
 
 test('the memory is given back a while after the last block', () => {
   const clock = standingClock()
-  const recent = createRecentBlocks({ clock }, { sizeBytes: 1024 })
+  const recent = createRecentBlocks({ clock, sizeBytes: 1024 })
   recent.add('a', encoded(2, 50))
   clock.nowMs = 50_000
   recent.add('b', encoded(4, 50))
