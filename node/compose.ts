@@ -228,7 +228,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         host,
         logger: log,
       },
-      { compression: config.storeCompression === 'zstd' ? 'zstd' : 'none' },
+      {
+        compression: config.storeCompression === 'zstd' ? 'zstd' : 'none',
+        maxShrinkShare: config.maxShrinkPercent / 100,
+      },
     ),
     collector,
     scrubber,

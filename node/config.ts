@@ -104,6 +104,12 @@ const SCHEMA = z.strictObject({
     .max(10_000)
     .default(3)
     .describe('complete snapshots of each tree that stay here, the newest ones'),
+  maxShrinkPercent: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(30)
+    .describe('a publish that loses more of its files or bytes waits for --accept-shrink; 100 never does'),
   keepUnpinnedDays: z
     .number()
     .min(0)
@@ -148,6 +154,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'regionDownBytesPerSecond',
   'workers',
   'keepSnapshots',
+  'maxShrinkPercent',
   'keepUnpinnedDays',
   'collectEveryMinutes',
   'scrubBytesPerSecond',

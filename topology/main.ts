@@ -16,6 +16,7 @@ FILE is a topology file (topology/*.yaml) or one of the network emulator's (JSON
     - { at: 10 s, kill: eu-2 }           - { at: 60 s, restart: eu-2 }      - { at: 30 s, join: eu-3 }
     - { at: 20 s, cut: apac }            - { at: 50 s, heal: apac }         - { at: 20 s, cut: [us, eu] }
     - { at: 15 s, rate: us-3, up: 2 Mbit/s, down: 2 Mbit/s }   - { at: 5 s, stall: eu-1 }   - { at: 5 s, lie: eu-1 }
+    - { at: 5 s, pause: eu-1, for: 3 s }   (its process does not run)
 
 Options
   --size BYTES       of the snapshot's blocks as they travel: 200MB by default

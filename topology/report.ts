@@ -28,9 +28,13 @@ export interface SimulationReport {
   /** Of all blocks that arrived, at every site. */
   readonly duplicateBlocks: number
   readonly duplicatePercent: number
+  /** Of all blocks that were sent: cancelled on their way, or there already. */
+  readonly blocksInVain: number
+  readonly blocksInVainPercent: number
   readonly messages: { readonly requests: number; readonly cancels: number; readonly announcements: number }
-  /** Real time of all schedulers, in one thread; and of the whole simulation. */
+  /** Processor time of all schedulers, and of that for each block at each site; real time of the whole simulation. */
   readonly schedulerSeconds: number
+  readonly schedulerMicrosPerBlock: number
   readonly realSeconds: number
 }
 
@@ -104,8 +108,11 @@ export function reportOf(
     originBlocksTwicePercent: (100 * result.originBlocksSentMoreThanOnce) / blocks,
     duplicateBlocks,
     duplicatePercent: (100 * duplicateBlocks) / Math.max(1, blocks * times.length),
+    blocksInVain: result.blocksSentInVain,
+    blocksInVainPercent: (100 * result.blocksSentInVain) / Math.max(1, result.blocksSent),
     messages: { requests: result.requests, cancels: result.cancels, announcements: result.announcements },
     schedulerSeconds: result.schedulerSeconds,
+    schedulerMicrosPerBlock: (1e6 * result.schedulerSeconds) / Math.max(1, blocks * sites.length),
     realSeconds,
   }
 }
@@ -131,9 +138,9 @@ export function formatReport(report: SimulationReport): string {
       ? []
       : [`${formatCount(report.incompleteSites)} of the sites were not complete at the end (simulated)\n`]),
     `origin egress, simulated  ${report.originEgress.toFixed(3)} of the snapshot; ${formatCount(report.originBlocksTwice)} blocks left it twice (${report.originBlocksTwicePercent.toFixed(2)} %)\n`,
-    `duplicates, simulated  ${formatCount(report.duplicateBlocks)} blocks (${report.duplicatePercent.toFixed(3)} %)\n`,
+    `duplicates, simulated  ${formatCount(report.duplicateBlocks)} blocks (${report.duplicatePercent.toFixed(3)} %); ${formatCount(report.blocksInVain)} sent in vain (${report.blocksInVainPercent.toFixed(3)} %)\n`,
     `messages, simulated  ${formatCount(messages.requests)} requests, ${formatCount(messages.cancels)} cancelled, ${formatCount(messages.announcements)} announcements\n`,
-    `real time here: ${formatSeconds(report.realSeconds)}, of which all schedulers ${formatSeconds(report.schedulerSeconds)}\n`,
+    `real time here: ${formatSeconds(report.realSeconds)}; processor time of all schedulers ${formatSeconds(report.schedulerSeconds)}, ${report.schedulerMicrosPerBlock.toFixed(1)} us for each block at each site\n`,
   ]
   return parts.filter((part) => part !== '').join('')
 }

@@ -119,7 +119,8 @@ export function withPipes(scenario: Scenario, kbit: number): Scenario {
 export function simulatedSites({ places, origin, events }: Scenario): SimulatedSite[] {
   const first = new Map<string, FileEvent>()
   for (const event of events.toSorted((a, b) => a.atMs - b.atMs))
-    if ('site' in event && event.kind !== 'rate' && !first.has(event.site)) first.set(event.site, event)
+    if ('site' in event && event.kind !== 'rate' && event.kind !== 'pause' && !first.has(event.site))
+      first.set(event.site, event)
   return places.map(({ site, region }): SimulatedSite => {
     const event = first.get(site)
     return {
@@ -133,7 +134,7 @@ export function simulatedSites({ places, origin, events }: Scenario): SimulatedS
 
 export function simulatedEvents({ events }: Scenario): SimulatedEvent[] {
   return events.flatMap((event): SimulatedEvent[] => {
-    if (event.kind === 'cut' || event.kind === 'heal') return [event]
+    if (event.kind === 'cut' || event.kind === 'heal' || event.kind === 'pause') return [event]
     const { atMs, site } = event
     if (event.kind === 'join') return []
     if (event.kind !== 'rate') return [{ atMs, kind: event.kind, site }]

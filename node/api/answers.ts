@@ -32,6 +32,74 @@ export interface ChainDocument {
   readonly prev: string | null
 }
 
+export interface MemberDocument {
+  readonly peer: string
+  readonly site: string
+  readonly region: string
+  readonly roles: readonly string[]
+  readonly state: 'active' | 'expired' | 'revoked'
+  /** To this node, which is connected to itself. */
+  readonly isConnected: boolean
+  readonly expiresMs: number | null
+  /** The key that signed the record of membership. */
+  readonly admittedBy: string
+  /** CID of the invite it came by. */
+  readonly invite: string | null
+  readonly timeMs: number
+  readonly record: string
+  /** Trees whose active publisher it is. */
+  readonly publishes: readonly string[]
+  /** The last record of its key that this node knows: where a revocation cuts. */
+  readonly chain: { readonly counter: number; readonly last: string | null }
+}
+
+export interface AdminsDocument {
+  readonly keys: readonly string[]
+  /** How many of them must sign a change of the set. */
+  readonly threshold: number
+  readonly recovery: string
+  /** CID of the genesis or admin-set record that made it so. */
+  readonly record: string
+  readonly timeMs: number
+}
+
+export interface InviteDocument {
+  readonly id: string
+  readonly site: string
+  readonly region: string
+  readonly roles: readonly string[]
+  readonly admitter: string
+  readonly expiresMs: number
+  readonly state: 'open' | 'used' | 'expired'
+  readonly usedBy: string | null
+  readonly issuer: string
+  readonly timeMs: number
+}
+
+/** A signed record as an audit shows it. */
+export interface RecordDocument {
+  readonly id: string
+  readonly kind: string
+  /** What it is about: a tree, a pin, a site or a key. */
+  readonly subject: string
+  readonly text: string
+  readonly issuer: string
+  /** Of the issuer, when it is a member. */
+  readonly issuerSite: string | null
+  /** Whether the issuer is an admin now. */
+  readonly isAdmin: boolean
+  readonly counter: number
+  /** By the issuer's clock. */
+  readonly timeMs: number
+}
+
+export interface RecordPage {
+  /** Newest first. */
+  readonly records: readonly RecordDocument[]
+  /** For the next page; null at the end. */
+  readonly cursor: string | null
+}
+
 export interface TreeDocument {
   readonly tree: string
   readonly version: number
@@ -40,6 +108,14 @@ export interface TreeDocument {
   readonly head: HeadDocument | null
   readonly tags: readonly { readonly tag: string; readonly sequence: number; readonly snapshot: string }[]
   readonly isForked: boolean
+  /** What is in dispute, and the end of each branch: one of them is what a new epoch goes on from. */
+  readonly fork: {
+    readonly kind: 'heads' | 'epochs'
+    readonly epoch: number
+    readonly sequence: number | null
+    readonly records: readonly string[]
+    readonly tips: readonly HeadDocument[]
+  } | null
 }
 
 export interface HeadDocument extends SnapshotPlace {
@@ -136,6 +212,19 @@ export interface PublishAnswer extends SnapshotPlace {
   /** The rules by which entries were left out. */
   readonly ignore: readonly string[]
   readonly waited?: { readonly sites: readonly string[]; readonly seconds: number }
+}
+
+export interface WaitAnswer extends SnapshotPlace {
+  /** That were waited for; each holds this snapshot or a newer one. */
+  readonly sites: readonly string[]
+  readonly seconds: number
+}
+
+export interface RollBackAnswer extends SnapshotPlace {
+  /** The head whose snapshot it has. */
+  readonly ofSequence: number
+  /** False when the newest head had that snapshot already. */
+  readonly isNew: boolean
 }
 
 /** A folder outside of the store that blocks lie in. */

@@ -1,6 +1,15 @@
 /** A long job as the API shows it. Plain types: the CLI loads this file too. */
 
-export type JobKind = 'publish' | 'checkout' | 'verify' | 'adopt' | 'drop-backing' | 'collect' | 'scrub'
+export type JobKind =
+  | 'publish'
+  | 'roll-back'
+  | 'wait'
+  | 'checkout'
+  | 'verify'
+  | 'adopt'
+  | 'drop-backing'
+  | 'collect'
+  | 'scrub'
 
 export interface JobProgress {
   readonly phase: string

@@ -9,10 +9,12 @@ import type { JobDocument, JobKind } from './job-document.ts'
 import type { JobControl } from './jobs.ts'
 import { runPublishJob } from './publish-job.ts'
 import { textOf } from './query.ts'
+import { runRollBackJob } from './roll-back-job.ts'
 import { runScrubJob } from './scrub-job.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
 import { runVerifyJob } from './verify-job.ts'
+import { runWaitJob } from './wait-job.ts'
 
 type Run = (services: Services, body: unknown) => (control: JobControl) => Promise<unknown>
 type JobRequest = FastifyRequest<{ Params: { id: string } }>
@@ -20,6 +22,8 @@ type JobRequest = FastifyRequest<{ Params: { id: string } }>
 /** Each reads its parameters at once, so that what is malformed is refused before a job exists. */
 const RUNNERS: Readonly<Record<JobKind, Run>> = {
   publish: runPublishJob,
+  'roll-back': runRollBackJob,
+  wait: runWaitJob,
   checkout: runCheckoutJob,
   verify: runVerifyJob,
   adopt: runAdoptJob,

@@ -13,6 +13,7 @@ import { writeDurably } from '../durable-file.ts'
 import type { Paths } from '../paths.ts'
 import { addFetchRoutes } from './fetch-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
+import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
@@ -53,6 +54,7 @@ export function createApi(
     })
   })
   addMeshRoutes(app, services)
+  addMemberRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
   addTreeRoutes(app, services)

@@ -166,6 +166,16 @@ function describeTree(tree: TreeState): TreeDocument {
       snapshot: body.snapshot.toString(),
     })),
     isForked: tree.fork !== undefined,
+    fork:
+      tree.fork === undefined
+        ? null
+        : {
+            kind: tree.fork.kind,
+            epoch: tree.fork.epoch,
+            sequence: tree.fork.sequence ?? null,
+            records: tree.fork.records.map((id) => id.toString()),
+            tips: tree.fork.tips.map(describeHead),
+          },
   }
 }
 

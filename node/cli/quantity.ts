@@ -36,6 +36,11 @@ function part(value: number, unit: string): string {
   return value === 0 ? '' : ` ${value} ${unit}`
 }
 
+/** UTC to the second: 2026-01-31 08:15:00Z. */
+export function formatTime(timeMs: number): string {
+  return `${new Date(timeMs).toISOString().slice(0, 19).replace('T', ' ')}Z`
+}
+
 /** Parses `30m`, `24h`, `7d`, `90s` into milliseconds; undefined when it is none of them. */
 export function parseDuration(text: string): number | undefined {
   const match = /^(\d{1,9})(s|m|h|d)$/.exec(text)

@@ -29,3 +29,10 @@ export function parseTreeSpec(text: string): TreeSpec {
     ...(path === undefined ? {} : { path: path.split('/').filter(Boolean).join('/') }),
   }
 }
+
+/** @throws MirrorError `invalid` for anything beside a name */
+export function nameOfTree(text: string): string {
+  const { tree } = parseTreeSpec(text)
+  if (tree !== text) throw new MirrorError('invalid', `the name of a tree alone, not ${text}`)
+  return tree
+}

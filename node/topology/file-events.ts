@@ -2,13 +2,14 @@
 import type { z } from 'zod'
 import type { either, FileContent } from './file-schema.ts'
 
-/** `stall`: it takes requests and sends nothing; `lie`: it sends bytes that do not match. */
+/** `stall`: it takes requests and sends nothing; `lie`: it sends bytes that do not match. `pause`: its process does not run. */
 export const SITE_EVENTS = ['kill', 'restart', 'join', 'stall', 'lie'] as const
 export type SiteEventKind = (typeof SITE_EVENTS)[number]
 
 /** Something that happens in a simulation. Names of regions are `region:NAME`. */
 export type FileEvent =
   | { readonly atMs: number; readonly kind: SiteEventKind; readonly site: string }
+  | { readonly atMs: number; readonly kind: 'pause'; readonly site: string; readonly forMs: number }
   | { readonly atMs: number; readonly kind: 'cut'; readonly between: readonly [string, string | undefined] }
   | { readonly atMs: number; readonly kind: 'heal'; readonly between?: readonly [string, string | undefined] }
   | {
@@ -28,6 +29,7 @@ export function eventOf(event: FileContent['events'][number], endOf: (name: stri
     const site = (event as { readonly [K in SiteEventKind]?: string })[kind]
     if (site !== undefined) return { atMs, kind, site }
   }
+  if ('pause' in event) return { atMs, kind: 'pause', site: event.pause, forMs: event.for }
   if ('cut' in event) return { atMs, kind: 'cut', between: betweenOf(event.cut) }
   if ('heal' in event)
     return event.heal === 'all'

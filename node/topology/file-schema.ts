@@ -78,6 +78,7 @@ export const FILE = z.strictObject({
           z.strictObject({ at: time, restart: name }),
           z.strictObject({ at: time, join: name }),
           z.strictObject({ at: time, stall: name }),
+          z.strictObject({ at: time, pause: name, for: time }),
           z.strictObject({ at: time, lie: name }),
           z.strictObject({ at: time, cut: either }),
           z.strictObject({ at: time, heal: z.union([either, z.literal('all')]) }),

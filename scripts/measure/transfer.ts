@@ -58,7 +58,7 @@ function start(
               const offset = offsets[at++]!
               reads.push(read(offset).then((block) => ({ offset, ...block })))
             }
-            yield await reads.shift()!
+            yield [await reads.shift()!]
           }
         },
         async *watch() {
@@ -167,12 +167,14 @@ async function measure(security: Security, megabytes: number, folder: string | u
         const unpackings: Promise<void>[] = []
         await channel.request(
           { tree: 'bench', page: PAGE, offsets },
-          ({ offset, bytes, zstdOfBytes }) => {
-            wireBytes += bytes!.length
-            if (zstdOfBytes === undefined) take(offset, bytes!)
-            else {
-              const block = { encoding: 'zstd', bytes: bytes!, lengthBytes: zstdOfBytes } as const
-              unpackings.push(decodeBlockLater(block).then((plain) => take(offset, plain)))
+          (answers) => {
+            for (const { offset, bytes, zstdOfBytes } of answers) {
+              wireBytes += bytes!.length
+              if (zstdOfBytes === undefined) take(offset, bytes!)
+              else {
+                const block = { encoding: 'zstd', bytes: bytes!, lengthBytes: zstdOfBytes } as const
+                unpackings.push(decodeBlockLater(block).then((plain) => take(offset, plain)))
+              }
             }
           },
           signal,

@@ -14,7 +14,7 @@ import { MirrorError } from '../base/errors.ts'
 import type { Block } from '../block/block.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
-import { CID_KEY_BYTES, cidFromKeyBytes, DAG_CBOR } from '../block/cid.ts'
+import { CID_KEY_BYTES, cidFromKeyBytes, cidOf, DAG_CBOR } from '../block/cid.ts'
 import { CborWriter } from './cbor-writer.ts'
 import type { FingerprintSetOptions } from './fingerprint-set.ts'
 import { createFingerprintSet } from './fingerprint-set.ts'
@@ -97,12 +97,9 @@ export function createBlockIndexBuilder(
         )
       }
       if (!seen.add(cid)) return
-      const { digest } = cid.multihash
       writer.clear()
-      writer.byte(cid.code)
-      writer.raw(digest)
-      writer.uint32(lengthBytes)
-      builder.add(digest, lengthBytes, writer.view())
+      writeItem(writer, { cid, lengthBytes })
+      builder.add(cid.multihash.digest, lengthBytes, writer.view())
     },
     finish() {
       seen.close()
@@ -110,6 +107,34 @@ export function createBlockIndexBuilder(
       return { root: cid, blocks: items, sizeBytes }
     },
   }
+}
+
+/** One page of these blocks, cut nowhere: for an index that grows at its end, page by page. */
+export function encodePage(blocks: readonly IndexedBlock[]): Block {
+  const items = new CborWriter(ITEM_BYTES * blocks.length)
+  for (const block of blocks) writeItem(items, block)
+  return encodeNode(0, blocks.length, items)
+}
+
+/** A branch of level 1 over these pages. */
+export function encodeBranch(pages: readonly PageRef[]): Block {
+  const items = new CborWriter(64 * pages.length)
+  for (const { cid, blocks, sizeBytes } of pages)
+    FORMAT.writeChild(items, { cid, items: blocks, sizeBytes, lastKey: cid.multihash.digest })
+  return encodeNode(1, pages.length, items)
+}
+
+function encodeNode(level: number, count: number, items: CborWriter): Block {
+  const writer = new CborWriter(items.length + 64)
+  FORMAT.writeNode(writer, level, count, items.view())
+  const bytes = writer.copy()
+  return { cid: cidOf(DAG_CBOR, bytes), bytes }
+}
+
+function writeItem(writer: CborWriter, { cid, lengthBytes }: IndexedBlock): void {
+  writer.byte(cid.code)
+  writer.raw(cid.multihash.digest)
+  writer.uint32(lengthBytes)
 }
 
 /** @throws MirrorError `corrupt`, `limit` or `unsupported` */

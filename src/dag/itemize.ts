@@ -14,8 +14,8 @@
  * | 7 | `o` | owner |
  * | 8 | `g` | group |
  * | 9 | `h` | hard-link group (rsync: `u`) |
- * | 10 | `a` | not used: an ACL is an extended attribute here |
- * | 11 | `x` | extended attributes; or holes, when nothing else differs |
+ * | 10 | `a` | POSIX ACLs; those of an entry whose attributes fill a block of their own show as `x` |
+ * | 11 | `x` | other extended attributes; or holes, when nothing else differs |
  *
  * Characters 3 to 11 are all `+` for what is new, an entry that became another type included. What is gone is
  * `*deleting` and two spaces.
@@ -23,6 +23,8 @@
 import type { Change } from './diff.ts'
 import { hasSameLink, hasSameXattrs } from './diff.ts'
 import type { Entry } from './entry.ts'
+import type { XattrFields } from './xattrs.ts'
+import { isAcl } from './xattrs.ts'
 
 export const ITEMS_LENGTH = 11
 
@@ -44,14 +46,26 @@ export function itemize({ before, after, change, content, metadata }: Change, is
     before.uid === after.uid && before.user === after.user ? '.' : 'o',
     before.gid === after.gid && before.group === after.group ? '.' : 'g',
     hasSameLink(before, after) ? '.' : 'h',
-    '.',
+    hasSameXattrs(aclsOf(before), aclsOf(after)) ? '.' : 'a',
   ].join('')
   const isOther =
-    !hasSameXattrs(before, after) || (metadata && !content && flags === '.'.repeat(flags.length))
+    !hasSameXattrs(withoutAcls(before), withoutAcls(after)) ||
+    (metadata && !content && flags === '.'.repeat(flags.length))
   const update = content ? (type === 'f' ? '>' : 'c') : '.'
   return `${update}${type}${flags}${isOther ? 'x' : '.'}`
 }
 
 function sizeOf(entry: Entry): number | undefined {
   return entry.type === 'file' ? entry.sizeBytes : undefined
+}
+
+function aclsOf({ xattrs = [] }: XattrFields): XattrFields {
+  return { xattrs: xattrs.filter(({ name }) => isAcl(name)) }
+}
+
+function withoutAcls({ xattrs = [], xattrBlock }: XattrFields): XattrFields {
+  return {
+    xattrs: xattrs.filter(({ name }) => !isAcl(name)),
+    ...(xattrBlock === undefined ? {} : { xattrBlock }),
+  }
 }

@@ -35,3 +35,7 @@ export const MAX_HOLES = 4096
 /** Rules in gitignore syntax that a snapshot records, and the UTF-8 bytes of all of them. */
 export const MAX_IGNORE_RULES = 256
 export const MAX_IGNORE_BYTES = 32 * 1024
+/** Blocks that one delta gives, and that its window has. */
+export const MAX_DELTA_BLOCKS = 1024
+/** Ranges of positions that name either. */
+export const MAX_DELTA_RANGES = 64

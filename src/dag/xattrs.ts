@@ -5,7 +5,7 @@
  * A set whose list is MAX_INLINE_XATTR_BYTES or shorter stands in its entry, a longer one in a block of its own, a
  * dag-cbor map of `k` ("xattrs"), `v` (1) and `items` (the list). Which of the two is a function of the set.
  */
-import { compareBytes, printableName } from '../base/bytes.ts'
+import { compareBytes, equalBytes, printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import type { Block } from '../block/block.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
@@ -32,6 +32,14 @@ export const XATTRS_VERSION = 1
 
 /** Attributes of one set: each takes 5 bytes of a block at least. */
 const MAX_XATTRS = MAX_BLOCK_BYTES / 5
+
+const ACL_ACCESS = Buffer.from('system.posix_acl_access')
+const ACL_DEFAULT = Buffer.from('system.posix_acl_default')
+
+/** A POSIX ACL, by the name of the attribute that Linux keeps it in. */
+export function isAcl(name: Uint8Array): boolean {
+  return equalBytes(name, ACL_ACCESS) || equalBytes(name, ACL_DEFAULT)
+}
 
 /** The list as it stands in an entry or a block. */
 export function writeXattrs(writer: CborWriter, xattrs: readonly Xattr[]): void {

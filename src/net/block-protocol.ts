@@ -1,13 +1,14 @@
-/** `/mirrormesh/2/blocks` and the version before it: blocks by their position in an index page. Both sides. */
+/** `/mirrormesh/3/blocks` and the versions before it: blocks by their position in an index page. Both sides. */
 import { MirrorError } from '../base/errors.ts'
-import type { BlockChannel, BlockServer } from './ports.ts'
+import type { BlockAnswer, BlockChannel, BlockServer } from './ports.ts'
 import type { RequestChannel } from './request-channel.ts'
 import type { RequestServer } from './request-server.ts'
 import type { PeerCounter } from './traffic.ts'
-import type { BlocksRequest } from './wire/blocks.ts'
+import type { BlockData, BlocksRequest } from './wire/blocks.ts'
 import {
   BLOCKS_1,
   BLOCKS_2,
+  BLOCKS_3,
   decodeBlockData,
   decodeBlocksRequest,
   decodeMissing,
@@ -17,8 +18,8 @@ import {
 } from './wire/blocks.ts'
 import { DATA, MISSING } from './wire/request.ts'
 
-/** The best first. Version 1 has plain blocks only. */
-export const BLOCKS_PROTOCOLS = [BLOCKS_2, BLOCKS_1] as const
+/** The best first. Version 1 has plain blocks only, and those before 3 a message for each block. */
+export const BLOCKS_PROTOCOLS = [BLOCKS_3, BLOCKS_2, BLOCKS_1] as const
 
 export function createBlockChannel(
   { requests, counter }: { readonly requests: RequestChannel; readonly counter: () => PeerCounter },
@@ -26,7 +27,7 @@ export function createBlockChannel(
 ): BlockChannel {
   return {
     peer,
-    async request(request, onAnswer, signal) {
+    async request(request, onAnswers, signal) {
       const open = new Set(request.offsets)
       const settle = (offset: number): void => {
         if (!open.delete(offset)) {
@@ -35,28 +36,29 @@ export function createBlockChannel(
           })
         }
       }
+      const refuseRest = (): void => {
+        const rest = [...open].map((offset): BlockAnswer => ({ offset, status: 'busy' }))
+        open.clear()
+        if (rest.length > 0) onAnswers(rest)
+      }
       await requests.request(
         encodeBlocksRequest(request),
         (type, fields, protocol) => {
           if (type === DATA) {
-            const { offset, ...block } = decodeBlockData(fields, protocol)
-            settle(offset)
-            counter().blocksReceived++
-            onAnswer({ offset, status: 'have', ...block })
+            const blocks = decodeBlockData(fields, protocol)
+            for (const { offset } of blocks) settle(offset)
+            counter().blocksReceived += blocks.length
+            onAnswers(blocks.map((block) => ({ ...block, status: 'have' })))
           } else if (type === MISSING) {
-            for (const offset of decodeMissing(fields)) {
-              settle(offset)
-              onAnswer({ offset, status: 'missing' })
-            }
-          } else {
-            for (const offset of open) onAnswer({ offset, status: 'busy' })
-            open.clear()
-          }
+            const offsets = decodeMissing(fields)
+            for (const offset of offsets) settle(offset)
+            onAnswers(offsets.map((offset) => ({ offset, status: 'missing' })))
+          } else refuseRest()
         },
         signal,
       )
       // A peer that ends a request early has not refused: the rest is asked for again, elsewhere.
-      for (const offset of open) onAnswer({ offset, status: 'busy' })
+      refuseRest()
     },
     close: () => requests.close(),
   }
@@ -71,15 +73,20 @@ export function blockAnswers(
     decode: decodeBlocksRequest,
     async answer(request, send, signal) {
       const open = new Set(request.offsets)
-      const acceptsZstd = protocol === BLOCKS_2
-      for await (const served of blockServer.blocks(peer, { ...request, acceptsZstd }, signal)) {
+      const acceptsZstd = protocol !== BLOCKS_1
+      for await (const batch of blockServer.blocks(peer, { ...request, acceptsZstd }, signal)) {
         signal.throwIfAborted()
-        const { offset, bytes, zstdOfBytes } = served
-        if (!open.delete(offset)) continue
-        if (bytes === undefined) await send(MISSING, [encodeOffsets([offset])])
-        else {
-          await send(DATA, encodeBlockData({ offset, bytes, zstdOfBytes }, protocol))
-          counter().blocksSent++
+        const held: BlockData[] = []
+        const missing: number[] = []
+        for (const { offset, bytes, ...rest } of batch) {
+          if (!open.delete(offset)) continue
+          if (bytes === undefined) missing.push(offset)
+          else held.push({ offset, bytes, ...rest })
+        }
+        if (missing.length > 0) await send(MISSING, [encodeOffsets(missing)])
+        for (const { count, fields } of encodeBlockData(held, protocol)) {
+          await send(DATA, fields)
+          counter().blocksSent += count
         }
       }
       if (open.size > 0) await send(MISSING, [encodeOffsets([...open])])

@@ -35,7 +35,7 @@ import { keepReservations } from './reservations.ts'
 import { createStripedChannel } from './striped-channel.ts'
 import { createTraffic } from './traffic.ts'
 import { serveWatch, WATCH_PROTOCOL, watchPeer } from './watch-protocol.ts'
-import { BLOCKS_TO_SERVER, blocksToClient } from './wire/blocks.ts'
+import { BLOCKS_TO_CLIENT, BLOCKS_TO_SERVER } from './wire/blocks.ts'
 import type { FrameLimits } from './wire/frame.ts'
 import { JOIN_TO_CLIENT, JOIN_TO_SERVER } from './wire/join.ts'
 import { OBJECT_TO_CLIENT, OBJECT_TO_SERVER } from './wire/object.ts'
@@ -104,7 +104,7 @@ export async function startHost(
     peer: string,
     /** The best first; the peer speaks one of them. */
     protocol: string | readonly string[],
-    accept: FrameLimits | ((protocol: string) => FrameLimits),
+    accept: FrameLimits,
     {
       signal,
       answerTimeoutMs,
@@ -122,7 +122,7 @@ export async function startHost(
       return frameStream(
         { stream, clock, counter: traffic.of(peer) },
         {
-          accept: typeof accept === 'function' ? accept(stream.protocol) : accept,
+          accept,
           ...(answerTimeoutMs === undefined ? {} : { idleTimeoutMs: () => answerTimeoutMs }),
         },
       )
@@ -281,7 +281,7 @@ export async function startHost(
         openLane(lane) {
           const requests = createRequestChannel({
             clock,
-            open: (opening) => open(peer, BLOCKS_PROTOCOLS, blocksToClient, { signal: opening, lane }),
+            open: (opening) => open(peer, BLOCKS_PROTOCOLS, BLOCKS_TO_CLIENT, { signal: opening, lane }),
           })
           return createBlockChannel({ requests, counter: () => traffic.of(peer) }, peer)
         },

@@ -36,6 +36,8 @@ export const STOP_TIMEOUT_MS = 5_000
 
 export const MAX_TREE_NAME_BYTES = 520
 export const MAX_OFFSETS_PER_REQUEST = 1024
+/** Blocks that travel in one frame: enough that a block costs no message, and little to wait for on a slow link. */
+export const MAX_BATCH_BYTES = 64 * KIB
 /** Requests that one channel keeps in flight; more wait at the client. */
 export const MAX_REQUESTS_IN_FLIGHT = 64
 /** Requests of one peer that wait or run here; one more is answered `busy`. */

@@ -2,14 +2,14 @@
  * The connected members. A peer counts as connected from the moment it is known to have accepted us: at once when it
  * dialled, after the first answer when we did (a refusal may arrive after the handshake looked complete).
  */
-import type { Connection } from '@libp2p/interface'
+import type { Connection, PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Clock } from '../base/clock.ts'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import { peerAddress, plainAddress, relayOf } from './address.ts'
 import type { Gate } from './gate.ts'
 import type { MeshNode } from './libp2p-node.ts'
-import { DIAL_TIMEOUT_MS, DIRECT_FIRST_MS } from './limits.ts'
+import { DIAL_TIMEOUT_MS, DIRECT_FIRST_MS, MAX_TRACKED_PEERS } from './limits.ts'
 import type { Membership, NetLog, PeerInfo } from './ports.ts'
 
 /** After a connection ended beside another: by then both sides have noticed. */
@@ -55,8 +55,18 @@ export function trackPeers({
 }): Peers {
   const connected = new Map<string, { rttMs: number | undefined }>()
   const listeners = new Set<(event: PeerEvent) => void>()
+  const ids = new Map<string, PeerId>()
   const renewals = new Set<() => void>()
 
+  /** Parsing one, and printing it again to look it up, costs more than all else that is done with it. */
+  const idOf = (peer: string): PeerId => {
+    const known = ids.get(peer)
+    if (known !== undefined) return known
+    const id = peerIdFromString(peer)
+    if (ids.size >= MAX_TRACKED_PEERS) ids.delete(ids.keys().next().value!)
+    ids.set(peer, id)
+    return id
+  }
   const announce = (event: PeerEvent): void => {
     log.info(event, event.connected ? 'net.peer.connected' : 'net.peer.gone')
     for (const listener of listeners) listener(event)
@@ -74,7 +84,7 @@ export function trackPeers({
 
   /** The open ones, those that are not relayed first. */
   const connections = (peer: string): Connection[] => {
-    const open = node.getConnections(peerIdFromString(peer)).filter(({ status }) => status === 'open')
+    const open = node.getConnections(idOf(peer)).filter(({ status }) => status === 'open')
     return open.every(({ direct }) => direct)
       ? open
       : open.toSorted((a, b) => Number(b.direct) - Number(a.direct))
@@ -196,7 +206,7 @@ export function trackPeers({
       }
     },
     async dialAnother(peer, signal) {
-      const id = peerIdFromString(peer)
+      const id = idOf(peer)
       if (isRelayed(peer)) {
         throw new MirrorError('unreachable', `peer ${peer} is relayed`, { facts: { peer } })
       }

@@ -59,7 +59,10 @@ export interface ServedBlock {
 export interface BlockServer {
   /** A control object of the tree: snapshot, index node, directory or file node. */
   object(peer: string, tree: string, cid: Cid, signal: AbortSignal): Promise<Uint8Array | undefined>
-  /** One answer per offset, in any order, each as soon as it can be read. Read no faster than the peer takes them. */
+  /**
+   * One answer per offset, in any order, each as soon as it can be read: in batches of those that are ready together, of
+   * 64 KiB or one block. Read no faster than the peer takes them.
+   */
   blocks(
     peer: string,
     request: BlockRequest & {
@@ -67,7 +70,7 @@ export interface BlockServer {
       readonly acceptsZstd?: boolean
     },
     signal: AbortSignal,
-  ): AsyncIterable<ServedBlock>
+  ): AsyncIterable<readonly ServedBlock[]>
   /** What this node holds of a snapshot: first all of it, then changes, until the signal fires. */
   watch(
     peer: string,
@@ -134,7 +137,10 @@ export interface BlockAnswer {
   readonly offset: number
   /** `busy`: the peer has too much to do for us; ask again later, or somebody else. */
   readonly status: 'have' | 'missing' | 'busy'
-  /** With `have`. Not verified: the caller holds the page that names the block's CID. The caller owns them. */
+  /**
+   * With `have`. Not verified: the caller holds the page that names the block's CID. They are the caller's own, and may lie in
+   * one buffer with those of the answers that came with them.
+   */
   readonly bytes?: Uint8Array
   /** With `have`, when `bytes` are said to be a zstd frame: the length of the plain block, larger than theirs. */
   readonly zstdOfBytes?: number
@@ -144,12 +150,16 @@ export interface BlockAnswer {
 export interface BlockChannel {
   readonly peer: string
   /**
-   * Resolves after exactly one answer for each offset. `onAnswer` is called as they arrive, in the order the peer could read
-   * them, and never for an offset that was not asked for.
+   * Resolves after exactly one answer for each offset. `onAnswers` is called as they arrive, with those that came together, in
+   * the order the peer could read them, and never with an offset that was not asked for.
    * @throws the signal's reason (the peer is told, no further answer is delivered); `unreachable` when the stream dies;
    *         `corrupt` when the peer breaks the protocol; `timed-out` when nothing at all arrives for `stallTimeoutMs`
    */
-  request(request: BlockRequest, onAnswer: (answer: BlockAnswer) => void, signal?: AbortSignal): Promise<void>
+  request(
+    request: BlockRequest,
+    onAnswers: (answers: readonly BlockAnswer[]) => void,
+    signal?: AbortSignal,
+  ): Promise<void>
   /** Answers and requests that are open reject with `aborted`. */
   close(): void
 }

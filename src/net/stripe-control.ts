@@ -80,12 +80,14 @@ export function createStripeControl(baseRttMs: () => number | undefined): Stripe
 
   return {
     received(arrived, nowMs) {
-      const rttMs = baseRttMs()
-      if (rttMs === undefined || rttMs < MIN_RTT_MS) return wanted
       windowMs ??= nowMs
       bytes += arrived
       const elapsedMs = nowMs - windowMs
-      if (elapsedMs >= Math.max(MIN_WINDOW_MS, WINDOW_RTTS * rttMs)) {
+      if (elapsedMs < MIN_WINDOW_MS) return wanted
+      // Looked up now and then, not with each arrival.
+      const rttMs = baseRttMs()
+      if (rttMs === undefined || rttMs < MIN_RTT_MS) restart()
+      else if (elapsedMs >= WINDOW_RTTS * rttMs) {
         const measured = bytes / elapsedMs
         windowMs = nowMs
         bytes = 0

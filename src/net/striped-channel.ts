@@ -48,7 +48,7 @@ export function createStripedChannel(
   async function ask(
     lane: Lane,
     request: BlockRequest,
-    onAnswer: (answer: BlockAnswer) => void,
+    onAnswers: (answers: readonly BlockAnswer[]) => void,
     signal: AbortSignal,
   ): Promise<void> {
     const due = new Set(request.offsets)
@@ -56,10 +56,14 @@ export function createStripedChannel(
     try {
       await lane.channel.request(
         request,
-        (answer) => {
-          if (due.delete(answer.offset)) lane.due--
-          onReceived(answer.bytes?.length ?? 0)
-          onAnswer(answer)
+        (answers) => {
+          let bytes = 0
+          for (const answer of answers) {
+            if (due.delete(answer.offset)) lane.due--
+            bytes += answer.bytes?.length ?? 0
+          }
+          onReceived(bytes)
+          onAnswers(answers)
         },
         signal,
       )
@@ -69,7 +73,7 @@ export function createStripedChannel(
       lane.due -= due.size
       const offsets = [...due]
       due.clear()
-      if (offsets.length > 0) await ask(lanes[0]!, { ...request, offsets }, onAnswer, signal)
+      if (offsets.length > 0) await ask(lanes[0]!, { ...request, offsets }, onAnswers, signal)
     } finally {
       lane.due -= due.size
     }
@@ -77,7 +81,7 @@ export function createStripedChannel(
 
   return {
     peer,
-    async request(request, onAnswer, signal) {
+    async request(request, onAnswers, signal) {
       if (isClosed) throw new MirrorError('aborted', 'the channel was closed')
       const parts = partsOf(request.offsets, laneCount())
       const failed = new AbortController()
@@ -86,7 +90,7 @@ export function createStripedChannel(
       try {
         await Promise.all(
           parts.map((offsets) =>
-            ask(leastBusy(), { ...request, offsets }, onAnswer, either).catch((error: unknown) => {
+            ask(leastBusy(), { ...request, offsets }, onAnswers, either).catch((error: unknown) => {
               // One request, one fate: the rest of it is asked for elsewhere.
               failed.abort(error)
               throw error

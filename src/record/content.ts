@@ -9,6 +9,7 @@ import { isMirrorError } from '../base/errors.ts'
 import { isPlainMap } from './fields.ts'
 import { KEY_BYTES, type PublicKey } from './key.ts'
 import { type AdminSetBody, decodeAdminSet } from './kinds/admin-set.ts'
+import { decodeEncodingsBody, type EncodingsBody } from './kinds/encodings.ts'
 import { decodeEpoch, type EpochBody } from './kinds/epoch.ts'
 import { decodeGenesis, type GenesisBody } from './kinds/genesis.ts'
 import { decodeHead, type HeadBody } from './kinds/head.ts'
@@ -22,6 +23,7 @@ import { decodeTree, type TreeBody } from './kinds/tree.ts'
 
 export interface Bodies {
   readonly 'admin-set': AdminSetBody
+  readonly encodings: EncodingsBody
   readonly epoch: EpochBody
   readonly genesis: GenesisBody
   readonly head: HeadBody
@@ -52,6 +54,7 @@ const MAX_GRANTS = 64
 
 const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   'admin-set': decodeAdminSet,
+  encodings: decodeEncodingsBody,
   epoch: decodeEpoch,
   genesis: decodeGenesis,
   head: decodeHead,

@@ -29,6 +29,7 @@ import { alarmKey, alarmsOf } from './state/alarms.ts'
 import { createAuthority } from './state/authority.ts'
 import { createChains } from './state/chains.ts'
 import { markRecord, nothingDirty } from './state/dirty.ts'
+import { appendEncodings } from './state/encodings.ts'
 import { appendHead } from './state/fast-head.ts'
 import { createMembership } from './state/membership.ts'
 import { objectionTo } from './state/objections.ts'
@@ -253,11 +254,14 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     return effects.concat(settle())
   }
 
-  /** The usual single head; false when the state must be worked out in full. */
+  /** The usual single head, or encodings of one; false when the state must be worked out in full. */
   function goOnAtTree(record: VerifiedRecord, effects: Effect[]): boolean {
     const tree = treeOf(record)
     if (tree === undefined || chains.isForked(record.issuerPeer)) return false
-    const after = appendHead(trees.get(tree), recordsOf(tree), record, authority)
+    const before = trees.get(tree)
+    const after =
+      appendHead(before, recordsOf(tree), record, authority) ??
+      appendEncodings(before, recordsOf(tree), record, authority)
     if (after !== undefined) moveTree(tree, after, effects)
     return after !== undefined
   }

@@ -5,6 +5,7 @@
  */
 import type { Cid } from '../block/cid.ts'
 import type { PeerId, PublicKey } from './key.ts'
+import type { EncodingsBody } from './kinds/encodings.ts'
 import type { InviteBody } from './kinds/invite.ts'
 import type { PinBody } from './kinds/pin.ts'
 import type { TagBody } from './kinds/tag.ts'
@@ -78,6 +79,14 @@ export interface Tag {
   readonly origin: Origin
 }
 
+/** What its publisher says of the deltas of a snapshot against one base. */
+export interface SnapshotEncodings {
+  readonly body: EncodingsBody
+  /** Of the newest head before the snapshot's that published the base. */
+  readonly baseSequence: number
+  readonly origin: Origin
+}
+
 export interface TreeState {
   readonly name: string
   readonly body: TreeBody
@@ -93,6 +102,8 @@ export interface TreeState {
    * the head to go on from. Sites that are already further keep what they have.
    */
   readonly fork: Fork | undefined
+  /** By snapshot; of each the one with the newest base first. */
+  readonly encodings: ReadonlyMap<string, readonly SnapshotEncodings[]>
   /** Those that are not removed, by name. */
   readonly tags: ReadonlyMap<string, Tag>
   /** Tombstones: a new tag of that name has the next version. */
@@ -156,6 +167,7 @@ export type Effect =
   | { readonly kind: 'tree'; readonly tree: string }
   | { readonly kind: 'pin'; readonly pin: string }
   | { readonly kind: 'tag'; readonly tree: string; readonly tag: string }
+  | { readonly kind: 'encodings'; readonly tree: string; readonly snapshot: string }
   | { readonly kind: 'member'; readonly peer: PeerId }
   | { readonly kind: 'invite'; readonly invite: string }
   | { readonly kind: 'revoked'; readonly peer: PeerId }

@@ -99,6 +99,15 @@ export function decodeStored(bytes: Uint8Array): VerifiedRecord {
   return record
 }
 
+/**
+ * A payload that nobody has signed yet, for those who are to sign it: what they see is what every receiver will read.
+ * @throws MirrorError as `decodeSigned`
+ */
+export function decodePayload(payload: Uint8Array): Omit<VerifiedRecord, 'bytes'> {
+  const { bytes: _bytes, ...rest } = readPayload(new Uint8Array(), payload)
+  return rest
+}
+
 /** The id that `bytes` claim, unverified: tells a duplicate before the cost of its signatures. */
 export function peekRecordId(bytes: Uint8Array): Cid {
   return cidOf(DAG_CBOR, readEnvelope(bytes).payload)

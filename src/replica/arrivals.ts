@@ -13,6 +13,7 @@ import { isBlockOf } from '../block/cid.ts'
 import type { EncodedBlock } from '../block/encoding.ts'
 import { decodeBlocksLater } from '../block/encoding.ts'
 import type { BlockStore, PutBlock } from '../store/block-store.ts'
+import type { HeldUp } from './held-up.ts'
 
 /** The request that a block is an answer to. */
 export interface ArrivalRequest {
@@ -58,7 +59,15 @@ interface Verified<R extends ArrivalRequest> {
 }
 
 export function createArrivals<R extends ArrivalRequest>(
-  { blocks, clock }: { readonly blocks: Pick<BlockStore, 'put'>; readonly clock: Clock },
+  {
+    blocks,
+    clock,
+    heldUp,
+  }: {
+    readonly blocks: Pick<BlockStore, 'put'>
+    readonly clock: Clock
+    readonly heldUp: Pick<HeldUp, 'during'>
+  },
   { signal, onStored, onCorrupt, onLeftAside, onError }: ArrivalsOptions<R>,
 ): Arrivals<R> {
   const queue: Arrival<R>[] = []
@@ -141,7 +150,7 @@ export function createArrivals<R extends ArrivalRequest>(
 
   async function store({ arrivals, blocks: puts }: Verified<R>): Promise<void> {
     if (puts.length === 0) return
-    await blocks.put(puts, { verified: true })
+    await heldUp.during(blocks.put(puts, { verified: true }))
     onStored(arrivals)
   }
 

@@ -18,8 +18,10 @@ import { createWireEncoder } from './wire-encoder.ts'
 /** Decoded pages kept at hand. */
 const MAX_CACHED_PAGES = 96
 /** Plain bytes, by what the page says, and blocks that are read at once; the next are read while these are sent. */
-const MAX_READ_BYTES = 512 * 1024
-const MAX_READ_BLOCKS = 64
+const MAX_READ_BYTES = 256 * 1024
+const MAX_READ_BLOCKS = 128
+/** As they travel: of what is sent together, but for a larger block, which goes alone. */
+const MAX_SENT_BYTES = 64 * 1024
 /** Snapshots that one peer may watch at a time. */
 const MAX_WATCHES = 256
 
@@ -95,10 +97,10 @@ export function createBlockService({
       if (bytes !== undefined) traffic.sentObject(peer, bytes.length)
       return bytes
     },
-    async *blocks(peer, { tree, page: pageCid, offsets, acceptsZstd }, signal): AsyncIterable<ServedBlock> {
+    async *blocks(peer, { tree, page: pageCid, offsets, acceptsZstd }, signal): AsyncIterable<ServedBlock[]> {
       const page = mayRead(peer, tree) ? await pageOf(tree, pageCid) : undefined
       if (page === undefined) {
-        for (const offset of offsets) yield { offset }
+        yield offsets.map((offset) => ({ offset }))
         return
       }
       const isIncomplete = holdings.isInProgress(tree, pageCid)
@@ -108,20 +110,20 @@ export function createBlockService({
         reading.catch(() => undefined)
         return reading
       }
-      const parts = partsOf(page, offsets)
+      const parts = cut(offsets, (offset) => page.blocks[offset]?.lengthBytes ?? 0, MAX_READ_BYTES)
       let next = read(parts[0] ?? [])
       for (let at = 0; at < parts.length; at++) {
         const served = await next
         if (at + 1 < parts.length) next = read(parts[at + 1]!)
-        for (const block of served) {
+        for (const batch of cut(served, ({ bytes }) => bytes?.length ?? 0, MAX_SENT_BYTES)) {
           signal.throwIfAborted()
-          if (block.bytes !== undefined) {
-            const bytes = block.bytes.length
-            const plainBytes = block.zstdOfBytes ?? bytes
-            const { offset } = block
-            traffic.sentBlock(peer, { tree, page: pageCid, offset, bytes, plainBytes, isIncomplete })
+          for (const { offset, bytes, zstdOfBytes } of batch) {
+            if (bytes === undefined) continue
+            const plainBytes = zstdOfBytes ?? bytes.length
+            const sent = { tree, page: pageCid, offset, bytes: bytes.length, plainBytes, isIncomplete }
+            traffic.sentBlock(peer, sent)
           }
-          yield block
+          yield batch
         }
       }
     },
@@ -146,18 +148,19 @@ function plain(bytes: Uint8Array | undefined): EncodedBlock | undefined {
   return bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length }
 }
 
-function partsOf(page: IndexPage, offsets: readonly number[]): number[][] {
-  const parts: number[][] = []
-  let part: number[] = []
+/** In order, into parts of `maxBytes` and MAX_READ_BLOCKS at most, or of one. */
+function cut<T>(all: readonly T[], bytesOf: (item: T) => number, maxBytes: number): T[][] {
+  const parts: T[][] = []
+  let part: T[] = []
   let partBytes = 0
-  for (const offset of offsets) {
-    const bytes = page.blocks[offset]?.lengthBytes ?? 0
-    if (part.length > 0 && (part.length >= MAX_READ_BLOCKS || partBytes + bytes > MAX_READ_BYTES)) {
+  for (const item of all) {
+    const bytes = bytesOf(item)
+    if (part.length > 0 && (part.length >= MAX_READ_BLOCKS || partBytes + bytes > maxBytes)) {
       parts.push(part)
       part = []
       partBytes = 0
     }
-    part.push(offset)
+    part.push(item)
     partBytes += bytes
   }
   if (part.length > 0) parts.push(part)

@@ -9,6 +9,7 @@ import { MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import type { Place } from '../topology/path-class.ts'
 import type { FetchMember, FetchMembers, FetchNetwork } from './fetch-network.ts'
+import type { Told } from './object-sources.ts'
 import { affinity } from './rendezvous.ts'
 import type { SchedulerEvent } from './scheduler-types.ts'
 
@@ -31,6 +32,8 @@ export interface FollowOptions {
 }
 
 export interface Follower {
+  /** What a connected member has said of the snapshot. */
+  told(peer: string): Told | undefined
   /** Looks at the list of members again. */
   refresh(): void
   close(): void
@@ -42,6 +45,7 @@ export function followMembers(
 ): Follower {
   const known = new Map<string, FetchMember>()
   const watches = new Map<string, AbortController>()
+  const said = new Map<string, Told>()
   let isReady = false
   void ready.then(() => {
     isReady = true
@@ -106,6 +110,7 @@ export function followMembers(
     const abort = watches.get(peer)
     if (abort === undefined) return
     watches.delete(peer)
+    said.delete(peer)
     abort.abort(new MirrorError('aborted', 'the peer is gone'))
     onGone(peer)
   }
@@ -115,6 +120,8 @@ export function followMembers(
     for (let pauseMs = FIRST_PAUSE_MS; !ends.aborted; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
       try {
         for await (const update of network.watch(peer, { tree, snapshot }, ends)) {
+          if (ends.aborted) return
+          if (update.kind !== 'unknown') said.set(peer, update.kind === 'complete' ? 'complete' : 'begun')
           if (!isReady) await orAborted(ready, ends)
           if (ends.aborted) return
           onEvents([{ kind: 'holding', peer, update }])
@@ -130,6 +137,7 @@ export function followMembers(
 
   const unsubscribe = members.onChange(refresh)
   return {
+    told: (peer) => said.get(peer),
     refresh,
     close() {
       unsubscribe()

@@ -1,5 +1,6 @@
 /**
- * Gets control objects (snapshot, index nodes) of one tree: from the store, or else from members, near ones first.
+ * Gets control objects (snapshot, index nodes) of one tree: from the store, or else from members, near ones first, as
+ * object-sources.ts says; a neighbour that gets one for the region is waited for a while.
  * What came over the network is verified, stored, and may be asked of this node from then on. Waits as long as it
  * takes: only the signal ends it.
  */
@@ -11,14 +12,20 @@ import { cidKey, verifyBlock } from '../block/cid.ts'
 import type { NodeSource } from '../dag/source.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { Place } from '../topology/path-class.ts'
-import { pathClass, tierOf } from '../topology/path-class.ts'
 import type { FetchMembers, FetchNetwork } from './fetch-network.ts'
 import type { Holdings } from './holdings.ts'
+import type { ObjectSources, Told } from './object-sources.ts'
+import { objectSources } from './object-sources.ts'
 import type { Traffic } from './traffic.ts'
 
 /** One try with a peer of this region, and with another. */
 const NEAR_TIMEOUT_MS = 3000
 const FAR_TIMEOUT_MS = 30_000
+/** A carrier is asked again and again for so long; one that was waited for in vain is not waited for again in this time. */
+const CARRIER_PATIENCE_MS = 3000
+const CARRIER_DISTRUST_MS = 30_000
+const FIRST_POLL_MS = 10
+const MAX_POLL_MS = 100
 const FIRST_PAUSE_MS = 100
 const MAX_PAUSE_MS = 3000
 
@@ -34,16 +41,20 @@ export interface FetchObjectsComponents {
 export interface FetchObjectsOptions {
   readonly tree: string
   readonly self: Place
+  readonly origin?: Place | undefined
   readonly signal: AbortSignal
   readonly isBlamed: (peer: string) => boolean
+  /** What a member said of the snapshot that is being fetched. */
+  readonly told: (peer: string) => Told | undefined
   readonly onWrongBytes: (peer: string, cid: Cid) => void
 }
 
 export function createFetchObjects(
   { network, members, blocks, holdings, traffic, clock }: FetchObjectsComponents,
-  { tree, self, signal, isBlamed, onWrongBytes }: FetchObjectsOptions,
+  { tree, self, origin, signal, isBlamed, told, onWrongBytes }: FetchObjectsOptions,
 ): NodeSource {
   const inFlight = new Map<string, Promise<Uint8Array>>()
+  const distrustedUntilMs = new Map<string, number>()
 
   async function load(cid: Cid): Promise<Uint8Array> {
     const stored = await blocks.get(cid, signal)
@@ -51,26 +62,57 @@ export function createFetchObjects(
       await holdings.allow(tree, cid)
       return stored
     }
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
-      for (const { peer, isNear } of sources()) {
-        const bytes = await ask(peer, cid, isNear ? NEAR_TIMEOUT_MS : FAR_TIMEOUT_MS)
-        if (bytes === undefined) continue
-        traffic.receivedObject(peer, bytes.length)
-        await blocks.put([{ cid, bytes }], { verified: true })
-        await holdings.allow(tree, cid)
-        return bytes
+    const bytes = (await awaitCarrier(cid)) ?? (await search(cid))
+    await blocks.put([{ cid, bytes }], { verified: true })
+    await holdings.allow(tree, cid)
+    return bytes
+  }
+
+  /** As long as a neighbour gets it for the region. */
+  async function awaitCarrier(cid: Cid): Promise<Uint8Array | undefined> {
+    const endMs = clock.monotonicMs() + CARRIER_PATIENCE_MS
+    for (let pauseMs = FIRST_POLL_MS; ; pauseMs = Math.min(MAX_POLL_MS, pauseMs * 2)) {
+      const { carrier, near } = sourcesOf(cid)
+      const nowMs = clock.monotonicMs()
+      if (carrier === undefined || nowMs < (distrustedUntilMs.get(carrier) ?? 0)) return undefined
+      const bytes = await askAll(cid, near, NEAR_TIMEOUT_MS)
+      if (bytes !== undefined) return bytes
+      if (nowMs >= endMs) {
+        distrustedUntilMs.set(carrier, nowMs + CARRIER_DISTRUST_MS)
+        return undefined
       }
       await sleep(clock, pauseMs, signal)
     }
   }
 
-  function sources(): { peer: string; isNear: boolean }[] {
-    return members
-      .list(tree)
-      .filter(({ peer, isConnected }) => isConnected && !isBlamed(peer))
-      .map((member) => ({ peer: member.peer, tier: tierOf(pathClass(self, member)) }))
-      .sort((a, b) => a.tier - b.tier)
-      .map(({ peer, tier }) => ({ peer, isNear: tier < tierOf('wan') }))
+  /** Asks everybody until somebody has it. */
+  async function search(cid: Cid): Promise<Uint8Array> {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
+      const { near, otherNear, far } = sourcesOf(cid)
+      const bytes =
+        (await askAll(cid, near, NEAR_TIMEOUT_MS)) ??
+        (await askAll(cid, far, FAR_TIMEOUT_MS)) ??
+        (await askAll(cid, otherNear, NEAR_TIMEOUT_MS))
+      if (bytes !== undefined) return bytes
+      await sleep(clock, pauseMs, signal)
+    }
+  }
+
+  function sourcesOf(cid: Cid): ObjectSources {
+    const trusted = members.list(tree).filter(({ peer, isConnected }) => isConnected && !isBlamed(peer))
+    return objectSources(cid, trusted, { self, origin, told })
+  }
+
+  async function askAll(
+    cid: Cid,
+    peers: readonly string[],
+    timeoutMs: number,
+  ): Promise<Uint8Array | undefined> {
+    for (const peer of peers) {
+      const bytes = await ask(peer, cid, timeoutMs)
+      if (bytes !== undefined) return bytes
+    }
+    return undefined
   }
 
   async function ask(peer: string, cid: Cid, timeoutMs: number): Promise<Uint8Array | undefined> {
@@ -80,7 +122,9 @@ export function createFetchObjects(
     })
     try {
       const bytes = await network.fetchObject(peer, { tree, cid }, AbortSignal.any([signal, timeout.signal]))
-      if (bytes !== undefined) verifyBlock(cid, bytes)
+      if (bytes === undefined) return undefined
+      verifyBlock(cid, bytes)
+      traffic.receivedObject(peer, bytes.length)
       return bytes
     } catch (error) {
       signal.throwIfAborted()

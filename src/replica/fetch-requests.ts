@@ -10,6 +10,7 @@ import type { BlockStore } from '../store/block-store.ts'
 import type { Arrival } from './arrivals.ts'
 import { createArrivals } from './arrivals.ts'
 import type { FetchNetwork } from './fetch-network.ts'
+import type { HeldUp } from './held-up.ts'
 import type { FailureReason, SchedulerCommand, SchedulerEvent } from './scheduler-types.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -18,6 +19,7 @@ export interface FetchRequestsComponents {
   readonly blocks: BlockStore
   readonly traffic: Traffic
   readonly clock: Clock
+  readonly heldUp: HeldUp
 }
 
 export interface FetchRequestsOptions {
@@ -53,13 +55,13 @@ interface OpenRequest {
 }
 
 export function createFetchRequests(
-  { network, blocks, traffic, clock }: FetchRequestsComponents,
+  { network, blocks, traffic, clock, heldUp }: FetchRequestsComponents,
   { tree, signal, page, onEvents, onError }: FetchRequestsOptions,
 ): FetchRequests {
   const channels = new Map<string, BlockChannel>()
   const open = new Map<number, OpenRequest>()
   const arrivals = createArrivals<OpenRequest>(
-    { blocks, clock },
+    { blocks, clock, heldUp },
     {
       signal,
       onStored(stored) {
@@ -116,18 +118,22 @@ export function createFetchRequests(
       onSettled: undefined,
     }
     open.set(request.number, request)
-    const onAnswer = ({ offset, status, bytes, zstdOfBytes }: BlockAnswer): void => {
-      if (request.isCancelled || !request.due.delete(offset)) return
-      if (status !== 'have' || bytes === undefined) {
-        onEvents([failed(request, offset, status === 'busy' ? 'busy' : 'missing')])
-        return
+    const onAnswers = (answers: readonly BlockAnswer[]): void => {
+      const refused: SchedulerEvent[] = []
+      for (const { offset, status, bytes, zstdOfBytes } of answers) {
+        if (request.isCancelled || !request.due.delete(offset)) continue
+        if (status !== 'have' || bytes === undefined) {
+          refused.push(failed(request, offset, status === 'busy' ? 'busy' : 'missing'))
+          continue
+        }
+        traffic.receivedBlock(peer, bytes.length, zstdOfBytes)
+        request.inHand++
+        const { cid, lengthBytes } = indexPage.blocks[offset]!
+        const encoding = zstdOfBytes === undefined ? 'plain' : 'zstd'
+        const block = { encoding, bytes, lengthBytes: zstdOfBytes ?? bytes.length } as const
+        arrivals.push({ request, offset, cid, lengthBytes, block })
       }
-      traffic.receivedBlock(peer, bytes.length, zstdOfBytes)
-      request.inHand++
-      const { cid, lengthBytes } = indexPage.blocks[offset]!
-      const encoding = zstdOfBytes === undefined ? 'plain' : 'zstd'
-      const block = { encoding, bytes, lengthBytes: zstdOfBytes ?? bytes.length } as const
-      arrivals.push({ request, offset, cid, lengthBytes, block })
+      if (refused.length > 0) onEvents(refused)
     }
     // Nothing crosses the network that would find no room here, try after try.
     await blocks.claimSpace(
@@ -136,7 +142,7 @@ export function createFetchRequests(
     if (signal.aborted || request.isCancelled) return
     const channel = channelTo(peer)
     try {
-      await channel.request({ tree, page: indexPage.cid, offsets }, onAnswer, request.abort.signal)
+      await channel.request({ tree, page: indexPage.cid, offsets }, onAnswers, request.abort.signal)
       await settled(request)
       fail(request, 'missing')
     } catch (error) {

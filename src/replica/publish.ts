@@ -12,7 +12,7 @@
  * A source that a stat cache knows to be unchanged since the newest snapshot, which is complete here, is not even
  * imported.
  *
- * A source that has lost everything is not published by itself: an unmounted disk looks just like that.
+ * A source that has lost much or everything is not published by itself (shrink-guard.ts).
  */
 
 import { equalBytes } from '../base/bytes.ts'
@@ -23,7 +23,7 @@ import { encodeEntry } from '../dag/entry.ts'
 import { decodeSnapshot, type Snapshot } from '../dag/snapshot.ts'
 import type { Host } from '../net/ports.ts'
 import type { KeyPair } from '../record/key.ts'
-import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
+import type { Head } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from '../tree/abort.ts'
 import type { ImportCompression } from '../tree/block-sink.ts'
@@ -34,7 +34,9 @@ import type { StatCaches } from '../tree/stat-caches.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
+import { checkPublisher, nextHead } from './next-head.ts'
 import { reconcileWithPeers } from './reconcile-first.ts'
+import { checkShrink } from './shrink-guard.ts'
 
 export interface PublisherComponents {
   readonly ledger: Ledger
@@ -55,6 +57,8 @@ export interface PublishOptions {
   readonly notes?: Readonly<Record<string, string>>
   /** Publish a source without a single file although the snapshot before it had some. */
   readonly allowEmpty?: boolean
+  /** Publish although more than the set share of the files or bytes is gone. */
+  readonly acceptShrink?: boolean
   /** Leave the chunks in the source's files, which are not copied: the snapshot is no safer than they are. */
   readonly inPlace?: boolean
   /** Rules in gitignore syntax; those of the newest snapshot when absent. */
@@ -89,16 +93,38 @@ export interface PublishResult {
 
 export interface Publisher {
   /**
-   * @throws MirrorError `not-found` for an unknown tree, `refused` when this node is not its publisher or the source is
-   *   empty or no rules are given and those of the newest snapshot cannot be read, `conflict` for a tree in dispute or
+   * @throws MirrorError `not-found` for an unknown tree, `refused` when this node is not its publisher, the source is
+   *   empty or has lost too much, or no rules are given and those of the newest snapshot cannot be read, `conflict` for a tree in dispute or
    *   whose publisher changed meanwhile; and what the import throws
    */
   publish(options: PublishOptions): Promise<PublishResult>
+  /**
+   * A new head with the snapshot of an old one, which must be complete here.
+   * @throws MirrorError as `publish`; `not-found` for a sequence that there is not, `degraded` when it is not complete here
+   */
+  rollBack(options: {
+    readonly tree: string
+    readonly sequence: number
+    readonly signal?: AbortSignal
+  }): Promise<RollBackResult>
+}
+
+export interface RollBackResult extends HeadPlace {
+  readonly tree: string
+  /** False when the newest head has that snapshot already: nothing was signed. */
+  readonly isNew: boolean
 }
 
 export function createPublisher(
   components: PublisherComponents,
-  { compression = 'none' }: { readonly compression?: ImportCompression } = {},
+  {
+    compression = 'none',
+    maxShrinkShare = 0.3,
+  }: {
+    readonly compression?: ImportCompression
+    /** See shrink-guard.ts. */
+    readonly maxShrinkShare?: number
+  } = {},
 ): Publisher {
   const { ledger, blocks, complete, nodeKey, clock, tempDir, statCaches, logger } = components
   let reconciled: Promise<boolean> | undefined
@@ -153,7 +179,14 @@ export function createPublisher(
     const facts = { tree, snapshot: imported.snapshotCid.toString() }
     if (before !== undefined) {
       // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
-      checkNotEmptied(imported, before.counts.files ?? previous?.counts.files ?? 0, options)
+      const counts = { ...previous?.counts, ...before.counts }
+      checkShrink({ files: counts.files, bytes: counts.bytes }, imported, {
+        maxShare: maxShrinkShare,
+        isAccepted: options.acceptShrink === true,
+        isEmptyAccepted: options.allowEmpty === true,
+        source: Buffer.from(options.path).toString(),
+        tree,
+      })
       if (previous !== undefined && isSame(imported.snapshot, previous)) {
         if (options.isDry !== true) await complete.adopt(tree, before.snapshot, signal)
         logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
@@ -167,7 +200,10 @@ export function createPublisher(
     }
     signal?.throwIfAborted()
     await complete.adopt(tree, imported.snapshotCid, signal)
-    const record = await ledger.issue(nodeKey, 'head', (state) => headBody(state, imported, nodeKey))
+    const counts = countsOf(imported)
+    const record = await ledger.issue(nodeKey, 'head', (state) =>
+      nextHead(state, tree, { snapshot: imported.snapshotCid, counts }, nodeKey),
+    )
     if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
     const { epoch, sequence } = record.content.body
     logger.info({ ...facts, epoch, sequence }, 'publish.head-signed')
@@ -230,62 +266,39 @@ export function createPublisher(
         else await imported.cache?.keep(kept)
       }
     },
-  }
-}
-
-/** In our turn at the ledger: the head goes on from whatever is newest by then. */
-function headBody(state: MeshState, imported: ImportResult, nodeKey: KeyPair) {
-  const { name, epoch, newest } = checkPublisher(state, imported.snapshot.tree, nodeKey)
-  return {
-    tree: name,
-    epoch: epoch.epoch,
-    sequence: (newest?.sequence ?? 0) + 1,
-    previous: newest?.id ?? null,
-    snapshot: imported.snapshotCid,
-    counts: {
-      files: imported.files,
-      directories: imported.directories,
-      symlinks: imported.symlinks,
-      bytes: imported.bytes,
-      blocks: imported.blocks,
-      blockBytes: imported.snapshot.counts.blockBytes,
+    async rollBack({ tree, sequence, signal }) {
+      checkPublisher(ledger.state(), tree, nodeKey)
+      await abortable(reconcileOnce(), signal)
+      const { history, newest } = checkPublisher(ledger.state(), tree, nodeKey)
+      const wanted = history.find((head) => head.sequence === sequence)
+      if (wanted === undefined || newest === undefined) {
+        throw new MirrorError('not-found', `${tree} has no sequence ${sequence}`, {
+          hint: `See: mirrormesh tree history ${tree}`,
+        })
+      }
+      const { snapshot, counts } = wanted
+      using _lease = blocks.lease({ purpose: `roll back ${tree}`, roots: [snapshot] })
+      if (!complete.has(tree, snapshot)) {
+        throw new MirrorError(
+          'degraded',
+          `${tree}@${sequence} is not complete here any more, so nobody could be sure to get it`,
+          { facts: { tree, sequence }, hint: 'Publish its content anew, or roll back to a newer one.' },
+        )
+      }
+      const isThere: boolean = newest.snapshot.equals(snapshot)
+      if (isThere) return { ...placeOf(newest), tree, isNew: false }
+      const record = await ledger.issue(nodeKey, 'head', (state) =>
+        nextHead(state, tree, { snapshot, counts }, nodeKey),
+      )
+      if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
+      const place = placeOf(record.content.body)
+      logger.info(
+        { tree, snapshot: snapshot.toString(), of: sequence, sequence: place.sequence },
+        'publish.rolled-back',
+      )
+      return { ...place, tree, isNew: true }
     },
   }
-}
-
-/** The site of a member, or the bare PeerId of a key that is none. */
-function whoIs(state: MeshState, peer: string): string {
-  const member = state.members.get(peer)
-  return member === undefined ? peer : `${member.site} (${peer})`
-}
-
-type PublishableTree = TreeState & { readonly epoch: NonNullable<TreeState['epoch']> }
-
-function checkPublisher(state: MeshState, name: string, nodeKey: KeyPair): PublishableTree {
-  const tree = state.trees.get(name)
-  const facts = { tree: name, peer: nodeKey.peer }
-  if (tree === undefined || tree.body.removed) {
-    throw new MirrorError('not-found', `the mesh has no tree ${name}`, {
-      facts,
-      hint: 'An admin creates it: mirrormesh tree create.',
-    })
-  }
-  if (tree.fork !== undefined) {
-    throw new MirrorError('conflict', `the tree ${name} is in dispute: two ${tree.fork.kind} at one place`, {
-      facts,
-      hint: 'An admin chooses the branch to go on from by starting a new epoch.',
-    })
-  }
-  if (tree.epoch?.publisher !== nodeKey.peer) {
-    throw new MirrorError('refused', `this node is not the publisher of ${name}`, {
-      facts,
-      hint:
-        tree.epoch === undefined
-          ? 'An admin names its publisher by starting an epoch.'
-          : `Its publisher is ${whoIs(state, tree.epoch.publisher)}: publish there.`,
-    })
-  }
-  return { ...tree, epoch: tree.epoch }
 }
 
 async function readSnapshot(blocks: BlockStore, cid: Cid): Promise<Snapshot | undefined> {
@@ -293,17 +306,15 @@ async function readSnapshot(blocks: BlockStore, cid: Cid): Promise<Snapshot | un
   return bytes === undefined ? undefined : decodeSnapshot(cid, bytes)
 }
 
-function checkNotEmptied(
-  imported: ImportResult,
-  previousFiles: number,
-  { path, allowEmpty = false }: PublishOptions,
-): void {
-  if (allowEmpty || imported.files > 0 || previousFiles === 0) return
-  throw new MirrorError(
-    'refused',
-    `${Buffer.from(path).toString()} holds no file, the newest snapshot has ${previousFiles}`,
-    { hint: 'Is it mounted? Say --allow-empty when it is meant.' },
-  )
+function countsOf(imported: ImportResult): Head['counts'] {
+  return {
+    files: imported.files,
+    directories: imported.directories,
+    symlinks: imported.symlinks,
+    bytes: imported.bytes,
+    blocks: imported.blocks,
+    blockBytes: imported.snapshot.counts.blockBytes,
+  }
 }
 
 /** What they left out would be published, and nobody would have said so. */
@@ -330,6 +341,11 @@ function isSame(a: Snapshot, b: Snapshot): boolean {
 }
 
 type HeadPlace = Pick<Head, 'epoch' | 'sequence' | 'snapshot'>
+
+function placeOf({ epoch, sequence, snapshot }: HeadPlace): HeadPlace {
+  return { epoch, sequence, snapshot }
+}
+
 type ImportFacts = Omit<ImportResult, 'snapshotCid' | 'seconds' | 'cache' | 'backingId'>
 
 function unchangedResult(snapshot: Snapshot): ImportFacts {

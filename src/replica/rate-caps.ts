@@ -49,7 +49,7 @@ export function createRateCapper(
     let meanBytes = Number.POSITIVE_INFINITY
     return {
       peer: channel.peer,
-      async request(request, onAnswer, signal) {
+      async request(request, onAnswers, signal) {
         const all = request.offsets
         for (let at = 0; at < all.length; ) {
           await down.ready(signal)
@@ -58,11 +58,13 @@ export function createRateCapper(
           at += offsets.length
           await channel.request(
             { ...request, offsets },
-            (answer) => {
-              const bytes = answer.bytes?.length ?? 0
-              if (bytes > 0) meanBytes = Number.isFinite(meanBytes) ? meanBytes * 0.9 + bytes * 0.1 : bytes
-              down.spend(bytes)
-              onAnswer(answer)
+            (answers) => {
+              for (const answer of answers) {
+                const bytes = answer.bytes?.length ?? 0
+                if (bytes > 0) meanBytes = Number.isFinite(meanBytes) ? meanBytes * 0.9 + bytes * 0.1 : bytes
+                down.spend(bytes)
+              }
+              onAnswers(answers)
             },
             signal,
           )
@@ -81,9 +83,14 @@ export function createRateCapper(
       },
       async *blocks(peer, request, signal) {
         const { up } = of(peer)
-        for await (const block of server.blocks(peer, request, signal)) {
-          if (block.bytes !== undefined) await up?.take(block.bytes.length, signal)
-          yield block
+        for await (const batch of server.blocks(peer, request, signal)) {
+          if (up === undefined) yield batch
+          // One by one: at a low cap a batch would be seconds of nothing, and then all of it at once.
+          else
+            for (const block of batch) {
+              if (block.bytes !== undefined) await up.take(block.bytes.length, signal)
+              yield [block]
+            }
         }
       },
       watch: server.watch.bind(server),

@@ -31,18 +31,24 @@ export interface PageState {
   readonly segments: readonly SegmentState[]
   /** Segment of each block. */
   readonly segmentOf: Uint16Array
-  /** Requests in flight for each block, or DONE. */
+  /** Requests in flight for each block, one more for one that is withheld, or DONE. */
   readonly flights: Uint8Array
+  readonly withheld: Set<number>
   /** Near peers that hold each block. */
   readonly near: Uint8Array
   /** The same for the peers of far tier 1, 2 and 3. */
   readonly far: readonly Uint8Array[]
   missing: number
+  /** Sums over the segments, so that a page of which nothing can be asked is passed over at a glance. */
+  open: number
+  ready: number
+  readyBytes: number
   /** The region by which each segment enters, as of `entriesVersion` of the regions. */
   entries: readonly string[]
   entriesVersion: number
-  /** Owner of each segment, as of `ownersVersion` of the membership. */
+  /** Owner of each segment, and the segments of this site, as of `ownersVersion` of the membership. */
   owners: readonly string[]
+  own: readonly SegmentState[]
   ownersVersion: number
 }
 
@@ -70,12 +76,17 @@ export function createPage(
     segments,
     segmentOf: new Uint16Array(lengths.length),
     flights: new Uint8Array(lengths.length),
+    withheld: new Set(),
     near: new Uint8Array(lengths.length),
     far: Array.from({ length: FAR_TIERS }, () => new Uint8Array(lengths.length)),
     missing: 0,
+    open: 0,
+    ready: 0,
+    readyBytes: 0,
     entries: [],
     entriesVersion: -1,
     owners: [],
+    own: [],
     ownersVersion: -1,
   }
   for (const segment of segments) {
@@ -88,6 +99,7 @@ export function createPage(
       segment.open++
       segment.openBytes += lengths[offset]!
       segment.missing++
+      state.open++
       state.missing++
     }
   }
@@ -123,11 +135,23 @@ export function endFlight(page: PageState, offset: number): void {
   if (page.flights[offset] === 0) count(page, offset, 1)
 }
 
+/** Nobody is asked for the block until it is released, unless somebody is already. */
+export function withhold(page: PageState, offset: number): void {
+  if (!isOpen(page, offset)) return
+  startFlight(page, offset)
+  page.withheld.add(offset)
+}
+
+export function release(page: PageState, offset: number): void {
+  if (page.withheld.delete(offset)) endFlight(page, offset)
+}
+
 /** False when the block was stored already. */
 export function finishBlock(page: PageState, offset: number): boolean {
   if (isDone(page, offset)) return false
   if (isOpen(page, offset)) count(page, offset, -1)
   page.flights[offset] = DONE
+  page.withheld.delete(offset)
   const segment = segmentAt(page, offset)
   segment.missing--
   page.missing--
@@ -141,9 +165,7 @@ export function changeNear(page: PageState, offset: number, change: 1 | -1): voi
   const after = Math.min(MAX_COPIES, Math.max(0, before + change))
   page.near[offset] = after
   if (before > 0 === after > 0 || !isOpen(page, offset)) return
-  const segment = segmentAt(page, offset)
-  segment.ready += change
-  segment.readyBytes += change * page.lengths[offset]!
+  countReady(page, segmentAt(page, offset), change, change * page.lengths[offset]!)
 }
 
 /** The same for the peers of a far tier. Returns true when the tier has the block now and had it not before. */
@@ -172,9 +194,15 @@ export function isHeldFar(segment: SegmentState, maxTier: number): boolean {
 function count(page: PageState, offset: number, change: 1 | -1): void {
   const segment = segmentAt(page, offset)
   const bytes = change * page.lengths[offset]!
+  page.open += change
   segment.open += change
   segment.openBytes += bytes
-  if (page.near[offset]! === 0) return
-  segment.ready += change
+  if (page.near[offset]! > 0) countReady(page, segment, change, bytes)
+}
+
+function countReady(page: PageState, segment: SegmentState, blocks: number, bytes: number): void {
+  page.ready += blocks
+  page.readyBytes += bytes
+  segment.ready += blocks
   segment.readyBytes += bytes
 }

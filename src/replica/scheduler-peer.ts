@@ -2,10 +2,9 @@
  * The scheduler's view of one peer: what it holds, how fast it delivers, how much may be asked of it at a time, and
  * whether it keeps its lease.
  */
-import type { HoldingUpdate } from '../net/ports.ts'
 import type { Place } from '../topology/path-class.ts'
 import { BitSet } from './bit-set.ts'
-import type { RequestReason, SchedulerSettings } from './scheduler-types.ts'
+import type { RequestReason } from './scheduler-types.ts'
 
 /** Bitmaps of pages that are in progress at a peer; more are forgotten until the peer says the page is full. */
 const MAX_PARTIAL_PAGES = 512
@@ -27,6 +26,8 @@ export interface Request {
   readonly page: number
   readonly due: Set<number>
   readonly sentMs: number
+  /** By the clock; `sentMs` is in own time. */
+  readonly sentClockMs: number
   readonly bytes: number
   readonly reason: RequestReason
   hasAnswer: boolean
@@ -51,6 +52,8 @@ export interface PeerState {
   readonly lacks: Map<number, BitSet>
   /** Last time it told of new blocks; what its lease rests on. */
   newsMs: number
+  /** Between such times, while it is waited for: rises at once with a long one, and falls slowly. */
+  newsGapMs: number
   /** Since when this site waits for something that the peer owns; undefined while it waits for nothing. */
   awaitedSinceMs: number | undefined
   /** It lost its lease, and its share with it. */
@@ -64,14 +67,17 @@ export interface PeerState {
   newsBytes: number
   newsWindowMs: number
   readonly requests: Map<number, Request>
+  /** It was asked for all that it has and that is open, and of the whole state nothing relevant has changed since. */
+  spentAt: number
   inFlightBytes: number
   inFlightBlocks: number
   answerMs: number
+  /** Between answers, in the same way. */
+  answerGapMs: number
   /** Bytes a second that it delivers, smoothed; 0 until measured. */
   rate: number
   rateBytes: number
   rateWindowMs: number
-  minLatencyMs: number
   /** Since when it has had something to deliver, and what it delivered since. */
   busySinceMs: number
   busyBytes: number
@@ -104,6 +110,7 @@ export function createPeer(
     partial: new Map(),
     lacks: new Map(),
     newsMs: nowMs,
+    newsGapMs: 0,
     awaitedSinceMs: undefined,
     isSilent: false,
     usefulMs: nowMs,
@@ -112,13 +119,14 @@ export function createPeer(
     newsBytes: 0,
     newsWindowMs: nowMs,
     requests: new Map(),
+    spentAt: -1,
     inFlightBytes: 0,
     inFlightBlocks: 0,
     answerMs: nowMs,
+    answerGapMs: 0,
     rate: 0,
     rateBytes: 0,
     rateWindowMs: nowMs,
-    minLatencyMs: Number.POSITIVE_INFINITY,
     busySinceMs: nowMs,
     busyBytes: 0,
     busyBlocks: 0,
@@ -135,27 +143,34 @@ export function holds(peer: PeerState, page: number, offset: number): boolean {
   return !peer.lacks.get(page)?.has(offset)
 }
 
-/** Takes in what the peer told. Counting near copies is the caller's. */
-export function recordHolding(peer: PeerState, update: HoldingUpdate): void {
-  peer.hasAnswered = true
-  if (update.kind === 'complete') {
+/** Takes in that the peer has everything, or pages of it. Counting near copies is the caller's. */
+export function recordFull(peer: PeerState, pages: readonly number[] | 'all'): void {
+  if (pages === 'all') {
     peer.isComplete = true
     peer.partial.clear()
-  } else if (update.kind === 'pages') {
-    for (const page of update.full) {
-      if (page >= MAX_PAGE) continue
-      peer.fullPages.add(page)
-      peer.partial.delete(page)
-    }
-  } else if (update.kind === 'blocks') {
-    let known = peer.partial.get(update.page)
-    if (known === undefined) {
-      if (peer.partial.size >= MAX_PARTIAL_PAGES) return
-      known = new BitSet()
-      peer.partial.set(update.page, known)
-    }
-    for (const offset of update.offsets) if (offset < MAX_OFFSET) known.add(offset)
+    return
   }
+  for (const page of pages) {
+    if (page >= MAX_PAGE) continue
+    peer.fullPages.add(page)
+    peer.partial.delete(page)
+  }
+}
+
+/** Takes in blocks of a page in progress. Returns those of which it was not known that the peer has them. */
+export function recordBlocks(peer: PeerState, page: number, offsets: readonly number[]): readonly number[] {
+  let known = peer.partial.get(page)
+  if (known === undefined) {
+    if (peer.partial.size >= MAX_PARTIAL_PAGES) return []
+    known = new BitSet()
+    peer.partial.set(page, known)
+  }
+  const isKnown = peer.isComplete || peer.fullPages.has(page)
+  const lacks = peer.lacks.get(page)
+  const bits = known
+  return offsets.filter(
+    (offset) => offset < MAX_OFFSET && bits.add(offset) && !isKnown && lacks?.has(offset) !== true,
+  )
 }
 
 export function recordLack(peer: PeerState, page: number, offset: number): void {
@@ -169,44 +184,27 @@ export function isSource(peer: PeerState, nowMs: number): boolean {
   return peer.isConnected && !peer.isStalled && nowMs >= peer.backoffUntilMs
 }
 
-/** Bytes that should be in flight: 1.5 times what the path holds, so that it grows until the rate no longer does. */
-export function pipelineBytes(peer: PeerState, settings: SchedulerSettings): number {
-  const latencyMs = Number.isFinite(peer.minLatencyMs) ? peer.minLatencyMs : 0
-  const wanted = (1.5 * peer.rate * Math.max(latencyMs, 20)) / 1000
-  return Math.min(settings.maxPipelineBytes, Math.max(settings.minPipelineBytes, wanted))
-}
-
-/** Room in the pipeline; none until a quarter of it is free, so that requests carry many blocks. */
-export function roomBytes(peer: PeerState, settings: SchedulerSettings): number {
-  const limit = pipelineBytes(peer, settings)
-  const free = limit - peer.inFlightBytes
-  return free >= limit / 4 ? free : 0
-}
-
 /** A block of a request arrived. */
-export function recordAnswer(peer: PeerState, request: Request, bytes: number, nowMs: number): void {
+export function recordAnswer(peer: PeerState, bytes: number, nowMs: number, clockMs: number): void {
+  peer.answerGapMs = gapOf(peer.answerGapMs, nowMs - peer.answerMs)
   peer.answerMs = nowMs
   peer.backoffMs = 0
-  if (!request.hasAnswer) {
-    request.hasAnswer = true
-    peer.minLatencyMs = Math.min(peer.minLatencyMs, Math.max(1, nowMs - request.sentMs))
-  }
   peer.busyBytes += bytes
   peer.busyBlocks++
   peer.rateBytes += bytes
-  const windowMs = nowMs - peer.rateWindowMs
+  const windowMs = clockMs - peer.rateWindowMs
   if (windowMs < 100) return
   const measured = (peer.rateBytes * 1000) / windowMs
   peer.rate = peer.rate === 0 ? measured : peer.rate * 0.7 + measured * 0.3
   peer.rateBytes = 0
-  peer.rateWindowMs = nowMs
+  peer.rateWindowMs = clockMs
 }
 
 /** Starts the rate's window when a request goes to an idle peer: idle time is not slowness. */
 export function recordRequest(peer: PeerState, request: Request, nowMs: number): void {
   if (peer.requests.size === 0) {
     peer.rateBytes = 0
-    peer.rateWindowMs = nowMs
+    peer.rateWindowMs = request.sentClockMs
     peer.answerMs = nowMs
     restartBusy(peer, nowMs)
   }
@@ -218,20 +216,24 @@ export function recordRequest(peer: PeerState, request: Request, nowMs: number):
 /** What a lease rests on: of an owner in this region, or of a whole region that segments enter by. */
 export type Lease = Pick<
   PeerState,
-  'newsMs' | 'awaitedSinceMs' | 'isSilent' | 'newsRate' | 'newsBytes' | 'newsWindowMs'
+  'newsMs' | 'newsGapMs' | 'awaitedSinceMs' | 'isSilent' | 'newsRate' | 'newsBytes' | 'newsWindowMs'
 >
 
-/** News of `bytes` more: renews the lease. */
-export function recordNews(lease: Lease, bytes: number, nowMs: number): void {
+/** News of `bytes` more: renews the lease. True when it had been lost. */
+export function recordNews(lease: Lease, bytes: number, nowMs: number, clockMs: number): boolean {
+  const wasLost = lease.isSilent
+  if (lease.awaitedSinceMs !== undefined)
+    lease.newsGapMs = gapOf(lease.newsGapMs, nowMs - Math.max(lease.newsMs, lease.awaitedSinceMs))
   lease.newsMs = nowMs
   lease.isSilent = false
   lease.newsBytes += bytes
-  const windowMs = nowMs - lease.newsWindowMs
-  if (windowMs < 200) return
+  const windowMs = clockMs - lease.newsWindowMs
+  if (windowMs < 200) return wasLost
   const measured = (lease.newsBytes * 1000) / windowMs
   lease.newsRate = lease.newsRate === 0 ? measured : lease.newsRate * 0.6 + measured * 0.4
   lease.newsBytes = 0
-  lease.newsWindowMs = nowMs
+  lease.newsWindowMs = clockMs
+  return wasLost
 }
 
 export function backOff(peer: PeerState, nowMs: number, firstMs: number): void {
@@ -265,13 +267,37 @@ export function backOffSlow(peer: PeerState, nowMs: number): void {
   peer.backoffUntilMs = nowMs + peer.slowBackoffMs
 }
 
-/** How long the peer may leave its requests without any answer. */
-export function stallMs(peer: PeerState, minLeaseMs: number): number {
-  const rate = peer.rate > 0 ? peer.rate : peer.isNear ? UNKNOWN_NEAR_RATE : UNKNOWN_FAR_RATE
-  return Math.max(minLeaseMs, (4 * 1000 * peer.inFlightBytes) / rate)
+/** What leases and patience rest on beside the one that they are of. */
+export interface Bounds {
+  readonly settings: { readonly minLeaseMs: number }
+  /** Of a typical segment. */
+  readonly segmentBytes: number
+  readonly time: { readonly share: number }
 }
 
-/** How long an owner may go without news. @param segmentBytes of a typical segment */
-export function leaseMs({ newsRate }: Lease, segmentBytes: number, minLeaseMs: number): number {
-  return newsRate === 0 ? minLeaseMs : Math.max(minLeaseMs, (4 * 1000 * segmentBytes) / newsRate)
+/** How long the peer may leave its requests without any answer. */
+export function stallMs(peer: PeerState, { settings: { minLeaseMs }, time: { share } }: Bounds): number {
+  const rate = peer.rate > 0 ? peer.rate : peer.isNear ? UNKNOWN_NEAR_RATE : UNKNOWN_FAR_RATE
+  return Math.max(minLeaseMs, 4 * peer.answerGapMs, (share * 4 * 1000 * peer.inFlightBytes) / rate)
+}
+
+/** How long an owner may go without news. */
+export function leaseMs(lease: Lease, bounds: Bounds): number {
+  return Math.max(4 * lease.newsGapMs, segmentLeaseMs(lease, bounds))
+}
+
+/** The same by its rate alone. */
+export function segmentLeaseMs({ newsRate }: Lease, { settings, segmentBytes, time }: Bounds): number {
+  const segmentMs = newsRate === 0 ? 0 : (time.share * 1000 * segmentBytes) / newsRate
+  return Math.max(settings.minLeaseMs, 4 * segmentMs)
+}
+
+/** The longest gap of late: one half as long as it is forgotten after this time. */
+const GAP_HALF_LIFE_MS = 5000
+/** Whoever answers less often than this is slow, however long it has been so. */
+const MAX_GAP_MS = 2500
+
+function gapOf(knownMs: number, gapMs: number): number {
+  if (gapMs <= 0) return knownMs
+  return Math.min(MAX_GAP_MS, Math.max(gapMs, knownMs * 2 ** (-gapMs / GAP_HALF_LIFE_MS)))
 }

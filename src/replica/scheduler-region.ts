@@ -12,6 +12,7 @@ export function regionOf(regions: Map<string, RegionState>, region: string, nowM
   const created: RegionState = {
     region,
     newsMs: nowMs,
+    newsGapMs: 0,
     awaitedSinceMs: undefined,
     isSilent: false,
     newsRate: 0,

@@ -1,19 +1,52 @@
 /** The whole state of one scheduler, and the changes that must keep its parts in step. */
 import type { HoldingUpdate } from '../net/ports.ts'
 import { BitSet } from './bit-set.ts'
+import type { PathShare } from './path-shares.ts'
 import type { Candidate } from './rendezvous.ts'
-import { assignOwners } from './rendezvous.ts'
-import type { PageState } from './scheduler-page.ts'
+import type { PageState, SegmentState } from './scheduler-page.ts'
 import { changeFar, changeNear, endFlight, finishBlock, isDone } from './scheduler-page.ts'
 import type { PeerState, Request } from './scheduler-peer.ts'
-import { holds, recordHolding, recordNews } from './scheduler-peer.ts'
+import { holds, recordBlocks, recordFull, recordNews } from './scheduler-peer.ts'
 import type { RegionState } from './scheduler-region.ts'
 import { regionOf } from './scheduler-region.ts'
+import { type OwnTime, startTime } from './scheduler-time.ts'
 import type { RequestReason, SchedulerCommand, SchedulerSettings } from './scheduler-types.ts'
+
+/** Segments that wait for one near owner, or for one region. */
+export interface Awaited {
+  bytes: number
+  last: { page: PageState; segment: SegmentState }
+}
+
+/** A look at all segments (scheduler-survey.ts). */
+export interface Survey {
+  /** Open bytes of this site's own share that can be had now. */
+  readonly ownBytes: number
+  /** By near owner. */
+  readonly awaited: ReadonlyMap<string, Awaited>
+  /** Of this site's own share, by the region that could have taken it by now. */
+  readonly awaitedRegions: ReadonlyMap<string, Awaited>
+  /** A lease has ended: shares are other ones now. */
+  readonly hasLapsed: boolean
+  /** When the next lease ends, if nothing happens. */
+  readonly wakeMs: number
+}
+
+const NO_SURVEY: Survey = {
+  ownBytes: 0,
+  awaited: new Map(),
+  awaitedRegions: new Map(),
+  hasLapsed: false,
+  wakeMs: Number.POSITIVE_INFINITY,
+}
 
 export interface SchedulerState {
   readonly settings: SchedulerSettings
   readonly segmentBytes: number
+  /** All times of this state are in the node's own time, but where they say that they are the clock's. */
+  time: OwnTime
+  /** How much may be in flight over each path, beside the node's other fetches. */
+  readonly share: PathShare
   readonly peers: Map<string, PeerState>
   /** Peers that sent wrong bytes: never used again in this fetch. */
   readonly blamed: Set<string>
@@ -29,6 +62,16 @@ export interface SchedulerState {
   meanBlockBytes: number
   /** Last answer over the WAN: a link that stands still is no fault of the other owners. */
   farAnswerMs: number
+  /** Counts what may make more of the blocks that peers have open to this site: `PeerState.spentAt` refers to it. */
+  changes: number
+  /** Owners and entry regions are to be worked out again: now, or when somebody's grace ends. */
+  isRosterStale: boolean
+  rosterUntilMs: number
+  /** The last look at all segments, what is due of this site's share since, and whether it must be made anew. */
+  survey: Survey
+  surveyedMs: number
+  isSurveyDue: boolean
+  ownBytes: number
   members: string
   membersVersion: number
   candidates: readonly Candidate[]
@@ -41,8 +84,8 @@ export interface SchedulerState {
   /** Sites of the origin's region, beside it, can pass on what they have of it. */
   hasRelays: boolean
   hasOrigin: boolean
-  /** The last plan, and when time alone changes its answer. */
-  plannedMs: number
+  /** The last plan, by the clock, and when time alone changes its answer. */
+  plannedClockMs: number
   wakeMs: number
   endGameBytes: number
   duplicateBlocks: number
@@ -52,10 +95,20 @@ export interface SchedulerState {
 }
 
 export function createState(settings: SchedulerSettings, segmentBytes: number): SchedulerState {
-  return {
+  const peers = new Map<string, PeerState>()
+  const state: SchedulerState = {
     settings,
     segmentBytes,
-    peers: new Map(),
+    time: startTime(Number.NEGATIVE_INFINITY, 0),
+    share: settings.paths.join(
+      {
+        inFlightBytes: (peer) => peers.get(peer)?.inFlightBytes ?? 0,
+        wantsMore: (peer) => mayAskMore(state, peers.get(peer)),
+      },
+      settings,
+      settings.pathWeight,
+    ),
+    peers,
     blamed: new Set(),
     gracesMs: new Map(),
     pages: new Map(),
@@ -66,6 +119,13 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
     isComplete: false,
     meanBlockBytes: 64 * 1024,
     farAnswerMs: Number.NEGATIVE_INFINITY,
+    changes: 0,
+    isRosterStale: true,
+    rosterUntilMs: Number.POSITIVE_INFINITY,
+    survey: NO_SURVEY,
+    surveyedMs: Number.NEGATIVE_INFINITY,
+    isSurveyDue: true,
+    ownBytes: 0,
     members: '',
     membersVersion: 0,
     candidates: [],
@@ -75,13 +135,19 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
     entryCandidates: [],
     hasRelays: false,
     hasOrigin: false,
-    plannedMs: Number.NEGATIVE_INFINITY,
+    plannedClockMs: Number.NEGATIVE_INFINITY,
     wakeMs: Number.POSITIVE_INFINITY,
     endGameBytes: 0,
     duplicateBlocks: 0,
     requestableBytes: 0,
     requestedBlocks: { near: 0, owner: 0, steal: 0, 'end-game': 0 },
   }
+  return state
+}
+
+/** Whether the peer has something that is open, as far as is known. */
+function mayAskMore(state: SchedulerState, peer: PeerState | undefined): boolean {
+  return peer !== undefined && !state.isComplete && isCounted(peer) && peer.spentAt !== state.changes
 }
 
 /** Its copies are counted. */
@@ -95,6 +161,8 @@ export function changePeer(state: SchedulerState, peer: PeerState, change: () =>
   change()
   const after = isCounted(peer)
   if (before === after) return
+  state.isRosterStale = true
+  state.changes++
   for (const page of state.pages.values()) countCopies(page, peer, after ? 1 : -1)
 }
 
@@ -118,66 +186,67 @@ export function applyHolding(
   update: HoldingUpdate,
   nowMs: number,
 ): void {
-  const lacking = touchedBlocks(state, peer, update)
-  if (update.kind === 'blocks' && state.donePages.has(update.page)) peer.hasAnswered = true
-  else recordHolding(peer, update)
-  let newsBytes = 0
-  let firstBytes = 0
-  for (const { page, offsets } of lacking) {
-    for (const offset of offsets) {
-      if (!holds(peer, page.page, offset)) continue
-      const isFirst = isCounted(peer) && changeCopies(page, peer, offset, 1)
-      newsBytes += page.lengths[offset]!
-      if (isFirst) firstBytes += page.lengths[offset]!
-    }
-  }
+  peer.hasAnswered = true
   if (update.kind === 'unknown') return
-  if (newsBytes > 0) {
-    peer.usefulMs = nowMs
-    peer.isHoarding = false
-  }
-  if (newsBytes === 0 && update.kind === 'blocks') newsBytes = update.offsets.length * state.meanBlockBytes
-  recordNews(peer, newsBytes, nowMs)
-  // Of a region counts what is new to it: its sites tell one after the other of the same blocks.
-  if (!peer.isNear && firstBytes > 0)
-    recordNews(regionOf(state.regions, peer.place.region, nowMs), firstBytes, nowMs)
-}
-
-/** Blocks of active pages that the update may tell of and the peer was not known to hold. */
-function touchedBlocks(
-  state: SchedulerState,
-  peer: PeerState,
-  update: HoldingUpdate,
-): { page: PageState; offsets: readonly number[] }[] {
-  const isNew = (page: PageState, offset: number): boolean =>
-    offset < page.lengths.length && !holds(peer, page.page, offset)
-  if (update.kind === 'unknown') return []
+  const news = { bytes: 0, firstBytes: 0 }
   if (update.kind === 'blocks') {
-    const page = state.pages.get(update.page)
-    // A block that is named twice counts once.
-    return page === undefined
-      ? []
-      : [{ page, offsets: distinct(update.offsets).filter((offset) => isNew(page, offset)) }]
+    if (!state.donePages.has(update.page)) {
+      const added = recordBlocks(peer, update.page, update.offsets)
+      const page = state.pages.get(update.page)
+      if (page !== undefined) countNews(page, peer, added, news)
+    }
+  } else {
+    const pages =
+      update.kind === 'complete'
+        ? [...state.pages.values()]
+        : [...new Set(update.full)].flatMap((number) => state.pages.get(number) ?? [])
+    const lacking = pages.map((page) => ({
+      page,
+      offsets: [...page.lengths.keys()].filter((offset) => !holds(peer, page.page, offset)),
+    }))
+    if (update.kind === 'complete' && !peer.isComplete) state.isRosterStale = true
+    recordFull(peer, update.kind === 'complete' ? 'all' : update.full)
+    for (const { page, offsets } of lacking)
+      countNews(
+        page,
+        peer,
+        offsets.filter((offset) => holds(peer, page.page, offset)),
+        news,
+      )
   }
-  const pages =
-    update.kind === 'complete'
-      ? [...state.pages.values()]
-      : [...new Set(update.full)].flatMap((number) => state.pages.get(number) ?? [])
-  return pages.map((page) => ({
-    page,
-    offsets: [...page.lengths.keys()].filter((offset) => isNew(page, offset)),
-  }))
+  if (news.bytes > 0) {
+    peer.spentAt = -1
+    peer.usefulMs = nowMs
+    if (peer.isHoarding) state.isRosterStale = true
+    peer.isHoarding = false
+  } else if (update.kind === 'blocks') news.bytes = update.offsets.length * state.meanBlockBytes
+  if (recordNews(peer, news.bytes, nowMs, state.time.clockMs)) state.isRosterStale = true
+  // Of a region counts what is new to it: its sites tell one after the other of the same blocks.
+  if (peer.isNear || news.firstBytes === 0) return
+  const region = regionOf(state.regions, peer.place.region, nowMs)
+  if (recordNews(region, news.firstBytes, nowMs, state.time.clockMs)) state.isRosterStale = true
 }
 
-/** Most updates name a few blocks: for those a set costs more than it saves. */
-function distinct(offsets: readonly number[]): readonly number[] {
-  if (offsets.length > 16) return [...new Set(offsets)]
-  return offsets.filter((offset, at) => offsets.indexOf(offset) === at)
+/** Counts blocks that the peer has and was not known to have. */
+function countNews(
+  page: PageState,
+  peer: PeerState,
+  offsets: readonly number[],
+  news: { bytes: number; firstBytes: number },
+): void {
+  const isCounting = isCounted(peer)
+  for (const offset of offsets) {
+    const bytes = page.lengths[offset]
+    if (bytes === undefined) continue
+    news.bytes += bytes
+    if (isCounting && changeCopies(page, peer, offset, 1)) news.firstBytes += bytes
+  }
 }
 
 /** Ends a request: what it still owed is open again (unless another request has it). */
 export function dropRequest(state: SchedulerState, request: Request): void {
   const page = state.pages.get(request.page)
+  if (request.due.size > 0) state.changes++
   for (const offset of request.due) release(request, page, offset)
   request.due.clear()
   forgetRequest(state, request)
@@ -186,6 +255,7 @@ export function dropRequest(state: SchedulerState, request: Request): void {
 /** One block of a request is settled without having arrived. */
 export function settleFailure(state: SchedulerState, request: Request, offset: number): void {
   if (!request.due.delete(offset)) return
+  state.changes++
   release(request, state.pages.get(request.page), offset)
   if (request.due.size === 0) forgetRequest(state, request)
 }
@@ -231,32 +301,6 @@ function forgetRequest(state: SchedulerState, request: Request): void {
     request.peer.inFlightBytes = 0
     request.peer.inFlightBlocks = 0
   }
-}
-
-/** Sites of this region that share the segments now: this one, and those that fetch, are reachable and keep their lease. */
-export function updateMembers(state: SchedulerState, nowMs: number): void {
-  const sites = new Set([state.settings.self.site])
-  for (const peer of state.peers.values()) {
-    if (!peer.isNear || !peer.wants || peer.isComplete || peer.isSilent || peer.isHoarding || peer.isStalled)
-      continue
-    if (peer.isConnected || nowMs < peer.graceUntilMs) sites.add(peer.place.site)
-  }
-  const sorted = [...sites].sort()
-  const members = sorted.join(' ')
-  if (members === state.members) return
-  state.members = members
-  state.membersVersion++
-  state.candidates = sorted.map((site) => ({ site }))
-}
-
-/** Owner of each segment of a page under the present membership. */
-export function ownersOf(state: SchedulerState, page: PageState): readonly string[] {
-  if (page.ownersVersion !== state.membersVersion) {
-    const sizes = page.segments.map(({ sizeBytes }) => sizeBytes)
-    page.owners = assignOwners(page.key, sizes, state.candidates)
-    page.ownersVersion = state.membersVersion
-  }
-  return page.owners
 }
 
 export function cancelRequest(state: SchedulerState, request: Request, commands: SchedulerCommand[]): void {

@@ -13,10 +13,8 @@
  */
 
 import type { Place } from '../topology/path-class.ts'
-import { assignOwners } from './rendezvous.ts'
-import type { PageState, SegmentState } from './scheduler-page.ts'
+import type { SegmentState } from './scheduler-page.ts'
 import { isHeldFar } from './scheduler-page.ts'
-import type { PeerState } from './scheduler-peer.ts'
 import { leaseMs } from './scheduler-peer.ts'
 import { regionOf } from './scheduler-region.ts'
 import type { SchedulerState } from './scheduler-state.ts'
@@ -33,49 +31,6 @@ export function tierOf({ self, origin }: Pick<SchedulerSettings, 'self' | 'origi
   if (self.region === origin.region) return isOrigin ? 1 : isNeighbour ? NEAR : 2
   if (isNeighbour) return NEAR
   return isOrigin ? FARTHEST : place.region === origin.region ? 2 : 1
-}
-
-/** Looks again at which regions segments may enter by, and whether sites beside the origin pass them on. */
-export function updateRegions(state: SchedulerState, nowMs: number): void {
-  const { self, origin, regionWeight } = state.settings
-  if (origin === undefined) return
-  const regions = new Set(self.region === origin.region ? [] : [self.region])
-  state.hasRelays = false
-  state.hasOrigin = false
-  for (const peer of state.peers.values()) {
-    if (!isLive(peer, nowMs)) continue
-    const { region, site } = peer.place
-    const isSilent = state.regions.get(region)?.isSilent === true
-    if (region !== origin.region) {
-      if (!isSilent) regions.add(region)
-    } else if (site === origin.site) state.hasOrigin = true
-    else if (!isSilent) state.hasRelays = true
-  }
-  const sorted = [...regions].sort()
-  const names = sorted.join(' ')
-  if (names === state.entryRegions) return
-  state.entryRegions = names
-  state.entriesVersion++
-  // A name that no site has: the choice of regions is independent of the choice of sites within them.
-  state.entryCandidates = sorted.map((region) => ({ site: `region ${region}`, weight: regionWeight(region) }))
-}
-
-function isLive(
-  { isConnected, graceUntilMs, isStalled, wants, isComplete }: PeerState,
-  nowMs: number,
-): boolean {
-  return (isConnected || nowMs < graceUntilMs) && !isStalled && (wants || isComplete)
-}
-
-/** The region by which each segment of a page leaves the origin's. Empty where the rule does not apply. */
-export function entriesOf(state: SchedulerState, page: PageState): readonly string[] {
-  if (page.entriesVersion !== state.entriesVersion) {
-    const sizes = page.segments.map(({ sizeBytes }) => sizeBytes)
-    const owners = assignOwners(page.key, sizes, state.entryCandidates)
-    page.entries = owners.map((name) => name.slice('region '.length))
-    page.entriesVersion = state.entriesVersion
-  }
-  return page.entries
 }
 
 /** The farthest tier that the owner of a segment may ask. */
@@ -129,7 +84,7 @@ export function endRegionLeases(
       continue
     }
     region.awaitedSinceMs ??= nowMs
-    const lease = leaseMs(region, state.segmentBytes, state.settings.minLeaseMs)
+    const lease = leaseMs(region, state)
     const endsMs = Math.max(region.newsMs, region.awaitedSinceMs) + lease
     if (nowMs < endsMs) wakeMs = Math.min(wakeMs, endsMs)
     else if (isProgressing(lease)) {

@@ -12,7 +12,7 @@
  */
 
 import { explain } from './scheduler-explain.ts'
-import { createPage } from './scheduler-page.ts'
+import { createPage, isDone, release, withhold } from './scheduler-page.ts'
 import type { PeerState } from './scheduler-peer.ts'
 import {
   backOff,
@@ -20,7 +20,6 @@ import {
   createPeer,
   holds,
   isTooSlow,
-  pipelineBytes,
   recordAnswer,
   recordLack,
   stallMs,
@@ -39,6 +38,7 @@ import {
   settleFailure,
 } from './scheduler-state.ts'
 import { tierOf } from './scheduler-tiers.ts'
+import { advanceTime, clockMsOf, ownMs, startTime } from './scheduler-time.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
 import { settingsOf } from './scheduler-types.ts'
 import { segmentTargetBytes } from './segments.ts'
@@ -55,41 +55,52 @@ const SLOW_LEASES = 4
 const MIN_GRACE_INTERVAL_MS = 30_000
 
 export interface Scheduler {
-  /** Takes events in order and returns what to do, in order. */
-  handle(events: readonly SchedulerEvent[], nowMs: number): SchedulerCommand[]
+  /**
+   * Takes events in order and returns what to do, in order.
+   * @param heldUpMs how long this node has been held up in all its life, and heard nothing: it does not hold that time
+   *   against its peers
+   */
+  handle(events: readonly SchedulerEvent[], clockMs: number, heldUpMs?: number): SchedulerCommand[]
   /** More pages of the index should be read and given. */
   wantsPages(): boolean
-  explain(nowMs: number): Explanation
+  explain(clockMs: number): Explanation
+  /** Nothing is fetched any more: the node's other fetches may use its share of the paths. */
+  close(): void
 }
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
   const settings = settingsOf(options)
   const state = createState(settings, segmentTargetBytes(options.snapshotBytes))
+  let isStarted = false
   return {
-    handle(events, nowMs) {
+    handle(events, clockMs, heldUpMs = 0) {
       const commands: SchedulerCommand[] = []
+      state.time = isStarted ? advanceTime(state.time, clockMs, heldUpMs) : startTime(clockMs, heldUpMs)
+      isStarted = true
+      const nowMs = ownMs(state.time)
       for (const event of events) take(state, event, nowMs, commands)
       if (state.isComplete) return commands
-      const soonMs = state.plannedMs + PLAN_INTERVAL_MS
-      if (nowMs < soonMs && state.requests.size > 0 && events.every(({ kind }) => kind === 'holding')) {
-        commands.push({ kind: 'wake', atMs: Math.min(state.wakeMs, soonMs) })
+      const soonMs = state.plannedClockMs + PLAN_INTERVAL_MS
+      if (clockMs < soonMs && state.requests.size > 0 && events.every(({ kind }) => kind === 'holding')) {
+        commands.push({ kind: 'wake', atMs: Math.min(clockMsOf(state.time, state.wakeMs), soonMs) })
         return commands
       }
-      state.plannedMs = nowMs
+      state.plannedClockMs = clockMs
       const timersMs = runTimers(state, nowMs, commands)
       const plannedMs = plan(state, nowMs, commands)
       finishPages(state, commands)
       state.wakeMs = Math.min(timersMs, plannedMs)
-      if (!state.isComplete) commands.push({ kind: 'wake', atMs: state.wakeMs })
+      if (!state.isComplete) commands.push({ kind: 'wake', atMs: clockMsOf(state.time, state.wakeMs) })
       return commands
     },
     wantsPages() {
       if (state.hasAllPages || state.pages.size >= settings.maxActivePages) return false
       let pipelines = 0
-      for (const peer of state.peers.values()) pipelines += 2 * pipelineBytes(peer, settings)
+      for (const peer of state.peers.values()) pipelines += 2 * state.share.limitBytes(peer.peer)
       return state.pages.size < 2 || state.requestableBytes < Math.max(MIN_REQUESTABLE_BYTES, pipelines)
     },
-    explain: (nowMs) => explain(state, nowMs),
+    close: () => state.share.leave(),
+    explain: (clockMs) => explain(state, ownMs(advanceTime(state.time, clockMs, state.time.heldUpMs))),
   }
 }
 
@@ -111,24 +122,58 @@ function take(
     const bytes = event.lengths.reduce((sum, length) => sum + length, 0)
     state.meanBlockBytes = bytes / Math.max(1, event.lengths.length)
     state.pages.set(event.page, page)
+    for (const offset of event.withheld ?? []) withhold(page, offset)
     for (const peer of state.peers.values()) if (isCounted(peer)) countCopies(page, peer, 1)
+    state.changes++
+    state.isSurveyDue = true
   } else if (event.kind === 'pages-end') {
     state.hasAllPages = true
   } else if (event.kind === 'received') {
     const request = state.requests.get(event.request)
     if (request !== undefined) {
       const bytes = state.pages.get(event.page)?.lengths[event.offset] ?? 0
-      recordAnswer(request.peer, request, bytes, nowMs)
+      const { peer } = request.peer
+      const { clockMs } = state.time
+      if (!request.hasAnswer) state.share.answered(peer, Math.max(1, clockMs - request.sentClockMs))
+      request.hasAnswer = true
+      state.share.arrived(peer, bytes, clockMs)
+      recordAnswer(request.peer, bytes, nowMs, clockMs)
       if (!request.peer.isNear) state.farAnswerMs = nowMs
     }
     for (const useless of settleArrival(state, request, event.page, event.offset))
       cancelRequest(state, useless, commands)
   } else if (event.kind === 'failed') {
     takeFailure(state, event, nowMs, commands)
+  } else if (event.kind !== 'tick') {
+    takeMade(state, event, commands)
   }
   // Nothing else can make a page full, and most events are of other kinds.
-  if (event.kind === 'received' || event.kind === 'page' || event.kind === 'pages-end')
+  if (
+    event.kind === 'received' ||
+    event.kind === 'made' ||
+    event.kind === 'page' ||
+    event.kind === 'pages-end'
+  )
     finishPages(state, commands)
+}
+
+/** What is made here of something else, or was to be. */
+function takeMade(
+  state: SchedulerState,
+  event: Extract<SchedulerEvent, { kind: 'made' | 'withhold' | 'release' }>,
+  commands: SchedulerCommand[],
+): void {
+  const page = state.pages.get(event.page)
+  if (page === undefined) return
+  for (const offset of event.offsets) {
+    if (event.kind === 'withhold') withhold(page, offset)
+    else if (event.kind === 'release') release(page, offset)
+    else if (!isDone(page, offset))
+      for (const useless of settleArrival(state, undefined, event.page, offset))
+        cancelRequest(state, useless, commands)
+  }
+  state.changes++
+  state.isSurveyDue = true
 }
 
 function takePeer(
@@ -138,6 +183,8 @@ function takePeer(
   commands: SchedulerCommand[],
 ): void {
   if (state.blamed.has(event.peer)) return
+  state.isRosterStale = true
+  state.changes++
   const known = state.peers.get(event.peer)
   if (
     known === undefined ||
@@ -178,6 +225,7 @@ function dropPeer(state: SchedulerState, peerId: string, commands: SchedulerComm
     peer.isConnected = false
   })
   state.peers.delete(peerId)
+  state.isRosterStale = true
 }
 
 function takeFailure(
@@ -198,6 +246,7 @@ function takeFailure(
     const page = state.pages.get(event.page)
     if (page !== undefined && isCounted(peer) && holds(peer, event.page, event.offset))
       changeCopies(page, peer, event.offset, -1)
+    state.changes++
     recordLack(peer, event.page, event.offset)
     peer.answerMs = nowMs
   } else if (nowMs >= peer.backoffUntilMs) {
@@ -228,7 +277,7 @@ function runTimers(state: SchedulerState, nowMs: number, commands: SchedulerComm
     if (peer.requests.size > 0) {
       // The only way out of the region gets more patience: asking it again would only send the same blocks twice.
       const patience = !peer.isNear && farSources === 1 ? 4 : 1
-      const endsMs = peer.answerMs + patience * stallMs(peer, state.settings.minLeaseMs)
+      const endsMs = peer.answerMs + patience * stallMs(peer, state)
       if (nowMs >= endsMs) {
         for (const request of [...peer.requests.values()]) cancelRequest(state, request, commands)
         backOff(peer, nowMs, FIRST_STALL_BACKOFF_MS)

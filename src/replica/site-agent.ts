@@ -20,6 +20,7 @@ import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
 import type { Ledger } from './ledger.ts'
+import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
 import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
 import { createCheckoutKeeper } from './site-agent-checkouts.ts'
@@ -89,6 +90,7 @@ export function createSiteAgent(
   const { random = Math.random, scratch, network = host } = components
   const background = createBackground(logger)
   const workers = new Map<string, TreeWorker>()
+  const paths = createPathShares()
   const fetchSlots = new Semaphore(maxFetches)
   const checkoutSlots = new Semaphore(maxCheckouts)
   const checkouts = createCheckoutKeeper(
@@ -192,7 +194,7 @@ export function createSiteAgent(
   function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
-      { network, members, blocks: store.blocks, holdings, traffic, clock, log: logger, scratch },
+      { network, members, blocks: store.blocks, holdings, traffic, clock, log: logger, paths, scratch },
       {
         tree,
         snapshot,

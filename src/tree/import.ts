@@ -1,9 +1,9 @@
 /**
  * Import: a directory, file or symbolic link becomes a snapshot in the store.
  *
- * A scan thread spools the tree's metadata, read threads take batches of it and cut, hash and store contents, a build
- * thread follows in walk order and builds the DAG; all three overlap. This thread hands out batches and answers what
- * the store holds. Temporary files have no names, so a kill leaves nothing but unlisted packs.
+ * A scan thread spools the tree's metadata, read threads take batches of it as they come and cut, hash and store contents.
+ * When the scan has ended, and with it how many names each hard-link group has is known, a build thread follows them in
+ * walk order and builds the DAG. This thread hands out batches and answers what the store holds. Temporary files have no names, so a kill leaves nothing but unlisted packs.
  *
  * When `importTree` resolves every block of the snapshot is durable. An unchanged tree gives the same root entry,
  * whatever the order in which a file system lists it. The source is only ever read.

@@ -5,6 +5,7 @@ import { MirrorError } from '../../src/base/errors.ts'
 import type { Block } from '../../src/block/block.ts'
 import { decodeIndexNode } from '../../src/dag/block-index.ts'
 import { decodeDirectoryNode } from '../../src/dag/directory.ts'
+import { decodeEncodings, decodePlan, encodeEncodings, encodePlan } from '../../src/dag/encodings.ts'
 import { decodeEntry, encodeEntry } from '../../src/dag/entry.ts'
 import { decodeFileNode } from '../../src/dag/file.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../src/dag/snapshot.ts'
@@ -18,6 +19,8 @@ const DECODERS = {
   index: decodeIndexNode,
   snapshot: decodeSnapshot,
   xattrs: decodeXattrBlock,
+  encodings: decodeEncodings,
+  plan: decodePlan,
 } as const
 
 /** Changes of a byte, cuts, insertions of heads that promise much, and runs copied elsewhere. */
@@ -96,6 +99,18 @@ test('an entry or snapshot that is decoded at all has exactly the bytes it would
       const bytes = mutate(block.bytes, change)
       const snapshot = attempt(() => decodeSnapshot(block.cid, bytes))
       if (snapshot !== undefined) assert.equal(Buffer.compare(encodeSnapshot(snapshot).bytes, bytes), 0)
+    }),
+    { numRuns: 2_000 },
+  )
+  const set = seeds.find((seed) => seed.kind === 'encodings')!.block
+  const plan = seeds.find((seed) => seed.kind === 'plan')!.block
+  fc.assert(
+    fc.property(mutation, (change) => {
+      const bytes = [mutate(set.bytes, change), mutate(plan.bytes, change)] as const
+      const encodings = attempt(() => decodeEncodings(set.cid, bytes[0]))
+      if (encodings !== undefined) assert.equal(Buffer.compare(encodeEncodings(encodings).bytes, bytes[0]), 0)
+      const entries = attempt(() => decodePlan(plan.cid, bytes[1]))
+      if (entries !== undefined) assert.equal(Buffer.compare(encodePlan(entries).bytes, bytes[1]), 0)
     }),
     { numRuns: 2_000 },
   )

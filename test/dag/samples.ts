@@ -4,6 +4,8 @@ import type { Block } from '../../src/block/block.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
 import { buildDirectory } from '../../src/dag/directory.ts'
+import type { DeltaEntry, Encodings } from '../../src/dag/encodings.ts'
+import { encodeEncodings, encodePlan } from '../../src/dag/encodings.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import { buildFile } from '../../src/dag/file.ts'
 import type { Snapshot } from '../../src/dag/snapshot.ts'
@@ -75,9 +77,32 @@ export const SAMPLE_SNAPSHOT: Snapshot = {
   notes: { build: '1234', 'Built-By': 'Jörg', a: '' },
 }
 
+export const SAMPLE_ENCODINGS: Encodings = {
+  tree: 'builds/nightly',
+  snapshot: cidOf(DAG_CBOR, utf8('snapshot')),
+  base: cidOf(DAG_CBOR, utf8('parent')),
+  index: cidOf(DAG_CBOR, utf8('index of deltas')),
+  plan: [cidOf(DAG_CBOR, utf8('plan 0')), cidOf(DAG_CBOR, utf8('plan 1'))],
+  decided: 70_000,
+}
+
+export const SAMPLE_PLAN: readonly DeltaEntry[] = [
+  { targets: [{ first: 0, count: 16 }], base: [{ first: 23, count: 17 }] },
+  {
+    targets: [
+      { first: 16, count: 1 },
+      { first: 2 ** 40, count: 24 },
+    ],
+    base: [
+      { first: 65_536, count: 256 },
+      { first: 7, count: 3 },
+    ],
+  },
+]
+
 export interface Sample {
   readonly name: string
-  readonly kind: 'dir' | 'file' | 'index' | 'snapshot' | 'xattrs'
+  readonly kind: 'dir' | 'file' | 'index' | 'snapshot' | 'xattrs' | 'encodings' | 'plan'
   readonly block: Block
 }
 
@@ -112,5 +137,7 @@ export function sampleBlocks(): Sample[] {
   const withSpecials = { ...SAMPLE_SNAPSHOT, counts: { ...counts, specials: 4 } }
   keep('counted specials', 'snapshot')(encodeSnapshot(withSpecials))
   keep('snapshot', 'snapshot')(encodeSnapshot({ ...SAMPLE_SNAPSHOT, ignore: ['*.tmp', '!/kept.tmp'] }))
+  keep('encodings', 'encodings')(encodeEncodings(SAMPLE_ENCODINGS))
+  keep('plan', 'plan')(encodePlan(SAMPLE_PLAN))
   return samples
 }

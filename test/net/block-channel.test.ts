@@ -13,7 +13,9 @@ test('blocks of all sizes arrive whole, and what the peer lacks is said to be mi
     const channel = a.host.openBlocks(b.host.peerId)
     const answers = new Map<number, BlockAnswer>()
     const offsets = [...sizes.keys(), 900, 901]
-    await channel.request({ tree: TREE, page: PAGE, offsets }, (answer) => answers.set(answer.offset, answer))
+    await channel.request({ tree: TREE, page: PAGE, offsets }, (some) => {
+      for (const answer of some) answers.set(answer.offset, answer)
+    })
     assert.equal(answers.size, offsets.length)
     for (const [offset, bytes] of b.blocks.pages) {
       assert.deepEqual(answers.get(offset), { offset, status: 'have', bytes })
@@ -39,13 +41,12 @@ test('many requests in flight are answered while a slow one waits', async () => 
     const got = new Set<number>()
     await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
-        channel.request(
-          { tree: TREE, page: PAGE, offsets: [1 + i, 101 + i, 201 + i] },
-          ({ offset, bytes }) => {
+        channel.request({ tree: TREE, page: PAGE, offsets: [1 + i, 101 + i, 201 + i] }, (answers) => {
+          for (const { offset, bytes } of answers) {
             assert.deepEqual(bytes, b.blocks.pages.get(offset))
             got.add(offset)
-          },
-        ),
+          }
+        }),
       ),
     )
     assert.equal(got.size, 300)
@@ -74,8 +75,8 @@ test('a cancelled request delivers nothing more, and the peer stops reading for 
     await assert.rejects(
       channel.request(
         { tree: TREE, page: PAGE, offsets: [0, 1, 2, 3] },
-        ({ offset }) => {
-          got.push(offset)
+        (answers) => {
+          got.push(...answers.map(({ offset }) => offset))
           if (got.length === 2) cancel.abort(new Error('changed my mind'))
         },
         cancel.signal,
@@ -84,7 +85,7 @@ test('a cancelled request delivers nothing more, and the peer stops reading for 
     )
     await stopped.promise
     b.blocks.beforeBlock = () => Promise.resolve()
-    await channel.request({ tree: TREE, page: PAGE, offsets: [5] }, ({ offset }) => got.push(offset))
+    await channel.request({ tree: TREE, page: PAGE, offsets: [5] }, ([answer]) => got.push(answer!.offset))
     assert.deepEqual(got, [0, 1, 5])
   })
 })
@@ -109,7 +110,7 @@ test('a request dies with the connection, and the next one works when it is back
     b.blocks.beforeBlock = () => Promise.resolve()
     const again = a.host.openBlocks(b.host.peerId)
     const answers: BlockAnswer[] = []
-    await again.request({ tree: TREE, page: PAGE, offsets: [7] }, (answer) => answers.push(answer))
+    await again.request({ tree: TREE, page: PAGE, offsets: [7] }, (some) => answers.push(...some))
     assert.deepEqual(answers, [{ offset: 7, status: 'have', bytes: b.blocks.pages.get(7) }])
   })
 })
@@ -151,8 +152,8 @@ test('a server that fails in the middle of a request says busy for the rest', as
     const answers: string[] = []
     await a.host
       .openBlocks(b.host.peerId)
-      .request({ tree: TREE, page: PAGE, offsets: [0, 1, 2] }, ({ offset, status }) =>
-        answers.push(`${offset} ${status}`),
+      .request({ tree: TREE, page: PAGE, offsets: [0, 1, 2] }, (some) =>
+        answers.push(...some.map(({ offset, status }) => `${offset} ${status}`)),
       )
     assert.deepEqual(answers, ['0 have', '1 busy', '2 busy'])
   })

@@ -22,7 +22,7 @@ import { OBJECT_PROTOCOL } from '../../src/net/object-protocol.ts'
 import { RECORDS_PROTOCOL } from '../../src/net/record-protocol.ts'
 import { WATCH_PROTOCOL } from '../../src/net/watch-protocol.ts'
 import { encodeBlocksRequest } from '../../src/net/wire/blocks.ts'
-import { u16, u32 } from '../../src/net/wire/fields.ts'
+import { u16, u24, u32 } from '../../src/net/wire/fields.ts'
 import { createFrameDecoder, encodeFrame } from '../../src/net/wire/frame.ts'
 import { DONE, RECORDS } from '../../src/net/wire/records.ts'
 import { DATA, decodeRequestBody, END, encodeRequestFrame, REQUEST } from '../../src/net/wire/request.ts'
@@ -321,7 +321,7 @@ async function askAttacker(answer: (stream: Stream, id: number) => void): Promis
 }
 
 test('blocks that were not asked for are refused', async () => {
-  const block = (offset: number): Uint8Array[] => [u16(offset), noise(10)]
+  const block = (offset: number): Uint8Array[] => [u16(offset), Uint8Array.of(0), u24(10), noise(10)]
   for (const answer of [
     (stream: Stream, id: number) => stream.send(encodeRequestFrame(DATA, id, block(3))),
     (stream: Stream, id: number) => stream.send(encodeRequestFrame(DATA, id + 1, block(1))),
@@ -331,7 +331,9 @@ test('blocks that were not asked for are refused', async () => {
     },
     (stream: Stream, id: number) => stream.send(encodeRequestFrame(REQUEST, id)),
   ]) {
-    assert.ok(isMirrorError(await askAttacker(answer), 'corrupt'))
+    const error = await askAttacker(answer)
+    assert.ok(isMirrorError(error, 'corrupt'))
+    assert.match(error.message, /not asked|does not belong/)
   }
 })
 

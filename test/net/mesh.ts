@@ -81,12 +81,12 @@ export class MemoryBlocks implements BlockServer {
     _peer: string,
     request: { tree: string; page: Cid; offsets: readonly number[] },
     signal: AbortSignal,
-  ): AsyncGenerator<{ offset: number; bytes?: Uint8Array }> {
+  ): AsyncGenerator<{ offset: number; bytes?: Uint8Array }[]> {
     this.asked++
     for (const offset of request.offsets) {
       await this.beforeBlock(offset, signal)
       const bytes = request.tree === TREE && request.page.equals(PAGE) ? this.pages.get(offset) : undefined
-      yield bytes === undefined ? { offset } : { offset, bytes }
+      yield [bytes === undefined ? { offset } : { offset, bytes }]
     }
   }
 

@@ -15,8 +15,8 @@ function connected(one: TestPeer, other: TestPeer): 'directly' | 'relayed' | und
 async function blockOf(one: TestPeer, other: TestPeer, offset: number): Promise<Uint8Array | undefined> {
   const channel = one.host.openBlocks(other.host.peerId)
   let bytes: Uint8Array | undefined
-  await channel.request({ tree: TREE, page: PAGE, offsets: [offset] }, (answer) => {
-    bytes = answer.bytes
+  await channel.request({ tree: TREE, page: PAGE, offsets: [offset] }, ([answer]) => {
+    bytes = answer!.bytes
   })
   channel.close()
   return bytes

@@ -9,7 +9,7 @@ import { PAGE, TREE } from './mesh.ts'
 type Answering = (
   lane: number,
   request: BlockRequest,
-  onAnswer: (answer: BlockAnswer) => void,
+  onAnswers: (answers: readonly BlockAnswer[]) => void,
 ) => Promise<void>
 
 function striped(answer: Answering, laneCount: () => number = () => 4) {
@@ -20,9 +20,9 @@ function striped(answer: Answering, laneCount: () => number = () => 4) {
     lanes: laneCount,
     openLane: (lane): BlockChannel => ({
       peer: 'peer',
-      request(request, onAnswer) {
+      request(request, onAnswers) {
         asked.push({ lane, offsets: request.offsets })
-        return answer(lane, request, onAnswer)
+        return answer(lane, request, onAnswers)
       },
       close: () => closed.push(lane),
     }),
@@ -36,14 +36,14 @@ function striped(answer: Answering, laneCount: () => number = () => 4) {
 const offsets = Array.from({ length: 100 }, (_, i) => i * 3)
 const request = { tree: TREE, page: PAGE, offsets }
 
-const answerAll: Answering = async (_lane, { offsets: part }, onAnswer) => {
+const answerAll: Answering = async (_lane, { offsets: part }, onAnswers) => {
   await nextTurn()
-  for (const offset of part) onAnswer({ offset, status: 'have', bytes: new Uint8Array(10) })
+  onAnswers(part.map((offset) => ({ offset, status: 'have', bytes: new Uint8Array(10) })))
 }
 
 async function answersOf(channel: BlockChannel): Promise<number[]> {
   const seen: number[] = []
-  await channel.request(request, ({ offset }) => seen.push(offset))
+  await channel.request(request, (answers) => seen.push(...answers.map(({ offset }) => offset)))
   return seen
 }
 
@@ -64,10 +64,10 @@ test('with one lane a request stays whole', async () => {
 })
 
 test('what a lane that dies still owed is asked of the first, and nothing twice', async () => {
-  const { channel, asked } = striped(async (lane, part, onAnswer) => {
-    if (lane === 0) return answerAll(lane, part, onAnswer)
+  const { channel, asked } = striped(async (lane, part, onAnswers) => {
+    if (lane === 0) return answerAll(lane, part, onAnswers)
     await nextTurn()
-    onAnswer({ offset: part.offsets[0]!, status: 'have', bytes: new Uint8Array(10) })
+    onAnswers([{ offset: part.offsets[0]!, status: 'have', bytes: new Uint8Array(10) }])
     throw new MirrorError('unreachable', 'gone')
   })
   assert.deepEqual(
@@ -82,9 +82,9 @@ test('a lane that answers wrongly, or a first lane that dies, ends the request',
     [2, 'corrupt'],
     [0, 'unreachable'],
   ] as const) {
-    const { channel } = striped(async (number, part, onAnswer) => {
+    const { channel } = striped(async (number, part, onAnswers) => {
       if (number === lane) throw new MirrorError(code, 'no')
-      return answerAll(number, part, onAnswer)
+      return answerAll(number, part, onAnswers)
     })
     await assert.rejects(answersOf(channel), { code })
   }

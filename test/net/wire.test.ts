@@ -9,6 +9,7 @@ import type { HoldingUpdate } from '../../src/net/ports.ts'
 import {
   BLOCKS_1,
   BLOCKS_2,
+  BLOCKS_3,
   decodeBlockData,
   decodeBlocksRequest,
   decodeMissing,
@@ -159,6 +160,7 @@ test('whatever the bytes, a decoder answers or throws a MirrorError', () => {
     decodeMissing,
     (bytes) => decodeBlockData(bytes, BLOCKS_1),
     (bytes) => decodeBlockData(bytes, BLOCKS_2),
+    (bytes) => decodeBlockData(bytes, BLOCKS_3),
     decodeWatch,
     decodeClaim,
     decodeRecords,

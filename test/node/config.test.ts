@@ -31,6 +31,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     workers: 'default',
     devices: 'default',
     keepSnapshots: 'default',
+    maxShrinkPercent: 'default',
     keepUnpinnedDays: 'default',
     collectEveryMinutes: 'default',
     scrubBytesPerSecond: 'default',

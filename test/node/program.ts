@@ -119,7 +119,7 @@ export async function startDaemon(
   }
 }
 
-/** Asks again and again, for as long as a test may wait. */
+/** Asks again and again, for as long as a test may wait; half of the time at most, for an answer may cost a program's start. */
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | false>,
@@ -127,10 +127,12 @@ export async function until<T>(
 ): Promise<T> {
   const deadlineMs = performance.now() + timeoutMs
   for (;;) {
+    const askedMs = performance.now()
     const answer = await ask()
     if (answer !== undefined && answer !== false) return answer
-    if (performance.now() > deadlineMs) throw new Error(`${what}: not within ${timeoutMs} ms`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    const nowMs = performance.now()
+    if (nowMs > deadlineMs) throw new Error(`${what}: not within ${timeoutMs} ms`)
+    await new Promise((resolve) => setTimeout(resolve, Math.max(20, nowMs - askedMs)))
   }
 }
 

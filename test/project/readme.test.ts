@@ -99,7 +99,18 @@ test('every command in the documents is one that --help knows', { timeout: 120_0
       const words = command.split(/\s+/).slice(1)
       if (!command.startsWith('mirrormesh')) continue
       if (words[0] === '--home') words.splice(0, 2)
-      const verb = ['tree', 'pin', 'topology', 'config', 'store', 'member'].includes(words[0] ?? '')
+      const verb = [
+        'tree',
+        'pin',
+        'topology',
+        'config',
+        'store',
+        'member',
+        'invite',
+        'fetch',
+        'admin',
+        'mesh',
+      ].includes(words[0] ?? '')
         ? words.slice(0, 2).join(' ')
         : (words[0] ?? '')
       const text = await help(verb)

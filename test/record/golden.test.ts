@@ -134,7 +134,21 @@ function later() {
     version: 1,
     removed: false,
   })
-  return new Map([['later-pin-versions.hex', hex(pin.bytes)]])
+  const encodings = author.say(keyOf('golden publisher'), 'encodings', {
+    tree: 'builds/rhel-9/nightly',
+    snapshot: snapshotOf('golden two'),
+    base: snapshotOf('golden'),
+    sequence: 2,
+    set: snapshotOf('golden deltas'),
+    version: 3,
+    isComplete: true,
+    bytes: 20_900_000,
+    targetBytes: 210_800_000,
+  })
+  return new Map([
+    ['later-pin-versions.hex', hex(pin.bytes)],
+    ['later-encodings.hex', hex(encodings.bytes)],
+  ])
 }
 
 const files = (() => {
@@ -190,5 +204,8 @@ test('golden records are read, and make the state that they always made', () => 
   const pin = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-versions.hex'), 'hex'))).content
   assert.ok(pin?.kind === 'pin')
   assert.deepEqual([pin.body.checkout, pin.body.versions], ['/srv/nightly', 5])
+  const later = decodeSigned(new Uint8Array(Buffer.from(read('later-encodings.hex'), 'hex'))).content
+  assert.ok(later?.kind === 'encodings')
+  assert.deepEqual([later.body.version, later.body.bytes, later.body.isComplete], [3, 20_900_000, true])
   assert.equal(parseInviteToken(read('invite-token.txt')).site, 'london')
 })

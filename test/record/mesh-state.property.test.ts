@@ -25,6 +25,9 @@ const steps = fc.array(
       'head',
       'head',
       'head',
+      'encodings',
+      'encodings',
+      'encodings',
       'epoch',
       'tree',
       'tag',
@@ -99,6 +102,34 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
       const heads = of('head', tree)
       const previous = pick % 5 === 0 ? heads[other % Math.max(1, heads.length)] : heads.at(-1)
       author.head(issuer, tree, previous, `s${other % 5}`, { epoch: body.epoch, ...branch(issuer) })
+      return
+    }
+    case 'encodings': {
+      const heads = of('head', tree)
+      const head = some(heads)
+      const before = heads.slice(0, -1)
+      const base = (isOdd ? heads : before)[pick % Math.max(1, before.length)]
+      if (head?.content.kind !== 'head' || base?.content.kind !== 'head') return
+      const { snapshot, sequence } = head.content.body
+      if (snapshot.equals(base.content.body.snapshot)) return
+      const publisher = everybody.find(({ peer }) => peer === head.issuerPeer) ?? a
+      const issuer = isOdd ? oneOf(nodes) : publisher
+      author.say(
+        issuer,
+        'encodings',
+        {
+          tree,
+          snapshot,
+          base: base.content.body.snapshot,
+          sequence: isOdd ? 1 + (other % 5) : sequence,
+          set: other % 2 === 0 ? null : snapshotOf(`set ${other}`),
+          version,
+          isComplete: removed,
+          bytes: pick,
+          targetBytes: other,
+        },
+        branch(issuer),
+      )
       return
     }
     case 'epoch':
@@ -220,6 +251,7 @@ test('the state depends on the set of records only: not on order, repetition or 
   let forks = 0
   let heads = 0
   let admissions = 0
+  let encodings = 0
   fc.assert(
     fc.property(
       steps.chain((script) => {
@@ -241,6 +273,7 @@ test('the state depends on the set of records only: not on order, repetition or 
         const expected = plainState(whole)
         forks += [...whole.trees.values()].filter(({ fork }) => fork !== undefined).length
         heads += [...whole.trees.values()].reduce((sum, tree) => sum + tree.history.length, 0)
+        encodings += [...whole.trees.values()].reduce((sum, tree) => sum + tree.encodings.size, 0)
         admissions += [...whole.members.values()].filter(({ invite }) => invite !== undefined).length
 
         assert.deepEqual(plainState(foldRecords(order, mesh)), expected, 'folded in another order')
@@ -276,7 +309,7 @@ test('the state depends on the set of records only: not on order, repetition or 
   )
   // The histories must hold what the test is about.
   assert.ok(
-    forks > 0 && heads > 100 && admissions > 0,
-    `${forks} forks, ${heads} heads, ${admissions} admissions`,
+    forks > 0 && heads > 100 && admissions > 0 && encodings > 0,
+    `${forks} forks, ${heads} heads, ${admissions} admissions, ${encodings} encodings`,
   )
 })

@@ -51,6 +51,7 @@ function setup() {
         },
       },
       clock,
+      heldUp: { during: (work) => work },
     },
     {
       signal: abort.signal,

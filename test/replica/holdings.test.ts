@@ -126,8 +126,8 @@ test('blocks are served by their position in a tree that is held here, and by no
   const [page] = await pagesOf(hq.store.blocks, snapshot.index)
   const ask = async (tree: string, offsets: number[], server = hq.server) => {
     const answers = []
-    for await (const { offset, bytes } of server.blocks('lab', { tree, page: page!, offsets }, never))
-      answers.push([offset, bytes !== undefined])
+    for await (const batch of server.blocks('lab', { tree, page: page!, offsets }, never))
+      for (const { offset, bytes } of batch) answers.push([offset, bytes !== undefined])
     return answers
   }
   assert.deepEqual(await ask(TREE, [0, 3, 500]), [

@@ -198,6 +198,21 @@ test('an emptied source is refused until it is meant, an unknown tree is not fou
   })
 })
 
+test('a source that has lost much of what it held is refused until that is meant', async () => {
+  await withTempDir(async (dir) => {
+    const { publish, source } = await setUp(dir)
+    for (let i = 0; i < 20; i++) await fs.writeFile(path.join(source, `file-${i}`), `${i}`)
+    await publish()
+    for (let i = 0; i < 10; i++) await fs.rm(path.join(source, `file-${i}`))
+    await assert.rejects(
+      publish(),
+      (error) => isMirrorError(error, 'refused') && /lost 48 % of its 21 files/.test(error.message),
+    )
+    assert.equal((await publish({ acceptShrink: true })).sequence, 2)
+    assert.equal((await publish()).sequence, 2)
+  })
+})
+
 test('a tree keeps the chunk lengths of the snapshot before', async () => {
   await withTempDir(async (dir) => {
     const { ledger, blocks, lost, source, publish } = await setUp(dir)

@@ -16,7 +16,7 @@ const signal = new AbortController().signal
 const server: BlockServer = {
   object: async () => BLOCK,
   async *blocks(_peer, { offsets: all }) {
-    for (const offset of all) yield { offset, bytes: BLOCK }
+    yield all.map((offset) => ({ offset, bytes: BLOCK }))
   },
   async *watch() {
     yield { kind: 'unknown' }
@@ -27,8 +27,8 @@ const network: FetchNetwork = {
   fetchObject: async () => BLOCK,
   openBlocks: (peer) => ({
     peer,
-    async request({ offsets: all }, onAnswer) {
-      for (const offset of all) onAnswer({ offset, status: 'have', bytes: BLOCK })
+    async request({ offsets: all }, onAnswers) {
+      onAnswers(all.map((offset) => ({ offset, status: 'have', bytes: BLOCK })))
     },
     close: () => undefined,
   }),
@@ -59,9 +59,9 @@ function capper() {
   return { clock, ...createRateCapper({ clock, isFar: (peer) => peer === 'far' }, caps) }
 }
 
-async function drain(blocks: AsyncIterable<{ readonly offset: number }>): Promise<number[]> {
+async function drain(blocks: AsyncIterable<readonly { readonly offset: number }[]>): Promise<number[]> {
   const seen: number[] = []
-  for await (const { offset } of blocks) seen.push(offset)
+  for await (const batch of blocks) for (const { offset } of batch) seen.push(offset)
   return seen
 }
 
@@ -85,7 +85,9 @@ test('what is fetched from other regions keeps to the cap, every block is answer
   const { clock, fetch } = capper()
   const capped = fetch(network)
   const seen: number[] = []
-  const work = capped.openBlocks('far').request(request, ({ offset }) => void seen.push(offset))
+  const work = capped.openBlocks('far').request(request, (answers) => {
+    seen.push(...answers.map(({ offset }) => offset))
+  })
   // The last part may arrive at once: the next request waits for it.
   const ms = await timeOf(clock, work)
   assert.ok(ms > 2000 && ms <= 4000, `${ms} ms for 40 kB at 10 kB/s`)

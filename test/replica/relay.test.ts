@@ -105,7 +105,8 @@ test('two sites that cannot be dialled meet at a member that does not want the t
     await Promise.all([publish(hq), relays[at]!.stop()])
     await holds(labA, 'lab-a', 2)
     assert.equal(pathOf(labA, hq), 'relayed')
-    assert.equal(relays[1 - at]!.host.relayed().circuits, 1)
+    // Two when both dialled at once.
+    assert.ok([1, 2].includes(relays[1 - at]!.host.relayed().circuits))
   })
 })
 

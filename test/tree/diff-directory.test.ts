@@ -209,7 +209,7 @@ test('a folder of every case is as its snapshot says, and each link, attribute a
   }
   fs.mkdirSync(b.at('source', 'more', 'z'), { recursive: true })
   const at = (name: string): string => b.at('source', 'more', name)
-  for (const name of ['alone', 'first', 'z/second', 'x', 'y', 'attributes', 'large', 'other'])
+  for (const name of ['alone', 'first', 'z/second', 'x', 'y', 'attributes', 'large', 'other', 'acl'])
     fs.writeFileSync(at(name), name)
   for (const [from, to] of [
     ['first', 'first-2'],
@@ -218,6 +218,8 @@ test('a folder of every case is as its snapshot says, and each link, attribute a
     ['x', 'x-3'],
   ] as const)
     fs.linkSync(at(from), at(to))
+  // The mask of its ACL will be these group bits, so that its mode stays.
+  fs.chmodSync(at('acl'), 0o644)
   fs.symlinkSync('x', at('symlink'))
   for (const name of ['attributes', 'large', 'other'])
     setXattr(Buffer.from(at(name)), Buffer.from('user.a'), Buffer.from('1'))
@@ -247,6 +249,7 @@ test('a folder of every case is as its snapshot says, and each link, attribute a
   setXattr(Buffer.from(at('attributes')), Buffer.from('user.a'), Buffer.from('2'))
   setXattr(Buffer.from(at('large')), Buffer.from('user.large'), noise(3000))
   removeXattr(Buffer.from(at('other')), Buffer.from('user.a'))
+  execFileSync('setfacl', ['-m', 'u:1234:r--', at('acl')])
   setXattr(Buffer.from(at('z')), Buffer.from('user.folder'), Buffer.from('1'))
   keepTime('holes', (path) => {
     const data = fs.readFileSync(path)
@@ -273,6 +276,7 @@ test('a folder of every case is as its snapshot says, and each link, attribute a
   assert.deepEqual(ours.toSorted(), theirs.toSorted())
   for (const line of [
     '.f......h.. more/x-3',
+    '.f.......a. more/acl',
     '.f........x more/attributes',
     '.f........x more/large',
     '.f........x more/other',

@@ -24,6 +24,8 @@ export interface FlowOptions {
   readonly oneWayMs: number
   /** Bytes on the wire for each byte of a block. */
   readonly overhead: number
+  /** The sender is not running: what is in the network arrives, and nothing follows. */
+  readonly isHeld: () => boolean
   /** Asked when a parcel's turn has come. */
   readonly isWanted: (parcel: Parcel) => boolean
   readonly onSent: (parcel: Parcel) => void
@@ -109,8 +111,8 @@ function setActive(state: State, active: boolean): void {
 
 /** Sends what fits into the window. */
 function pump(state: State): void {
-  if (state.isCut || state.isClosed) return
   const { options } = state
+  if (state.isCut || state.isClosed || options.isHeld()) return
   const window = windowBytes(state)
   while (state.head < state.waiting.length) {
     const parcel = state.waiting[state.head]!

@@ -1,6 +1,6 @@
 /** What happens to simulated sites and to the network: starts, kills, restarts, cuts, heals, other rates. */
 import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
-import { holdingOf, holdShare, type Node, newScheduler, wants } from './node.ts'
+import { holdingOf, holdShare, isPaused, type Node, newScheduler, wants } from './node.ts'
 import type { Serving } from './serving.ts'
 import type { SimulatedEvent } from './simulation.ts'
 import type { Telling } from './telling.ts'
@@ -80,6 +80,23 @@ export function createHappenings(world: World, give: Give, telling: Telling, ser
     if (isDone) telling.tell(node, holdingOf(node, layout))
   }
 
+  /** Its timers ring late, and what came in meanwhile is looked at afterwards. */
+  function pause(node: Node, forMs: number): void {
+    const { life } = node
+    if (!isPaused(node, queue)) node.pausedSinceMs = queue.nowMs()
+    node.pausedUntilMs = Math.max(node.pausedUntilMs, queue.nowMs() + forMs)
+    queue.at(node.pausedUntilMs, {
+      run() {
+        if (!node.isAlive || node.life !== life || isPaused(node, queue)) return
+        if (simulation.hidesPauses !== true) node.heldUpMs += queue.nowMs() - node.pausedSinceMs
+        serving.resume(node)
+        const waiting = node.inbox.splice(0)
+        give(node, [{ kind: 'tick' }])
+        give(node, waiting)
+      },
+    })
+  }
+
   function eachPair(visit: (a: Node, b: Node) => void): void {
     for (const node of all) for (const other of node.peers) visit(node, other)
   }
@@ -115,6 +132,7 @@ export function createHappenings(world: World, give: Give, telling: Telling, ser
       cuts.heal(event.between)
       afterHeal()
     } else if (event.kind === 'rate') serving.setRates(nodes.get(event.site)!, event)
+    else if (event.kind === 'pause') pause(nodes.get(event.site)!, event.forMs)
     else if (event.kind === 'kill') kill(nodes.get(event.site)!)
     else if (event.kind === 'restart') restart(nodes.get(event.site)!)
     else nodes.get(event.site)!.serves = event.kind === 'lie' ? 'wrong' : 'nothing'

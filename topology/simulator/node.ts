@@ -3,6 +3,7 @@ import type { HoldingUpdate } from '../../src/net/ports.ts'
 import { createScheduler, type Scheduler } from '../../src/replica/scheduler.ts'
 import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
 import { regionWeights } from '../../src/replica/swarm-facts.ts'
+import type { EventQueue } from './event-queue.ts'
 import type { SnapshotLayout } from './layout.ts'
 import type { SimulatedSite, Simulation } from './simulation.ts'
 
@@ -34,6 +35,11 @@ export interface Node {
   life: number
   nextPage: number
   wakeMs: number
+  /** Its process does not run from then until then. */
+  pausedSinceMs: number
+  pausedUntilMs: number
+  /** In all its life. */
+  heldUpMs: number
   timerMs: number
   doneMs: number | undefined
   readonly bytesFrom: Map<string, number>
@@ -71,6 +77,9 @@ export function createSimulatedNode(
     life: 0,
     nextPage: 0,
     wakeMs: Number.POSITIVE_INFINITY,
+    pausedSinceMs: 0,
+    pausedUntilMs: 0,
+    heldUpMs: 0,
     timerMs: Number.POSITIVE_INFINITY,
     doneMs: spec.isOrigin === true ? 0 : undefined,
     bytesFrom: new Map(),
@@ -94,6 +103,11 @@ export function newScheduler(
     regionWeight: regionWeights(topology),
     snapshotBytes: layout.bytes,
   })
+}
+
+/** Its process does not run now. */
+export function isPaused(node: Node, { nowMs }: EventQueue): boolean {
+  return nowMs() < node.pausedUntilMs
 }
 
 /** It wants the snapshot, so it takes its share. */

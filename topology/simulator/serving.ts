@@ -1,7 +1,7 @@
 /** How blocks get from one simulated site to another: requests travel, are answered block by block, and arrive. */
 import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
 import { createFlow, type Flow, PARCEL_BYTES, type Parcel } from './flow.ts'
-import { holdsBlock, isFar, type Node, wants } from './node.ts'
+import { holdsBlock, isFar, isPaused, type Node, wants } from './node.ts'
 import type { Pipe } from './pipes.ts'
 import type { SimulatedEvent } from './simulation.ts'
 import { type Give, oneWayMs, type World } from './world.ts'
@@ -13,10 +13,13 @@ export interface Serving {
   /** What was under way from or to the site is gone. */
   close(node: Node): void
   breakFlow(from: Node, to: Node): void
+  /** The site's process runs again. */
+  resume(node: Node): void
   /** Paths were cut or mended. */
   refreshCuts(): void
   setRates(node: Node, rates: Extract<SimulatedEvent, { kind: 'rate' }>): void
   readonly wanBytes: { readonly into: Map<string, number>; readonly outOf: Map<string, number> }
+  blockCounts(): { readonly blocksSent: number; readonly blocksSentInVain: number }
   originBlocks(): { readonly originBlocksSent: number; readonly originBlocksSentMoreThanOnce: number }
 }
 
@@ -30,6 +33,8 @@ export function createServing(
   const flows = new Map<Node, Map<Node, Flow>>()
   const sentByOrigin = new Uint16Array(layout.blocks)
   const wanBytes = { into: new Map<string, number>(), outOf: new Map<string, number>() }
+  let blocksSent = 0
+  let blocksOfUse = 0
   const ownBounds = new Map<Node, Pipe>()
   /** On their way over a path that is cut: sent again and again, until the connection is given up. */
   let held: {
@@ -62,6 +67,7 @@ export function createServing(
       oneWayMs: delayMs,
       overhead,
       // The source learns of a cancelled request when the word has travelled.
+      isHeld: () => isPaused(from, queue),
       isWanted: ({ request }) =>
         queue.nowMs() < (to.cancelledMs.get(request) ?? Number.POSITIVE_INFINITY) + delayMs,
       onSent: (parcel) => noteSent(from, to, parcel),
@@ -84,6 +90,7 @@ export function createServing(
 
   function noteSent(from: Node, to: Node, { page, offsets, bytes }: Parcel): void {
     from.bytesSent += bytes
+    blocksSent += offsets.length
     if (from.doneMs === undefined) from.bytesSentBeforeComplete += bytes
     if (!wants(from)) for (const offset of offsets) sentByOrigin[layout.blockOf(page, offset)]!++
     if (!isFar(from, to)) return
@@ -99,15 +106,28 @@ export function createServing(
       return
     }
     to.bytesFrom.set(from.spec.site, (to.bytesFrom.get(from.spec.site) ?? 0) + bytes)
-    for (const offset of offsets) onBlock(to, page, offset)
+    for (const offset of offsets) {
+      if (!holdsBlock(to, layout.blockOf(page, offset))) blocksOfUse++
+      onBlock(to, page, offset)
+    }
     give(
       to,
       offsets.map((offset) => ({ kind: 'received', request, page, offset })),
     )
   }
 
-  function serve(node: Node, source: Node, { request, page, offsets }: RequestCommand): void {
+  function serve(node: Node, source: Node, command: RequestCommand): void {
+    const { request, page, offsets } = command
     if (!source.isAlive || source.serves === 'nothing') return
+    if (isPaused(source, queue)) {
+      const { life } = node
+      queue.at(source.pausedUntilMs, {
+        run() {
+          if (node.isAlive && node.life === life) serve(node, source, command)
+        },
+      })
+      return
+    }
     const flow = flowOf(source, node)
     const missing: number[] = []
     let parcel: number[] = []
@@ -163,6 +183,9 @@ export function createServing(
       drop(from, to)
       held = held.filter(({ source, node }) => source !== from || node !== to)
     },
+    resume(node) {
+      for (const [to, flow] of flows.get(node) ?? []) if (!cuts.isCut(node, to)) flow.mend()
+    },
     refreshCuts() {
       eachFlow((flow, from, to) => {
         if (cuts.isCut(from, to)) flow.cut()
@@ -181,6 +204,7 @@ export function createServing(
       if (downBytesPerSecond !== undefined)
         pipes.siteDown(node.place.site).bytesPerMs = downBytesPerSecond / 1000
     },
+    blockCounts: () => ({ blocksSent, blocksSentInVain: blocksSent - blocksOfUse }),
     originBlocks() {
       let [once, more] = [0, 0]
       for (const times of sentByOrigin) {

@@ -73,6 +73,7 @@ function resultOf(world: World, serving: Serving): SimulationResult {
     wanBytesOutOf: bytesOf(serving.wanBytes.outOf),
     originBytesSent: [...nodes.values()].reduce((sum, node) => sum + (wants(node) ? 0 : node.bytesSent), 0),
     ...serving.originBlocks(),
+    ...serving.blockCounts(),
     ...messages,
     endedMs: queue.nowMs(),
     schedulerSeconds: schedulerMs / 1000,

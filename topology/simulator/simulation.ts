@@ -25,6 +25,8 @@ export type SimulatedEvent =
   | { readonly atMs: number; readonly kind: 'kill' | 'restart'; readonly site: string }
   /** From now on it answers no request, or with bytes that do not match. */
   | { readonly atMs: number; readonly kind: 'stall' | 'lie'; readonly site: string }
+  /** Its process does not run for so long: it sends, hears and decides nothing. */
+  | { readonly atMs: number; readonly kind: 'pause'; readonly site: string; readonly forMs: number }
   /** Nothing passes between the two, or between the one and everybody else. */
   | { readonly atMs: number; readonly kind: 'cut'; readonly between: readonly [string, string | undefined] }
   /** Undoes that cut; without names all of them. */
@@ -55,6 +57,8 @@ export interface Simulation {
   readonly events?: readonly SimulatedEvent[]
   /** Bytes on the wire for each byte of a block: headers of IP, TCP, TLS and the protocol. 1 by default. */
   readonly overhead?: number
+  /** Sites are not told how long they were paused. For tests: what leases do without it. */
+  readonly hidesPauses?: boolean
   /** A site handles what came within this time at once: many sites are simulated faster. 0 by default. */
   readonly gatherMs?: number
   /** Sites of other regions that a site is connected to, and those of them that tell it what they hold. */
@@ -88,12 +92,15 @@ export interface SimulationResult {
   /** Different blocks. */
   readonly originBlocksSent: number
   readonly originBlocksSentMoreThanOnce: number
+  /** By all sites; and of those the ones that no site had to be sent: dropped on arrival, or there already. */
+  readonly blocksSent: number
+  readonly blocksSentInVain: number
   readonly requests: number
   readonly cancels: number
   /** Updates of what is held, one for each receiver. */
   readonly announcements: number
   /** Of the virtual clock, when the last site was complete or the limit was reached. */
   readonly endedMs: number
-  /** Real time that all schedulers took together, in this one thread. */
+  /** Processor time that all schedulers took together, in this one thread. */
   readonly schedulerSeconds: number
 }

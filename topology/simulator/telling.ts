@@ -3,7 +3,7 @@
 import type { HoldingUpdate } from '../../src/net/ports.ts'
 import { BATCH_MS } from '../../src/replica/holding-watcher.ts'
 import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
-import { holdingOf, type Node, store } from './node.ts'
+import { holdingOf, isPaused, type Node, store } from './node.ts'
 import { type Give, oneWayMs, type World } from './world.ts'
 
 /** As the daemon gathers what it holds. */
@@ -62,6 +62,10 @@ export function createTelling(world: World, give: Give): Telling {
     queue.at(node.announcedMs + ANNOUNCE_MS, {
       run() {
         if (life !== node.life) return
+        if (isPaused(node, queue)) {
+          queue.at(node.pausedUntilMs, this)
+          return
+        }
         node.isAnnouncing = false
         node.announcedMs = queue.nowMs()
         if (!node.isAlive || node.doneMs !== undefined) return

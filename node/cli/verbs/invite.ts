@@ -1,12 +1,16 @@
-/** `invite`: an admin's record, and a token that carries its secret. The token is printed once and kept nowhere. */
+/**
+ * `invite`: an admin's record, and a token that carries its secret. The token is printed once and kept nowhere.
+ * Without a sub-verb it creates one.
+ */
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { checkSegment } from '../../../src/base/names.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
-import type { SelfDocument } from '../../api/answers.ts'
+import type { InviteDocument, MemberDocument, SelfDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
-import { parseDuration } from '../quantity.ts'
+import { formatTime, parseDuration } from '../quantity.ts'
+import { formatTable } from '../table.ts'
 
 interface Options {
   readonly site: string
@@ -17,6 +21,8 @@ interface Options {
 
 export function define(command: Command, context: Context): void {
   command
+    .command('create', { isDefault: true })
+    .description('make a token with which one new site may join (the default)')
     .requiredOption('--site <SITE>', 'the name of the new site')
     .requiredOption('--region <REGION>', 'its region: sites that are near each other')
     .option('--expires <TIME>', 'how long the token can be used (30m, 24h, 7d)', '24h')
@@ -31,6 +37,43 @@ export function define(command: Command, context: Context): void {
       '\nOnly the token goes to stdout. It admits one node, once: hand it over as you would a password.',
     )
     .action((options: Options) => invite(context, options))
+  command
+    .command('list')
+    .description('list the invites, newest first: open, used and expired')
+    .option('--json', 'print them as JSON')
+    .action((options: { json?: boolean }) => list(context, options))
+}
+
+async function list({ api, signal, terminal }: Context, { json }: { json?: boolean }): Promise<void> {
+  const [{ invites }, { members }] = await Promise.all([
+    api.get<{ invites: InviteDocument[] }>('/api/v1/invites', signal),
+    api.get<{ members: MemberDocument[] }>('/api/v1/members', signal),
+  ])
+  if (json === true) {
+    await terminal.print(`${JSON.stringify({ invites }, null, 2)}\n`)
+    return
+  }
+  const siteOf = (peer: string): string => members.find((each) => each.peer === peer)?.site ?? peer
+  await terminal.print(
+    formatTable(
+      [
+        { title: 'SITE' },
+        { title: 'REGION' },
+        { title: 'STATE' },
+        { title: 'UNTIL' },
+        { title: 'THROUGH' },
+        { title: 'MADE' },
+      ],
+      invites.map((each) => [
+        each.site,
+        each.region,
+        each.state,
+        formatTime(each.expiresMs),
+        siteOf(each.admitter),
+        formatTime(each.timeMs),
+      ]),
+    ),
+  )
 }
 
 async function invite(context: Context, options: Options): Promise<void> {

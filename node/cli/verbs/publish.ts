@@ -20,6 +20,7 @@ interface Options {
   readonly timeout?: string
   readonly note: readonly string[]
   readonly allowEmpty?: boolean
+  readonly acceptShrink?: boolean
   readonly inPlace?: boolean
   /** False for --no-exclude. */
   readonly exclude: readonly string[] | false
@@ -40,6 +41,10 @@ export function define(command: Command, context: Context): void {
     .option('--timeout <TIME>', 'give up waiting after this long (90s, 30m, 12h); exit 124')
     .option('--note <KEY=VALUE>', 'a note kept in the snapshot; may be repeated', collect, [])
     .option('--allow-empty', 'publish a source without a single file although the head has some')
+    .option(
+      '--accept-shrink',
+      'publish although more files or bytes are gone than maxShrinkPercent allows (30 by default)',
+    )
     .option('--in-place', 'do not copy PATH into the store: its files must then stay as they are')
     .option(
       '--exclude <PATTERN>',
@@ -86,6 +91,7 @@ async function publish(context: Context, path: string, options: Options): Promis
       tree,
       notes: parseNotes(options.note),
       allowEmpty: options.allowEmpty === true,
+      acceptShrink: options.acceptShrink === true,
       ...(options.inPlace === true ? { inPlace: true } : {}),
       dryRun: isDry,
       ...(ignore === undefined ? {} : { ignore }),

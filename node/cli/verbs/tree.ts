@@ -2,14 +2,18 @@
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
-import type { HeadDocument, SelfDocument, TreeDocument } from '../../api/answers.ts'
+import type { HeadDocument, TreeDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { createTree, findTree } from '../ensure-tree.ts'
-import { formatBytes, formatCount } from '../quantity.ts'
+import { findPublisher } from '../find-publisher.ts'
+import { formatBytes, formatCount, formatTime } from '../quantity.ts'
 import { formatTable } from '../table.ts'
-import { parseTreeSpec } from '../tree-spec.ts'
+import { nameOfTree } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
 import { describeInPlace } from './status.ts'
+import { define as defineDelete } from './tree-delete.ts'
+import { define as defineEpochs } from './tree-epoch.ts'
+import { define as defineRollback } from './tree-rollback.ts'
 
 interface Options {
   readonly json?: boolean
@@ -40,35 +44,18 @@ export function define(command: Command, context: Context): void {
     .option('--limit <N>', 'at most this many', '100')
     .option('--json', 'print them as JSON')
     .action((tree: string, options: Options & { limit: string }) => history(context, tree, options))
-}
-
-function nameOf(text: string): string {
-  const spec = parseTreeSpec(text)
-  if (spec.tree !== text) throw new MirrorError('invalid', `the name of a tree alone, not ${text}`)
-  return spec.tree
+  defineDelete(command, context)
+  defineRollback(command, context)
+  defineEpochs(command, context)
 }
 
 async function create(context: Context, text: string, options: { publisher?: string }): Promise<void> {
-  const tree = nameOf(text)
+  const tree = nameOfTree(text)
   if ((await findTree(context, tree))?.epoch != null)
     throw new MirrorError('conflict', `there is a tree ${tree} already`)
   const { peer, site } = await findPublisher(context, options.publisher)
   await createTree(context, tree, peer)
   await context.terminal.print(`${tree}: created, published by ${site ?? peer}\n`)
-}
-
-async function findPublisher(
-  { api, signal }: Context,
-  name: string | undefined,
-): Promise<{ peer: string; site?: string }> {
-  if (name === undefined) return api.get<SelfDocument>('/api/v1/self', signal)
-  const { sites } = await api.get<StatusDocument>('/api/v1/status', signal)
-  const found = sites.find((each) => each.site === name || each.peer === name)
-  if (found !== undefined) return found
-  if (name.startsWith('12D3KooW')) return { peer: name }
-  throw new MirrorError('not-found', `there is no site ${name}`, {
-    hint: `Sites are ${sites.map((each) => each.site).join(', ')}.`,
-  })
 }
 
 async function list({ api, signal, terminal }: Context, { json }: Options): Promise<void> {
@@ -102,17 +89,13 @@ function headCells(head: HeadDocument | null): string[] {
     `@${head.sequence}`,
     head.files === null ? '-' : formatCount(head.files),
     head.bytes === null ? '-' : formatBytes(head.bytes),
-    timeText(head.timeMs),
+    formatTime(head.timeMs),
   ]
-}
-
-function timeText(timeMs: number): string {
-  return `${new Date(timeMs).toISOString().slice(0, 19).replace('T', ' ')}Z`
 }
 
 async function show(context: Context, text: string, { json }: Options): Promise<void> {
   const { api, signal, terminal } = context
-  const tree = nameOf(text)
+  const tree = nameOfTree(text)
   const [found, status] = await Promise.all([
     api.get<TreeDocument>(treeUrl({ tree }, ''), signal),
     api.get<StatusDocument>('/api/v1/status', signal),
@@ -134,6 +117,9 @@ async function show(context: Context, text: string, { json }: Options): Promise<
     found.head === null
       ? 'head       nothing published yet'
       : `head       ${sequence}  ${files} files, ${bytes}, ${time}\nsnapshot   ${found.head.snapshot}`,
+    ...(found.fork?.tips ?? []).map(
+      (tip) => `branch     ends in @${tip.sequence} ${tip.snapshot}, by ${siteOf(tip.publisher)}`,
+    ),
     ...found.tags.map((each) => `tag        ${each.tag} = @${each.sequence}`),
     ...(inPlace === undefined ? [] : [`in place   ${describeInPlace(inPlace)}`]),
     ...kept.map((each) => `kept at    ${each.site}: ${each.state}`),
@@ -146,7 +132,7 @@ async function history(
   text: string,
   { json, limit }: Options & { limit: string },
 ): Promise<void> {
-  const tree = nameOf(text)
+  const tree = nameOfTree(text)
   if (!/^[1-9]\d{0,5}$/.test(limit))
     throw new MirrorError('invalid', `--limit is a number from 1, not ${limit}`)
   const { heads } = await api.get<{ heads: HeadDocument[] }>(treeUrl({ tree }, 'history', { limit }), signal)

@@ -31,6 +31,11 @@ export class FieldReader {
     return this.#view.getUint16(this.#take(2))
   }
 
+  u24(): number {
+    const at = this.#take(3)
+    return (this.#view.getUint8(at) << 16) | this.#view.getUint16(at + 1)
+  }
+
   u32(): number {
     return this.#view.getUint32(this.#take(4))
   }
@@ -81,6 +86,10 @@ export function u8(value: number): Uint8Array {
 
 export function u16(value: number): Uint8Array {
   return Uint8Array.of(value >>> 8, value & 0xff)
+}
+
+export function u24(value: number): Uint8Array {
+  return Uint8Array.of((value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff)
 }
 
 export function u32(value: number): Uint8Array {

@@ -24,6 +24,8 @@ export function appendHead(
   const place = placeAfter(body.previous)
   const isAlone = records.heads.get(place)?.length === 1 && !records.heads.has(cidKey(record.id))
   if (!isAlone || hasLaterEpoch(records, epoch.epoch)) return undefined
+  // They wait for this very head.
+  if (records.encodings.has(cidKey(body.snapshot))) return undefined
   const parent = { key: place, sequence: newest.sequence }
   const valid = headsAfter(records, authority, { number: epoch.epoch, publisher: epoch.publisher }, parent)
   if (valid.length !== 1) return undefined

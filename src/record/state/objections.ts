@@ -7,6 +7,7 @@ import type { MeshState, TreeState } from '../mesh-state.ts'
 import type { VerifiedRecord } from '../record.ts'
 import type { AdminSets } from './admin-sets.ts'
 import type { Authority } from './authority.ts'
+import { encodingsObjection } from './encodings.ts'
 import type { Membership } from './membership.ts'
 
 export interface Judges {
@@ -64,6 +65,17 @@ export function objectionTo(record: VerifiedRecord, judges: Judges): string | un
       return authority.adminObjection(record) ?? objectionToEpoch(content.body, judges)
     case 'head':
       return objectionToHead(record, content.body, state.trees.get(content.body.tree), authority)
+    case 'encodings': {
+      const { body } = content
+      const history = state.trees.get(body.tree)?.history ?? []
+      const known = state.trees
+        .get(body.tree)
+        ?.encodings.get(body.snapshot.toString())
+        ?.find((each) => each.body.base.equals(body.base))
+      return (
+        encodingsObjection(record, body, history, authority) ?? superseded(body.version, known?.body.version)
+      )
+    }
   }
 }
 

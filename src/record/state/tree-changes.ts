@@ -19,6 +19,7 @@ export function changedTree(
   ) {
     effects.push({ kind: 'tree', tree: name })
   }
+  if (before?.encodings !== after?.encodings) effects.push(...changedEncodings(name, before, after))
   if (before?.tags === after?.tags) return effects
   for (const tag of new Set([...(before?.tags.keys() ?? []), ...(after?.tags.keys() ?? [])])) {
     if (!isSame(before?.tags.get(tag)?.origin.record, after?.tags.get(tag)?.origin.record)) {
@@ -26,6 +27,22 @@ export function changedTree(
     }
   }
   return effects
+}
+
+function changedEncodings(
+  tree: string,
+  before: TreeState | undefined,
+  after: TreeState | undefined,
+): readonly Effect[] {
+  const originsOf = (state: TreeState | undefined, snapshot: string): string | undefined =>
+    state?.encodings
+      .get(snapshot)
+      ?.map(({ origin }) => origin.record)
+      .join()
+  const snapshots = new Set([...(before?.encodings.keys() ?? []), ...(after?.encodings.keys() ?? [])])
+  return [...snapshots]
+    .filter((snapshot) => originsOf(before, snapshot) !== originsOf(after, snapshot))
+    .map((snapshot) => ({ kind: 'encodings', tree, snapshot }))
 }
 
 function isFurther(head: Head, before: Head | undefined): boolean {

@@ -1,5 +1,6 @@
 /** All kept records about one tree, filed so that its state can be worked out. No judgement here. */
 import { cidKey } from '../../block/cid.ts'
+import type { EncodingsBody } from '../kinds/encodings.ts'
 import type { EpochBody } from '../kinds/epoch.ts'
 import type { HeadBody } from '../kinds/head.ts'
 import type { TagBody } from '../kinds/tag.ts'
@@ -20,10 +21,12 @@ export interface TreeRecords {
   /** By key of `previous`, '' for none. */
   readonly heads: Map<string, Said<HeadBody>[]>
   readonly tags: Map<string, Said<TagBody>[]>
+  /** By key of the snapshot. */
+  readonly encodings: Map<string, Said<EncodingsBody>[]>
 }
 
 export function createTreeRecords(name: string): TreeRecords {
-  return { name, trees: [], epochs: new Map(), heads: new Map(), tags: new Map() }
+  return { name, trees: [], epochs: new Map(), heads: new Map(), tags: new Map(), encodings: new Map() }
 }
 
 /** The tree that a record is about. */
@@ -34,6 +37,7 @@ export function treeOf({ content }: VerifiedRecord): string | undefined {
     case 'epoch':
     case 'head':
     case 'tag':
+    case 'encodings':
       return content.body.tree
     default:
       return undefined
@@ -47,6 +51,8 @@ export function fileTreeRecord(records: TreeRecords, record: VerifiedRecord): vo
     pushTo(records.epochs, placeAfter(content.body.previous), { record, body: content.body })
   if (content.kind === 'head')
     pushTo(records.heads, placeAfter(content.body.previous), { record, body: content.body })
+  if (content.kind === 'encodings')
+    pushTo(records.encodings, cidKey(content.body.snapshot), { record, body: content.body })
   if (content.kind === 'tag') pushTo(records.tags, content.body.tag, { record, body: content.body })
 }
 

@@ -1,12 +1,13 @@
 /**
  * The state of one tree from its records: its active epoch, the history of good heads, a fork if there is one, its
- * tags. A pure function of the kept records and the authority.
+ * tags, the encodings of its snapshots. A pure function of the kept records and the authority.
  */
 import { cidKey } from '../../block/cid.ts'
 import { type PeerId, peerIdOf } from '../key.ts'
 import type { Epoch, Fork, Head, Tag, TreeState } from '../mesh-state.ts'
 import type { Authority } from './authority.ts'
 import { compareIds, MAX_EVIDENCE } from './chains.ts'
+import { evaluateEncodings } from './encodings.ts'
 import { lastWriter } from './last-writer.ts'
 import { originOf } from './origin.ts'
 import { type EpochGroup, epochLevels, findHead, headOf, headsAfter, rootOf } from './tree-epochs.ts'
@@ -18,12 +19,14 @@ export function evaluateTree(records: TreeRecords, authority: Authority): TreeSt
   const last = lastWriter(declared)
   if (last === undefined) return undefined
   const levels = epochLevels(records, publishersOf(declared), authority)
+  const settled = settle(records, authority, levels)
   return {
     name: records.name,
     body: last.body,
     origin: originOf(last.record),
     ...evaluateTags(records, authority),
-    ...settle(records, authority, levels),
+    ...settled,
+    encodings: evaluateEncodings(records, settled.history, authority),
   }
 }
 

@@ -1,0 +1,86 @@
+/** One sentence for each record: what an audit shows. Names as the records have them; keys as PeerIds. */
+import { peerIdOf } from '../../src/record/key.ts'
+import type { PinBody } from '../../src/record/kinds/pin.ts'
+import type { VerifiedRecord } from '../../src/record/record.ts'
+
+export interface RecordDescription {
+  /** What the record is about: a tree, a pin, a site or a key. */
+  readonly subject: string
+  readonly text: string
+}
+
+export function describeRecord({
+  kind,
+  content,
+}: Pick<VerifiedRecord, 'kind' | 'content'>): RecordDescription {
+  switch (content.kind) {
+    case 'genesis':
+      return { subject: content.body.name, text: `started the mesh ${content.body.name}` }
+    case 'admin-set': {
+      const { keys, threshold } = content.body.admins
+      return {
+        subject: 'admins',
+        text: `made ${keys.map((key) => peerIdOf(key)).join(', ')} the admins, ${threshold} of them to agree`,
+      }
+    }
+    case 'member': {
+      const { peer, site, region, invite } = content.body
+      const how = invite === null ? '' : ' by an invite'
+      return { subject: site, text: `admitted ${peerIdOf(peer)} as ${site} in ${region}${how}` }
+    }
+    case 'invite': {
+      const { site, region, expiresMs } = content.body
+      return {
+        subject: site,
+        text: `invited ${site} in ${region}, until ${new Date(expiresMs).toISOString()}`,
+      }
+    }
+    case 'revocation': {
+      const { key, counter, reason } = content.body
+      const what = counter === 0 ? 'with all that it said' : `after its record ${counter}`
+      return { subject: peerIdOf(key), text: `revoked ${peerIdOf(key)} ${what}: ${reason}` }
+    }
+    case 'tree': {
+      const { name, publishers, removed } = content.body
+      const listed = publishers.map((key) => peerIdOf(key)).join(', ')
+      return {
+        subject: name,
+        text: removed ? `removed the tree ${name}` : `declared the tree ${name}, published by ${listed}`,
+      }
+    }
+    case 'epoch': {
+      const { tree, epoch, publisher } = content.body
+      return { subject: tree, text: `made ${peerIdOf(publisher)} publisher of ${tree} in epoch ${epoch}` }
+    }
+    case 'head': {
+      const { tree, sequence, snapshot } = content.body
+      return { subject: tree, text: `published ${tree}@${sequence}, snapshot ${snapshot.toString()}` }
+    }
+    case 'encodings': {
+      const { tree, sequence, isComplete, bytes } = content.body
+      const state = isComplete ? 'made' : 'is making'
+      return { subject: tree, text: `${state} the deltas of ${tree}@${sequence}, ${bytes} bytes so far` }
+    }
+    case 'tag': {
+      const { tree, tag, sequence, removed } = content.body
+      return {
+        subject: tree,
+        text: removed ? `took the tag ${tag} from ${tree}` : `tagged ${tree}@${sequence} as ${tag}`,
+      }
+    }
+    case 'pin': {
+      const { tree, sites, removed, name } = content.body
+      const verb = removed ? 'unpinned' : 'pinned'
+      return { subject: name, text: `${verb} ${tree} ${placeText(sites)}` }
+    }
+    case 'topology':
+      return { subject: 'topology', text: `declared the topology, version ${content.body.version}` }
+    case 'unknown':
+      return { subject: kind, text: `said what this version does not understand: ${content.reason}` }
+  }
+}
+
+function placeText(sites: PinBody['sites']): string {
+  if ('all' in sites) return 'at every site'
+  return 'region' in sites ? `in region ${sites.region}` : `at ${sites.site}`
+}

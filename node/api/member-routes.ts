@@ -1,0 +1,173 @@
+/** /api/v1/members, /admins, /invites and /records: who is in the mesh, who may come, and who said what. */
+import type { FastifyInstance } from 'fastify'
+import { MirrorError } from '../../src/base/errors.ts'
+import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
+import type { Invite, Member } from '../../src/record/mesh-state.ts'
+import { isMemberAt } from '../../src/record/mesh-state.ts'
+import type { VerifiedRecord } from '../../src/record/record.ts'
+import type { AdminsDocument, InviteDocument, MemberDocument, RecordDocument, RecordPage } from './answers.ts'
+import { describeRecord } from './describe-record.ts'
+import { readQuery } from './query.ts'
+import type { Services } from './services.ts'
+
+const MAX_RECORDS = 1000
+
+export function addMemberRoutes(app: FastifyInstance, services: Services): void {
+  const { ledger, clock } = services
+
+  app.get('/api/v1/members', () => {
+    const connected = new Set(services.host.peers().map(({ peer }) => peer))
+    const members = [...ledger.state().members.values()].map((member) =>
+      describeMember(services, member, connected.has(member.peer)),
+    )
+    return {
+      members: members.toSorted((a, b) =>
+        a.site < b.site || (a.site === b.site && a.peer < b.peer) ? -1 : 1,
+      ),
+    }
+  })
+
+  app.get('/api/v1/admins', (): AdminsDocument => {
+    const admins = ledger.state().admins
+    if (admins === undefined) throw new MirrorError('degraded', 'the genesis of the mesh has not arrived yet')
+    const { keys, threshold, recovery, origin } = admins
+    return { keys, threshold, recovery, record: origin.record.toString(), timeMs: origin.timeMs }
+  })
+
+  app.get('/api/v1/invites', () => {
+    const invites = [...ledger.state().invites.values()].map((invite) =>
+      describeInvite(invite, clock.nowMs()),
+    )
+    return { invites: invites.toSorted((a, b) => b.timeMs - a.timeMs || (a.id < b.id ? -1 : 1)) }
+  })
+
+  app.get('/api/v1/records', ({ url }): RecordPage => {
+    const query = readQuery(url)
+    const limit = numberIn(query.optionalText('limit'), 100, MAX_RECORDS)
+    const after = query.optionalText('cursor')
+    const kind = query.optionalText('kind')
+    const subject = query.optionalText('subject')
+    const found = newestRecords(services, { limit: limit + 1, after: readCursor(after), kind, subject })
+    const records = found.slice(0, limit)
+    const last = records.at(-1)
+    return {
+      records,
+      cursor: found.length > limit && last !== undefined ? `${last.timeMs}-${last.id}` : null,
+    }
+  })
+}
+
+function describeMember(
+  { ledger, clock, readSelf }: Services,
+  member: Member,
+  isConnected: boolean,
+): MemberDocument {
+  const state = ledger.state()
+  const tip = ledger.tip(member.key)
+  const isExpired = member.isActive && !isMemberAt(state, member.peer, clock.nowMs())
+  return {
+    peer: member.peer,
+    site: member.site,
+    region: member.region,
+    roles: member.roles,
+    state: !member.isActive ? 'revoked' : isExpired ? 'expired' : 'active',
+    isConnected: isConnected || member.peer === readSelf().peer,
+    expiresMs: member.expiresMs,
+    admittedBy: member.origin.issuer,
+    invite: member.invite ?? null,
+    timeMs: member.origin.timeMs,
+    record: member.origin.record.toString(),
+    publishes: [...state.trees.values()]
+      .filter((tree) => !tree.body.removed && tree.epoch?.publisher === member.peer)
+      .map(({ name }) => name)
+      .toSorted(),
+    chain: { counter: tip?.counter ?? 0, last: tip?.id.toString() ?? null },
+  }
+}
+
+function describeInvite({ id, admitter, body, usedBy, origin }: Invite, nowMs: number): InviteDocument {
+  return {
+    id: id.toString(),
+    site: body.site,
+    region: body.region,
+    roles: body.roles,
+    admitter,
+    expiresMs: body.expiresMs,
+    state: usedBy !== undefined ? 'used' : nowMs > body.expiresMs ? 'expired' : 'open',
+    usedBy: usedBy ?? null,
+    issuer: origin.issuer,
+    timeMs: origin.timeMs,
+  }
+}
+
+interface Wanted {
+  readonly limit: number
+  readonly after: Place | undefined
+  readonly kind: string | undefined
+  readonly subject: string | undefined
+}
+
+interface Place {
+  readonly timeMs: number
+  readonly id: string
+}
+
+/** Newest first, by the issuers' clocks. One pass over the ids; holds `limit` of them at a time, twice at most. */
+function newestRecords(
+  { ledger, readSelf }: Services,
+  { limit, after, kind, subject }: Wanted,
+): RecordDocument[] {
+  const state = ledger.state()
+  const kept: { record: VerifiedRecord; id: string }[] = []
+  const trim = (): void => {
+    kept.sort((a, b) => compare({ timeMs: a.record.timeMs, id: a.id }, { timeMs: b.record.timeMs, id: b.id }))
+    kept.length = Math.min(kept.length, limit)
+  }
+  let oldest: Place | undefined
+  for (const digest of ledger.ids()) {
+    const cid = cidFromDigest(DAG_CBOR, digest)
+    const record = ledger.record(cid)
+    if (record === undefined || (kind !== undefined && record.kind !== kind)) continue
+    if (oldest !== undefined && record.timeMs < oldest.timeMs) continue
+    const place = { timeMs: record.timeMs, id: cid.toString() }
+    if (after !== undefined && compare(place, after) <= 0) continue
+    if (subject !== undefined && describeRecord(record).subject !== subject) continue
+    kept.push({ record, id: place.id })
+    if (kept.length < 2 * limit) continue
+    trim()
+    const last = kept.at(-1)!
+    oldest = { timeMs: last.record.timeMs, id: last.id }
+  }
+  trim()
+  const siteOf = (peer: string): string | null =>
+    state.members.get(peer)?.site ?? (peer === readSelf().peer ? readSelf().site : null)
+  return kept.map(({ record, id }) => ({
+    id,
+    kind: record.kind,
+    ...describeRecord(record),
+    issuer: record.issuerPeer,
+    issuerSite: siteOf(record.issuerPeer),
+    isAdmin: state.admins?.keys.includes(record.issuerPeer) === true,
+    counter: record.counter,
+    timeMs: record.timeMs,
+  }))
+}
+
+/** Negative: `a` is newer. */
+function compare(a: Place, b: Place): number {
+  return b.timeMs - a.timeMs || (a.id === b.id ? 0 : a.id < b.id ? -1 : 1)
+}
+
+function readCursor(text: string | undefined): Place | undefined {
+  if (text === undefined) return undefined
+  const match = /^(-?\d{1,16})-(b[a-z2-7]{20,120})$/.exec(text)
+  if (match === null) throw new MirrorError('invalid', 'cursor is not one that this API gave')
+  return { timeMs: Number(match[1]), id: match[2]! }
+}
+
+function numberIn(text: string | undefined, usual: number, most: number): number {
+  if (text === undefined) return usual
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : 0
+  if (value < 1) throw new MirrorError('invalid', 'limit is a number from 1')
+  return Math.min(value, most)
+}

@@ -1,0 +1,66 @@
+/** `events`: every record of the mesh, newest first: who said what, when, by which key. */
+import type { Command } from 'commander'
+import { MirrorError } from '../../../src/base/errors.ts'
+import type { RecordDocument, RecordPage } from '../../api/answers.ts'
+import type { Context } from '../context.ts'
+import { formatTime } from '../quantity.ts'
+import { formatTable, shortIds } from '../table.ts'
+
+interface Options {
+  readonly limit: string
+  readonly kind?: string
+  readonly about?: string
+  readonly json?: boolean
+}
+
+/** What the API gives at a time. */
+const PAGE = 1000
+
+export function define(command: Command, context: Context): void {
+  command
+    .option('--limit <N>', 'at most this many', '50')
+    .option('--kind <KIND>', 'records of this kind only: member, head, pin, tag, revocation and so on')
+    .option('--about <NAME>', 'only what is about this tree, pin, site or key')
+    .option('--json', 'print them as JSON, one a line')
+    .action((options: Options) => show(context, options))
+}
+
+async function show(
+  { api, signal, terminal }: Context,
+  { limit, kind, about, json }: Options,
+): Promise<void> {
+  if (!/^[1-9]\d{0,6}$/.test(limit))
+    throw new MirrorError('invalid', `--limit is a number from 1, not ${limit}`)
+  const records: RecordDocument[] = []
+  let left = Number(limit)
+  for (let cursor: string | null = ''; cursor !== null && left > 0; ) {
+    const query = new URLSearchParams({
+      limit: String(Math.min(left, PAGE)),
+      ...(cursor === '' ? {} : { cursor }),
+      ...(kind === undefined ? {} : { kind }),
+      ...(about === undefined ? {} : { subject: about }),
+    })
+    const page: RecordPage = await api.get<RecordPage>(`/api/v1/records?${query}`, signal)
+    cursor = page.cursor
+    left -= page.records.length
+    // Of a long list nothing is kept; a table needs its widths.
+    if (json !== true) records.push(...page.records)
+    else for (const record of page.records) await terminal.print(`${JSON.stringify(record)}\n`)
+  }
+  if (json === true) return
+  const short = shortIds(
+    records.map(({ issuer }) => issuer),
+    '12D3KooW'.length,
+  )
+  await terminal.print(
+    formatTable(
+      [{ title: 'TIME' }, { title: 'BY' }, { title: 'KEY' }, { title: 'WHAT' }],
+      records.map((record) => [
+        formatTime(record.timeMs),
+        record.issuerSite ?? (record.isAdmin ? 'an admin' : '-'),
+        short(record.issuer),
+        record.text,
+      ]),
+    ),
+  )
+}

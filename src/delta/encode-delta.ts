@@ -1,0 +1,87 @@
+/**
+ * One run of blocks as one zstd frame over a window as dictionary, and whether it is worth it.
+ *
+ * The parameters are level 3 with larger tables. By itself level 3 indexes a dictionary with 2^17 and 2^16 entries: of a
+ * window of 2 MiB and more they forget nearly all, and a delta is then hardly better than none (docs/deltas.md has the table).
+ */
+import zlib from 'node:zlib'
+import { tryZstd, WIRE_LEVEL } from '../block/encoding.ts'
+
+export interface EncodeJob {
+  /** The blocks of the run, one after the other. */
+  readonly targets: Uint8Array
+  /** Of each block. */
+  readonly lengths: readonly number[]
+  readonly window: Uint8Array
+  readonly effort: Effort
+}
+
+/** What zstd is told; see the table. */
+export interface Effort {
+  readonly level: number
+  readonly hashLog: number
+  readonly chainLog: number
+}
+
+export interface EncodedRun {
+  /** Absent when it does not save enough. */
+  readonly frame: Uint8Array | undefined
+  /** Of the blocks, each by itself: of a long run a quarter of them are weighed, and stand for the rest. */
+  readonly zstdBytes: number
+}
+
+export const DEFAULT_EFFORT: Effort = { level: 3, hashLog: 19, chainLog: 19 }
+
+/** A delta may take so much of what its blocks take without it: reading a window costs a site some time. */
+const WORTH_SHARE = 0.9
+/** What an index and a plan say of a delta, and its own request, come to about this. */
+const LEAST_SAVED_BYTES = 256
+/** Runs up to this are weighed whole. */
+const WEIGHED_BYTES = 128 * 1024
+const WEIGHED_EACH = 4
+/** A dictionary that begins so would not be taken for raw content (RFC 8878, section 5). */
+const DICTIONARY_MAGIC = 0xec30a437
+
+const { ZSTD_c_compressionLevel, ZSTD_c_hashLog, ZSTD_c_chainLog, ZSTD_c_windowLog } = zlib.constants
+
+export function encodeRun({ targets, lengths, window, effort }: EncodeJob): EncodedRun {
+  const zstdBytes = weigh(targets, lengths)
+  if (isDictionaryOfItsOwn(window)) return { frame: undefined, zstdBytes }
+  const frame = zlib.zstdCompressSync(targets, {
+    dictionary: window,
+    chunkSize: targets.length + 1024,
+    // Told the length, zstd writes it into the frame, and readers need no larger window.
+    pledgedSrcSize: targets.length,
+    params: {
+      [ZSTD_c_compressionLevel]: effort.level,
+      [ZSTD_c_hashLog]: effort.hashLog,
+      [ZSTD_c_chainLog]: effort.chainLog,
+      [ZSTD_c_windowLog]: windowLogFor(targets.length + window.length),
+    },
+  })
+  const isWorth = frame.length <= zstdBytes * WORTH_SHARE && zstdBytes - frame.length >= LEAST_SAVED_BYTES
+  return { frame: isWorth ? new Uint8Array(frame) : undefined, zstdBytes }
+}
+
+export function isDictionaryOfItsOwn(window: Uint8Array): boolean {
+  if (window.length < 8) return false
+  return new DataView(window.buffer, window.byteOffset).getUint32(0, true) === DICTIONARY_MAGIC
+}
+
+function windowLogFor(bytes: number): number {
+  return Math.min(23, Math.max(17, Math.ceil(Math.log2(bytes))))
+}
+
+function weigh(targets: Uint8Array, lengths: readonly number[]): number {
+  const step = targets.length <= WEIGHED_BYTES ? 1 : WEIGHED_EACH
+  let [at, plainBytes, weighedBytes] = [0, 0, 0]
+  for (const [index, length] of lengths.entries()) {
+    if (index % step === 0) {
+      const block = targets.subarray(at, at + length)
+      plainBytes += length
+      weighedBytes += tryZstd(block, WIRE_LEVEL)?.length ?? length
+    }
+    at += length
+  }
+  return Math.round(weighedBytes * (targets.length / plainBytes))
+}

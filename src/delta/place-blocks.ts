@@ -1,0 +1,146 @@
+/**
+ * Where in the base the blocks of a new file have their like. Blocks that the base holds too are landmarks: what is new between
+ * two of them is looked for between their places there, so that an insertion shifts all that follows. Without landmarks the same
+ * relative place is taken. The base is one row of bytes (index-map.ts), and the old file a stretch of it.
+ */
+import type { Cid } from '../block/cid.ts'
+import type { FileBlock } from './file-blocks.ts'
+import type { NewBlocks } from './new-blocks.ts'
+
+/** A stretch of the base, in addresses. */
+export interface BaseSpan {
+  readonly from: number
+  readonly to: number
+}
+
+/** A block of the target that the base lacks. */
+export interface PlacedTarget {
+  readonly cid: Cid
+  readonly lengthBytes: number
+  /** In the target's index. */
+  readonly position: number
+  /** Where its like is expected; absent where nothing is known. */
+  readonly likely?: BaseSpan
+  /** Of the old file, or of the old nodes of the directory, which surrounds `likely`. */
+  readonly within?: BaseSpan
+}
+
+interface Gap {
+  readonly blocks: { readonly cid: Cid; readonly lengthBytes: number; readonly position: number }[]
+  /** Offset in the stretch of its first byte, and its bytes. */
+  readonly offset: number
+  lengthBytes: number
+  /** Where the base goes on after the landmark before it. */
+  readonly left: number | undefined
+}
+
+/** Held until a landmark comes: 256 MB of a file in chunks of 64 KiB. */
+const MAX_GAP_BLOCKS = 4096
+/** Where old and new differ by no more than this, a block is looked for at its distance from either landmark. */
+const NEAR_BYTES = 256 * 1024
+
+/**
+ * @param within what the stretch likely came from
+ * @param sizeBytes of the whole stretch, about
+ * @param wantedPosition of a block that is new and was not met before
+ */
+export async function* placeBlocks(
+  stretch: AsyncIterable<FileBlock> | Iterable<FileBlock>,
+  {
+    news,
+    within,
+    sizeBytes,
+    wantedPosition,
+  }: {
+    readonly news: NewBlocks
+    readonly within: BaseSpan | undefined
+    readonly sizeBytes: number
+    readonly wantedPosition: (cid: Cid) => number | undefined
+  },
+): AsyncGenerator<PlacedTarget, void, undefined> {
+  let offset = 0
+  let gap: Gap | undefined
+  let left = within?.from
+  let before: FileBlock | undefined
+
+  async function landmark(block: FileBlock): Promise<BaseSpan | undefined> {
+    if (within === undefined) return undefined
+    const position = news.landmark(block.cid)
+    if (position === undefined) return undefined
+    const { address, lengthBytes } = await news.base.blockAt(position)
+    const to = address + lengthBytes
+    const span = { from: Math.max(0, to - block.lengthBytes), to }
+    return span.from >= within.from && span.to <= within.to ? span : undefined
+  }
+
+  for await (const block of stretch) {
+    const position = wantedPosition(block.cid)
+    if (position !== undefined) {
+      if (gap === undefined) {
+        const known = before === undefined ? undefined : await landmark(before)
+        left = known?.to ?? left
+        gap = { blocks: [], offset, lengthBytes: 0, left }
+      }
+      gap.blocks.push({ cid: block.cid, lengthBytes: block.lengthBytes, position })
+      gap.lengthBytes += block.lengthBytes
+      if (gap.blocks.length >= MAX_GAP_BLOCKS) {
+        const placed = place(gap, undefined, within, sizeBytes)
+        left = placed.at(-1)?.likely?.to ?? left
+        yield* placed
+        gap = undefined
+      }
+    } else if (gap !== undefined) {
+      const known = await landmark(block)
+      const right = known !== undefined && known.from >= (gap.left ?? 0) ? known.from : undefined
+      const placed = place(gap, right, within, sizeBytes)
+      left = placed.at(-1)?.likely?.to ?? left
+      yield* placed
+      gap = undefined
+    }
+    before = position === undefined ? block : undefined
+    offset += block.lengthBytes
+  }
+  if (gap !== undefined) yield* place(gap, undefined, within, sizeBytes)
+}
+
+function place(
+  gap: Gap,
+  right: number | undefined,
+  within: BaseSpan | undefined,
+  sizeBytes: number,
+): PlacedTarget[] {
+  if (within === undefined || gap.left === undefined) return gap.blocks
+  const from = Math.min(gap.left, within.to)
+  // Without a landmark behind it, the gap is the beginning of all that is left.
+  const newBytes = right === undefined ? Math.max(gap.lengthBytes, sizeBytes - gap.offset) : gap.lengthBytes
+  const oldBytes = (right ?? within.to) - from
+  let at = 0
+  return gap.blocks.map((block) => {
+    const [start, end] = [at, at + block.lengthBytes]
+    at = end
+    return { ...block, within, likely: clip(likelySpan(from, { start, end, newBytes, oldBytes }), within) }
+  })
+}
+
+function likelySpan(
+  from: number,
+  {
+    start,
+    end,
+    newBytes,
+    oldBytes,
+  }: { readonly start: number; readonly end: number; readonly newBytes: number; readonly oldBytes: number },
+): BaseSpan {
+  const shift = oldBytes - newBytes
+  if (Math.abs(shift) <= NEAR_BYTES)
+    return { from: from + start + Math.min(0, shift), to: from + end + Math.max(0, shift) }
+  const scale = oldBytes / newBytes
+  const middle = from + ((start + end) / 2) * scale
+  const half = (end - start) / 2
+  return { from: Math.floor(middle - half), to: Math.ceil(middle + half) }
+}
+
+function clip({ from, to }: BaseSpan, within: BaseSpan): BaseSpan {
+  const start = Math.min(Math.max(from, within.from), within.to)
+  return { from: start, to: Math.max(start, Math.min(to, within.to)) }
+}

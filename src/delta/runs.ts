@@ -1,0 +1,140 @@
+/**
+ * Groups new blocks into runs that share a window: neighbours of a large file with what surrounds their old places, many small
+ * files with all of their old versions. A run ends when it, its window or the ranges that name them are full.
+ */
+import type { BlockRange } from './delta.ts'
+import { MAX_DELTA_BLOCKS, MAX_DELTA_RANGES } from './delta.ts'
+import type { IndexMap, PlacedBlock } from './index-map.ts'
+import type { BaseSpan, PlacedTarget } from './place-blocks.ts'
+
+export interface Run {
+  readonly targets: readonly PlacedTarget[]
+  /** Positions in the base, ascending and apart. */
+  readonly window: readonly BlockRange[]
+  readonly windowBytes: number
+  readonly lengthBytes: number
+}
+
+export interface RunSizes {
+  /** Of targets; one that is longer is a run by itself. */
+  readonly maxRunBytes: number
+  /** Of a window, unless a single block needs more. */
+  readonly maxWindowBytes: number
+  /** Taken of the old file on both sides of where the blocks are expected. */
+  readonly marginBytes: number
+}
+
+/** A piece of a window while it grows. */
+interface Piece {
+  readonly first: number
+  /** Past the last. */
+  readonly end: number
+  readonly from: number
+  readonly to: number
+}
+
+export async function* groupRuns(
+  placed: AsyncIterable<PlacedTarget>,
+  base: IndexMap,
+  sizes: RunSizes,
+): AsyncGenerator<Run, void, undefined> {
+  let targets: PlacedTarget[] = []
+  let targetRanges = 0
+  let lengthBytes = 0
+  let window: readonly Piece[] = []
+
+  function take(): Run | undefined {
+    if (targets.length === 0) return undefined
+    const run: Run = {
+      targets,
+      window: window.map(({ first, end }) => ({ first, count: end - first })),
+      windowBytes: sizeOf(window),
+      lengthBytes,
+    }
+    targets = []
+    targetRanges = 0
+    lengthBytes = 0
+    window = []
+    return run
+  }
+
+  for await (const target of placed) {
+    if (target.likely === undefined || target.within === undefined) continue
+    const piece = await pieceOf(base, target.likely, target.within, sizes)
+    if (piece === undefined) continue
+    const isNext = targets.at(-1)?.position === target.position - 1
+    let grown = joined(window, piece)
+    const isFull =
+      lengthBytes + target.lengthBytes > sizes.maxRunBytes ||
+      targets.length === MAX_DELTA_BLOCKS ||
+      (!isNext && targetRanges === MAX_DELTA_RANGES) ||
+      !fits(grown, sizes.maxWindowBytes)
+    if (isFull) {
+      const run = take()
+      if (run !== undefined) yield run
+      grown = [piece]
+    }
+    targets.push(target)
+    if (targets.length === 1 || !isNext) targetRanges += 1
+    lengthBytes += target.lengthBytes
+    window = grown
+  }
+  const last = take()
+  if (last !== undefined) yield last
+}
+
+/** Whole blocks that hold the span and a margin, within the old file and the bounds of a window. */
+async function pieceOf(
+  base: IndexMap,
+  likely: BaseSpan,
+  within: BaseSpan,
+  { marginBytes, maxWindowBytes }: RunSizes,
+): Promise<Piece | undefined> {
+  const spare = Math.max(0, maxWindowBytes - (likely.to - likely.from)) / 2
+  const margin = Math.min(marginBytes, spare)
+  const from = Math.max(within.from, Math.floor(likely.from - margin))
+  const to = Math.min(within.to, Math.ceil(likely.to + margin), base.sizeBytes)
+  if (to <= from) return undefined
+  let first = await base.blockHolding(from)
+  let last = await base.blockHolding(to - 1)
+  // Of whole blocks there may be too many: the end goes that has less of what is looked for.
+  while (
+    first.position < last.position &&
+    (last.position - first.position >= MAX_DELTA_BLOCKS ||
+      last.address + last.lengthBytes - first.address > maxWindowBytes)
+  ) {
+    if (overlap(first, likely) <= overlap(last, likely)) first = await base.blockAt(first.position + 1)
+    else last = await base.blockAt(last.position - 1)
+  }
+  const end = last.position + 1
+  return { first: first.position, end, from: first.address, to: last.address + last.lengthBytes }
+}
+
+function overlap({ address, lengthBytes }: PlacedBlock, { from, to }: BaseSpan): number {
+  return Math.min(address + lengthBytes, to) - Math.max(address, from)
+}
+
+/** In order, and where two touch or overlap they become one. */
+function joined(pieces: readonly Piece[], piece: Piece): Piece[] {
+  const apart = pieces.filter(({ first, end }) => end < piece.first || first > piece.end)
+  const touching = pieces.filter(({ first, end }) => end >= piece.first && first <= piece.end)
+  const one = touching.reduce(
+    (all, each) => ({
+      first: Math.min(all.first, each.first),
+      end: Math.max(all.end, each.end),
+      from: Math.min(all.from, each.from),
+      to: Math.max(all.to, each.to),
+    }),
+    piece,
+  )
+  return [...apart, one].sort((a, b) => a.first - b.first)
+}
+
+function fits(pieces: readonly Piece[], maxWindowBytes: number): boolean {
+  const blocks = pieces.reduce((sum, { first, end }) => sum + end - first, 0)
+  return pieces.length <= MAX_DELTA_RANGES && blocks <= MAX_DELTA_BLOCKS && sizeOf(pieces) <= maxWindowBytes
+}
+
+function sizeOf(pieces: readonly Piece[]): number {
+  return pieces.reduce((sum, { from, to }) => sum + to - from, 0)
+}

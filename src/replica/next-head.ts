@@ -1,0 +1,59 @@
+/** Who may sign the next head of a tree, and what that head says. */
+import { MirrorError } from '../base/errors.ts'
+import type { KeyPair } from '../record/key.ts'
+import type { HeadBody } from '../record/kinds/head.ts'
+import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
+
+/** In our turn at the ledger: the head goes on from whatever is newest by then. @throws as checkPublisher */
+export function nextHead(
+  state: MeshState,
+  tree: string,
+  { snapshot, counts }: Pick<Head, 'snapshot' | 'counts'>,
+  nodeKey: KeyPair,
+): HeadBody {
+  const { name, epoch, newest } = checkPublisher(state, tree, nodeKey)
+  return {
+    tree: name,
+    epoch: epoch.epoch,
+    sequence: (newest?.sequence ?? 0) + 1,
+    previous: newest?.id ?? null,
+    snapshot,
+    counts,
+  }
+}
+
+export type PublishableTree = TreeState & { readonly epoch: NonNullable<TreeState['epoch']> }
+
+/** @throws MirrorError `not-found` for an unknown tree, `conflict` for one in dispute, `refused` when the key is not its publisher's */
+export function checkPublisher(state: MeshState, name: string, nodeKey: KeyPair): PublishableTree {
+  const tree = state.trees.get(name)
+  const facts = { tree: name, peer: nodeKey.peer }
+  if (tree === undefined || tree.body.removed) {
+    throw new MirrorError('not-found', `the mesh has no tree ${name}`, {
+      facts,
+      hint: 'An admin creates it: mirrormesh tree create.',
+    })
+  }
+  if (tree.fork !== undefined) {
+    throw new MirrorError('conflict', `the tree ${name} is in dispute: two ${tree.fork.kind} at one place`, {
+      facts,
+      hint: `An admin chooses the branch to go on from: mirrormesh tree resolve-fork ${name}.`,
+    })
+  }
+  if (tree.epoch?.publisher !== nodeKey.peer) {
+    throw new MirrorError('refused', `this node is not the publisher of ${name}`, {
+      facts,
+      hint:
+        tree.epoch === undefined
+          ? 'An admin names its publisher by starting an epoch.'
+          : `Its publisher is ${whoIs(state, tree.epoch.publisher)}: publish there.`,
+    })
+  }
+  return { ...tree, epoch: tree.epoch }
+}
+
+/** The site of a member, or the bare PeerId of a key that is none. */
+function whoIs(state: MeshState, peer: string): string {
+  const member = state.members.get(peer)
+  return member === undefined ? peer : `${member.site} (${peer})`
+}

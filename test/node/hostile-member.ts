@@ -1,0 +1,131 @@
+/**
+ * A member of the mesh that is under an attacker's control: a libp2p node with a member's key, and bytes written by hand
+ * as docs/protocols.md has them. Nothing of our own network code is in it.
+ */
+import { once } from 'node:events'
+import type { TestContext } from 'node:test'
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { identify } from '@libp2p/identify'
+import type { Libp2p, Stream } from '@libp2p/interface'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import type { SignedSite } from './signed-mesh.ts'
+
+export const WATCH = '/mirrormesh/1/watch'
+export const OBJECT = '/mirrormesh/1/object'
+export const BLOCKS = '/mirrormesh/2/blocks'
+
+export const TYPE = {
+  request: 0x01,
+  complete: 0x81,
+  data: 0x81,
+  missing: 0x82,
+  busy: 0x83,
+  end: 0x84,
+} as const
+
+export function frame(type: number, ...parts: readonly Uint8Array[]): Buffer {
+  const body = Buffer.concat(parts)
+  return Buffer.concat([u32(1 + body.length), Buffer.of(type), body])
+}
+
+export function u16(value: number): Buffer {
+  const bytes = Buffer.alloc(2)
+  bytes.writeUInt16BE(value)
+  return bytes
+}
+
+export function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+export function treeName(name: string): Buffer {
+  return Buffer.concat([u16(name.length), Buffer.from(name, 'ascii')])
+}
+
+/** Calls back for each whole frame that comes in. */
+export function onFrames(stream: Stream, listener: (type: number, body: Buffer) => void): void {
+  let rest = Buffer.alloc(0)
+  stream.addEventListener('message', ({ data }) => {
+    rest = Buffer.concat([rest, data.subarray()])
+    while (rest.length >= 4 && rest.length >= 4 + rest.readUInt32BE(0)) {
+      const end = 4 + rest.readUInt32BE(0)
+      listener(rest[4]!, rest.subarray(5, end))
+      rest = rest.subarray(end)
+    }
+  })
+}
+
+/** A request for blocks by position, as it came in. */
+export interface AskedBlocks {
+  readonly id: number
+  readonly offsets: readonly number[]
+}
+
+export function readBlocksRequest(body: Buffer): AskedBlocks {
+  const at = 4 + 2 + body.readUInt16BE(4) + 33
+  const count = body.readUInt16BE(at)
+  return {
+    id: body.readUInt32BE(0),
+    offsets: Array.from({ length: count }, (_, i) => body.readUInt16BE(at + 2 + 2 * i)),
+  }
+}
+
+/** Listens where the others expect that site. */
+export async function startHostile(t: TestContext, { key, port }: Pick<SignedSite, 'key' | 'port'>) {
+  const node = (await createLibp2p({
+    privateKey: await generateKeyPairFromSeed('Ed25519', key.seed),
+    addresses: { listen: [`/ip4/127.0.0.1/tcp/${port}`] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    services: { identify: identify(), ping: ping() },
+  })) as unknown as Libp2p
+  t.after(() => node.stop())
+  return {
+    node,
+    /** Says of every snapshot that it holds all of it, and of every object that it has it not. */
+    async promiseEverything(): Promise<void> {
+      await node.handle(WATCH, (stream) => onFrames(stream, () => stream.send(frame(TYPE.complete))))
+      await node.handle(OBJECT, (stream) =>
+        onFrames(stream, (type, body) => {
+          if (type !== TYPE.request) return
+          const id = body.subarray(0, 4)
+          stream.send(Buffer.concat([frame(TYPE.missing, id), frame(TYPE.end, id)]))
+        }),
+      )
+    },
+    dial: ({ key: other, port: at }: Pick<SignedSite, 'key' | 'port'>) =>
+      node.dial(multiaddr(`/ip4/127.0.0.1/tcp/${at}/p2p/${other.peer}`)),
+  }
+}
+
+export interface Answered {
+  readonly data: readonly Buffer[]
+  readonly missing: readonly Buffer[]
+}
+
+/** Sends one request and gathers the answers until its END. @throws when the stream is reset instead */
+export async function ask(stream: Stream, id: number, ...fields: readonly Uint8Array[]): Promise<Answered> {
+  const answered = { data: [] as Buffer[], missing: [] as Buffer[] }
+  const over = Promise.withResolvers<void>()
+  onFrames(stream, (type, body) => {
+    if (body.readUInt32BE(0) !== id) return
+    if (type === TYPE.data) answered.data.push(Buffer.from(body.subarray(4)))
+    if (type === TYPE.missing) answered.missing.push(Buffer.from(body.subarray(4)))
+    if (type === TYPE.end) over.resolve()
+  })
+  const closed = once(stream as unknown as EventTarget, 'close').then(() => {
+    throw new Error(`the stream was ${stream.status}`)
+  })
+  stream.send(frame(TYPE.request, u32(id), ...fields))
+  await Promise.race([over.promise, closed])
+  closed.catch(() => undefined)
+  return answered
+}
