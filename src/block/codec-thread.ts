@@ -14,6 +14,13 @@ import { MirrorError } from '../base/errors.ts'
 export type CodecJob =
   | { readonly kind: 'compress'; readonly bytes: Uint8Array; readonly level: number }
   | { readonly kind: 'decode'; readonly bytes: Uint8Array; readonly lengthBytes: number }
+  | {
+      readonly kind: 'decode-windowed'
+      readonly bytes: Uint8Array
+      /** In a buffer of its own. */
+      readonly window: Uint8Array
+      readonly lengthBytes: number
+    }
 
 /** Of one job: the bytes made, nothing where a frame does not pay, or what was wrong with the bytes given. */
 export type CodecResult =
@@ -71,6 +78,7 @@ function handOut(): void {
       const next = waiting.shift()!
       batch.push(next)
       bytes += next.job.bytes.length
+      if (next.job.kind === 'decode-windowed') bytes += next.job.window.length
     }
     // A view would cross with all of the buffer that it is a view of.
     const jobs = batch.map(({ job }) => ({ ...job, bytes: new Uint8Array(job.bytes) }))

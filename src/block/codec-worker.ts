@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads'
 import { isMirrorError } from '../base/errors.ts'
 import type { CodecJob, CodecResult } from './codec-thread.ts'
-import { decodeBlock, tryZstd } from './encoding.ts'
+import { decodeBlock, decodeWindowed, tryZstd } from './encoding.ts'
 
 parentPort!.on('message', (jobs: readonly CodecJob[]) => {
   const results = jobs.map(run)
@@ -16,6 +16,7 @@ parentPort!.on('message', (jobs: readonly CodecJob[]) => {
 function run(job: CodecJob): CodecResult {
   try {
     if (job.kind === 'compress') return { bytes: tryZstd(job.bytes, job.level) }
+    if (job.kind === 'decode-windowed') return { bytes: decodeWindowed(job) }
     const { bytes, lengthBytes } = job
     return { bytes: decodeBlock({ encoding: 'zstd', bytes, lengthBytes }) }
   } catch (error) {

@@ -78,6 +78,48 @@ export async function decodeBlockLater(block: EncodedBlock): Promise<Uint8Array>
   return (await runInCodecThread({ kind: 'decode', bytes, lengthBytes }))!
 }
 
+/** A frame over bytes that a reader has already. */
+export interface WindowedFrame {
+  readonly bytes: Uint8Array
+  /** The dictionary: raw content, at most MAX_BLOCK_BYTES. */
+  readonly window: Uint8Array
+  /** Of what it decodes to, at most MAX_BLOCK_BYTES. */
+  readonly lengthBytes: number
+}
+
+/**
+ * The plain bytes of a frame whose dictionary is `window`; the caller's own, and checked against nothing but their length.
+ * @throws MirrorError `corrupt` unless `bytes` are exactly one frame of exactly `lengthBytes`
+ */
+export function decodeWindowed(frame: WindowedFrame): Uint8Array {
+  const { bytes, window, lengthBytes } = frame
+  checkWindowed(frame)
+  try {
+    const options = { ...decompressOptions(lengthBytes), dictionary: window }
+    return decoded(zlib.zstdDecompressSync(bytes, options), lengthBytes)
+  } catch (error) {
+    throw asCorrupt(error)
+  }
+}
+
+/** As `decodeWindowed`, in another thread where that is worth the way. */
+export async function decodeWindowedLater(frame: WindowedFrame): Promise<Uint8Array> {
+  if (frame.lengthBytes + frame.window.length < POOL_BYTES) return decodeWindowed(frame)
+  checkWindowed(frame)
+  const { bytes, window, lengthBytes } = frame
+  return (await runInCodecThread({ kind: 'decode-windowed', bytes, window, lengthBytes }))!
+}
+
+function checkWindowed({ bytes, window, lengthBytes }: WindowedFrame): void {
+  const lengths = [bytes.length, window.length, lengthBytes]
+  if (!lengths.every((length) => Number.isSafeInteger(length) && length > 0 && length <= MAX_BLOCK_BYTES))
+    throw corrupt(`a frame of ${bytes.length} bytes over ${window.length}, for ${lengthBytes}`)
+  // Then it would not be taken for raw content (RFC 8878, section 5).
+  if (window.length >= 4 && Buffer.from(window.buffer, window.byteOffset, 4).readUInt32LE(0) === 0xec30a437)
+    throw corrupt('a window that has the form of a dictionary of its own')
+  checkFrame(bytes, lengthBytes)
+}
+
 /** True when lengths fit the encoding: what is checked of a header before anything is read. */
 export function isEncodedLength(encoding: BlockEncoding, storedBytes: number, lengthBytes: number): boolean {
   if (lengthBytes > MAX_BLOCK_BYTES) return false

@@ -32,3 +32,6 @@ export function countBlocks(ranges: readonly BlockRange[]): number {
   for (const range of ranges) count += range.count
   return count
 }
+
+/** Of one set: who follows it holds them all in memory. Of 1 MiB each, they give 256 GiB. */
+export const MAX_SET_DELTAS = 256 * 1024

@@ -6,18 +6,16 @@
  * A fetch has no state of its own on disk: what is stored is not asked for again, so one that was killed goes on where
  * it was when it is started again. It waits for peers as long as it takes; the caller's signal ends it.
  */
-import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import type { IndexPage } from '../dag/block-index.ts'
-import type { Scratch } from '../dag/scratch.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
 import { decodeSnapshot } from '../dag/snapshot.ts'
-import type { BlockStore } from '../store/block-store.ts'
 import type { Place } from '../topology/path-class.ts'
 import { checkClosure } from './closure-check.ts'
+import { createDeltaFeed, type DeltaCounts, type DeltaOffers } from './delta-feed.ts'
+import type { FetchComponents } from './fetch-components.ts'
 import { followMembers } from './fetch-members.ts'
-import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { createFetchObjects } from './fetch-objects.ts'
 import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests } from './fetch-requests.ts'
@@ -26,20 +24,9 @@ import type { Holdings } from './holdings.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
-import type { Traffic } from './traffic.ts'
 import { createWakeTimer } from './wake-timer.ts'
 
-export interface FetchComponents {
-  readonly network: FetchNetwork
-  readonly members: FetchMembers
-  readonly blocks: BlockStore
-  readonly holdings: Holdings
-  readonly traffic: Traffic
-  readonly clock: Clock
-  readonly log?: ReplicaLog
-  /** For what the walk of a large closure does not hold in memory. */
-  readonly scratch?: Scratch | undefined
-}
+export type { FetchComponents } from './fetch-components.ts'
 
 export interface FetchOptions {
   readonly tree: string
@@ -52,6 +39,9 @@ export interface FetchOptions {
   readonly signal?: AbortSignal
   /** Called when a peer sent wrong bytes. The fetch has dropped it; disconnecting and reporting is the caller's. */
   readonly onBlame?: (peer: string, error: MirrorError) => void
+  /** Blocks are made of deltas where there are some; of none by default. */
+  readonly deltas?: DeltaOffers | undefined
+  readonly deltaTimes?: { readonly waitMs?: number; readonly lateMs?: number }
   readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'regionWeight'>>
 }
 
@@ -66,6 +56,8 @@ export interface FetchProgress {
   /** Of those, the ones that came over the network in this fetch. */
   readonly fetchedBlocks: number
   readonly fetchedBytes: number
+  /** What came as deltas instead; absent where none were looked for. */
+  readonly deltas?: DeltaCounts
 }
 
 export interface FetchResult extends FetchProgress {
@@ -84,6 +76,8 @@ export interface Fetch {
   progress(): FetchProgress
   /** Why each block is where it is; undefined before the snapshot block arrived. */
   explain(): Explanation | undefined
+  /** The same of the deltas; undefined while none are fetched. */
+  explainDeltas(): Explanation | undefined
   /** Ends it; `done` rejects with `aborted`. What is stored stays. */
   stop(): void
 }
@@ -92,7 +86,7 @@ export interface Fetch {
 const MAX_EARLY_EVENTS = 16_384
 
 export function startFetch(components: FetchComponents, options: FetchOptions): Fetch {
-  const { network, blocks, holdings, traffic, clock, log, scratch } = components
+  const { network, blocks, holdings, traffic, clock, log, paths, scratch } = components
   const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
   const startMs = clock.monotonicMs()
   /** The scheduler's clock. */
@@ -110,6 +104,18 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const heldUp = startHeldUp(clock)
   const wake = createWakeTimer(clock, () => dispatch([{ kind: 'tick' }]))
   let wakePages: (() => void) | undefined
+  const { deltas: offers, deltaTimes, onBlame } = options
+  const feed =
+    offers === undefined
+      ? undefined
+      : createDeltaFeed(
+          { ...components, heldUp },
+          {
+            ...{ tree, snapshot: snapshotCid, self, origin, offers, ...deltaTimes },
+            ...(regionWeight === undefined ? {} : { regionWeight }),
+            ...(onBlame === undefined ? {} : { onBlame }),
+          },
+        )
   /** What happened before the scheduler exists. */
   const early: SchedulerEvent[] = []
 
@@ -167,25 +173,44 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     }
     noteArrivals(events)
     for (const command of scheduler.handle(events, clock.monotonicMs(), heldUp.totalMs())) carryOut(command)
+    if (feed !== undefined && events.some(isCompleteNear)) queueMicrotask(feed.nearIsComplete)
     if (scheduler.wantsPages()) wakePages?.()
+  }
+
+  /** The origin is nobody's neighbour: what it gives, even to its own region, is to leave it once. */
+  function isCompleteNear(event: SchedulerEvent): boolean {
+    if (event.kind !== 'holding' || event.update.kind !== 'complete') return false
+    const member = components.members.list(tree).find(({ peer }) => peer === event.peer)
+    return member !== undefined && member.region === self.region && member.site !== origin?.site
   }
 
   /** Counts what arrived and tells the neighbours, before the scheduler closes the page. */
   function noteArrivals(events: readonly SchedulerEvent[]): void {
     const byPage = new Map<number, number[]>()
     for (const event of events) {
+      if (event.kind === 'made') noteMade(event.page, event.offsets)
       if (event.kind !== 'received') continue
       const block = pages.get(event.page)?.blocks[event.offset]
       if (block === undefined) continue
       counts.fetchedBlocks++
       counts.fetchedBytes += block.lengthBytes
-      counts.heldBlocks++
-      counts.heldBytes += block.lengthBytes
+      if (feed?.takePlain(event.page, event.offset) ?? true) {
+        counts.heldBlocks++
+        counts.heldBytes += block.lengthBytes
+      }
       const offsets = byPage.get(event.page) ?? []
       offsets.push(event.offset)
       byPage.set(event.page, offsets)
     }
     for (const [page, offsets] of byPage) holding?.addBlocks(page, offsets)
+  }
+
+  function noteMade(page: number, offsets: readonly number[]): void {
+    for (const offset of offsets) {
+      counts.heldBlocks++
+      counts.heldBytes += pages.get(page)?.blocks[offset]?.lengthBytes ?? 0
+    }
+    holding?.addBlocks(page, offsets)
   }
 
   function carryOut(command: SchedulerCommand): void {
@@ -194,6 +219,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     else if (command.kind === 'complete') complete.resolve()
     else if (command.kind === 'page-complete') {
       pages.delete(command.page)
+      feed?.dropPage(command.page)
       holding?.fillPage(command.page)
     } else if (command.kind === 'blame') {
       blame(command.peer, `block ${command.offset} of page ${command.page}`)
@@ -203,12 +229,16 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   }
 
   async function readPages(index: Cid): Promise<void> {
-    for await (const { number, page, has } of loadPages({ objects, blocks }, index, signal)) {
+    let firstPosition = 0
+    for await (const { number, page, has: stored } of loadPages({ objects, blocks }, index, signal)) {
       while (!scheduler!.wantsPages() && !signal.aborted)
         await new Promise<void>((resolve) => (wakePages = resolve))
       wakePages = undefined
       signal.throwIfAborted()
       const lengths = page.blocks.map(({ lengthBytes }) => lengthBytes)
+      const has = [...stored]
+      const withheld = feed?.takePage(number, firstPosition, page.blocks, has) ?? []
+      firstPosition += lengths.length
       for (const [offset, isHere] of has.entries()) {
         if (!isHere) continue
         counts.heldBlocks++
@@ -216,7 +246,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       }
       pages.set(number, page)
       holding!.addPage(number, page.cid, has)
-      dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has }])
+      dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has, withheld }])
     }
     dispatch([{ kind: 'pages-end' }])
   }
@@ -250,7 +280,9 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       signal.removeEventListener('abort', onAbort)
       wake.stop()
       heldUp.stop()
+      scheduler?.close()
       planned.resolve()
+      feed?.close()
       follower.close()
       requests.close()
       holding?.end()
@@ -271,6 +303,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   async function fetchBlocks(found: Snapshot): Promise<void> {
     phase = 'blocks'
     scheduler = createScheduler({
+      ...(paths === undefined ? {} : { paths }),
       ...options.scheduling,
       self,
       origin,
@@ -279,6 +312,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     })
     dispatch(early.splice(0))
     planned.resolve()
+    feed?.start({ snapshot: found, objects, signal, dispatch, fail })
     await Promise.all([complete.promise, readPages(found.index).catch(giveUp)])
     phase = 'check'
     await blocks.flush()
@@ -298,6 +332,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       totalBlocks: snapshot?.counts.blocks,
       totalBytes: snapshot?.counts.blockBytes,
       ...counts,
+      ...(feed === undefined ? {} : { deltas: feed.counts() }),
     }
   }
 
@@ -308,6 +343,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     done,
     progress,
     explain: () => scheduler?.explain(clock.monotonicMs()),
+    explainDeltas: () => feed?.explain(),
     stop: () => abort.abort(new MirrorError('aborted', `the fetch of ${tree} was stopped`)),
   }
 }

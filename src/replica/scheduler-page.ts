@@ -31,8 +31,9 @@ export interface PageState {
   readonly segments: readonly SegmentState[]
   /** Segment of each block. */
   readonly segmentOf: Uint16Array
-  /** Requests in flight for each block, or DONE. */
+  /** Requests in flight for each block, one more for one that is withheld, or DONE. */
   readonly flights: Uint8Array
+  readonly withheld: Set<number>
   /** Near peers that hold each block. */
   readonly near: Uint8Array
   /** The same for the peers of far tier 1, 2 and 3. */
@@ -75,6 +76,7 @@ export function createPage(
     segments,
     segmentOf: new Uint16Array(lengths.length),
     flights: new Uint8Array(lengths.length),
+    withheld: new Set(),
     near: new Uint8Array(lengths.length),
     far: Array.from({ length: FAR_TIERS }, () => new Uint8Array(lengths.length)),
     missing: 0,
@@ -133,11 +135,23 @@ export function endFlight(page: PageState, offset: number): void {
   if (page.flights[offset] === 0) count(page, offset, 1)
 }
 
+/** Nobody is asked for the block until it is released, unless somebody is already. */
+export function withhold(page: PageState, offset: number): void {
+  if (!isOpen(page, offset)) return
+  startFlight(page, offset)
+  page.withheld.add(offset)
+}
+
+export function release(page: PageState, offset: number): void {
+  if (page.withheld.delete(offset)) endFlight(page, offset)
+}
+
 /** False when the block was stored already. */
 export function finishBlock(page: PageState, offset: number): boolean {
   if (isDone(page, offset)) return false
   if (isOpen(page, offset)) count(page, offset, -1)
   page.flights[offset] = DONE
+  page.withheld.delete(offset)
   const segment = segmentAt(page, offset)
   segment.missing--
   page.missing--

@@ -12,7 +12,7 @@
  */
 
 import { explain } from './scheduler-explain.ts'
-import { createPage } from './scheduler-page.ts'
+import { createPage, isDone, release, withhold } from './scheduler-page.ts'
 import type { PeerState } from './scheduler-peer.ts'
 import {
   backOff,
@@ -20,7 +20,6 @@ import {
   createPeer,
   holds,
   isTooSlow,
-  pipelineBytes,
   recordAnswer,
   recordLack,
   stallMs,
@@ -65,6 +64,8 @@ export interface Scheduler {
   /** More pages of the index should be read and given. */
   wantsPages(): boolean
   explain(clockMs: number): Explanation
+  /** Nothing is fetched any more: the node's other fetches may use its share of the paths. */
+  close(): void
 }
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
@@ -95,9 +96,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     wantsPages() {
       if (state.hasAllPages || state.pages.size >= settings.maxActivePages) return false
       let pipelines = 0
-      for (const peer of state.peers.values()) pipelines += 2 * pipelineBytes(peer, settings)
+      for (const peer of state.peers.values()) pipelines += 2 * state.share.limitBytes(peer.peer)
       return state.pages.size < 2 || state.requestableBytes < Math.max(MIN_REQUESTABLE_BYTES, pipelines)
     },
+    close: () => state.share.leave(),
     explain: (clockMs) => explain(state, ownMs(advanceTime(state.time, clockMs, state.time.heldUpMs))),
   }
 }
@@ -120,6 +122,7 @@ function take(
     const bytes = event.lengths.reduce((sum, length) => sum + length, 0)
     state.meanBlockBytes = bytes / Math.max(1, event.lengths.length)
     state.pages.set(event.page, page)
+    for (const offset of event.withheld ?? []) withhold(page, offset)
     for (const peer of state.peers.values()) if (isCounted(peer)) countCopies(page, peer, 1)
     state.changes++
     state.isSurveyDue = true
@@ -129,17 +132,48 @@ function take(
     const request = state.requests.get(event.request)
     if (request !== undefined) {
       const bytes = state.pages.get(event.page)?.lengths[event.offset] ?? 0
-      recordAnswer(request.peer, request, bytes, nowMs, state.time.clockMs)
+      const { peer } = request.peer
+      const { clockMs } = state.time
+      if (!request.hasAnswer) state.share.answered(peer, Math.max(1, clockMs - request.sentClockMs))
+      request.hasAnswer = true
+      state.share.arrived(peer, bytes, clockMs)
+      recordAnswer(request.peer, bytes, nowMs, clockMs)
       if (!request.peer.isNear) state.farAnswerMs = nowMs
     }
     for (const useless of settleArrival(state, request, event.page, event.offset))
       cancelRequest(state, useless, commands)
   } else if (event.kind === 'failed') {
     takeFailure(state, event, nowMs, commands)
+  } else if (event.kind !== 'tick') {
+    takeMade(state, event, commands)
   }
   // Nothing else can make a page full, and most events are of other kinds.
-  if (event.kind === 'received' || event.kind === 'page' || event.kind === 'pages-end')
+  if (
+    event.kind === 'received' ||
+    event.kind === 'made' ||
+    event.kind === 'page' ||
+    event.kind === 'pages-end'
+  )
     finishPages(state, commands)
+}
+
+/** What is made here of something else, or was to be. */
+function takeMade(
+  state: SchedulerState,
+  event: Extract<SchedulerEvent, { kind: 'made' | 'withhold' | 'release' }>,
+  commands: SchedulerCommand[],
+): void {
+  const page = state.pages.get(event.page)
+  if (page === undefined) return
+  for (const offset of event.offsets) {
+    if (event.kind === 'withhold') withhold(page, offset)
+    else if (event.kind === 'release') release(page, offset)
+    else if (!isDone(page, offset))
+      for (const useless of settleArrival(state, undefined, event.page, offset))
+        cancelRequest(state, useless, commands)
+  }
+  state.changes++
+  state.isSurveyDue = true
 }
 
 function takePeer(

@@ -28,7 +28,7 @@ async function withThree(
       const traffic = createTraffic()
       const server = createBlockService({ blocks: store.blocks, holdings, traffic, mayRead: () => true })
       const peer = await start(name, { blockServer: server })
-      const parts = { name, region, store, holdings, traffic, server, peer }
+      const parts = { name, region, store, holdings, traffic, server, peer, encodings: new Map() }
       return { ...parts, isConnected: true, wants: true, corrupt: undefined, onServe: undefined }
     }
     const hq = await create('hq', 'east')

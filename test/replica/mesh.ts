@@ -11,12 +11,14 @@ import type { Cid } from '../../src/block/cid.ts'
 import type { Snapshot } from '../../src/dag/snapshot.ts'
 import { encodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { BlockChannel, BlockServer } from '../../src/net/ports.ts'
+import type { TreeState } from '../../src/record/mesh-state.ts'
 import { createBlockService } from '../../src/replica/block-service.ts'
 import type { FetchMember, FetchNetwork } from '../../src/replica/fetch-network.ts'
 import type { Fetch, FetchOptions } from '../../src/replica/fetch-session.ts'
 import { startFetch } from '../../src/replica/fetch-session.ts'
 import type { Holdings } from '../../src/replica/holdings.ts'
 import { createHoldings } from '../../src/replica/holdings.ts'
+import { withSets } from '../../src/replica/set-holdings.ts'
 import type { Traffic } from '../../src/replica/traffic.ts'
 import { createTraffic } from '../../src/replica/traffic.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
@@ -48,6 +50,8 @@ export interface TestNode {
   corrupt: ((bytes: Uint8Array) => Uint8Array) | undefined
   /** Called for each block that it is about to send. */
   onServe: (() => void | Promise<void>) | undefined
+  /** What its records say of deltas. */
+  encodings: TreeState['encodings']
 }
 
 export interface TestMesh {
@@ -66,7 +70,13 @@ export function createMesh({ compresses = false } = {}): TestMesh {
   }
   const mesh: TestMesh = {
     add(name, region, store = createMemoryStore()) {
-      const holdings = createHoldings({ blocks: store.blocks, values: (space) => store.values(space), clock })
+      const holdings = withSets(
+        createHoldings({ blocks: store.blocks, values: (space) => store.values(space), clock }),
+        {
+          blocks: store.blocks,
+          state: () => ({ trees: new Map([[TREE, { encodings: nodes.get(name)?.encodings ?? new Map() }]]) }),
+        },
+      )
       const traffic = createTraffic()
       const server = createBlockService({
         blocks: store.blocks,
@@ -86,6 +96,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
         wants: true,
         corrupt: undefined,
         onServe: undefined,
+        encodings: new Map(),
       }
       nodes.set(name, node)
       changed()
