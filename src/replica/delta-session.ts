@@ -93,7 +93,7 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
   let isReading = false
 
   const requests = createFetchRequests(
-    { network, blocks, traffic, heldUp, clock },
+    { network, blocks, traffic, clock, heldUp },
     { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
   )
   /** They know nothing of the set: without the base they have no share of it. */
