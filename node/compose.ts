@@ -42,6 +42,7 @@ import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
+import { createHooks } from './hooks/hooks.ts'
 import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
@@ -260,6 +261,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     keepOldSeconds: config.keepOldSeconds,
     log,
   }
+  const hooks = createHooks(
+    { clock, log, values: values('hooks'), readStatus, onStatusChange: services.onStatusChange },
+    { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
+  )
+  parts.defer(() => hooks.stop())
   const api = createApi(services, { paths, socket })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
@@ -276,6 +282,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       deltas.resume()
       await scrubber.start()
       await api.start()
+      await hooks.start()
       isReady = true
     },
     readSelf,

@@ -33,7 +33,10 @@ export async function findTree({ api, signal }: Context, tree: string): Promise<
   }
 }
 
-/** @param peer PeerId of the node whose heads shall count */
+/**
+ * @param peer PeerId of the node whose heads shall count
+ * @throws MirrorError `conflict` when the tree is back from deletion and has another publisher
+ */
 export async function createTree(context: Context, tree: string, peer: string): Promise<void> {
   const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }] = await Promise.all([
     import('./sign.ts'),
@@ -51,8 +54,15 @@ export async function createTree(context: Context, tree: string, peer: string): 
       removed: false,
     })
   }
+  // One that was deleted comes back with its history, and with its publisher unless that is another now.
+  const now = found ?? (await findTree(context, tree))
+  if (now?.epoch != null && now.epoch.publisher !== peer) {
+    throw new MirrorError('conflict', `${tree} is back, and its publisher is still ${now.epoch.publisher}`, {
+      hint: `To change that: mirrormesh tree hand-over ${tree} --publisher ${peer}`,
+    })
+  }
   // Killed between the two: the tree is there, and the next call goes on from here.
-  if (found?.epoch == null) {
+  if (now?.epoch == null) {
     await signAndSubmit(context, admin, 'epoch', { tree, epoch: 1, previous: null, publisher, base: null })
   }
 }

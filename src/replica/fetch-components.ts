@@ -4,6 +4,7 @@ import type { Scratch } from '../dag/scratch.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import type { Holdings } from './holdings.ts'
+import type { PathShares } from './path-shares.ts'
 import type { Traffic } from './traffic.ts'
 
 export interface FetchComponents {
@@ -14,6 +15,8 @@ export interface FetchComponents {
   readonly traffic: Traffic
   readonly clock: Clock
   readonly log?: ReplicaLog
+  /** Shared by all fetches of this node. */
+  readonly paths?: PathShares
   /** For what the walk of a large closure does not hold in memory. */
   readonly scratch?: Scratch | undefined
 }

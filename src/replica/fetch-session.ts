@@ -86,7 +86,7 @@ export interface Fetch {
 const MAX_EARLY_EVENTS = 16_384
 
 export function startFetch(components: FetchComponents, options: FetchOptions): Fetch {
-  const { network, blocks, holdings, traffic, clock, log, scratch } = components
+  const { network, blocks, holdings, traffic, clock, log, paths, scratch } = components
   const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
   const startMs = clock.monotonicMs()
   /** The scheduler's clock. */
@@ -150,7 +150,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     },
   })
   const requests = createFetchRequests(
-    { network, blocks, traffic, heldUp },
+    { network, blocks, traffic, clock, heldUp },
     { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
   )
   const follower = followMembers(components, {
@@ -281,6 +281,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       signal.removeEventListener('abort', onAbort)
       wake.stop()
       heldUp.stop()
+      scheduler?.close()
       planned.resolve()
       feed?.close()
       follower.close()
@@ -303,6 +304,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   async function fetchBlocks(found: Snapshot): Promise<void> {
     phase = 'blocks'
     scheduler = createScheduler({
+      ...(paths === undefined ? {} : { paths }),
       ...options.scheduling,
       self,
       origin,

@@ -6,7 +6,7 @@ import type { BitSet } from './bit-set.ts'
 import type { PageState, SegmentState } from './scheduler-page.ts'
 import { farTierOf, isOpen, isReady, startFlight } from './scheduler-page.ts'
 import type { PeerState, Request } from './scheduler-peer.ts'
-import { isSource, recordRequest, roomBytes } from './scheduler-peer.ts'
+import { isSource, recordRequest } from './scheduler-peer.ts'
 import type { SchedulerState } from './scheduler-state.ts'
 import { NEAR } from './scheduler-tiers.ts'
 import type { RequestReason, SchedulerCommand } from './scheduler-types.ts'
@@ -38,11 +38,18 @@ export function sourcesOf(state: SchedulerState, nowMs: number): Sources {
     if (!isSource(peer, nowMs)) continue
     const { isNear } = peer
     const budget = isNear ? nearBudget : farBudget
-    const source = { peer, room: roomBytes(peer, state.settings), chosen: undefined, budget }
+    const source = { peer, room: roomBytes(state, peer), chosen: undefined, budget }
     if (isNear) near.push(source)
     else far.push(source)
   }
   return { near, far }
+}
+
+/** Room in the pipeline; none until a quarter of it is free, so that requests carry many blocks. */
+export function roomBytes(state: SchedulerState, peer: PeerState): number {
+  const bytes = state.share.limitBytes(peer.peer)
+  const free = bytes - peer.inFlightBytes
+  return free >= bytes / 4 ? free : 0
 }
 
 /** Some of the sources can be asked for more. */
@@ -158,6 +165,7 @@ export function issue(
           hasAnswer: false,
         }
         state.requests.set(request.id, request)
+        if (peer.requests.size === 0) state.share.begins(peer.peer, state.time.clockMs)
         recordRequest(peer, request, nowMs)
         state.requestedBlocks[reason] += offsets.length
         issuedBytes += request.bytes

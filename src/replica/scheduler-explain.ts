@@ -1,8 +1,8 @@
 /** Why each block is where it is: the scheduler's state, for people. Nothing is decided here. */
+import { roomBytes } from './scheduler-choose.ts'
 import type { SegmentState } from './scheduler-page.ts'
 import { isHeldFar } from './scheduler-page.ts'
 import type { PeerState } from './scheduler-peer.ts'
-import { pipelineBytes, roomBytes } from './scheduler-peer.ts'
 import { entriesOf, ownersOf } from './scheduler-roster.ts'
 import type { SchedulerState } from './scheduler-state.ts'
 import { awaitedRegion, openTier } from './scheduler-tiers.ts'
@@ -76,6 +76,7 @@ function stateOf(
 }
 
 function explainPeer(state: SchedulerState, peer: PeerState, nowMs: number): PeerExplanation {
+  const { bytes, pathBytes, fetches } = state.share.limit(peer.peer)
   return {
     peer: peer.peer,
     site: peer.place.site,
@@ -84,21 +85,24 @@ function explainPeer(state: SchedulerState, peer: PeerState, nowMs: number): Pee
     tier: peer.tier,
     holds: peer.isComplete ? 'complete' : peer.hasAnswered ? 'part' : 'unknown',
     inFlightBytes: peer.inFlightBytes,
-    pipelineBytes: Math.round(pipelineBytes(peer, state.settings)),
+    pipelineBytes: Math.round(bytes),
+    pathPipelineBytes: Math.round(pathBytes),
+    pathFetches: fetches,
     bytesPerSecond: Math.round(peer.rate),
-    state: peerState(state, peer, nowMs),
+    state: peerState(state, peer, fetches, nowMs),
   }
 }
 
 /** In use or not, and what limits it. */
-function peerState(state: SchedulerState, peer: PeerState, nowMs: number): string {
+function peerState(state: SchedulerState, peer: PeerState, fetches: number, nowMs: number): string {
   if (!peer.isConnected) return 'not connected'
   if (peer.isStalled) return 'stalled: its requests went elsewhere'
   if (nowMs < peer.backoffUntilMs) return 'backing off'
   if (peer.isSilent) return 'lost its lease: no progress'
   if (peer.isHoarding) return 'lost its lease: nothing of use'
   if (peer.inFlightBytes === 0) return 'idle: nothing is wanted of it now'
-  return roomBytes(peer, state.settings) > 0
-    ? 'in use; what it has that is wanted is asked for'
-    : 'in use; its link or its own speed is the limit'
+  if (roomBytes(state, peer) > 0) return 'in use; what it has that is wanted is asked for'
+  return fetches === 1
+    ? 'in use; its link or its own speed is the limit'
+    : `in use; its path is the limit, which ${fetches} fetches share`
 }

@@ -4,7 +4,7 @@
  */
 import type { Place } from '../topology/path-class.ts'
 import { BitSet } from './bit-set.ts'
-import type { RequestReason, SchedulerSettings } from './scheduler-types.ts'
+import type { RequestReason } from './scheduler-types.ts'
 
 /** Bitmaps of pages that are in progress at a peer; more are forgotten until the peer says the page is full. */
 const MAX_PARTIAL_PAGES = 512
@@ -78,7 +78,6 @@ export interface PeerState {
   rate: number
   rateBytes: number
   rateWindowMs: number
-  minLatencyMs: number
   /** Since when it has had something to deliver, and what it delivered since. */
   busySinceMs: number
   busyBytes: number
@@ -128,7 +127,6 @@ export function createPeer(
     rate: 0,
     rateBytes: 0,
     rateWindowMs: nowMs,
-    minLatencyMs: Number.POSITIVE_INFINITY,
     busySinceMs: nowMs,
     busyBytes: 0,
     busyBlocks: 0,
@@ -186,35 +184,11 @@ export function isSource(peer: PeerState, nowMs: number): boolean {
   return peer.isConnected && !peer.isStalled && nowMs >= peer.backoffUntilMs
 }
 
-/** Bytes that should be in flight: 1.5 times what the path holds, so that it grows until the rate no longer does. */
-export function pipelineBytes(peer: PeerState, settings: SchedulerSettings): number {
-  const latencyMs = Number.isFinite(peer.minLatencyMs) ? peer.minLatencyMs : 0
-  const wanted = (1.5 * peer.rate * Math.max(latencyMs, 20)) / 1000
-  return Math.min(settings.maxPipelineBytes, Math.max(settings.minPipelineBytes, wanted))
-}
-
-/** Room in the pipeline; none until a quarter of it is free, so that requests carry many blocks. */
-export function roomBytes(peer: PeerState, settings: SchedulerSettings): number {
-  const limit = pipelineBytes(peer, settings)
-  const free = limit - peer.inFlightBytes
-  return free >= limit / 4 ? free : 0
-}
-
 /** A block of a request arrived. */
-export function recordAnswer(
-  peer: PeerState,
-  request: Request,
-  bytes: number,
-  nowMs: number,
-  clockMs: number,
-): void {
+export function recordAnswer(peer: PeerState, bytes: number, nowMs: number, clockMs: number): void {
   peer.answerGapMs = gapOf(peer.answerGapMs, nowMs - peer.answerMs)
   peer.answerMs = nowMs
   peer.backoffMs = 0
-  if (!request.hasAnswer) {
-    request.hasAnswer = true
-    peer.minLatencyMs = Math.min(peer.minLatencyMs, Math.max(1, clockMs - request.sentClockMs))
-  }
   peer.busyBytes += bytes
   peer.busyBlocks++
   peer.rateBytes += bytes

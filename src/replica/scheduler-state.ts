@@ -1,6 +1,7 @@
 /** The whole state of one scheduler, and the changes that must keep its parts in step. */
 import type { HoldingUpdate } from '../net/ports.ts'
 import { BitSet } from './bit-set.ts'
+import type { PathShare } from './path-shares.ts'
 import type { Candidate } from './rendezvous.ts'
 import type { PageState, SegmentState } from './scheduler-page.ts'
 import { changeFar, changeNear, endFlight, finishBlock, isDone } from './scheduler-page.ts'
@@ -44,6 +45,8 @@ export interface SchedulerState {
   readonly segmentBytes: number
   /** All times of this state are in the node's own time, but where they say that they are the clock's. */
   time: OwnTime
+  /** How much may be in flight over each path, beside the node's other fetches. */
+  readonly share: PathShare
   readonly peers: Map<string, PeerState>
   /** Peers that sent wrong bytes: never used again in this fetch. */
   readonly blamed: Set<string>
@@ -92,11 +95,20 @@ export interface SchedulerState {
 }
 
 export function createState(settings: SchedulerSettings, segmentBytes: number): SchedulerState {
-  return {
+  const peers = new Map<string, PeerState>()
+  const state: SchedulerState = {
     settings,
     segmentBytes,
     time: startTime(Number.NEGATIVE_INFINITY, 0),
-    peers: new Map(),
+    share: settings.paths.join(
+      {
+        inFlightBytes: (peer) => peers.get(peer)?.inFlightBytes ?? 0,
+        wantsMore: (peer) => mayAskMore(state, peers.get(peer)),
+      },
+      settings,
+      settings.pathWeight,
+    ),
+    peers,
     blamed: new Set(),
     gracesMs: new Map(),
     pages: new Map(),
@@ -130,6 +142,12 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
     requestableBytes: 0,
     requestedBlocks: { near: 0, owner: 0, steal: 0, 'end-game': 0 },
   }
+  return state
+}
+
+/** Whether the peer has something that is open, as far as is known. */
+function mayAskMore(state: SchedulerState, peer: PeerState | undefined): boolean {
+  return peer !== undefined && !state.isComplete && isCounted(peer) && peer.spentAt !== state.changes
 }
 
 /** Its copies are counted. */

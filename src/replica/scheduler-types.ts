@@ -1,6 +1,7 @@
 /** What goes into the scheduler and what comes out of it. Plain data: a test or a simulator can print it. */
 import type { HoldingUpdate } from '../net/ports.ts'
 import type { Place } from '../topology/path-class.ts'
+import { createPathShares, type PathShares } from './path-shares.ts'
 
 /** Why a block was not delivered. */
 export type FailureReason =
@@ -42,12 +43,13 @@ export type SchedulerEvent =
   | { readonly kind: 'made'; readonly page: number; readonly offsets: readonly number[] }
   /** Every page of the index has been given. */
   | { readonly kind: 'pages-end' }
-  /** A block of a request arrived, was verified and stored. */
+  /** A block of a request arrived, was verified and stored; the last two took `handledMs`, which is not the path's fault. */
   | {
       readonly kind: 'received'
       readonly request: number
       readonly page: number
       readonly offset: number
+      readonly handledMs?: number
     }
   | {
       readonly kind: 'failed'
@@ -102,7 +104,10 @@ export interface SchedulerOptions {
   readonly minLeaseMs?: number
   /** How long WAN requests wait for a neighbour to say what it holds. */
   readonly graceMs?: number
-  /** Bounds of one peer's pipeline, in bytes. */
+  /** What the node's other fetches have in flight counts, too; and how much of a path is this one's, by ratio. */
+  readonly paths?: PathShares
+  readonly pathWeight?: number
+  /** Bounds of one path's pipeline, in bytes. */
   readonly minPipelineBytes?: number
   readonly maxPipelineBytes?: number
   /** Bound of all pipelines together; near peers get three quarters of it at most. */
@@ -118,6 +123,8 @@ export function settingsOf(options: SchedulerOptions): SchedulerSettings {
     regionWeight: () => 1,
     minLeaseMs: 2000,
     graceMs: 1000,
+    paths: createPathShares(),
+    pathWeight: 1,
     minPipelineBytes: 1024 * 1024,
     maxPipelineBytes: 32 * 1024 * 1024,
     maxInFlightBytes: 64 * 1024 * 1024,
@@ -151,7 +158,10 @@ export interface PeerExplanation {
   readonly tier: number
   readonly holds: 'complete' | 'part' | 'unknown'
   readonly inFlightBytes: number
+  /** What may be in flight for this fetch, and for all that use the path now: so many. */
   readonly pipelineBytes: number
+  readonly pathPipelineBytes: number
+  readonly pathFetches: number
   readonly bytesPerSecond: number
   readonly state: string
 }

@@ -20,7 +20,6 @@ import {
   createPeer,
   holds,
   isTooSlow,
-  pipelineBytes,
   recordAnswer,
   recordLack,
   stallMs,
@@ -65,6 +64,8 @@ export interface Scheduler {
   /** More pages of the index should be read and given. */
   wantsPages(): boolean
   explain(clockMs: number): Explanation
+  /** Nothing is fetched any more: the node's other fetches may use its share of the paths. */
+  close(): void
 }
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
@@ -95,9 +96,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     wantsPages() {
       if (state.hasAllPages || state.pages.size >= settings.maxActivePages) return false
       let pipelines = 0
-      for (const peer of state.peers.values()) pipelines += 2 * pipelineBytes(peer, settings)
+      for (const peer of state.peers.values()) pipelines += 2 * state.share.limitBytes(peer.peer)
       return state.pages.size < 2 || state.requestableBytes < Math.max(MIN_REQUESTABLE_BYTES, pipelines)
     },
+    close: () => state.share.leave(),
     explain: (clockMs) => explain(state, ownMs(advanceTime(state.time, clockMs, state.time.heldUpMs))),
   }
 }
@@ -130,7 +132,15 @@ function take(
     const request = state.requests.get(event.request)
     if (request !== undefined) {
       const bytes = state.pages.get(event.page)?.lengths[event.offset] ?? 0
-      recordAnswer(request.peer, request, bytes, nowMs, state.time.clockMs)
+      const { peer } = request.peer
+      const { clockMs } = state.time
+      const { handledMs = 0 } = event
+      if (!request.hasAnswer)
+        state.share.answered(peer, Math.max(1, clockMs - request.sentClockMs - handledMs))
+      state.share.handled(handledMs)
+      request.hasAnswer = true
+      state.share.arrived(peer, bytes, clockMs)
+      recordAnswer(request.peer, bytes, nowMs, clockMs)
       if (!request.peer.isNear) state.farAnswerMs = nowMs
     }
     for (const useless of settleArrival(state, request, event.page, event.offset))

@@ -1,9 +1,9 @@
 /** The keys that speak for a mesh, on a real daemon: several that must agree, one that is stolen, one that is lost. */
 import assert from 'node:assert/strict'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { AdminsDocument } from '../../node/api/answers.ts'
+import type { AdminsDocument, PublishAnswer } from '../../node/api/answers.ts'
 import { mirrormesh, type Outcome, startDaemon, succeed, succeedJson } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -94,6 +94,24 @@ test('admins are added and removed by as many of them as must agree, or by the r
     const refused = await mirrormesh(at('admin', 'sign', file('proposal'), '--key', file('b'), '--yes'))
     assert.equal(refused.status, 6, refused.stderr)
     assert.match(refused.stderr, /it cannot return/)
+  })
+
+  await t.test('a tree is deleted, and comes back with its history', async () => {
+    const source = file('source')
+    await mkdir(source)
+    await writeFile(join(source, 'file'), 'one')
+    await succeed(at('publish', source, '--tree', 'builds/y'))
+    const unsaid = await mirrormesh(at('tree', 'delete', 'builds/y'))
+    assert.equal(unsaid.status, 6, unsaid.stderr)
+    assert.match(unsaid.stderr, /builds\/y, 3 B, kept at 1 site: hq/)
+    await succeed(at('tree', 'delete', 'builds/y', '--yes'))
+    assert.equal((await mirrormesh(at('tree', 'show', 'builds/y'))).status, 5)
+    assert.equal((await mirrormesh(at('tree', 'delete', 'builds/y', '--yes'))).status, 5)
+    await succeed(at('tree', 'create', 'builds/y'))
+    await writeFile(join(source, 'file'), 'two')
+    const { sequence } = await succeedJson<PublishAnswer>(at('publish', source, '--tree', 'builds/y'))
+    assert.equal(sequence, 2)
+    assert.equal(await succeed(at('get', 'builds/y@1:/file', '-')), 'one')
   })
 
   await t.test(

@@ -88,7 +88,7 @@ async function add(context: Context, tree: string, options: Placement): Promise<
   const status = await context.api.get<StatusDocument>('/api/v1/status', context.signal)
   if (checkout !== undefined) await checkPlace(context, status, { tree, sites, checkout })
   sayWhenUnknown(context, status, tree, sites)
-  const name = await submit(context, tree, sites, {
+  const name = await signPin(context, tree, sites, {
     ...(checkout === undefined ? {} : { checkout }),
     ...(versions === undefined ? {} : { versions }),
     removed: false,
@@ -105,11 +105,12 @@ async function remove(context: Context, tree: string, options: Where): Promise<v
   if (!pins.some((pin) => pin.name === name)) {
     throw new MirrorError('not-found', `there is no pin ${name}`, { hint: `See: ${context.self} pin list` })
   }
-  await submit(context, tree, sites, { removed: true })
+  await signPin(context, tree, sites, { removed: true })
   await context.terminal.print(`${name} removed\n`)
 }
 
-async function submit(
+/** Signs a pin, or its removal. Returns its name. */
+export async function signPin(
   context: Context,
   tree: string,
   sites: Sites,

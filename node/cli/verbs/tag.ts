@@ -30,17 +30,9 @@ async function tag(
   if (/^\d+$/.test(name)) throw new MirrorError('invalid', `a tag cannot be a number: ${name} is a sequence`)
   if (name === 'head')
     throw new MirrorError('invalid', 'a tag cannot be called head: that is always the newest')
-  const { loadAdminKey, nextVersion, signAndSubmit } = await import('../sign.ts')
-  const { parseCid } = await import('../../../src/block/cid.ts')
-  const place = options.remove === true ? await placeOfTag() : await placeOf()
-  await signAndSubmit(context, await loadAdminKey(context), 'tag', {
-    tree: spec.tree,
-    tag: name,
-    snapshot: parseCid(place.snapshot),
-    sequence: place.sequence,
-    version: await nextVersion(context, { kind: 'tag', name, tree: spec.tree }),
-    removed: options.remove === true,
-  })
+  const isRemoved = options.remove === true
+  const place = isRemoved ? await placeOfTag() : await placeOf()
+  await signTag(context, { tree: spec.tree, tag: name, ...place, isRemoved })
   const { tree, sequence, snapshot } = { tree: spec.tree, ...place }
   const document = { tree, tag: name, sequence, snapshot, removed: options.remove === true }
   if (options.json === true) await terminal.print(`${JSON.stringify(document, null, 2)}\n`)
@@ -59,4 +51,28 @@ async function tag(
     if (found === undefined) throw new MirrorError('not-found', `${spec.tree} has no tag ${name}`)
     return found
   }
+}
+
+export async function signTag(
+  context: Context,
+  of: {
+    readonly tree: string
+    readonly tag: string
+    readonly sequence: number
+    readonly snapshot: string
+    readonly isRemoved: boolean
+  },
+): Promise<void> {
+  const [{ loadAdminKey, nextVersion, signAndSubmit }, { parseCid }] = await Promise.all([
+    import('../sign.ts'),
+    import('../../../src/block/cid.ts'),
+  ])
+  await signAndSubmit(context, await loadAdminKey(context), 'tag', {
+    tree: of.tree,
+    tag: of.tag,
+    snapshot: parseCid(of.snapshot),
+    sequence: of.sequence,
+    version: await nextVersion(context, { kind: 'tag', name: of.tag, tree: of.tree }),
+    removed: of.isRemoved,
+  })
 }

@@ -61,7 +61,7 @@ async function apply(context: Context, file: string, options: ApplyOptions): Pro
   const changes = topologyChanges(current.declared ?? NO_TOPOLOGY, read.topology)
   const isDryRun = options.dryRun === true
   let version = current.declared?.version ?? null
-  if (changes.length > 0 && !isDryRun) version = await submit(context, read.topology)
+  if (changes.length > 0 && !isDryRun) version = await signTopology(context, read.topology)
   if (options.json === true) {
     await terminal.print(`${JSON.stringify({ isDryRun, version, changes, warnings }, null, 2)}\n`)
     return
@@ -75,7 +75,8 @@ async function apply(context: Context, file: string, options: ApplyOptions): Pro
   await terminal.print(changes.map(changeLine).join('') + end)
 }
 
-async function submit(context: Context, topology: Topology): Promise<number> {
+/** Returns the version that it is declared as. */
+export async function signTopology(context: Context, topology: Topology): Promise<number> {
   const { loadAdminKey, nextVersion, signAndSubmit } = await import('../sign.ts')
   const key = await loadAdminKey(context)
   const version = await nextVersion(context, { kind: 'topology', name: 'topology' })

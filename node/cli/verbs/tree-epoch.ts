@@ -96,7 +96,7 @@ function describe({ sequence, snapshot, publisher, timeMs }: HeadDocument): stri
 }
 
 /** @param before CID of the epoch that it follows; null for the first. Returns its number. */
-async function startEpoch(
+export async function startEpoch(
   context: Context,
   tree: TreeDocument,
   peer: string,

@@ -11,6 +11,7 @@ import { formatTable } from '../table.ts'
 import { nameOfTree } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
 import { describeInPlace } from './status.ts'
+import { define as defineDelete } from './tree-delete.ts'
 import { define as defineEpochs } from './tree-epoch.ts'
 import { define as defineRollback } from './tree-rollback.ts'
 
@@ -43,6 +44,7 @@ export function define(command: Command, context: Context): void {
     .option('--limit <N>', 'at most this many', '100')
     .option('--json', 'print them as JSON')
     .action((tree: string, options: Options & { limit: string }) => history(context, tree, options))
+  defineDelete(command, context)
   defineRollback(command, context)
   defineEpochs(command, context)
 }

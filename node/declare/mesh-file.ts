@@ -1,0 +1,131 @@
+/**
+ * A mesh as one YAML file: trees with their publishers and tags, pins, topology, and who is a member. For those who keep
+ * it in git. A section that is left out is left alone.
+ */
+import { readFile } from 'node:fs/promises'
+import { isNode, LineCounter, parseDocument, stringify } from 'yaml'
+import { z } from 'zod'
+import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
+import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
+import type { Topology } from '../../src/topology/topology.ts'
+import { parseTopologyFile } from '../topology/read-file.ts'
+
+export type PinPlace = { readonly all: true } | { readonly region: string } | { readonly site: string }
+
+export interface DeclaredTree {
+  readonly name: string
+  /** A site, or the PeerId of a node. */
+  readonly publisher: string
+  /** Sequences by tag; undefined when the file does not say. */
+  readonly tags: ReadonlyMap<string, number> | undefined
+}
+
+export interface DeclaredPin {
+  readonly tree: string
+  readonly sites: PinPlace
+  readonly checkout: string | undefined
+  readonly versions: number | undefined
+}
+
+export interface MeshFile {
+  readonly mesh: string | undefined
+  readonly trees: readonly DeclaredTree[] | undefined
+  readonly pins: readonly DeclaredPin[] | undefined
+  readonly topology: Topology | undefined
+  /** Regions by site. Compared and never applied: a member comes by an invite. */
+  readonly members: ReadonlyMap<string, string> | undefined
+}
+
+const SEGMENT = z.string().refine(isSegment, 'is not a name: a-z, 0-9, ".", "_" and "-", at most 64')
+const PIN = z
+  .strictObject({
+    tree: z.string().refine(isTreePattern, 'is not a tree or pattern'),
+    all: z.literal(true).optional(),
+    region: SEGMENT.optional(),
+    site: SEGMENT.optional(),
+    checkout: z.string().startsWith('/', 'is not an absolute path').optional(),
+    versions: z.int().min(1).max(100).optional(),
+  })
+  .refine(
+    ({ all, region, site }) => [all, region, site].filter((each) => each !== undefined).length === 1,
+    'names one of all: true, region and site',
+  )
+  .refine(
+    ({ checkout, versions }) => versions === undefined || checkout !== undefined,
+    'has versions and no checkout',
+  )
+const FILE = z.strictObject({
+  mesh: SEGMENT.optional(),
+  trees: z
+    .record(
+      z.string().refine(isTreeName, 'is not the name of a tree'),
+      z.strictObject({
+        publisher: z.string().min(1),
+        tags: z.record(SEGMENT, z.int().min(1)).optional(),
+      }),
+    )
+    .optional(),
+  pins: z.array(PIN).optional(),
+  topology: z.record(z.string(), z.unknown()).optional(),
+  members: z.record(SEGMENT, z.strictObject({ region: SEGMENT, peer: z.string().optional() })).optional(),
+})
+
+/** @throws MirrorError `invalid` with the line, `not-found` when there is no such file */
+export async function readMeshFile(file: string): Promise<MeshFile> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    throw asMirrorError(error, `read ${file}`)
+  }
+  return parseMeshFile(text, file)
+}
+
+export function parseMeshFile(text: string, file: string): MeshFile {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines })
+  const fault = document.errors[0]
+  if (fault !== undefined) {
+    const { line } = lines.linePos(fault.pos[0])
+    throw new MirrorError('invalid', `${file}:${line}: ${fault.message.split('\n')[0]}`)
+  }
+  let value: unknown
+  try {
+    value = document.toJS({ maxAliasCount: 1000 }) ?? {}
+  } catch (error) {
+    throw new MirrorError('invalid', `${file}: ${(error as Error).message}`, { cause: error })
+  }
+  const result = FILE.safeParse(value)
+  if (!result.success) {
+    const issue = result.error.issues[0]!
+    const node = document.getIn(issue.path as (string | number)[], true)
+    const { line } = lines.linePos(isNode(node) ? (node.range?.[0] ?? 0) : 0)
+    const what = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `
+    throw new MirrorError('invalid', `${file}:${line}: ${what}${issue.message}`)
+  }
+  const { mesh, trees, pins, topology, members } = result.data
+  return {
+    mesh,
+    trees:
+      trees &&
+      Object.entries(trees).map(([name, { publisher, tags }]) => ({
+        name,
+        publisher,
+        tags: tags && new Map(Object.entries(tags)),
+      })),
+    pins: pins?.map(({ tree, checkout, versions, ...place }) => ({
+      tree,
+      checkout,
+      versions,
+      sites: placeOf(place),
+    })),
+    // Its own reader knows units and names; lines are counted from the section's first then.
+    topology: topology && parseTopologyFile(stringify(topology), `${file}, topology`).topology,
+    members: members && new Map(Object.entries(members).map(([site, { region }]) => [site, region])),
+  }
+}
+
+function placeOf({ region, site }: { region?: string | undefined; site?: string | undefined }): PinPlace {
+  if (region !== undefined) return { region }
+  return site !== undefined ? { site } : { all: true }
+}
