@@ -89,8 +89,8 @@ export interface DeltaWork {
 export interface DeltaPublisher {
   /** Undefined when the base is not complete here, or too little is new. */
   start(request: DeltaRequest): Promise<DeltaWork | undefined>
-  /** Goes on with what the last run of the daemon left undone. */
-  resume(): void
+  /** Goes on with what the last run of the daemon left undone; resolves when that is done. */
+  resume(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -298,7 +298,8 @@ export function createDeltaPublisher(
         },
       }
     },
-    resume() {
+    async resume() {
+      const works: Promise<void>[] = []
       for (const { name, newest, encodings } of ledger.state().trees.values()) {
         if (newest === undefined || newest.publisher !== nodeKey.peer) continue
         const undone = encodings.get(newest.snapshot.toString())?.find(({ body }) => !body.isComplete)
@@ -315,7 +316,9 @@ export function createDeltaPublisher(
         })
         running.add(work)
         void work.finally(() => running.delete(work))
+        works.push(work)
       }
+      await Promise.all(works)
     },
     async stop() {
       stopped.abort(new MirrorError('aborted', 'the node is stopping'))
