@@ -193,6 +193,14 @@ export interface FetchSummary {
   readonly totalBytes: number | null
   /** Over the network, in this fetch; plain bytes. */
   readonly fetchedBytes: number
+  /** Null where none were looked for. */
+  readonly deltas: {
+    readonly deltasFetched: number
+    readonly deltaBytesFetched: number
+    /** Blocks of the snapshot that were made of them, and their plain bytes. */
+    readonly blocksMade: number
+    readonly bytesMade: number
+  } | null
   /** Of the peers that owe something now. */
   readonly bytesPerSecond: number
 }
