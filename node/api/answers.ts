@@ -457,6 +457,24 @@ export interface EntryLine {
   readonly cid?: string
 }
 
+/** What a site that holds `from` would fetch for `to`. Compressed lengths are weighed, of much by a sample. */
+export interface DiffBytesAnswer {
+  readonly from: SnapshotPlace
+  readonly to: SnapshotPlace
+  readonly newBlocks: number
+  readonly newBytes: number
+  /** All of it as blocks, compressed where that pays. */
+  readonly zstdBytes: number
+  /** Null where there are no deltas between the two. */
+  readonly deltas: {
+    readonly bytes: number
+    /** Plain bytes of what they give. */
+    readonly targetBytes: number
+    /** What they do not give, as blocks. */
+    readonly restZstdBytes: number
+  } | null
+}
+
 /** First line of a diff. */
 export interface DiffHeader {
   /** Null when nothing was published yet. */

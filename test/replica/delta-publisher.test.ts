@@ -10,6 +10,7 @@ import {
   createDeltaPublisher,
   type DeltaPublisherOptions,
   type DeltaRequest,
+  type DeltaWork,
   type MakeDeltas,
 } from '../../src/replica/delta-publisher.ts'
 import { createHoldings, type Holdings } from '../../src/replica/holdings.ts'
@@ -41,11 +42,17 @@ async function setUp() {
   const node = createMesh().add('hq', 'east')
   const snapshots: Cid[] = []
   for (const version of [1, 2, 3]) snapshots.push((await publish(node, noisePlan(40, 20_000, version))).cid)
-  const signHead = async (sequence: number): Promise<void> => {
-    await ledger.issue(hq, 'head', (state) => ({
-      ...{ tree: TREE, epoch: 1, sequence, snapshot: snapshots[sequence - 1]!, counts: {} },
-      previous: state.trees.get(TREE)?.newest?.id ?? null,
-    }))
+  const signHead = async (sequence: number, work?: DeltaWork): Promise<void> => {
+    await ledger.issue(
+      hq,
+      'head',
+      (state) => ({
+        ...{ tree: TREE, epoch: 1, sequence, snapshot: snapshots[sequence - 1]!, counts: {} },
+        previous: state.trees.get(TREE)?.newest?.id ?? null,
+      }),
+      () => work?.announcement(sequence),
+    )
+    work?.published(sequence)
   }
   await signHead(1)
   const start = (
@@ -116,8 +123,7 @@ test('along: that they are coming, how far they are, and that they are done, wit
   const it = await setUp()
   const work = await it.start().start(it.request(2))
   assert.deepEqual(it.signed(2), [])
-  await it.signHead(2)
-  await work!.published(2)
+  await it.signHead(2, work)
   const report = await work!.done
   const all = it.signed(2)
   assert.ok(all.length >= 4 && all.length <= 8, `${all.length} records`)
@@ -144,8 +150,7 @@ test('before: nothing is signed until all are made and the head is out; after: o
     const work = (await it.start().start(it.request(2, mode)))!
     if (mode === 'before') await work.done
     assert.deepEqual(it.signed(2), [])
-    await it.signHead(2)
-    await work.published(2)
+    await it.signHead(2, work)
     await work.done
     assert.deepEqual(
       it.signed(2).map(({ version, isComplete, set }) => [version, isComplete, set === null]),
@@ -165,8 +170,7 @@ test('where little is new, or the base is the snapshot, none are made', async ()
 test('the share of the tree is kept, and the report says so', async () => {
   const it = await setUp()
   const work = await it.start({ maxShare: 0.001 }).start(it.request(2))
-  await it.signHead(2)
-  await work!.published(2)
+  await it.signHead(2, work)
   const report = await work!.done
   assert.match(report!.endedBy!, /more than .* % of the tree/)
   assert.ok(report!.deltaBytes > 0 && report!.deltaBytes <= 0.001 * 800_000 * 1.01)
@@ -187,11 +191,9 @@ test('a newer snapshot ends the making for the one before, which keeps what it h
   }
   const publisher = it.start({ makeDeltas: slow })
   const first = (await publisher.start(it.request(2)))!
-  await it.signHead(2)
-  await first.published(2)
+  await it.signHead(2, first)
   const second = (await publisher.start(it.request(3)))!
-  await it.signHead(3)
-  await second.published(3)
+  await it.signHead(3, second)
   gate.resolve()
   assert.match((await first.done)!.endedBy!, /newer snapshot/)
   assert.equal((await second.done)!.endedBy, undefined)
@@ -210,8 +212,7 @@ test('what fails ends the making; sites are told not to wait, and the head stand
     }
   }
   const work = (await it.start({ makeDeltas: failing }).start(it.request(2)))!
-  await it.signHead(2)
-  await work.published(2)
+  await it.signHead(2, work)
   assert.match((await work.done)!.endedBy!, /a worker ended/)
   assert.equal(it.current(2)?.isComplete, true)
   assert.equal(await countStored(it.node.store.blocks, it.current(2)!.set!), 3)
@@ -235,8 +236,7 @@ test('killed at any write or signature, the next start goes on from the last rec
       },
     }
     const work = (await it.start({ blocks: mortal, stepMs: 500 }).start(it.request(2)))!
-    await it.signHead(2)
-    await work.published(2)
+    await it.signHead(2, work)
     const killed = new Promise((resolve) => dead.signal.addEventListener('abort', () => resolve(true)))
     isOver = !(await Promise.race([work.done.then(() => false), killed]))
     const last = it.current(2)!
