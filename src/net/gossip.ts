@@ -40,6 +40,13 @@ export function gossipService(topics: GossipTopics, membership: Membership): Ret
     allowedTopics: [topics.records, topics.status],
     fallbackToFloodsub: false,
     floodPublish: true,
+    // A message goes to all connected members at once, so what is passed on is for the few that are not. With gossipsub's own
+    // degree of 6 to 12 each site of a small mesh sent every status six times.
+    D: 4,
+    Dlo: 2,
+    Dhi: 6,
+    Dout: 1,
+    Dscore: 2,
     allowPublishToZeroTopicPeers: true,
     ignoreDuplicatePublishError: true,
     emitSelf: false,
