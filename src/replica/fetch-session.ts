@@ -271,7 +271,8 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       phase = 'complete'
       const duplicateBlocks = scheduler?.explain(clock.monotonicMs()).duplicateBlocks ?? 0
       const seconds = (clock.monotonicMs() - startMs) / 1000
-      log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts }, 'fetch.complete')
+      const deltas = feed === undefined ? {} : { deltas: { ...feed.counts() } }
+      log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts, ...deltas }, 'fetch.complete')
       return { ...progress(), snapshot, seconds, duplicateBlocks }
     } catch (error) {
       phase = 'failed'
