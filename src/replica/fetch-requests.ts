@@ -3,7 +3,6 @@
  * stores what is right in batches, and reports each block's fate. Wrong bytes go no further than here.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Clock } from '../base/clock.ts'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
@@ -27,7 +26,6 @@ export interface FetchRequestsComponents {
   readonly blocks: BlockStore
   readonly traffic: Traffic
   readonly heldUp: HeldUp
-  readonly clock: Clock
 }
 
 export interface FetchRequestsOptions {
@@ -50,15 +48,13 @@ export interface FetchRequests {
 }
 
 interface Arrival extends PutBlock {
-  /** When its bytes came. */
-  readonly atMs: number
   readonly request: number
   readonly page: number
   readonly offset: number
 }
 
 export function createFetchRequests(
-  { network, blocks, traffic, heldUp, clock }: FetchRequestsComponents,
+  { network, blocks, traffic, heldUp }: FetchRequestsComponents,
   { tree, signal, page, onEvents, onError }: FetchRequestsOptions,
 ): FetchRequests {
   const channels = new Map<string, BlockChannel>()
@@ -76,14 +72,12 @@ export function createFetchRequests(
         await nextTurn()
         const batch = takeBatch()
         await heldUp.during(blocks.put(batch, { verified: true }))
-        const nowMs = clock.monotonicMs()
         onEvents(
-          batch.map(({ request, page: number, offset, atMs }) => ({
+          batch.map(({ request, page: number, offset }) => ({
             kind: 'received',
             request,
             page: number,
             offset,
-            handledMs: nowMs - atMs,
           })),
         )
       }
@@ -127,28 +121,22 @@ export function createFetchRequests(
         return
       }
       traffic.receivedBlock(peer, bytes.length, zstdOfBytes)
-      const atMs = clock.monotonicMs()
-      if (zstdOfBytes === undefined) arrive(offset, bytes, atMs)
+      if (zstdOfBytes === undefined) arrive(offset, bytes)
       else {
-        const unpacking = unpack(offset, bytes, zstdOfBytes, atMs).finally(() => unpackings.delete(unpacking))
+        const unpacking = unpack(offset, bytes, zstdOfBytes).finally(() => unpackings.delete(unpacking))
         unpackings.add(unpacking)
       }
     }
     /** In the thread pool, bounded by what the blocks say that they are: a frame of a few bytes may claim to be 4 MiB. */
     const unpackings = new Set<Promise<void>>()
-    const unpack = async (
-      offset: number,
-      zstd: Uint8Array,
-      lengthBytes: number,
-      atMs: number,
-    ): Promise<void> => {
+    const unpack = async (offset: number, zstd: Uint8Array, lengthBytes: number): Promise<void> => {
       try {
         const both = AbortSignal.any([signal, abort.signal])
         const release = await unpackingBytes.acquire(lengthBytes, both)
         try {
           if (!due.has(offset)) return
           const bytes = await decodeBlockLater({ encoding: 'zstd', bytes: zstd, lengthBytes })
-          if (due.has(offset) && !both.aborted) arrive(offset, bytes, atMs, zstd)
+          if (due.has(offset) && !both.aborted) arrive(offset, bytes, zstd)
         } finally {
           release()
         }
@@ -158,7 +146,7 @@ export function createFetchRequests(
         else onError(error)
       }
     }
-    const arrive = (offset: number, bytes: Uint8Array, atMs: number, zstd?: Uint8Array): void => {
+    const arrive = (offset: number, bytes: Uint8Array, zstd?: Uint8Array): void => {
       const { cid, lengthBytes } = indexPage.blocks[offset]!
       try {
         verifyBlock(cid, bytes)
@@ -173,7 +161,7 @@ export function createFetchRequests(
       }
       due.delete(offset)
       const zstdToo = zstd === undefined ? {} : { zstd }
-      arrivals.push({ cid, bytes, ...zstdToo, request, page: number, offset, atMs })
+      arrivals.push({ cid, bytes, ...zstdToo, request, page: number, offset })
       void store()
     }
     // Nothing crosses the network that would find no room here, try after try.

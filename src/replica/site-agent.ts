@@ -13,6 +13,7 @@ import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
+import type { Effect } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -29,7 +30,7 @@ import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
 import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } from './site-agent-status.ts'
 import { createTreeWorker, type FetchView, type TreeWorker } from './site-agent-tree.ts'
-import { type Alarm, buildStatus, SILENT_AFTER_MS, type StatusDocument } from './status.ts'
+import { type Alarm, buildStatus, type StatusDocument, silentAfterMs } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 import { swarmOf } from './swarm-facts.ts'
 import type { Traffic } from './traffic.ts'
@@ -132,12 +133,12 @@ export function createSiteAgent(
       const heard = gossip.heard()
       const isStarting = clock.monotonicMs() - startedAtMs < ARRIVAL_MS
       const shunned = new Set(peers.shunned())
+      const silentMs = silentAfterMs(state.members.size)
       return [...state.members.values()].flatMap((member) => {
         const { peer, site, region } = member
         if (peer === self.peer || !member.isActive || shunned.has(peer)) return []
         const isConnected = connected.has(peer)
-        const isExpected =
-          isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= SILENT_AFTER_MS
+        const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
         return [{ peer, site, region, wants: isPinned(state, tree, member), isConnected }]
       })
@@ -268,6 +269,10 @@ export function createSiteAgent(
     return out
   }
 
+  function logHead({ tree, head: { epoch, sequence, snapshot } }: Extract<Effect, { kind: 'head' }>): void {
+    logger.info({ tree, epoch, sequence, snapshot: snapshot.toString() }, 'head.accepted')
+  }
+
   function notifyMembers(): void {
     for (const listener of [...memberListeners]) listener()
   }
@@ -277,6 +282,7 @@ export function createSiteAgent(
       startedAtMs = clock.monotonicMs()
       const ends = [
         ledger.subscribe(({ effects }) => {
+          for (const effect of effects) if (effect.kind === 'head') logHead(effect)
           if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm')) pursue()
           if (effects.some(({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin'))
             notifyMembers()

@@ -8,7 +8,7 @@ import { encodeCbor } from '../../src/block/codec.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { goalsOf } from '../../src/replica/site-agent-goals.ts'
-import { buildStatus, type HeardSite, SILENT_AFTER_MS, type StatusSources } from '../../src/replica/status.ts'
+import { buildStatus, type HeardSite, type StatusSources, silentAfterMs } from '../../src/replica/status.ts'
 import {
   type AnnouncedTree,
   decodeAnnouncement,
@@ -142,10 +142,10 @@ test('a site is complete only at the head that is known here', () => {
 test('a site is up while connected or heard of, silent after, never-seen before', () => {
   const state = (given: StatusSources) => buildStatus(given).sites.find(({ site }) => site === 'lab')?.state
   assert.equal(state(sources([])), 'never-seen')
-  assert.equal(state(sources([heardAt(SILENT_AFTER_MS, tree('t'))])), 'up')
-  assert.equal(state(sources([heardAt(SILENT_AFTER_MS + 1, tree('t'))])), 'silent')
+  assert.equal(state(sources([heardAt(silentAfterMs(2), tree('t'))])), 'up')
+  assert.equal(state(sources([heardAt(silentAfterMs(2) + 1, tree('t'))])), 'silent')
   assert.equal(
-    state(sources([heardAt(SILENT_AFTER_MS + 1, tree('t'))], { connected: new Set(['p1']) })),
+    state(sources([heardAt(silentAfterMs(2) + 1, tree('t'))], { connected: new Set(['p1']) })),
     'up',
   )
   assert.deepEqual(
