@@ -67,7 +67,7 @@ export interface Simulation {
   /** Sites of other regions that a site is connected to, and those of them that tell it what they hold. */
   readonly maxFarPeers?: number
   readonly maxFarWatches?: number
-  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'regionWeight'>>
+  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'weights'>>
   /** Called at every full second of the virtual clock, for progress. */
   readonly onSecond?: (nowMs: number, doneSites: number) => void
 }
