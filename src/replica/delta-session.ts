@@ -68,7 +68,7 @@ export interface DeltaSession {
 }
 
 export function startDeltaSession(components: DeltaComponents, options: DeltaSessionOptions): DeltaSession {
-  const { network, blocks, holdings, traffic, clock, heldUp, log } = components
+  const { network, blocks, holdings, traffic, clock, heldUp, paths, log } = components
   const { tree, snapshot, base, plan, objects, self, origin, weights } = options
   const name = encodingsName(tree, snapshot, base)
   const abort = new AbortController()
@@ -80,6 +80,7 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
     self,
     origin,
     ...(weights === undefined ? {} : { weights }),
+    ...(paths === undefined ? {} : { paths }),
     snapshotBytes: Math.ceil(options.snapshotBytes / SHARE_OF_SNAPSHOT),
   })
   const lease = blocks.lease({ purpose: `deltas of ${tree}`, roots: [] })
@@ -92,7 +93,7 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
   let isReading = false
 
   const requests = createFetchRequests(
-    { network, blocks, traffic, heldUp },
+    { network, blocks, traffic, clock, heldUp },
     { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
   )
   /** They know nothing of the set: without the base they have no share of it. */
@@ -266,6 +267,7 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
     if (abort.signal.aborted) return
     abort.abort(new MirrorError('aborted', 'the deltas are no longer needed'))
     wake.stop()
+    scheduler.close()
     follower.close()
     requests.close()
     holding.end()

@@ -156,7 +156,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     },
   })
   const requests = createFetchRequests(
-    { network, blocks, traffic, heldUp },
+    { network, blocks, traffic, clock, heldUp },
     { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
   )
   const follower = followMembers(components, {
@@ -277,7 +277,8 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       phase = 'complete'
       const duplicateBlocks = scheduler?.explain(clock.monotonicMs()).duplicateBlocks ?? 0
       const seconds = (clock.monotonicMs() - startMs) / 1000
-      log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts }, 'fetch.complete')
+      const deltas = feed === undefined ? {} : { deltas: { ...feed.counts() } }
+      log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts, ...deltas }, 'fetch.complete')
       return { ...progress(), snapshot, seconds, duplicateBlocks }
     } catch (error) {
       phase = 'failed'

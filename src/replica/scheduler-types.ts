@@ -43,12 +43,13 @@ export type SchedulerEvent =
   | { readonly kind: 'made'; readonly page: number; readonly offsets: readonly number[] }
   /** Every page of the index has been given. */
   | { readonly kind: 'pages-end' }
-  /** A block of a request arrived, was verified and stored. */
+  /** A block of a request arrived, was verified and stored; the last two took `handledMs`, which is not the path's fault. */
   | {
       readonly kind: 'received'
       readonly request: number
       readonly page: number
       readonly offset: number
+      readonly handledMs?: number
     }
   | {
       readonly kind: 'failed'

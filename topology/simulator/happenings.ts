@@ -28,6 +28,7 @@ export function createHappenings(world: World, give: Give, telling: Telling, ser
   function start(node: Node): void {
     if (!node.isAlive || node.isStarted) return
     node.isStarted = true
+    node.startedMs = queue.nowMs()
     node.isMember = true
     if (node.life === 0) holdShare(node, layout, node.spec.holdsPercent ?? 0)
     telling.tell(node, holdingOf(node, layout))

@@ -31,6 +31,7 @@ export interface Node {
   isMember: boolean
   isAlive: boolean
   isStarted: boolean
+  startedMs: number
   /** Of its life: what an earlier one asked for does not reach the next. */
   life: number
   nextPage: number
@@ -74,6 +75,7 @@ export function createSimulatedNode(
     isMember: spec.joinsMs === undefined,
     isAlive: true,
     isStarted: false,
+    startedMs: 0,
     life: 0,
     nextPage: 0,
     wakeMs: Number.POSITIVE_INFINITY,
