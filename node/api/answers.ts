@@ -147,6 +147,8 @@ export interface PinDocument {
   readonly checkout: string | null
   /** The check-out is a folder of versions, of which so many stay. */
   readonly versions?: number
+  /** Which complete snapshots stay there; absent when the sites' own settings say so. */
+  readonly keep?: { readonly last?: number; readonly days?: number }
   readonly version: number
 }
 
