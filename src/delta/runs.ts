@@ -34,7 +34,7 @@ interface Piece {
 }
 
 export async function* groupRuns(
-  placed: AsyncIterable<PlacedTarget>,
+  placed: AsyncIterable<PlacedTarget> | Iterable<PlacedTarget>,
   base: IndexMap,
   sizes: RunSizes,
 ): AsyncGenerator<Run, void, undefined> {

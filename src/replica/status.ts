@@ -26,6 +26,8 @@ export interface ReplicaStatus {
   readonly checkouts: readonly CheckoutStatus[]
   /** Why it is not complete, in words; absent when it is. */
   readonly reason?: string
+  /** Its last try failed, and it tries again. Known of this node's own site alone. */
+  readonly hasFailed?: boolean
 }
 
 export interface TreeStatus {
