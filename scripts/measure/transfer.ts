@@ -78,14 +78,16 @@ async function serve(security: Security, folder: string | undefined): Promise<vo
   const numbers = new Map(cids.map((cid, i) => [cidKey(cid), i]))
   const encoder = createWireEncoder({
     blocks: {
-      getEncoded(cid) {
-        const bytes = blocks[numbers.get(cidKey(cid))!]!
-        return Promise.resolve({ encoding: 'plain', bytes, lengthBytes: bytes.length })
+      async getEncoded(cids) {
+        return cids.map((cid) => {
+          const bytes = blocks[numbers.get(cidKey(cid))!]!
+          return { encoding: 'plain', bytes, lengthBytes: bytes.length }
+        })
       },
     },
   })
   const host = await start('server', security, async (offset) => {
-    const { encoding, bytes, lengthBytes } = (await encoder.encode(cids[offset]!, folder !== undefined))!
+    const { encoding, bytes, lengthBytes } = (await encoder.encode([cids[offset]!], folder !== undefined))[0]!
     return { bytes, ...(encoding === 'zstd' ? { zstdOfBytes: lengthBytes } : {}) }
   })
   process.stdout.write(

@@ -106,13 +106,16 @@ export function parseCid(text: string): Cid {
 
 /** @throws MirrorError `corrupt` when `bytes` are not the block that `cid` names */
 export function verifyBlock(cid: Cid, bytes: Uint8Array): void {
+  if (isBlockOf(cid, bytes)) return
+  throw new MirrorError('corrupt', `block does not match its CID ${cid.toString()}`, {
+    facts: { cid: cid.toString(), bytes: bytes.length },
+  })
+}
+
+/** True when `bytes` are the block that `cid` names. */
+export function isBlockOf(cid: Cid, bytes: Uint8Array): boolean {
   const digest = blake3.digest(bytes)
   const expected = cid.multihash.digest
-  for (let i = 0; i < DIGEST_BYTES; i++) {
-    if (digest[i] !== expected[i]) {
-      throw new MirrorError('corrupt', `block does not match its CID ${cid.toString()}`, {
-        facts: { cid: cid.toString(), bytes: bytes.length },
-      })
-    }
-  }
+  for (let i = 0; i < DIGEST_BYTES; i++) if (digest[i] !== expected[i]) return false
+  return true
 }

@@ -3,14 +3,15 @@
  *
  * Reading: what arrives is queued up to READ_HIGH_BYTES, then the stream is paused, which lets the sender's window run
  * out. (Iterating a libp2p stream directly queues without a bound.) A frame that has begun must be complete in time.
- * Writing: one frame after the other, in units of 256 KiB, each waiting until the stream takes more. (A stream's own
- * `onDrain` keeps its first promise for ever, so it is not used: it stops waiting after the first time.)
+ * Writing: what is sent in one turn of the loop leaves together, in units of 256 KiB, each waiting until the stream takes
+ * more: every unit is a message of yamux, which the other side answers with one of its own. (A stream's own `onDrain` keeps its
+ * first promise for ever, so it is not used: it stops waiting after the first time.)
  */
 import type { Stream } from '@libp2p/interface'
 import { pipe } from 'it-pipe'
+import { concatBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
-import { Semaphore } from '../base/semaphore.ts'
 import * as limits from './limits.ts'
 import type { PeerCounter } from './traffic.ts'
 import type { Frame, FrameDecoder, FrameLimits } from './wire/frame.ts'
@@ -27,7 +28,8 @@ export interface FrameStream {
    */
   frames(): AsyncGenerator<Frame>
   /**
-   * Resolves when the stream has taken the frame. The signal is heeded until the frame begins.
+   * Resolves when there is room for the next one: less than 256 KiB wait to be taken. The signal is heeded until there is
+   * room for this one.
    * @throws MirrorError `unreachable`, `timed-out`
    */
   send(frame: Uint8Array, signal?: AbortSignal): Promise<void>
@@ -58,7 +60,6 @@ export function frameStream(
   options: FrameStreamOptions,
 ): FrameStream {
   const closing = new AbortController()
-  const writer = new Semaphore(1)
   const decoder = createFrameDecoder(options.accept)
   const queue = readQueue(stream)
   if (isOver(stream)) closing.abort(unreachable())
@@ -88,10 +89,22 @@ export function frameStream(
     }
   }
 
-  async function write(frame: Uint8Array): Promise<void> {
-    for (let at = 0; at < frame.length; at += limits.WRITE_UNIT_BYTES) {
+  /** Frames that wait to be written, in order, and the writing of them while it goes on. */
+  let waiting: Uint8Array[] = []
+  let waitingBytes = 0
+  let isWriting = false
+  /** Who waits for room. */
+  const blocked: (() => void)[] = []
+  const wakeBlocked = (): void => {
+    for (const wake of blocked.splice(0)) wake()
+  }
+  closing.signal.addEventListener('abort', wakeBlocked, { once: true })
+
+  async function writeAll(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve))
+    while (waiting.length > 0) {
+      const unit = takeUnit()
       if (closing.signal.aborted) throw closing.signal.reason
-      const unit = frame.subarray(at, at + limits.WRITE_UNIT_BYTES)
       try {
         stream.send(unit)
       } catch (error) {
@@ -100,7 +113,60 @@ export function frameStream(
       counter.bytesSent += unit.length
       const deadlineMs = clock.monotonicMs() + limits.WRITE_STALL_TIMEOUT_MS
       while (stream.writableNeedsDrain) await drain(stream, clock, deadlineMs - clock.monotonicMs())
+      if (hasRoom()) wakeBlocked()
     }
+  }
+
+  function hasRoom(): boolean {
+    return waitingBytes < limits.WRITE_UNIT_BYTES
+  }
+
+  /** @throws the signal's reason, or why the stream is over */
+  async function room(signal?: AbortSignal): Promise<void> {
+    while (!hasRoom() && !closing.signal.aborted) {
+      signal?.throwIfAborted()
+      await new Promise<void>((resolve) => {
+        signal?.addEventListener('abort', wakeBlocked, { once: true })
+        blocked.push(() => {
+          signal?.removeEventListener('abort', wakeBlocked)
+          resolve()
+        })
+      })
+    }
+    signal?.throwIfAborted()
+    closing.signal.throwIfAborted()
+  }
+
+  /** As many whole frames as fit, or a part of a larger one. */
+  function takeUnit(): Uint8Array {
+    const [first] = waiting
+    let count = 0
+    let unitBytes = 0
+    while (count < waiting.length && unitBytes + waiting[count]!.length <= limits.WRITE_UNIT_BYTES)
+      unitBytes += waiting[count++]!.length
+    if (count > 0) {
+      waitingBytes -= unitBytes
+      return count === 1 ? waiting.shift()! : concatBytes(waiting.splice(0, count))
+    }
+    waiting[0] = first!.subarray(limits.WRITE_UNIT_BYTES)
+    waitingBytes -= limits.WRITE_UNIT_BYTES
+    return first!.subarray(0, limits.WRITE_UNIT_BYTES)
+  }
+
+  /** A failure ends the stream. */
+  function write(): void {
+    if (isWriting) return
+    isWriting = true
+    writeAll()
+      .catch((error: Error) => {
+        waiting = []
+        waitingBytes = 0
+        self.abort(error)
+      })
+      .finally(() => {
+        isWriting = false
+        wakeBlocked()
+      })
   }
 
   const self: FrameStream = {
@@ -121,24 +187,19 @@ export function frameStream(
       }
     },
     async send(frame, signal) {
-      const release = await writer.acquire(1, signal)
-      try {
-        await write(frame)
-      } catch (error) {
-        self.abort(error as Error)
-        throw error
-      } finally {
-        release()
-      }
+      await room(signal)
+      waiting.push(frame)
+      waitingBytes += frame.length
+      write()
+      if (!hasRoom()) await room()
     },
     async closeWrite() {
-      const release = await writer.acquire()
+      while (isWriting) await new Promise<void>((resolve) => blocked.push(resolve))
+      if (closing.signal.aborted) return
       try {
         await stream.close({ signal: AbortSignal.timeout(limits.OPEN_STREAM_TIMEOUT_MS) })
       } catch (error) {
         self.abort(unreachable(error))
-      } finally {
-        release()
       }
     },
     abort(error) {
@@ -169,7 +230,22 @@ function readQueue(stream: Stream): ReadQueue {
   let isEnded = false
   let failure: Error | undefined
   let wake: (() => void) | undefined
+  let deadlineMs = Number.POSITIVE_INFINITY
+  /** One for all waits: a new one for each would cost more than the wait. It looks again when the deadline has moved. */
+  let timer: { readonly atMs: number; readonly cancel: () => void } | undefined
 
+  const look = (clock: Clock): void => {
+    timer = undefined
+    if (wake === undefined) return
+    if (clock.monotonicMs() < deadlineMs) watch(clock)
+    else end(new MirrorError('timed-out', 'the peer sends nothing, or too slowly'))
+  }
+  const watch = (clock: Clock): void => {
+    if (timer !== undefined && timer.atMs <= deadlineMs) return
+    timer?.cancel()
+    const cancel = clock.after(deadlineMs - clock.monotonicMs(), () => look(clock))
+    timer = { atMs: deadlineMs, cancel }
+  }
   const notify = (): void => {
     wake?.()
     wake = undefined
@@ -209,16 +285,11 @@ function readQueue(stream: Stream): ReadQueue {
   return {
     async next(clock, timeoutMs) {
       if (chunks.length === 0 && !isEnded) {
-        let cancel: (() => void) | undefined
+        deadlineMs = clock.monotonicMs() + Math.min(Math.max(0, timeoutMs), NEVER_MS)
+        watch(clock)
         await new Promise<void>((resolve) => {
           wake = resolve
-          cancel = clock.after(Math.min(Math.max(0, timeoutMs), NEVER_MS), () => {
-            failure ??= new MirrorError('timed-out', 'the peer sends nothing, or too slowly')
-            isEnded = true
-            notify()
-          })
         })
-        cancel?.()
       }
       const chunk = failure === undefined ? chunks.shift() : undefined
       if (chunk === undefined) {
@@ -233,6 +304,8 @@ function readQueue(stream: Stream): ReadQueue {
       return chunk
     },
     stop() {
+      timer?.cancel()
+      timer = undefined
       stream.removeEventListener('message', onMessage)
       stream.removeEventListener('end', onEnd)
       stream.removeEventListener('close', onClose)

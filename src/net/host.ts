@@ -1,6 +1,7 @@
 /** The libp2p host of a node: starts it, wires its protocols to the ports of the layers above, and stops it. */
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
+import { systemClock } from '../base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { dialableAddresses, hostPortToAddress, plainAddress } from './address.ts'
@@ -11,6 +12,7 @@ import { frameStream } from './frame-stream.ts'
 import { createGate } from './gate.ts'
 import { createGossip, gossipTopics } from './gossip.ts'
 import { claimInvite, JOIN_PROTOCOL, serveClaim } from './join-protocol.ts'
+import { keepAlive } from './keep-alive.ts'
 import { createNode, startNode } from './libp2p-node.ts'
 import * as limits from './limits.ts'
 import { fetchObject, OBJECT_PROTOCOL, objectAnswers } from './object-protocol.ts'
@@ -208,6 +210,8 @@ export async function startHost(
     serve: (frames, peer) => serveClaim({ frames, admission, log }, peer, mesh),
   })
   await startNode(node, listen)
+  // In real time, as the timers of libp2p itself: a virtual minute is too short for an answer.
+  const endKeepAlive = keepAlive({ node, clock: systemClock, log })
   const gossip = createGossip({ pubsub: node.services.gossip, membership, records, clock, log }, topics)
 
   const reservations = keepReservations({ relay, peers, clock, log }, isReachable)
@@ -307,6 +311,7 @@ export async function startHost(
       gate.stop()
       reservations.stop()
       bulk.stop()
+      endKeepAlive()
       try {
         await node.stop()
       } catch (error) {

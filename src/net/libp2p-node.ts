@@ -33,9 +33,8 @@ export interface NodeOptions {
   readonly security: readonly ('noise' | 'tls')[]
 }
 
-const PING_INTERVAL_MS = 15_000
-/** A ping queues behind blocks: 4 MiB of socket buffers are 7 s at 5 Mbit/s, where libp2p's 5 s would end the connection. */
-const PING_TIMEOUT_MS = 30_000
+/** The kernel's probes are cheaper than pings: a machine that lost its power is found within a minute on a quiet connection. */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 30_000 }
 
 /** Not started yet. @param keySeed 32 bytes */
 export async function createNode(
@@ -63,7 +62,7 @@ export async function createNode(
     privateKey: await generateKeyPairFromSeed('Ed25519', keySeed),
     nodeInfo: { name: 'mirrormesh', userAgent: 'mirrormesh' },
     addresses: { listen: [...listen], announce: [...announce] },
-    transports: [tcp(), relay.transport],
+    transports: [tcp({ dialOpts: KEEP_ALIVE, listenOpts: KEEP_ALIVE }), relay.transport],
     connectionEncrypters: security.map((kind) => (kind === 'tls' ? directTls() : noise())),
     streamMuxers: [
       yamux({
@@ -86,10 +85,8 @@ export async function createNode(
       outboundStreamProtocolNegotiationTimeout: limits.OPEN_STREAM_TIMEOUT_MS,
       reconnectRetries: 0,
     },
-    connectionMonitor: {
-      pingInterval: PING_INTERVAL_MS,
-      pingTimeout: { minTimeout: PING_TIMEOUT_MS, maxTimeout: 2 * PING_TIMEOUT_MS },
-    },
+    // keep-alive.ts does that.
+    connectionMonitor: { enabled: false },
     services: {
       // gossipsub starts to talk to a peer when identify says that it speaks gossip.
       identify: guarded(identify({ timeout: limits.OPEN_STREAM_TIMEOUT_MS })),

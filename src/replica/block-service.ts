@@ -6,6 +6,7 @@
 import { MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidKey } from '../block/cid.ts'
+import type { EncodedBlock } from '../block/encoding.ts'
 import type { IndexPage } from '../dag/block-index.ts'
 import { decodeIndexNode } from '../dag/block-index.ts'
 import type { BlockServer, HoldingUpdate, ServedBlock } from '../net/ports.ts'
@@ -16,12 +17,11 @@ import { createWireEncoder } from './wire-encoder.ts'
 
 /** Decoded pages kept at hand. */
 const MAX_CACHED_PAGES = 96
-/** Blocks read and sent together, but for a larger one, which goes alone. */
-const BATCH_BYTES = 64 * 1024
-const BATCH_BLOCKS = 128
-/** Batches, and bytes of them, read ahead of what the network takes. */
-const READ_AHEAD = 8
-const READ_AHEAD_BYTES = 2 * BATCH_BYTES
+/** Plain bytes, by what the page says, and blocks that are read at once; the next are read while these are sent. */
+const MAX_READ_BYTES = 256 * 1024
+const MAX_READ_BLOCKS = 128
+/** As they travel: of what is sent together, but for a larger block, which goes alone. */
+const MAX_SENT_BYTES = 64 * 1024
 /** Snapshots that one peer may watch at a time. */
 const MAX_WATCHES = 256
 
@@ -64,6 +64,32 @@ export function createBlockService({
     return node.page
   }
 
+  /** All at once. Offsets beyond the page's end are answered as not held. */
+  async function readBlocks(
+    page: IndexPage,
+    offsets: readonly number[],
+    acceptsZstd: boolean,
+    isTravellingFar: boolean,
+    signal: AbortSignal,
+  ): Promise<ServedBlock[]> {
+    const known = offsets.filter((offset) => page.blocks[offset] !== undefined)
+    const cids = known.map((offset) => page.blocks[offset]!.cid)
+    const found = acceptsZstd
+      ? await encoder.encode(cids, isTravellingFar, signal)
+      : await Promise.all(cids.map(async (cid) => plain(await blocks.get(cid, signal))))
+    const served = known.map((offset, i): ServedBlock => {
+      const block = found[i]
+      if (block === undefined) return { offset }
+      const { encoding, bytes, lengthBytes } = block
+      return encoding === 'zstd' ? { offset, bytes, zstdOfBytes: lengthBytes } : { offset, bytes }
+    })
+    if (known.length === offsets.length) return served
+    return [
+      ...served,
+      ...offsets.flatMap((offset) => (page.blocks[offset] === undefined ? [{ offset }] : [])),
+    ]
+  }
+
   return {
     async object(peer, tree, cid, signal) {
       if (!mayRead(peer, tree) || !(await holdings.isAllowed(tree, cid))) return undefined
@@ -73,48 +99,32 @@ export function createBlockService({
     },
     async *blocks(peer, { tree, page: pageCid, offsets, acceptsZstd }, signal): AsyncIterable<ServedBlock[]> {
       const page = mayRead(peer, tree) ? await pageOf(tree, pageCid) : undefined
-      const isIncomplete = holdings.isInProgress(tree, pageCid)
-      const read = async (offset: number): Promise<ServedBlock> => {
-        const block = page?.blocks[offset]
-        if (block === undefined) return { offset }
-        if (acceptsZstd !== true) {
-          const bytes = await blocks.get(block.cid, signal)
-          return bytes === undefined ? { offset } : { offset, bytes }
-        }
-        const found = await encoder.encode(block.cid, isFar(peer, tree), signal)
-        if (found === undefined) return { offset }
-        const { encoding, bytes, lengthBytes } = found
-        return { offset, bytes, ...(encoding === 'zstd' ? { zstdOfBytes: lengthBytes } : {}) }
+      if (page === undefined) {
+        yield offsets.map((offset) => ({ offset }))
+        return
       }
-      const batches = batchesOf(offsets, (offset) => page?.blocks[offset]?.lengthBytes ?? 0)
-      const ahead: { readonly lengthBytes: number; readonly served: Promise<ServedBlock[]> }[] = []
-      let aheadBytes = 0
-      for (let isEnd = false; ; ) {
-        while (!isEnd && ahead.length < READ_AHEAD && (ahead.length < 2 || aheadBytes < READ_AHEAD_BYTES)) {
-          const next = batches.next()
-          if (next.done === true) {
-            isEnd = true
-            break
+      const isIncomplete = holdings.isInProgress(tree, pageCid)
+      const read = (part: readonly number[]): Promise<ServedBlock[]> => {
+        const reading = readBlocks(page, part, acceptsZstd === true, isFar(peer, tree), signal)
+        // Awaited below; until then a failure is nobody's, and must not end the process.
+        reading.catch(() => undefined)
+        return reading
+      }
+      const parts = cut(offsets, (offset) => page.blocks[offset]?.lengthBytes ?? 0, MAX_READ_BYTES)
+      let next = read(parts[0] ?? [])
+      for (let at = 0; at < parts.length; at++) {
+        const served = await next
+        if (at + 1 < parts.length) next = read(parts[at + 1]!)
+        for (const batch of cut(served, ({ bytes }) => bytes?.length ?? 0, MAX_SENT_BYTES)) {
+          signal.throwIfAborted()
+          for (const { offset, bytes, zstdOfBytes } of batch) {
+            if (bytes === undefined) continue
+            const plainBytes = zstdOfBytes ?? bytes.length
+            const sent = { tree, page: pageCid, offset, bytes: bytes.length, plainBytes, isIncomplete }
+            traffic.sentBlock(peer, sent)
           }
-          const { lengthBytes } = next.value
-          const served = Promise.all(next.value.offsets.map(read))
-          // Awaited below; until then a failure is nobody's, and must not end the process.
-          served.catch(() => undefined)
-          ahead.push({ lengthBytes, served })
-          aheadBytes += lengthBytes
+          yield batch
         }
-        signal.throwIfAborted()
-        const first = ahead.shift()
-        if (first === undefined) return
-        aheadBytes -= first.lengthBytes
-        const served = await first.served
-        for (const { offset, bytes, zstdOfBytes } of served) {
-          if (bytes === undefined) continue
-          const plainBytes = zstdOfBytes ?? bytes.length
-          const sent = { tree, page: pageCid, offset, bytes: bytes.length, plainBytes, isIncomplete }
-          traffic.sentBlock(peer, sent)
-        }
-        yield served
       }
     },
     async *watch(peer, { tree, snapshot }, signal): AsyncIterable<HoldingUpdate> {
@@ -134,24 +144,25 @@ export function createBlockService({
   }
 }
 
-interface Batch {
-  readonly offsets: readonly number[]
-  /** Of the plain blocks. */
-  readonly lengthBytes: number
+function plain(bytes: Uint8Array | undefined): EncodedBlock | undefined {
+  return bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length }
 }
 
-function* batchesOf(offsets: readonly number[], lengthOf: (offset: number) => number): Generator<Batch> {
-  let batch: number[] = []
-  let lengthBytes = 0
-  for (const offset of offsets) {
-    const nextBytes = lengthOf(offset)
-    if (batch.length === BATCH_BLOCKS || (batch.length > 0 && lengthBytes + nextBytes > BATCH_BYTES)) {
-      yield { offsets: batch, lengthBytes }
-      batch = []
-      lengthBytes = 0
+/** In order, into parts of `maxBytes` and MAX_READ_BLOCKS at most, or of one. */
+function cut<T>(all: readonly T[], bytesOf: (item: T) => number, maxBytes: number): T[][] {
+  const parts: T[][] = []
+  let part: T[] = []
+  let partBytes = 0
+  for (const item of all) {
+    const bytes = bytesOf(item)
+    if (part.length > 0 && (part.length >= MAX_READ_BLOCKS || partBytes + bytes > maxBytes)) {
+      parts.push(part)
+      part = []
+      partBytes = 0
     }
-    batch.push(offset)
-    lengthBytes += nextBytes
+    part.push(item)
+    partBytes += bytes
   }
-  if (batch.length > 0) yield { offsets: batch, lengthBytes }
+  if (part.length > 0) parts.push(part)
+  return parts
 }

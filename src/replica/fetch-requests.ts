@@ -1,33 +1,25 @@
 /**
- * Carries out the scheduler's requests: sends them over one channel a peer, verifies each block against its page,
- * stores what is right in batches, and reports each block's fate. Wrong bytes go no further than here.
+ * Carries out the scheduler's requests: sends them over one channel a peer, hands what arrives on to be verified against
+ * its page and stored (arrivals.ts), and reports each block's fate.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../base/clock.ts'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
-import { Semaphore } from '../base/semaphore.ts'
-import type { Cid } from '../block/cid.ts'
-import { verifyBlock } from '../block/cid.ts'
-import { decodeBlockLater } from '../block/encoding.ts'
 import type { IndexPage } from '../dag/block-index.ts'
 import type { BlockAnswer, BlockChannel } from '../net/ports.ts'
-import type { BlockStore, PutBlock } from '../store/block-store.ts'
+import type { BlockStore } from '../store/block-store.ts'
+import type { Arrival } from './arrivals.ts'
+import { createArrivals } from './arrivals.ts'
 import type { FetchNetwork } from './fetch-network.ts'
 import type { HeldUp } from './held-up.ts'
 import type { FailureReason, SchedulerCommand, SchedulerEvent } from './scheduler-types.ts'
 import type { Traffic } from './traffic.ts'
 
-/** Bytes given to the store in one call. */
-const MAX_BATCH_BYTES = 8 * 1024 * 1024
-/** Plain bytes of blocks that are being decoded. */
-const MAX_UNPACKING_BYTES = 16 * 1024 * 1024
-
 export interface FetchRequestsComponents {
   readonly network: FetchNetwork
   readonly blocks: BlockStore
   readonly traffic: Traffic
-  readonly heldUp: HeldUp
   readonly clock: Clock
+  readonly heldUp: HeldUp
 }
 
 export interface FetchRequestsOptions {
@@ -49,56 +41,55 @@ export interface FetchRequests {
   close(): void
 }
 
-interface Arrival extends PutBlock {
-  /** When its bytes came. */
-  readonly atMs: number
-  readonly request: number
+/** One that is under way. */
+interface OpenRequest {
+  readonly number: number
   readonly page: number
-  readonly offset: number
+  readonly abort: AbortController
+  isCancelled: boolean
+  /** Asked for, and no answer yet. */
+  readonly due: Set<number>
+  /** Answers whose fate is not known yet; called when there are none left. */
+  inHand: number
+  onSettled: (() => void) | undefined
 }
 
 export function createFetchRequests(
-  { network, blocks, traffic, heldUp, clock }: FetchRequestsComponents,
+  { network, blocks, traffic, clock, heldUp }: FetchRequestsComponents,
   { tree, signal, page, onEvents, onError }: FetchRequestsOptions,
 ): FetchRequests {
   const channels = new Map<string, BlockChannel>()
-  const open = new Map<number, AbortController>()
-  const arrivals: Arrival[] = []
-  const unpackingBytes = new Semaphore(MAX_UNPACKING_BYTES)
-  let isStoring = false
-
-  async function store(): Promise<void> {
-    if (isStoring) return
-    isStoring = true
-    try {
-      while (arrivals.length > 0 && !signal.aborted) {
-        // All that the network delivers in this turn of the loop: one plan and one announcement for many small blocks.
-        await nextTurn()
-        const batch = takeBatch()
-        await heldUp.during(blocks.put(batch, { verified: true }))
+  const open = new Map<number, OpenRequest>()
+  const arrivals = createArrivals<OpenRequest>(
+    { blocks, clock, heldUp },
+    {
+      signal,
+      onStored(stored) {
         const nowMs = clock.monotonicMs()
         onEvents(
-          batch.map(({ request, page: number, offset, atMs }) => ({
+          stored.map(({ request, offset, atMs }) => ({
             kind: 'received',
-            request,
-            page: number,
+            request: request.number,
+            page: request.page,
             offset,
             handledMs: nowMs - atMs,
           })),
         )
-      }
-    } catch (error) {
-      onError(error)
-    } finally {
-      isStoring = false
-    }
-  }
+        settle(stored)
+      },
+      onCorrupt(corrupt) {
+        const wanted = corrupt.filter(({ request }) => !request.isCancelled)
+        if (wanted.length > 0)
+          onEvents(wanted.map(({ request, offset }) => failed(request, offset, 'corrupt')))
+        settle(corrupt)
+      },
+      onLeftAside: settle,
+      onError,
+    },
+  )
 
-  function takeBatch(): Arrival[] {
-    let bytes = 0
-    let count = 0
-    while (count < arrivals.length && bytes < MAX_BATCH_BYTES) bytes += arrivals[count++]!.bytes.length
-    return arrivals.splice(0, count)
+  function settle(settled: readonly Arrival<OpenRequest>[]): void {
+    for (const { request } of settled) if (--request.inHand === 0) request.onSettled?.()
   }
 
   function channelTo(peer: string): BlockChannel {
@@ -109,97 +100,69 @@ export function createFetchRequests(
     return channel
   }
 
+  function fail(request: OpenRequest, reason: FailureReason): void {
+    const events = [...request.due].map((offset) => failed(request, offset, reason))
+    request.due.clear()
+    if (events.length > 0) onEvents(events)
+  }
+
   async function carryOut(command: Extract<SchedulerCommand, { kind: 'request' }>): Promise<void> {
-    const { request, peer, page: number, offsets } = command
+    const { peer, page: number, offsets } = command
     const indexPage = page(number)
     if (indexPage === undefined) throw new MirrorError('internal', `page ${number} is asked for but not read`)
-    const due = new Set(offsets)
-    const abort = new AbortController()
-    open.set(request, abort)
-    const fail = (failed: readonly number[], reason: FailureReason): void => {
-      for (const offset of failed) due.delete(offset)
-      onEvents(failed.map((offset) => ({ kind: 'failed', request, page: number, offset, reason })))
+    const request: OpenRequest = {
+      number: command.request,
+      page: number,
+      abort: new AbortController(),
+      isCancelled: false,
+      due: new Set(offsets),
+      inHand: 0,
+      onSettled: undefined,
     }
-    const onAnswer = ({ offset, status, bytes, zstdOfBytes }: BlockAnswer): void => {
-      if (!due.has(offset) || abort.signal.aborted) return
-      if (status !== 'have' || bytes === undefined) {
-        fail([offset], status === 'busy' ? 'busy' : 'missing')
-        return
-      }
-      traffic.receivedBlock(peer, bytes.length, zstdOfBytes)
+    open.set(request.number, request)
+    const onAnswers = (answers: readonly BlockAnswer[]): void => {
+      const refused: SchedulerEvent[] = []
       const atMs = clock.monotonicMs()
-      if (zstdOfBytes === undefined) arrive(offset, bytes, atMs)
-      else {
-        const unpacking = unpack(offset, bytes, zstdOfBytes, atMs).finally(() => unpackings.delete(unpacking))
-        unpackings.add(unpacking)
-      }
-    }
-    /** In the thread pool, bounded by what the blocks say that they are: a frame of a few bytes may claim to be 4 MiB. */
-    const unpackings = new Set<Promise<void>>()
-    const unpack = async (
-      offset: number,
-      zstd: Uint8Array,
-      lengthBytes: number,
-      atMs: number,
-    ): Promise<void> => {
-      try {
-        const both = AbortSignal.any([signal, abort.signal])
-        const release = await unpackingBytes.acquire(lengthBytes, both)
-        try {
-          if (!due.has(offset)) return
-          const bytes = await decodeBlockLater({ encoding: 'zstd', bytes: zstd, lengthBytes })
-          if (due.has(offset) && !both.aborted) arrive(offset, bytes, atMs, zstd)
-        } finally {
-          release()
+      for (const { offset, status, bytes, zstdOfBytes } of answers) {
+        if (request.isCancelled || !request.due.delete(offset)) continue
+        if (status !== 'have' || bytes === undefined) {
+          refused.push(failed(request, offset, status === 'busy' ? 'busy' : 'missing'))
+          continue
         }
-      } catch (error) {
-        if (signal.aborted || abort.signal.aborted) return
-        if (isMirrorError(error, 'corrupt')) fail([offset], 'corrupt')
-        else onError(error)
+        traffic.receivedBlock(peer, bytes.length, zstdOfBytes)
+        request.inHand++
+        const { cid, lengthBytes } = indexPage.blocks[offset]!
+        const encoding = zstdOfBytes === undefined ? 'plain' : 'zstd'
+        const block = { encoding, bytes, lengthBytes: zstdOfBytes ?? bytes.length } as const
+        arrivals.push({ request, offset, cid, lengthBytes, block, atMs })
       }
-    }
-    const arrive = (offset: number, bytes: Uint8Array, atMs: number, zstd?: Uint8Array): void => {
-      const { cid, lengthBytes } = indexPage.blocks[offset]!
-      try {
-        verifyBlock(cid, bytes)
-      } catch {
-        fail([offset], 'corrupt')
-        return
-      }
-      if (bytes.length !== lengthBytes) {
-        // Right bytes, so the page is wrong; and all that bounds what is in flight rests on the page.
-        onError(wrongLength(cid, lengthBytes, bytes.length))
-        return
-      }
-      due.delete(offset)
-      const zstdToo = zstd === undefined ? {} : { zstd }
-      arrivals.push({ cid, bytes, ...zstdToo, request, page: number, offset, atMs })
-      void store()
+      if (refused.length > 0) onEvents(refused)
     }
     // Nothing crosses the network that would find no room here, try after try.
     await blocks.claimSpace(
       offsets.reduce((sum, offset) => sum + (indexPage.blocks[offset]?.lengthBytes ?? 0), 0),
     )
-    if (signal.aborted || abort.signal.aborted) return
+    if (signal.aborted || request.isCancelled) return
     const channel = channelTo(peer)
     try {
-      const both = AbortSignal.any([signal, abort.signal])
-      await channel.request(
-        { tree, page: indexPage.cid, offsets },
-        (answers) => answers.forEach(onAnswer),
-        both,
-      )
-      await Promise.all(unpackings)
-      if (due.size > 0) fail([...due], 'missing')
+      await channel.request({ tree, page: indexPage.cid, offsets }, onAnswers, request.abort.signal)
+      await settled(request)
+      fail(request, 'missing')
     } catch (error) {
-      await Promise.all(unpackings)
-      if (signal.aborted || abort.signal.aborted) return
+      if (signal.aborted || request.isCancelled) return
+      await settled(request)
       if (channels.get(peer) === channel) channels.delete(peer)
       channel.close()
-      fail([...due], isMirrorError(error, 'busy') ? 'busy' : 'broken')
+      fail(request, isMirrorError(error, 'busy') ? 'busy' : 'broken')
     } finally {
-      open.delete(request)
+      open.delete(request.number)
     }
+  }
+
+  function cancel(request: OpenRequest, why: string): void {
+    request.isCancelled = true
+    request.abort.abort(new MirrorError('aborted', why))
+    open.delete(request.number)
   }
 
   function closeChannel(peer: string): void {
@@ -211,23 +174,30 @@ export function createFetchRequests(
     send(command) {
       carryOut(command).catch(onError)
     },
-    cancel(request) {
-      open.get(request)?.abort(new MirrorError('aborted', 'no longer wanted'))
-      open.delete(request)
+    cancel(number) {
+      const request = open.get(number)
+      if (request !== undefined) cancel(request, 'no longer wanted')
     },
     drop: closeChannel,
     close() {
-      for (const abort of open.values()) abort.abort(new MirrorError('aborted', 'the fetch ended'))
-      open.clear()
+      for (const request of [...open.values()]) cancel(request, 'the fetch ended')
       for (const peer of [...channels.keys()]) closeChannel(peer)
     },
   }
 }
 
-function wrongLength(cid: Cid, saidBytes: number, bytes: number): MirrorError {
-  return new MirrorError(
-    'corrupt',
-    `the block index says that block ${cid.toString()} has ${saidBytes} bytes; it has ${bytes}`,
-    { facts: { cid: cid.toString() }, hint: 'The publisher has to publish the tree again.' },
-  )
+function failed(
+  { number, page }: OpenRequest,
+  offset: number,
+  reason: FailureReason,
+): Extract<SchedulerEvent, { kind: 'failed' }> {
+  return { kind: 'failed', request: number, page, offset, reason }
+}
+
+/** Every answer that came has met its fate. Never, where the fetch ends first. */
+function settled(request: OpenRequest): Promise<void> | undefined {
+  if (request.inHand === 0) return undefined
+  return new Promise((resolve) => {
+    request.onSettled = resolve
+  })
 }

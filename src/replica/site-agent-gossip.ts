@@ -1,6 +1,6 @@
 /**
- * Tells the mesh how this site is (every ten seconds, and within a second of a change), and remembers what the other
- * sites said last. What is heard is a claim, not a record: it is shown with its age, it finds peers, and nothing is
+ * Tells the mesh how this site is (within a second of a change, and from time to time without one: see announcePeriodMs), and
+ * remembers what the other sites said last. What is heard is a claim, not a record: it is shown with its age, it finds peers, and nothing is
  * ever decided by it. An older one than the last is no news: whoever repeats what a site once said could make a dead one
  * look alive, or send the others to addresses that it left.
  */
@@ -11,7 +11,7 @@ import type { AddressBook } from './address-book.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
 import type { Background } from './site-agent-background.ts'
-import type { HeardSite } from './status.ts'
+import { announcePeriodMs, type HeardSite } from './status.ts'
 import { decodeAnnouncement, encodeAnnouncement, type SiteAnnouncement } from './status-announcement.ts'
 
 export interface StatusGossipComponents {
@@ -36,7 +36,6 @@ export interface StatusGossip {
   heard(): Map<string, HeardSite>
 }
 
-const PERIOD_MS = 10_000
 const MIN_INTERVAL_MS = 1_000
 /** A site whose clock was further ahead than this, and was put right since, is heard again. */
 const MAX_AHEAD_MS = 5 * 60_000
@@ -59,7 +58,13 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
     nextAtMs = Number.POSITIVE_INFINITY
     sentAtMs = clock.monotonicMs()
     background.run('announce the status', () => host.publishStatus(encodeAnnouncement(announce())))
-    sendAt(sentAtMs + Math.round(PERIOD_MS * (0.9 + random() * 0.2)))
+    sendAt(sentAtMs + Math.round(announcePeriodMs(activeMembers()) * (0.9 + random() * 0.2)))
+  }
+
+  function activeMembers(): number {
+    let count = 0
+    for (const { isActive } of ledger.state().members.values()) if (isActive) count++
+    return count
   }
 
   function hear(peer: string, bytes: Uint8Array): void {

@@ -1,6 +1,6 @@
 /**
  * Keeps this node connected to its mesh and its records in step: dials members whose addresses are known, again and
- * again with growing pauses; reconciles with each as it connects and once a minute after that; sends the home those
+ * again with growing pauses; reconciles with each as it connects, and with a few once a minute after that; sends home those
  * who are no longer members.
  *
  * Bounded: dials and reconciliations at a time, connections that it seeks by itself (members of its own region first;
@@ -49,6 +49,8 @@ const DIAL_TIMEOUT_MS = 15_000
 const DIRECT_PAUSE: BackoffOptions = { firstMs: 60_000, maxMs: 30 * 60_000 }
 const RECONCILE_TIMEOUT_MS = 30_000
 const ROUND_MS = 60_000
+/** By chance: what gossip lost reaches all in a few rounds, and a round costs the same however many are connected. */
+const ROUND_PEERS = 3
 const SHUN_MS = 10 * 60_000
 const MAX_DIALS = 8
 const MAX_RECONCILIATIONS = 4
@@ -215,7 +217,9 @@ export function createPeerKeeper(components: PeerKeeperComponents): PeerKeeper {
   function round(): void {
     clock.after(Math.round(ROUND_MS * (0.9 + random() * 0.2)), () => {
       if (background.signal.aborted) return
-      for (const { peer } of host.peers()) reconcile(peer)
+      const left = host.peers()
+      for (let i = 0; i < ROUND_PEERS && left.length > 0; i++)
+        reconcile(left.splice(Math.floor(random() * left.length), 1)[0]!.peer)
       // A membership may have run out by the clock.
       background.run('enforce membership', () => host.enforceMembership())
       seekAll()

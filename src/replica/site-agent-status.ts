@@ -33,6 +33,7 @@ export function ownReplica(
     missingBytes: isComplete ? 0 : (worker?.missingBytes ?? null),
     checkouts: checkoutsOf(tree, goal, worker),
     ...(reason === undefined ? {} : { reason }),
+    ...(worker?.failure === undefined ? {} : { hasFailed: true }),
   }
 }
 

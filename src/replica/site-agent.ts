@@ -13,9 +13,11 @@ import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
+import type { Effect } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
+import { createDeltaOffers } from './delta-offers.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
@@ -29,7 +31,7 @@ import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
 import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } from './site-agent-status.ts'
 import { createTreeWorker, type FetchView, type TreeWorker } from './site-agent-tree.ts'
-import { type Alarm, buildStatus, SILENT_AFTER_MS, type StatusDocument } from './status.ts'
+import { type Alarm, buildStatus, type StatusDocument, silentAfterMs } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 import { swarmOf } from './swarm-facts.ts'
 import type { Traffic } from './traffic.ts'
@@ -132,12 +134,12 @@ export function createSiteAgent(
       const heard = gossip.heard()
       const isStarting = clock.monotonicMs() - startedAtMs < ARRIVAL_MS
       const shunned = new Set(peers.shunned())
+      const silentMs = silentAfterMs(state.members.size)
       return [...state.members.values()].flatMap((member) => {
         const { peer, site, region } = member
         if (peer === self.peer || !member.isActive || shunned.has(peer)) return []
         const isConnected = connected.has(peer)
-        const isExpected =
-          isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= SILENT_AFTER_MS
+        const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
         return [{ peer, site, region, wants: isPinned(state, tree, member), isConnected }]
       })
@@ -201,6 +203,7 @@ export function createSiteAgent(
         self,
         ...swarmOf(ledger.state(), tree),
         signal,
+        deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
         onBlame(peer, error) {
           blamed.set(peer, error.message)
           peers.shun(peer)
@@ -216,7 +219,8 @@ export function createSiteAgent(
       })
       .finally(lease.close)
     done.catch(() => undefined)
-    return { done, progress: fetch.progress, explain: fetch.explain }
+    const { progress, explain, explainDeltas } = fetch
+    return { done, progress, explain, explainDeltas }
   }
 
   /** Follows the records: the one place where goals are set. */
@@ -268,6 +272,10 @@ export function createSiteAgent(
     return out
   }
 
+  function logHead({ tree, head: { epoch, sequence, snapshot } }: Extract<Effect, { kind: 'head' }>): void {
+    logger.info({ tree, epoch, sequence, snapshot: snapshot.toString() }, 'head.accepted')
+  }
+
   function notifyMembers(): void {
     for (const listener of [...memberListeners]) listener()
   }
@@ -277,7 +285,9 @@ export function createSiteAgent(
       startedAtMs = clock.monotonicMs()
       const ends = [
         ledger.subscribe(({ effects }) => {
-          if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm')) pursue()
+          for (const effect of effects) if (effect.kind === 'head') logHead(effect)
+          if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm' && kind !== 'encodings'))
+            pursue()
           if (effects.some(({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin'))
             notifyMembers()
           changed()

@@ -12,15 +12,18 @@ import { tryZstdLater, WIRE_LEVEL } from '../block/encoding.ts'
 import type { BlockStore } from '../store/block-store.ts'
 
 export interface WireEncoder {
-  /** The block as it shall travel; undefined when it is not stored. */
-  encode(cid: Cid, isFar: boolean, signal?: AbortSignal): Promise<EncodedBlock | undefined>
+  /**
+   * The blocks as they shall travel, one answer for each CID, in order; undefined for what is not stored. How much they are
+   * is the caller's to bound.
+   */
+  encode(cids: readonly Cid[], isFar: boolean, signal?: AbortSignal): Promise<(EncodedBlock | undefined)[]>
 }
 
 const CACHE_BYTES = 32 * 1024 * 1024
 /** What remembering a block that does not pay counts for. */
 const NOTE_BYTES = 256
-/** Blocks read and waiting to be compressed: enough for a thread to always have the next. */
-const MAX_COMPRESSING = 8
+/** Calls that read for far peers at a time: while the blocks of one are compressed, those of the other are read. */
+const MAX_COMPRESSING = 2
 
 export function createWireEncoder(
   { blocks }: { readonly blocks: Pick<BlockStore, 'getEncoded'> },
@@ -32,13 +35,11 @@ export function createWireEncoder(
     maxEntrySize: cacheBytes,
     sizeCalculation: (block) => NOTE_BYTES + (block === false ? 0 : block.bytes.length),
   })
-  /** In hand now: MAX_COMPRESSING at most. */
-  const making = new Map<string, Promise<EncodedBlock | undefined>>()
-  const threads = new Semaphore(MAX_COMPRESSING)
+  /** In hand now: those of MAX_COMPRESSING calls. */
+  const making = new Map<string, Promise<EncodedBlock>>()
+  const turns = new Semaphore(MAX_COMPRESSING)
 
-  async function make(key: string, cid: Cid): Promise<EncodedBlock | undefined> {
-    const block = await blocks.getEncoded(cid)
-    if (block === undefined || block.encoding !== 'plain') return block
+  async function make(key: string, block: EncodedBlock): Promise<EncodedBlock> {
     const frame = await tryZstdLater(block.bytes, WIRE_LEVEL)
     if (frame === undefined) {
       made.set(key, false)
@@ -49,19 +50,36 @@ export function createWireEncoder(
     return encoded
   }
 
+  function travelling(key: string, block: EncodedBlock): EncodedBlock | Promise<EncodedBlock> {
+    if (block.encoding !== 'plain') return block
+    const known = made.get(key)
+    if (known !== undefined) return known === false ? block : known
+    const result = making.get(key) ?? make(key, block).finally(() => making.delete(key))
+    making.set(key, result)
+    return result
+  }
+
   return {
-    async encode(cid, isFar, signal) {
-      if (!isFar) return blocks.getEncoded(cid, signal)
-      const key = cidKey(cid)
+    async encode(cids, isFar, signal) {
+      if (!isFar) return blocks.getEncoded(cids, signal)
+      const keys = cids.map(cidKey)
       // Read only when it is its turn: who waits holds no block, and leaves the queue when the request is cancelled.
-      const release = made.has(key) ? undefined : await threads.acquire(1, signal)
+      const release = keys.every((key) => made.get(key)) ? undefined : await turns.acquire(1, signal)
       try {
-        const known = made.get(key)
-        if (known === false) return await blocks.getEncoded(cid, signal)
-        if (known !== undefined) return known
-        const result = making.get(key) ?? make(key, cid).finally(() => making.delete(key))
-        making.set(key, result)
-        return await result
+        const found = keys.map((key) => made.get(key) || undefined)
+        const wanted = found.flatMap((block, i) => (block === undefined ? [i] : []))
+        if (wanted.length === 0) return found
+        const stored = await blocks.getEncoded(
+          wanted.map((i) => cids[i]!),
+          signal,
+        )
+        await Promise.all(
+          wanted.map(async (i, n) => {
+            const block = stored[n]
+            if (block !== undefined) found[i] = await travelling(keys[i]!, block)
+          }),
+        )
+        return found
       } finally {
         release?.()
       }

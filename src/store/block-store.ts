@@ -46,8 +46,11 @@ export interface BlockStore extends BlockReader {
    *   `limit` for a block over MAX_BLOCK_BYTES, `no-space` when the disk is full
    */
   put(blocks: readonly PutBlock[], options?: PutOptions): Promise<void>
-  /** As `get`, but in the encoding in which the block rests: decoded only to be verified. */
-  getEncoded(cid: Cid, signal?: AbortSignal): Promise<EncodedBlock | undefined>
+  /**
+   * As `get`, of many and in the encodings in which the blocks rest: decoded only to be verified. What was put a moment ago
+   * is given from memory. One answer for each CID, in order; some may share memory with others.
+   */
+  getEncoded(cids: readonly Cid[], signal?: AbortSignal): Promise<(EncodedBlock | undefined)[]>
   /**
    * Resolves when everything put before the call is on disk: data synced first, then the index. Concurrent callers
    * share one sync. When it rejects, what was put stays readable and the next flush tries again.
@@ -85,7 +88,10 @@ export interface LeaseOptions {
   readonly purpose: string
   /** Every block that is asked for or stored from now on stays. */
   readonly isWriter?: boolean
-  /** Snapshots: their blocks, the nodes of their indexes and all that these list stay, as far as they are here. */
+  /**
+   * Snapshots and sets of encodings: their blocks, the nodes of their indexes and all that these list stay, as far as they
+   * are here.
+   */
   readonly roots?: readonly Cid[]
 }
 

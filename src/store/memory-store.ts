@@ -9,6 +9,7 @@ import path from 'node:path'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
+import type { EncodedBlock } from '../block/encoding.ts'
 import { decodeBlock } from '../block/encoding.ts'
 import type { BlockStore, CorruptBlock, PackedEntry } from './block-store.ts'
 import { createCollect } from './collection.ts'
@@ -55,11 +56,13 @@ export function createMemoryStore({
       const places = await backed.find(cids)
       return cids.map((cid, i) => blocks.has(cidKey(cid)) || places[i] !== undefined)
     },
-    async getEncoded(cid, signal) {
-      signal?.throwIfAborted()
-      leases.touch([cidToKeyBytes(cid)])
-      const bytes = blocks.get(cidKey(cid))?.slice() ?? (await backed.get(cid))
-      return bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length }
+    async getEncoded(cids, signal) {
+      const found: (EncodedBlock | undefined)[] = []
+      for (const cid of cids) {
+        const bytes = await blockStore.get(cid, signal)
+        found.push(bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length })
+      }
+      return found
     },
     async put(newBlocks, { verified = false } = {}) {
       for (const { cid, bytes } of newBlocks) {

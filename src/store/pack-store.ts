@@ -8,6 +8,7 @@ import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
+import type { EncodedBlock } from '../block/encoding.ts'
 import { REST_LEVEL, tryZstdLater } from '../block/encoding.ts'
 import type { HeldBlock } from './backing-index.ts'
 import { createBackingIndex, loadBackings } from './backing-index.ts'
@@ -34,10 +35,11 @@ import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
 import { createPackCollection } from './pack-collection.ts'
 import { createPackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
-import type { ReadBlock } from './pack-reader.ts'
+import type { ReadBlock, UnreadBlock } from './pack-reader.ts'
 import { createPackReader } from './pack-reader.ts'
 import type { KeyedBytes } from './pack-writer.ts'
 import { createPackWriter } from './pack-writer.ts'
+import { createRecentBlocks } from './recent-blocks.ts'
 import { recoverPacks } from './recovery.ts'
 import { createReservedPacks } from './reserved-packs.ts'
 import type { Scrub } from './scrub.ts'
@@ -96,6 +98,7 @@ export async function openPackStore(
   const freeSpace = createFreeSpace({ files }, { dir, reserveBytes })
   const commit = groupCommit(writer.commit)
   const leases = createLeases()
+  const recent = createRecentBlocks()
   const backingIndex = createBackingIndex(index, await loadBackings(index))
   const backingReader = createBackingReader({ files, index: backingIndex })
   const backingStore = createBackings({
@@ -172,6 +175,10 @@ export async function openPackStore(
     }
     if (added.size === 0) return
     writer.append([...added.values()])
+    for (const [name, { bytes, zstdOfBytes }] of added) {
+      const lengthBytes = zstdOfBytes ?? bytes.length
+      recent.add(name, { encoding: zstdOfBytes === undefined ? 'plain' : 'zstd', bytes, lengthBytes })
+    }
     flushLater()
   }
 
@@ -205,6 +212,7 @@ export async function openPackStore(
         continue
       }
       onCorrupt({ cid, offset: place.offset, ...block })
+      recent.delete(cidKey(cid))
       await index.forget(cidToKeyBytes(cid), place)
       ;[place] = await find([cid])
       if (place !== undefined && isSamePlace(place, now)) return undefined
@@ -212,12 +220,22 @@ export async function openPackStore(
     return undefined
   }
 
-  /** As the block shall rest. */
-  async function encode({ cid, bytes, zstd }: PutBlock, verified: boolean): Promise<KeyedBytes> {
-    const key = cidToKeyBytes(cid)
-    const given = verified && compression !== 'none' ? zstd : undefined
-    const frame = given ?? (compression === 'zstd' ? await tryZstdLater(bytes, REST_LEVEL) : undefined)
-    return frame === undefined ? { key, bytes } : { key, bytes: frame, zstdOfBytes: bytes.length }
+  /** What lies in a file, was moved meanwhile, or is damaged. */
+  async function getOneEncoded(cid: Cid, signal: AbortSignal | undefined): Promise<EncodedBlock | undefined> {
+    const block = await read(cid, signal)
+    return block && encoded(block, block.place)
+  }
+
+  /** As the blocks shall rest. */
+  async function encode(blocks: readonly PutBlock[], verified: boolean): Promise<KeyedBytes[]> {
+    const all: KeyedBytes[] = []
+    for (const { cid, bytes, zstd } of blocks) {
+      const key = cidToKeyBytes(cid)
+      const given = verified && compression !== 'none' ? zstd : undefined
+      const frame = given ?? (compression === 'zstd' ? await tryZstdLater(bytes, REST_LEVEL) : undefined)
+      all.push(frame === undefined ? { key, bytes } : { key, bytes: frame, zstdOfBytes: bytes.length })
+    }
+    return all
   }
 
   const backed = { backings: backingIndex, reader: backingReader, lose }
@@ -225,11 +243,22 @@ export async function openPackStore(
   const store: PackStore = {
     get: async (cid, signal) => (await read(cid, signal))?.plain,
 
-    async getEncoded(cid, signal) {
-      const block = await read(cid, signal)
-      if (block === undefined) return undefined
-      const { encoding, lengthBytes } = block.place
-      return { encoding: encoding === 'file' ? 'plain' : encoding, bytes: block.stored, lengthBytes }
+    async getEncoded(cids, signal) {
+      const found = cids.map((cid) => recent.get(cidKey(cid)))
+      const wanted = found.flatMap((block, i) => (block === undefined ? [i] : []))
+      if (wanted.length === 0) return found
+      const places = await find(wanted.map((i) => cids[i]!))
+      signal?.throwIfAborted()
+      const packed = wanted.flatMap((i, n) => {
+        const place = places[n]
+        return place === undefined || place.encoding === 'file' ? [] : [{ i, cid: cids[i]!, place }]
+      })
+      const read = await reader.readMany(packed)
+      for (const [n, { i, place }] of packed.entries()) found[i] = encoded(read[n]!, place)
+      for (const [n, i] of wanted.entries())
+        if (found[i] === undefined && places[n] !== undefined)
+          found[i] = await getOneEncoded(cids[i]!, signal)
+      return found
     },
 
     async has(cids) {
@@ -252,9 +281,7 @@ export async function openPackStore(
       const missing = blocks.filter(
         (block, i) => places[i] === undefined && !writer.pending.has(cidKey(block.cid)),
       )
-      const encoded: KeyedBytes[] = []
-      for (const block of missing) encoded.push(await encode(block, verified))
-      await append(encoded)
+      await append(await encode(missing, verified))
     },
 
     flush: commit,
@@ -308,6 +335,7 @@ export async function openPackStore(
       try {
         if (writer.isWritable) await commit()
       } finally {
+        recent.clear()
         writer.close()
         reader.close()
         backingReader.close()
@@ -335,6 +363,11 @@ export async function openPackStore(
     ),
   )
   return store
+}
+
+function encoded(block: ReadBlock | UnreadBlock, { encoding, lengthBytes }: Place): EncodedBlock | undefined {
+  if (!('stored' in block)) return undefined
+  return { encoding: encoding === 'file' ? 'plain' : encoding, bytes: block.stored, lengthBytes }
 }
 
 async function verifyAll(blocks: readonly PutBlock[]): Promise<void> {

@@ -44,6 +44,13 @@ class EncodedBlocks extends MemoryBlocks {
   }
 }
 
+/** Each block is an answer of its own. */
+class OneByOne extends EncodedBlocks {
+  override async *blocks(...[, { offsets }]: Parameters<BlockServer['blocks']>) {
+    for (const offset of offsets) yield [{ offset, bytes: FRAME, zstdOfBytes: TEXT.length }]
+  }
+}
+
 /** A libp2p node that speaks what it is told to, and a host of ours that takes it for a member. */
 async function withOldPeer(
   body: (
@@ -52,9 +59,9 @@ async function withOldPeer(
     connect: () => Promise<Connection>,
     blocks: EncodedBlocks,
   ) => Promise<void>,
+  blocks = new EncodedBlocks(),
 ): Promise<void> {
   await withHosts(async (start) => {
-    const blocks = new EncodedBlocks()
     const ours = await start('ours', { blockServer: blocks })
     const old = await createLibp2p({
       privateKey: await generateKeyPairFromSeed('Ed25519', seedOf('old')),
@@ -252,4 +259,29 @@ test('small blocks share a message up to its bound, and a large one has its own'
     assert.ok(bytes.length <= 64 * 1024 || offset![0] === 1000 >> 8, `${bytes.length} bytes in a message`)
     assert.ok(bytes.length + 4 <= BLOCKS_TO_CLIENT[DATA]!)
   }
+})
+
+test('answers that are ready together leave in few messages, however many they are', async () => {
+  await withOldPeer(async (ours, _old, connect) => {
+    const stream = await (await connect()).newStream(BLOCKS_3)
+    const decoder = createFrameDecoder(BLOCKS_TO_CLIENT)
+    const offsets = Array.from({ length: 1000 }, (_, i) => i)
+    let messages = 0
+    const found: number[] = []
+    const ended = Promise.withResolvers<void>()
+    stream.addEventListener('message', ({ data }) => {
+      messages++
+      for (const { type, body } of decoder.push(data.subarray())) {
+        const { fields } = decodeRequestBody(body)
+        if (type === DATA) found.push(...decodeBlockData(fields, BLOCKS_3).map(({ offset }) => offset))
+        else if (type === END) ended.resolve()
+      }
+    })
+    const fields = encodeBlocksRequest({ tree: TREE, page: PAGE, offsets })
+    stream.send(encodeRequestFrame(REQUEST, 1, fields))
+    await ended.promise
+    assert.deepEqual(found, offsets)
+    assert.ok(messages < 50, `${messages} messages of 1,000 answers of one block each`)
+    assert.equal(ours.host.traffic()[0]?.blocksSent, 1000)
+  }, new OneByOne())
 })

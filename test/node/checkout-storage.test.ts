@@ -9,8 +9,8 @@ import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from '
 import { tempDir } from './temp-dir.ts'
 
 const TREE = 'builds/nightly'
-const FILES = 24
-const FILE_BYTES = 1024 * 1024
+const FILES = 12
+const FILE_BYTES = 768 * 1024
 
 async function write(folder: string, from: number): Promise<void> {
   await mkdir(folder, { recursive: true })

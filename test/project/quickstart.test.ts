@@ -25,7 +25,7 @@ interface Facts {
 test('the quickstart replicates a folder of choice twice, and every check holds', {
   timeout: 240_000,
 }, async () => {
-  const { stdout } = await run(quickstart, [join(root, 'node_modules/@libp2p'), '--json'], {
+  const { stdout } = await run(quickstart, [join(root, 'node_modules/@multiformats'), '--json'], {
     maxBuffer: 2 ** 24,
   })
   const facts = JSON.parse(stdout) as Facts

@@ -134,6 +134,14 @@ function later() {
     version: 1,
     removed: false,
   })
+  const keeping = createAuthor().say(admin, 'pin', {
+    name: 'builds/**@all',
+    tree: 'builds/**',
+    sites: { all: true },
+    keep: { last: 14, days: 30 },
+    version: 1,
+    removed: false,
+  })
   const encodings = author.say(keyOf('golden publisher'), 'encodings', {
     tree: 'builds/rhel-9/nightly',
     snapshot: snapshotOf('golden two'),
@@ -148,6 +156,7 @@ function later() {
   return new Map([
     ['later-pin-versions.hex', hex(pin.bytes)],
     ['later-encodings.hex', hex(encodings.bytes)],
+    ['later-pin-keep.hex', hex(keeping.bytes)],
   ])
 }
 
@@ -204,6 +213,9 @@ test('golden records are read, and make the state that they always made', () => 
   const pin = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-versions.hex'), 'hex'))).content
   assert.ok(pin?.kind === 'pin')
   assert.deepEqual([pin.body.checkout, pin.body.versions], ['/srv/nightly', 5])
+  const keeping = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-keep.hex'), 'hex'))).content
+  assert.ok(keeping?.kind === 'pin')
+  assert.deepEqual(keeping.body.keep, { last: 14, days: 30 })
   const later = decodeSigned(new Uint8Array(Buffer.from(read('later-encodings.hex'), 'hex'))).content
   assert.ok(later?.kind === 'encodings')
   assert.deepEqual([later.body.version, later.body.bytes, later.body.isComplete], [3, 20_900_000, true])

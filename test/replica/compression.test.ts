@@ -6,7 +6,7 @@ import type { Cid } from '../../src/block/cid.ts'
 import { cidOf, RAW } from '../../src/block/cid.ts'
 import { decodeBlock, type EncodedBlock, tryZstd } from '../../src/block/encoding.ts'
 import { closure } from '../../src/dag/reader.ts'
-import { createWireEncoder } from '../../src/replica/wire-encoder.ts'
+import { createWireEncoder, type WireEncoder } from '../../src/replica/wire-encoder.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import { openStore } from '../../src/store/store.ts'
 import { tempDir } from '../store/temp-dir.ts'
@@ -89,9 +89,9 @@ function countingBlocks(texts: readonly Uint8Array[]) {
     cids,
     put: () => blocks.put(cids.map((cid, i) => ({ cid, bytes: texts[i]! }))),
     reads: () => reads,
-    getEncoded(cid: Cid, signal?: AbortSignal): Promise<EncodedBlock | undefined> {
-      reads++
-      return blocks.getEncoded(cid, signal)
+    getEncoded(cids: readonly Cid[], signal?: AbortSignal): Promise<(EncodedBlock | undefined)[]> {
+      reads += cids.length
+      return blocks.getEncoded(cids, signal)
     },
   }
 }
@@ -99,18 +99,26 @@ function countingBlocks(texts: readonly Uint8Array[]) {
 const text = (seed: number): Uint8Array =>
   new Uint8Array(Buffer.alloc(50_000, `text ${seed}, again and again. `))
 
-test('a block that goes to several far peers is read and compressed once', async () => {
+const encodeOne = async (encoder: WireEncoder, cid: Cid, isFar: boolean, signal?: AbortSignal) =>
+  (await encoder.encode([cid], isFar, signal))[0]
+
+test('a block that goes to several far peers is compressed once, and read by two at most', async () => {
   const blocks = countingBlocks([text(1), text(2)])
   await blocks.put()
   const encoder = createWireEncoder({ blocks })
   const [cid, other] = blocks.cids
-  const all = await Promise.all([1, 2, 3, 4, 5].map(() => encoder.encode(cid!, true)))
-  assert.equal(blocks.reads(), 1)
+  const all = await Promise.all([1, 2, 3, 4, 5].map(() => encodeOne(encoder, cid!, true)))
+  assert.ok(blocks.reads() <= 2)
   for (const encoded of all) assert.equal(encoded, all[0])
   assert.deepEqual(decodeBlock(all[0]!), text(1))
-  assert.equal((await encoder.encode(cid!, false))?.encoding, 'plain')
-  assert.equal((await encoder.encode(other!, true))?.encoding, 'zstd')
-  assert.equal(await encoder.encode(cidOf(RAW, text(3)), true), undefined)
+  assert.equal((await encodeOne(encoder, cid!, false))?.encoding, 'plain')
+  assert.equal((await encodeOne(encoder, other!, true))?.encoding, 'zstd')
+  assert.equal(await encodeOne(encoder, cidOf(RAW, text(3)), true), undefined)
+  const mixed = await encoder.encode([cidOf(RAW, text(3)), other!, cid!], true)
+  assert.deepEqual(
+    mixed.map((block) => block && decodeBlock(block)),
+    [undefined, text(2), text(1)],
+  )
 })
 
 test('what does not pay is sent plain, and not tried again', async () => {
@@ -121,7 +129,7 @@ test('what does not pay is sent plain, and not tried again', async () => {
   await blocks.put()
   const encoder = createWireEncoder({ blocks })
   const expected = { encoding: 'plain', bytes: noise, lengthBytes: noise.length }
-  for (let i = 0; i < 3; i++) assert.deepEqual(await encoder.encode(blocks.cids[0]!, true), expected)
+  for (let i = 0; i < 3; i++) assert.deepEqual(await encodeOne(encoder, blocks.cids[0]!, true), expected)
 })
 
 test('frames are kept up to a bound, the ones not used for longest go first', async () => {
@@ -130,11 +138,11 @@ test('frames are kept up to a bound, the ones not used for longest go first', as
   const frameBytes = tryZstd(text(1), 3)!.length + 256
   const encoder = createWireEncoder({ blocks }, { cacheBytes: Math.floor(2.5 * frameBytes) })
   const [one, two, three] = blocks.cids
-  for (const cid of [one!, two!, one!, three!]) await encoder.encode(cid, true)
+  for (const cid of [one!, two!, one!, three!]) await encodeOne(encoder, cid, true)
   assert.equal(blocks.reads(), 3)
-  await encoder.encode(one!, true)
+  await encodeOne(encoder, one!, true)
   assert.equal(blocks.reads(), 3)
-  await encoder.encode(two!, true)
+  await encodeOne(encoder, two!, true)
   assert.equal(blocks.reads(), 4)
 })
 
@@ -144,7 +152,7 @@ test('whoever no longer wants a block leaves the queue, and what failed is tried
   let fail: (() => void) | undefined
   const encoder = createWireEncoder({
     blocks: {
-      getEncoded: (cid, signal) =>
+      getEncoded: (cids, signal) =>
         fail === undefined
           ? new Promise((_, reject) => {
               const before = fail
@@ -153,18 +161,18 @@ test('whoever no longer wants a block leaves the queue, and what failed is tried
                 reject(new Error('EIO'))
               }
             })
-          : blocks.getEncoded(cid, signal),
+          : blocks.getEncoded(cids, signal),
     },
   })
-  const failing = encoder.encode(blocks.cids[0]!, true)
+  const failing = encodeOne(encoder, blocks.cids[0]!, true)
   const asked = assert.rejects(failing, /EIO/)
   const gone = new AbortController()
   gone.abort(new Error('gone'))
   await assert.rejects(
-    encoder.encode(blocks.cids[1]!, true, gone.signal),
+    encodeOne(encoder, blocks.cids[1]!, true, gone.signal),
     (error: MirrorError) => error.message === 'gone',
   )
   fail!()
   await asked
-  assert.equal((await encoder.encode(blocks.cids[0]!, true))?.encoding, 'zstd')
+  assert.equal((await encodeOne(encoder, blocks.cids[0]!, true))?.encoding, 'zstd')
 })

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
+import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { type Cid, cidOf, RAW } from '../../src/block/cid.ts'
 import { listPages } from '../../src/dag/reader.ts'
 import type { HoldingUpdate } from '../../src/net/ports.ts'
 import { createBlockService } from '../../src/replica/block-service.ts'
 import { loadCompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import { createDamageWatch } from '../../src/replica/damage-watch.ts'
+import { createWatcher } from '../../src/replica/holding-watcher.ts'
 import { createHoldings } from '../../src/replica/holdings.ts'
 import { findMissing } from '../../src/replica/index-check.ts'
 import { createTraffic } from '../../src/replica/traffic.ts'
@@ -181,4 +183,24 @@ test('traffic tells repeats from different blocks, and what was given before it 
     blocksReceived: 1,
     bytesSentBeforeComplete: 100,
   })
+})
+
+test('the longer a watch has lasted the longer changes are gathered, and the first after a pause goes at once', async () => {
+  const time = new VirtualClock(0)
+  const watcher = createWatcher(time)
+  const delays: number[] = []
+  for (const atMs of [0, 1000, 5000, 60_000]) {
+    time.advanceTo(atMs)
+    watcher.push({ kind: 'blocks', page: 0, offsets: [1] })
+    const first = await watcher.next(never)
+    assert.deepEqual(first, [{ kind: 'blocks', page: 0, offsets: [1] }])
+    const second = watcher.next(never)
+    watcher.push({ kind: 'blocks', page: 0, offsets: [2] })
+    watcher.push({ kind: 'blocks', page: 0, offsets: [3] })
+    for (let turn = 0; turn < 5; turn++) await Promise.resolve()
+    delays.push(time.nextMs()! - atMs)
+    time.advanceTo(time.nextMs()!)
+    assert.deepEqual(await second, [{ kind: 'blocks', page: 0, offsets: [2, 3] }])
+  }
+  assert.deepEqual(delays, [50, 50, 100, 200])
 })

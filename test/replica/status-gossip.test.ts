@@ -74,3 +74,45 @@ test('a site whose clock was far ahead is heard again when it is put right', asy
   say(announcement(START_MS + 10_000))
   assert.equal(gossip.heard().get(author.peer)?.ageMs, 0)
 })
+
+test('the more members there are, the more seldom a site that has no news speaks', async () => {
+  for (const [members, leastMs, mostMs] of [
+    [2, 9_000, 11_000],
+    [50, 180_000, 220_000],
+  ] as const) {
+    const mesh = createTestMesh()
+    const keys = Array.from({ length: members }, (_, number) => testKey(20 + number))
+    const records = keys.map((key, number) => mesh.member(key, `site-${number}`, 'eu'))
+    const state = foldRecords([mesh.genesis, ...records], mesh.mesh)
+    const clock = new VirtualClock(START_MS)
+    const logger = createTestLogger()
+    const saidMs: number[] = []
+    const gossip = createStatusGossip({
+      host: {
+        async publishStatus() {
+          saidMs.push(clock.nowMs())
+        },
+        onStatus: () => () => undefined,
+        peers: () => [],
+      },
+      ledger: { state: () => state },
+      addressBook: await loadAddressBook(createMemoryStore().values('addresses')),
+      clock,
+      random: () => 0.5,
+      logger,
+      background: createBackground(logger),
+      announce: () => announcement(clock.nowMs()),
+      onHeard: () => undefined,
+      onAddresses: () => undefined,
+    })
+    gossip.start()
+    clock.advanceTo(START_MS + 1_000_000)
+    const pauses = saidMs.slice(1).map((atMs, at) => atMs - saidMs[at]!)
+    assert.ok(pauses.length > 2 && pauses.every((pause) => pause >= leastMs && pause <= mostMs), `${pauses}`)
+    // News is told at once.
+    const before = saidMs.length
+    gossip.changed()
+    clock.advanceTo(clock.nowMs() + 1_000)
+    assert.equal(saidMs.length, before + 1)
+  }
+})

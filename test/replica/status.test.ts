@@ -8,7 +8,7 @@ import { encodeCbor } from '../../src/block/codec.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { goalsOf } from '../../src/replica/site-agent-goals.ts'
-import { buildStatus, type HeardSite, SILENT_AFTER_MS, type StatusSources } from '../../src/replica/status.ts'
+import { buildStatus, type HeardSite, type StatusSources, silentAfterMs } from '../../src/replica/status.ts'
 import {
   type AnnouncedTree,
   decodeAnnouncement,
@@ -142,10 +142,10 @@ test('a site is complete only at the head that is known here', () => {
 test('a site is up while connected or heard of, silent after, never-seen before', () => {
   const state = (given: StatusSources) => buildStatus(given).sites.find(({ site }) => site === 'lab')?.state
   assert.equal(state(sources([])), 'never-seen')
-  assert.equal(state(sources([heardAt(SILENT_AFTER_MS, tree('t'))])), 'up')
-  assert.equal(state(sources([heardAt(SILENT_AFTER_MS + 1, tree('t'))])), 'silent')
+  assert.equal(state(sources([heardAt(silentAfterMs(2), tree('t'))])), 'up')
+  assert.equal(state(sources([heardAt(silentAfterMs(2) + 1, tree('t'))])), 'silent')
   assert.equal(
-    state(sources([heardAt(SILENT_AFTER_MS + 1, tree('t'))], { connected: new Set(['p1']) })),
+    state(sources([heardAt(silentAfterMs(2) + 1, tree('t'))], { connected: new Set(['p1']) })),
     'up',
   )
   assert.deepEqual(
@@ -163,7 +163,8 @@ test('a site keeps what is pinned to it, and no two trees are checked out at one
     [
       mesh.genesis,
       ...['a', 'b', 'c/d', 'e'].flatMap((name) => mesh.tree(name, publisher)),
-      pin({ name: '1', tree: 'a', checkout: '/srv/x' }),
+      pin({ name: '1', tree: 'a', checkout: '/srv/x', keep: { last: 2, days: 7 } }),
+      pin({ name: '1 too', tree: '*', sites: { site: 'lab' }, keep: { last: 5 } }),
       pin({ name: '2', tree: 'b', checkout: '/srv/x/inside' }),
       pin({ name: '3', tree: 'c/*', checkout: '/srv/all/', sites: { region: 'us' }, versions: 4 }),
       pin({ name: '4', tree: 'e', sites: { site: 'elsewhere' } }),
@@ -172,7 +173,10 @@ test('a site keeps what is pinned to it, and no two trees are checked out at one
     mesh.mesh,
   )
   const goals = goalsOf(state, { peer: 'p', site: 'lab', region: 'us' })
-  assert.deepEqual([...goals.keys()].sort(), ['a', 'b', 'c/d'])
+  assert.deepEqual([...goals.keys()].sort(), ['a', 'b', 'c/d', 'e'])
+  assert.deepEqual(goals.get('a')?.keep, { last: 5, days: 7 })
+  assert.deepEqual(goals.get('b')?.keep, { last: 5 })
+  assert.equal(goals.get('c/d')?.keep, undefined)
   assert.deepEqual(goals.get('a')?.checkouts, ['/srv/x'])
   assert.deepEqual(goals.get('b')?.checkouts, [])
   assert.match(goals.get('b')?.refusedCheckouts[0]?.reason ?? '', /taken by the check-out of a/)

@@ -59,7 +59,7 @@ test('blocks that rest as zstd stay or go, and are moved as they rest', async (t
     assert.ok(got !== undefined && equalBytes(got, bytes))
   }
   const chunk = kept.blocks.find(({ bytes }) => bytes.length > 5000)!
-  assert.equal((await store.blocks.getEncoded(chunk.cid))?.encoding, 'zstd')
+  assert.equal((await store.blocks.getEncoded([chunk.cid]))[0]?.encoding, 'zstd')
   await store.close()
   const again = await openStore({ dir, clock: systemClock }, options)
   for (const { cid, bytes } of kept.blocks) {

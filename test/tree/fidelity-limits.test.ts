@@ -6,7 +6,6 @@ import { utf8 } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { buildDirectory } from '../../src/dag/directory.ts'
 import type { Entry, FileEntry } from '../../src/dag/entry.ts'
-import { encodeEntry } from '../../src/dag/entry.ts'
 import { walk } from '../../src/dag/reader.ts'
 import { setXattr } from '../../src/posix/xattr.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
@@ -47,8 +46,6 @@ test('a file of 1 TiB that is nearly all hole is imported, checked out and verif
   )) {
     assert.fail(difference.detail)
   }
-  const again = await b.import(b.at('out'))
-  assert.ok(Buffer.from(encodeEntry(again.snapshot.root)).equals(encodeEntry(root)))
   // Byte for byte this takes an hour.
   assert.ok(performance.now() - startedMs < 240_000)
 })

@@ -1,13 +1,10 @@
 /** How simulated sites tell each other what they hold: changes to all who watch, and all of it to one who begins to. */
 
 import type { HoldingUpdate } from '../../src/net/ports.ts'
-import { BATCH_MS } from '../../src/replica/holding-watcher.ts'
+import { gatherMs } from '../../src/replica/holding-watcher.ts'
 import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
 import { holdingOf, isPaused, type Node, store } from './node.ts'
 import { type Give, oneWayMs, type World } from './world.ts'
-
-/** As the daemon gathers what it holds. */
-const ANNOUNCE_MS = BATCH_MS
 
 export interface Telling {
   tell(from: Node, updates: readonly HoldingUpdate[]): void
@@ -59,7 +56,7 @@ export function createTelling(world: World, give: Give): Telling {
     if (node.isAnnouncing) return
     node.isAnnouncing = true
     const { life } = node
-    queue.at(node.announcedMs + ANNOUNCE_MS, {
+    queue.at(node.announcedMs + gatherMs(queue.nowMs() - node.startedMs), {
       run() {
         if (life !== node.life) return
         if (isPaused(node, queue)) {
