@@ -5,6 +5,7 @@
 import type { Clock } from '../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../src/base/errors.ts'
 import type { Cid } from '../src/block/cid.ts'
+import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { decodeStored } from '../src/record/record.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
@@ -13,12 +14,14 @@ import { createBlockService } from '../src/replica/block-service.ts'
 import { createCollector } from '../src/replica/collector.ts'
 import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
 import { createDamageWatch } from '../src/replica/damage-watch.ts'
+import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
 import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
 import { createLedger } from '../src/replica/ledger.ts'
 import { createPublisher } from '../src/replica/publish.ts'
 import { createRateCapper } from '../src/replica/rate-caps.ts'
 import { createScrubber } from '../src/replica/scrubber.ts'
+import { withSets } from '../src/replica/set-holdings.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
@@ -96,7 +99,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const holdings = createHoldings({ blocks, values, clock })
+  const holdings = withSets(createHoldings({ blocks, values, clock }), { blocks, state: ledger.state })
   const complete = await loadCompleteSnapshots({ values, holdings })
   const membership = createMembership({ ledger, nodeKey, clock })
   const isOtherRegion = (peer: string): boolean => {
@@ -180,6 +183,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       keepSnapshots: config.keepSnapshots,
       graceMs: config.keepUnpinnedDays * DAY_MS,
       everyMs: config.collectEveryMinutes * 60_000,
+      maxDeltaShare: config.deltaPercent / 100,
     },
   )
   parts.defer(() => collector.stop())
@@ -202,6 +206,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             readCare,
             readRelayed: () => host.relayed(),
+            readProtocols: () => host.protocols(),
             notReady: () => (isReady ? undefined : 'starting'),
             clock,
             log,
@@ -211,6 +216,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => gateway?.stop())
   const rates = createRateMeter({ host, clock })
   parts.defer(() => rates.stop())
+  const deltas = createDeltaPublisher(
+    { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+    { maxShare: config.deltaPercent / 100, workers: config.workers },
+  )
+  parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })
   const services: Services = {
     ledger,
@@ -228,6 +238,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         statCaches: openStatCaches({ dir: paths.cacheDir, log }),
         host,
         logger: log,
+        deltas,
       },
       {
         compression: config.storeCompression === 'zstd' ? 'zstd' : 'none',
@@ -246,6 +257,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     onStatusChange: (listener) => agent.onChange(listener),
     onBlocksLost: () => damageWatch.found(),
     workers: config.workers,
+    deltas: config.deltas,
     tempDir: paths.tempDir,
     keepOldSeconds: config.keepOldSeconds,
     log,
@@ -268,6 +280,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       damageWatch.start({ complete, blocks, onRevoked: () => agent.refresh() })
       collector.start()
       rates.start()
+      deltas.resume()
       await scrubber.start()
       await api.start()
       await hooks.start()

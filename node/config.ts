@@ -9,6 +9,7 @@ import { isMap, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
 import { isTreePattern } from '../src/base/names.ts'
+import { DELTA_MODES } from '../src/replica/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 import { HOOK_EVENTS } from './hooks/hook-events.ts'
 
@@ -83,6 +84,18 @@ const SCHEMA = z.strictObject({
     .describe(
       'blocks on disk: none is plain; received keeps what came compressed; zstd compresses what is published too',
     ),
+  deltas: z
+    .enum(DELTA_MODES)
+    .default('along')
+    .describe(
+      'when a publish makes deltas against the snapshot before: before or along or after its head goes out, or off',
+    ),
+  deltaPercent: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(10)
+    .describe("the most that a tree's deltas take here, as a share of its newest snapshot"),
   wireCompression: z
     .enum(['none', 'wan'])
     .default('wan')
@@ -176,6 +189,7 @@ const SCHEMA = z.strictObject({
 
 const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreStorage']
 const NUMBERS: readonly ConfigKey[] = [
+  'deltaPercent',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',

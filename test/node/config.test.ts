@@ -25,6 +25,8 @@ test('a setting is taken from the flag, then the environment, then the file, the
     http: 'environment',
     security: 'default',
     storeCompression: 'default',
+    deltas: 'default',
+    deltaPercent: 'default',
     wireCompression: 'default',
     logLevel: 'flag',
     logFormat: 'default',
