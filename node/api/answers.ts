@@ -70,7 +70,7 @@ export interface InviteDocument {
   readonly roles: readonly string[]
   readonly admitter: string
   readonly expiresMs: number
-  readonly state: 'open' | 'used' | 'expired'
+  readonly state: 'open' | 'used' | 'expired' | 'withdrawn'
   readonly usedBy: string | null
   readonly issuer: string
   readonly timeMs: number
@@ -147,6 +147,8 @@ export interface PinDocument {
   readonly checkout: string | null
   /** The check-out is a folder of versions, of which so many stay. */
   readonly versions?: number
+  /** Which complete snapshots stay there; absent when the sites' own settings say so. */
+  readonly keep?: { readonly last?: number; readonly days?: number }
   readonly version: number
 }
 

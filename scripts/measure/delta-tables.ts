@@ -1,4 +1,5 @@
 /** The document of delta.ts as the tables of docs/benchmarks.md and docs/deltas.md. */
+import type { ContainerFigures } from './delta-containers.ts'
 import type { DeltaPairFigures, TrialFigures } from './delta-pair.ts'
 import { rounded, table } from './markdown.ts'
 
@@ -10,6 +11,32 @@ export interface DeltaDocument {
 export interface TrialDocument {
   readonly machine: Readonly<Record<string, string | number>>
   readonly trials: readonly (TrialFigures & { readonly pair: string })[]
+}
+
+export interface ContainerDocument {
+  readonly machine: Readonly<Record<string, string | number>>
+  readonly containers: readonly ContainerFigures[]
+}
+
+export function containerMarkdown({ containers }: ContainerDocument): string {
+  const rows = containers.map(({ pair, container, bytes, making, rsyncCompressed }) => [
+    ...[pair, container],
+    ...[bytes, making.newBytes, making.deltaBytes, making.restBytes, making.totalBytes].map(megabytes),
+    megabytes(rsyncCompressed.sentBytes),
+    rounded(making.totalBytes / rsyncCompressed.sentBytes, 2),
+  ])
+  const head = [
+    'pair',
+    'container',
+    'size',
+    'new',
+    'deltas',
+    'rest',
+    'all of it',
+    'rsync -az',
+    'of rsync -az',
+  ]
+  return `${table(head, rows)}\n`
 }
 
 export function deltaMarkdown({ pairs }: DeltaDocument): string {

@@ -37,7 +37,7 @@ export interface DeltaOptions {
 /** From the table in docs/deltas.md. */
 export const DEFAULT_SIZES: RunSizes = {
   maxRunBytes: 1024 * 1024,
-  maxWindowBytes: 2 * 1024 * 1024,
+  maxWindowBytes: 3 * 1024 * 1024,
   marginBytes: 256 * 1024,
 }
 const MAX_WORKERS = 4

@@ -12,7 +12,7 @@ import type { PlacedTarget } from './place-blocks.ts'
 /** Of lost blocks, 256 MB of them. */
 const MAX_ANCHORS = 256 * 1024
 /** Lost bytes that are read for the first new byte, and for each one more. */
-const FIRST_BYTES = 64 * 1024 * 1024
+const FIRST_BYTES = 16 * 1024 * 1024
 const BYTES_EACH = 4
 /** New blocks that are placed together. */
 const BATCH_BYTES = 1024 * 1024
