@@ -206,6 +206,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             readCare,
             readRelayed: () => host.relayed(),
+            readProtocols: () => host.protocols(),
             notReady: () => (isReady ? undefined : 'starting'),
             clock,
             log,

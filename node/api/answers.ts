@@ -70,7 +70,7 @@ export interface InviteDocument {
   readonly roles: readonly string[]
   readonly admitter: string
   readonly expiresMs: number
-  readonly state: 'open' | 'used' | 'expired'
+  readonly state: 'open' | 'used' | 'expired' | 'withdrawn'
   readonly usedBy: string | null
   readonly issuer: string
   readonly timeMs: number

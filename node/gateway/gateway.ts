@@ -13,7 +13,7 @@ import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
-import type { RelayCounts } from '../../src/net/ports.ts'
+import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { ReadFile } from './file-response.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
@@ -38,6 +38,7 @@ export interface GatewayComponents {
   /** What the store's keepers have done; shown by /metrics. */
   readonly readCare?: () => StoreCare
   readonly readRelayed?: () => RelayCounts
+  readonly readProtocols?: () => readonly ProtocolTraffic[]
   readonly readStatus: () => StatusDocument
   /** Undefined: ready. Otherwise why not, in words. */
   readonly notReady: () => string | undefined
@@ -69,10 +70,21 @@ export function createGateway(
   components: GatewayComponents,
   { listen, maxConnections = 4096, maxBodies = 256, stallTimeoutMs = 60_000 }: GatewayOptions,
 ): Gateway {
-  const { clock, log, catalogue, blocks, readFile, hold, readCare, readRelayed, readStatus, notReady } =
-    components
+  const {
+    clock,
+    log,
+    catalogue,
+    blocks,
+    readFile,
+    hold,
+    readCare,
+    readRelayed,
+    readProtocols,
+    readStatus,
+    notReady,
+  } = components
   const { host, port } = parseListen(listen)
-  const metrics = createMetrics(readStatus, { readCare, readRelayed })
+  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols })
   const handleTree = createTreeHandler({ catalogue, blocks, readFile, hold })
   let bodies = 0
 

@@ -28,6 +28,9 @@ export interface BulkConnections {
 }
 
 const RTT_SAMPLES = 4
+/** A connection that is no longer wanted stays for what is on its way, for so long at most. */
+const DRAIN_MS = 30_000
+const DRAIN_LOOK_MS = 250
 /** Share of the time that this thread works: above it more connections would bring nothing but the work of making them. */
 const BUSY_SHARE = 0.75
 const BUSY_SAMPLE_MS = 1000
@@ -95,10 +98,17 @@ export function createBulkConnections({
   const shrink = (peer: string, bulk: Bulk, wanted: number): void => {
     if (1 + bulk.extras.length > wanted) log.info({ peer, connections: wanted }, 'net.bulk.closed')
     for (const connection of bulk.extras.splice(Math.max(0, wanted - 1))) {
-      // The last one of a peer is no spare: the others ended before it.
-      if (!peers.hasAnother(peer, connection)) continue
-      connection.close().catch((error: Error) => connection.abort(error))
+      closeWhenIdle(peer, connection, clock.monotonicMs() + DRAIN_MS)
     }
+  }
+
+  /** What is on its way over it would have to be sent again. */
+  const closeWhenIdle = (peer: string, connection: Connection, untilMs: number): void => {
+    // The last one of a peer is no spare: the others ended before it.
+    if (connection.status !== 'open' || !peers.hasAnother(peer, connection)) return
+    if (connection.streams.length > 0 && clock.monotonicMs() < untilMs)
+      clock.after(DRAIN_LOOK_MS, () => closeWhenIdle(peer, connection, untilMs))
+    else connection.close().catch((error: Error) => connection.abort(error))
   }
 
   return {

@@ -142,6 +142,7 @@ function later() {
     version: 1,
     removed: false,
   })
+  const withdrawal = createAuthor().say(admin, 'withdrawal', { invite: snapshotOf('golden invite') })
   const encodings = author.say(keyOf('golden publisher'), 'encodings', {
     tree: 'builds/rhel-9/nightly',
     snapshot: snapshotOf('golden two'),
@@ -157,6 +158,7 @@ function later() {
     ['later-pin-versions.hex', hex(pin.bytes)],
     ['later-encodings.hex', hex(encodings.bytes)],
     ['later-pin-keep.hex', hex(keeping.bytes)],
+    ['later-withdrawal.hex', hex(withdrawal.bytes)],
   ])
 }
 
@@ -216,6 +218,9 @@ test('golden records are read, and make the state that they always made', () => 
   const keeping = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-keep.hex'), 'hex'))).content
   assert.ok(keeping?.kind === 'pin')
   assert.deepEqual(keeping.body.keep, { last: 14, days: 30 })
+  const withdrawal = decodeSigned(new Uint8Array(Buffer.from(read('later-withdrawal.hex'), 'hex'))).content
+  assert.ok(withdrawal?.kind === 'withdrawal')
+  assert.ok(withdrawal.body.invite.equals(snapshotOf('golden invite')))
   const later = decodeSigned(new Uint8Array(Buffer.from(read('later-encodings.hex'), 'hex'))).content
   assert.ok(later?.kind === 'encodings')
   assert.deepEqual([later.body.version, later.body.bytes, later.body.isComplete], [3, 20_900_000, true])
