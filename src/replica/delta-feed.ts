@@ -246,7 +246,6 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       self,
       origin,
       ...(weights === undefined ? {} : { weights }),
-      objects: plain.objects,
       plan,
       signal: plain.signal,
       isWanted,
