@@ -285,7 +285,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       damageWatch.start({ complete, blocks, onRevoked: () => agent.refresh() })
       collector.start()
       rates.start()
-      deltas.resume()
+      void deltas.resume()
       await scrubber.start()
       await api.start()
       await hooks.start()

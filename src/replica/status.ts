@@ -92,6 +92,8 @@ export interface TrafficStatus {
   >
   readonly blocksSent: number
   readonly blocksSentMoreThanOnce: number
+  /** Deltas that were fetched, and the plain bytes of the blocks made of them. Absent from nodes of a version before. */
+  readonly deltas?: { readonly bytesReceived: number; readonly bytesMade: number }
   readonly bytesSentBeforeComplete: number
 }
 

@@ -168,6 +168,7 @@ function emptyStatus(): StatusDocument {
       },
       blocksSent: 0,
       blocksSentMoreThanOnce: 0,
+      deltas: { bytesReceived: 12, bytesMade: 345 },
       bytesSentBeforeComplete: 0,
     },
     alarms: [],
