@@ -7,7 +7,7 @@ import { createWriteStream, statSync, type WriteStream } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError } from '../../src/base/errors.ts'
-import type { GatewayLog } from './gateway.ts'
+import type { GatewayLog } from './gateway-log.ts'
 
 export interface AccessLog {
   /** @param sentBytes of the body */

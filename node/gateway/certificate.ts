@@ -7,7 +7,7 @@ import type { Server } from 'node:https'
 import { createSecureContext } from 'node:tls'
 import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
-import type { GatewayLog } from './gateway.ts'
+import type { GatewayLog } from './gateway-log.ts'
 
 export interface CertificateFiles {
   /** PEM, the whole chain. */

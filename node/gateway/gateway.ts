@@ -19,18 +19,13 @@ import type { StatusDocument } from '../../src/replica/status.ts'
 import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
 import type { ReadFile } from './file-response.ts'
+import type { GatewayLog } from './gateway-log.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
 import type { SendOptions } from './send-body.ts'
 import { createTreeHandler } from './tree-handler.ts'
 import type { Catalogue } from './version.ts'
-
-export interface GatewayLog {
-  debug(fields: object, event: string): void
-  info(fields: object, event: string): void
-  warn(fields: object, event: string): void
-}
 
 export interface GatewayComponents {
   readonly catalogue: Catalogue
