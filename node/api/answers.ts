@@ -195,6 +195,14 @@ export interface FetchSummary {
   readonly totalBytes: number | null
   /** Over the network, in this fetch; plain bytes. */
   readonly fetchedBytes: number
+  /** Null where none were looked for. */
+  readonly deltas: {
+    readonly deltasFetched: number
+    readonly deltaBytesFetched: number
+    /** Blocks of the snapshot that were made of them, and their plain bytes. */
+    readonly blocksMade: number
+    readonly bytesMade: number
+  } | null
   /** Of the peers that owe something now. */
   readonly bytesPerSecond: number
 }
@@ -449,6 +457,24 @@ export interface EntryLine {
   /** Bytes of a file that lie in holes. */
   readonly holeBytes?: number
   readonly cid?: string
+}
+
+/** What a site that holds `from` would fetch for `to`. Compressed lengths are weighed, of much by a sample. */
+export interface DiffBytesAnswer {
+  readonly from: SnapshotPlace
+  readonly to: SnapshotPlace
+  readonly newBlocks: number
+  readonly newBytes: number
+  /** All of it as blocks, compressed where that pays. */
+  readonly zstdBytes: number
+  /** Null where there are no deltas between the two. */
+  readonly deltas: {
+    readonly bytes: number
+    /** Plain bytes of what they give. */
+    readonly targetBytes: number
+    /** What they do not give, as blocks. */
+    readonly restZstdBytes: number
+  } | null
 }
 
 /** First line of a diff. */

@@ -128,6 +128,17 @@ function registerMeshMetrics(registry: Registry, readStatus: () => StatusDocumen
     },
   })
   new Gauge({
+    name: 'mirrormesh_delta_bytes',
+    help: 'Deltas fetched since the start, and plain bytes of the blocks made of them',
+    labelNames: ['what'] as const,
+    registers,
+    collect() {
+      const { bytesReceived = 0, bytesMade = 0 } = readStatus().traffic.deltas ?? {}
+      this.set({ what: 'fetched' }, bytesReceived)
+      this.set({ what: 'made' }, bytesMade)
+    },
+  })
+  new Gauge({
     name: 'mirrormesh_traffic_plain_bytes',
     help: 'The same bytes, before blocks were compressed for the way',
     labelNames: ['class', 'direction'] as const,

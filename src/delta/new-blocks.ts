@@ -24,8 +24,8 @@ export interface NewBlocks {
   basePosition(cid: Cid): Promise<number | undefined>
 }
 
-/** In the changed pages of either index, and in all that is looked up: 100 MB, 256 GB in chunks of 64 KiB. */
-const MAX_BLOCKS = 4 * 1024 * 1024
+/** In the changed pages of either index, and in all that is looked up: 50 MB each, 128 GB in chunks of 64 KiB. */
+const MAX_BLOCKS = 2 * 1024 * 1024
 
 /** @returns undefined when either index is beyond what is held in memory */
 export async function findNewBlocks(

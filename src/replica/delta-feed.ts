@@ -104,7 +104,7 @@ const MAX_APPLYING_BYTES = 24 * 1024 * 1024
 const MAX_APPLYING = 4
 
 export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedOptions): DeltaFeed {
-  const { blocks, clock, heldUp, log } = components
+  const { blocks, traffic, clock, heldUp, log } = components
   /** Time that others had to be heard in. */
   const ownMs = (): number => clock.monotonicMs() - heldUp.totalMs()
   const { tree, snapshot: snapshotCid, offers, waitMs = WAIT_MS, lateMs = LATE_MS } = options
@@ -263,6 +263,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
           if (!isFetched) continue
           counts.deltasFetched++
           counts.deltaBytesFetched += delta.lengthBytes
+          traffic.tookDelta(delta.lengthBytes)
         }
         news()
         pump()
@@ -335,6 +336,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       if (has[at] === true) continue
       counts.blocksMade++
       counts.bytesMade += lengthBytes
+      traffic.madeOfDeltas(lengthBytes)
     }
     tellMade(delta)
     news()

@@ -17,6 +17,7 @@ import { getBlock } from '../dag/source.ts'
 import type { MadeDelta } from '../delta/delta.ts'
 import { listNewBlocks } from '../delta/list-new-blocks.ts'
 import type { KeyPair } from '../record/key.ts'
+import type { EncodingsBody } from '../record/kinds/encodings.ts'
 import type { MeshState } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -82,15 +83,17 @@ export interface DeltaReport {
 export interface DeltaWork {
   /** Nothing, where there was too little to do. Never rejects but for what `before` waits for: see `start`. */
   readonly done: Promise<DeltaReport | undefined>
-  /** The head that publishes the snapshot is signed: from now on it may be told of the deltas. */
-  published(sequence: number): Promise<void>
+  /** What the record beside the head of this sequence says of them; undefined when it is not to say anything yet. */
+  announcement(sequence: number): EncodingsBody | undefined
+  /** That head is signed, and the record beside it: from now on others may be told of the deltas. */
+  published(sequence: number): void
 }
 
 export interface DeltaPublisher {
   /** Undefined when the base is not complete here, or too little is new. */
   start(request: DeltaRequest): Promise<DeltaWork | undefined>
-  /** Goes on with what the last run of the daemon left undone. */
-  resume(): void
+  /** Goes on with what the last run of the daemon left undone; resolves when that is done. */
+  resume(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -265,20 +268,24 @@ export function createDeltaPublisher(
 
   /** Says how far the deltas are; nothing before the head is signed. */
   async function sign(job: Job, isComplete: boolean): Promise<void> {
-    const { sequence, state, request } = job
+    const { sequence } = job
     if (sequence === undefined) return
+    await ledger.issue(nodeKey, 'encodings', () => bodyOf(job, sequence, isComplete))
+  }
+
+  function bodyOf({ state, request }: Job, sequence: number, isComplete: boolean): EncodingsBody {
     const { tree, snapshot, base } = request
-    await ledger.issue(nodeKey, 'encodings', (mesh) => ({
+    return {
       tree,
       snapshot,
       base,
       sequence,
       set: state?.set ?? null,
-      version: versionOf(mesh, request) + 1,
+      version: versionOf(ledger.state(), request) + 1,
       isComplete,
       bytes: state?.bytes ?? 0,
       targetBytes: state?.targetBytes ?? 0,
-    }))
+    }
   }
 
   return {
@@ -290,15 +297,16 @@ export function createDeltaPublisher(
       if (request.mode === 'before') go()
       return {
         done: made.promise,
-        async published(sequence) {
+        announcement: (sequence) =>
+          request.mode === 'after' ? undefined : bodyOf(job, sequence, job.isMade),
+        published(sequence) {
           job.sequence = sequence
-          if (request.mode === 'along') await sign(job, false)
-          if (request.mode === 'before') await sign(job, job.isMade)
-          else go()
+          if (request.mode !== 'before') go()
         },
       }
     },
-    resume() {
+    async resume() {
+      const works: Promise<void>[] = []
       for (const { name, newest, encodings } of ledger.state().trees.values()) {
         if (newest === undefined || newest.publisher !== nodeKey.peer) continue
         const undone = encodings.get(newest.snapshot.toString())?.find(({ body }) => !body.isComplete)
@@ -315,7 +323,9 @@ export function createDeltaPublisher(
         })
         running.add(work)
         void work.finally(() => running.delete(work))
+        works.push(work)
       }
+      await Promise.all(works)
     },
     async stop() {
       stopped.abort(new MirrorError('aborted', 'the node is stopping'))

@@ -168,6 +168,7 @@ export function createPublisher(
     before: Head | undefined,
     previous: Snapshot | undefined,
     options: PublishOptions,
+    work: DeltaWork | undefined,
   ): Promise<{ head: HeadPlace; isNew: boolean }> {
     const { tree, signal } = options
     const facts = { tree, snapshot: imported.snapshotCid.toString() }
@@ -195,8 +196,11 @@ export function createPublisher(
     signal?.throwIfAborted()
     await complete.adopt(tree, imported.snapshotCid, signal)
     const counts = countsOf(imported)
-    const record = await ledger.issue(nodeKey, 'head', (state) =>
-      nextHead(state, tree, { snapshot: imported.snapshotCid, counts }, nodeKey),
+    const record = await ledger.issue(
+      nodeKey,
+      'head',
+      (state) => nextHead(state, tree, { snapshot: imported.snapshotCid, counts }, nodeKey),
+      ({ content }) => (content.kind === 'head' ? work?.announcement(content.body.sequence) : undefined),
     )
     if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
     const { epoch, sequence } = record.content.body
@@ -272,11 +276,11 @@ export function createPublisher(
       const work = await startDeltas(imported, before, options)
       // This lease holds them until the records that name them are signed.
       if (options.deltas === 'before' && work !== undefined) await abortable(work.done, signal)
-      const { head, isNew } = await sign(imported, before, previous, options)
+      const { head, isNew } = await sign(imported, before, previous, options, work)
       kept = head.snapshot
       const result = resultOf(imported, head, isNew, secondsSince())
       if (!isNew || work === undefined) return { result }
-      await work.published(head.sequence)
+      work.published(head.sequence)
       return { result, work }
     } finally {
       // Only now is the snapshot durable, and the tree's.

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import type { PublishAnswer, TreeDocument, VerifyAnswer } from '../../node/api/answers.ts'
+import type { DiffBytesAnswer, PublishAnswer, TreeDocument, VerifyAnswer } from '../../node/api/answers.ts'
 import { noise } from '../replica/simple-deltas.ts'
 import { type Daemon, freePort, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
@@ -101,8 +101,24 @@ test('an update leaves the origin as deltas, once, and arrives whole', { timeout
     // The index and the sets, which every site takes, come to a few kilobytes for each.
     assert.ok(sent <= 1.12 * least + 60_000, figures)
     assert.ok(sent < newBytes / 4, figures)
+    const bytes = await succeedJson<DiffBytesAnswer>([
+      'diff',
+      'build@1',
+      'build@2',
+      '--bytes',
+      '--home',
+      sites[0]!.home,
+    ])
+    assert.equal(bytes.newBytes, deltas.newBytes)
+    assert.deepEqual(bytes.deltas?.bytes, deltas.deltaBytes)
+    // Noise does not compress.
+    assert.ok(bytes.zstdBytes > bytes.newBytes * 0.95 && bytes.newBlocks > 200)
+    const text = await succeed(['diff', 'build@1', 'build@2', '--bytes', '--home', hq.home])
+    assert.match(text, /^build@1 to build@2: \d+ new blocks, .*\nas blocks .*\nas deltas .* for /)
     for (const site of sites) {
       await checkSame(source, site)
+      const { deltas: taken } = (await site.daemon.status()).traffic
+      assert.ok(taken !== undefined && taken.bytesReceived > 0 && taken.bytesMade > taken.bytesReceived)
       t.diagnostic(`${site.name}: ${JSON.stringify(made(site))}`)
     }
     assert.ok(sites.some((site) => made(site).blocksMade > 50))

@@ -128,6 +128,31 @@ test('a late member is unknown before, and takes what its region holds', () => {
   assert.ok(seconds(result, 'eu-2') > 20 && seconds(result, 'eu-2') < 22)
 })
 
+test('a site that was away for many snapshots takes from its region what it lacks, and no more', () => {
+  const away = { ...eu2, holdsPercent: 90, startsMs: 20_000 }
+  const result = run({ sites: [hq, eu, away] })
+  const taken = [...result.sites.get('eu-2')!.bytesFrom.values()].reduce((sum, bytes) => sum + bytes, 0)
+  assert.ok(seconds(result, 'eu-2') < 22 && taken < 0.11 * result.snapshotBytes, `${taken} bytes`)
+  assert.equal(result.originBlocksSentMoreThanOnce, 0)
+})
+
+test('an origin that cannot be dialled, and a whole region of such sites beside reachable ones', () => {
+  const behindNat = (...sites: string[]): Topology => ({
+    ...topology,
+    sites: [
+      ...topology.sites.filter(({ site }) => !sites.includes(site)),
+      ...sites.map((site) => ({ site, isReachable: false })),
+    ],
+  })
+  const origin = run({ topology: behindNat('hq'), sites: [hq, eu, eu2, us] })
+  for (const site of ['eu-1', 'eu-2', 'us-1']) assert.ok(seconds(origin, site) < 8, site)
+  assert.equal(origin.originBlocksSentMoreThanOnce, 0)
+  const apac2 = { site: 'apac-2', region: 'apac' }
+  const region = run({ topology: behindNat('apac-1', 'apac-2'), sites: [hq, eu, apac, apac2] })
+  for (const site of ['apac-1', 'apac-2']) assert.ok(seconds(region, site) < 24, site)
+  assert.ok(region.wanBytesInto.get('apac')! < 1.02 * region.snapshotBytes)
+})
+
 test('a simulation is the same each time', () => {
   const once = (): unknown => {
     const { schedulerSeconds: _, sites, ...rest } = run({ sites: [hq, eu, eu2, apac, us] })
