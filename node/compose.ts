@@ -5,6 +5,7 @@
 import type { Clock } from '../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../src/base/errors.ts'
 import type { Cid } from '../src/block/cid.ts'
+import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { decodeStored } from '../src/record/record.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
@@ -13,12 +14,14 @@ import { createBlockService } from '../src/replica/block-service.ts'
 import { createCollector } from '../src/replica/collector.ts'
 import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
 import { createDamageWatch } from '../src/replica/damage-watch.ts'
+import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
 import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
 import { createLedger } from '../src/replica/ledger.ts'
 import { createPublisher } from '../src/replica/publish.ts'
 import { createRateCapper } from '../src/replica/rate-caps.ts'
 import { createScrubber } from '../src/replica/scrubber.ts'
+import { withSets } from '../src/replica/set-holdings.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
@@ -37,8 +40,10 @@ import type { Services } from './api/services.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
+import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
+import { createHooks } from './hooks/hooks.ts'
 import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
@@ -95,7 +100,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const holdings = createHoldings({ blocks, values, clock })
+  const holdings = withSets(createHoldings({ blocks, values, clock }), { blocks, state: ledger.state })
   const complete = await loadCompleteSnapshots({ values, holdings })
   const membership = createMembership({ ledger, nodeKey, clock })
   const isOtherRegion = (peer: string): boolean => {
@@ -179,6 +184,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       keepSnapshots: config.keepSnapshots,
       graceMs: config.keepUnpinnedDays * DAY_MS,
       everyMs: config.collectEveryMinutes * 60_000,
+      maxDeltaShare: config.deltaPercent / 100,
     },
   )
   parts.defer(() => collector.stop())
@@ -201,15 +207,25 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             readCare,
             readRelayed: () => host.relayed(),
+            readProtocols: () => host.protocols(),
             notReady: () => (isReady ? undefined : 'starting'),
             clock,
             log,
           },
-          { listen: config.http },
+          {
+            listen: config.http,
+            certificate: certificateOf(config),
+            accessLog: config.httpAccessLog,
+          },
         )
   parts.defer(() => gateway?.stop())
   const rates = createRateMeter({ host, clock })
   parts.defer(() => rates.stop())
+  const deltas = createDeltaPublisher(
+    { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+    { maxShare: config.deltaPercent / 100, workers: config.workers },
+  )
+  parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })
   const services: Services = {
     ledger,
@@ -227,6 +243,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         statCaches: openStatCaches({ dir: paths.cacheDir, log }),
         host,
         logger: log,
+        deltas,
       },
       {
         compression: config.storeCompression === 'zstd' ? 'zstd' : 'none',
@@ -245,10 +262,16 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     onStatusChange: (listener) => agent.onChange(listener),
     onBlocksLost: () => damageWatch.found(),
     workers: config.workers,
+    deltas: config.deltas,
     tempDir: paths.tempDir,
     keepOldSeconds: config.keepOldSeconds,
     log,
   }
+  const hooks = createHooks(
+    { clock, log, values: values('hooks'), readStatus, onStatusChange: services.onStatusChange },
+    { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
+  )
+  parts.defer(() => hooks.stop())
   const api = createApi(services, { paths, socket })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
@@ -262,8 +285,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       damageWatch.start({ complete, blocks, onRevoked: () => agent.refresh() })
       collector.start()
       rates.start()
+      void deltas.resume()
       await scrubber.start()
       await api.start()
+      await hooks.start()
       isReady = true
     },
     readSelf,
@@ -300,6 +325,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       pid: process.pid,
     }
   }
+}
+
+function certificateOf({ httpCertificate: certificate, httpKey: key }: Config): CertificateFiles | undefined {
+  if (certificate !== undefined && key !== undefined) return { certificate, key }
+  if (certificate === undefined && key === undefined) return undefined
+  throw new MirrorError('invalid', 'httpCertificate and httpKey go together: one of them is missing', {
+    hint: 'See: mirrormesh config show',
+  })
 }
 
 async function loadNodeKey(paths: Paths) {

@@ -8,7 +8,10 @@ import { readFile } from 'node:fs/promises'
 import { isMap, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
+import { isTreePattern } from '../src/base/names.ts'
+import { DELTA_MODES } from '../src/replica/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
+import { HOOK_EVENTS } from './hooks/hook-events.ts'
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
 
@@ -23,6 +26,21 @@ function isHostPort(text: string): boolean {
 
 const listOf = <T extends z.ZodType>(one: T) =>
   z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(one).max(16))
+
+const HOOK = z
+  .strictObject({
+    on: z.array(z.enum(HOOK_EVENTS)).min(1),
+    tree: z.string().refine(isTreePattern, 'is not a tree or pattern').default('**'),
+    command: z.array(z.string().min(1)).min(1).optional(),
+    url: z.url({ protocol: /^https?$/, error: 'is not an http or https URL' }).optional(),
+    secretFile: z.string().startsWith('/', 'is not an absolute path').optional(),
+    timeoutSeconds: z.number().min(1).max(86_400).default(600),
+  })
+  .refine(({ command, url }) => (command === undefined) !== (url === undefined), 'has one of command and url')
+  .refine(
+    ({ url, secretFile }) => secretFile === undefined || url !== undefined,
+    'has a secretFile and no url',
+  )
 
 /** Flat on purpose: a key, an environment variable and a line of documentation for each. */
 const SCHEMA = z.strictObject({
@@ -43,6 +61,23 @@ const SCHEMA = z.strictObject({
     })
     .default('127.0.0.1:8080')
     .describe('where the gateway and /metrics answer: HOST:PORT, or off'),
+  httpCertificate: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe(
+      'PEM file of a certificate chain: the gateway then speaks HTTPS; read again when it is renewed',
+    ),
+  httpKey: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('PEM file of the key of that certificate'),
+  httpAccessLog: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('file to which the gateway writes a line for each request, in the combined format'),
   security: listOf(z.enum(['tls', 'noise']))
     .default(['tls', 'noise'])
     .describe('encryptions between nodes, best first'),
@@ -66,6 +101,18 @@ const SCHEMA = z.strictObject({
     .describe(
       'blocks on disk: none is plain; received keeps what came compressed; zstd compresses what is published too',
     ),
+  deltas: z
+    .enum(DELTA_MODES)
+    .default('along')
+    .describe(
+      'when a publish makes deltas against the snapshot before: before or along or after its head goes out, or off',
+    ),
+  deltaPercent: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(10)
+    .describe("the most that a tree's deltas take here, as a share of its newest snapshot"),
   wireCompression: z
     .enum(['none', 'wan'])
     .default('wan')
@@ -138,6 +185,17 @@ const SCHEMA = z.strictObject({
     .boolean()
     .default(true)
     .describe('check-outs of pins hold their blocks, which packs then do not; never of trees published here'),
+  hooks: z
+    .array(HOOK)
+    .max(32)
+    .default([])
+    .describe('what is run or called when a tree is complete, fails or falls behind here'),
+  hookBehindMinutes: z
+    .number()
+    .min(0.01)
+    .max(100_000)
+    .default(60)
+    .describe('a head that is known and not complete here for so long is told as behind'),
   keepOldSeconds: z
     .int()
     .min(0)
@@ -148,6 +206,7 @@ const SCHEMA = z.strictObject({
 
 const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreStorage']
 const NUMBERS: readonly ConfigKey[] = [
+  'deltaPercent',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',
@@ -159,6 +218,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'collectEveryMinutes',
   'scrubBytesPerSecond',
   'scrubEveryDays',
+  'hookBehindMinutes',
   'keepOldSeconds',
 ]
 
@@ -295,7 +355,7 @@ function faultOf(error: z.ZodError, origin: Map<string, Origin>, file: string): 
   const what =
     found?.from === 'flag'
       ? `${found.place}${issue.message.startsWith('is ') ? '' : ':'}`
-      : `${found?.place ?? file}: ${key}:`
+      : `${found?.place ?? file}: ${key === 'hooks' ? issue.path.join('.') : key}:`
   return new MirrorError('invalid', `${what} ${issue.message}`, { facts: { key } })
 }
 

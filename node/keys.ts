@@ -1,5 +1,6 @@
 /**
- * Keys on disk: one JSON file each, mode 0600, never replaced. A key that others may read is refused, as ssh does.
+ * Keys on disk: one JSON file each, mode 0600, under a passphrase if its owner wants. A key that others may read is refused,
+ * as ssh does.
  * Nothing here prints or returns a secret but the key pair itself.
  */
 import { readFile, stat } from 'node:fs/promises'
@@ -7,21 +8,28 @@ import { dirname } from 'node:path'
 import { asMirrorError, isMirrorError, MirrorError } from '../src/base/errors.ts'
 import { generateKeyPair, type KeyPair, keyPairFromSeed } from '../src/record/key.ts'
 import { makePrivateDir, writeDurably } from './durable-file.ts'
+import { openSeed, type SealedSeed, sealSeed } from './sealed-seed.ts'
 
 interface KeyFile {
   readonly mirrormeshKey: 1
   readonly type: 'ed25519'
   /** The public half, for people. */
   readonly peer: string
-  /** base64url of 32 bytes. */
-  readonly seed: string
+  /** base64url of 32 bytes; absent when it is sealed. */
+  readonly seed?: string
+  readonly sealed?: SealedSeed
 }
 
 /**
  * The key in `file`. `what` names it: "the key of an admin".
- * @throws MirrorError `not-found`, `refused` (others may read it), `corrupt`
+ * @param askPassphrase for a file that is protected by one
+ * @throws MirrorError `not-found`, `refused` (others may read it, or there is no passphrase or the wrong one), `corrupt`
  */
-export async function loadKey(file: string, what: string): Promise<KeyPair> {
+export async function loadKey(
+  file: string,
+  what: string,
+  askPassphrase?: (question: string) => Promise<string>,
+): Promise<KeyPair> {
   let text: string
   try {
     const { mode } = await stat(file)
@@ -38,7 +46,7 @@ export async function loadKey(file: string, what: string): Promise<KeyPair> {
   } catch (error) {
     throw asMirrorError(error, `read ${what}, ${file}`)
   }
-  return decodeKeyFile(text, `${what}, ${file},`)
+  return decodeKeyFile(text, `${what}, ${file},`, askPassphrase)
 }
 
 /** The key in `file`, made first when there is none. */
@@ -68,7 +76,18 @@ export function encodeKeyFile(key: KeyPair): string {
   return `${JSON.stringify(content, null, 2)}\n`
 }
 
-function decodeKeyFile(text: string, where: string): KeyPair {
+/** As `encodeKeyFile`, with the secret under a passphrase. */
+export async function encodeSealedKeyFile(key: KeyPair, passphrase: string): Promise<string> {
+  const sealed = await sealSeed(key.seed, key.peer, passphrase)
+  const content: KeyFile = { mirrormeshKey: 1, type: 'ed25519', peer: key.peer, sealed }
+  return `${JSON.stringify(content, null, 2)}\n`
+}
+
+async function decodeKeyFile(
+  text: string,
+  where: string,
+  askPassphrase: ((question: string) => Promise<string>) | undefined,
+): Promise<KeyPair> {
   let content: Partial<KeyFile>
   try {
     content = JSON.parse(text) as Partial<KeyFile>
@@ -79,8 +98,26 @@ function decodeKeyFile(text: string, where: string): KeyPair {
   if (content?.mirrormeshKey !== 1 || content.type !== 'ed25519') {
     throw new MirrorError('unsupported', `${where} is of a version that this program does not know`)
   }
-  const key = keyPairFromSeed(new Uint8Array(Buffer.from(content.seed ?? '', 'base64url')))
+  const key = keyPairFromSeed(await seedOf(content, where, askPassphrase))
   if (key.peer !== content.peer)
     throw new MirrorError('corrupt', `${where} does not hold the key that it names`)
   return key
+}
+
+async function seedOf(
+  { seed, sealed, peer = '' }: Partial<KeyFile>,
+  where: string,
+  askPassphrase: ((question: string) => Promise<string>) | undefined,
+): Promise<Uint8Array> {
+  if (sealed === undefined) return new Uint8Array(Buffer.from(seed ?? '', 'base64url'))
+  if (askPassphrase === undefined) {
+    throw new MirrorError(
+      'refused',
+      `${where} is protected by a passphrase, and nobody is here to ask for it`,
+      {
+        hint: 'The key of a node must be without one: it is read when the daemon starts.',
+      },
+    )
+  }
+  return openSeed(sealed, peer, await askPassphrase(`Passphrase of ${where}`), where)
 }

@@ -23,13 +23,16 @@ Options
   --block BYTES      of each block: 64KiB by default
   --page BLOCKS      blocks of a page of the index: 1024 by default
   --pipes RATE       of every region and of the origin, in place of the file's: "25 Mbit/s"
+  --undeclared       the links are as the file says, but nobody has told the sites
   --overhead FACTOR  bytes on the wire for each byte of a block: 1.04 by default
+  --processors N     that all sites share, as in a benchmark on one machine; without it none are simulated
+  --block-cpu TIME   of a processor for each block that travels, at both ends together: "0.9 ms" by default
   --gather TIME      a site handles what came within this time at once: 0 up to 50 sites, 5 ms up to 300, else 20 ms
   --limit TIME       of the virtual clock: 6 h by default
   --json             print the report as JSON
 
 Links without a rate are unlimited, but for a site's own: 1 Gbit/s. Round trips without a declaration are 1 ms within a
-region and 80 ms between two. Not simulated: packets, losses, jitter, slow starts, disks, processors.
+region and 80 ms between two. Not simulated: packets, losses, jitter, slow starts, disks.
 `
 
 const SITE_KBIT = 1_000_000
@@ -67,6 +70,7 @@ async function main(): Promise<void> {
     sites: simulatedSites(scenario),
     pages: evenPages(size, block, quantity('--page', values.page, parseCount)),
     topology: scenario.topology,
+    isUndeclared: values.undeclared === true,
     lanBytesPerSecond: SITE_KBIT * 125,
     lanRttMs: scenario.lanRttMs,
     wanRttMs: scenario.wanRttMs,
@@ -74,6 +78,14 @@ async function main(): Promise<void> {
     events: simulatedEvents(scenario),
     overhead: quantity('--overhead', values.overhead, parseFactor),
     gatherMs: quantity('--gather', gather, parseMs),
+    ...(values.processors === undefined
+      ? {}
+      : {
+          processors: {
+            count: quantity('--processors', values.processors, parseCount),
+            blockMs: quantity('--block-cpu', values['block-cpu'], parseMs),
+          },
+        }),
     onSecond: say,
   })
   const realSeconds = (performance.now() - startMs) / 1000
@@ -96,7 +108,10 @@ function parse() {
         block: { type: 'string', default: '64KiB' },
         page: { type: 'string', default: '1024' },
         pipes: { type: 'string' },
+        undeclared: { type: 'boolean' },
         overhead: { type: 'string', default: '1.04' },
+        processors: { type: 'string' },
+        'block-cpu': { type: 'string', default: '0.9 ms' },
         gather: { type: 'string' },
         limit: { type: 'string', default: '6 h' },
         json: { type: 'boolean' },

@@ -23,6 +23,8 @@ export interface SimulationReport {
   /** In multiples of the snapshot. */
   readonly originEgress: number
   readonly regions: readonly { readonly region: string; readonly wanIn: number; readonly wanOut: number }[]
+  /** In multiples of the snapshot: what passed a third site, as its ends cannot dial each other. */
+  readonly relayed: number
   readonly originBlocksTwice: number
   readonly originBlocksTwicePercent: number
   /** Of all blocks that arrived, at every site. */
@@ -104,6 +106,7 @@ export function reportOf(
       wanIn: result.wanBytesInto.get(region)! / snapshotBytes,
       wanOut: result.wanBytesOutOf.get(region)! / snapshotBytes,
     })),
+    relayed: result.relayedBytes / snapshotBytes,
     originBlocksTwice: result.originBlocksSentMoreThanOnce,
     originBlocksTwicePercent: (100 * result.originBlocksSentMoreThanOnce) / blocks,
     duplicateBlocks,
@@ -138,6 +141,7 @@ export function formatReport(report: SimulationReport): string {
       ? []
       : [`${formatCount(report.incompleteSites)} of the sites were not complete at the end (simulated)\n`]),
     `origin egress, simulated  ${report.originEgress.toFixed(3)} of the snapshot; ${formatCount(report.originBlocksTwice)} blocks left it twice (${report.originBlocksTwicePercent.toFixed(2)} %)\n`,
+    ...(report.relayed === 0 ? [] : [`relayed, simulated  ${report.relayed.toFixed(3)} of the snapshot\n`]),
     `duplicates, simulated  ${formatCount(report.duplicateBlocks)} blocks (${report.duplicatePercent.toFixed(3)} %); ${formatCount(report.blocksInVain)} sent in vain (${report.blocksInVainPercent.toFixed(3)} %)\n`,
     `messages, simulated  ${formatCount(messages.requests)} requests, ${formatCount(messages.cancels)} cancelled, ${formatCount(messages.announcements)} announcements\n`,
     `real time here: ${formatSeconds(report.realSeconds)}; processor time of all schedulers ${formatSeconds(report.schedulerSeconds)}, ${report.schedulerMicrosPerBlock.toFixed(1)} us for each block at each site\n`,

@@ -70,7 +70,7 @@ export interface InviteDocument {
   readonly roles: readonly string[]
   readonly admitter: string
   readonly expiresMs: number
-  readonly state: 'open' | 'used' | 'expired'
+  readonly state: 'open' | 'used' | 'expired' | 'withdrawn'
   readonly usedBy: string | null
   readonly issuer: string
   readonly timeMs: number
@@ -107,6 +107,8 @@ export interface TreeDocument {
   readonly epoch: { readonly epoch: number; readonly id: string; readonly publisher: string } | null
   readonly head: HeadDocument | null
   readonly tags: readonly { readonly tag: string; readonly sequence: number; readonly snapshot: string }[]
+  /** The deltas for the head's snapshot, by the snapshot that they need. */
+  readonly encodings: readonly EncodingsDocument[]
   readonly isForked: boolean
   /** What is in dispute, and the end of each branch: one of them is what a new epoch goes on from. */
   readonly fork: {
@@ -116,6 +118,17 @@ export interface TreeDocument {
     readonly records: readonly string[]
     readonly tips: readonly HeadDocument[]
   } | null
+}
+
+export interface EncodingsDocument {
+  /** Of the head. */
+  readonly sequence: number
+  readonly baseSequence: number
+  readonly bytes: number
+  /** Of the blocks that they give, plain. */
+  readonly targetBytes: number
+  /** False while more are being made. */
+  readonly isComplete: boolean
 }
 
 export interface HeadDocument extends SnapshotPlace {
@@ -134,6 +147,8 @@ export interface PinDocument {
   readonly checkout: string | null
   /** The check-out is a folder of versions, of which so many stay. */
   readonly versions?: number
+  /** Which complete snapshots stay there; absent when the sites' own settings say so. */
+  readonly keep?: { readonly last?: number; readonly days?: number }
   readonly version: number
 }
 
@@ -180,6 +195,14 @@ export interface FetchSummary {
   readonly totalBytes: number | null
   /** Over the network, in this fetch; plain bytes. */
   readonly fetchedBytes: number
+  /** Null where none were looked for. */
+  readonly deltas: {
+    readonly deltasFetched: number
+    readonly deltaBytesFetched: number
+    /** Blocks of the snapshot that were made of them, and their plain bytes. */
+    readonly blocksMade: number
+    readonly bytesMade: number
+  } | null
   /** Of the peers that owe something now. */
   readonly bytesPerSecond: number
 }
@@ -212,6 +235,23 @@ export interface PublishAnswer extends SnapshotPlace {
   /** The rules by which entries were left out. */
   readonly ignore: readonly string[]
   readonly waited?: { readonly sites: readonly string[]; readonly seconds: number }
+  /** Absent where no deltas were made, or they are made afterwards. */
+  readonly deltas?: PublishedDeltas
+}
+
+export interface PublishedDeltas {
+  /** Of the head against whose snapshot they are. */
+  readonly baseSequence: number
+  /** Plain bytes of the blocks that it lacks. */
+  readonly newBytes: number
+  readonly deltas: number
+  readonly deltaBytes: number
+  /** Of the blocks that the deltas give: plain, and as they would travel without. */
+  readonly targetBytes: number
+  readonly zstdBytes: number
+  readonly seconds: number
+  /** Why there are not more. */
+  readonly endedBy?: string
 }
 
 export interface WaitAnswer extends SnapshotPlace {
@@ -262,7 +302,7 @@ export interface DropBackingAnswer {
 }
 
 /** What a publish would do: the sequence would be this one, the new blocks and bytes would be stored. */
-export interface DryRunAnswer extends Omit<PublishAnswer, 'snapshot' | 'waited'> {
+export interface DryRunAnswer extends Omit<PublishAnswer, 'snapshot' | 'waited' | 'deltas'> {
   readonly isDryRun: true
 }
 
@@ -417,6 +457,24 @@ export interface EntryLine {
   /** Bytes of a file that lie in holes. */
   readonly holeBytes?: number
   readonly cid?: string
+}
+
+/** What a site that holds `from` would fetch for `to`. Compressed lengths are weighed, of much by a sample. */
+export interface DiffBytesAnswer {
+  readonly from: SnapshotPlace
+  readonly to: SnapshotPlace
+  readonly newBlocks: number
+  readonly newBytes: number
+  /** All of it as blocks, compressed where that pays. */
+  readonly zstdBytes: number
+  /** Null where there are no deltas between the two. */
+  readonly deltas: {
+    readonly bytes: number
+    /** Plain bytes of what they give. */
+    readonly targetBytes: number
+    /** What they do not give, as blocks. */
+    readonly restZstdBytes: number
+  } | null
 }
 
 /** First line of a diff. */

@@ -35,6 +35,11 @@ export function describeRecord({
         text: `invited ${site} in ${region}, until ${new Date(expiresMs).toISOString()}`,
       }
     }
+    case 'withdrawal':
+      return {
+        subject: content.body.invite.toString(),
+        text: `withdrew the invite ${content.body.invite.toString()}`,
+      }
     case 'revocation': {
       const { key, counter, reason } = content.body
       const what = counter === 0 ? 'with all that it said' : `after its record ${counter}`

@@ -42,8 +42,9 @@ function summaryOf(tree: string, view: FetchView): FetchSummary {
     heldBytes: view.heldBytes,
     totalBytes: view.totalBytes ?? null,
     fetchedBytes: view.fetchedBytes,
+    deltas: view.deltas ?? null,
     bytesPerSecond: Math.round(
-      (view.explanation?.peers ?? []).reduce(
+      [...(view.explanation?.peers ?? []), ...(view.deltaExplanation?.peers ?? [])].reduce(
         (sum, { bytesPerSecond, inFlightBytes }) => sum + (inFlightBytes > 0 ? bytesPerSecond : 0),
         0,
       ),

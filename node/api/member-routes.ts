@@ -85,7 +85,10 @@ function describeMember(
   }
 }
 
-function describeInvite({ id, admitter, body, usedBy, origin }: Invite, nowMs: number): InviteDocument {
+function describeInvite(
+  { id, admitter, body, usedBy, isWithdrawn, origin }: Invite,
+  nowMs: number,
+): InviteDocument {
   return {
     id: id.toString(),
     site: body.site,
@@ -93,7 +96,13 @@ function describeInvite({ id, admitter, body, usedBy, origin }: Invite, nowMs: n
     roles: body.roles,
     admitter,
     expiresMs: body.expiresMs,
-    state: usedBy !== undefined ? 'used' : nowMs > body.expiresMs ? 'expired' : 'open',
+    state: isWithdrawn
+      ? 'withdrawn'
+      : usedBy !== undefined
+        ? 'used'
+        : nowMs > body.expiresMs
+          ? 'expired'
+          : 'open',
     usedBy: usedBy ?? null,
     issuer: origin.issuer,
     timeMs: origin.timeMs,

@@ -51,6 +51,7 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
         sites: body.sites,
         checkout: body.checkout ?? null,
         ...(body.versions === undefined ? {} : { versions: body.versions }),
+        ...(body.keep === undefined ? {} : { keep: body.keep }),
         version: body.version,
       }),
     )

@@ -1,6 +1,7 @@
 /** The job behind `publish`: import, sign the head, and wait for other sites when asked to. */
 import { MirrorError } from '../../src/base/errors.ts'
 import { checkTreeName } from '../../src/dag/tree-name.ts'
+import { DELTA_MODES, type DeltaMode } from '../../src/replica/delta-mode.ts'
 import { checkIgnoreRules } from '../../src/tree/ignore-rules.ts'
 import type { DryRunAnswer, PublishAnswer } from './answers.ts'
 import type { JobControl } from './jobs.ts'
@@ -18,6 +19,7 @@ export function runPublishJob(services: Services, body: unknown) {
   const sites = listOf(body, 'wait')
   const timeoutMs = numberOf(body, 'timeoutMs')
   const ignore = rulesOf(body)
+  const deltas = modeOf(body)
   const isDry = fieldOf(body, 'dryRun') === true
   if (isDry && sites !== undefined) {
     throw new MirrorError('invalid', 'a dry run publishes nothing that could be waited for')
@@ -34,8 +36,10 @@ export function runPublishJob(services: Services, body: unknown) {
       isDry,
       ...(ignore === undefined ? {} : { ignore }),
       ...(services.workers === undefined ? {} : { workers: services.workers }),
+      deltas: deltas ?? services.deltas,
       signal,
       onProgress: report,
+      onDeltas: (progress) => report({ phase: 'deltas', ...progress }),
     })
     const {
       directories: _directories,
@@ -62,6 +66,14 @@ function textsOf(body: unknown, name: string): Record<string, string> {
     return value as Record<string, string>
   }
   throw new MirrorError('invalid', `${name} must be an object of texts`)
+}
+
+function modeOf(body: unknown): DeltaMode | undefined {
+  const value = fieldOf(body, 'deltas')
+  if (value === undefined) return undefined
+  const mode = DELTA_MODES.find((each) => each === value)
+  if (mode !== undefined) return mode
+  throw new MirrorError('invalid', `deltas is one of ${DELTA_MODES.join(', ')}`)
 }
 
 /** Absent: the rules of the newest snapshot. An empty list: none. */

@@ -11,6 +11,7 @@ import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { makeDirs } from '../../src/posix/make-dirs.ts'
 import { writeDurably } from '../durable-file.ts'
 import type { Paths } from '../paths.ts'
+import { addDiffBytesRoute } from './diff-bytes-route.ts'
 import { addFetchRoutes } from './fetch-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
@@ -58,6 +59,7 @@ export function createApi(
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
   addTreeRoutes(app, services)
+  addDiffBytesRoute(app, services)
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
 

@@ -4,6 +4,7 @@ import type { Scratch } from '../../src/dag/scratch.ts'
 import type { Host } from '../../src/net/ports.ts'
 import type { Collector } from '../../src/replica/collector.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
+import type { DeltaMode } from '../../src/replica/delta-mode.ts'
 import type { Ledger } from '../../src/replica/ledger.ts'
 import type { Publisher } from '../../src/replica/publish.ts'
 import type { Scrubber } from '../../src/replica/scrubber.ts'
@@ -35,6 +36,8 @@ export interface Services {
   /** Blocks were let go that a complete snapshot may need: what is missing is looked for, and fetched. */
   readonly onBlocksLost: () => void
   readonly workers: number | undefined
+  /** When deltas are made, unless a publish says otherwise. */
+  readonly deltas: DeltaMode
   /** For temporary files, on the store's file system. */
   readonly tempDir: string
   /** How long a replaced check-out stays beside the new one. */

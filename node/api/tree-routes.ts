@@ -165,6 +165,11 @@ function describeTree(tree: TreeState): TreeDocument {
       sequence: body.sequence,
       snapshot: body.snapshot.toString(),
     })),
+    encodings: (tree.encodings.get(tree.newest?.snapshot.toString() ?? '') ?? []).map(
+      ({ body: { sequence, bytes, targetBytes, isComplete }, baseSequence }) => ({
+        ...{ sequence, baseSequence, bytes, targetBytes, isComplete },
+      }),
+    ),
     isForked: tree.fork !== undefined,
     fork:
       tree.fork === undefined

@@ -10,11 +10,22 @@ import type { KeyPair } from '../../src/record/key.ts'
 import type { ChainDocument } from '../api/answers.ts'
 import { loadKey } from '../keys.ts'
 import type { Context } from './context.ts'
+import { askPassphrase } from './passphrase.ts'
+
+/** Of one verb: a passphrase is asked for once. */
+const loaded = new WeakMap<Context, Promise<KeyPair>>()
 
 /** @throws MirrorError `refused` when this home has no admin's key */
-export async function loadAdminKey({ paths }: Context): Promise<KeyPair> {
+export function loadAdminKey(context: Context): Promise<KeyPair> {
+  const known = loaded.get(context) ?? readAdminKey(context)
+  loaded.set(context, known)
+  return known
+}
+
+async function readAdminKey(context: Context): Promise<KeyPair> {
+  const { paths } = context
   try {
-    return await loadKey(paths.adminKeyFile, 'the key of an admin')
+    return await loadOwnKey(context, paths.adminKeyFile, 'the key of an admin')
   } catch (error) {
     if (!isMirrorError(error, 'not-found')) throw error
     throw new MirrorError(
@@ -26,6 +37,11 @@ export async function loadAdminKey({ paths }: Context): Promise<KeyPair> {
       },
     )
   }
+}
+
+/** A key of a person, which may be protected by a passphrase. */
+export function loadOwnKey(context: Context, file: string, what: string): Promise<KeyPair> {
+  return loadKey(file, what, (question) => askPassphrase(context, question))
 }
 
 /** How often a record is signed anew because another use of the same key came between. */

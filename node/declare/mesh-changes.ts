@@ -116,14 +116,18 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
     declared.add(key)
     const found = there.get(key)
     const isSame =
-      found !== undefined && found.checkout === (pin.checkout ?? null) && found.versions === pin.versions
+      found !== undefined &&
+      found.checkout === (pin.checkout ?? null) &&
+      found.versions === pin.versions &&
+      found.keep?.last === pin.keep?.last &&
+      found.keep?.days === pin.keep?.days
     if (isSame) continue
     const checkout = pin.checkout === undefined ? '' : `, checked out at ${pin.checkout}`
     const versions = pin.versions === undefined ? '' : `, ${pin.versions} versions`
     changes.push({
       kind: 'set-pin',
       pin,
-      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}`,
+      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}${keepText(pin.keep)}`,
     })
   }
   for (const [key, pin] of there) {
@@ -133,6 +137,11 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
     else notes.push(`the pin of ${key} is not in the file; --prune removes it`)
   }
   return changes
+}
+
+function keepText(keep: DeclaredPin['keep']): string {
+  const last = keep?.last === undefined ? '' : `, keeps the last ${keep.last}`
+  return keep?.days === undefined ? last : `${last}, keeps ${keep.days} days`
 }
 
 function tagChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
@@ -230,6 +239,7 @@ export function describeMesh({ name, trees, pins, topology, members }: MeshFacts
       ...placeOfPin(pin),
       ...(pin.checkout === null ? {} : { checkout: pin.checkout }),
       ...(pin.versions === undefined ? {} : { versions: pin.versions }),
+      ...(pin.keep === undefined ? {} : { keep: pin.keep }),
     })),
     ...(topology.declared === null ? {} : { topology: links }),
   }

@@ -7,6 +7,7 @@ import { isNode, LineCounter, parseDocument, stringify } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
+import { MAX_KEEP_DAYS, MAX_KEEP_LAST, type PinKeep } from '../../src/record/kinds/pin.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { parseTopologyFile } from '../topology/read-file.ts'
 
@@ -25,6 +26,7 @@ export interface DeclaredPin {
   readonly sites: PinPlace
   readonly checkout: string | undefined
   readonly versions: number | undefined
+  readonly keep: PinKeep | undefined
 }
 
 export interface MeshFile {
@@ -45,6 +47,13 @@ const PIN = z
     site: SEGMENT.optional(),
     checkout: z.string().startsWith('/', 'is not an absolute path').optional(),
     versions: z.int().min(1).max(100).optional(),
+    keep: z
+      .strictObject({
+        last: z.int().min(1).max(MAX_KEEP_LAST).optional(),
+        days: z.int().min(1).max(MAX_KEEP_DAYS).optional(),
+      })
+      .refine(({ last, days }) => last !== undefined || days !== undefined, 'names none of last and days')
+      .optional(),
   })
   .refine(
     ({ all, region, site }) => [all, region, site].filter((each) => each !== undefined).length === 1,
@@ -113,16 +122,21 @@ export function parseMeshFile(text: string, file: string): MeshFile {
         publisher,
         tags: tags && new Map(Object.entries(tags)),
       })),
-    pins: pins?.map(({ tree, checkout, versions, ...place }) => ({
+    pins: pins?.map(({ tree, checkout, versions, keep, ...place }) => ({
       tree,
       checkout,
       versions,
+      keep: keep && keepOf(keep),
       sites: placeOf(place),
     })),
     // Its own reader knows units and names; lines are counted from the section's first then.
     topology: topology && parseTopologyFile(stringify(topology), `${file}, topology`).topology,
     members: members && new Map(Object.entries(members).map(([site, { region }]) => [site, region])),
   }
+}
+
+function keepOf({ last, days }: { last?: number | undefined; days?: number | undefined }): PinKeep {
+  return { ...(last === undefined ? {} : { last }), ...(days === undefined ? {} : { days }) }
 }
 
 function placeOf({ region, site }: { region?: string | undefined; site?: string | undefined }): PinPlace {

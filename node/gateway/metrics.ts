@@ -3,7 +3,7 @@
  * Rates are metrics, decisions are logs. Labels come from closed sets only: never a path, never a client.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
-import type { RelayCounts } from '../../src/net/ports.ts'
+import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 
 export interface GatewayMetrics {
@@ -32,9 +32,11 @@ export function createMetrics(
   {
     readCare,
     readRelayed,
+    readProtocols,
   }: {
     readonly readCare?: (() => StoreCare) | undefined
     readonly readRelayed?: (() => RelayCounts) | undefined
+    readonly readProtocols?: (() => readonly ProtocolTraffic[]) | undefined
   } = {},
 ): GatewayMetrics {
   const registry = new Registry()
@@ -64,6 +66,7 @@ export function createMetrics(
   registerMeshMetrics(registry, readStatus)
   if (readCare !== undefined) registerCareMetrics(registry, readCare)
   if (readRelayed !== undefined) registerRelayMetrics(registry, readRelayed)
+  if (readProtocols !== undefined) registerProtocolMetrics(registry, readProtocols)
   return {
     registry,
     requestDone(method, status, took) {
@@ -125,6 +128,17 @@ function registerMeshMetrics(registry: Registry, readStatus: () => StatusDocumen
     },
   })
   new Gauge({
+    name: 'mirrormesh_delta_bytes',
+    help: 'Deltas fetched since the start, and plain bytes of the blocks made of them',
+    labelNames: ['what'] as const,
+    registers,
+    collect() {
+      const { bytesReceived = 0, bytesMade = 0 } = readStatus().traffic.deltas ?? {}
+      this.set({ what: 'fetched' }, bytesReceived)
+      this.set({ what: 'made' }, bytesMade)
+    },
+  })
+  new Gauge({
     name: 'mirrormesh_traffic_plain_bytes',
     help: 'The same bytes, before blocks were compressed for the way',
     labelNames: ['class', 'direction'] as const,
@@ -154,6 +168,36 @@ function gaugesOf<T>(
       },
     })
   }
+}
+
+/** What is payload, and what is talk: blocks and index against who holds what, records and invites. */
+function registerProtocolMetrics(registry: Registry, readProtocols: () => readonly ProtocolTraffic[]): void {
+  const registers = [registry]
+  const labelNames = ['protocol', 'direction'] as const
+  new Gauge({
+    name: 'mirrormesh_protocol_bytes',
+    help: 'Bytes exchanged with peers since the start, by protocol and direction, before encryption',
+    labelNames,
+    registers,
+    collect() {
+      for (const { protocol, bytesSent, bytesReceived } of readProtocols()) {
+        this.set({ protocol, direction: 'sent' }, bytesSent)
+        this.set({ protocol, direction: 'received' }, bytesReceived)
+      }
+    },
+  })
+  new Gauge({
+    name: 'mirrormesh_protocol_messages',
+    help: 'The messages in which those bytes travelled',
+    labelNames,
+    registers,
+    collect() {
+      for (const { protocol, messagesSent, messagesReceived } of readProtocols()) {
+        this.set({ protocol, direction: 'sent' }, messagesSent)
+        this.set({ protocol, direction: 'received' }, messagesReceived)
+      }
+    },
+  })
 }
 
 function registerRelayMetrics(registry: Registry, readRelayed: () => RelayCounts): void {

@@ -2,7 +2,7 @@
  * `npm run bench:chunks`: what a site has to fetch between two consecutive builds, for several average chunk sizes, beside
  * what rsync sends for the same pair. Bytes and blocks do not depend on the machine; seconds do.
  */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -10,6 +10,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import type { ChunkerParams } from '../../src/block/chunker.ts'
 import { openStore } from '../../src/store/store.ts'
 import { importTree } from '../../src/tree/import.ts'
+import { pairsIn } from './build-pairs.ts'
 import { type ChunkDocument, chunkMarkdown, type PairFigures, type SizeFigures } from './chunk-tables.ts'
 import { fetchBuilds } from './fetch-builds.ts'
 import { type NewBlocks, newBlocks } from './new-blocks.ts'
@@ -25,7 +26,6 @@ average chunk size (in KiB; the shortest chunk is a quarter of it, the longest f
 the new build adds; rsync does the same from a copy of the old build. Prints JSON, or tables with --markdown.
 Seconds are medians of --rounds rounds (default 1).
 `
-const KINDS = ['trees', 'images', 'packages'] as const
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -57,14 +57,6 @@ if (values.fetch !== undefined) {
   const document: ChunkDocument = { machine: machine(), pairs }
   process.stdout.write(
     values.markdown ? chunkMarkdown(document) : `${JSON.stringify(document, undefined, 2)}\n`,
-  )
-}
-
-function pairsIn(folder: string): { kind: string; name: string }[] {
-  return KINDS.filter((kind) => existsSync(join(folder, kind))).flatMap((kind) =>
-    readdirSync(join(folder, kind))
-      .sort()
-      .map((name) => ({ kind, name })),
   )
 }
 

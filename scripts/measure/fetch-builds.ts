@@ -48,6 +48,18 @@ function makeTar(work: string, source: PackageSource, side: 0 | 1, tar: string):
     sh('gzip -dc "$1" > "$2"', only(work), tar)
     return
   }
+  if (source.from === 'npm-packages') {
+    const all = join(work, 'packages')
+    for (const { name, versions } of source.packages) {
+      const [packed, unpacked] = [join(work, 'packed'), join(all, name)]
+      for (const folder of [packed, unpacked]) mkdirSync(folder, { recursive: true })
+      sh('cd "$1" && npm pack --silent "$2" >&2', packed, `${name}@${versions[side]}`)
+      sh('tar -xzf "$1" -C "$2" --strip-components=1', only(packed), unpacked)
+      rmSync(packed, { recursive: true })
+    }
+    sh('tar -C "$1" --sort=name -cf "$2" .', all, tar)
+    return
+  }
   download(work, `${source.names[side]}=${source.versions[side]}`)
   if (source.inner === undefined) sh('dpkg-deb --fsys-tarfile "$1" > "$2"', only(work), tar)
   else {

@@ -19,7 +19,7 @@ import { boundsOf, figuresOf, formatDocument, type MeshDocument, type SystemResu
 import { rsync } from './mesh/rsync.ts'
 import { syncthing } from './mesh/syncthing.ts'
 import { createStopwatch, type SourceTree, type System } from './mesh/system.ts'
-import { makeTree, weighTree } from './mesh/tree.ts'
+import { editTree, makeTree, weighTree } from './mesh/tree.ts'
 import { hasProgram, machine } from './run.ts'
 
 const SYSTEMS: Readonly<Record<string, System>> = {
@@ -38,6 +38,8 @@ Brings a tree from the origin of a topology file (topology/*.yaml) to all its si
 namespaces of this machine, and prints how long it took and what passed the links. Takes root, gcc, iproute2 and GNU tar.
 
   --tree DIR       the tree; without it real files of this checkout
+  --then NEXT      the clock starts when all sites hold the tree, and NEXT is brought to them: a folder, or
+                   edit for the tree with 2 % of its files edited and a folder renamed; of mirrormesh and rsync only
   --mb N           how much of them at most: 250 MB by default
   --systems LIST   with commas, of ${Object.keys(SYSTEMS).join(', ')};
                    mirrormesh by default, all for all that are installed
@@ -50,13 +52,14 @@ namespaces of this machine, and prints how long it took and what passed the link
                    up FILE, exec SITE -- COMMAND, counters --json, and down
   --help           this text
 
-Each site has a folder under $TMPDIR: that takes about twice the tree for each site. It ends with 0 when every copy of
+Each site has a folder under $TMPDIR: that takes about twice the tree for each site, with --then three times. It ends with 0 when every copy of
 every system is identical.
 `
 
 interface Options {
   readonly file: string
   readonly tree: string | undefined
+  readonly next: string | undefined
   readonly bytes: number
   readonly systems: readonly string[]
   readonly rounds: number
@@ -96,19 +99,23 @@ async function bench(options: Options): Promise<number> {
     options.tree === undefined
       ? makeTree(join(folder, 'tree'), options.bytes)
       : weighTree(resolve(options.tree))
+  const next = options.next === undefined ? undefined : nextOf(options.next, tree, join(folder, 'next'))
   say(`${tree.files} files, ${(tree.bytes / 1e6).toFixed(1)} MB, to ${scenario.places.length - 1} sites`)
   const missing = new Set<string>()
   const able = options.systems.filter((name) => {
     const lacking = SYSTEMS[name]!.needs.filter((program) => !hasProgram(program))
     if (lacking.length > 0) missing.add(`${name} (${lacking.join(', ')})`)
-    return lacking.length === 0
+    const cannot = next !== undefined && !SYSTEMS[name]!.canUpdate
+    if (cannot) missing.add(`${name} (not measured from one version to the next)`)
+    return lacking.length === 0 && !cannot
   })
+  const setting: Setting = { scenario, tree: next ?? tree, before: next && tree, folder, options }
   const results: SystemResult[] = []
   const failed: string[] = []
   for (let round = 1; round <= options.rounds; round++)
     for (const name of round % 2 === 1 ? able : able.toReversed())
       try {
-        results.push(await runSystem(SYSTEMS[name]!, round, { scenario, tree, folder, options }))
+        results.push(await runSystem(SYSTEMS[name]!, round, setting))
       } catch (error) {
         // Hours may have gone into the others.
         if (leaving !== undefined) throw error
@@ -117,7 +124,7 @@ async function bench(options: Options): Promise<number> {
         failed.push(`${name}, round ${round}: ${message}`)
       }
 
-  const document = documentOf(results, { scenario, tree, missing, failed, options })
+  const document = documentOf(results, { ...setting, missing, failed })
   process.stdout.write(options.isJson ? `${JSON.stringify(document, null, 2)}\n` : formatDocument(document))
   if (options.svg !== undefined) writeFileSync(options.svg, chartOf(document))
   return failed.length === 0 &&
@@ -129,6 +136,7 @@ async function bench(options: Options): Promise<number> {
 interface Setting {
   readonly scenario: Scenario
   readonly tree: SourceTree
+  readonly before: SourceTree | undefined
   readonly folder: string
   readonly options: Options
 }
@@ -137,7 +145,7 @@ interface Setting {
 async function runSystem(
   system: System,
   round: number,
-  { scenario, tree, folder, options }: Setting,
+  { scenario, tree, before, folder, options }: Setting,
 ): Promise<SystemResult> {
   const own = join(folder, `${round}-${system.name.replaceAll(/[^a-z0-9]+/g, '-')}`)
   mkdirSync(own)
@@ -145,7 +153,7 @@ async function runSystem(
   const lab = await startLab(scenario, own, options.isReferee)
   try {
     const stopwatch = createStopwatch(lab, (site, seconds) => say(`  ${site}: ${seconds.toFixed(1)} s`))
-    const ran = await system.run({ lab, tree, folder: own, limitMs: options.limitMs, stopwatch })
+    const ran = await system.run({ lab, tree, before, folder: own, limitMs: options.limitMs, stopwatch })
     const reading = stopwatch.reading()
     const wrong = reading.arrivals.flatMap(({ site }) => {
       const differences = differencesOf(tree.path, ran.copies.get(site)!, system.keeps)
@@ -181,6 +189,7 @@ function documentOf(
   {
     scenario,
     tree,
+    before,
     missing,
     failed,
     options,
@@ -194,12 +203,17 @@ function documentOf(
     topology: scenario.name,
     machine: machine(),
     tree: { files: tree.files, bytes: tree.bytes },
+    ...(before === undefined ? {} : { before: { files: before.files, bytes: before.bytes } }),
     travelBytes,
     boundSeconds: bounds.length === 0 ? null : Math.max(...bounds),
     missing: [...missing],
     failed,
     runs: results.map((result) => figuresOf(result, scenario, tree, result.mesh?.travelBytes ?? travelBytes)),
   }
+}
+
+function nextOf(next: string, tree: SourceTree, to: string): SourceTree {
+  return next === 'edit' ? editTree(tree, to) : weighTree(resolve(next))
 }
 
 function chartOf({ topology, tree, runs, boundSeconds }: MeshDocument): string {
@@ -229,6 +243,8 @@ function say(sentence: string): void {
 function parseOptions(): Options | undefined {
   const flags = {
     tree: { type: 'string' },
+    // biome-ignore lint/suspicious/noThenProperty: a flag of the command line, and never awaited
+    then: { type: 'string' },
     mb: { type: 'string', default: '250' },
     systems: { type: 'string', default: 'mirrormesh' },
     rounds: { type: 'string', default: '1' },
@@ -258,6 +274,7 @@ function parseOptions(): Options | undefined {
   return {
     file,
     tree: values.tree,
+    next: values.then,
     bytes: whole('--mb', values.mb) * 1e6,
     systems,
     rounds: whole('--rounds', values.rounds),

@@ -10,6 +10,8 @@ export interface RsyncBytes {
   readonly receivedBytes: number
   readonly literalBytes: number
   readonly seconds: number
+  /** Of both sides, which run on one machine. */
+  readonly cpuSeconds: number
   /** Files that are still not those of the new build: of equal size and mtime, so that rsync did not look into them. */
   readonly missedFiles: number
 }
@@ -21,7 +23,7 @@ export async function rsyncBytes(
   const copy = join(work, 'rsync-copy')
   try {
     await run('cp', ['-a', held, copy])
-    const { seconds, stdout } = await run('rsync', [
+    const { seconds, cpuSeconds, stdout } = await run('rsync', [
       ...['-a', '--no-whole-file', '--delete', '--stats', ...options],
       `${wanted}/`,
       `${copy}/`,
@@ -36,6 +38,7 @@ export async function rsyncBytes(
       receivedBytes: statistic(stdout, 'Total bytes received'),
       literalBytes: statistic(stdout, 'Literal data'),
       seconds,
+      cpuSeconds,
       missedFiles: Number(left.stdout),
     }
   } finally {

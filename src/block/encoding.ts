@@ -215,7 +215,7 @@ function checkFrame(bytes: Uint8Array, lengthBytes: number): void {
  * Bits a byte of a sample spread over the block, with the correction for its size (Miller 1955): what is compressed or
  * encrypted has nearly 8. Blind to repeats of random bytes, which are rare and cost only space.
  */
-function looksRandom(bytes: Uint8Array): boolean {
+export function looksRandom(bytes: Uint8Array): boolean {
   if (bytes.length < 4 * SAMPLE_BYTES) return false
   const step = Math.floor(bytes.length / SAMPLE_BYTES)
   const counts = new Uint16Array(256)

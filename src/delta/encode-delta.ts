@@ -1,7 +1,7 @@
 /**
  * One run of blocks as one zstd frame over a window as dictionary, and whether it is worth it.
  *
- * The parameters are level 3 with larger tables. By itself level 3 indexes a dictionary with 2^17 and 2^16 entries: of a
+ * The parameters are those of low levels with larger tables. By itself level 3 indexes a dictionary with 2^17 and 2^16 entries: of a
  * window of 2 MiB and more they forget nearly all, and a delta is then hardly better than none (docs/deltas.md has the table).
  */
 import zlib from 'node:zlib'
@@ -13,7 +13,13 @@ export interface EncodeJob {
   /** Of each block. */
   readonly lengths: readonly number[]
   readonly window: Uint8Array
-  readonly effort: Effort
+  readonly efforts: Efforts
+}
+
+/** Text has more to gain from a longer search than binaries, whose matches lie where the last one ended. */
+export interface Efforts {
+  readonly binary: Effort
+  readonly text: Effort
 }
 
 /** What zstd is told; see the table. */
@@ -30,7 +36,10 @@ export interface EncodedRun {
   readonly zstdBytes: number
 }
 
-export const DEFAULT_EFFORT: Effort = { level: 3, hashLog: 19, chainLog: 19 }
+export const DEFAULT_EFFORTS: Efforts = {
+  binary: { level: 3, hashLog: 19, chainLog: 19 },
+  text: { level: 12, hashLog: 20, chainLog: 20 },
+}
 
 /** A delta may take so much of what its blocks take without it: reading a window costs a site some time. */
 const WORTH_SHARE = 0.9
@@ -39,14 +48,16 @@ const LEAST_SAVED_BYTES = 256
 /** Runs up to this are weighed whole. */
 const WEIGHED_BYTES = 128 * 1024
 const WEIGHED_EACH = 4
+const SAMPLES = 1024
 /** A dictionary that begins so would not be taken for raw content (RFC 8878, section 5). */
 const DICTIONARY_MAGIC = 0xec30a437
 
 const { ZSTD_c_compressionLevel, ZSTD_c_hashLog, ZSTD_c_chainLog, ZSTD_c_windowLog } = zlib.constants
 
-export function encodeRun({ targets, lengths, window, effort }: EncodeJob): EncodedRun {
+export function encodeRun({ targets, lengths, window, efforts }: EncodeJob): EncodedRun {
   const zstdBytes = weigh(targets, lengths)
   if (isDictionaryOfItsOwn(window)) return { frame: undefined, zstdBytes }
+  const effort = looksLikeText(targets) ? efforts.text : efforts.binary
   const frame = zlib.zstdCompressSync(targets, {
     dictionary: window,
     chunkSize: targets.length + 1024,
@@ -61,6 +72,18 @@ export function encodeRun({ targets, lengths, window, effort }: EncodeJob): Enco
   })
   const isWorth = frame.length <= zstdBytes * WORTH_SHARE && zstdBytes - frame.length >= LEAST_SAVED_BYTES
   return { frame: isWorth ? new Uint8Array(frame) : undefined, zstdBytes }
+}
+
+/** By a sample: control characters are rare in text of any language, and a fifth of what is none. */
+function looksLikeText(bytes: Uint8Array): boolean {
+  const step = Math.max(1, Math.floor(bytes.length / SAMPLES))
+  let [controls, samples] = [0, 0]
+  for (let at = 0; at < bytes.length; at += step) {
+    const byte = bytes[at]!
+    samples += 1
+    if (byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d) controls += 1
+  }
+  return controls <= samples / 50
 }
 
 export function isDictionaryOfItsOwn(window: Uint8Array): boolean {

@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { MirrorError } from '../base/errors.ts'
+import { boundAllocator } from '../posix/allocator.ts'
 import type { EncodedRun, EncodeJob } from './encode-delta.ts'
 import { encodeRun } from './encode-delta.ts'
 
@@ -32,6 +33,7 @@ const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8 }
 /** @param threads 0: jobs are done on the spot */
 export function startEncodePool(threads: number): EncodePool {
   if (threads === 0) return { encode: async (job) => encodeRun(job), close: async () => undefined }
+  boundAllocator()
   const pool: Thread[] = []
   const waiting: Waiting[] = []
   let failure: MirrorError | undefined

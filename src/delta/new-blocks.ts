@@ -6,7 +6,7 @@
 import type { Cid } from '../block/cid.ts'
 import { cidKey } from '../block/cid.ts'
 import type { NodeSource } from '../dag/reader.ts'
-import type { IndexMap, MappedPage } from './index-map.ts'
+import type { IndexMap, MappedPage, PlacedBlock } from './index-map.ts'
 import { openIndexMap } from './index-map.ts'
 import { createPositionTable } from './position-table.ts'
 
@@ -18,12 +18,14 @@ export interface NewBlocks {
   newPosition(cid: Cid): number | undefined
   /** Position in the base of a block in one of its changed pages: of whatever stands beside new blocks, almost always. */
   landmark(cid: Cid): number | undefined
+  /** Blocks of the base that the target lacks, in order. */
+  removedBlocks(): AsyncGenerator<PlacedBlock, void, undefined>
   /** Position in the base. The first one that is asked for of an unchanged page makes all pages be read. */
   basePosition(cid: Cid): Promise<number | undefined>
 }
 
-/** In the changed pages of either index, and in all that is looked up: 100 MB, 256 GB in chunks of 64 KiB. */
-const MAX_BLOCKS = 4 * 1024 * 1024
+/** In the changed pages of either index, and in all that is looked up: 50 MB each, 128 GB in chunks of 64 KiB. */
+const MAX_BLOCKS = 2 * 1024 * 1024
 
 /** @returns undefined when either index is beyond what is held in memory */
 export async function findNewBlocks(
@@ -41,9 +43,13 @@ export async function findNewBlocks(
   const old = createPositionTable()
   await addPages(changed)
   const fresh = createPositionTable()
+  const kept = new Uint8Array(Math.ceil(base.blocks / 8))
   for (const page of candidates)
-    for (const { cid, position } of await target.blocksOf(page))
-      if (old.find(cid) === undefined) fresh.add(cid, position)
+    for (const { cid, position } of await target.blocksOf(page)) {
+      const at = old.find(cid)
+      if (at === undefined) fresh.add(cid, position)
+      else kept[at >>> 3]! |= 1 << (at & 7)
+    }
 
   async function addPages(pages: readonly MappedPage[]): Promise<void> {
     for (const page of pages)
@@ -57,6 +63,11 @@ export async function findNewBlocks(
     count: fresh.size,
     newPosition: (cid) => fresh.find(cid),
     landmark: (cid) => old.find(cid),
+    async *removedBlocks() {
+      for (const page of changed)
+        for (const block of await base.blocksOf(page))
+          if ((kept[block.position >>> 3]! & (1 << (block.position & 7))) === 0) yield block
+    },
     async basePosition(cid) {
       const found = old.find(cid)
       if (found !== undefined || base.blocks > MAX_BLOCKS) return found

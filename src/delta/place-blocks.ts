@@ -34,10 +34,18 @@ interface Gap {
   readonly left: number | undefined
 }
 
+interface Bounds {
+  readonly within: BaseSpan | undefined
+  readonly sizeBytes: number
+  readonly wholeBase: BaseSpan
+}
+
 /** Held until a landmark comes: 256 MB of a file in chunks of 64 KiB. */
 const MAX_GAP_BLOCKS = 4096
 /** Where old and new differ by no more than this, a block is looked for at its distance from either landmark. */
 const NEAR_BYTES = 256 * 1024
+/** As far from a landmark its neighbours in the base are taken for those of the gap. */
+const BESIDE_BYTES = 512 * 1024
 
 /**
  * @param within what the stretch likely came from
@@ -58,19 +66,19 @@ export async function* placeBlocks(
     readonly wantedPosition: (cid: Cid) => number | undefined
   },
 ): AsyncGenerator<PlacedTarget, void, undefined> {
+  const bounds: Bounds = { within, sizeBytes, wholeBase: { from: 0, to: news.base.sizeBytes } }
   let offset = 0
   let gap: Gap | undefined
   let left = within?.from
   let before: FileBlock | undefined
 
   async function landmark(block: FileBlock): Promise<BaseSpan | undefined> {
-    if (within === undefined) return undefined
-    const position = news.landmark(block.cid)
+    const position = within === undefined ? await news.basePosition(block.cid) : news.landmark(block.cid)
     if (position === undefined) return undefined
     const { address, lengthBytes } = await news.base.blockAt(position)
     const to = address + lengthBytes
     const span = { from: Math.max(0, to - block.lengthBytes), to }
-    return span.from >= within.from && span.to <= within.to ? span : undefined
+    return within === undefined || (span.from >= within.from && span.to <= within.to) ? span : undefined
   }
 
   for await (const block of stretch) {
@@ -78,13 +86,13 @@ export async function* placeBlocks(
     if (position !== undefined) {
       if (gap === undefined) {
         const known = before === undefined ? undefined : await landmark(before)
-        left = known?.to ?? left
+        left = known?.to ?? (within === undefined ? undefined : left)
         gap = { blocks: [], offset, lengthBytes: 0, left }
       }
       gap.blocks.push({ cid: block.cid, lengthBytes: block.lengthBytes, position })
       gap.lengthBytes += block.lengthBytes
       if (gap.blocks.length >= MAX_GAP_BLOCKS) {
-        const placed = place(gap, undefined, within, sizeBytes)
+        const placed = place(gap, undefined, bounds)
         left = placed.at(-1)?.likely?.to ?? left
         yield* placed
         gap = undefined
@@ -92,7 +100,7 @@ export async function* placeBlocks(
     } else if (gap !== undefined) {
       const known = await landmark(block)
       const right = known !== undefined && known.from >= (gap.left ?? 0) ? known.from : undefined
-      const placed = place(gap, right, within, sizeBytes)
+      const placed = place(gap, right, bounds)
       left = placed.at(-1)?.likely?.to ?? left
       yield* placed
       gap = undefined
@@ -100,16 +108,16 @@ export async function* placeBlocks(
     before = position === undefined ? block : undefined
     offset += block.lengthBytes
   }
-  if (gap !== undefined) yield* place(gap, undefined, within, sizeBytes)
+  if (gap !== undefined) yield* place(gap, undefined, bounds)
 }
 
 function place(
   gap: Gap,
   right: number | undefined,
-  within: BaseSpan | undefined,
-  sizeBytes: number,
+  { within, sizeBytes, wholeBase }: Bounds,
 ): PlacedTarget[] {
-  if (within === undefined || gap.left === undefined) return gap.blocks
+  if (within === undefined) return placeBeside(gap, right, wholeBase)
+  if (gap.left === undefined) return gap.blocks
   const from = Math.min(gap.left, within.to)
   // Without a landmark behind it, the gap is the beginning of all that is left.
   const newBytes = right === undefined ? Math.max(gap.lengthBytes, sizeBytes - gap.offset) : gap.lengthBytes
@@ -119,6 +127,20 @@ function place(
     const [start, end] = [at, at + block.lengthBytes]
     at = end
     return { ...block, within, likely: clip(likelySpan(from, { start, end, newBytes, oldBytes }), within) }
+  })
+}
+
+/** Nothing is known of the file, but what stands beside the gap is in the base, and what was beside it there may be like it. */
+function placeBeside(gap: Gap, right: number | undefined, wholeBase: BaseSpan): PlacedTarget[] {
+  let at = 0
+  return gap.blocks.map((block) => {
+    const [start, left] = [at, gap.left]
+    at += block.lengthBytes
+    const after = gap.lengthBytes - at
+    const isNearLeft = left !== undefined && start <= BESIDE_BYTES && (right === undefined || start <= after)
+    if (!isNearLeft && (right === undefined || after > BESIDE_BYTES)) return block
+    const from = isNearLeft ? left + start : right! - after - block.lengthBytes
+    return { ...block, within: wholeBase, likely: clip({ from, to: from + block.lengthBytes }, wholeBase) }
   })
 }
 

@@ -2,7 +2,7 @@
  * Which position a block has in a snapshot's index, for many blocks: 8 bytes of the digest and 4 of the position in one
  * open-addressing table, 18 to 36 bytes a block where a Map of strings takes 150 and more.
  *
- * Two blocks with the same 8 bytes answer for each other. By chance that does not happen (2^-40 at four million); made on
+ * Two blocks with the same 8 bytes answer for each other. By chance that does not happen (2^-22 at two million); made on
  * purpose it costs the maker a worse delta or none, never wrong bytes: what is found here is read by its position again.
  */
 import type { Cid } from '../block/cid.ts'

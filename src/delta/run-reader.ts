@@ -4,10 +4,12 @@ import type { NodeSource } from '../dag/reader.ts'
 import { getBlock } from '../dag/source.ts'
 import type { BlockRange } from './delta.ts'
 import type { IndexMap } from './index-map.ts'
+import type { PlacedTarget } from './place-blocks.ts'
 import type { Run } from './runs.ts'
 
 export interface RunReader {
-  read(run: Run): Promise<{ readonly targets: Uint8Array; readonly window: Uint8Array }>
+  targets(targets: readonly PlacedTarget[]): Promise<Uint8Array>
+  window(run: Run): Promise<Uint8Array>
 }
 
 /** Windows of runs that follow each other overlap. */
@@ -38,18 +40,21 @@ export function createRunReader(source: NodeSource, base: IndexMap, signal?: Abo
   }
 
   return {
-    async read({ targets, window, lengthBytes, windowBytes }) {
+    targets: (targets) =>
+      gather(targets, sizeOf(targets), async ({ cid, lengthBytes }) =>
+        checked(await getBlock(source, cid, 'target of a delta', signal), lengthBytes),
+      ),
+    window({ window, windowBytes }) {
       const positions = window.flatMap(({ first, count }) =>
         Array.from({ length: count }, (_, i) => first + i),
       )
-      return {
-        targets: await gather(targets, lengthBytes, async (target) =>
-          checked(await getBlock(source, target.cid, 'target of a delta', signal), target.lengthBytes),
-        ),
-        window: await gather(positions, windowBytes, readBase),
-      }
+      return gather(positions, windowBytes, readBase)
     },
   }
+}
+
+function sizeOf(targets: readonly PlacedTarget[]): number {
+  return targets.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
 }
 
 async function gather<Item>(

@@ -24,6 +24,9 @@ export interface RunSizes {
   readonly marginBytes: number
 }
 
+/** Of the window for one block: a run of several must fit. */
+const MAX_PIECE_BLOCKS = MAX_DELTA_BLOCKS / 4
+
 /** A piece of a window while it grows. */
 interface Piece {
   readonly first: number
@@ -34,7 +37,7 @@ interface Piece {
 }
 
 export async function* groupRuns(
-  placed: AsyncIterable<PlacedTarget>,
+  placed: AsyncIterable<PlacedTarget> | Iterable<PlacedTarget>,
   base: IndexMap,
   sizes: RunSizes,
 ): AsyncGenerator<Run, void, undefined> {
@@ -97,12 +100,16 @@ async function pieceOf(
   if (to <= from) return undefined
   let first = await base.blockHolding(from)
   let last = await base.blockHolding(to - 1)
-  // Of whole blocks there may be too many: the end goes that has less of what is looked for.
-  while (
-    first.position < last.position &&
-    (last.position - first.position >= MAX_DELTA_BLOCKS ||
-      last.address + last.lengthBytes - first.address > maxWindowBytes)
-  ) {
+  if (last.position - first.position >= MAX_PIECE_BLOCKS) {
+    // Many small blocks: those around the expected place.
+    const middle = await base.blockHolding(Math.min(to - 1, Math.max(from, (likely.from + likely.to) / 2)))
+    const start = Math.max(first.position, middle.position - MAX_PIECE_BLOCKS / 2)
+    const end = Math.min(last.position, start + MAX_PIECE_BLOCKS - 1)
+    first = await base.blockAt(start)
+    last = await base.blockAt(end)
+  }
+  // Of whole blocks there may be too much: the end goes that has less of what is looked for.
+  while (first.position < last.position && last.address + last.lengthBytes - first.address > maxWindowBytes) {
     if (overlap(first, likely) <= overlap(last, likely)) first = await base.blockAt(first.position + 1)
     else last = await base.blockAt(last.position - 1)
   }

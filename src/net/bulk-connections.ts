@@ -28,6 +28,12 @@ export interface BulkConnections {
 }
 
 const RTT_SAMPLES = 4
+/** A connection that is no longer wanted stays for what is on its way, for so long at most. */
+const DRAIN_MS = 30_000
+const DRAIN_LOOK_MS = 250
+/** Share of the time that this thread works: above it more connections would bring nothing but the work of making them. */
+const BUSY_SHARE = 0.75
+const BUSY_SAMPLE_MS = 1000
 
 interface Bulk {
   readonly control: StripeControl
@@ -49,6 +55,7 @@ export function createBulkConnections({
   readonly log: NetLog
 }): BulkConnections {
   const bulks = new Map<string, Bulk>()
+  const load = createLoad(clock)
 
   const open = (extras: readonly Connection[]): Connection[] =>
     extras.filter((connection) => connection.status === 'open')
@@ -91,10 +98,17 @@ export function createBulkConnections({
   const shrink = (peer: string, bulk: Bulk, wanted: number): void => {
     if (1 + bulk.extras.length > wanted) log.info({ peer, connections: wanted }, 'net.bulk.closed')
     for (const connection of bulk.extras.splice(Math.max(0, wanted - 1))) {
-      // The last one of a peer is no spare: the others ended before it.
-      if (!peers.hasAnother(peer, connection)) continue
-      connection.close().catch((error: Error) => connection.abort(error))
+      closeWhenIdle(peer, connection, clock.monotonicMs() + DRAIN_MS)
     }
+  }
+
+  /** What is on its way over it would have to be sent again. */
+  const closeWhenIdle = (peer: string, connection: Connection, untilMs: number): void => {
+    // The last one of a peer is no spare: the others ended before it.
+    if (connection.status !== 'open' || !peers.hasAnother(peer, connection)) return
+    if (connection.streams.length > 0 && clock.monotonicMs() < untilMs)
+      clock.after(DRAIN_LOOK_MS, () => closeWhenIdle(peer, connection, untilMs))
+    else connection.close().catch((error: Error) => connection.abort(error))
   }
 
   return {
@@ -113,7 +127,9 @@ export function createBulkConnections({
       if (bulk === undefined) return
       bulk.cancelIdle?.()
       bulk.cancelIdle = undefined
-      const wanted = bulk.control.received(bytes, clock.monotonicMs())
+      const nowMs = clock.monotonicMs()
+      load.look(nowMs)
+      const wanted = bulk.control.received(bytes, nowMs)
       if (bulk.isOpening) return
       if (wanted > 1 + bulk.extras.length) void grow(peer, bulk, wanted)
       else if (wanted < 1 + bulk.extras.length) shrink(peer, bulk, wanted)
@@ -131,7 +147,10 @@ export function createBulkConnections({
     },
     use(peer) {
       const bulk = bulks.get(peer) ?? {
-        control: createStripeControl(() => peers.minRttMs(peer)),
+        control: createStripeControl(
+          () => peers.minRttMs(peer),
+          () => load.share() > BUSY_SHARE,
+        ),
         extras: [],
         users: 0,
         isOpening: false,
@@ -151,5 +170,22 @@ export function createBulkConnections({
       for (const { cancelIdle } of bulks.values()) cancelIdle?.()
       bulks.clear()
     },
+  }
+}
+
+/** The share of the last second or so in which this thread worked; to be looked at often. */
+function createLoad(clock: Clock) {
+  let sample = performance.eventLoopUtilization()
+  let sampledMs = clock.monotonicMs()
+  let share = 0
+  return {
+    look(nowMs: number): void {
+      if (nowMs - sampledMs < BUSY_SAMPLE_MS) return
+      const next = performance.eventLoopUtilization()
+      share = performance.eventLoopUtilization(next, sample).utilization
+      sample = next
+      sampledMs = nowMs
+    },
+    share: () => share,
   }
 }

@@ -13,7 +13,7 @@ import { concatBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
 import * as limits from './limits.ts'
-import type { PeerCounter } from './traffic.ts'
+import type { StreamCounter } from './traffic.ts'
 import type { Frame, FrameDecoder, FrameLimits } from './wire/frame.ts'
 import { createFrameDecoder } from './wire/frame.ts'
 
@@ -56,12 +56,12 @@ export function frameStream(
     stream,
     clock,
     counter,
-  }: { readonly stream: Stream; readonly clock: Clock; readonly counter: PeerCounter },
+  }: { readonly stream: Stream; readonly clock: Clock; readonly counter: StreamCounter },
   options: FrameStreamOptions,
 ): FrameStream {
   const closing = new AbortController()
   const decoder = createFrameDecoder(options.accept)
-  const queue = readQueue(stream)
+  const queue = readQueue(stream, counter)
   if (isOver(stream)) closing.abort(unreachable())
   stream.addEventListener('close', (event) => closing.abort(unreachable(event.error)), { once: true })
 
@@ -84,7 +84,6 @@ export function frameStream(
         return
       }
       isFirst = false
-      counter.bytesReceived += chunk.length
       yield chunk
     }
   }
@@ -110,7 +109,7 @@ export function frameStream(
       } catch (error) {
         throw unreachable(error)
       }
-      counter.bytesSent += unit.length
+      counter.sent(unit.length)
       const deadlineMs = clock.monotonicMs() + limits.WRITE_STALL_TIMEOUT_MS
       while (stream.writableNeedsDrain) await drain(stream, clock, deadlineMs - clock.monotonicMs())
       if (hasRoom()) wakeBlocked()
@@ -223,7 +222,7 @@ interface ReadQueue {
   stop(): void
 }
 
-function readQueue(stream: Stream): ReadQueue {
+function readQueue(stream: Stream, counter: StreamCounter): ReadQueue {
   const chunks: Uint8Array[] = []
   let queuedBytes = 0
   let isPaused = false
@@ -256,10 +255,13 @@ function readQueue(stream: Stream): ReadQueue {
     notify()
   }
   const onMessage = ({ data }: { readonly data: Uint8Array | Iterable<Uint8Array> }): void => {
+    let bytes = 0
     for (const chunk of data instanceof Uint8Array ? [data] : data) {
       chunks.push(chunk)
-      queuedBytes += chunk.length
+      bytes += chunk.length
     }
+    queuedBytes += bytes
+    counter.received(bytes)
     if (!isPaused && queuedBytes > limits.READ_HIGH_BYTES) {
       isPaused = true
       attempt(() => stream.pause())

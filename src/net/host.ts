@@ -122,7 +122,7 @@ export async function startHost(
         },
       )
       return frameStream(
-        { stream, clock, counter: traffic.of(peer) },
+        { stream, clock, counter: traffic.stream(peer, stream.protocol) },
         {
           accept,
           ...(answerTimeoutMs === undefined ? {} : { idleTimeoutMs: () => answerTimeoutMs }),
@@ -151,7 +151,7 @@ export async function startHost(
         }
         const { accept, idleTimeoutMs } = served
         const frames = frameStream(
-          { stream, clock, counter: traffic.of(peer) },
+          { stream, clock, counter: traffic.stream(peer, protocol) },
           {
             accept,
             firstFrameTimeoutMs: limits.FIRST_FRAME_TIMEOUT_MS,
@@ -305,6 +305,7 @@ export async function startHost(
     disconnect: (peer) => peers.disconnect(peer),
     enforceMembership: () => peers.enforceMembership(),
     traffic: () => traffic.all(),
+    protocols: () => traffic.protocols(),
     relayed: () => relay.counts(),
     async stop() {
       for (const peer of [...objectChannels.keys(), ...blockChannels.keys()]) closeChannels(peer)

@@ -116,6 +116,17 @@ export interface PeerTraffic {
   readonly blocksReceived: number
 }
 
+/** Of all peers, of one of our own protocols, before encryption: gossip, identify and ping are not counted. */
+export interface ProtocolTraffic {
+  /** Its id, such as `/mirrormesh/1/watch`. */
+  readonly protocol: string
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  /** Messages of the muxer, of which each costs both ends some work, whatever its size. */
+  readonly messagesSent: number
+  readonly messagesReceived: number
+}
+
 /** What this node does as a relay for others. */
 export interface RelayCounts {
   /** Sent on, of both directions, since the start. */
@@ -220,6 +231,8 @@ export interface Host {
   /** Call when membership shrank: closes the connections of those who are no longer members. */
   enforceMembership(): Promise<void>
   traffic(): PeerTraffic[]
+  /** Since the start. */
+  protocols(): ProtocolTraffic[]
   relayed(): RelayCounts
   /** Ends all streams, connections and listeners. Resolves when nothing of the host is left running. */
   stop(): Promise<void>

@@ -4,8 +4,8 @@
  * more would only take from its neighbours. Pure: time and measurements come in, a number of connections comes out.
  *
  * A try adds some once the rate has settled, lets the new connections find their pace, and keeps them if the rate has
- * risen by a fifth; else they go, and the next try waits. It is not made on near paths, nor while a queue stands
- * on the path: then others share it.
+ * risen by a fifth; else they go, and the next try waits. It is not made on near paths, nor while this node's processor
+ * is the limit, nor while a queue stands on the path: then others share it.
  */
 export interface StripeControl {
   /** Bytes arrived, at a time of `monotonicMs`. Returns how many connections there should be from now on. */
@@ -35,7 +35,11 @@ const QUEUE_SHARE = 0.25
 
 type Phase = 'measuring' | 'opening' | 'ramping' | 'judging'
 
-export function createStripeControl(baseRttMs: () => number | undefined): StripeControl {
+/** @param isBusy the processor is the limit: more connections would bring nothing but the work of making them */
+export function createStripeControl(
+  baseRttMs: () => number | undefined,
+  isBusy: () => boolean = () => false,
+): StripeControl {
   let count = 1
   let wanted = 1
   let phase: Phase = 'measuring'
@@ -69,7 +73,7 @@ export function createStripeControl(baseRttMs: () => number | undefined): Stripe
       phase = 'measuring'
     } else if (phase === 'measuring' && count < MAX_STRIPES && nowMs >= nextTryMs && rate > 0) {
       // A start rises, and falls with its first loss.
-      if (measured < rate * SETTLED && measured > rate / FALLEN) {
+      if (measured < rate * SETTLED && measured > rate / FALLEN && !isBusy()) {
         baseline = (rate + measured) / 2
         wanted = Math.min(MAX_STRIPES, count * 4)
         phase = 'opening'

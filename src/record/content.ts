@@ -20,6 +20,7 @@ import { decodeRevocation, type RevocationBody } from './kinds/revocation.ts'
 import { decodeTag, type TagBody } from './kinds/tag.ts'
 import { decodeTopologyBody, type TopologyBody } from './kinds/topology.ts'
 import { decodeTree, type TreeBody } from './kinds/tree.ts'
+import { decodeWithdrawal, type WithdrawalBody } from './kinds/withdrawal.ts'
 
 export interface Bodies {
   readonly 'admin-set': AdminSetBody
@@ -34,6 +35,7 @@ export interface Bodies {
   readonly tag: TagBody
   readonly topology: TopologyBody
   readonly tree: TreeBody
+  readonly withdrawal: WithdrawalBody
 }
 
 export type Kind = keyof Bodies
@@ -65,6 +67,7 @@ const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   tag: decodeTag,
   topology: decodeTopologyBody,
   tree: decodeTree,
+  withdrawal: decodeWithdrawal,
 }
 
 export function isKind(kind: string): kind is Kind {

@@ -189,7 +189,11 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
       }
       const before = invites.get(text)
       invites.set(text, invite)
-      if (before === undefined || before.usedBy !== invite.usedBy)
+      if (
+        before === undefined ||
+        before.usedBy !== invite.usedBy ||
+        before.isWithdrawn !== invite.isWithdrawn
+      )
         effects.push({ kind: 'invite', invite: text })
     }
     for (const peer of dirty.peers) settlePeer(peer, effects)

@@ -49,6 +49,8 @@ export interface Invite {
   readonly body: InviteBody
   /** The node that it let in; undefined while it is open (its expiry is for the caller's clock to judge). */
   readonly usedBy: PeerId | undefined
+  /** An admin took it back: it admits nobody. */
+  readonly isWithdrawn: boolean
   readonly origin: Origin
 }
 
@@ -197,6 +199,10 @@ export function isMemberAt(state: MeshState, peer: PeerId, nowMs: number): boole
 /** Invites under which `admitter` may still let a node in. */
 export function openInvites(state: MeshState, admitter: PeerId, nowMs: number): readonly Invite[] {
   return [...state.invites.values()].filter(
-    (invite) => invite.admitter === admitter && invite.usedBy === undefined && nowMs <= invite.body.expiresMs,
+    (invite) =>
+      invite.admitter === admitter &&
+      invite.usedBy === undefined &&
+      !invite.isWithdrawn &&
+      nowMs <= invite.body.expiresMs,
   )
 }

@@ -91,7 +91,8 @@ export function createMembership({
 function latestExpiry(state: MeshState, nodeKey: KeyPair): number {
   let latestMs = 0
   for (const invite of state.invites.values()) {
-    if (invite.admitter === nodeKey.peer) latestMs = Math.max(latestMs, invite.body.expiresMs)
+    if (invite.admitter === nodeKey.peer && !invite.isWithdrawn)
+      latestMs = Math.max(latestMs, invite.body.expiresMs)
   }
   return latestMs
 }
@@ -101,6 +102,7 @@ function checkInvite(state: MeshState, id: Cid, nodeKey: KeyPair, nowMs: number,
   if (invite === undefined) throw refused('no such invite is known here', id)
   if (invite.admitter !== nodeKey.peer) throw refused('the invite is for another node to admit by', id)
   if (state.revoked.has(peer)) throw refused('the key has been revoked', id)
+  if (invite.isWithdrawn) throw refused('the invite was withdrawn', id)
   if (invite.usedBy === peer) return invite
   if (invite.usedBy !== undefined) throw refused('the invite has been used', id)
   if (invite.body.expiresMs <= nowMs) throw refused('the invite has expired', id)

@@ -29,6 +29,8 @@ export interface Arrival<R extends ArrivalRequest> {
   /** Of the plain block, as the index says. */
   readonly lengthBytes: number
   readonly block: EncodedBlock
+  /** When it came, by the clock's monotonic time. */
+  readonly atMs: number
 }
 
 export interface ArrivalsOptions<R extends ArrivalRequest> {

@@ -18,6 +18,7 @@ import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
 import { planRetention, type RetentionOptions, type RetentionPlan } from './retention.ts'
+import { planSets, type SetRetentionOptions } from './set-retention.ts'
 import { goalsOf } from './site-agent-goals.ts'
 
 export interface CollectorComponents {
@@ -33,7 +34,7 @@ export interface CollectorComponents {
   readonly onDropped: () => void
 }
 
-export interface CollectorOptions extends RetentionOptions {
+export interface CollectorOptions extends RetentionOptions, SetRetentionOptions {
   /** At most so often by itself; 0 for never. */
   readonly everyMs: number
 }
@@ -163,6 +164,7 @@ export function createCollector(
             partial: [
               ...chosen.kept.filter(({ isComplete }) => !isComplete).map(({ snapshot }) => snapshot),
               ...chosen.partial,
+              ...planSets(ledger.state(), chosen, options),
             ],
             dropped: chosen.dropped.map(({ snapshot }) => snapshot),
           }

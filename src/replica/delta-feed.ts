@@ -24,7 +24,7 @@ import { applyDelta } from '../delta/apply-delta.ts'
 import type { Place } from '../topology/path-class.ts'
 import { createDeltaPlan, type DeltaPlan, type PlannedDelta } from './delta-plan.ts'
 import { type DeltaComponents, type DeltaSession, startDeltaSession } from './delta-session.ts'
-import type { Explanation, SchedulerEvent } from './scheduler-types.ts'
+import type { Explanation, SchedulerEvent, SwarmWeights } from './scheduler-types.ts'
 
 /** What the publisher says of the deltas of a snapshot against a base that is complete here. */
 export interface OfferedSet {
@@ -46,7 +46,7 @@ export interface DeltaFeedOptions {
   readonly snapshot: Cid
   readonly self: Place
   readonly origin?: Place | undefined
-  readonly regionWeight?: (region: string) => number
+  readonly weights?: SwarmWeights
   readonly offers: DeltaOffers
   readonly waitMs?: number
   readonly lateMs?: number
@@ -104,7 +104,7 @@ const MAX_APPLYING_BYTES = 24 * 1024 * 1024
 const MAX_APPLYING = 4
 
 export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedOptions): DeltaFeed {
-  const { blocks, clock, heldUp, log } = components
+  const { blocks, traffic, clock, heldUp, log } = components
   /** Time that others had to be heard in. */
   const ownMs = (): number => clock.monotonicMs() - heldUp.totalMs()
   const { tree, snapshot: snapshotCid, offers, waitMs = WAIT_MS, lateMs = LATE_MS } = options
@@ -237,7 +237,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       throw error
     }
     if (isOver) return
-    const { self, origin, regionWeight, onBlame } = options
+    const { self, origin, weights, onBlame } = options
     session = startDeltaSession(components, {
       tree,
       snapshot: snapshotCid,
@@ -245,7 +245,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       snapshotBytes: plain.snapshot.counts.blockBytes,
       self,
       origin,
-      ...(regionWeight === undefined ? {} : { regionWeight }),
+      ...(weights === undefined ? {} : { weights }),
       objects: plain.objects,
       plan,
       signal: plain.signal,
@@ -263,6 +263,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
           if (!isFetched) continue
           counts.deltasFetched++
           counts.deltaBytesFetched += delta.lengthBytes
+          traffic.tookDelta(delta.lengthBytes)
         }
         news()
         pump()
@@ -335,6 +336,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       if (has[at] === true) continue
       counts.blocksMade++
       counts.bytesMade += lengthBytes
+      traffic.madeOfDeltas(lengthBytes)
     }
     tellMade(delta)
     news()

@@ -23,7 +23,7 @@ import { createFetchRequests } from './fetch-requests.ts'
 import type { HeldUp } from './held-up.ts'
 import type { HoldingInProgress } from './holdings.ts'
 import { createScheduler } from './scheduler.ts'
-import type { Explanation, SchedulerCommand, SchedulerEvent } from './scheduler-types.ts'
+import type { Explanation, SchedulerCommand, SchedulerEvent, SwarmWeights } from './scheduler-types.ts'
 import { createWakeTimer } from './wake-timer.ts'
 
 /** Sets that are about a snapshot's changes are smaller than it: their segments are cut finer. All sites compute the same. */
@@ -42,7 +42,7 @@ export interface DeltaSessionOptions {
   readonly snapshotBytes: number
   readonly self: Place
   readonly origin?: Place | undefined
-  readonly regionWeight?: (region: string) => number
+  readonly weights?: SwarmWeights
   /** Gets nodes from the store or the network. */
   readonly objects: NodeSource
   readonly plan: DeltaPlan
@@ -68,8 +68,8 @@ export interface DeltaSession {
 }
 
 export function startDeltaSession(components: DeltaComponents, options: DeltaSessionOptions): DeltaSession {
-  const { network, blocks, holdings, traffic, clock, heldUp, log } = components
-  const { tree, snapshot, base, plan, objects, self, origin, regionWeight } = options
+  const { network, blocks, holdings, traffic, clock, heldUp, paths, log } = components
+  const { tree, snapshot, base, plan, objects, self, origin, weights } = options
   const name = encodingsName(tree, snapshot, base)
   const abort = new AbortController()
   const signal = AbortSignal.any([options.signal, abort.signal])
@@ -79,7 +79,8 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
   const scheduler = createScheduler({
     self,
     origin,
-    ...(regionWeight === undefined ? {} : { regionWeight }),
+    ...(weights === undefined ? {} : { weights }),
+    ...(paths === undefined ? {} : { paths }),
     snapshotBytes: Math.ceil(options.snapshotBytes / SHARE_OF_SNAPSHOT),
   })
   const lease = blocks.lease({ purpose: `deltas of ${tree}`, roots: [] })
@@ -266,6 +267,7 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
     if (abort.signal.aborted) return
     abort.abort(new MirrorError('aborted', 'the deltas are no longer needed'))
     wake.stop()
+    scheduler.close()
     follower.close()
     requests.close()
     holding.end()

@@ -65,12 +65,14 @@ export function createFetchRequests(
     {
       signal,
       onStored(stored) {
+        const nowMs = clock.monotonicMs()
         onEvents(
-          stored.map(({ request, offset }) => ({
+          stored.map(({ request, offset, atMs }) => ({
             kind: 'received',
             request: request.number,
             page: request.page,
             offset,
+            handledMs: nowMs - atMs,
           })),
         )
         settle(stored)
@@ -120,6 +122,7 @@ export function createFetchRequests(
     open.set(request.number, request)
     const onAnswers = (answers: readonly BlockAnswer[]): void => {
       const refused: SchedulerEvent[] = []
+      const atMs = clock.monotonicMs()
       for (const { offset, status, bytes, zstdOfBytes } of answers) {
         if (request.isCancelled || !request.due.delete(offset)) continue
         if (status !== 'have' || bytes === undefined) {
@@ -131,7 +134,7 @@ export function createFetchRequests(
         const { cid, lengthBytes } = indexPage.blocks[offset]!
         const encoding = zstdOfBytes === undefined ? 'plain' : 'zstd'
         const block = { encoding, bytes, lengthBytes: zstdOfBytes ?? bytes.length } as const
-        arrivals.push({ request, offset, cid, lengthBytes, block })
+        arrivals.push({ request, offset, cid, lengthBytes, block, atMs })
       }
       if (refused.length > 0) onEvents(refused)
     }

@@ -23,7 +23,13 @@ import { startHeldUp } from './held-up.ts'
 import type { Holdings } from './holdings.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
-import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
+import type {
+  Explanation,
+  SchedulerCommand,
+  SchedulerEvent,
+  SchedulerOptions,
+  SwarmWeights,
+} from './scheduler-types.ts'
 import { createWakeTimer } from './wake-timer.ts'
 
 export type { FetchComponents } from './fetch-components.ts'
@@ -34,15 +40,15 @@ export interface FetchOptions {
   readonly self: Place
   /** Where the snapshot was published, if that is known. */
   readonly origin?: Place | undefined
-  /** Share of the segments that enter by a region; the same for all by default. */
-  readonly regionWeight?: (region: string) => number
+  /** Shares of regions and sites; the same for all by default. */
+  readonly weights?: SwarmWeights
   readonly signal?: AbortSignal
   /** Called when a peer sent wrong bytes. The fetch has dropped it; disconnecting and reporting is the caller's. */
   readonly onBlame?: (peer: string, error: MirrorError) => void
   /** Blocks are made of deltas where there are some; of none by default. */
   readonly deltas?: DeltaOffers | undefined
   readonly deltaTimes?: { readonly waitMs?: number; readonly lateMs?: number }
-  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'regionWeight'>>
+  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'weights'>>
 }
 
 export interface FetchProgress {
@@ -87,7 +93,7 @@ const MAX_EARLY_EVENTS = 16_384
 
 export function startFetch(components: FetchComponents, options: FetchOptions): Fetch {
   const { network, blocks, holdings, traffic, clock, log, paths, scratch } = components
-  const { tree, snapshot: snapshotCid, self, origin, regionWeight } = options
+  const { tree, snapshot: snapshotCid, self, origin, weights } = options
   const startMs = clock.monotonicMs()
   /** The scheduler's clock. */
   const abort = new AbortController()
@@ -112,7 +118,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
           { ...components, heldUp },
           {
             ...{ tree, snapshot: snapshotCid, self, origin, offers, ...deltaTimes },
-            ...(regionWeight === undefined ? {} : { regionWeight }),
+            ...(weights === undefined ? {} : { weights }),
             ...(onBlame === undefined ? {} : { onBlame }),
           },
         )
@@ -271,7 +277,8 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       phase = 'complete'
       const duplicateBlocks = scheduler?.explain(clock.monotonicMs()).duplicateBlocks ?? 0
       const seconds = (clock.monotonicMs() - startMs) / 1000
-      log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts }, 'fetch.complete')
+      const deltas = feed === undefined ? {} : { deltas: { ...feed.counts() } }
+      log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts, ...deltas }, 'fetch.complete')
       return { ...progress(), snapshot, seconds, duplicateBlocks }
     } catch (error) {
       phase = 'failed'
@@ -307,7 +314,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       ...options.scheduling,
       self,
       origin,
-      ...(regionWeight === undefined ? {} : { regionWeight }),
+      ...(weights === undefined ? {} : { weights }),
       snapshotBytes: found.counts.blockBytes,
     })
     dispatch(early.splice(0))

@@ -52,10 +52,18 @@ export interface Ledger extends RecordExchange {
    * Signs by a key of this node. `body` is called when its turn has come, with the state that it will be added to, and
    * may throw to give up.
    */
-  issue<K extends Kind>(key: KeyPair, kind: K, body: (state: MeshState) => Bodies[K]): Promise<VerifiedRecord>
+  issue<K extends Kind>(
+    key: KeyPair,
+    kind: K,
+    body: (state: MeshState) => Bodies[K],
+    /** One more record, durable and told together with the first, which gives it its effect. */
+    more?: (first: VerifiedRecord) => Encodings | undefined,
+  ): Promise<VerifiedRecord>
   /** Returns the function that ends it. Listeners must not throw. */
   subscribe(listener: (event: LedgerEvent) => void): () => void
 }
+
+type Encodings = Bodies['encodings']
 
 export interface LedgerOptions {
   readonly mesh: Cid
@@ -240,16 +248,11 @@ export async function createLedger(
     },
     offer,
     submit,
-    issue: (key, kind, body) =>
+    issue: (key, kind, body, more = () => undefined) =>
       turns.run(async () => {
-        const draft = draftRecord({
-          kind,
-          body: body(builder.state),
-          mesh,
-          issuer: key.publicKey,
-          tip: builder.tip(key.publicKey),
-          timeMs: clock.nowMs(),
-        })
+        const common = { mesh, issuer: key.publicKey, timeMs: clock.nowMs() }
+        const tip = builder.tip(key.publicKey)
+        const draft = draftRecord({ ...common, kind, body: body(builder.state), tip })
         const record = decodeSigned(signRecord(draft, key))
         const { verdict, reason } = builder.assess(record)
         if (verdict !== 'effective') {
@@ -257,7 +260,13 @@ export async function createLedger(
             facts: { kind, issuer: key.peer },
           })
         }
-        await enter([record], 'local')
+        const second = more(record)
+        if (second === undefined) await enter([record], 'local')
+        else {
+          const after = { counter: record.counter, id: record.id }
+          const next = draftRecord({ ...common, kind: 'encodings', body: second, tip: after })
+          await enter([record, decodeSigned(signRecord(next, key))], 'local')
+        }
         return record
       }),
     subscribe(listener) {

@@ -10,7 +10,18 @@
 
 /** What any fetch may have in flight, whatever the others have: from its answers it learns when there is more for it. */
 const FLOOR_BYTES = 64 * 1024
-const RATE_WINDOW_MS = 100
+const MIN_WINDOW_MS = 100
+/** A rate is measured over a turn of requests and answers; the best of the last ones counts, so that it doubles with each. */
+const RATES = 4
+/** A disk that takes longer is the limit itself: more in flight would only wait for it. */
+const MAX_HANDLING_MS = 250
+/** Of one block in the mean. */
+const HANDLING_WEIGHT = 0.02
+/**
+ * Pipelines over what the path and the storing hold. A quarter is free before more is asked for, and a request is divided over the
+ * connections of a path, of which some have less to do than others.
+ */
+const PIPELINE_FACTOR = 2
 
 /** One fetch, as the others see it. */
 export interface PathUse {
@@ -42,6 +53,8 @@ export interface PathShare {
   arrived(peer: string, bytes: number, clockMs: number): void
   /** The first answer to a request came so long after it. */
   answered(peer: string, latencyMs: number): void
+  /** What arrived took so long until it was stored: meanwhile it counts as in flight, and fills no path. */
+  handled(ms: number): void
   leave(): void
 }
 
@@ -52,8 +65,8 @@ export interface PathShares {
 
 /** Of one path, over all fetches. */
 interface Path {
-  /** Bytes a second, smoothed; 0 until measured. */
-  rate: number
+  /** Bytes a second of the last windows. */
+  readonly rates: number[]
   windowBytes: number
   windowMs: number
   minLatencyMs: number
@@ -67,11 +80,12 @@ interface Member {
 export function createPathShares(): PathShares {
   const paths = new Map<string, Path>()
   const members = new Set<Member>()
+  let handlingMs = 0
 
   function pathTo(peer: string): Path {
     let path = paths.get(peer)
     if (path === undefined) {
-      path = { rate: 0, windowBytes: 0, windowMs: 0, minLatencyMs: Number.POSITIVE_INFINITY }
+      path = { rates: [], windowBytes: 0, windowMs: 0, minLatencyMs: Number.POSITIVE_INFINITY }
       paths.set(peer, path)
     }
     return path
@@ -105,7 +119,7 @@ export function createPathShares(): PathShares {
       members.add(self)
       const pathBytes = (peer: string): number => {
         const path = paths.get(peer)
-        const wanted = path === undefined ? 0 : pipelineOf(path)
+        const wanted = path === undefined ? 0 : pipelineOf(path, handlingMs)
         return Math.min(maxPipelineBytes, Math.max(minPipelineBytes, wanted))
       }
       return {
@@ -123,15 +137,18 @@ export function createPathShares(): PathShares {
           const path = pathTo(peer)
           path.windowBytes += bytes
           const windowMs = clockMs - path.windowMs
-          if (windowMs < RATE_WINDOW_MS) return
-          const measured = (path.windowBytes * 1000) / windowMs
-          path.rate = path.rate === 0 ? measured : path.rate * 0.7 + measured * 0.3
+          if (windowMs < Math.max(MIN_WINDOW_MS, turnMs(path, handlingMs))) return
+          path.rates.push((path.windowBytes * 1000) / windowMs)
+          if (path.rates.length > RATES) path.rates.shift()
           path.windowBytes = 0
           path.windowMs = clockMs
         },
         answered(peer, latencyMs) {
           const path = pathTo(peer)
           path.minLatencyMs = Math.min(path.minLatencyMs, latencyMs)
+        },
+        handled(ms) {
+          handlingMs += (Math.min(ms, MAX_HANDLING_MS) - handlingMs) * HANDLING_WEIGHT
         },
         leave() {
           members.delete(self)
@@ -143,8 +160,12 @@ export function createPathShares(): PathShares {
   }
 }
 
-/** 1.5 times what the path holds, so that it grows until the rate no longer does. */
-function pipelineOf({ rate, minLatencyMs }: Path): number {
-  const latencyMs = Number.isFinite(minLatencyMs) ? minLatencyMs : 0
-  return (1.5 * rate * Math.max(latencyMs, 20)) / 1000
+/** More than the path holds, so that it grows until the rate no longer does. */
+function pipelineOf(path: Path, handlingMs: number): number {
+  return (PIPELINE_FACTOR * Math.max(0, ...path.rates) * turnMs(path, handlingMs)) / 1000
+}
+
+/** From a request until its first block is stored, when nothing else is in its way. */
+function turnMs({ minLatencyMs }: Path, handlingMs: number): number {
+  return Math.max(Number.isFinite(minLatencyMs) ? minLatencyMs : 0, 20) + handlingMs
 }

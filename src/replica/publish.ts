@@ -15,11 +15,9 @@
  * A source that has lost much or everything is not published by itself (shrink-guard.ts).
  */
 
-import { equalBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
-import { MirrorError } from '../base/errors.ts'
+import { asMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
-import { encodeEntry } from '../dag/entry.ts'
 import { decodeSnapshot, type Snapshot } from '../dag/snapshot.ts'
 import type { Host } from '../net/ports.ts'
 import type { KeyPair } from '../record/key.ts'
@@ -32,9 +30,19 @@ import { type ImportResult, importTree } from '../tree/import.ts'
 import type { OnProgress } from '../tree/progress.ts'
 import type { StatCaches } from '../tree/stat-caches.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
+import type { DeltaMode } from './delta-mode.ts'
+import type { DeltaPublisher, DeltaRequest, DeltaWork } from './delta-publisher.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
 import { checkPublisher, nextHead } from './next-head.ts'
+import {
+  type HeadPlace,
+  isSame,
+  type PublishResult,
+  placeOf,
+  resultOf,
+  unchangedResult,
+} from './publish-result.ts'
 import { reconcileWithPeers } from './reconcile-first.ts'
 import { checkShrink } from './shrink-guard.ts'
 
@@ -49,6 +57,8 @@ export interface PublisherComponents {
   readonly statCaches: StatCaches
   readonly host: Pick<Host, 'peers' | 'reconcile'>
   readonly logger: ReplicaLog
+  /** None are made without it. */
+  readonly deltas?: DeltaPublisher
 }
 
 export interface PublishOptions {
@@ -67,32 +77,16 @@ export interface PublishOptions {
   readonly isDry?: boolean
   /** Threads of the import; its own choice when absent. */
   readonly workers?: number
+  /** When the deltas against the snapshot before are made; `along` by default. */
+  readonly deltas?: DeltaMode
   readonly signal?: AbortSignal
   readonly onProgress?: OnProgress
-}
-
-export interface PublishResult {
-  readonly tree: string
-  readonly epoch: number
-  readonly sequence: number
-  readonly snapshot: Cid
-  /** False when the source is as the newest head has it: nothing was signed. */
-  readonly isNew: boolean
-  readonly files: number
-  readonly directories: number
-  readonly symlinks: number
-  readonly specials: number
-  readonly bytes: number
-  readonly blocks: number
-  readonly newBlocks: number
-  readonly newBytes: number
-  readonly seconds: number
-  readonly ignore: readonly string[]
-  readonly uncaptured: Snapshot['uncaptured']
+  readonly onDeltas?: DeltaRequest['onProgress']
 }
 
 export interface Publisher {
   /**
+   * Resolves when the head is signed, and the deltas are made unless they come `after`: these go on when the signal fires.
    * @throws MirrorError `not-found` for an unknown tree, `refused` when this node is not its publisher, the source is
    *   empty or has lost too much, or no rules are given and those of the newest snapshot cannot be read, `conflict` for a tree in dispute or
    *   whose publisher changed meanwhile; and what the import throws
@@ -174,6 +168,7 @@ export function createPublisher(
     before: Head | undefined,
     previous: Snapshot | undefined,
     options: PublishOptions,
+    work: DeltaWork | undefined,
   ): Promise<{ head: HeadPlace; isNew: boolean }> {
     const { tree, signal } = options
     const facts = { tree, snapshot: imported.snapshotCid.toString() }
@@ -201,8 +196,11 @@ export function createPublisher(
     signal?.throwIfAborted()
     await complete.adopt(tree, imported.snapshotCid, signal)
     const counts = countsOf(imported)
-    const record = await ledger.issue(nodeKey, 'head', (state) =>
-      nextHead(state, tree, { snapshot: imported.snapshotCid, counts }, nodeKey),
+    const record = await ledger.issue(
+      nodeKey,
+      'head',
+      (state) => nextHead(state, tree, { snapshot: imported.snapshotCid, counts }, nodeKey),
+      ({ content }) => (content.kind === 'head' ? work?.announcement(content.body.sequence) : undefined),
     )
     if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
     const { epoch, sequence } = record.content.body
@@ -210,61 +208,93 @@ export function createPublisher(
     return { head: { epoch, sequence, snapshot: imported.snapshotCid }, isNew: true }
   }
 
+  /** Against the snapshot of the newest head, where that is complete here. */
+  async function startDeltas(
+    { snapshotCid }: ImportResult,
+    before: Head | undefined,
+    { tree, deltas: mode = 'along', isDry, onDeltas }: PublishOptions,
+  ): Promise<DeltaWork | undefined> {
+    if (mode === 'off' || isDry === true || before === undefined) return undefined
+    try {
+      return await components.deltas?.start({
+        ...{ tree, snapshot: snapshotCid, base: before.snapshot, baseSequence: before.sequence, mode },
+        ...(onDeltas === undefined ? {} : { onProgress: onDeltas }),
+      })
+    } catch (error) {
+      // A snapshot without deltas is better than none.
+      logger.warn({ tree, err: asMirrorError(error, 'look for deltas') }, 'deltas.failed')
+      return undefined
+    }
+  }
+
+  async function publishHead(options: PublishOptions): Promise<{ result: PublishResult; work?: DeltaWork }> {
+    const { tree, signal } = options
+    const startedMs = clock.monotonicMs()
+    const secondsSince = (): number => (clock.monotonicMs() - startedMs) / 1000
+    checkPublisher(ledger.state(), tree, nodeKey)
+    await abortable(reconcileOnce(), signal)
+    const before = checkPublisher(ledger.state(), tree, nodeKey).newest
+    const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
+    // Until the head is signed: nothing else says that these blocks are needed.
+    using lease = blocks.lease({
+      purpose: `publish ${tree}`,
+      isWriter: true,
+      roots: before === undefined ? [] : [before.snapshot],
+    })
+    const unchanged = await findUnchanged(before, previous, options)
+    if (before !== undefined && unchanged !== undefined) {
+      const facts = { tree, snapshot: before.snapshot.toString(), sequence: before.sequence }
+      logger.info({ ...facts, isByStat: true }, 'publish.unchanged')
+      return { result: resultOf(unchangedResult(unchanged), before, false, secondsSince()) }
+    }
+    if (before !== undefined && previous === undefined && options.ignore === undefined) {
+      throw unknownRules(tree, before)
+    }
+    const ignore = options.ignore ?? previous?.ignore
+    const imported = await importTree(
+      { blocks, tempDir, clock },
+      {
+        path: options.path,
+        tree,
+        statCaches,
+        ...(before === undefined ? {} : { parent: before.snapshot }),
+        // Cut otherwise, every file would be new to every site: another default is for new trees.
+        ...(previous === undefined ? {} : { chunker: previous.chunker }),
+        ...(options.notes === undefined ? {} : { notes: options.notes }),
+        ...(options.inPlace === true ? { inPlace: 'in-place' as const } : {}),
+        compression,
+        ...(ignore === undefined ? {} : { ignore }),
+        ...(options.isDry === undefined ? {} : { isDry: options.isDry }),
+        ...(options.workers === undefined ? {} : { workers: options.workers }),
+        ...(signal === undefined ? {} : { signal }),
+        ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+      },
+    )
+    let kept: Cid | undefined
+    try {
+      lease.protect(imported.snapshotCid)
+      const work = await startDeltas(imported, before, options)
+      // This lease holds them until the records that name them are signed.
+      if (options.deltas === 'before' && work !== undefined) await abortable(work.done, signal)
+      const { head, isNew } = await sign(imported, before, previous, options, work)
+      kept = head.snapshot
+      const result = resultOf(imported, head, isNew, secondsSince())
+      if (!isNew || work === undefined) return { result }
+      work.published(head.sequence)
+      return { result, work }
+    } finally {
+      // Only now is the snapshot durable, and the tree's.
+      if (kept === undefined) imported.cache?.drop()
+      else await imported.cache?.keep(kept)
+    }
+  }
+
   return {
     async publish(options) {
-      const { tree, signal } = options
-      const startedMs = clock.monotonicMs()
-      const secondsSince = (): number => (clock.monotonicMs() - startedMs) / 1000
-      checkPublisher(ledger.state(), tree, nodeKey)
-      await abortable(reconcileOnce(), signal)
-      const before = checkPublisher(ledger.state(), tree, nodeKey).newest
-      const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
-      // Until the head is signed: nothing else says that these blocks are needed.
-      using lease = blocks.lease({
-        purpose: `publish ${tree}`,
-        isWriter: true,
-        roots: before === undefined ? [] : [before.snapshot],
-      })
-      const unchanged = await findUnchanged(before, previous, options)
-      if (before !== undefined && unchanged !== undefined) {
-        const facts = { tree, snapshot: before.snapshot.toString(), sequence: before.sequence }
-        logger.info({ ...facts, isByStat: true }, 'publish.unchanged')
-        return resultOf(unchangedResult(unchanged), before, false, secondsSince())
-      }
-      if (before !== undefined && previous === undefined && options.ignore === undefined) {
-        throw unknownRules(tree, before)
-      }
-      const ignore = options.ignore ?? previous?.ignore
-      const imported = await importTree(
-        { blocks, tempDir, clock },
-        {
-          path: options.path,
-          tree,
-          statCaches,
-          ...(before === undefined ? {} : { parent: before.snapshot }),
-          // Cut otherwise, every file would be new to every site: another default is for new trees.
-          ...(previous === undefined ? {} : { chunker: previous.chunker }),
-          ...(options.notes === undefined ? {} : { notes: options.notes }),
-          ...(options.inPlace === true ? { inPlace: 'in-place' as const } : {}),
-          compression,
-          ...(ignore === undefined ? {} : { ignore }),
-          ...(options.isDry === undefined ? {} : { isDry: options.isDry }),
-          ...(options.workers === undefined ? {} : { workers: options.workers }),
-          ...(signal === undefined ? {} : { signal }),
-          ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-        },
-      )
-      let kept: Cid | undefined
-      try {
-        lease.protect(imported.snapshotCid)
-        const { head, isNew } = await sign(imported, before, previous, options)
-        kept = head.snapshot
-        return resultOf(imported, head, isNew, secondsSince())
-      } finally {
-        // Only now is the snapshot durable, and the tree's.
-        if (kept === undefined) imported.cache?.drop()
-        else await imported.cache?.keep(kept)
-      }
+      const { result, work } = await publishHead(options)
+      if (work === undefined || options.deltas === 'after') return result
+      const report = await abortable(work.done, options.signal)
+      return report === undefined ? result : { ...result, deltas: report }
     },
     async rollBack({ tree, sequence, signal }) {
       checkPublisher(ledger.state(), tree, nodeKey)
@@ -328,50 +358,4 @@ function unknownRules(tree: string, { sequence, snapshot }: Head): MirrorError {
       hint: 'Say what to leave out with --exclude or --exclude-from, or --no-exclude to leave out nothing.',
     },
   )
-}
-
-/** Same content and metadata, and the same things left out: nothing that a reader could tell apart. */
-function isSame(a: Snapshot, b: Snapshot): boolean {
-  return (
-    a.index.equals(b.index) &&
-    equalBytes(encodeEntry(a.root), encodeEntry(b.root)) &&
-    JSON.stringify([a.uncaptured, a.notes, a.ignore ?? []]) ===
-      JSON.stringify([b.uncaptured, b.notes, b.ignore ?? []])
-  )
-}
-
-type HeadPlace = Pick<Head, 'epoch' | 'sequence' | 'snapshot'>
-
-function placeOf({ epoch, sequence, snapshot }: HeadPlace): HeadPlace {
-  return { epoch, sequence, snapshot }
-}
-
-type ImportFacts = Omit<ImportResult, 'snapshotCid' | 'seconds' | 'cache' | 'backingId'>
-
-function unchangedResult(snapshot: Snapshot): ImportFacts {
-  const { blockBytes: _blockBytes, specials = 0, ...counts } = snapshot.counts
-  const { uncaptured } = snapshot
-  return { snapshot, ...counts, specials, newBlocks: 0, newBytes: 0, uncaptured }
-}
-
-function resultOf(imported: ImportFacts, head: HeadPlace, isNew: boolean, seconds: number): PublishResult {
-  const { files, directories, symlinks, specials, bytes, blocks, newBlocks, newBytes, uncaptured } = imported
-  return {
-    tree: imported.snapshot.tree,
-    epoch: head.epoch,
-    sequence: head.sequence,
-    snapshot: head.snapshot,
-    isNew,
-    files,
-    directories,
-    symlinks,
-    specials,
-    bytes,
-    blocks,
-    newBlocks,
-    newBytes,
-    seconds,
-    ignore: imported.snapshot.ignore ?? [],
-    uncaptured,
-  }
 }

@@ -24,7 +24,7 @@ export interface RetentionInput {
 }
 
 export interface RetentionOptions {
-  /** The newest complete snapshots of a tree that stay. */
+  /** The newest complete snapshots of a tree that stay, unless its pins say otherwise. */
   readonly keepSnapshots: number
   /** How long the snapshots of a tree stay that is no longer asked for. */
   readonly graceMs: number
@@ -70,22 +70,27 @@ export function planRetention(
   for (const [tree, held] of Map.groupBy(input.complete, (each) => each.tree)) {
     const known = state.trees.get(tree)
     const isAskedFor = goals.has(tree)
+    const keep = goals.get(tree)?.keep
+    const keepLast = keep === undefined ? Math.max(1, keepSnapshots) : (keep.last ?? 1)
     const newest = newestOf(
       known,
       held.map(({ snapshot }) => snapshot),
-      Math.max(1, keepSnapshots),
+      keepLast,
     )
     for (const { snapshot } of held) {
       const key = cidKey(snapshot)
       const text = snapshot.toString()
-      const sequence = known?.history.findLast((head) => cidKey(head.snapshot) === key)?.sequence
+      const head = known?.history.findLast((each) => cidKey(each.snapshot) === key)
+      const sequence = head?.sequence
       const reasons: string[] = []
       if (isAskedFor) {
         if (known?.newest !== undefined && cidKey(known.newest.snapshot) === key)
           reasons.push('the newest head')
         const at = newest.indexOf(key)
         if (at === 0) reasons.push('the newest that is complete here')
-        else if (at > 0) reasons.push(`one of the newest ${keepSnapshots} that are complete here`)
+        else if (at > 0) reasons.push(`one of the newest ${keepLast} that are complete here`)
+        if (keep?.days !== undefined && head !== undefined && isWithin(head, keep.days, nowMs))
+          reasons.push(`published within ${keep.days} days`)
         for (const [tag, { body }] of known?.tags ?? []) {
           if (cidKey(body.snapshot) === key) reasons.push(`tagged ${tag}`)
         }
@@ -107,20 +112,25 @@ export function planRetention(
       else
         dropped.push({
           ...facts,
-          reason: isAskedFor ? supersededBy(keepSnapshots) : 'no longer asked for here',
+          reason: isAskedFor ? supersededBy(keepLast, keep?.days) : 'no longer asked for here',
         })
     }
   }
 
   const partial: Cid[] = []
-  for (const tree of goals.keys()) {
+  for (const [tree, { keep }] of goals) {
     const known = state.trees.get(tree)
     if (known === undefined) continue
     const isHeld = new Set(
       input.complete.flatMap((each) => (each.tree === tree ? [cidKey(each.snapshot)] : [])),
     )
     const wanted = [
-      ...known.history.slice(-keepSnapshots).map(({ snapshot }) => snapshot),
+      ...known.history
+        .slice(-(keep === undefined ? keepSnapshots : (keep.last ?? 1)))
+        .map(({ snapshot }) => snapshot),
+      ...known.history
+        .filter((head) => keep?.days !== undefined && isWithin(head, keep.days, nowMs))
+        .map(({ snapshot }) => snapshot),
       ...[...known.tags.values()].map(({ body }) => body.snapshot),
     ]
     partial.push(...wanted.filter((snapshot) => !isHeld.has(cidKey(snapshot))))
@@ -149,10 +159,16 @@ function newestOf(tree: TreeState | undefined, held: readonly Cid[], count: numb
   return newest
 }
 
-function supersededBy(keepSnapshots: number): string {
-  return keepSnapshots === 1
-    ? 'a newer one is complete here'
-    : `${keepSnapshots} newer ones are complete here`
+const DAY_MS = 86_400_000
+
+/** By the publisher's clock; one that is ahead keeps it longer, never shorter. */
+function isWithin(head: { readonly timeMs: number }, days: number, nowMs: number): boolean {
+  return nowMs - head.timeMs < days * DAY_MS
+}
+
+function supersededBy(keepLast: number, days: number | undefined): string {
+  const newer = keepLast === 1 ? 'a newer one is complete here' : `${keepLast} newer ones are complete here`
+  return days === undefined ? newer : `${newer}, and it is older than ${days} days`
 }
 
 function compare(a: DroppedSnapshot | RetainedSnapshot, b: DroppedSnapshot | RetainedSnapshot): number {

@@ -29,7 +29,8 @@ export function updateRoster(state: SchedulerState, nowMs: number): boolean {
 
 /** Sites of this region that share the segments now: this one, and those that fetch, are reachable and keep their lease. */
 function updateMembers(state: SchedulerState, nowMs: number): void {
-  const sites = new Set([state.settings.self.site])
+  const { self, weights } = state.settings
+  const sites = new Set([self.site])
   for (const peer of state.peers.values()) {
     if (!peer.isNear || !peer.wants || peer.isComplete || peer.isSilent || peer.isHoarding || peer.isStalled)
       continue
@@ -40,12 +41,12 @@ function updateMembers(state: SchedulerState, nowMs: number): void {
   if (members === state.members) return
   state.members = members
   state.membersVersion++
-  state.candidates = sorted.map((site) => ({ site }))
+  state.candidates = sorted.map((site) => ({ site, weight: weights.site({ site, region: self.region }) }))
 }
 
 /** Regions that segments may enter by, and whether sites beside the origin pass them on. */
 function updateRegions(state: SchedulerState, nowMs: number): void {
-  const { self, origin, regionWeight } = state.settings
+  const { self, origin, weights } = state.settings
   if (origin === undefined) return
   const regions = new Set(self.region === origin.region ? [] : [self.region])
   state.hasRelays = false
@@ -65,7 +66,10 @@ function updateRegions(state: SchedulerState, nowMs: number): void {
   state.entryRegions = names
   state.entriesVersion++
   // A name that no site has: the choice of regions is independent of the choice of sites within them.
-  state.entryCandidates = sorted.map((region) => ({ site: `region ${region}`, weight: regionWeight(region) }))
+  state.entryCandidates = sorted.map((region) => ({
+    site: `region ${region}`,
+    weight: weights.region(region),
+  }))
 }
 
 function isLive(

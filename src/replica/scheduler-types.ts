@@ -43,12 +43,13 @@ export type SchedulerEvent =
   | { readonly kind: 'made'; readonly page: number; readonly offsets: readonly number[] }
   /** Every page of the index has been given. */
   | { readonly kind: 'pages-end' }
-  /** A block of a request arrived, was verified and stored. */
+  /** A block of a request arrived, was verified and stored; the last two took `handledMs`, which is not the path's fault. */
   | {
       readonly kind: 'received'
       readonly request: number
       readonly page: number
       readonly offset: number
+      readonly handledMs?: number
     }
   | {
       readonly kind: 'failed'
@@ -91,12 +92,18 @@ export type SchedulerCommand =
   /** Every block of every page is stored here. */
   | { readonly kind: 'complete' }
 
+/** Only ratios count. All sites compute the same. */
+export interface SwarmWeights {
+  readonly region: (region: string) => number
+  readonly site: (place: Place) => number
+}
+
 export interface SchedulerOptions {
   readonly self: Place
   /** Where the snapshot was published: its region is the one that each segment leaves once. Unknown: no such rule. */
   readonly origin?: Place | undefined
-  /** Share of the segments that enter by a region, as its upward pipe; only the ratio counts. All the same by default. */
-  readonly regionWeight?: (region: string) => number
+  /** Shares of the segments: of those that enter by a region, of those that a site of this region takes. All the same by default. */
+  readonly weights?: SwarmWeights
   /** Plain bytes of the snapshot's blocks: sizes its segments. */
   readonly snapshotBytes: number
   /** Shortest lease: an owner that makes no progress for this long loses its share. */
@@ -119,7 +126,7 @@ export type SchedulerSettings = Required<Omit<SchedulerOptions, 'origin'>> & Pic
 
 export function settingsOf(options: SchedulerOptions): SchedulerSettings {
   return {
-    regionWeight: () => 1,
+    weights: { region: () => 1, site: () => 1 },
     minLeaseMs: 2000,
     graceMs: 1000,
     paths: createPathShares(),

@@ -134,7 +134,10 @@ function take(
       const bytes = state.pages.get(event.page)?.lengths[event.offset] ?? 0
       const { peer } = request.peer
       const { clockMs } = state.time
-      if (!request.hasAnswer) state.share.answered(peer, Math.max(1, clockMs - request.sentClockMs))
+      const { handledMs = 0 } = event
+      if (!request.hasAnswer)
+        state.share.answered(peer, Math.max(1, clockMs - request.sentClockMs - handledMs))
+      state.share.handled(handledMs)
       request.hasAnswer = true
       state.share.arrived(peer, bytes, clockMs)
       recordAnswer(request.peer, bytes, nowMs, clockMs)

@@ -3,6 +3,7 @@
  * out. Pure. A site keeps what is pinned to it, and what it publishes itself.
  */
 import type { Cid } from '../block/cid.ts'
+import type { PinKeep } from '../record/kinds/pin.ts'
 import { pinCovers } from '../record/kinds/pin.ts'
 import type { MeshState } from '../record/mesh-state.ts'
 import type { Place } from '../topology/path-class.ts'
@@ -16,6 +17,8 @@ export interface Goal {
   readonly checkouts: readonly string[]
   /** Those of them that are folders of versions, and how many stay there. */
   readonly versions: ReadonlyMap<string, number>
+  /** Which complete snapshots stay, as its pins say; absent when none of them does. */
+  readonly keep?: PinKeep
   /** Check-outs that are asked for and cannot be: two trees at one place. */
   readonly refusedCheckouts: readonly { readonly path: string; readonly reason: string }[]
 }
@@ -29,6 +32,7 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
     const isOwn = tree.newest?.publisher === self.peer
     if (!isOwn && !isPinned(state, tree.name, self)) continue
     const own = checkouts.get(tree.name)
+    const keep = keepOf(state, tree.name, self)
     goals.set(tree.name, {
       tree: tree.name,
       ...(tree.newest === undefined
@@ -37,9 +41,22 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
       checkouts: own?.paths ?? [],
       versions: own?.versions ?? new Map(),
       refusedCheckouts: own?.refused ?? [],
+      ...(keep === undefined ? {} : { keep }),
     })
   }
   return goals
+}
+
+/** Of several pins each gets what it asks for. */
+function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefined {
+  const said = [...state.pins.values()].flatMap(({ body }) =>
+    body.keep !== undefined && pinCovers(body, tree, place) ? [body.keep] : [],
+  )
+  if (said.length === 0) return undefined
+  const most = (values: readonly (number | undefined)[]): number =>
+    Math.max(0, ...values.map((value) => value ?? 0))
+  const [last, days] = [most(said.map((keep) => keep.last)), most(said.map((keep) => keep.days))]
+  return { ...(last === 0 ? {} : { last }), ...(days === 0 ? {} : { days }) }
 }
 
 /** Whether some pin asks `place` to keep the tree. */

@@ -33,6 +33,7 @@ export function ownReplica(
     missingBytes: isComplete ? 0 : (worker?.missingBytes ?? null),
     checkouts: checkoutsOf(tree, goal, worker),
     ...(reason === undefined ? {} : { reason }),
+    ...(worker?.failure === undefined ? {} : { hasFailed: true }),
   }
 }
 
@@ -130,5 +131,6 @@ export function trafficStatus(state: MeshState, self: Place, totals: TrafficTota
     peers.push({ site: member?.site ?? null, peer, pathClass: name, ...tally })
   }
   const { blocksSent, blocksSentMoreThanOnce, bytesSentBeforeComplete } = totals
-  return { peers, classes, blocksSent, blocksSentMoreThanOnce, bytesSentBeforeComplete }
+  const deltas = { bytesReceived: totals.deltaBytesReceived, bytesMade: totals.bytesMadeOfDeltas }
+  return { peers, classes, blocksSent, blocksSentMoreThanOnce, bytesSentBeforeComplete, deltas }
 }

@@ -13,6 +13,7 @@ import { asMirrorError, type ErrorCode, MirrorError } from '../base/errors.ts'
 import type { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
+import type { DeltaCounts } from './delta-feed.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Explanation } from './scheduler-types.ts'
 import { type BackoffOptions, backoffMs } from './site-agent-backoff.ts'
@@ -28,8 +29,10 @@ export interface RunningFetch {
     readonly totalBlocks: number | undefined
     readonly heldBytes: number
     readonly fetchedBytes: number
+    readonly deltas?: DeltaCounts
   }
   explain(): Explanation | undefined
+  explainDeltas?(): Explanation | undefined
 }
 
 /** A fetch that is going on. */
@@ -38,6 +41,8 @@ export interface FetchView extends ReturnType<RunningFetch['progress']> {
   readonly seconds: number
   /** Undefined before the snapshot block arrived. */
   readonly explanation: Explanation | undefined
+  /** Of the deltas; undefined while none are fetched. */
+  readonly deltaExplanation: Explanation | undefined
 }
 
 export interface TreeWorkerComponents {
@@ -308,7 +313,13 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
       if (fetching === undefined) return undefined
       const { snapshot, startMs } = fetching
       const seconds = (clock.monotonicMs() - startMs) / 1000
-      return { ...fetching.progress(), snapshot, seconds, explanation: fetching.explain() }
+      return {
+        ...fetching.progress(),
+        snapshot,
+        seconds,
+        explanation: fetching.explain(),
+        deltaExplanation: fetching.explainDeltas?.(),
+      }
     },
     async stop() {
       stopped.abort(new MirrorError('aborted', 'the node is stopping'))

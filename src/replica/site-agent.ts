@@ -17,6 +17,7 @@ import type { Effect } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
+import { createDeltaOffers } from './delta-offers.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
@@ -202,6 +203,7 @@ export function createSiteAgent(
         self,
         ...swarmOf(ledger.state(), tree),
         signal,
+        deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
         onBlame(peer, error) {
           blamed.set(peer, error.message)
           peers.shun(peer)
@@ -217,7 +219,8 @@ export function createSiteAgent(
       })
       .finally(lease.close)
     done.catch(() => undefined)
-    return { done, progress: fetch.progress, explain: fetch.explain }
+    const { progress, explain, explainDeltas } = fetch
+    return { done, progress, explain, explainDeltas }
   }
 
   /** Follows the records: the one place where goals are set. */
@@ -283,7 +286,8 @@ export function createSiteAgent(
       const ends = [
         ledger.subscribe(({ effects }) => {
           for (const effect of effects) if (effect.kind === 'head') logHead(effect)
-          if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm')) pursue()
+          if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm' && kind !== 'encodings'))
+            pursue()
           if (effects.some(({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin'))
             notifyMembers()
           changed()

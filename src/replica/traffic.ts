@@ -39,6 +39,10 @@ export interface TrafficTotals {
   readonly plainBytesSent: number
   readonly plainBytesReceived: number
   readonly bytesSentBeforeComplete: number
+  /** Of the bytes received: deltas. */
+  readonly deltaBytesReceived: number
+  /** Plain bytes of the blocks that were made of deltas, and so not received. */
+  readonly bytesMadeOfDeltas: number
 }
 
 export interface Traffic {
@@ -58,6 +62,9 @@ export interface Traffic {
   receivedBlock(peer: string, bytes: number, plainBytes?: number): void
   sentObject(peer: string, bytes: number): void
   receivedObject(peer: string, bytes: number): void
+  /** Of the blocks received, one is a delta. */
+  tookDelta(bytes: number): void
+  madeOfDeltas(bytes: number): void
   totals(): TrafficTotals
 }
 
@@ -66,6 +73,8 @@ export function createTraffic(): Traffic {
   const pages = new Map<string, { once: BitSet; more: BitSet }>()
   let distinctBlocksSent = 0
   let blocksSentMoreThanOnce = 0
+  let deltaBytesReceived = 0
+  let bytesMadeOfDeltas = 0
   const sum = emptyTally()
 
   function tallies(peer: string): [PeerTally, PeerTally] {
@@ -119,10 +128,18 @@ export function createTraffic(): Traffic {
         tally.plainBytesReceived += bytes
       }
     },
+    tookDelta(bytes) {
+      deltaBytesReceived += bytes
+    },
+    madeOfDeltas(bytes) {
+      bytesMadeOfDeltas += bytes
+    },
     totals: () => ({
       ...sum,
       distinctBlocksSent,
       blocksSentMoreThanOnce,
+      deltaBytesReceived,
+      bytesMadeOfDeltas,
       peers: new Map([...peers].map(([peer, tally]) => [peer, { ...tally }])),
     }),
   }

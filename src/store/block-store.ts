@@ -90,7 +90,10 @@ export interface LeaseOptions {
   readonly purpose: string
   /** Every block that is asked for or stored from now on stays. */
   readonly isWriter?: boolean
-  /** Snapshots: their blocks, the nodes of their indexes and all that these list stay, as far as they are here. */
+  /**
+   * Snapshots and sets of encodings: their blocks, the nodes of their indexes and all that these list stay, as far as they
+   * are here.
+   */
   readonly roots?: readonly Cid[]
 }
 

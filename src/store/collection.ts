@@ -18,7 +18,7 @@ import { countShares } from './snapshot-shares.ts'
 export interface CollectionRoots {
   /** Snapshots that count as complete and stay. */
   readonly whole: readonly Cid[]
-  /** Snapshots that are not complete here: what there is of them stays. */
+  /** Snapshots that are not complete here, and sets of encodings: what there is of them stays. */
   readonly partial: readonly Cid[]
   /** Snapshots that go, whose shares a dry run is to tell. */
   readonly dropped?: readonly Cid[]

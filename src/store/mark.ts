@@ -1,6 +1,6 @@
 /**
- * What stays: goes through the indexes of snapshots and adds their blocks to the live set. Nodes that several snapshots
- * share are read once.
+ * What stays: goes through the indexes of snapshots, and of sets of encodings, and adds their blocks to the live set. Nodes
+ * that several of them share are read once.
  *
  * What must be whole and is not stops the collection before anything is deleted: a hole in an index says that the disk
  * lost something, and a collection that goes on would take all that the lost node lists.
@@ -9,6 +9,7 @@ import { isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidToKeyBytes } from '../block/cid.ts'
 import { decodeIndexNode } from '../dag/block-index.ts'
+import { decodeEncodings, isEncodings } from '../dag/encodings.ts'
 import { createFingerprintSet } from '../dag/fingerprint-set.ts'
 import { decodeSnapshot } from '../dag/snapshot.ts'
 import type { BlockReader } from './block-store.ts'
@@ -19,8 +20,8 @@ export interface Marker {
    * @throws MirrorError `corrupt` when it cannot be read in full
    */
   whole(snapshot: Cid): Promise<void>
-  /** A snapshot of which some may be missing: what is here of it, and what its pages here list, stays. */
-  partial(snapshot: Cid): Promise<void>
+  /** A snapshot, or a set of encodings, of which some may be missing: what is here of it, and what its pages here list, stays. */
+  partial(root: Cid): Promise<void>
 }
 
 export function createMarker(
@@ -34,9 +35,9 @@ export function createMarker(
   async function mark(snapshot: Cid, isWhole: boolean): Promise<void> {
     keep(cidToKeyBytes(snapshot))
     const bytes = await read(snapshot, snapshot, isWhole)
-    const root = bytes === undefined ? undefined : decoded(() => decodeSnapshot(snapshot, bytes), isWhole)
-    if (root === undefined) return
-    const stack = [root.index]
+    const index = bytes === undefined ? undefined : indexOf(snapshot, bytes, isWhole)
+    if (index === undefined) return
+    const stack = [index]
     for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
       if (!(isWhole ? whole : partial).add(cid)) continue
       keep(cidToKeyBytes(cid))
@@ -48,6 +49,13 @@ export function createMarker(
       if (node.kind === 'branch') for (const child of node.children) stack.push(child.cid)
       else for (const block of node.page.blocks) keep(cidToKeyBytes(block.cid))
     }
+  }
+
+  function indexOf(root: Cid, bytes: Uint8Array, isWhole: boolean): Cid | undefined {
+    if (isWhole || !isEncodings(bytes)) return decoded(() => decodeSnapshot(root, bytes), isWhole)?.index
+    const set = decoded(() => decodeEncodings(root, bytes), isWhole)
+    for (const node of set?.plan ?? []) keep(cidToKeyBytes(node))
+    return set?.index
   }
 
   async function read(cid: Cid, snapshot: Cid, isWhole: boolean): Promise<Uint8Array | undefined> {
@@ -66,7 +74,7 @@ export function createMarker(
 
   return {
     whole: (snapshot) => mark(snapshot, true),
-    partial: (snapshot) => mark(snapshot, false),
+    partial: (root) => mark(root, false),
   }
 }
 

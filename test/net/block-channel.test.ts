@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isMirrorError } from '../../src/base/errors.ts'
 import type { BlockAnswer } from '../../src/net/ports.ts'
-import { noise, PAGE, TREE, until, withPair } from './mesh.ts'
+import { noise, PAGE, type TestPeer, TREE, until, withPair } from './mesh.ts'
 
 test('blocks of all sizes arrive whole, and what the peer lacks is said to be missing', async () => {
   await withPair(async (a, b) => {
@@ -23,6 +23,13 @@ test('blocks of all sizes arrive whole, and what the peer lacks is said to be mi
     assert.equal(answers.get(900)?.status, 'missing')
     assert.equal(a.host.traffic()[0]?.blocksReceived, sizes.length)
     assert.equal(b.host.traffic()[0]?.blocksSent, sizes.length)
+    const blocksOf = ({ host }: TestPeer) =>
+      host.protocols().find(({ protocol }) => protocol === '/mirrormesh/3/blocks')!
+    const sizeBytes = sizes.reduce((sum, size) => sum + size, 0)
+    assert.ok(blocksOf(b).bytesSent > sizeBytes && blocksOf(b).bytesSent < sizeBytes + 1000)
+    assert.equal(blocksOf(a).bytesReceived, blocksOf(b).bytesSent)
+    assert.equal(blocksOf(b).bytesReceived, blocksOf(a).bytesSent)
+    assert.ok(blocksOf(a).messagesReceived >= sizeBytes / (16 * 1024 * 1024) && blocksOf(a).messagesSent >= 1)
   })
 })
 

@@ -7,13 +7,18 @@ const RTT_MS = 100
 /** Runs a path for some time: what it delivers a second with so many connections. Returns how many there were at each second. */
 function run(
   deliver: (connections: number, second: number) => number,
-  { seconds = 60, baseRttMs = RTT_MS, newRttMs = RTT_MS } = {},
+  { seconds = 60, baseRttMs = RTT_MS, newRttMs = RTT_MS, isBusy = (_second: number): boolean => false } = {},
 ): number[] {
-  const control = createStripeControl(() => baseRttMs)
+  let second = 0
+  const control = createStripeControl(
+    () => baseRttMs,
+    () => isBusy(second),
+  )
   let connections = 1
   const seen: number[] = []
   for (let tick = 0; tick < seconds * 10; tick++) {
     const nowMs = tick * 100
+    second = nowMs / 1000
     const wanted = control.received(deliver(connections, nowMs / 1000) / 10, nowMs)
     if (wanted > connections) control.opened(wanted, newRttMs, nowMs)
     // Those that the control did not keep go with its next answer.
@@ -48,6 +53,16 @@ test('a near path, and one on which a queue stands, keep one', () => {
   const each = (connections: number): number => connections * 1e6
   assert.ok(run(each, { baseRttMs: 1, newRttMs: 1 }).every((count) => count === 1))
   assert.equal(run(each, { newRttMs: 300 }).at(-1), 1)
+})
+
+test('none is added while the processor is the limit', () => {
+  const each = (connections: number): number => connections * 1e6
+  const seen = run(each, { isBusy: (second) => second < 30 })
+  assert.ok(
+    seen.slice(0, 30).every((count) => count === 1),
+    seen.join(' '),
+  )
+  assert.equal(seen.at(-1), MAX_STRIPES)
 })
 
 test('what was learnt is forgotten with the connections', () => {

@@ -71,9 +71,14 @@ for (const [dialer, listener] of [
   })
 }
 
-test('another key than the one that was dialled is refused', async (t) => {
+test('another key than the one that was dialled is refused, by one that knows its certificate, too', async (t) => {
   const [a, b] = await Promise.all([startNode('ours'), startNode('ours')])
   t.after(() => Promise.all([a.stop(), b.stop()]))
+  for (let i = 0; i < 2; i++) {
+    const connection = await a.dial(b.getMultiaddrs())
+    assert.ok(connection.remotePeer.equals(b.peerId))
+    await a.hangUp(b.peerId)
+  }
   const other = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
   const address = String(b.getMultiaddrs()[0]).replace(/\/p2p\/.*/, '')
   await assert.rejects(a.dial(multiaddr(`${address}/p2p/${other}`)))

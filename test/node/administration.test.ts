@@ -137,6 +137,18 @@ test('an admin reads who said what, steers a tree through a fork, and throws a m
     )
   })
 
+  await t.test('an invite that went astray is taken back', async () => {
+    const astray = await succeed(at(homes.hq, 'invite', 'create', '--site', 'spare', '--region', 'eu'))
+    await succeed(at(homes.hq, 'invite', 'revoke', 'spare'))
+    const thief = await mirrormesh(at(join(dir, 'thief'), 'join', astray.trim(), ...place(0)))
+    assert.equal(thief.status, 6, thief.stderr)
+    assert.match(thief.stderr, /the invite was withdrawn|no open invite|not a member/)
+    assert.equal((await mirrormesh(at(homes.hq, 'invite', 'revoke', 'spare'))).status, 5)
+    const used = await mirrormesh(at(homes.hq, 'invite', 'revoke', 'lab'))
+    assert.equal(used.status, 8, used.stderr)
+    assert.match(used.stderr, /member revoke lab/)
+  })
+
   await t.test('a tree handed over is published by the other, after its head', async () => {
     await succeed(at(homes.hq, 'tree', 'hand-over', TREE, '--publisher', 'hq'))
     const next = await publish(homes.hq, 'three')

@@ -44,6 +44,26 @@ test('admins are added and removed by as many of them as must agree, or by the r
     assert.equal(again.status, 8, again.stderr)
   })
 
+  await t.test('a key under a passphrase signs for who knows it', async () => {
+    const passphrase = (text: string) => writeFile(file('passphrase'), `${text}\n`, { mode: 0o600 })
+    const env = { MIRRORMESH_PASSPHRASE_FILE: file('passphrase') }
+    await passphrase('short')
+    assert.equal((await mirrormesh(at('admin', 'protect'), { env })).status, 2)
+    await passphrase('correct horse battery')
+    const done = await mirrormesh(at('admin', 'protect'), { env })
+    assert.equal(done.status, 0, done.stderr)
+    const alone = await mirrormesh(at('tree', 'create', 'builds/z'))
+    assert.equal(alone.status, 6, alone.stderr)
+    assert.match(alone.stderr, /MIRRORMESH_PASSPHRASE_FILE/)
+    await passphrase('wrong horse battery')
+    assert.equal((await mirrormesh(at('tree', 'create', 'builds/z'), { env })).status, 6)
+    await passphrase('correct horse battery')
+    const made = await mirrormesh(at('tree', 'create', 'builds/z'), { env })
+    assert.equal(made.status, 0, made.stderr)
+    assert.equal((await mirrormesh(at('admin', 'protect', '--remove'), { env })).status, 0)
+    await succeed(at('tree', 'delete', 'builds/z', '--yes'))
+  })
+
   await t.test('one admin makes it three, of whom two must agree', async () => {
     const outcome = await propose('--add', b!, '--add', c!, '--threshold', '2')
     assert.equal(outcome.status, 0, outcome.stderr)

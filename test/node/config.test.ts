@@ -23,8 +23,13 @@ test('a setting is taken from the flag, then the environment, then the file, the
     announce: 'default',
     reachable: 'default',
     http: 'environment',
+    httpCertificate: 'default',
+    httpKey: 'default',
+    httpAccessLog: 'default',
     security: 'default',
     storeCompression: 'default',
+    deltas: 'default',
+    deltaPercent: 'default',
     wireCompression: 'default',
     logLevel: 'flag',
     logFormat: 'default',
@@ -42,6 +47,8 @@ test('a setting is taken from the flag, then the environment, then the file, the
     regionDownBytesPerSecond: 'default',
     checkoutsAreStorage: 'default',
     keepOldSeconds: 'default',
+    hooks: 'default',
+    hookBehindMinutes: 'default',
   })
   for (const each of settings) assert.notEqual(each.meaning, '', `${each.key} says what it means`)
 })

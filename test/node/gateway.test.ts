@@ -363,6 +363,7 @@ test('livez, readyz and metrics', async () => {
   assert.match(metrics, /mirrormesh_gateway_requests_total\{method="GET",status="200"\} \d+/)
   assert.match(metrics, /mirrormesh_sites\{state="self"\} 1/)
   assert.match(metrics, /mirrormesh_traffic_bytes\{class="wan",direction="received"\} 9/)
+  assert.match(metrics, /mirrormesh_delta_bytes\{what="fetched"\} 12\n.*\{what="made"\} 345/)
   const at = await mesh.start({}, { notReady: () => 'the store is being recovered' })
   try {
     const answer = await ask('/readyz', { at })

@@ -65,7 +65,7 @@ test('a mesh becomes what a file says, and an exported one changes nothing', {
       '  builds/x: { publisher: hq, tags: { ga: 4 } }',
       '  builds/y: { publisher: lab }',
       'pins:',
-      '  - { tree: builds/*, region: eu, checkout: /srv/builds, versions: 3 }',
+      '  - { tree: builds/*, region: eu, checkout: /srv/builds, versions: 3, keep: { last: 5, days: 30 } }',
       'topology:',
       '  regions: { us: { up: 1 Gbit/s, down: 1 Gbit/s } }',
       '',
@@ -76,7 +76,7 @@ test('a mesh becomes what a file says, and an exported one changes nothing', {
     first.changes.map(({ text }) => text),
     [
       '+ tree builds/x, published by hq',
-      '+ pin builds/* in region eu, checked out at /srv/builds, 3 versions',
+      '+ pin builds/* in region eu, checked out at /srv/builds, 3 versions, keeps the last 5, keeps 30 days',
       '~ topology: region us',
     ],
   )
@@ -99,8 +99,8 @@ test('a mesh becomes what a file says, and an exported one changes nothing', {
   assert.deepEqual((await planOf('--prune')).changes, [])
   const { pins } = await succeedJson<{ pins: PinDocument[] }>(at('pin', 'list'))
   assert.deepEqual(
-    pins.map(({ tree, sites, checkout, versions }) => [tree, sites, checkout, versions]),
-    [['builds/*', { region: 'eu' }, '/srv/builds', 3]],
+    pins.map(({ tree, sites, checkout, versions, keep }) => [tree, sites, checkout, versions, keep]),
+    [['builds/*', { region: 'eu' }, '/srv/builds', 3, { last: 5, days: 30 }]],
   )
 
   await succeed(at('publish', join(dir, 'source'), '--tree', 'builds/x'))

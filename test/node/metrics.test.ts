@@ -20,6 +20,15 @@ test('/metrics shows what collections, scrubs and relaying have done, as it is w
       lastScrubMs: undefined,
     }),
     readRelayed: () => ({ bytes: 12, circuits: 3, reservations: 4 }),
+    readProtocols: () => [
+      {
+        protocol: '/mirrormesh/1/watch',
+        bytesSent: 21,
+        bytesReceived: 22,
+        messagesSent: 2,
+        messagesReceived: 3,
+      },
+    ],
   })
   freedBytes = 50
   const text = await registry.metrics()
@@ -36,6 +45,10 @@ test('/metrics shows what collections, scrubs and relaying have done, as it is w
     'mirrormesh_relayed_bytes 12',
     'mirrormesh_relayed_connections 3',
     'mirrormesh_relay_reservations 4',
+    'mirrormesh_protocol_bytes{protocol="/mirrormesh/1/watch",direction="sent"} 21',
+    'mirrormesh_protocol_bytes{protocol="/mirrormesh/1/watch",direction="received"} 22',
+    'mirrormesh_protocol_messages{protocol="/mirrormesh/1/watch",direction="sent"} 2',
+    'mirrormesh_protocol_messages{protocol="/mirrormesh/1/watch",direction="received"} 3',
   ]) {
     assert.ok(text.includes(`\n${line}\n`), line)
   }

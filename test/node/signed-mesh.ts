@@ -15,6 +15,9 @@ import { openStore } from '../../src/store/store.ts'
 import { createTestMesh, type TestMesh, testKey } from '../replica/test-mesh.ts'
 import { freePort } from './program.ts'
 
+/** Nothing listens there. */
+export const DEAD_PORT = 1
+
 export interface SignedSite {
   readonly site: string
   readonly region: string
@@ -39,11 +42,14 @@ export async function signMesh(
     regions,
     tree,
     pinned,
+    hidden = [],
   }: {
     /** Of each site, the first being the origin. */
     readonly regions: Readonly<Record<string, string>>
     readonly tree: string
     readonly pinned: readonly string[]
+    /** Sites of which other regions know no address that leads anywhere. */
+    readonly hidden?: readonly string[]
   },
 ): Promise<SignedMesh> {
   const mesh = createTestMesh()
@@ -69,14 +75,20 @@ export async function signMesh(
       }),
     ),
   ]
-  for (const one of sites) await makeHome(one, sites, records)
+  for (const one of sites) {
+    const known = sites.flatMap(({ site, region, key, port }) => {
+      const isHidden = hidden.includes(site) && region !== one.region
+      return site === one.site ? [] : [{ peer: key.peer, port: isHidden ? DEAD_PORT : port }]
+    })
+    await makeHome(one, known, records)
+  }
   await writeKey(pathsOf(sites[0]!.home).adminKeyFile, mesh.admin)
   return { mesh, records, sites, site: named }
 }
 
 async function makeHome(
-  { site, home, key, port }: SignedSite,
-  all: readonly SignedSite[],
+  { home, key, port }: SignedSite,
+  others: readonly { readonly peer: string; readonly port: number }[],
   records: readonly VerifiedRecord[],
 ): Promise<void> {
   const paths = pathsOf(home)
@@ -86,8 +98,7 @@ async function makeHome(
   const store = await openStore({ dir: paths.storeDir, clock: systemClock })
   try {
     const addresses = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
-    for (const other of all)
-      if (other.site !== site) await addresses.remember(other.key.peer, [`/ip4/127.0.0.1/tcp/${other.port}`])
+    for (const { peer, port: at } of others) await addresses.remember(peer, [`/ip4/127.0.0.1/tcp/${at}`])
     await store.records.append(records.map(({ bytes }) => bytes))
   } finally {
     await store.close()

@@ -1,7 +1,7 @@
 /** The benchmark of a whole mesh, end to end on a small tree; and its picture. */
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { test } from 'node:test'
@@ -10,6 +10,7 @@ import { drawChart } from '../../scripts/measure/mesh/chart.ts'
 import { differencesOf } from '../../scripts/measure/mesh/judge.ts'
 import type { MeshDocument } from '../../scripts/measure/mesh/report.ts'
 import { makeTorrent } from '../../scripts/measure/mesh/torrent.ts'
+import { editTree, weighTree } from '../../scripts/measure/mesh/tree.ts'
 import { listNamespaces } from '../../topology/emulator/namespaces.ts'
 import { skipWithout } from '../needs.ts'
 
@@ -66,6 +67,21 @@ test('the bench of a mesh brings a tree to every site, and says what it took', {
   assert.match(readFileSync(picture, 'utf8'), /mirrormesh: [\d.]+ s/)
   assert.deepEqual(readdirSync(folder).sort(), ['picture.svg', 'tree'])
   assert.ok(!listNamespaces().some(({ name }) => name.endsWith('-eu-1') && !isAlive(name)))
+})
+
+test('the next version of a tree differs in every fiftieth file and the name of its largest folder', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mirrormesh-bench-test-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const tree = weighTree(join(root, 'src'))
+  const next = editTree(tree, join(folder, 'next'))
+  assert.equal(next.files, tree.files)
+  const renamed = readdirSync(next.path).filter((name) => name.endsWith('-renamed'))
+  assert.equal(renamed.length, 1)
+  const [largest] = renamed[0]!.split('-renamed')
+  renameSync(join(next.path, renamed[0]!), join(next.path, largest!))
+  const edited = differencesOf(tree.path, next.path, 'bytes')
+  assert.equal(edited.length, Math.floor(tree.files / 50))
+  assert.ok(edited.every((each) => each.endsWith(': other bytes')))
 })
 
 /** Of the process that its namespace is named after. */

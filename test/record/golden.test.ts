@@ -134,6 +134,15 @@ function later() {
     version: 1,
     removed: false,
   })
+  const keeping = createAuthor().say(admin, 'pin', {
+    name: 'builds/**@all',
+    tree: 'builds/**',
+    sites: { all: true },
+    keep: { last: 14, days: 30 },
+    version: 1,
+    removed: false,
+  })
+  const withdrawal = createAuthor().say(admin, 'withdrawal', { invite: snapshotOf('golden invite') })
   const encodings = author.say(keyOf('golden publisher'), 'encodings', {
     tree: 'builds/rhel-9/nightly',
     snapshot: snapshotOf('golden two'),
@@ -148,6 +157,8 @@ function later() {
   return new Map([
     ['later-pin-versions.hex', hex(pin.bytes)],
     ['later-encodings.hex', hex(encodings.bytes)],
+    ['later-pin-keep.hex', hex(keeping.bytes)],
+    ['later-withdrawal.hex', hex(withdrawal.bytes)],
   ])
 }
 
@@ -204,6 +215,12 @@ test('golden records are read, and make the state that they always made', () => 
   const pin = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-versions.hex'), 'hex'))).content
   assert.ok(pin?.kind === 'pin')
   assert.deepEqual([pin.body.checkout, pin.body.versions], ['/srv/nightly', 5])
+  const keeping = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-keep.hex'), 'hex'))).content
+  assert.ok(keeping?.kind === 'pin')
+  assert.deepEqual(keeping.body.keep, { last: 14, days: 30 })
+  const withdrawal = decodeSigned(new Uint8Array(Buffer.from(read('later-withdrawal.hex'), 'hex'))).content
+  assert.ok(withdrawal?.kind === 'withdrawal')
+  assert.ok(withdrawal.body.invite.equals(snapshotOf('golden invite')))
   const later = decodeSigned(new Uint8Array(Buffer.from(read('later-encodings.hex'), 'hex'))).content
   assert.ok(later?.kind === 'encodings')
   assert.deepEqual([later.body.version, later.body.bytes, later.body.isComplete], [3, 20_900_000, true])

@@ -110,6 +110,40 @@ test('an expired invite, one of another admitter, or other terms admit nobody', 
   assert.equal(builder.state.members.get(key('in-time').peer)?.site, 'london')
 })
 
+test('a withdrawn invite admits nobody, whichever came first', () => {
+  const [lab, late] = [key('lab'), key('late')]
+  for (const isFirst of [true, false]) {
+    const author = createAuthor()
+    member(author, node, 'hq')
+    const used = invite(author, 'lab')
+    const open = invite(author, 'late')
+    const admitted = admit(author, used, lab, 'lab')
+    const builder = createMeshStateBuilder(author.mesh)
+    builder.addAll(author.records.filter(({ id }) => !isFirst || !id.equals(admitted.id)))
+    assert.equal(builder.add(author.say(mallory, 'withdrawal', { invite: used.id })).verdict, 'waiting')
+    for (const each of [used, open])
+      assert.equal(builder.add(author.say(admin, 'withdrawal', { invite: each.id })).verdict, 'effective')
+    if (isFirst) assert.match(builder.add(admitted).reason, /withdrawn/)
+    const { reason } = builder.add(admit(author, open, late, 'late', NOW_MS, admitted))
+    assert.match(reason, /the invite was withdrawn/)
+    const { members, invites } = builder.state
+    assert.deepEqual(
+      [...members.values()].map(({ site }) => site),
+      ['hq'],
+    )
+    assert.deepEqual(
+      [...invites.values()].map(({ isWithdrawn, usedBy }) => [isWithdrawn, usedBy]),
+      [
+        [true, undefined],
+        [true, undefined],
+      ],
+    )
+    assert.deepEqual(openInvites(builder.state, node.peer, NOW_MS), [])
+    const nothing = author.say(admin, 'withdrawal', { invite: admitted.id })
+    assert.match(builder.add(nothing).reason, /no invite of an admin has that id/)
+  }
+})
+
 test('a revocation ends a key: its member is not active, what it said before still counts', () => {
   const author = createAuthor()
   member(author, node, 'brno')

@@ -35,6 +35,7 @@ const steps = fc.array(
       'topology',
       'member',
       'invite',
+      'withdrawal',
       'admit',
       'admit',
       'admit',
@@ -181,6 +182,11 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
         version,
       })
       return
+    case 'withdrawal': {
+      const invite = some(of('invite'))
+      if (invite !== undefined) author.say(admin, 'withdrawal', { invite: invite.id })
+      return
+    }
     case 'invite':
       author.say(admin, 'invite', {
         ...place(pick),

@@ -30,6 +30,17 @@ test('records of an unknown kind are kept in their chain, without effect, and so
   assert.deepEqual([...builder.state.pins.keys()], ['q'])
 })
 
+test('a pin that keeps nothing, or what makes no sense, has no effect', () => {
+  const author = createAuthor()
+  const pin = { tree: 'a', sites: { all: true }, version: 1, removed: false }
+  for (const keep of [{}, { last: 0 }, { days: 1.5 }, { last: 10_001 }, { weeks: 1 }, 3, null])
+    author.sayOpaque(admin, 'pin', { ...pin, name: JSON.stringify(keep), keep })
+  author.say(admin, 'pin', { ...pin, name: 'good', sites: { all: true }, keep: { days: 30 } })
+  const builder = createMeshStateBuilder(author.mesh)
+  builder.addAll(author.records)
+  assert.deepEqual([...builder.state.pins.keys()], ['good'])
+})
+
 test('a pin whose versions have no place or no sense is kept, and has no effect', () => {
   const author = createAuthor()
   const pin = { tree: 'a', sites: { all: true }, version: 1, removed: false }

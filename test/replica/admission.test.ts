@@ -43,6 +43,14 @@ async function setUp({ admitter = hq, expiresMs = START_MS + 60_000 } = {}) {
 const refusedFor = (why: RegExp) => (error: unknown) =>
   isMirrorError(error, 'refused') && why.test(error.message) && /new invite/.test(error.hint ?? '')
 
+test('a withdrawn invite is refused, and nobody is listened to on its account', async () => {
+  const { mesh, ledger, invite, claim, membership } = await setUp()
+  const withdrawal = mesh.sign(mesh.admin, 'withdrawal', { invite: invite.id })
+  await ledger.offer([withdrawal.bytes], 'local')
+  assert.equal(membership.acceptsGuests(), false)
+  await assert.rejects(claim(), refusedFor(/withdrawn/))
+})
+
 test('an invite makes a member, durably before it is told, with records that prove it by themselves', async () => {
   const { mesh, log, ledger, claim, membership } = await setUp()
   assert.equal(membership.isMember(newcomer.peer), false)

@@ -94,7 +94,7 @@ function arrivalOf(
   request: TestRequest = { isCancelled: false },
 ): Arrival<TestRequest> {
   const block = { encoding: 'plain', bytes, lengthBytes: bytes.length } as const
-  return { request, offset, cid, lengthBytes: bytes.length, block }
+  return { request, offset, cid, lengthBytes: bytes.length, block, atMs: 0 }
 }
 
 test('what comes after a pause is stored at once, what trickles in after it is gathered', async () => {

@@ -37,7 +37,15 @@ async function setUp({ keepSnapshots = 2, everyMs = 3_600_000 } = {}) {
   const complete = await loadCompleteSnapshots({ values: store.values, holdings })
   const history: { sequence: number; snapshot: Cid; publisher: string }[] = []
   const state = (): MeshState => {
-    const tree = { name: 't', body: {}, history, newest: history.at(-1), tags: new Map(), fork: undefined }
+    const tree = {
+      name: 't',
+      body: {},
+      history,
+      newest: history.at(-1),
+      tags: new Map(),
+      encodings: new Map(),
+      fork: undefined,
+    }
     return { trees: new Map([['t', tree]]), pins: new Map() } as unknown as MeshState
   }
   const events: string[] = []

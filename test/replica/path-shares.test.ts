@@ -20,7 +20,7 @@ interface FetchSpec {
  * Fetches of one node, all from one far site, over one path: first in, first out, at a rate, and a round trip away.
  * Returns what each of them received by each half second, when it was done, and the most that was in flight.
  */
-function run(specs: readonly FetchSpec[], { bytesPerMs = 3000, rttMs = 100 } = {}) {
+function run(specs: readonly FetchSpec[], { bytesPerMs = 3000, rttMs = 100, storeMs = 0 } = {}) {
   const paths = createPathShares()
   const fetches = specs.map(({ blocks, startsMs = 0, weight = 1 }) => ({
     blocks,
@@ -69,7 +69,7 @@ function run(specs: readonly FetchSpec[], { bytesPerMs = 3000, rttMs = 100 } = {
         const { request, offset } = arrivals.splice(at, 1)[0]!
         fetch.got++
         fetch.dueBytes -= BLOCK
-        events.push({ kind: 'received', request, page: 0, offset })
+        events.push({ kind: 'received', request, page: 0, offset, handledMs: storeMs })
       }
       if (events.length === 0 && nowMs >= fetch.wakeMs) events.push({ kind: 'tick' })
       if (events.length === 0 || fetch.doneMs !== undefined) continue
@@ -81,7 +81,7 @@ function run(specs: readonly FetchSpec[], { bytesPerMs = 3000, rttMs = 100 } = {
         } else if (command.kind === 'request') {
           for (const offset of command.offsets) {
             freeMs = Math.max(freeMs, nowMs + rttMs) + BLOCK / bytesPerMs
-            arrivals.push({ atMs: freeMs, of, request: command.request, offset })
+            arrivals.push({ atMs: freeMs + storeMs, of, request: command.request, offset })
             fetch.dueBytes += BLOCK
           }
         }
@@ -117,6 +117,14 @@ test('one alone has all of the path, and again when the other is done', () => {
   const bound = (450 * BLOCK) / 3000
   assert.ok(fetches[0]!.doneMs! < 1.15 * bound, `${fetches[0]!.doneMs} ms, bound ${bound}`)
   assert.ok(fetches[1]!.doneMs! < 2000 + 3 * ((50 * BLOCK) / 3000))
+})
+
+test('a disk that takes as long as the path does not halve the rate of a long one', () => {
+  // 300 Mbit/s at 150 ms.
+  const { fetches } = run([{ blocks: 4000 }], { bytesPerMs: 37_500, rttMs: 150, storeMs: 150 })
+  const { received } = fetches[0]!
+  const perSecond = ((received[12]! - received[8]!) * BLOCK) / 2
+  assert.ok(perSecond > 0.97 * 37_500_000, `${perSecond} bytes a second`)
 })
 
 test('shares follow the weights, and the light one is not starved', () => {

@@ -85,6 +85,24 @@ test('the newest that are complete stay, older ones go', () => {
   )
 })
 
+test('pins say what stays instead: the last few, those of some days, or either', () => {
+  const old = (sequence: number) => NOW_MS - (10 - sequence) * DAY_MS
+  const tree = treeState('t', 9)
+  const history = tree.history.map((head) => ({ ...head, timeMs: old(head.sequence) }))
+  const held = [1, 2, 3, 5, 6, 7, 8, 9].map((sequence) => ['t', sequence] as const)
+  const keptWith = (keep: NonNullable<Goal['keep']>): unknown[] => {
+    const given = input([{ ...tree, history }], held)
+    const goals = new Map([['t', { ...given.goals.get('t')!, keep }]])
+    return plan({ ...given, goals }).kept.map(([sequence]) => sequence)
+  }
+  assert.deepEqual(keptWith({ last: 4 }), [9, 8, 7, 6])
+  assert.deepEqual(keptWith({ days: 6 }), [9, 8, 7, 6, 5])
+  assert.deepEqual(keptWith({ last: 6, days: 2 }), [9, 8, 7, 6, 5, 3])
+  assert.deepEqual(keptWith({ last: 1 }), [9])
+  // None is as young as that: the newest stays all the same.
+  assert.deepEqual(keptWith({ days: 1 }), [9])
+})
+
 test('while the head is fetched what is here of it stays, and the newest complete ones too', () => {
   assert.deepEqual(
     plan(

@@ -163,7 +163,8 @@ test('a site keeps what is pinned to it, and no two trees are checked out at one
     [
       mesh.genesis,
       ...['a', 'b', 'c/d', 'e'].flatMap((name) => mesh.tree(name, publisher)),
-      pin({ name: '1', tree: 'a', checkout: '/srv/x' }),
+      pin({ name: '1', tree: 'a', checkout: '/srv/x', keep: { last: 2, days: 7 } }),
+      pin({ name: '1 too', tree: '*', sites: { site: 'lab' }, keep: { last: 5 } }),
       pin({ name: '2', tree: 'b', checkout: '/srv/x/inside' }),
       pin({ name: '3', tree: 'c/*', checkout: '/srv/all/', sites: { region: 'us' }, versions: 4 }),
       pin({ name: '4', tree: 'e', sites: { site: 'elsewhere' } }),
@@ -172,7 +173,10 @@ test('a site keeps what is pinned to it, and no two trees are checked out at one
     mesh.mesh,
   )
   const goals = goalsOf(state, { peer: 'p', site: 'lab', region: 'us' })
-  assert.deepEqual([...goals.keys()].sort(), ['a', 'b', 'c/d'])
+  assert.deepEqual([...goals.keys()].sort(), ['a', 'b', 'c/d', 'e'])
+  assert.deepEqual(goals.get('a')?.keep, { last: 5, days: 7 })
+  assert.deepEqual(goals.get('b')?.keep, { last: 5 })
+  assert.equal(goals.get('c/d')?.keep, undefined)
   assert.deepEqual(goals.get('a')?.checkouts, ['/srv/x'])
   assert.deepEqual(goals.get('b')?.checkouts, [])
   assert.match(goals.get('b')?.refusedCheckouts[0]?.reason ?? '', /taken by the check-out of a/)

@@ -1,15 +1,15 @@
 /** The regions' shares as the topology declares their pipes. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { regionWeights } from '../../src/replica/swarm-facts.ts'
+import { swarmWeights } from '../../src/replica/swarm-facts.ts'
 
 test('regions of which nothing is declared count alike', () => {
-  const weightOf = regionWeights(undefined)
+  const weightOf = swarmWeights(undefined).region
   assert.equal(weightOf('eu'), weightOf('apac'))
 })
 
 test('a region counts by the narrower direction of its pipe, squared', () => {
-  const weightOf = regionWeights({
+  const { region: weightOf } = swarmWeights({
     regions: [
       { region: 'apac', upKbit: 100_000, downKbit: 20_000 },
       { region: 'eu', upKbit: 100_000, downKbit: 100_000 },
@@ -20,4 +20,18 @@ test('a region counts by the narrower direction of its pipe, squared', () => {
   })
   assert.equal(Math.round(weightOf('eu') / weightOf('apac')), 25)
   assert.ok(weightOf('sa') > weightOf('apac') && weightOf('sa') < weightOf('eu'))
+})
+
+test('a site counts by its own pipe beside the region’s', () => {
+  const { site: weightOf } = swarmWeights({
+    regions: [{ region: 'eu', upKbit: 50_000, downKbit: 100_000 }],
+    sites: [
+      { site: 'branch', upKbit: 5000, downKbit: 20_000 },
+      { site: 'fast', upKbit: 1_000_000, downKbit: 1_000_000 },
+    ],
+    paths: [],
+  })
+  assert.equal(weightOf({ site: 'fast', region: 'eu' }), 1)
+  assert.equal(weightOf({ site: 'unknown', region: 'eu' }), 1)
+  assert.equal(Math.round(1 / weightOf({ site: 'branch', region: 'eu' })), 100)
 })

@@ -128,17 +128,29 @@ test('a late member is unknown before, and takes what its region holds', () => {
   assert.ok(seconds(result, 'eu-2') > 20 && seconds(result, 'eu-2') < 22)
 })
 
-test('sites of two regions that cannot be dialled are not connected', () => {
-  const nat: Topology = {
+test('a site that was away for many snapshots takes from its region what it lacks, and no more', () => {
+  const away = { ...eu2, holdsPercent: 90, startsMs: 20_000 }
+  const result = run({ sites: [hq, eu, away] })
+  const taken = [...result.sites.get('eu-2')!.bytesFrom.values()].reduce((sum, bytes) => sum + bytes, 0)
+  assert.ok(seconds(result, 'eu-2') < 22 && taken < 0.11 * result.snapshotBytes, `${taken} bytes`)
+  assert.equal(result.originBlocksSentMoreThanOnce, 0)
+})
+
+test('an origin that cannot be dialled, and a whole region of such sites beside reachable ones', () => {
+  const behindNat = (...sites: string[]): Topology => ({
     ...topology,
     sites: [
-      { site: 'apac-1', isReachable: false },
-      { site: 'eu-1', isReachable: false },
+      ...topology.sites.filter(({ site }) => !sites.includes(site)),
+      ...sites.map((site) => ({ site, isReachable: false })),
     ],
-  }
-  const result = run({ topology: nat, sites: [hq, eu, apac] })
-  assert.equal(result.sites.get('apac-1')!.bytesFrom.get('eu-1') ?? 0, 0)
-  assert.ok((result.sites.get('apac-1')!.bytesFrom.get('hq') ?? 0) >= result.snapshotBytes)
+  })
+  const origin = run({ topology: behindNat('hq'), sites: [hq, eu, eu2, us] })
+  for (const site of ['eu-1', 'eu-2', 'us-1']) assert.ok(seconds(origin, site) < 8, site)
+  assert.equal(origin.originBlocksSentMoreThanOnce, 0)
+  const apac2 = { site: 'apac-2', region: 'apac' }
+  const region = run({ topology: behindNat('apac-1', 'apac-2'), sites: [hq, eu, apac, apac2] })
+  for (const site of ['apac-1', 'apac-2']) assert.ok(seconds(region, site) < 24, site)
+  assert.ok(region.wanBytesInto.get('apac')! < 1.02 * region.snapshotBytes)
 })
 
 test('a simulation is the same each time', () => {
@@ -179,4 +191,64 @@ test('a hundred sites in ten regions: one copy leaves the origin, and one enters
   assert.ok(result.originBytesSent < 1.1 * result.snapshotBytes, `${result.originBytesSent}`)
   for (const [region, bytes] of result.wanBytesInto)
     assert.ok(bytes < 1.1 * result.snapshotBytes, `${region}: ${bytes}`)
+})
+
+const behindRouters: Topology = {
+  regions: [
+    { region: 'dc', upKbit: 200_000, downKbit: 200_000 },
+    { region: 'field', upKbit: 20_000, downKbit: 40_000 },
+    { region: 'us', upKbit: 50_000, downKbit: 50_000 },
+  ],
+  sites: [
+    { site: 'field-1', isReachable: false },
+    { site: 'field-2', isReachable: false },
+    { site: 'hq', isReachable: false },
+  ],
+  paths: [],
+}
+const field = ['field-1', 'field-2'].map((site) => ({ site, region: 'field' }))
+const dc = ['dc-1', 'dc-2'].map((site) => ({ site, region: 'dc' }))
+
+test('sites that cannot dial each other exchange through a member, whose links carry it too', () => {
+  const result = run({ sites: [hq, ...field, ...dc], topology: behindRouters })
+  for (const { site } of [...field, ...dc]) assert.ok(seconds(result, site) < 1.2 * 10, site)
+  assert.ok(result.relayedBytes > 0)
+  // The relays' region takes in its own copy, and what it passes on.
+  assert.ok(result.wanBytesInto.get('dc')! >= result.snapshotBytes + 0.9 * result.relayedBytes)
+  assert.ok(result.originBlocksSentMoreThanOnce <= 0.02 * result.blocks)
+})
+
+test('without a member that can be dialled they do not reach each other', () => {
+  const result = run({ sites: [hq, ...field], topology: behindRouters, limitMs: 60_000 })
+  for (const { site } of field) assert.equal(result.sites.get(site)!.doneMs, undefined)
+  assert.equal(result.originBytesSent, 0)
+})
+
+test('a relay that dies is replaced by another', () => {
+  const only = dc.map((site, i) => ({ ...site, holdsPercent: 0, ...(i === 0 ? { diesMs: 3000 } : {}) }))
+  for (const dying of [only, [...only].reverse()]) {
+    const result = run({ sites: [hq, ...field, ...dying], topology: behindRouters })
+    for (const { site } of field) assert.ok(seconds(result, site) < 20, `${site}: ${seconds(result, site)} s`)
+  }
+})
+
+test('with processors that all sites share, blocks take their time', () => {
+  const lan = { topology: { regions: [], sites: [], paths: [] }, pages: evenPages(20 * MB, 5000) }
+  const free = run(lan)
+  const result = run({ ...lan, processors: { count: 2, blockMs: 2 } })
+  // 4,000 blocks of 2 ms on two processors.
+  assert.ok(seconds(free, 'eu-1') < 2)
+  assert.ok(seconds(result, 'eu-1') >= 4 && seconds(result, 'eu-1') < 4.6, `${seconds(result, 'eu-1')} s`)
+})
+
+test('a site with a narrow pipe of its own takes little of its region’s share', () => {
+  const narrow: Topology = {
+    regions: [{ region: 'eu', upKbit: 100_000, downKbit: 100_000 }],
+    sites: [{ site: 'eu-2', upKbit: 5000, downKbit: 20_000 }],
+    paths: [],
+  }
+  const result = run({ sites: [hq, eu, { site: 'eu-2', region: 'eu' }], topology: narrow })
+  // 50 MB through 100 Mbit/s, and through the narrow one's 20.
+  assert.ok(seconds(result, 'eu-1') < 1.3 * 4, `${seconds(result, 'eu-1')} s`)
+  assert.ok(seconds(result, 'eu-2') < 1.15 * 20)
 })

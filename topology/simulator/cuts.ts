@@ -1,6 +1,7 @@
 /** Which paths are cut. A cut is between two sites or regions, or between one of them and everybody else. */
 import { regionOfEnd } from '../../src/topology/topology.ts'
 import type { Node } from './node.ts'
+import type { Relays } from './relays.ts'
 
 type Between = readonly [string, string | undefined]
 
@@ -10,7 +11,7 @@ export interface Cuts {
   isCut(a: Node, b: Node): boolean
 }
 
-export function createCuts(): Cuts {
+export function createCuts(relays: Relays): Cuts {
   const cuts = new Map<string, Between>()
   return {
     cut(between) {
@@ -21,13 +22,17 @@ export function createCuts(): Cuts {
       else cuts.delete(keyOf(between))
     },
     isCut(a, b) {
-      for (const [one, other] of cuts.values()) {
-        const [isA, isB] = [isIn(a, one), isIn(b, one)]
-        if (other === undefined ? isA !== isB : (isA && isIn(b, other)) || (isB && isIn(a, other)))
-          return true
-      }
-      return false
+      const relay = relays.between(a, b)
+      return relay === undefined ? isBetween(a, b) : isBetween(a, relay) || isBetween(relay, b)
     },
+  }
+
+  function isBetween(a: Node, b: Node): boolean {
+    for (const [one, other] of cuts.values()) {
+      const [isA, isB] = [isIn(a, one), isIn(b, one)]
+      if (other === undefined ? isA !== isB : (isA && isIn(b, other)) || (isB && isIn(a, other))) return true
+    }
+    return false
   }
 }
 

@@ -16,7 +16,7 @@ export interface Happenings {
 }
 
 export function createHappenings(world: World, give: Give, telling: Telling, serving: Serving): Happenings {
-  const { queue, layout, cuts, nodes, simulation } = world
+  const { queue, layout, cuts, nodes, relays, simulation } = world
   const all = [...nodes.values()]
   /** Pairs whose connection was given up. */
   const broken = new Set<string>()
@@ -56,6 +56,28 @@ export function createHappenings(world: World, give: Give, telling: Telling, ser
     serving.close(node)
     for (const other of node.peers)
       if (other.isStarted) give(other, [{ kind: 'peer-left', peer: node.spec.site }])
+    for (const [a, b] of relays.pairsOf(node)) loseRelay(a, b)
+  }
+
+  /** Both ends see the connection go, and meet at another relay, if there is one. */
+  function loseRelay(a: Node, b: Node): void {
+    serving.breakFlow(a, b)
+    serving.breakFlow(b, a)
+    give(a, [peerEvent(b, false)])
+    give(b, [peerEvent(a, false)])
+    const relay = relays.replace(a, b)
+    if (relay === undefined) return
+    queue.after(RECONNECT_MS, () => {
+      for (const [one, other] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        if (!one.isAlive || !other.isAlive || !other.isMember || relays.between(one, other) !== relay)
+          continue
+        give(one, [peerEvent(other, true)])
+        telling.tellAll(other, one)
+      }
+    })
   }
 
   /** It has what it had stored, and nothing else. */

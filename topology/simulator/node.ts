@@ -2,7 +2,7 @@
 import type { HoldingUpdate } from '../../src/net/ports.ts'
 import { createScheduler, type Scheduler } from '../../src/replica/scheduler.ts'
 import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
-import { regionWeights } from '../../src/replica/swarm-facts.ts'
+import { swarmWeights } from '../../src/replica/swarm-facts.ts'
 import type { EventQueue } from './event-queue.ts'
 import type { SnapshotLayout } from './layout.ts'
 import type { SimulatedSite, Simulation } from './simulation.ts'
@@ -96,13 +96,13 @@ export function createSimulatedNode(
 export function newScheduler(
   { site, region }: SimulatedSite,
   layout: SnapshotLayout,
-  { scheduling, sites, topology }: Simulation,
+  { scheduling, sites, topology, isUndeclared = false }: Simulation,
 ): Scheduler {
   return createScheduler({
     ...scheduling,
     self: { site, region },
     origin: sites.find(({ isOrigin }) => isOrigin === true),
-    regionWeight: regionWeights(topology),
+    weights: swarmWeights(isUndeclared ? undefined : topology),
     snapshotBytes: layout.bytes,
   })
 }

@@ -1,11 +1,11 @@
 /**
  * Who is connected to whom, and who tells whom what it holds, as in the daemon (src/replica/fetch-members.ts): all of a
  * region; the origin; and of every other region a few, each site others. Two sites of different regions that both
- * cannot be dialled are not connected.
+ * cannot be dialled are connected through a relay (relays.ts), or not at all.
  */
 import { affinity } from '../../src/replica/rendezvous.ts'
-import { isReachable, type Topology } from '../../src/topology/topology.ts'
-import { isFar, type Node } from './node.ts'
+import type { Node } from './node.ts'
+import type { Relays } from './relays.ts'
 
 export interface PeerBounds {
   /** Connections to sites of other regions that a site makes; it may have more that others made. */
@@ -15,10 +15,9 @@ export interface PeerBounds {
 }
 
 /** Sets `peers` and `watches` of all nodes; late joiners are among them from the start. */
-export function connectAll(nodes: readonly Node[], topology: Topology, bounds: PeerBounds): void {
+export function connectAll(nodes: readonly Node[], relays: Relays, bounds: PeerBounds): void {
   const byRegion = Map.groupBy(nodes, ({ place }) => place.region)
-  const canConnect = (a: Node, b: Node): boolean =>
-    !isFar(a, b) || isReachable(topology, a.place.site) || isReachable(topology, b.place.site)
+  const canConnect = (a: Node, b: Node): boolean => !relays.needs(a, b) || relays.between(a, b) !== undefined
   const linked = new Map<Node, Set<Node>>(nodes.map((node) => [node, new Set()]))
   for (const node of nodes) {
     const near = byRegion.get(node.place.region)!.filter((other) => other !== node)

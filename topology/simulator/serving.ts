@@ -3,8 +3,9 @@ import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/schedul
 import { createFlow, type Flow, PARCEL_BYTES, type Parcel } from './flow.ts'
 import { holdsBlock, isFar, isPaused, type Node, wants } from './node.ts'
 import type { Pipe } from './pipes.ts'
+import { ENDS } from './processors.ts'
 import type { SimulatedEvent } from './simulation.ts'
-import { type Give, oneWayMs, type World } from './world.ts'
+import { type Give, oneWayMs, routeOf, type World } from './world.ts'
 
 type RequestCommand = Extract<SchedulerCommand, { kind: 'request' }>
 
@@ -19,6 +20,8 @@ export interface Serving {
   refreshCuts(): void
   setRates(node: Node, rates: Extract<SimulatedEvent, { kind: 'rate' }>): void
   readonly wanBytes: { readonly into: Map<string, number>; readonly outOf: Map<string, number> }
+  /** Of blocks, that passed a third site. */
+  relayedBytes(): number
   blockCounts(): { readonly blocksSent: number; readonly blocksSentInVain: number }
   originBlocks(): { readonly originBlocksSent: number; readonly originBlocksSentMoreThanOnce: number }
 }
@@ -29,7 +32,8 @@ export function createServing(
   onBlock: (node: Node, page: number, offset: number) => void,
 ): Serving {
   const { queue, pipes, layout, cuts } = world
-  const { overhead = 1 } = world.simulation
+  const { overhead = 1, processors: { blockMs } = { blockMs: 0 } } = world.simulation
+  let relayedBytes = 0
   const flows = new Map<Node, Map<Node, Flow>>()
   const sentByOrigin = new Uint16Array(layout.blocks)
   const wanBytes = { into: new Map<string, number>(), outOf: new Map<string, number>() }
@@ -63,7 +67,7 @@ export function createServing(
     const delayMs = oneWayMs(world, from, to)
     return createFlow({
       queue,
-      route: [...pipes.route(from.place, to.place), ...ownBound(from, to)],
+      route: [...routeOf(world, from, to), ...ownBound(from, to)],
       oneWayMs: delayMs,
       overhead,
       // The source learns of a cancelled request when the word has travelled.
@@ -72,7 +76,9 @@ export function createServing(
         queue.nowMs() < (to.cancelledMs.get(request) ?? Number.POSITIVE_INFINITY) + delayMs,
       onSent: (parcel) => noteSent(from, to, parcel),
       onArrival: (parcel) => {
-        if (to.isAlive && to.life === life) arrive(from, to, parcel)
+        afterWork(parcel.offsets.length, () => {
+          if (to.isAlive && to.life === life) arrive(from, to, parcel)
+        })
       },
     })
   }
@@ -94,9 +100,27 @@ export function createServing(
     if (from.doneMs === undefined) from.bytesSentBeforeComplete += bytes
     if (!wants(from)) for (const offset of offsets) sentByOrigin[layout.blockOf(page, offset)]!++
     if (!isFar(from, to)) return
+    const relay = world.relays.between(from, to)
+    if (relay === undefined) addWan(from, to, bytes)
+    else {
+      relayedBytes += bytes
+      addWan(from, relay, bytes)
+      addWan(relay, to, bytes)
+    }
+    to.wanBytes += bytes
+  }
+
+  function addWan(from: Node, to: Node, bytes: number): void {
+    if (!isFar(from, to)) return
     add(wanBytes.outOf, from.place.region, bytes)
     add(wanBytes.into, to.place.region, bytes)
-    to.wanBytes += bytes
+  }
+
+  /** Runs `task` when a processor has done what the blocks cost at one end. */
+  function afterWork(blocks: number, task: () => void): void {
+    const { processors } = world
+    if (processors === undefined || blockMs === 0) task()
+    else queue.at(processors.doneMs(queue.nowMs(), (blocks * blockMs) / ENDS), { run: task })
   }
 
   function arrive(from: Node, to: Node, { request, page, offsets, bytes }: Parcel): void {
@@ -133,7 +157,8 @@ export function createServing(
     let parcel: number[] = []
     let bytes = 0
     const send = (): void => {
-      if (parcel.length > 0) flow.send({ request, page, offsets: parcel, bytes })
+      const sent = { request, page, offsets: parcel, bytes }
+      if (parcel.length > 0) afterWork(parcel.length, () => flow.send(sent))
       parcel = []
       bytes = 0
     }
@@ -204,6 +229,7 @@ export function createServing(
       if (downBytesPerSecond !== undefined)
         pipes.siteDown(node.place.site).bytesPerMs = downBytesPerSecond / 1000
     },
+    relayedBytes: () => relayedBytes,
     blockCounts: () => ({ blocksSent, blocksSentInVain: blocksSent - blocksOfUse }),
     originBlocks() {
       let [once, more] = [0, 0]

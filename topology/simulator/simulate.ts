@@ -2,9 +2,10 @@
  * The swarm under a virtual clock: the scheduler that the daemon runs, one for each site, over modelled links. Nothing
  * here decides what is fetched from whom: that is the scheduler's, and is what gets tested and measured.
  *
- * Not modelled: packets, losses, jitter, slow starts, disks, processors. Blocks are taken to be stored at once.
+ * Not modelled: packets, losses, jitter, slow starts, disks. Blocks are taken to be stored at once; processors cost time only where
+ * the simulation says how much.
  */
-import { NO_TOPOLOGY } from '../../src/topology/topology.ts'
+import { isReachable, NO_TOPOLOGY } from '../../src/topology/topology.ts'
 import { createCuts } from './cuts.ts'
 import { createEventQueue } from './event-queue.ts'
 import { createHappenings } from './happenings.ts'
@@ -12,6 +13,8 @@ import { layOut } from './layout.ts'
 import { createSimulatedNode, wants } from './node.ts'
 import { connectAll } from './peers.ts'
 import { createPipes } from './pipes.ts'
+import { createProcessors } from './processors.ts'
+import { createRelays } from './relays.ts'
 import { createRunning } from './running.ts'
 import { createServing, type Serving } from './serving.ts'
 import type { Simulation, SimulationResult } from './simulation.ts'
@@ -22,7 +25,7 @@ export function simulate(simulation: Simulation): SimulationResult {
   const world = createWorld(simulation)
   const all = [...world.nodes.values()]
   const { maxFarPeers = 78, maxFarWatches = 24 } = simulation
-  connectAll(all, simulation.topology ?? NO_TOPOLOGY, { maxFarPeers, maxFarWatches })
+  connectAll(all, world.relays, { maxFarPeers, maxFarWatches })
   const give = createRunning(world, () => ({ telling, serving }))
   const telling = createTelling(world, give)
   const serving = createServing(world, give, telling.blockStored)
@@ -40,20 +43,25 @@ export function simulate(simulation: Simulation): SimulationResult {
 
 function createWorld(simulation: Simulation): World {
   const layout = layOut(simulation.pages)
+  const { topology = NO_TOPOLOGY, processors } = simulation
+  const nodes = new Map(
+    simulation.sites.map((spec) => [spec.site, createSimulatedNode(spec, layout, simulation)]),
+  )
+  const relays = createRelays([...nodes.values()], ({ place }) => isReachable(topology, place.site))
   return {
     simulation,
     layout,
     queue: createEventQueue(),
-    pipes: createPipes(simulation.topology ?? NO_TOPOLOGY, {
+    pipes: createPipes(topology, {
       wanBytesPerSecond: simulation.wanBytesPerSecond ?? Number.POSITIVE_INFINITY,
       lanBytesPerSecond: simulation.lanBytesPerSecond,
       wanRttMs: simulation.wanRttMs,
       lanRttMs: simulation.lanRttMs ?? 1,
     }),
-    cuts: createCuts(),
-    nodes: new Map(
-      simulation.sites.map((spec) => [spec.site, createSimulatedNode(spec, layout, simulation)]),
-    ),
+    cuts: createCuts(relays),
+    relays,
+    processors: processors && createProcessors(processors.count),
+    nodes,
     openSites: 0,
     counts: { requests: 0, cancels: 0, announcements: 0, schedulerMs: 0 },
   }
@@ -72,6 +80,7 @@ function resultOf(world: World, serving: Serving): SimulationResult {
     wanBytesInto: bytesOf(serving.wanBytes.into),
     wanBytesOutOf: bytesOf(serving.wanBytes.outOf),
     originBytesSent: [...nodes.values()].reduce((sum, node) => sum + (wants(node) ? 0 : node.bytesSent), 0),
+    relayedBytes: serving.relayedBytes(),
     ...serving.originBlocks(),
     ...serving.blockCounts(),
     ...messages,

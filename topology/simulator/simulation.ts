@@ -1,6 +1,7 @@
 /** What goes into a simulation and what comes out of it. */
 import type { SchedulerOptions } from '../../src/replica/scheduler-types.ts'
 import type { Topology } from '../../src/topology/topology.ts'
+import type { ProcessorOptions } from './processors.ts'
 
 export interface SimulatedSite {
   readonly site: string
@@ -46,6 +47,8 @@ export interface Simulation {
   readonly pages: readonly (readonly number[])[]
   /** Rates and round trips; what it leaves open is as the next four say. */
   readonly topology?: Topology
+  /** The sites do not know the topology's rates: all regions and sites count alike. */
+  readonly isUndeclared?: boolean
   /** Of each region's pipe, in each direction; no limit when left out. */
   readonly wanBytesPerSecond?: number
   /** Of each site's own pipe, in each direction. */
@@ -59,12 +62,14 @@ export interface Simulation {
   readonly overhead?: number
   /** Sites are not told how long they were paused. For tests: what leases do without it. */
   readonly hidesPauses?: boolean
+  /** Shared by all sites; without them a block costs no processor time. */
+  readonly processors?: ProcessorOptions
   /** A site handles what came within this time at once: many sites are simulated faster. 0 by default. */
   readonly gatherMs?: number
   /** Sites of other regions that a site is connected to, and those of them that tell it what they hold. */
   readonly maxFarPeers?: number
   readonly maxFarWatches?: number
-  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'regionWeight'>>
+  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'weights'>>
   /** Called at every full second of the virtual clock, for progress. */
   readonly onSecond?: (nowMs: number, doneSites: number) => void
 }
@@ -89,6 +94,8 @@ export interface SimulationResult {
   readonly wanBytesInto: ReadonlyMap<string, number>
   readonly wanBytesOutOf: ReadonlyMap<string, number>
   readonly originBytesSent: number
+  /** Of blocks, that passed a third site: counted in its region's bytes, too. */
+  readonly relayedBytes: number
   /** Different blocks. */
   readonly originBlocksSent: number
   readonly originBlocksSentMoreThanOnce: number

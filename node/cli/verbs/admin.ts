@@ -11,6 +11,7 @@ import { describeRecord } from '../../api/describe-record.ts'
 import type { Proposal } from '../../proposal.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
+import { define as defineKeys } from './admin-keys.ts'
 
 interface ProposeOptions {
   readonly add: readonly string[]
@@ -30,11 +31,7 @@ export function define(command: Command, context: Context): void {
     .description('list the admins, how many must agree, and the recovery key')
     .option('--json', 'print them as JSON')
     .action((options: { json?: boolean }) => list(context, options))
-  command
-    .command('new-key')
-    .description('make a key, for a new admin or a new recovery; prints its PeerId')
-    .argument('<FILE>', 'where its secret goes, readable by you alone')
-    .action((file: string) => newKey(context, file))
+  defineKeys(command, context)
   command
     .command('propose')
     .description('change the admins: add and remove keys, set how many must agree')
@@ -84,34 +81,10 @@ async function list(context: Context, { json }: { json?: boolean }): Promise<voi
   )
 }
 
-async function newKey({ terminal, self }: Context, file: string): Promise<void> {
-  const [{ encodeKeyFile }, { generateKeyPair }, { writeDurably }] = await Promise.all([
-    import('../../keys.ts'),
-    import('../../../src/record/key.ts'),
-    import('../../durable-file.ts'),
-  ])
-  const key = generateKeyPair()
-  const path = resolve(file)
-  try {
-    await writeDurably(path, encodeKeyFile(key), { mode: 0o600, isNew: true })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
-      throw new MirrorError('conflict', `${path} is there already, and a key is never written over`, {
-        cause: error,
-      })
-    throw asMirrorError(error, `write the new key, ${path}`)
-  }
-  await terminal.print(`${key.peer}\n`)
-  terminal.say(
-    `the secret is in ${path}: keep it off the nodes. To make it an admin: ${self} admin propose --add ${key.peer}`,
-  )
-}
-
 async function propose(context: Context, options: ProposeOptions): Promise<void> {
-  const [{ loadAdminKey }, { loadKey }, { publicKeyOf }, { parseCid }, { draftRecord }, proposals] =
+  const [{ loadAdminKey, loadOwnKey }, { publicKeyOf }, { parseCid }, { draftRecord }, proposals] =
     await Promise.all([
       import('../sign.ts'),
-      import('../../keys.ts'),
       import('../../../src/record/key.ts'),
       import('../../../src/block/cid.ts'),
       import('../../../src/record/draft.ts'),
@@ -121,9 +94,9 @@ async function propose(context: Context, options: ProposeOptions): Promise<void>
     throw new MirrorError('invalid', 'name one of --key and --recovery')
   const key =
     options.recovery !== undefined
-      ? await loadKey(resolve(options.recovery), 'the recovery key')
+      ? await loadOwnKey(context, resolve(options.recovery), 'the recovery key')
       : options.key !== undefined
-        ? await loadKey(resolve(options.key), 'the key of an admin')
+        ? await loadOwnKey(context, resolve(options.key), 'the key of an admin')
         : await loadAdminKey(context)
   const before = await readAdmins(context)
   for (const peer of options.remove)
@@ -235,16 +208,15 @@ async function sign(
   file: string,
   { key: keyFile, yes }: { key?: string; yes?: boolean },
 ): Promise<void> {
-  const [{ loadAdminKey }, { loadKey }, { signProposal }] = await Promise.all([
+  const [{ loadAdminKey, loadOwnKey }, { signProposal }] = await Promise.all([
     import('../sign.ts'),
-    import('../../keys.ts'),
     import('../../proposal.ts'),
   ])
   const proposal = await readProposal(file)
   const key =
     keyFile === undefined
       ? await loadAdminKey(context)
-      : await loadKey(resolve(keyFile), 'the key of an admin')
+      : await loadOwnKey(context, resolve(keyFile), 'the key of an admin')
   const { text } = describeRecord(proposal.record)
   context.terminal.say(`by ${proposal.record.issuerPeer}: ${text}`)
   await confirm(context, 'Sign this?', yes === true)

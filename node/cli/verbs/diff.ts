@@ -5,15 +5,17 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
+import type { DiffBytesAnswer, SnapshotPlace } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { ITEMS_HELP, printChanges } from '../print-changes.ts'
-import { countOf } from '../quantity.ts'
+import { countOf, formatBytes } from '../quantity.ts'
 import { parseTreeSpec, type TreeSpec } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
 
 interface Options {
   readonly dir?: string
   readonly checksum?: boolean
+  readonly bytes?: boolean
   readonly itemize?: boolean
   readonly json?: boolean
 }
@@ -24,6 +26,7 @@ export function define(command: Command, context: Context): void {
     .argument('[TREE@B]', 'the newer one; the head of the tree when left out')
     .option('--dir <PATH>', 'compare with this folder instead: what a publish of it would change')
     .option('--checksum', 'with --dir: read files and compare bytes, not size and time')
+    .option('--bytes', 'only say how many bytes a site that holds the older one would fetch for the newer')
     .option('-i, --itemize', 'lines like those of rsync --itemize-changes')
     .option('--json', 'print one JSON document')
     .addHelpText(
@@ -40,17 +43,53 @@ async function diff(context: Context, a: string, b: string | undefined, options:
   if (options.itemize === true && options.json === true) {
     throw new MirrorError('invalid', 'choose one of --itemize and --json: the JSON has the items too')
   }
+  if (options.bytes === true) {
+    await tellBytes(context, a, b, options)
+    return
+  }
   const format = options.json === true ? 'json' : options.itemize === true ? 'items' : 'letters'
   const changes = await printChanges(context, urlOf(a, b, options), format)
   if (format !== 'json' && terminal.err.isTty) terminal.say(countOf(changes, 'change'))
 }
 
-function urlOf(a: string, b: string | undefined, { dir, checksum }: Options): string {
+async function tellBytes(
+  { api, signal, terminal }: Context,
+  a: string,
+  b: string | undefined,
+  { dir, checksum, itemize, json }: Options,
+): Promise<void> {
+  if (dir !== undefined || checksum === true || itemize === true)
+    throw new MirrorError('invalid', '--bytes compares two snapshots, and lists nothing')
+  const [from, to] = specsOf(a, b)
+  const query = { toTree: to.tree, ...(to.ref === undefined ? {} : { toRef: to.ref }) }
+  const answer = await api.get<DiffBytesAnswer>(treeUrl(from, 'diff-bytes', query), signal)
+  if (json === true) {
+    await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
+    return
+  }
+  const { newBlocks, newBytes, zstdBytes, deltas } = answer
+  const name = ({ tree, sequence }: SnapshotPlace): string => `${tree}@${sequence}`
+  const lines = [
+    `${name(answer.from)} to ${name(answer.to)}: ${countOf(newBlocks, 'new block')}, ${formatBytes(newBytes)}`,
+    `as blocks  about ${formatBytes(zstdBytes)}, compressed where it pays`,
+    deltas === null
+      ? 'as deltas  there are none between the two'
+      : `as deltas  ${formatBytes(deltas.bytes)} for ${formatBytes(deltas.targetBytes)}, ` +
+        `and about ${formatBytes(deltas.restZstdBytes)} of blocks that have none`,
+  ]
+  await terminal.print(`${lines.join('\n')}\n`)
+}
+
+/** Of whole snapshots. */
+function specsOf(a: string, b: string | undefined): [TreeSpec, TreeSpec] {
   const from = parseTreeSpec(a)
   const to: TreeSpec = b === undefined ? { tree: from.tree } : parseTreeSpec(b)
-  if (from.path !== undefined || to.path !== undefined) {
-    throw new MirrorError('invalid', 'diff compares whole snapshots: leave the paths out')
-  }
+  if (from.path === undefined && to.path === undefined) return [from, to]
+  throw new MirrorError('invalid', 'diff compares whole snapshots: leave the paths out')
+}
+
+function urlOf(a: string, b: string | undefined, { dir, checksum }: Options): string {
+  const [from, to] = specsOf(a, b)
   if (dir === undefined) {
     if (checksum === true)
       throw new MirrorError('invalid', '--checksum needs --dir: snapshots have checksums')

@@ -83,6 +83,13 @@ async function show(
       `${formatBytes(fetch.fetchedBytes)} fetched in ${formatSeconds(fetch.seconds)}, ` +
       `${formatBytes(fetch.bytesPerSecond)}/s, ${countOf(fetch.duplicateBlocks, 'block')} twice\n`,
   )
+  const { deltas } = fetch
+  if (deltas !== null && deltas.deltasFetched + deltas.blocksMade > 0) {
+    await terminal.print(
+      `${countOf(deltas.deltasFetched, 'delta')} of ${formatBytes(deltas.deltaBytesFetched)} fetched; ` +
+        `${countOf(deltas.blocksMade, 'block')}, ${formatBytes(deltas.bytesMade)}, made of deltas\n`,
+    )
+  }
   if (fetch.peers.length > 0) await terminal.print(`\n${peerTable(fetch)}`)
   const shown = fetch.segments.slice(0, all ? undefined : SHOWN_SEGMENTS)
   if (shown.length === 0) return

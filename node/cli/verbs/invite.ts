@@ -38,10 +38,45 @@ export function define(command: Command, context: Context): void {
     )
     .action((options: Options) => invite(context, options))
   command
+    .command('revoke')
+    .description('take an open invite back: its token admits nobody any more (signed by an admin)')
+    .argument('<SITE>', 'the site that it is for, or the beginning of its id as invite list --json has it')
+    .option('--json', 'print the invite as JSON')
+    .action((name: string, options: { json?: boolean }) => revoke(context, name, options))
+  command
     .command('list')
-    .description('list the invites, newest first: open, used and expired')
+    .description('list the invites, newest first: open, used, expired and withdrawn')
     .option('--json', 'print them as JSON')
     .action((options: { json?: boolean }) => list(context, options))
+}
+
+async function revoke(context: Context, name: string, { json }: { json?: boolean }): Promise<void> {
+  const { api, signal, terminal, self } = context
+  const [{ loadAdminKey, signAndSubmit }, { parseCid }] = await Promise.all([
+    import('../sign.ts'),
+    import('../../../src/block/cid.ts'),
+  ])
+  const admin = await loadAdminKey(context)
+  const { invites } = await api.get<{ invites: InviteDocument[] }>('/api/v1/invites', signal)
+  const named = invites.filter(({ site, id }) => site === name || (name.length > 10 && id.startsWith(name)))
+  const open = named.filter(({ state }) => state === 'open')
+  const used = named.find(({ state }) => state === 'used')
+  if (open.length === 0 && used !== undefined) {
+    throw new MirrorError('conflict', `the invite of ${used.site} has been used`, {
+      hint: `To throw that node out: ${self} member revoke ${used.site} --reason WHY`,
+    })
+  }
+  if (open.length === 0) {
+    throw new MirrorError('not-found', `there is no open invite for ${name}`, {
+      hint: `See: ${self} invite list`,
+    })
+  }
+  for (const { id } of open) await signAndSubmit(context, admin, 'withdrawal', { invite: parseCid(id) })
+  await terminal.print(
+    json === true
+      ? `${JSON.stringify({ invites: open.map((each) => ({ ...each, state: 'withdrawn' })) }, null, 2)}\n`
+      : open.map(({ site }) => `${site}: the invite admits nobody any more\n`).join(''),
+  )
 }
 
 async function list({ api, signal, terminal }: Context, { json }: { json?: boolean }): Promise<void> {

@@ -170,10 +170,11 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
       const { signPin } = await import('./pin.ts')
       if (change.kind === 'remove-pin') await signPin(context, change.tree, change.sites, { removed: true })
       else {
-        const { tree, sites, checkout, versions } = change.pin
+        const { tree, sites, checkout, versions, keep } = change.pin
         await signPin(context, tree, sites, {
           ...(checkout === undefined ? {} : { checkout }),
           ...(versions === undefined ? {} : { versions }),
+          ...(keep === undefined ? {} : { keep }),
           removed: false,
         })
       }

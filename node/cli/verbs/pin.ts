@@ -2,9 +2,11 @@
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { checkSegment, isTreePattern } from '../../../src/base/names.ts'
+import type { PinKeep } from '../../../src/record/kinds/pin.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
+import { readKeepDays, readKeepLast } from '../keep-option.ts'
 import { formatTable } from '../table.ts'
 import { readVersions } from '../versions-option.ts'
 
@@ -17,6 +19,8 @@ interface Where {
 interface Placement extends Where {
   readonly checkout?: string
   readonly versions?: number
+  readonly keepLast?: number
+  readonly keepDays?: number
 }
 
 type Sites = { readonly all: true } | { readonly region: string } | { readonly site: string }
@@ -36,6 +40,12 @@ export function define(command: Command, context: Context): void {
       '--versions <N>',
       'with --checkout: the newest N snapshots side by side, as PATH/SEQUENCE, and a link PATH/latest',
       readVersions,
+    )
+    .option('--keep-last <N>', 'the newest N complete snapshots stay at these sites', readKeepLast)
+    .option('--keep-days <N>', 'what was published within N days stays as well', readKeepDays)
+    .addHelpText(
+      'after',
+      '\nWithout --keep-last and --keep-days each site keeps as many as its keepSnapshots says.',
     )
     .action((tree: string, options: Placement) => add(context, tree, options))
   command
@@ -91,6 +101,7 @@ async function add(context: Context, tree: string, options: Placement): Promise<
   const name = await signPin(context, tree, sites, {
     ...(checkout === undefined ? {} : { checkout }),
     ...(versions === undefined ? {} : { versions }),
+    ...keepOf(options),
     removed: false,
   })
   await context.terminal.print(`${name}\n`)
@@ -114,7 +125,7 @@ export async function signPin(
   context: Context,
   tree: string,
   sites: Sites,
-  rest: { checkout?: string; versions?: number; removed: boolean },
+  rest: { checkout?: string; versions?: number; keep?: PinKeep; removed: boolean },
 ): Promise<string> {
   const [{ loadAdminKey, nextVersion, signAndSubmit }, { pinName }] = await Promise.all([
     import('../sign.ts'),
@@ -184,15 +195,40 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
   }
   await terminal.print(
     formatTable(
-      [{ title: 'TREE' }, { title: 'SITES' }, { title: 'CHECK-OUT' }, { title: 'VERSIONS', align: 'right' }],
+      [
+        { title: 'TREE' },
+        { title: 'SITES' },
+        { title: 'CHECK-OUT' },
+        { title: 'VERSIONS', align: 'right' },
+        { title: 'KEEP' },
+      ],
       pins.map((pin) => [
         pin.tree,
         whereText(pin.sites),
         pin.checkout ?? '-',
         pin.versions === undefined ? '-' : String(pin.versions),
+        keepText(pin.keep),
       ]),
     ),
   )
+}
+
+function keepOf({ keepLast, keepDays }: Placement): { keep?: PinKeep } {
+  if (keepLast === undefined && keepDays === undefined) return {}
+  return {
+    keep: {
+      ...(keepLast === undefined ? {} : { last: keepLast }),
+      ...(keepDays === undefined ? {} : { days: keepDays }),
+    },
+  }
+}
+
+function keepText(keep: PinDocument['keep']): string {
+  const parts = [
+    ...(keep?.last === undefined ? [] : [`last ${keep.last}`]),
+    ...(keep?.days === undefined ? [] : [`${keep.days} days`]),
+  ]
+  return parts.join(', ') || '-'
 }
 
 function whereText(sites: PinDocument['sites']): string {

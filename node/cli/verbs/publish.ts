@@ -6,7 +6,8 @@ import { decodeUtf8, printableName } from '../../../src/base/bytes.ts'
 import { asMirrorError, MirrorError } from '../../../src/base/errors.ts'
 import { isIgnoreRule } from '../../../src/dag/ignore-rule.ts'
 import { checkTreeName } from '../../../src/dag/tree-name.ts'
-import type { DryRunAnswer, PublishAnswer } from '../../api/answers.ts'
+import { DELTA_MODES, type DeltaMode } from '../../../src/replica/delta-mode.ts'
+import type { DryRunAnswer, PublishAnswer, PublishedDeltas } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { runJob } from '../job.ts'
@@ -25,6 +26,7 @@ interface Options {
   /** False for --no-exclude. */
   readonly exclude: readonly string[] | false
   readonly excludeFrom: readonly string[]
+  readonly deltas?: string
   readonly dryRun?: boolean
   readonly itemize?: boolean
   readonly json?: boolean
@@ -54,6 +56,10 @@ export function define(command: Command, context: Context): void {
     )
     .option('--no-exclude', 'leave nothing out: forget the patterns of the newest snapshot')
     .option('--exclude-from <FILE>', 'patterns from a file, one a line; may be repeated', collect, [])
+    .option(
+      '--deltas <WHEN>',
+      'make deltas against the snapshot before: before, along (while it is out already), after, or off',
+    )
     .option('-n, --dry-run', 'read and count everything, store and sign nothing')
     .option('-i, --itemize', 'with --dry-run: also list what differs from the newest snapshot')
     .option('--json', 'print the result as JSON')
@@ -63,6 +69,9 @@ export function define(command: Command, context: Context): void {
 Patterns are recorded in the snapshot and hold for the next publish of the tree, unless others are given. Those of
 --exclude-from come first; of several that match the last one decides. A .gitignore or other file in the folder is not
 read by itself.
+
+Sites that hold the snapshot before fetch deltas, where there are some, and make the new blocks of them. With \`along\`, the
+default of the setting \`deltas\`, the head goes out at once and this command ends when the deltas are made.
 ${ITEMS_HELP}`,
     )
     .action((path: string, options: Options) => publish(context, path, options))
@@ -94,6 +103,7 @@ async function publish(context: Context, path: string, options: Options): Promis
       acceptShrink: options.acceptShrink === true,
       ...(options.inPlace === true ? { inPlace: true } : {}),
       dryRun: isDry,
+      ...(options.deltas === undefined ? {} : { deltas: checkMode(options.deltas) }),
       ...(ignore === undefined ? {} : { ignore }),
       ...(options.wait === undefined ? {} : { wait: options.wait.split(',') }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
@@ -119,6 +129,7 @@ async function publish(context: Context, path: string, options: Options): Promis
         `${countOf(answer.files, 'file')}, ${formatBytes(answer.bytes)}, ${countOf(answer.blocks, 'block')}; ` +
         `new here: ${formatBytes(answer.newBytes)}; ${formatSeconds(answer.seconds)}\n`,
     )
+    if (answer.deltas !== undefined) await terminal.print(deltasText(answer.deltas))
     if (answer.waited !== undefined) {
       const { sites, seconds } = answer.waited
       await terminal.print(
@@ -147,6 +158,22 @@ async function publish(context: Context, path: string, options: Options): Promis
     if (uncaptured.count > 10) terminal.say(`  ... \`${context.self} tree show ${tree}\` shows more`)
     context.exitWith(EXIT.partial)
   }
+}
+
+function checkMode(text: string): DeltaMode {
+  const mode = DELTA_MODES.find((each) => each === text)
+  if (mode !== undefined) return mode
+  throw new MirrorError('invalid', `--deltas is one of ${DELTA_MODES.join(', ')}, not ${text}`)
+}
+
+function deltasText(made: PublishedDeltas): string {
+  const { baseSequence, newBytes, deltas, deltaBytes, targetBytes, zstdBytes, seconds, endedBy } = made
+  const inPlaceOf = zstdBytes > 0 ? ` in place of ${formatBytes(zstdBytes)}` : ''
+  return (
+    `new since @${baseSequence}: ${formatBytes(newBytes)}; ${countOf(deltas, 'delta')} of ${formatBytes(deltaBytes)}` +
+    `${inPlaceOf} for ${formatBytes(targetBytes)} of it; ${formatSeconds(seconds)}\n` +
+    (endedBy === undefined ? '' : `no more deltas: ${endedBy}\n`)
+  )
 }
 
 function checkDryRun({ dryRun, itemize, wait, json }: Options): void {

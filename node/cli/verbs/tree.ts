@@ -120,6 +120,11 @@ async function show(context: Context, text: string, { json }: Options): Promise<
     ...(found.fork?.tips ?? []).map(
       (tip) => `branch     ends in @${tip.sequence} ${tip.snapshot}, by ${siteOf(tip.publisher)}`,
     ),
+    ...found.encodings.map(
+      (each) =>
+        `deltas     from @${each.baseSequence}: ${formatBytes(each.bytes)} for ${formatBytes(each.targetBytes)}` +
+        (each.isComplete ? '' : ', more are being made'),
+    ),
     ...found.tags.map((each) => `tag        ${each.tag} = @${each.sequence}`),
     ...(inPlace === undefined ? [] : [`in place   ${describeInPlace(inPlace)}`]),
     ...kept.map((each) => `kept at    ${each.site}: ${each.state}`),

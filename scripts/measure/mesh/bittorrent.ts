@@ -27,6 +27,7 @@ const OPTIONS = [
 export const bittorrent: System = {
   name: 'BitTorrent',
   keeps: 'bytes',
+  canUpdate: false,
   needs: ['aria2c', 'opentracker'],
   async run(contest) {
     const { lab, tree, folder, stopwatch, limitMs } = contest

@@ -1,5 +1,5 @@
 /** Follows the log of a daemon: the first event of each name, with the time that the daemon noted. */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 
 export interface LogEvent {
   readonly event: string
@@ -13,10 +13,11 @@ export interface DaemonLog {
   first(event: string): LogEvent | undefined
 }
 
-export function followLog(file: string): DaemonLog {
+/** @param isFromNow what the log says already does not count */
+export function followLog(file: string, isFromNow = false): DaemonLog {
   const found = new Map<string, LogEvent>()
   const buffer = Buffer.allocUnsafe(64 * 1024)
-  let position = 0
+  let position = isFromNow ? statSync(file).size : 0
   let rest = ''
   return {
     look() {

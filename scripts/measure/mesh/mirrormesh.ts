@@ -5,7 +5,7 @@ import { type ApiClient, createApiClient } from '../../../node/cli/api-client.ts
 import { choosePaths } from '../../../node/paths.ts'
 import { MirrorError } from '../../../src/base/errors.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
-import { followLog } from './daemon-log.ts'
+import { type DaemonLog, followLog } from './daemon-log.ts'
 import type { Lab } from './lab.ts'
 import { cpuSecondsOf, pause, type Running, runAt, startAt, until } from './processes.ts'
 import { type Contest, type MeshFacts, otherSites, type PhaseFacts, type System } from './system.ts'
@@ -31,6 +31,7 @@ interface Published {
 export const mirrormesh: System = {
   name: 'mirrormesh',
   keeps: 'everything',
+  canUpdate: true,
   needs: [],
   async run(contest) {
     const { lab, stopwatch, tree } = contest
@@ -38,6 +39,10 @@ export const mirrormesh: System = {
     try {
       await startMesh(contest, nodes)
       const origin = nodes[0]!
+      const { before } = contest
+      if (before !== undefined) await seed(contest, nodes, before.path)
+      const statusesBefore = await Promise.all(nodes.map(({ api }) => statusOf(api)))
+      const logs = new Map(nodes.map((node) => [node, followLog(node.daemon.logFile, true)]))
       const cpuBefore = cpuSecondsOfAll(nodes)
       await stopwatch.start()
       const publishing = at(lab, origin, 'publish', tree.path, '--tree', TREE, '--json')
@@ -45,7 +50,7 @@ export const mirrormesh: System = {
       publishing.catch((error: unknown) => {
         failure = error
       })
-      const phases = await watch(contest, nodes, () => failure)
+      const phases = await watch(contest, nodes, logs, () => failure)
       await stopwatch.stop()
       const cpuSeconds = cpuSecondsOfAll(nodes) - cpuBefore
       const published = JSON.parse(await publishing) as Published
@@ -54,7 +59,7 @@ export const mirrormesh: System = {
         copies: new Map(nodes.slice(1).map(({ site, copy }) => [site, copy])),
         cpuSeconds,
         mesh: {
-          ...factsOf(published, statuses),
+          ...factsOf(published, statusesBefore, statuses),
           phases: phases.map((phase) => ({ ...phase, cpuSeconds: phase.cpuSeconds - cpuBefore })),
         },
       }
@@ -140,6 +145,16 @@ async function isReady({ site, copy, api }: Node, members: number): Promise<true
   return up === members && (isPinned || isPublisher) ? true : undefined
 }
 
+/** Brings what every site is to hold before the clock starts. */
+async function seed({ lab, limitMs }: Contest, nodes: readonly Node[], path: string): Promise<void> {
+  const logs = nodes.slice(1).map((node) => followLog(node.daemon.logFile))
+  await at(lab, nodes[0]!, 'publish', path, '--tree', TREE)
+  await until('every site has what was there before', { timeoutMs: limitMs, everyMs: 250 }, async () => {
+    for (const log of logs) log.look()
+    return logs.every((log) => log.first('checkout.moved') !== undefined) ? true : undefined
+  })
+}
+
 function cpuSecondsOfAll(nodes: readonly Node[]): number {
   return nodes.reduce((sum, { daemon }) => sum + cpuSecondsOf(daemon.pid), 0)
 }
@@ -155,10 +170,10 @@ const PHASES = [
 async function watch(
   { limitMs, stopwatch }: Contest,
   [origin, ...others]: readonly Node[],
+  logs: ReadonlyMap<Node, DaemonLog>,
   failure: () => unknown,
 ): Promise<PhaseFacts[]> {
   const nodes = [origin!, ...others]
-  const logs = new Map(nodes.map((node) => [node, followLog(node.daemon.logFile)]))
   const phases: PhaseFacts[] = []
   for (;;) {
     for (const node of nodes) {
@@ -183,26 +198,41 @@ async function watch(
   }
 }
 
-function factsOf(published: Published, statuses: readonly StatusDocument[]): Omit<MeshFacts, 'phases'> {
-  const [origin, ...others] = statuses
-  const received = others.map(({ traffic: { peers } }) => ({
-    bytes: peers.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0),
-    blocks: peers.reduce((sum, { blocksReceived }) => sum + blocksReceived, 0),
-  }))
-  const { blocksSent, blocksSentMoreThanOnce } = origin!.traffic
+function factsOf(
+  published: Published,
+  before: readonly StatusDocument[],
+  statuses: readonly StatusDocument[],
+): Omit<MeshFacts, 'phases'> {
+  const received = statuses.slice(1).map((status, i) => {
+    const [now, then] = [receivedOf(status), receivedOf(before[i + 1]!)]
+    return { bytes: now.bytes - then.bytes, blocks: now.blocks - then.blocks }
+  })
+  const [origin, originBefore] = [statuses[0]!.traffic, before[0]!.traffic]
+  const blocksSent = origin.blocksSent - originBefore.blocksSent
+  const blocksSentMoreThanOnce = origin.blocksSentMoreThanOnce - originBefore.blocksSentMoreThanOnce
   const least = Math.min(...received.map(({ blocks }) => blocks))
   const all = received.reduce((sum, { blocks }) => sum + blocks, 0)
   return {
-    // Every site had none of it before: the one that took in the fewest bytes has no duplicates to speak of.
+    // Every site had the same before: the one that took in the fewest bytes has no duplicates to speak of.
     travelBytes: Math.min(...received.map(({ bytes }) => bytes)),
     blocks: published.blocks,
     given: Object.fromEntries(
-      statuses.flatMap(({ self, traffic: { peers } }) =>
-        peers.map(({ site, bytesSent }) => [`${self.site} ${site}`, bytesSent]),
+      statuses.flatMap(({ self, traffic: { peers } }, i) =>
+        peers.map(({ site, bytesSent }) => {
+          const then = before[i]!.traffic.peers.find((each) => each.site === site)?.bytesSent ?? 0
+          return [`${self.site} ${site}`, bytesSent - then]
+        }),
       ),
     ),
     blocksLeftOriginTwicePercent:
       blocksSent === 0 ? 0 : (100 * blocksSentMoreThanOnce) / (blocksSent - blocksSentMoreThanOnce),
     duplicatePercent: all === 0 ? 0 : (100 * (all - least * received.length)) / all,
+  }
+}
+
+function receivedOf({ traffic: { peers } }: StatusDocument): { bytes: number; blocks: number } {
+  return {
+    bytes: peers.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0),
+    blocks: peers.reduce((sum, { blocksReceived }) => sum + blocksReceived, 0),
   }
 }

@@ -2,10 +2,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { Lab } from './lab.ts'
 
 /** Clock ticks of /proc: 100 a second on every Linux (USER_HZ). */
 const TICKS_PER_SECOND = 100
+
+/** Where programs can be run: a lab, or an emulator. */
+export interface Sites {
+  argumentsAt(site: string, command: readonly string[]): string[]
+}
 
 export interface Running {
   readonly site: string
@@ -14,13 +18,14 @@ export interface Running {
   /** Exit status; -1 when a signal ended it. */
   readonly exited: Promise<number>
   hasEnded(): boolean
+  kill(signal: NodeJS.Signals): void
   /** Asks it to end, and makes it end after ten seconds. */
   stop(): Promise<void>
 }
 
 /** Output goes to `logFile`, added to its end. */
 export function startAt(
-  lab: Lab,
+  lab: Sites,
   site: string,
   command: readonly string[],
   { logFile, env = {} }: { readonly logFile: string; readonly env?: Readonly<Record<string, string>> },
@@ -46,6 +51,9 @@ export function startAt(
     logFile,
     exited,
     hasEnded: () => ended,
+    kill(signal) {
+      if (!ended) child.kill(signal)
+    },
     async stop() {
       if (ended) return
       child.kill('SIGTERM')
@@ -57,7 +65,7 @@ export function startAt(
 }
 
 /** Runs a program at a site to its end. @returns what it printed @throws MirrorError `io` with its last words */
-export async function runAt(lab: Lab, site: string, command: readonly string[]): Promise<string> {
+export async function runAt(lab: Sites, site: string, command: readonly string[]): Promise<string> {
   const [program, ...words] = lab.argumentsAt(site, command)
   const child = spawn(program!, words, { stdio: ['ignore', 'pipe', 'pipe'] })
   let [stdout, stderr] = ['', '']

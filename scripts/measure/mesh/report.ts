@@ -61,6 +61,8 @@ export interface MeshDocument {
   readonly topology: string
   readonly machine: Readonly<Record<string, string | number>>
   readonly tree: Omit<SourceTree, 'path'>
+  /** What every site held when the clock started. */
+  readonly before?: Omit<SourceTree, 'path'>
   /** S: of mirrormesh's first run, when there is one. The bound is for these bytes. */
   readonly travelBytes: number | null
   readonly boundSeconds: number | null
@@ -145,10 +147,11 @@ export function formatDocument(document: MeshDocument): string {
   const facts = Object.entries(document.machine).map(([name, value]) => `${name} ${value}`)
   const parts = [
     `${document.topology} over emulated links${document.links === 'referee' ? ' (those of the referee)' : ''}; ${tree.files} files, F = ${mega(tree.bytes)}` +
+      `${document.before === undefined ? '' : `, after ${document.before.files} files, ${mega(document.before.bytes)} that all sites held`}` +
       `${travelBytes === null ? '' : `, S = ${mega(travelBytes)} (${rounded(travelBytes / tree.bytes, 3)} F), bound ${rounded(boundSeconds!, 1)} s`}; ${facts.join(', ')}.`,
   ]
   if (document.missing.length > 0)
-    parts.push(`Not installed, so not measured: ${document.missing.join(', ')}.`)
+    parts.push(`Not measured, for want of a program or a way: ${document.missing.join(', ')}.`)
   for (const failure of document.failed) parts.push(`FAILED: ${failure}`)
   parts.push(systemsTable(document))
   for (const run of runs) {

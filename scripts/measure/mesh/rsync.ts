@@ -2,8 +2,9 @@
  * rsync, as people use it between labs: every site pulls from the origin, or one site of each region does and the others
  * pull from that one as soon as it is done (as jobs by the clock would at best). Over rsync's own daemon, without encryption.
  */
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { childCpuSeconds, cpuSecondsOf, pause, type Running, startAt } from './processes.ts'
 import { type Contest, otherSites, type System } from './system.ts'
@@ -15,9 +16,10 @@ export function rsync({ isTiered, isCompressed }: { isTiered: boolean; isCompres
   return {
     name: `rsync${isTiered ? ' in two tiers' : ''}${isCompressed ? ' -z' : ''}`,
     keeps: 'everything',
+    canUpdate: true,
     needs: ['rsync'],
     async run(contest) {
-      const { lab, tree, folder, stopwatch } = contest
+      const { lab, tree, before, folder, stopwatch } = contest
       const { places, origin } = lab.scenario
       const servers = new Map<string, Running>()
       const copies = new Map(otherSites(lab).map((site) => [site, join(folder, site, 'copy')]))
@@ -25,6 +27,10 @@ export function rsync({ isTiered, isCompressed }: { isTiered: boolean; isCompres
       for (const { site, region } of places)
         if (site !== origin && !firstOf.has(region)) firstOf.set(region, site)
       const serving = isTiered ? [origin, ...firstOf.values()] : [origin]
+      for (const copy of before === undefined ? [] : copies.values()) {
+        mkdirSync(dirname(copy), { recursive: true })
+        execFileSync('cp', ['-a', before!.path, copy])
+      }
       try {
         for (const site of serving)
           servers.set(site, serve(contest, site, site === origin ? tree.path : copies.get(site)!))
@@ -92,7 +98,7 @@ async function pull(
   const pulling = startAt(
     lab,
     site,
-    ['rsync', '-aH', ...(isCompressed ? ['-z'] : []), source, join(folder, site, 'copy')],
+    ['rsync', '-aH', '--delete', ...(isCompressed ? ['-z'] : []), source, join(folder, site, 'copy')],
     { logFile },
   )
   const limit = setTimeout(() => void pulling.stop(), Math.max(0, limitMs - stopwatch.elapsedMs()))

@@ -24,6 +24,7 @@ interface Peer {
 export const syncthing: System = {
   name: 'Syncthing',
   keeps: 'bytes',
+  canUpdate: false,
   needs: ['syncthing'],
   async run(contest) {
     const { lab, tree, folder, stopwatch, limitMs } = contest

@@ -12,6 +12,8 @@ export interface SourceTree {
 export interface Contest {
   readonly lab: Lab
   readonly tree: SourceTree
+  /** What every site holds, the origin included, when the clock starts; nothing when absent. */
+  readonly before?: SourceTree | undefined
   /** For this run alone. */
   readonly folder: string
   readonly limitMs: number
@@ -22,6 +24,8 @@ export interface System {
   readonly name: string
   /** What its copies are held to: bytes of files alone, or every name, type, mode, time and link, too. */
   readonly keeps: 'everything' | 'bytes'
+  /** Whether it can be given what every site holds before. */
+  readonly canUpdate: boolean
   /** Programs that have to be installed. */
   readonly needs: readonly string[]
   /**

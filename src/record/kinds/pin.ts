@@ -4,6 +4,7 @@
  * | field | type | meaning |
  * |---|---|---|
  * | checkout | text, absolute path, <= 4095 bytes | optional: the sites also keep the newest complete snapshot as plain files there |
+ * | keep | {days?: int 1-36500, last?: int 1-10000} | optional: which complete snapshots stay at the sites, instead of each site's own setting |
  * | name | text, 1-256 | what a later version replaces; `pinName` makes the usual one |
  * | removed | bool | a tombstone |
  * | sites | {all: true}, {region: text} or {site: text} | where |
@@ -11,7 +12,7 @@
  * | version | int >= 1 | the highest counts |
  * | versions | int, 1-100 | optional, with checkout: that many of the newest lie there side by side, with a link `latest` |
  *
- * Fields for filters, retention and priority come later; a node that does not know one ignores the whole pin rather
+ * Fields for filters and priority come later; a node that does not know one ignores the whole pin rather
  * than keep the wrong thing.
  */
 import { isTreePattern, matchesTree } from '../../base/names.ts'
@@ -27,9 +28,21 @@ export interface PinBody {
   readonly checkout?: string
   /** The directory is one of versions, of which so many stay. */
   readonly versions?: number
+  readonly keep?: PinKeep
   readonly version: number
   readonly removed: boolean
 }
+
+/** At least one of them. A snapshot stays when either asks for it. */
+export interface PinKeep {
+  /** The newest that are complete. */
+  readonly last?: number
+  /** Those that were published within so many days. */
+  readonly days?: number
+}
+
+export const MAX_KEEP_LAST = 10_000
+export const MAX_KEEP_DAYS = 36_500
 
 /** Each is a whole tree. */
 export const MAX_VERSIONS = 100
@@ -39,7 +52,7 @@ export function decodePin(value: unknown): PinBody {
     value,
     'pin',
     ['name', 'tree', 'sites', 'version', 'removed'],
-    ['checkout', 'versions'],
+    ['checkout', 'keep', 'versions'],
   )
   if (!isTreePattern(fields.tree)) throw wrong('tree', "is not a tree's name or pattern")
   return {
@@ -48,6 +61,7 @@ export function decodePin(value: unknown): PinBody {
     sites: readSites(fields.sites),
     ...(fields.checkout === undefined ? {} : { checkout: readPath(fields.checkout) }),
     ...(fields.versions === undefined ? {} : { versions: readVersions(fields) }),
+    ...(fields.keep === undefined ? {} : { keep: readKeep(fields.keep) }),
     version: readInteger(fields, 'version', { min: 1 }),
     removed: readBoolean(fields, 'removed'),
   }
@@ -73,6 +87,19 @@ function readSites(value: unknown): PinSites {
   return fields.region === undefined
     ? { site: readSegment(fields, 'site') }
     : { region: readSegment(fields, 'region') }
+}
+
+function readKeep(value: unknown): PinKeep {
+  const fields = readFields(value, 'keep', [], ['days', 'last'])
+  if (Object.keys(fields).length === 0) throw wrong('keep', 'names none of days and last')
+  return {
+    ...(fields.last === undefined
+      ? {}
+      : { last: readInteger(fields, 'last', { min: 1, max: MAX_KEEP_LAST }) }),
+    ...(fields.days === undefined
+      ? {}
+      : { days: readInteger(fields, 'days', { min: 1, max: MAX_KEEP_DAYS }) }),
+  }
 }
 
 function readVersions(fields: Record<string, unknown>): number {

@@ -24,6 +24,7 @@ export function markRecord(dirty: Dirty, record: VerifiedRecord): void {
   if (content.kind === 'pin') dirty.pins.add(content.body.name)
   if (content.kind === 'topology') dirty.topology = true
   if (content.kind === 'invite') dirty.invites.add(cidKey(record.id))
+  if (content.kind === 'withdrawal') dirty.invites.add(cidKey(content.body.invite))
   if (content.kind === 'revocation') dirty.peers.add(peerIdOf(content.body.key))
   if (content.kind === 'member') {
     dirty.peers.add(peerIdOf(content.body.peer))

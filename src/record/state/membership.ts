@@ -1,6 +1,7 @@
 /**
  * Members and invites. An invite lets in the first node that its admitter names: the member record with the lowest
- * counter in the admitter's chain (then the lowest id, should that chain fork). Later ones have no effect.
+ * counter in the admitter's chain (then the lowest id, should that chain fork). Later ones have no effect. One that an
+ * admin has withdrawn lets in nobody.
  */
 import { equalBytes } from '../../base/bytes.ts'
 import { cidKey } from '../../block/cid.ts'
@@ -31,11 +32,16 @@ export function createMembership(authority: Authority): Membership {
   const byPeer = new Map<PeerId, VerifiedRecord[]>()
   const byInvite = new Map<string, VerifiedRecord[]>()
   const invites = new Map<string, VerifiedRecord>()
+  const withdrawals = new Map<string, VerifiedRecord[]>()
 
   function inviteBody(key: string): { record: VerifiedRecord; body: InviteBody } | undefined {
     const record = invites.get(key)
     if (record?.content.kind !== 'invite' || authority.adminObjection(record) !== undefined) return undefined
     return { record, body: record.content.body }
+  }
+
+  function isWithdrawn(key: string): boolean {
+    return (withdrawals.get(key) ?? []).some((record) => authority.adminObjection(record) === undefined)
   }
 
   function admission(key: string): VerifiedRecord | undefined {
@@ -53,6 +59,7 @@ export function createMembership(authority: Authority): Membership {
     if (body.invite === null) return authority.adminObjection(record)
     const invite = inviteBody(cidKey(body.invite))
     if (invite === undefined) return 'no invite of an admin has that id'
+    if (isWithdrawn(cidKey(body.invite))) return 'the invite was withdrawn'
     const { admitter, expiresMs, site, region, roles } = invite.body
     if (!equalBytes(admitter, record.issuer)) return 'its issuer is not the admitter of the invite'
     if (record.timeMs > expiresMs) return 'the invite had expired'
@@ -79,6 +86,7 @@ export function createMembership(authority: Authority): Membership {
     learn(record) {
       const { content } = record
       if (content.kind === 'invite') invites.set(cidKey(record.id), record)
+      if (content.kind === 'withdrawal') pushTo(withdrawals, cidKey(content.body.invite), record)
       if (content.kind !== 'member') return
       pushTo(byPeer, peerIdOf(content.body.peer), record)
       if (content.body.invite !== null) pushTo(byInvite, cidKey(content.body.invite), record)
@@ -94,6 +102,7 @@ export function createMembership(authority: Authority): Membership {
         admitter: peerIdOf(invite.body.admitter),
         body: invite.body,
         usedBy: used?.kind === 'member' ? peerIdOf(used.body.peer) : undefined,
+        isWithdrawn: isWithdrawn(key),
         origin: originOf(invite.record),
       }
     },

@@ -38,6 +38,11 @@ export function objectionTo(record: VerifiedRecord, judges: Judges): string | un
       return authority.revocationObjection(record, content.body)
     case 'invite':
       return authority.adminObjection(record)
+    case 'withdrawal':
+      return (
+        authority.adminObjection(record) ??
+        (state.invites.has(content.body.invite.toString()) ? undefined : 'no invite of an admin has that id')
+      )
     case 'member':
       return (
         membership.objection(record, content.body) ??

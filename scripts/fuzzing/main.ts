@@ -1,0 +1,56 @@
+/** The fuzzer: tries inputs of one target until its time is up or one is not treated as it should be. */
+import { parseArgs } from 'node:util'
+import { tryDelta } from './delta-target.ts'
+import { createRandom, type Random } from './mutate.ts'
+
+const TARGETS: Readonly<Record<string, (random: Random) => Promise<{ taken: boolean; input: Uint8Array }>>> =
+  {
+    delta: tryDelta,
+  }
+/** Longer than any input may take on a busy machine. */
+const SLOW_MS = 5000
+const HELP = `Usage: npm run fuzz -- TARGET [--seconds N] [--seed N]
+
+Changes what is sound, knowing its structure, and gives it to the decoders of TARGET (${Object.keys(TARGETS).join(', ')}). Ends after
+--seconds (60), or with exit 1 at the first input that is not refused as it should be; --seed begins where such a one was.
+`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: 'string', default: '60' },
+    seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+})
+const target = TARGETS[positionals[0] ?? '']
+const [seconds, firstSeed] = [Number(values.seconds), Number(values.seed)]
+if (values.help) process.stdout.write(HELP)
+else if (target === undefined || !(seconds > 0) || !Number.isInteger(firstSeed)) {
+  process.stderr.write(HELP)
+  process.exitCode = 2
+} else process.exitCode = await fuzz(target)
+
+async function fuzz(run: NonNullable<typeof target>): Promise<number> {
+  const endMs = performance.now() + seconds * 1000
+  let [tried, taken, slowestMs] = [0, 0, 0]
+  for (let seed = firstSeed; performance.now() < endMs; seed = (seed + 1) >>> 0) {
+    const startMs = performance.now()
+    try {
+      if ((await run(createRandom(seed))).taken) taken++
+      tried++
+      const tookMs = performance.now() - startMs
+      slowestMs = Math.max(slowestMs, tookMs)
+      if (tookMs > SLOW_MS) throw new Error(`it took ${Math.round(tookMs)} ms`)
+    } catch (error) {
+      process.stderr.write(`npm run fuzz -- ${positionals[0]} --seed ${seed} --seconds 1\n`)
+      process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+      return 1
+    }
+  }
+  process.stdout.write(
+    `${positionals[0]}: ${tried} inputs from seed ${firstSeed} on, ${taken} taken, ${tried - taken} refused as they should be; ` +
+      `the slowest took ${Math.round(slowestMs)} ms\n`,
+  )
+  return 0
+}

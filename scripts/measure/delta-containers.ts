@@ -1,0 +1,64 @@
+/** Deltas between archives of one pair of builds, by what the archive is compressed with. */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { FetchedPair } from './build-pairs.ts'
+import { type MakingFigures, measureTrials } from './delta-pair.ts'
+import { type RsyncBytes, rsyncBytes } from './rsync-bytes.ts'
+import { hasProgram, run, shell } from './run.ts'
+
+export interface ContainerFigures {
+  readonly pair: string
+  readonly container: string
+  readonly bytes: number
+  readonly making: MakingFigures
+  readonly rsyncCompressed: RsyncBytes
+}
+
+/** From a folder $1 to a file in $2. */
+const CONTAINERS: readonly { readonly name: string; readonly program: string; readonly script: string }[] = [
+  { name: '.tar', program: 'tar', script: 'tar -C "$1" --sort=name -cf "$2/a.tar" .' },
+  { name: '.tar.gz', program: 'gzip', script: 'tar -C "$1" --sort=name -c . | gzip -n > "$2/a.tar.gz"' },
+  {
+    name: '.tar.gz, --rsyncable',
+    program: 'gzip',
+    script: 'tar -C "$1" --sort=name -c . | gzip -n --rsyncable > "$2/a.tar.gz"',
+  },
+  { name: '.tar.xz', program: 'xz', script: 'tar -C "$1" --sort=name -c . | xz -3 > "$2/a.tar.xz"' },
+  { name: '.tar.zst', program: 'zstd', script: 'tar -C "$1" --sort=name -c . | zstd -q > "$2/a.tar.zst"' },
+  {
+    name: '.tar.zst, --rsyncable',
+    program: 'zstd',
+    script: 'tar -C "$1" --sort=name -c . | zstd -q -T1 --rsyncable > "$2/a.tar.zst"',
+  },
+  { name: '.iso', program: 'genisoimage', script: 'genisoimage -quiet -r -o "$2/a.iso" "$1"' },
+]
+
+/** Containers whose program is not installed are left out. */
+export async function measureContainers({ kind, name, path }: FetchedPair): Promise<ContainerFigures[]> {
+  const figures: ContainerFigures[] = []
+  for (const { name: container, program, script } of CONTAINERS) {
+    if (!hasProgram(program)) continue
+    process.stderr.write(`  ${kind}/${name} as ${container}\n`)
+    const work = mkdtempSync(join(tmpdir(), 'mirrormesh-delta-'))
+    try {
+      for (const side of ['old', 'new']) {
+        mkdirSync(join(work, side))
+        await shell(script, join(path, side), join(work, side))
+      }
+      const [wanted, held] = [join(work, 'new'), join(work, 'old')]
+      const [ours] = await measureTrials({ kind, name, path: work }, [{}])
+      const { stdout } = await run('du', ['-b', join(wanted, readdirSync(wanted)[0]!)])
+      figures.push({
+        pair: `${kind}/${name}`,
+        container,
+        bytes: Number(stdout.split('\t')[0]),
+        making: ours!.making,
+        rsyncCompressed: await rsyncBytes({ held, wanted, work }, ['-z']),
+      })
+    } finally {
+      rmSync(work, { recursive: true, force: true })
+    }
+  }
+  return figures
+}

@@ -1,0 +1,188 @@
+/** Deltas between real processes: an origin, sites in two regions, kills in the middle. */
+import assert from 'node:assert/strict'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import type { DiffBytesAnswer, PublishAnswer, TreeDocument, VerifyAnswer } from '../../node/api/answers.ts'
+import { noise } from '../replica/simple-deltas.ts'
+import { type Daemon, freePort, startDaemon, succeed, succeedJson, until } from './program.ts'
+import { tempDir } from './temp-dir.ts'
+
+const FILES = 6
+const FILE_BYTES = 2_500_000
+
+interface Site {
+  readonly name: string
+  readonly home: string
+  readonly checkout: string
+  daemon: Daemon
+}
+
+/** Noise that no compression helps with, changed every 60,000 bytes from one version to the next. */
+async function writeVersion(folder: string, version: number): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  for (let i = 0; i < FILES; i++) {
+    const bytes = noise(FILE_BYTES, i + 1)
+    for (let at = 0; at < bytes.length; at += 60_000) bytes[at + i] = version
+    await writeFile(join(folder, `large-${i}`), bytes)
+  }
+  await writeFile(join(folder, 'fresh'), noise(300_000, 1000 + version))
+}
+
+async function setUp(t: TestContext) {
+  const dir = await tempDir(t)
+  const source = join(dir, 'source')
+  await writeVersion(source, 1)
+  const home = join(dir, 'hq')
+  const listen = `127.0.0.1:${await freePort()}`
+  await succeed([
+    ...['init', '--home', home, '--mesh', 'acme', '--site', 'hq', '--region', 'us'],
+    ...['--listen', listen, '--http', 'off'],
+  ])
+  const hq: Site = { name: 'hq', home, checkout: '', daemon: await startDaemon(t, home) }
+  const addSite = async (name: string, region: string): Promise<Site> => {
+    const own = join(dir, name)
+    const token = (await succeed(['invite', '--home', home, '--site', name, '--region', region])).trim()
+    await succeed(['join', '--home', own, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+    const daemon = await startDaemon(t, own)
+    const checkout = join(dir, `${name}-out`)
+    await succeed(['pin', 'add', 'build', '--site', name, '--checkout', checkout, '--home', home])
+    return { name, home: own, checkout, daemon }
+  }
+  const publish = (...more: string[]): Promise<PublishAnswer> =>
+    succeedJson<PublishAnswer>(['publish', source, '--tree', 'build', '--home', home, ...more])
+  await publish()
+  return { source, hq, addSite, publish }
+}
+
+async function checkSame(source: string, { name, checkout }: Site): Promise<void> {
+  await until(`the check-out of ${name}`, async () => {
+    const names = await readdir(checkout).catch(() => [])
+    if (names.length !== FILES + 1) return undefined
+    const isSame = await Promise.all(
+      names.map(async (file) =>
+        (await readFile(join(checkout, file))).equals(await readFile(join(source, file))),
+      ),
+    )
+    return !isSame.includes(false)
+  })
+}
+
+async function bytesSent({ daemon }: Site): Promise<number> {
+  const { peers } = (await daemon.status()).traffic
+  return peers.reduce((sum, peer) => sum + peer.bytesSent, 0)
+}
+
+/** Counted by the log, which has one line for each fetch that ended. */
+function made({ daemon }: Site): { blocksMade: number; fetchedBytes: number } {
+  const last = daemon
+    .stderr()
+    .split('\n')
+    .findLast((line) => line.includes('fetch.complete'))
+  const fields = JSON.parse(last ?? '{}') as { deltas?: { blocksMade: number }; fetchedBytes: number }
+  return { blocksMade: fields.deltas?.blocksMade ?? 0, fetchedBytes: fields.fetchedBytes }
+}
+
+test('an update leaves the origin as deltas, once, and arrives whole', { timeout: 180_000 }, async (t) => {
+  const { source, hq, addSite, publish } = await setUp(t)
+  const sites = [await addSite('lab-a', 'eu'), await addSite('lab-b', 'eu'), await addSite('lab-c', 'us')]
+  for (const site of sites) await checkSame(source, site)
+
+  await t.test('with --deltas along, and one line that says what they are', async () => {
+    await writeVersion(source, 2)
+    const before = await bytesSent(hq)
+    const { deltas, newBytes } = await publish('--wait', 'all')
+    assert.ok(deltas !== undefined && deltas.baseSequence === 1 && deltas.endedBy === undefined)
+    assert.ok(deltas.deltas >= FILES && deltas.targetBytes > newBytes * 0.8)
+    const sent = (await bytesSent(hq)) - before
+    const least = deltas.deltaBytes + (deltas.newBytes - deltas.targetBytes)
+    const figures = `${sent} bytes left hq; deltas ${deltas.deltaBytes} for ${deltas.targetBytes} of ${deltas.newBytes}`
+    t.diagnostic(figures)
+    // The index and the sets, which every site takes, come to a few kilobytes for each.
+    assert.ok(sent <= 1.12 * least + 60_000, figures)
+    assert.ok(sent < newBytes / 4, figures)
+    const bytes = await succeedJson<DiffBytesAnswer>([
+      'diff',
+      'build@1',
+      'build@2',
+      '--bytes',
+      '--home',
+      sites[0]!.home,
+    ])
+    assert.equal(bytes.newBytes, deltas.newBytes)
+    assert.deepEqual(bytes.deltas?.bytes, deltas.deltaBytes)
+    // Noise does not compress.
+    assert.ok(bytes.zstdBytes > bytes.newBytes * 0.95 && bytes.newBlocks > 200)
+    const text = await succeed(['diff', 'build@1', 'build@2', '--bytes', '--home', hq.home])
+    assert.match(text, /^build@1 to build@2: \d+ new blocks, .*\nas blocks .*\nas deltas .* for /)
+    for (const site of sites) {
+      await checkSame(source, site)
+      const { deltas: taken } = (await site.daemon.status()).traffic
+      assert.ok(taken !== undefined && taken.bytesReceived > 0 && taken.bytesMade > taken.bytesReceived)
+      t.diagnostic(`${site.name}: ${JSON.stringify(made(site))}`)
+    }
+    assert.ok(sites.some((site) => made(site).blocksMade > 50))
+  })
+
+  await t.test('with --deltas before, the sites never wait', async () => {
+    await writeVersion(source, 3)
+    const before = await bytesSent(hq)
+    const { deltas, newBytes } = await publish('--deltas', 'before', '--wait', 'all')
+    assert.ok(deltas !== undefined)
+    assert.ok((await bytesSent(hq)) - before < newBytes / 4)
+    for (const site of sites) await checkSame(source, site)
+  })
+
+  await t.test('with --deltas off, as it is', async () => {
+    await writeVersion(source, 4)
+    const before = await bytesSent(hq)
+    const { deltas, newBytes } = await publish('--deltas', 'off', '--wait', 'all')
+    assert.equal(deltas, undefined)
+    assert.ok((await bytesSent(hq)) - before > newBytes * 0.9)
+    for (const site of sites) await checkSame(source, site)
+    assert.deepEqual(
+      sites.map((site) => made(site).blocksMade),
+      [0, 0, 0],
+    )
+  })
+
+  await t.test('a late site without the base takes it as it is', async () => {
+    const late = await addSite('late', 'eu')
+    await checkSame(source, late)
+    assert.equal(made(late).blocksMade, 0)
+  })
+})
+
+test('kills in the middle cost time, and nothing else', { timeout: 180_000 }, async (t) => {
+  const { source, hq, addSite, publish } = await setUp(t)
+  const site = await addSite('lab-a', 'eu')
+  await checkSame(source, site)
+
+  await t.test('of the publisher, while it makes deltas', async () => {
+    await writeVersion(source, 2)
+    const publishing = publish().catch(() => undefined)
+    await until('the head is signed', async () => hq.daemon.stderr().includes('"sequence":2'), 30_000)
+    await hq.daemon.kill()
+    await publishing
+    hq.daemon = await startDaemon(t, hq.home)
+    await checkSame(source, site)
+    await until('the deltas are made, or were', async () => {
+      const { encodings } = await succeedJson<TreeDocument>(['tree', 'show', 'build', '--home', hq.home])
+      return encodings.some(({ sequence, isComplete }) => sequence === 2 && isComplete)
+    })
+  })
+
+  await t.test('of a site, while it makes blocks of them', async () => {
+    await writeVersion(source, 3)
+    const publishing = publish('--deltas', 'before')
+    const fetches = (): number => site.daemon.stderr().split('replica.fetch-started').length
+    const before = fetches()
+    await until('the site begins', async () => fetches() > before, 30_000)
+    await site.daemon.kill()
+    await publishing
+    site.daemon = await startDaemon(t, site.home)
+    await checkSame(source, site)
+    const verified = await succeedJson<VerifyAnswer>(['verify', 'build', '--home', site.home])
+    assert.ok(verified.isGood)
+  })
+})
