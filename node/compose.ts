@@ -40,6 +40,7 @@ import type { Services } from './api/services.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
+import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
 import { createHooks } from './hooks/hooks.ts'
@@ -211,7 +212,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             clock,
             log,
           },
-          { listen: config.http },
+          {
+            listen: config.http,
+            certificate: certificateOf(config),
+            accessLog: config.httpAccessLog,
+          },
         )
   parts.defer(() => gateway?.stop())
   const rates = createRateMeter({ host, clock })
@@ -320,6 +325,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       pid: process.pid,
     }
   }
+}
+
+function certificateOf({ httpCertificate: certificate, httpKey: key }: Config): CertificateFiles | undefined {
+  if (certificate !== undefined && key !== undefined) return { certificate, key }
+  if (certificate === undefined && key === undefined) return undefined
+  throw new MirrorError('invalid', 'httpCertificate and httpKey go together: one of them is missing', {
+    hint: 'See: mirrormesh config show',
+  })
 }
 
 async function loadNodeKey(paths: Paths) {

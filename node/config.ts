@@ -61,6 +61,23 @@ const SCHEMA = z.strictObject({
     })
     .default('127.0.0.1:8080')
     .describe('where the gateway and /metrics answer: HOST:PORT, or off'),
+  httpCertificate: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe(
+      'PEM file of a certificate chain: the gateway then speaks HTTPS; read again when it is renewed',
+    ),
+  httpKey: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('PEM file of the key of that certificate'),
+  httpAccessLog: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('file to which the gateway writes a line for each request, in the combined format'),
   security: listOf(z.enum(['tls', 'noise']))
     .default(['tls', 'noise'])
     .describe('encryptions between nodes, best first'),

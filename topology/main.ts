@@ -23,6 +23,7 @@ Options
   --block BYTES      of each block: 64KiB by default
   --page BLOCKS      blocks of a page of the index: 1024 by default
   --pipes RATE       of every region and of the origin, in place of the file's: "25 Mbit/s"
+  --undeclared       the links are as the file says, but nobody has told the sites
   --overhead FACTOR  bytes on the wire for each byte of a block: 1.04 by default
   --processors N     that all sites share, as in a benchmark on one machine; without it none are simulated
   --block-cpu TIME   of a processor for each block that travels, at both ends together: "0.9 ms" by default
@@ -69,6 +70,7 @@ async function main(): Promise<void> {
     sites: simulatedSites(scenario),
     pages: evenPages(size, block, quantity('--page', values.page, parseCount)),
     topology: scenario.topology,
+    isUndeclared: values.undeclared === true,
     lanBytesPerSecond: SITE_KBIT * 125,
     lanRttMs: scenario.lanRttMs,
     wanRttMs: scenario.wanRttMs,
@@ -106,6 +108,7 @@ function parse() {
         block: { type: 'string', default: '64KiB' },
         page: { type: 'string', default: '1024' },
         pipes: { type: 'string' },
+        undeclared: { type: 'boolean' },
         overhead: { type: 'string', default: '1.04' },
         processors: { type: 'string' },
         'block-cpu': { type: 'string', default: '0.9 ms' },

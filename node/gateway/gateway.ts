@@ -8,6 +8,7 @@
  * headers, a request or a client that reads slowly may take.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
@@ -15,19 +16,16 @@ import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import { openAccessLog } from './access-log.ts'
+import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
 import type { ReadFile } from './file-response.ts'
+import type { GatewayLog } from './gateway-log.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
 import type { SendOptions } from './send-body.ts'
 import { createTreeHandler } from './tree-handler.ts'
 import type { Catalogue } from './version.ts'
-
-export interface GatewayLog {
-  debug(fields: object, event: string): void
-  info(fields: object, event: string): void
-  warn(fields: object, event: string): void
-}
 
 export interface GatewayComponents {
   readonly catalogue: Catalogue
@@ -53,6 +51,10 @@ export interface GatewayOptions {
   /** Bodies in flight: each holds some read-ahead, so this bounds memory. */
   readonly maxBodies?: number
   readonly stallTimeoutMs?: number
+  /** HTTPS instead of HTTP. */
+  readonly certificate?: CertificateFiles | undefined
+  /** File of the access log; none when absent. */
+  readonly accessLog?: string | undefined
 }
 
 export interface Gateway {
@@ -68,7 +70,14 @@ const ALLOWED_METHODS = 'GET, HEAD, OPTIONS'
 
 export function createGateway(
   components: GatewayComponents,
-  { listen, maxConnections = 4096, maxBodies = 256, stallTimeoutMs = 60_000 }: GatewayOptions,
+  {
+    listen,
+    maxConnections = 4096,
+    maxBodies = 256,
+    stallTimeoutMs = 60_000,
+    certificate,
+    accessLog: accessLogFile,
+  }: GatewayOptions,
 ): Gateway {
   const {
     clock,
@@ -88,18 +97,25 @@ export function createGateway(
   const handleTree = createTreeHandler({ catalogue, blocks, readFile, hold })
   let bodies = 0
 
-  const server = createServer(
-    {
-      headersTimeout: 15_000,
-      requestTimeout: 30_000,
-      keepAliveTimeout: 30_000,
-      connectionsCheckingInterval: 5_000,
-    },
-    (request, response) => {
-      // The handler answers every failure itself; nothing is left to reject.
-      void serve(request, response)
-    },
-  )
+  const limits = {
+    headersTimeout: 15_000,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 30_000,
+    connectionsCheckingInterval: 5_000,
+  }
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    // The handler answers every failure itself; nothing is left to reject.
+    void serve(request, response)
+  }
+  const secure =
+    certificate &&
+    createSecureServer({ ...limits, ...loadCertificate(certificate), minVersion: 'TLSv1.2' }, onRequest)
+  const server = secure ?? createServer(limits, onRequest)
+  const endFollowing =
+    secure === undefined || certificate === undefined
+      ? (): void => undefined
+      : followCertificate(secure, certificate, { clock, log })
+  const accessLog = accessLogFile === undefined ? undefined : openAccessLog(accessLogFile, { clock, log })
   server.maxConnections = maxConnections
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     log.debug({ errno: error.code }, 'gateway.client-error')
@@ -116,13 +132,19 @@ export function createGateway(
       controller.abort(new MirrorError('aborted', 'the client closed the connection')),
     )
     response.on('error', () => undefined)
+    let sentBytes = 0
+    const onSent = (bytes: number): void => {
+      sentBytes += bytes
+      metrics.bytesSent(bytes)
+    }
     metrics.inFlight(1)
     try {
-      await answer(request, response, controller.signal)
+      await answer(request, response, controller.signal, onSent)
     } catch (error) {
       fail(request, response, error)
     } finally {
       metrics.inFlight(-1)
+      accessLog?.note(request, response, sentBytes)
       metrics.requestDone(request.method ?? '', response.statusCode, (clock.monotonicMs() - startedMs) / 1000)
     }
   }
@@ -131,6 +153,7 @@ export function createGateway(
     request: IncomingMessage,
     response: ServerResponse,
     signal: AbortSignal,
+    onSent: (bytes: number) => void,
   ): Promise<void> {
     response.setHeader('x-content-type-options', 'nosniff')
     // A page out of a tree gets an origin of its own: it cannot act in the name of this address.
@@ -166,7 +189,7 @@ export function createGateway(
     }
     bodies++
     try {
-      const options: SendOptions = { clock, stallTimeoutMs, signal, onSent: metrics.bytesSent }
+      const options: SendOptions = { clock, stallTimeoutMs, signal, onSent }
       await handleTree(request, response, target, options)
     } finally {
       bodies--
@@ -186,7 +209,11 @@ export function createGateway(
   return {
     metrics,
     start: () => listenOn(server, host, port),
-    stop: (graceMs = 5_000) => close(server, clock, graceMs),
+    async stop(graceMs = 5_000) {
+      endFollowing()
+      await close(server, clock, graceMs)
+      await accessLog?.close()
+    },
     address() {
       const bound = server.address() as AddressInfo | null
       if (bound === null) throw new MirrorError('internal', 'the gateway is not started')

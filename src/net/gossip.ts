@@ -44,11 +44,11 @@ export function gossipService(topics: GossipTopics, membership: Membership): Ret
     // A message goes to all connected members at once: what is passed on, and told of in each of the next seconds, is for the
     // few that are not. Gossipsub's own numbers are for a message of which most hear by chance: a status then cost each of ten
     // sites 4 KB, two thirds of it for telling of it.
-    D: 4,
+    D: 3,
     Dlo: 2,
-    Dhi: 6,
+    Dhi: 4,
     Dout: 1,
-    Dscore: 2,
+    Dscore: 1,
     Dlazy: 2,
     gossipFactor: 0.02,
     mcacheGossip: 1,

@@ -57,6 +57,24 @@ export function assignOwners(
   return owners
 }
 
+/** Who takes a segment in the place of `except`, which has it and is slow: each of the others in proportion to its weight. */
+export function nextInLine(
+  pageKey: Uint8Array,
+  segment: number,
+  candidates: readonly Candidate[],
+  except: string,
+): string | undefined {
+  const seed = read32(pageKey, 0) ^ read32(pageKey, 4)
+  let best: string | undefined
+  let bestScore = -1
+  for (const { site, weight = 1 } of candidates) {
+    if (site === except) continue
+    const score = weightedScore(mix(seed, siteSeed(site), segment), Math.max(weight, 1e-6))
+    if (score > bestScore) [best, bestScore] = [site, score]
+  }
+  return best
+}
+
 /** Uniform in [0, 1), from two names: how much the one likes the other. */
 export function affinity(a: string, b: string): number {
   return mix(siteSeed(a), siteSeed(b), 0) / 2 ** 32

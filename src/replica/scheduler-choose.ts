@@ -52,6 +52,11 @@ export function roomBytes(state: SchedulerState, peer: PeerState): number {
   return free >= bytes / 4 ? free : 0
 }
 
+/** Nothing is asked of any of them. */
+export function isIdle(sources: readonly Source[]): boolean {
+  return sources.every(({ peer }) => peer.inFlightBlocks === 0)
+}
+
 /** Some of the sources can be asked for more. */
 export function hasRoom(sources: readonly Source[]): boolean {
   return sources.some(({ room, budget }) => room > 0 && budget.bytes > 0)

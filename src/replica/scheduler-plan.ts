@@ -12,6 +12,7 @@ import {
   choose,
   freshSources,
   hasRoom,
+  isIdle,
   issue,
   noteSpent,
   sourcesOf,
@@ -21,9 +22,10 @@ import {
 import { isHeldFar, startFlight } from './scheduler-page.ts'
 import { holds } from './scheduler-peer.ts'
 import { entriesOf, ownersOf, updateRoster } from './scheduler-roster.ts'
-import type { Awaited, SchedulerState } from './scheduler-state.ts'
+import type { SchedulerState } from './scheduler-state.ts'
+import { steal } from './scheduler-steal.ts'
 import { SURVEY_INTERVAL_MS, survey } from './scheduler-survey.ts'
-import { awaitedRegion, FARTHEST, NEAR, openTier } from './scheduler-tiers.ts'
+import { awaitedRegion, NEAR, openTier } from './scheduler-tiers.ts'
 import type { SchedulerCommand } from './scheduler-types.ts'
 
 /** In the end game a request this old is asked of a second near peer. */
@@ -73,10 +75,6 @@ function lookAround(state: SchedulerState, far: readonly Source[], nowMs: number
   state.isSurveyDue = false
   state.ownBytes = state.survey.ownBytes
   if (state.survey.hasLapsed) state.isRosterStale = true
-}
-
-function isIdle(far: readonly Source[]): boolean {
-  return far.every(({ peer }) => peer.inFlightBlocks === 0)
 }
 
 function askNear(
@@ -135,47 +133,6 @@ function farOpensAtMs(state: SchedulerState): number {
       opensMs = Math.max(opensMs, peer.graceUntilMs)
   }
   return opensMs
-}
-
-/**
- * With nothing of its own left to ask for, a site takes the last waiting segment of an owner, or of a region, that
- * would need longer than a lease for what it has left. One segment at a time, from the end: they work from the front.
- */
-function steal(
-  state: SchedulerState,
-  far: readonly Source[],
-  nowMs: number,
-  commands: SchedulerCommand[],
-): void {
-  if (state.ownBytes > 0 || !isIdle(far)) return
-  const { minLeaseMs } = state.settings
-  const { awaited, awaitedRegions } = state.survey
-  let slowest: Awaited | undefined
-  let slowestMs = minLeaseMs
-  for (const peer of state.peers.values()) {
-    const waiting = awaited.get(peer.place.site)
-    if (waiting === undefined || peer.newsRate === 0 || !peer.isNear) continue
-    if (nowMs - (peer.awaitedSinceMs ?? nowMs) < minLeaseMs) continue
-    const needsMs = (1000 * waiting.bytes) / peer.newsRate
-    if (needsMs <= slowestMs) continue
-    slowest = waiting
-    slowestMs = needsMs
-  }
-  for (const region of state.regions.values()) {
-    const waiting = awaitedRegions.get(region.region)
-    if (waiting === undefined || region.newsRate === 0) continue
-    if (nowMs - (region.awaitedSinceMs ?? nowMs) < minLeaseMs) continue
-    const needsMs = (1000 * waiting.bytes) / region.newsRate
-    if (needsMs <= slowestMs) continue
-    slowest = waiting
-    slowestMs = needsMs
-  }
-  if (slowest === undefined) return
-  const { page, segment } = slowest.last
-  choose(state, page, segment, viewsOf(far, page.page), FARTHEST)
-  issue(state, far, 'steal', nowMs, commands)
-  // The next one is not the last segment any more.
-  state.isSurveyDue = true
 }
 
 /** The last blocks, when one peer keeps them waiting: asked of a second near peer too. */

@@ -15,7 +15,8 @@ import type { RequestReason, SchedulerCommand, SchedulerSettings } from './sched
 /** Segments that wait for one near owner, or for one region. */
 export interface Awaited {
   bytes: number
-  last: { page: PageState; segment: SegmentState }
+  /** Of those that this site may take instead. */
+  last: { readonly page: PageState; readonly segment: SegmentState } | undefined
 }
 
 /** A look at all segments (scheduler-survey.ts). */
@@ -24,7 +25,7 @@ export interface Survey {
   readonly ownBytes: number
   /** By near owner. */
   readonly awaited: ReadonlyMap<string, Awaited>
-  /** Of this site's own share, by the region that could have taken it by now. */
+  /** By the region that could have taken it by now; of `last`, this site's own share. */
   readonly awaitedRegions: ReadonlyMap<string, Awaited>
   /** A lease has ended: shares are other ones now. */
   readonly hasLapsed: boolean

@@ -34,11 +34,11 @@ export function survey(state: SchedulerState, isIdle: boolean, nowMs: number): S
       if (region !== undefined) {
         // Whoever owns it here, nobody can take it yet: no owner loses its lease for that.
         waiting.add(region)
-        if (isOwn && isOverdue(state, segment, region)) addAwaited(awaitedRegions, region, page, segment)
+        if (isOverdue(state, segment, region)) addAwaited(awaitedRegions, region, page, segment, isOwn)
       } else if (isOwn) {
         if (state.settings.origin === undefined || isHeldFar(segment, openTier(state, entry)))
           ownBytes += segment.openBytes - segment.readyBytes
-      } else addAwaited(awaited, owner, page, segment)
+      } else addAwaited(awaited, owner, page, segment, true)
     }
   }
   const isProgressing = (lease: number): boolean => isIdle || nowMs - state.farAnswerMs < lease
@@ -98,12 +98,14 @@ function addAwaited(
   name: string,
   page: PageState,
   segment: SegmentState,
+  isMine: boolean,
 ): void {
   const bytes = segment.openBytes - segment.readyBytes
   const known = awaited.get(name)
-  if (known === undefined) awaited.set(name, { bytes, last: { page, segment } })
+  const last = isMine ? { page, segment } : known?.last
+  if (known === undefined) awaited.set(name, { bytes, last })
   else {
     known.bytes += bytes
-    known.last = { page, segment }
+    known.last = last
   }
 }

@@ -84,7 +84,7 @@ export async function createTestMesh() {
 
   async function start(
     options: Partial<GatewayOptions> = {},
-    more: { notReady?: () => string | undefined } = {},
+    more: { notReady?: () => string | undefined; clock?: VirtualClock } = {},
   ) {
     const log = (fields: object, event: string): void => {
       events.push({ fields, event })
@@ -97,7 +97,7 @@ export async function createTestMesh() {
         hold: (snapshot) => store.blocks.lease({ purpose: 'answer', roots: [snapshot] }),
         readStatus: () => emptyStatus(),
         notReady: more.notReady ?? (() => undefined),
-        clock: new VirtualClock(),
+        clock: more.clock ?? new VirtualClock(),
         log: { debug: log, info: log, warn: log },
       },
       { listen: '127.0.0.1:0', ...options },

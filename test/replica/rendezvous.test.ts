@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { blake3 } from '../../src/block/hash.ts'
 import { BitSet } from '../../src/replica/bit-set.ts'
-import { assignOwners } from '../../src/replica/rendezvous.ts'
+import { assignOwners, nextInLine } from '../../src/replica/rendezvous.ts'
 import { cutSegments, segmentTargetBytes } from '../../src/replica/segments.ts'
 
 const names = fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9-]{0,12}$/), { minLength: 1, maxLength: 8 })
@@ -99,4 +99,24 @@ test('a bit set behaves as a set of numbers', () => {
       )
     }),
   )
+})
+
+test('next in line is anybody but the one that is passed over, and who it is does not hang on it', () => {
+  const candidates = ['a', 'b', 'c', 'd'].map((site) => ({ site }))
+  const key = new Uint8Array(32).fill(9)
+  const counts = new Map<string, number>()
+  for (let segment = 0; segment < 1000; segment++) {
+    const next = nextInLine(key, segment, candidates, 'a')!
+    assert.notEqual(next, 'a')
+    assert.equal(nextInLine(key, segment, candidates.toReversed(), 'a'), next)
+    if (next !== 'c')
+      assert.equal(
+        nextInLine(key, segment, candidates, 'c') === 'a' ||
+          nextInLine(key, segment, candidates, 'c') === next,
+        true,
+      )
+    counts.set(next, (counts.get(next) ?? 0) + 1)
+  }
+  for (const count of counts.values()) assert.ok(count > 250 && count < 420, `${count} of 1000`)
+  assert.equal(nextInLine(key, 0, [{ site: 'a' }], 'a'), undefined)
 })

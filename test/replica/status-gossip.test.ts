@@ -77,8 +77,8 @@ test('a site whose clock was far ahead is heard again when it is put right', asy
 
 test('the more members there are, the more seldom a site that has no news speaks', async () => {
   for (const [members, leastMs, mostMs] of [
-    [2, 11_000, 13_000],
-    [50, 270_000, 330_000],
+    [2, 14_000, 18_000],
+    [50, 360_000, 440_000],
   ] as const) {
     const mesh = createTestMesh()
     const keys = Array.from({ length: members }, (_, number) => testKey(20 + number))

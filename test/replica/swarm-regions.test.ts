@@ -120,3 +120,32 @@ test('a site that joins later takes nothing from the origin', () => {
   assert.ok(Number.isFinite(result.sites.get('r01-9')!.doneMs!))
   assert.ok(result.egress <= 1.02, `${result.egress} copies left the origin`)
 })
+
+test('a slow region that nobody declared holds up the others for a while, not for its own time', () => {
+  const names = ['apac', 'eu', 'sa', 'us']
+  const wide = { upKbit: 100_000, downKbit: 100_000 }
+  const narrow = { upKbit: 20_000, downKbit: 20_000 }
+  const result = simulate({
+    sites: [
+      { site: 'hq', region: 'us', isOrigin: true },
+      ...['eu', 'sa', 'apac'].flatMap((region) => [1, 2].map((i) => ({ site: `${region}-${i}`, region }))),
+    ],
+    topology: {
+      regions: names.map((region) => ({ region, ...(region === 'apac' ? narrow : wide) })),
+      sites: [],
+      paths: [],
+    },
+    isUndeclared: true,
+    pages: evenPages(100 * MB, 65_536),
+    lanBytesPerSecond: 125 * MB,
+    wanRttMs: 80,
+    limitMs: 600_000,
+  })
+  const lastMs = (region: string): number =>
+    Math.max(...[1, 2].map((i) => result.sites.get(`${region}-${i}`)!.doneMs ?? Number.POSITIVE_INFINITY))
+  // 8 s are the bound of a wide one, 40 s of the narrow one; one segment at a time took 20 s.
+  for (const region of ['eu', 'sa']) assert.ok(lastMs(region) < 15_000, `${region}: ${lastMs(region)} ms`)
+  assert.ok(lastMs('apac') < 43_000, `apac: ${lastMs('apac')} ms`)
+  // What they take in its place leaves the origin once for all of them.
+  assert.ok(result.originBytesSent < 1.05 * result.snapshotBytes, `${result.originBytesSent} bytes`)
+})

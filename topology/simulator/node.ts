@@ -96,13 +96,13 @@ export function createSimulatedNode(
 export function newScheduler(
   { site, region }: SimulatedSite,
   layout: SnapshotLayout,
-  { scheduling, sites, topology }: Simulation,
+  { scheduling, sites, topology, isUndeclared = false }: Simulation,
 ): Scheduler {
   return createScheduler({
     ...scheduling,
     self: { site, region },
     origin: sites.find(({ isOrigin }) => isOrigin === true),
-    weights: swarmWeights(topology),
+    weights: swarmWeights(isUndeclared ? undefined : topology),
     snapshotBytes: layout.bytes,
   })
 }

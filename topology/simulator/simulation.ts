@@ -47,6 +47,8 @@ export interface Simulation {
   readonly pages: readonly (readonly number[])[]
   /** Rates and round trips; what it leaves open is as the next four say. */
   readonly topology?: Topology
+  /** The sites do not know the topology's rates: all regions and sites count alike. */
+  readonly isUndeclared?: boolean
   /** Of each region's pipe, in each direction; no limit when left out. */
   readonly wanBytesPerSecond?: number
   /** Of each site's own pipe, in each direction. */
