@@ -26,11 +26,6 @@ const CONTAINERS: readonly { readonly name: string; readonly program: string; re
   },
   { name: '.tar.xz', program: 'xz', script: 'tar -C "$1" --sort=name -c . | xz -3 > "$2/a.tar.xz"' },
   { name: '.tar.zst', program: 'zstd', script: 'tar -C "$1" --sort=name -c . | zstd -q > "$2/a.tar.zst"' },
-  {
-    name: '.tar.zst, --rsyncable',
-    program: 'zstd',
-    script: 'tar -C "$1" --sort=name -c . | zstd -q -T1 --rsyncable > "$2/a.tar.zst"',
-  },
   { name: '.iso', program: 'genisoimage', script: 'genisoimage -quiet -r -o "$2/a.iso" "$1"' },
 ]
 

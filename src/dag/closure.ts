@@ -8,6 +8,8 @@ import { loadDirectoryNode } from './directory-node.ts'
 import type { Entry, FileEntry } from './entry.ts'
 import type { FingerprintSet } from './fingerprint-set.ts'
 import { createFingerprintSet } from './fingerprint-set.ts'
+import type { ReadAhead } from './read-ahead.ts'
+import { createReadAhead } from './read-ahead.ts'
 import { loadFileNode } from './read-file.ts'
 import type { Scratch } from './scratch.ts'
 import type { NodeSource } from './source.ts'
@@ -37,14 +39,19 @@ export async function* closure(
 ): AsyncGenerator<ClosureBlock, void, undefined> {
   const seen = createFingerprintSet({ scratch })
   try {
-    yield* reach(source, root, seen, signal)
+    yield* reach(createReadAhead(source, nodeOf), root, seen, signal)
   } finally {
     seen.close()
   }
 }
 
+function nodeOf(entry: Entry): Cid | undefined {
+  if (entry.type === 'directory') return entry.directory
+  return entry.type === 'file' && entry.content?.code !== RAW ? entry.content : undefined
+}
+
 async function* reach(
-  source: NodeSource,
+  source: ReadAhead,
   root: Entry,
   seen: FingerprintSet,
   signal: AbortSignal | undefined,
@@ -81,7 +88,7 @@ interface OpenDirectory {
 }
 
 function openDirectory(
-  source: NodeSource,
+  source: ReadAhead,
   cid: Cid,
   path: TreePath,
   signal: AbortSignal | undefined,
@@ -92,7 +99,7 @@ function openDirectory(
 
 /** Yields the entries; appends each node to `nodes` after its children. */
 async function* entriesAndNodes(
-  source: NodeSource,
+  source: ReadAhead,
   cid: Cid,
   nodes: ClosureBlock[],
   signal: AbortSignal | undefined,
@@ -105,7 +112,7 @@ async function* entriesAndNodes(
     }
     const node = await loadDirectoryNode(source, next, signal)
     stack.push({ cid: next.cid, lengthBytes: node.lengthBytes })
-    if (node.kind === 'leaf') yield* node.entries
+    if (node.kind === 'leaf') yield* source.entries(node.entries, signal)
     else stack.push(...[...node.children].reverse())
   }
 }

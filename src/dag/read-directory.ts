@@ -3,11 +3,12 @@ import type { Cid } from '../block/cid.ts'
 import type { DirectoryRef } from './directory-node.ts'
 import { loadDirectoryNode } from './directory-node.ts'
 import type { Entry } from './entry.ts'
+import type { ReadAhead } from './read-ahead.ts'
 import type { NodeSource } from './source.ts'
 
 /** The entries of one directory in name order, from the first name greater than `after`. */
 export async function* readDirectory(
-  source: NodeSource,
+  source: NodeSource & Partial<Pick<ReadAhead, 'entries'>>,
   cid: Cid,
   {
     after,
@@ -19,7 +20,8 @@ export async function* readDirectory(
   for (let ref = stack.pop(); ref !== undefined; ref = stack.pop()) {
     const node = await loadDirectoryNode(source, ref, signal)
     if (node.kind === 'leaf') {
-      for (const entry of node.entries) if (isWanted(entry.name)) yield entry
+      const entries = source.entries?.(node.entries, signal) ?? node.entries
+      for (const entry of entries) if (isWanted(entry.name)) yield entry
     } else {
       for (const child of [...node.children].reverse()) if (isWanted(child.claim!.lastName)) stack.push(child)
     }

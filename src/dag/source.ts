@@ -4,6 +4,8 @@ import type { Cid } from '../block/cid.ts'
 /** Where readers take blocks from. The bytes are plain and verified against the CID; undefined is missing. */
 export interface NodeSource {
   get(cid: Cid, signal?: AbortSignal): Promise<Uint8Array | undefined>
+  /** As `get`, of many, in order: for sources where a batch costs little more than one. */
+  getMany?(cids: readonly Cid[], signal?: AbortSignal): Promise<(Uint8Array | undefined)[]>
 }
 
 /** @throws MirrorError `not-found` with the CID in its facts when the source does not have the block */

@@ -1,4 +1,5 @@
 import type { Entry } from './entry.ts'
+import { createReadAhead } from './read-ahead.ts'
 import { readDirectory } from './read-directory.ts'
 import type { NodeSource } from './source.ts'
 import type { TreePath } from './tree-path.ts'
@@ -22,8 +23,9 @@ export async function* walk(
 ): AsyncGenerator<WalkStep, void, undefined> {
   yield { path: [], entry: root }
   if (root.type !== 'directory') return
+  const ahead = createReadAhead(source, (entry) => (entry.type === 'directory' ? entry.directory : undefined))
   const open: { path: TreePath; entries: AsyncIterator<Entry> }[] = [
-    { path: ROOT_PATH, entries: readDirectory(source, root.directory, { signal }) },
+    { path: ROOT_PATH, entries: readDirectory(ahead, root.directory, { signal }) },
   ]
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
     const next = await top.entries.next()
@@ -35,7 +37,7 @@ export async function* walk(
     const path = childPath(top.path, entry.name)
     yield { path: path.names, entry }
     if (entry.type === 'directory') {
-      open.push({ path, entries: readDirectory(source, entry.directory, { signal }) })
+      open.push({ path, entries: readDirectory(ahead, entry.directory, { signal }) })
     }
   }
 }

@@ -49,6 +49,7 @@ const LEAST_SAVED_BYTES = 256
 const WEIGHED_BYTES = 128 * 1024
 const WEIGHED_EACH = 4
 const SAMPLES = 1024
+const FRAME_CHUNK_BYTES = 128 * 1024
 /** A dictionary that begins so would not be taken for raw content (RFC 8878, section 5). */
 const DICTIONARY_MAGIC = 0xec30a437
 
@@ -60,7 +61,8 @@ export function encodeRun({ targets, lengths, window, efforts }: EncodeJob): Enc
   const effort = looksLikeText(targets) ? efforts.text : efforts.binary
   const frame = zlib.zstdCompressSync(targets, {
     dictionary: window,
-    chunkSize: targets.length + 1024,
+    // Most frames are a small part of their run.
+    chunkSize: FRAME_CHUNK_BYTES,
     // Told the length, zstd writes it into the frame, and readers need no larger window.
     pledgedSrcSize: targets.length,
     params: {

@@ -1,6 +1,6 @@
 /**
- * The threads that make deltas. A job's bytes are given away: they cross without a copy. How many jobs wait is the caller's to
- * bound.
+ * The threads that make deltas. A job's bytes are given away and come back with the result: they cross without a copy, both ways.
+ * How many jobs wait is the caller's to bound.
  */
 import { Worker } from 'node:worker_threads'
 import { MirrorError } from '../base/errors.ts'
@@ -8,17 +8,22 @@ import { boundAllocator } from '../posix/allocator.ts'
 import type { EncodedRun, EncodeJob } from './encode-delta.ts'
 import { encodeRun } from './encode-delta.ts'
 
-export type EncodeReply = EncodedRun | { readonly failure: string }
+export interface EncodedJob extends EncodedRun {
+  /** The job's own bytes, for another one. */
+  readonly returned: readonly Uint8Array[]
+}
+
+export type EncodeReply = EncodedJob | { readonly failure: string }
 
 export interface EncodePool {
   /** @throws MirrorError `internal` when a thread fails, `aborted` after close */
-  encode(job: EncodeJob): Promise<EncodedRun>
+  encode(job: EncodeJob): Promise<EncodedJob>
   close(): Promise<void>
 }
 
 interface Waiting {
   readonly job: EncodeJob
-  readonly resolve: (result: EncodedRun) => void
+  readonly resolve: (result: EncodedJob) => void
   readonly reject: (error: Error) => void
 }
 
@@ -32,7 +37,11 @@ const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8 }
 
 /** @param threads 0: jobs are done on the spot */
 export function startEncodePool(threads: number): EncodePool {
-  if (threads === 0) return { encode: async (job) => encodeRun(job), close: async () => undefined }
+  if (threads === 0)
+    return {
+      encode: async (job) => ({ ...encodeRun(job), returned: [job.targets, job.window] }),
+      close: async () => undefined,
+    }
   boundAllocator()
   const pool: Thread[] = []
   const waiting: Waiting[] = []

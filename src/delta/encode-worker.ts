@@ -6,13 +6,20 @@ import type { EncodeReply } from './encode-pool.ts'
 
 parentPort!.on('message', (job: EncodeJob) => {
   const reply = run(job)
-  const transfer = 'frame' in reply && reply.frame !== undefined ? [reply.frame.buffer as ArrayBuffer] : []
-  parentPort!.postMessage(reply, transfer)
+  if ('failure' in reply) {
+    parentPort!.postMessage(reply)
+    return
+  }
+  const sent = reply.frame === undefined ? reply.returned : [reply.frame, ...reply.returned]
+  parentPort!.postMessage(
+    reply,
+    sent.map(({ buffer }) => buffer as ArrayBuffer),
+  )
 })
 
 function run(job: EncodeJob): EncodeReply {
   try {
-    return encodeRun(job)
+    return { ...encodeRun(job), returned: [job.targets, job.window] }
   } catch (error) {
     return { failure: String(error) }
   }

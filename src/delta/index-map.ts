@@ -34,7 +34,7 @@ export interface IndexMap {
 }
 
 /** 1,000 blocks each, 200 KB. */
-const KEPT_PAGES = 48
+const KEPT_PAGES = 16
 /** Held in memory at a time: 250 million blocks, 16 TB in chunks of 64 KiB. */
 export const MAX_PAGES = 256 * 1024
 

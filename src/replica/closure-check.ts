@@ -18,7 +18,7 @@ const BATCH = 1024
  *   of one; `unstable` when a listed block is no longer stored here (its copy was found damaged): fetching again mends it
  */
 export async function checkClosure(
-  blocks: Pick<BlockStore, 'get' | 'has' | 'locate'>,
+  blocks: Pick<BlockStore, 'get' | 'getMany' | 'has' | 'locate'>,
   snapshot: Snapshot,
   signal: AbortSignal,
   scratch?: Scratch,

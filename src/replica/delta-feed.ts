@@ -8,20 +8,15 @@
  *   is news: a larger set, or a delta, every `waitMs`.
  * - When a neighbour holds the whole snapshot, or the set turns out wrong, nothing is withheld any more.
  *
- * Each block that is made is checked against its CID in the snapshot's index before it is stored (apply-delta.ts). The
- * base is leased as long as this runs.
+ * delta-maker.ts makes the blocks.
  */
 import { asMirrorError, isMirrorError, type MirrorError } from '../base/errors.ts'
-import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import type { IndexedBlock } from '../dag/block-index.ts'
-import { createIndexPositions, type IndexPositions } from '../dag/index-positions.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
-import { decodeSnapshot } from '../dag/snapshot.ts'
 import type { NodeSource } from '../dag/source.ts'
-import { getBlock } from '../dag/source.ts'
-import { applyDelta } from '../delta/apply-delta.ts'
 import type { Place } from '../topology/path-class.ts'
+import { type DeltaMaker, openDeltaMaker } from './delta-maker.ts'
 import { createDeltaPlan, type DeltaPlan, type PlannedDelta } from './delta-plan.ts'
 import { type DeltaComponents, type DeltaSession, startDeltaSession } from './delta-session.ts'
 import type { Explanation, SchedulerEvent, SwarmWeights } from './scheduler-types.ts'
@@ -99,12 +94,10 @@ interface TakenPage {
 
 const WAIT_MS = 3000
 const LATE_MS = 10_000
-/** Of frames, windows and targets that are being worked on. */
-const MAX_APPLYING_BYTES = 24 * 1024 * 1024
 const MAX_APPLYING = 4
 
 export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedOptions): DeltaFeed {
-  const { blocks, traffic, clock, heldUp, log } = components
+  const { traffic, clock, heldUp, log } = components
   /** Time that others had to be heard in. */
   const ownMs = (): number => clock.monotonicMs() - heldUp.totalMs()
   const { tree, snapshot: snapshotCid, offers, waitMs = WAIT_MS, lateMs = LATE_MS } = options
@@ -114,12 +107,10 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
   const madeAhead = new Set<number>()
   /** Deltas that have arrived, by their lowest position. */
   const arrived: PlannedDelta[] = []
-  const applyingBytes = new Semaphore(MAX_APPLYING_BYTES)
   let fetch: PlainFetch | undefined
   let session: DeltaSession | undefined
-  let base: { readonly cid: Cid; readonly positions: IndexPositions; readonly lease: Disposable } | undefined
+  let maker: DeltaMaker | undefined
   let plan: DeltaPlan | undefined
-  let targetPositions: IndexPositions | undefined
   let seen: OfferedSet | undefined
   let isStarting = false
   let decided = 0
@@ -222,34 +213,25 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
     if (seen.isComplete) session?.end()
   }
 
-  async function startSession(plain: PlainFetch, baseCid: Cid): Promise<void> {
-    const lease = blocks.lease({ purpose: `base of deltas of ${tree}`, roots: [baseCid] })
-    try {
-      const before = decodeSnapshot(baseCid, await getBlock(blocks, baseCid, 'base of deltas', plain.signal))
-      base = { cid: baseCid, positions: createIndexPositions(blocks, before.index), lease }
-      targetPositions = createIndexPositions(plain.objects, plain.snapshot.index)
-      plan = createDeltaPlan({
-        targetBlocks: plain.snapshot.counts.blocks,
-        baseBlocks: before.counts.blocks,
-      })
-    } catch (error) {
-      lease.close()
-      throw error
+  async function startSession({ snapshot, objects, signal }: PlainFetch, base: Cid): Promise<void> {
+    maker = await openDeltaMaker(components, { tree, base, target: snapshot, objects, signal })
+    if (isOver) {
+      maker.close()
+      return
     }
-    if (isOver) return
+    plan = createDeltaPlan({ targetBlocks: snapshot.counts.blocks, baseBlocks: maker.baseBlocks })
     const { self, origin, weights, onBlame } = options
     session = startDeltaSession(components, {
       tree,
       snapshot: snapshotCid,
-      base: baseCid,
-      snapshotBytes: plain.snapshot.counts.blockBytes,
+      base,
+      snapshotBytes: snapshot.counts.blockBytes,
       self,
       origin,
       ...(weights === undefined ? {} : { weights }),
-      objects: plain.objects,
       plan,
-      signal: plain.signal,
-      isWanted,
+      signal,
+      isWanted: maker.isWanted,
       onListed(set, until) {
         decided = Math.max(decided, until)
         isFinal = seen?.isComplete === true && seen.set?.equals(set) === true
@@ -271,17 +253,6 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       onFailed: giveUp,
       ...(onBlame === undefined ? {} : { onBlame }),
     })
-  }
-
-  /** Those of which some target is missing. */
-  async function isWanted(deltas: readonly PlannedDelta[]): Promise<boolean[]> {
-    const wanted: boolean[] = []
-    for (const { entry } of deltas) {
-      const targets = await targetPositions!.blocks(entry.targets, fetch!.signal)
-      const has = await blocks.has(targets.map(({ cid }) => cid))
-      wanted.push(has.includes(false))
-    }
-    return wanted
   }
 
   /** Nothing more is to be had of the set; what is stored stays right, since each block was checked by itself. */
@@ -321,49 +292,22 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
   }
 
   async function apply(delta: PlannedDelta): Promise<void> {
-    const { signal } = fetch!
-    const targets = await targetPositions!.blocks(delta.entry.targets, signal)
-    const has = await blocks.has(targets.map(({ cid }) => cid))
-    if (has.includes(false) && !(await make(delta, targets, signal))) {
+    const made = await maker?.make(delta)
+    if (isOver) return
+    if (made === undefined) {
       delta.state = 'failed'
       log?.warn({ tree, delta: delta.cid.toString() }, 'fetch.delta-without-base')
       refresh()
       return
     }
-    if (isOver) return
     delta.state = 'done'
-    for (const [at, { lengthBytes }] of targets.entries()) {
-      if (has[at] === true) continue
+    for (const { lengthBytes } of made) {
       counts.blocksMade++
       counts.bytesMade += lengthBytes
       traffic.madeOfDeltas(lengthBytes)
     }
     tellMade(delta)
     news()
-  }
-
-  /** False when a block that it needs is gone. */
-  async function make(
-    delta: PlannedDelta,
-    targets: readonly IndexedBlock[],
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const window = await base!.positions.blocks(delta.entry.base, signal)
-    const bytes = [...targets, ...window].reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
-    const release = await applyingBytes.acquire(bytes, signal)
-    try {
-      const frame = await blocks.get(delta.cid, signal)
-      if (frame === undefined) return false
-      const made = await applyDelta({ frame, targets, base: window }, (listed) =>
-        Promise.all(listed.map(({ cid }) => blocks.get(cid, signal))),
-      )
-      if (made === undefined) return false
-      signal.throwIfAborted()
-      await blocks.put(made, { verified: true })
-      return true
-    } finally {
-      release()
-    }
   }
 
   function tellMade({ entry }: PlannedDelta): void {
@@ -391,7 +335,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
     cancelTimer?.()
     unsubscribe?.()
     session?.close()
-    base?.lease[Symbol.dispose]()
+    maker?.close()
     refresh()
     arrived.length = 0
   }

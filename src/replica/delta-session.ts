@@ -11,7 +11,6 @@ import type { Cid } from '../block/cid.ts'
 import type { IndexPage, PageRef } from '../dag/block-index.ts'
 import { decodeEncodings, decodePlan, type Encodings } from '../dag/encodings.ts'
 import { listPages, readPage } from '../dag/reader.ts'
-import type { NodeSource } from '../dag/source.ts'
 import { getBlock } from '../dag/source.ts'
 import type { Place } from '../topology/path-class.ts'
 import type { DeltaPlan, PlannedDelta } from './delta-plan.ts'
@@ -19,6 +18,7 @@ import { encodingsName } from './encodings-name.ts'
 import type { FetchComponents } from './fetch-components.ts'
 import { followMembers } from './fetch-members.ts'
 import type { FetchMembers } from './fetch-network.ts'
+import { createFetchObjects } from './fetch-objects.ts'
 import { createFetchRequests } from './fetch-requests.ts'
 import type { HeldUp } from './held-up.ts'
 import type { HoldingInProgress } from './holdings.ts'
@@ -28,6 +28,9 @@ import { createWakeTimer } from './wake-timer.ts'
 
 /** Sets that are about a snapshot's changes are smaller than it: their segments are cut finer. All sites compute the same. */
 const SHARE_OF_SNAPSHOT = 8
+
+/** How long the first node waits for what neighbours say. */
+const HEAR_MS = 300
 
 export interface DeltaComponents extends FetchComponents {
   /** Of the fetch that this belongs to. */
@@ -43,8 +46,6 @@ export interface DeltaSessionOptions {
   readonly self: Place
   readonly origin?: Place | undefined
   readonly weights?: SwarmWeights
-  /** Gets nodes from the store or the network. */
-  readonly objects: NodeSource
   readonly plan: DeltaPlan
   readonly signal: AbortSignal
   /** Which of these are worth fetching. */
@@ -69,7 +70,7 @@ export interface DeltaSession {
 
 export function startDeltaSession(components: DeltaComponents, options: DeltaSessionOptions): DeltaSession {
   const { network, blocks, holdings, traffic, clock, heldUp, paths, log } = components
-  const { tree, snapshot, base, plan, objects, self, origin, weights } = options
+  const { tree, snapshot, base, plan, self, origin, weights } = options
   const name = encodingsName(tree, snapshot, base)
   const abort = new AbortController()
   const signal = AbortSignal.any([options.signal, abort.signal])
@@ -98,6 +99,18 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
   )
   /** They know nothing of the set: without the base they have no share of it. */
   const strangers = new Set<string>()
+  /** Neighbours that have said nothing yet: one of them may get the set's nodes for the region. */
+  const silent = new Set(
+    components.members
+      .list(tree)
+      .filter(
+        ({ site, region, isConnected }) => isConnected && region === self.region && site !== origin?.site,
+      )
+      .map(({ peer }) => peer),
+  )
+  const { promise: neighboursHeard, resolve: goOn } = Promise.withResolvers<void>()
+  if (silent.size === 0) goOn()
+  const cancelGoOn = clock.after(HEAR_MS, goOn)
   const members: FetchMembers = {
     list: (of) =>
       components.members
@@ -117,6 +130,18 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
       ready: Promise.resolve(),
       onEvents: dispatch,
       onGone: (peer) => requests.drop(peer),
+    },
+  )
+  const objects = createFetchObjects(
+    { ...components, members },
+    {
+      tree,
+      self,
+      origin,
+      signal,
+      isBlamed: (peer) => blamed.has(peer),
+      told: follower.told,
+      onWrongBytes: (peer, cid) => blame(peer, `object ${cid.toString()}`),
     },
   )
 
@@ -150,6 +175,7 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
     let isOther = false
     for (const event of events) {
       if (event.kind !== 'holding') continue
+      if (silent.delete(event.peer) && silent.size === 0) goOn()
       const isStranger = event.update.kind === 'unknown'
       if (isStranger === strangers.has(event.peer)) continue
       if (isStranger) strangers.add(event.peer)
@@ -163,16 +189,16 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
     if (command.kind === 'request') requests.send(command)
     else if (command.kind === 'cancel') requests.cancel(command.request)
     else if (command.kind === 'wake') wake.set(command.atMs)
-    else if (command.kind === 'blame') blame(command)
+    else if (command.kind === 'blame') blame(command.peer, `delta ${command.offset} of page ${command.page}`)
     else if (command.kind === 'page-complete') {
       pages.delete(command.page)
       if (!inPart.has(command.page)) holding.fillPage(command.page)
     }
   }
 
-  function blame({ peer, page, offset }: { peer: string; page: number; offset: number }): void {
+  function blame(peer: string, what: string): void {
+    if (blamed.has(peer)) return
     blamed.add(peer)
-    const what = `delta ${offset} of page ${page}`
     log?.warn({ peer, tree, what }, 'fetch.blamed')
     options.onBlame?.(
       peer,
@@ -190,6 +216,7 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
     if (isReading) return
     isReading = true
     try {
+      await neighboursHeard
       for (let set = next; set !== undefined; set = next) {
         next = undefined
         lease.protect(set)
@@ -267,6 +294,8 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
     if (abort.signal.aborted) return
     abort.abort(new MirrorError('aborted', 'the deltas are no longer needed'))
     wake.stop()
+    cancelGoOn()
+    goOn()
     scheduler.close()
     follower.close()
     requests.close()

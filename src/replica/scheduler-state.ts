@@ -87,6 +87,9 @@ export interface SchedulerState {
   hasOrigin: boolean
   /** The last plan, by the clock, and when time alone changes its answer. */
   plannedClockMs: number
+  /** When patience with the peers was last looked at, and when the next one's ends. */
+  timersRunMs: number
+  timersMs: number
   wakeMs: number
   endGameBytes: number
   duplicateBlocks: number
@@ -136,6 +139,8 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
     entryCandidates: [],
     hasRelays: false,
     hasOrigin: false,
+    timersRunMs: Number.NEGATIVE_INFINITY,
+    timersMs: Number.NEGATIVE_INFINITY,
     plannedClockMs: Number.NEGATIVE_INFINITY,
     wakeMs: Number.POSITIVE_INFINITY,
     endGameBytes: 0,

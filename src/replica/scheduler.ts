@@ -45,6 +45,8 @@ import { segmentTargetBytes } from './segments.ts'
 
 /** News of many peers arrive all the time: while something is on its way, they are acted on this often. */
 const PLAN_INTERVAL_MS = 10
+/** Patience is of seconds: whose is at an end is looked at this often, and when the next one's is known to be. */
+const TIMERS_INTERVAL_MS = 25
 /** Pages are read ahead until this much could be asked for. */
 const MIN_REQUESTABLE_BYTES = 16 * 1024 * 1024
 const FIRST_STALL_BACKOFF_MS = 2000
@@ -86,10 +88,16 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         return commands
       }
       state.plannedClockMs = clockMs
-      const timersMs = runTimers(state, nowMs, commands)
+      const lookMs = state.timersRunMs + TIMERS_INTERVAL_MS
+      const isLooking = nowMs >= Math.min(state.timersMs, lookMs)
+      if (isLooking) {
+        state.timersMs = runTimers(state, nowMs, commands)
+        state.timersRunMs = nowMs
+      }
       const plannedMs = plan(state, nowMs, commands)
       finishPages(state, commands)
-      state.wakeMs = Math.min(timersMs, plannedMs)
+      // What has changed since the last look may have brought a new time.
+      state.wakeMs = Math.min(state.timersMs, isLooking ? plannedMs : Math.min(lookMs, plannedMs))
       if (!state.isComplete) commands.push({ kind: 'wake', atMs: clockMsOf(state.time, state.wakeMs) })
       return commands
     },

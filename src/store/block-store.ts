@@ -46,6 +46,8 @@ export interface BlockStore extends BlockReader {
    *   `limit` for a block over MAX_BLOCK_BYTES, `no-space` when the disk is full
    */
   put(blocks: readonly PutBlock[], options?: PutOptions): Promise<void>
+  /** As `get`, of many: one answer for each CID, in order. How much they are is the caller's to bound. */
+  getMany(cids: readonly Cid[], signal?: AbortSignal): Promise<(Uint8Array | undefined)[]>
   /**
    * As `get`, of many and in the encodings in which the blocks rest: decoded only to be verified. What was put a moment ago
    * is given from memory. One answer for each CID, in order; some may share memory with others.

@@ -9,7 +9,6 @@ import path from 'node:path'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
-import type { EncodedBlock } from '../block/encoding.ts'
 import { decodeBlock } from '../block/encoding.ts'
 import type { BlockStore, CorruptBlock, PackedEntry } from './block-store.ts'
 import { createCollect } from './collection.ts'
@@ -56,13 +55,14 @@ export function createMemoryStore({
       const places = await backed.find(cids)
       return cids.map((cid, i) => blocks.has(cidKey(cid)) || places[i] !== undefined)
     },
-    async getEncoded(cids, signal) {
-      const found: (EncodedBlock | undefined)[] = []
-      for (const cid of cids) {
-        const bytes = await blockStore.get(cid, signal)
-        found.push(bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length })
-      }
+    async getMany(cids, signal) {
+      const found: (Uint8Array | undefined)[] = []
+      for (const cid of cids) found.push(await blockStore.get(cid, signal))
       return found
+    },
+    async getEncoded(cids, signal) {
+      const found = await blockStore.getMany(cids, signal)
+      return found.map((bytes) => bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length })
     },
     async put(newBlocks, { verified = false } = {}) {
       for (const { cid, bytes } of newBlocks) {

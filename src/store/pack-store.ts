@@ -35,7 +35,7 @@ import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
 import { createPackCollection } from './pack-collection.ts'
 import { createPackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
-import type { ReadBlock, UnreadBlock } from './pack-reader.ts'
+import type { ReadBlock } from './pack-reader.ts'
 import { createPackReader } from './pack-reader.ts'
 import type { KeyedBytes } from './pack-writer.ts'
 import { createPackWriter } from './pack-writer.ts'
@@ -67,6 +67,10 @@ export interface PackStoreOptions {
   readonly compression?: StoreCompression
   /** A collection compacts packs with a larger share of garbage. */
   readonly maxGarbageShare?: number
+}
+
+interface PlacedBlock extends ReadBlock {
+  readonly place: Place
 }
 
 export interface PackStore extends BlockStore {
@@ -196,10 +200,7 @@ export async function openPackStore(
     return places
   }
 
-  async function read(
-    cid: Cid,
-    signal: AbortSignal | undefined,
-  ): Promise<(ReadBlock & { readonly place: Place }) | undefined> {
+  async function read(cid: Cid, signal: AbortSignal | undefined): Promise<PlacedBlock | undefined> {
     let [place] = await find([cid])
     while (place !== undefined) {
       signal?.throwIfAborted()
@@ -220,10 +221,26 @@ export async function openPackStore(
     return undefined
   }
 
-  /** What lies in a file, was moved meanwhile, or is damaged. */
-  async function getOneEncoded(cid: Cid, signal: AbortSignal | undefined): Promise<EncodedBlock | undefined> {
-    const block = await read(cid, signal)
-    return block && encoded(block, block.place)
+  /** With one look-up, and few reads. What lies in a file, was moved meanwhile or is damaged is read by itself. */
+  async function readMany(
+    cids: readonly Cid[],
+    signal: AbortSignal | undefined,
+  ): Promise<(PlacedBlock | undefined)[]> {
+    const places = await find(cids)
+    signal?.throwIfAborted()
+    const packed = cids.flatMap((cid, i) => {
+      const place = places[i]
+      return place === undefined || place.encoding === 'file' ? [] : [{ i, cid, place }]
+    })
+    const blocks = await reader.readMany(packed)
+    const found: (PlacedBlock | undefined)[] = cids.map(() => undefined)
+    for (const [n, { i, place }] of packed.entries()) {
+      const block = blocks[n]!
+      if ('plain' in block) found[i] = { ...block, place }
+    }
+    for (const [i, cid] of cids.entries())
+      if (found[i] === undefined && places[i] !== undefined) found[i] = await read(cid, signal)
+    return found
   }
 
   /** As the blocks shall rest. */
@@ -243,21 +260,22 @@ export async function openPackStore(
   const store: PackStore = {
     get: async (cid, signal) => (await read(cid, signal))?.plain,
 
+    async getMany(cids, signal) {
+      // One that shared memory would keep all that was read with it.
+      const own = (bytes: Uint8Array): Uint8Array =>
+        bytes.buffer.byteLength === bytes.length ? bytes : new Uint8Array(bytes)
+      return (await readMany(cids, signal)).map((block) => block && own(block.plain))
+    },
+
     async getEncoded(cids, signal) {
       const found = cids.map((cid) => recent.get(cidKey(cid)))
       const wanted = found.flatMap((block, i) => (block === undefined ? [i] : []))
       if (wanted.length === 0) return found
-      const places = await find(wanted.map((i) => cids[i]!))
-      signal?.throwIfAborted()
-      const packed = wanted.flatMap((i, n) => {
-        const place = places[n]
-        return place === undefined || place.encoding === 'file' ? [] : [{ i, cid: cids[i]!, place }]
-      })
-      const read = await reader.readMany(packed)
-      for (const [n, { i, place }] of packed.entries()) found[i] = encoded(read[n]!, place)
-      for (const [n, i] of wanted.entries())
-        if (found[i] === undefined && places[n] !== undefined)
-          found[i] = await getOneEncoded(cids[i]!, signal)
+      const read = await readMany(
+        wanted.map((i) => cids[i]!),
+        signal,
+      )
+      for (const [n, i] of wanted.entries()) found[i] = read[n] && encodedOf(read[n])
       return found
     },
 
@@ -365,9 +383,8 @@ export async function openPackStore(
   return store
 }
 
-function encoded(block: ReadBlock | UnreadBlock, { encoding, lengthBytes }: Place): EncodedBlock | undefined {
-  if (!('stored' in block)) return undefined
-  return { encoding: encoding === 'file' ? 'plain' : encoding, bytes: block.stored, lengthBytes }
+function encodedOf({ stored, place: { encoding, lengthBytes } }: PlacedBlock): EncodedBlock {
+  return { encoding: encoding === 'file' ? 'plain' : encoding, bytes: stored, lengthBytes }
 }
 
 async function verifyAll(blocks: readonly PutBlock[]): Promise<void> {

@@ -83,7 +83,9 @@ function made({ daemon }: Site): { blocksMade: number; fetchedBytes: number } {
   return { blocksMade: fields.deltas?.blocksMade ?? 0, fetchedBytes: fields.fetchedBytes }
 }
 
-test('an update leaves the origin as deltas, once, and arrives whole', { timeout: 180_000 }, async (t) => {
+test('an update leaves the origin as deltas, once, and arrives whole, kills or not', {
+  timeout: 300_000,
+}, async (t) => {
   const { source, hq, addSite, publish } = await setUp(t)
   const sites = [await addSite('lab-a', 'eu'), await addSite('lab-b', 'eu'), await addSite('lab-c', 'us')]
   for (const site of sites) await checkSame(source, site)
@@ -151,38 +153,39 @@ test('an update leaves the origin as deltas, once, and arrives whole', { timeout
     await checkSame(source, late)
     assert.equal(made(late).blocksMade, 0)
   })
-})
 
-test('kills in the middle cost time, and nothing else', { timeout: 180_000 }, async (t) => {
-  const { source, hq, addSite, publish } = await setUp(t)
-  const site = await addSite('lab-a', 'eu')
-  await checkSame(source, site)
+  const [site] = sites as [Site, Site, Site]
+  await t.test(
+    'a publisher that is killed while it makes them goes on when it is started again',
+    async () => {
+      await writeVersion(source, 5)
+      const publishing = publish().catch(() => undefined)
+      await until('the head is signed', async () => hq.daemon.stderr().includes('"sequence":5'), 30_000)
+      await hq.daemon.kill()
+      await publishing
+      hq.daemon = await startDaemon(t, hq.home)
+      await checkSame(source, site)
+      await until('the deltas are made, or were', async () => {
+        const { encodings } = await succeedJson<TreeDocument>(['tree', 'show', 'build', '--home', hq.home])
+        return encodings.some(({ sequence, isComplete }) => sequence === 5 && isComplete)
+      })
+    },
+  )
 
-  await t.test('of the publisher, while it makes deltas', async () => {
-    await writeVersion(source, 2)
-    const publishing = publish().catch(() => undefined)
-    await until('the head is signed', async () => hq.daemon.stderr().includes('"sequence":2'), 30_000)
-    await hq.daemon.kill()
-    await publishing
-    hq.daemon = await startDaemon(t, hq.home)
-    await checkSame(source, site)
-    await until('the deltas are made, or were', async () => {
-      const { encodings } = await succeedJson<TreeDocument>(['tree', 'show', 'build', '--home', hq.home])
-      return encodings.some(({ sequence, isComplete }) => sequence === 2 && isComplete)
-    })
-  })
-
-  await t.test('of a site, while it makes blocks of them', async () => {
-    await writeVersion(source, 3)
-    const publishing = publish('--deltas', 'before')
-    const fetches = (): number => site.daemon.stderr().split('replica.fetch-started').length
-    const before = fetches()
-    await until('the site begins', async () => fetches() > before, 30_000)
-    await site.daemon.kill()
-    await publishing
-    site.daemon = await startDaemon(t, site.home)
-    await checkSame(source, site)
-    const verified = await succeedJson<VerifyAnswer>(['verify', 'build', '--home', site.home])
-    assert.ok(verified.isGood)
-  })
+  await t.test(
+    'a site that is killed while it makes blocks of them goes on when it is started again',
+    async () => {
+      await writeVersion(source, 6)
+      const publishing = publish('--deltas', 'before')
+      const fetches = (): number => site.daemon.stderr().split('replica.fetch-started').length
+      const before = fetches()
+      await until('the site begins', async () => fetches() > before, 30_000)
+      await site.daemon.kill()
+      await publishing
+      site.daemon = await startDaemon(t, site.home)
+      await checkSame(source, site)
+      const verified = await succeedJson<VerifyAnswer>(['verify', 'build', '--home', site.home])
+      assert.ok(verified.isGood)
+    },
+  )
 })

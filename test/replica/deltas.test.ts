@@ -431,3 +431,22 @@ test('a base of which the snapshot is gone costs all deltas, and no more', { tim
   assert.equal(result.deltas?.blocksMade, 0)
   assert.equal(result.fetchedBlocks, it.snapshot.counts.blocks)
 })
+
+test('a collection in the middle takes neither the base nor deltas, though nobody asks for them any more', {
+  timeout: 30_000,
+}, async () => {
+  const it = await scene()
+  const site = await siteWith(it, 'lab-a', 'west')
+  const set = await write(it)
+  const offers = createOffers({ base: it.one, set, isComplete: true })
+  const fetch = it.mesh.fetch(site, it.two, { deltas: offers, deltaTimes: PATIENT })
+  let served = 0
+  it.hq.onServe = async () => {
+    if (++served === 4) await site.store.collect({ choose: () => ({ whole: [], partial: [] }) })
+  }
+  const result = await finish(it, site, fetch)
+  assert.equal(result.deltas?.blocksMade, targetsOf(it.deltas))
+  assert.ok(served >= 4 && result.fetchedBlocks <= 2)
+  await site.store.collect({ choose: () => ({ whole: [it.two], partial: [] }) })
+  assert.equal(await site.store.blocks.get(it.one), undefined)
+})

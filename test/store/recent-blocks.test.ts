@@ -118,6 +118,13 @@ test('blocks are read in runs: side by side, apart, out of order, twice, missing
     const isThere = cid !== damaged.cid && cid !== absent.cid
     assert.deepEqual(found[i]?.bytes, isThere ? bytes : undefined)
   }
+  const plain = await store.blocks.getMany(asked.map(({ cid }) => cid))
+  assert.deepEqual(
+    plain,
+    found.map((block) => block?.bytes),
+  )
+  // Each lies in memory of its own: one that is kept keeps nothing else.
+  assert.ok(plain.every((bytes) => bytes === undefined || bytes.buffer.byteLength === bytes.length))
   assert.deepEqual(new Set(damages), new Set([cidKey(damaged.cid)]))
   assert.deepEqual(await store.blocks.has([damaged.cid]), [false])
   await store.close()
