@@ -223,7 +223,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => rates.stop())
   const deltas = createDeltaPublisher(
     { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
-    { maxShare: config.deltaPercent / 100, workers: config.workers },
+    { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },
   )
   parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })

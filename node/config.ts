@@ -107,6 +107,12 @@ const SCHEMA = z.strictObject({
     .describe(
       'when a publish makes deltas against the snapshot before: before or along or after its head goes out, or off',
     ),
+  deltaBases: z
+    .int()
+    .min(1)
+    .max(16)
+    .default(1)
+    .describe('snapshots before a new one that a publish makes deltas against, for sites that missed some'),
   deltaPercent: z
     .number()
     .min(0)
@@ -206,6 +212,7 @@ const SCHEMA = z.strictObject({
 
 const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreStorage']
 const NUMBERS: readonly ConfigKey[] = [
+  'deltaBases',
   'deltaPercent',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',

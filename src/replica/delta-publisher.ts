@@ -11,11 +11,8 @@ import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
-import { decodeSnapshot } from '../dag/snapshot.ts'
 import type { NodeSource } from '../dag/source.ts'
-import { getBlock } from '../dag/source.ts'
 import type { MadeDelta } from '../delta/delta.ts'
-import { listNewBlocks } from '../delta/list-new-blocks.ts'
 import type { KeyPair } from '../record/key.ts'
 import type { EncodingsBody } from '../record/kinds/encodings.ts'
 import type { MeshState } from '../record/mesh-state.ts'
@@ -25,6 +22,7 @@ import type { DeltaMode } from './delta-mode.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Holdings } from './holdings.ts'
 import type { Ledger } from './ledger.ts'
+import { measureNew } from './measure-new.ts'
 import { openSetWriter, type SetState, type SetWriter } from './set-writer.ts'
 
 export type MakeDeltas = (
@@ -53,6 +51,8 @@ export interface DeltaPublisherOptions {
   readonly maxShare?: number
   /** With less that is new, the deltas would come later than the blocks. */
   readonly minNewBytes?: number
+  /** Snapshots before a new one that it has deltas against: the first for all sites, more for those that missed some. */
+  readonly maxBases?: number
   readonly workers?: number | undefined
 }
 
@@ -94,6 +94,8 @@ export interface DeltaPublisher {
   start(request: DeltaRequest): Promise<DeltaWork | undefined>
   /** Goes on with what the last run of the daemon left undone; resolves when that is done. */
   resume(): Promise<void>
+  /** Resolves when nothing is being made. */
+  idle(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -116,7 +118,7 @@ interface Job {
 
 export function createDeltaPublisher(
   components: DeltaPublisherComponents,
-  { maxShare = MAX_SHARE, minNewBytes = MIN_NEW_BYTES, workers }: DeltaPublisherOptions = {},
+  { maxShare = MAX_SHARE, minNewBytes = MIN_NEW_BYTES, maxBases = 1, workers }: DeltaPublisherOptions = {},
 ): DeltaPublisher {
   const { ledger, blocks, holdings, complete, nodeKey, clock, logger, makeDeltas } = components
   const turn = new Semaphore(1)
@@ -124,18 +126,6 @@ export function createDeltaPublisher(
   /** By tree: the newest, which ends the one before. */
   const jobs = new Map<string, Job>()
   const running = new Set<Promise<unknown>>()
-
-  /** Plain bytes of what is new, and of all blocks. */
-  async function measure({ snapshot, base }: DeltaRequest, signal: AbortSignal) {
-    const after = decodeSnapshot(snapshot, await getBlock(blocks, snapshot, 'snapshot', signal))
-    const before = decodeSnapshot(base, await getBlock(blocks, base, 'snapshot', signal))
-    const blockBytes = after.counts.blockBytes
-    if (after.index.equals(before.index)) return { newBytes: 0, blockBytes }
-    const news = await listNewBlocks(blocks, { target: after.index, base: before.index }, signal)
-    let newBytes = 0
-    if (news !== undefined) for await (const { lengthBytes } of news) newBytes += lengthBytes
-    return { newBytes, blockBytes }
-  }
 
   async function begin(
     request: DeltaRequest,
@@ -146,7 +136,7 @@ export function createDeltaPublisher(
     if (snapshot.equals(base) || stopped.signal.aborted) return undefined
     using _lease = blocks.lease({ purpose: `deltas of ${tree}`, roots: [snapshot, base] })
     if (!complete.has(tree, base)) return undefined
-    const { newBytes, blockBytes } = await measure(request, stopped.signal)
+    const { newBytes, blockBytes } = await measureNew(blocks, request, stopped.signal)
     if (newBytes < minNewBytes) return undefined
     const job: Job = {
       request,
@@ -175,6 +165,41 @@ export function createDeltaPublisher(
     running.add(work)
     work.catch(() => undefined)
     return work
+  }
+
+  /** Against older snapshots, one after the other, as long as nothing newer is published. */
+  async function makeOlder({ request, sequence }: Job): Promise<void> {
+    const { tree, snapshot, baseSequence } = request
+    const known = new Set([snapshot.toString(), request.base.toString()])
+    let left = maxBases - 1
+    for (let at = baseSequence - 2; at >= 0 && left > 0; at--) {
+      const { history, newest } = ledger.state().trees.get(tree) ?? {}
+      const older = history?.[at]
+      if (older === undefined || known.has(older.snapshot.toString())) continue
+      if (stopped.signal.aborted || jobs.has(tree) || newest?.snapshot.equals(snapshot) !== true) return
+      known.add(older.snapshot.toString())
+      const { sequence: olderSequence, snapshot: base } = older
+      const more: DeltaRequest = { tree, snapshot, base, baseSequence: olderSequence, mode: 'after' }
+      const job = await begin(more, undefined, sequence)
+      if (job === undefined) continue
+      left--
+      await run(job)
+    }
+  }
+
+  function goOnWithOlder(job: Job, work: Promise<unknown>): void {
+    if (maxBases <= 1) return
+    const { tree } = job.request
+    const older = work
+      .then(() => makeOlder(job))
+      .catch((error: unknown) => {
+        logger.warn(
+          { tree, err: asMirrorError(error, 'make deltas against older snapshots') },
+          'deltas.failed',
+        )
+      })
+    running.add(older)
+    void older.finally(() => running.delete(older))
   }
 
   async function make(job: Job): Promise<DeltaReport> {
@@ -302,6 +327,7 @@ export function createDeltaPublisher(
         published(sequence) {
           job.sequence = sequence
           if (request.mode !== 'before') go()
+          goOnWithOlder(job, made.promise)
         },
       }
     },
@@ -326,6 +352,9 @@ export function createDeltaPublisher(
         works.push(work)
       }
       await Promise.all(works)
+    },
+    async idle() {
+      while (running.size > 0) await Promise.allSettled(running)
     },
     async stop() {
       stopped.abort(new MirrorError('aborted', 'the node is stopping'))

@@ -29,6 +29,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     security: 'default',
     storeCompression: 'default',
     deltas: 'default',
+    deltaBases: 'default',
     deltaPercent: 'default',
     wireCompression: 'default',
     logLevel: 'flag',

@@ -252,3 +252,19 @@ test('killed at any write or signature, the next start goes on from the last rec
     await again.stop()
   }
 })
+
+test('older snapshots get deltas after the one before, for sites that missed some', {
+  timeout: 30_000,
+}, async () => {
+  const it = await setUp()
+  await it.signHead(2)
+  const publisher = it.start({ maxBases: 2 })
+  const work = (await publisher.start(it.request(3)))!
+  await it.signHead(3, work)
+  await publisher.idle()
+  const all = it.signed(3)
+  const bases = all.map(({ base }) => it.snapshots.findIndex((each) => each.equals(base)) + 1)
+  assert.deepEqual(bases.slice(-2), [2, 1])
+  assert.ok(all.at(-1)!.isComplete && all.at(-1)!.version === 1)
+  assert.equal(await countStored(it.node.store.blocks, all.at(-1)!.set!), await countMade(it, 2))
+})
