@@ -20,6 +20,9 @@ import type { NetLog } from './ports.ts'
 const TURN_MS = 15_000
 /** A ping costs each end about 600 bytes: it opens a stream. */
 const PAUSE_MS = 5_000
+/** Of so many connections and more. */
+const MANY = 7
+const LONG_PAUSE_MS = 10_000
 /** Between those that have never been asked: their round trip is not known. */
 const FRESH_PAUSE_MS = 200
 /** A ping queues behind blocks: 4 MiB of socket buffers are 7 s at 5 Mbit/s. */
@@ -46,7 +49,8 @@ export function keepAlive({ node, clock, log }: KeepAliveComponents): () => void
       .toSorted((a, b) => (askedMs.get(a) ?? 0) - (askedMs.get(b) ?? 0))
     if (due[0] !== undefined) void ask(due[0])
     const isFreshLeft = due.slice(1).some((connection) => !askedMs.has(connection))
-    cancel = clock.after(isFreshLeft ? FRESH_PAUSE_MS : PAUSE_MS, look)
+    const pauseMs = open.length < MANY ? PAUSE_MS : LONG_PAUSE_MS
+    cancel = clock.after(isFreshLeft ? FRESH_PAUSE_MS : pauseMs, look)
   }
 
   function isDue(connection: Connection): boolean {

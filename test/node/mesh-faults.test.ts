@@ -16,12 +16,12 @@ import { signMesh } from './signed-mesh.ts'
 import { tempDir } from './temp-dir.ts'
 
 const TREE = 'builds/nightly'
-const FILES = 24
+const FILES = 16
 const FILE_BYTES = 512 * 1024
 const TREE_BYTES = FILES * FILE_BYTES
 /** 2 %, and what is on its way to one site, and not yet passed on, when it dies: no less than 1 MiB, however small the tree. */
 const MOST_TWICE = 0.02 + (2 * 1024 * 1024) / TREE_BYTES
-const SLOW = { MIRRORMESH_WAN_UP_BYTES_PER_SECOND: '6000000' }
+const SLOW = { MIRRORMESH_WAN_UP_BYTES_PER_SECOND: '4000000' }
 
 async function write(folder: string, from: number, to: number): Promise<void> {
   await mkdir(folder, { recursive: true })
@@ -170,13 +170,13 @@ test('faults of sites in mid-fetch', { timeout: 240_000 }, async (t) => {
     'a site that was away for many snapshots takes the newest, and no more of the others',
     async () => {
       await labB.stop()
-      for (let sequence = 6; sequence <= 10; sequence++) {
+      for (let sequence = 6; sequence <= 9; sequence++) {
         await write(source, 0, 2)
         await publish()
       }
-      await holds(labA, 'lab-a', 10)
+      await holds(labA, 'lab-a', 9)
       labB = await start('lab-b')
-      await holds(labB, 'lab-b', 10)
+      await holds(labB, 'lab-b', 9)
       await sameFiles('lab-b')
       const status = await labB.status()
       const bytes = receivedFrom(status, 'lab-a').bytes + receivedFrom(status, 'hq').bytes
@@ -189,24 +189,24 @@ test('faults of sites in mid-fetch', { timeout: 240_000 }, async (t) => {
     await mkdir(folder)
     for (let i = 0; i < 1200; i++) await writeFile(join(folder, `small-${i}`), `${i} `.repeat(40))
     await publish()
-    await Promise.all([holds(labA, 'lab-a', 11), holds(labB, 'lab-b', 11)])
+    await Promise.all([holds(labA, 'lab-a', 10), holds(labB, 'lab-b', 10)])
     const sentBytes = async (): Promise<number> => (await hq.status()).traffic.classes.wan.bytesSent
 
     const beforeRename = await sentBytes()
     await rename(folder, join(source, 'renamed'))
     const renamed = await publish()
-    await Promise.all([holds(labA, 'lab-a', 12), holds(labB, 'lab-b', 12)])
+    await Promise.all([holds(labA, 'lab-a', 11), holds(labB, 'lab-b', 11)])
     const moved = (await sentBytes()) - beforeRename
-    // 10 GB of the default chunks are 150,000 blocks: 1 MB for them is 7 bytes a block.
-    assert.ok(moved < 20_000 + 7 * renamed.blocks, `${moved} bytes for a folder of ${renamed.blocks} blocks`)
+    // 10 GB of the default chunks are 150,000 blocks: 6 bytes for each are 0.9 MB, and the pages at both ends of the folder.
+    assert.ok(moved < 30_000 + 6 * renamed.blocks, `${moved} bytes for a folder of ${renamed.blocks} blocks`)
 
     const beforeEdits = await sentBytes()
     for (let i = 0; i < 24; i++) await writeFile(join(source, 'renamed', `small-${i * 50}`), `edited ${i}`)
     const edited = await publish()
-    await Promise.all([holds(labA, 'lab-a', 13), holds(labB, 'lab-b', 13)])
+    await Promise.all([holds(labA, 'lab-a', 12), holds(labB, 'lab-b', 12)])
     const spent = (await sentBytes()) - beforeEdits
     assert.ok(
-      spent < 1.5 * edited.newBytes + 20_000,
+      spent < 1.5 * edited.newBytes + 30_000,
       `${spent} bytes for ${edited.newBytes} in ${edited.newBlocks} new blocks`,
     )
     const verify = ['verify', TREE, '--home', labB.home]
