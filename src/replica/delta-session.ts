@@ -72,6 +72,8 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
   const { network, blocks, holdings, traffic, clock, heldUp, paths, log } = components
   const { tree, snapshot, base, plan, self, origin, weights } = options
   const name = encodingsName(tree, snapshot, base)
+  // First of all: another fetch of the same may not have ended.
+  const holding: HoldingInProgress = holdings.begin(tree, name)
   const abort = new AbortController()
   const signal = AbortSignal.any([options.signal, abort.signal])
   const pages = new Map<number, IndexPage>()
@@ -85,7 +87,6 @@ export function startDeltaSession(components: DeltaComponents, options: DeltaSes
     snapshotBytes: Math.ceil(options.snapshotBytes / SHARE_OF_SNAPSHOT),
   })
   const lease = blocks.lease({ purpose: `deltas of ${tree}`, roots: [] })
-  const holding: HoldingInProgress = holdings.begin(tree, name)
   const wake = createWakeTimer(clock, () => dispatch([{ kind: 'tick' }]))
   /** Pages of which some deltas are neither stored nor wanted. */
   const inPart = new Set<number>()

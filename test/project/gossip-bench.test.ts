@@ -25,7 +25,9 @@ test('the bench of gossip times heads and weighs an idle mesh of real nodes', {
   const [figures] = (JSON.parse(stdout) as { runs: GossipFigures[] }).runs
   assert.deepEqual([figures!.sites, figures!.processes, figures!.heads], [3, 2, 2])
   assert.ok(figures!.headMs.p50 >= 0 && figures!.headMs.p50 <= figures!.headMs.max)
-  assert.ok(figures!.idle.bytesPerSecondPerSite > 0 && figures!.memoryMBPerSite > 1)
+  // Each site says how it is every 10 s: two seconds may be silent, and are when nobody repeats what all know.
+  assert.ok(figures!.idle.bytesPerSecondPerSite >= 0 && figures!.idle.bytesPerSecondPerSite < 10_000)
+  assert.ok(figures!.memoryMBPerSite > 1)
   assert.deepEqual(readdirSync(folder), [])
 })
 
