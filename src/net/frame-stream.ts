@@ -161,6 +161,8 @@ export function frameStream(
       })
       .finally(() => {
         isWriting = false
+        // Whoever got room by the last unit may have pushed between the end of the loop and here.
+        if (waiting.length > 0) write()
         wakeBlocked()
       })
   }
