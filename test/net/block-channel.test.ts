@@ -33,6 +33,25 @@ test('blocks of all sizes arrive whole, and what the peer lacks is said to be mi
   })
 })
 
+// A stall ends only when the stream counts as dead, after 30 seconds.
+test('answers that wait for room are never left lying', { timeout: 25_000 }, async () => {
+  await withPair(async (a, b) => {
+    for (let offset = 0; offset < 16; offset++) b.blocks.pages.set(offset, noise(128 * 1024))
+    const channel = a.host.openBlocks(b.host.peerId)
+    for (let round = 0; round < 30; round++) {
+      let got = 0
+      await Promise.all(
+        Array.from({ length: 16 }, (_, offset) =>
+          channel.request({ tree: TREE, page: PAGE, offsets: [offset] }, (answers) => {
+            got += answers.length
+          }),
+        ),
+      )
+      assert.equal(got, 16)
+    }
+  })
+})
+
 test('many requests in flight are answered while a slow one waits', async () => {
   await withPair(async (a, b) => {
     const gate = Promise.withResolvers<void>()
