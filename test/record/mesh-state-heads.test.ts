@@ -1,62 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inviteSecretHash } from '../../src/record/invite-token.ts'
-import type { KeyPair } from '../../src/record/key.ts'
 import { createMeshStateBuilder, foldRecords } from '../../src/record/mesh-state-builder.ts'
-import type { VerifiedRecord } from '../../src/record/record.ts'
 import type { Author } from './author.ts'
-import { admin, createAuthor, keyOf as key, NOW_MS } from './author.ts'
+import { admin, createAuthor, keyOf as key } from './author.ts'
+import { admit, invite, member, node } from './membership.ts'
 
 const pub = key('publisher')
-const node = key('node')
 const mallory = key('mallory')
-
-function member(author: Author, peer: KeyPair, site: string, version = 1): VerifiedRecord {
-  return author.say(admin, 'member', {
-    peer: peer.publicKey,
-    site,
-    region: 'emea',
-    roles: ['site'],
-    invite: null,
-    expiresMs: null,
-    version,
-  })
-}
-
-function invite(author: Author, site: string): VerifiedRecord {
-  return author.say(admin, 'invite', {
-    admitter: node.publicKey,
-    secretHash: inviteSecretHash(new Uint8Array(32)),
-    site,
-    region: 'emea',
-    roles: ['site'],
-    expiresMs: NOW_MS + 1000,
-  })
-}
-
-function admit(
-  author: Author,
-  by: VerifiedRecord,
-  peer: KeyPair,
-  site: string,
-  timeMs = NOW_MS,
-  after?: VerifiedRecord,
-): VerifiedRecord {
-  return author.say(
-    node,
-    'member',
-    {
-      peer: peer.publicKey,
-      site,
-      region: 'emea',
-      roles: ['site'],
-      invite: by.id,
-      expiresMs: null,
-      version: 1,
-    },
-    { timeMs, ...(after === undefined ? {} : { after }) },
-  )
-}
 
 function fold(author: Author) {
   return foldRecords(author.records, author.mesh)
