@@ -5,8 +5,14 @@ import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
 import type { Invite, Member } from '../../src/record/mesh-state.ts'
 import { isMemberAt } from '../../src/record/mesh-state.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
-import type { AdminsDocument, InviteDocument, MemberDocument, RecordDocument, RecordPage } from './answers.ts'
 import { describeRecord } from './describe-record.ts'
+import type {
+  AdminsDocument,
+  InviteDocument,
+  MemberDocument,
+  RecordDocument,
+  RecordPage,
+} from './member-answers.ts'
 import { readQuery } from './query.ts'
 import type { Services } from './services.ts'
 

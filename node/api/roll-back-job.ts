@@ -1,8 +1,8 @@
 /** The job behind `tree rollback`: a new head with the snapshot of an old one, signed by the publisher's node. */
 import { MirrorError } from '../../src/base/errors.ts'
 import { checkTreeName } from '../../src/dag/tree-name.ts'
-import type { RollBackAnswer } from './answers.ts'
 import { findHead } from './find-snapshot.ts'
+import type { RollBackAnswer } from './job-answers.ts'
 import type { JobControl } from './jobs.ts'
 import { textOf } from './query.ts'
 import type { Services } from './services.ts'

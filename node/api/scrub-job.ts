@@ -1,6 +1,6 @@
 /** The job behind `scrub`: reads every stored block, at a set rate, and compares it with its digest. */
 import { MirrorError } from '../../src/base/errors.ts'
-import type { ScrubAnswer } from './answers.ts'
+import type { ScrubAnswer } from './job-answers.ts'
 import type { JobControl } from './jobs.ts'
 import { fieldOf } from './query.ts'
 import type { Services } from './services.ts'

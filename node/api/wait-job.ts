@@ -1,7 +1,7 @@
 /** The job behind `wait`: ends when sites hold a snapshot that was published before. */
 import { checkTreeName } from '../../src/dag/tree-name.ts'
-import type { WaitAnswer } from './answers.ts'
 import { findHead, placeOf } from './find-snapshot.ts'
+import type { WaitAnswer } from './job-answers.ts'
 import type { JobControl } from './jobs.ts'
 import { listOf, numberOf, optionalTextOf, textOf } from './query.ts'
 import type { Services } from './services.ts'

@@ -1,7 +1,8 @@
 /** What has to be said so that a mesh becomes what a file declares. Pure. */
 import { createHash } from 'node:crypto'
 import { NO_TOPOLOGY } from '../../src/topology/topology.ts'
-import type { MemberDocument, PinDocument, TopologyDocument, TreeDocument } from '../api/answers.ts'
+import type { PinDocument, TopologyDocument, TreeDocument } from '../api/answers.ts'
+import type { MemberDocument } from '../api/member-answers.ts'
 import { type TopologyChange, topologyChanges } from '../topology/changes.ts'
 import type { DeclaredPin, MeshFile, PinPlace } from './mesh-file.ts'
 

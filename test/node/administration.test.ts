@@ -3,15 +3,9 @@ import assert from 'node:assert/strict'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type {
-  InviteDocument,
-  MemberDocument,
-  PublishAnswer,
-  RecordDocument,
-  RollBackAnswer,
-  TreeDocument,
-  WaitAnswer,
-} from '../../node/api/answers.ts'
+import type { TreeDocument } from '../../node/api/answers.ts'
+import type { PublishAnswer, RollBackAnswer, WaitAnswer } from '../../node/api/job-answers.ts'
+import type { InviteDocument, MemberDocument, RecordDocument } from '../../node/api/member-answers.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 

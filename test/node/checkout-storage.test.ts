@@ -4,7 +4,7 @@ import { randomFillSync } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { VerifyAnswer } from '../../node/api/answers.ts'
+import type { VerifyAnswer } from '../../node/api/job-answers.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 

@@ -1,7 +1,7 @@
 /** `events`: every record of the mesh, newest first: who said what, when, by which key. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { RecordDocument, RecordPage } from '../../api/answers.ts'
+import type { RecordDocument, RecordPage } from '../../api/member-answers.ts'
 import type { Context } from '../context.ts'
 import { formatTime } from '../quantity.ts'
 import { formatTable, shortIds } from '../table.ts'

@@ -3,13 +3,13 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { asMirrorError, MirrorError } from '../../../src/base/errors.ts'
 import type {
-  MemberDocument,
   PinDocument,
   SelfDocument,
   SnapshotPlace,
   TopologyDocument,
   TreeDocument,
 } from '../../api/answers.ts'
+import type { MemberDocument } from '../../api/member-answers.ts'
 import type { MeshChange, MeshFacts, MeshPlan } from '../../declare/mesh-changes.ts'
 import type { MeshFile } from '../../declare/mesh-file.ts'
 import { confirm } from '../confirm.ts'

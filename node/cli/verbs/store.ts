@@ -1,7 +1,8 @@
 /** `store`: folders outside of the store that blocks lie in. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { BackingDocument, DropBackingAnswer } from '../../api/answers.ts'
+import type { BackingDocument } from '../../api/answers.ts'
+import type { DropBackingAnswer } from '../../api/job-answers.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'

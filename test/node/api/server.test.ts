@@ -4,7 +4,7 @@ import { open, readdir, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { VerifyAnswer } from '../../../node/api/answers.ts'
+import type { VerifyAnswer } from '../../../node/api/job-answers.ts'
 import { mirrormesh, startDaemon, succeed, succeedJson } from '../program.ts'
 import { tempDir } from '../temp-dir.ts'
 
