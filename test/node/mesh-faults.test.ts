@@ -106,7 +106,7 @@ test('faults of sites in mid-fetch', { timeout: 240_000 }, async (t) => {
   await t.test('the origin is killed as soon as one copy is out: the labs complete each other', async () => {
     // Slow among themselves, so that each still lacks much of what the other has.
     for (const daemon of [labA, labB]) await daemon.stop()
-    const slow = { MIRRORMESH_REGION_UP_BYTES_PER_SECOND: '2000000' }
+    const slow = { MIRRORMESH_REGION_UP_BYTES_PER_SECOND: '1000000' }
     ;[labA, labB] = await Promise.all([start('lab-a', slow), start('lab-b', slow)])
     await write(source, 0, FILES)
     const before = await hq.status()
