@@ -158,7 +158,7 @@ test('faults of sites in mid-fetch', { timeout: 240_000 }, async (t) => {
     await inMidFetch(labA, 'lab-a', [0.3, 0.7])
     await write(source, FILES - 2, FILES)
     const second = await publish()
-    assert.ok(second.newBlocks < 0.15 * first.newBlocks)
+    assert.ok(second.newBlocks < 0.25 * first.newBlocks, 'two of sixteen files, and what lists them')
     await Promise.all([holds(labA, 'lab-a', 5), holds(labB, 'lab-b', 5)])
     await Promise.all([sameFiles('lab-a'), sameFiles('lab-b')])
     const { traffic } = await hq.status()
