@@ -18,6 +18,8 @@ export interface Paths {
   readonly adminKeyFile: string
   /** Only until its owner takes it off the machine. */
   readonly recoveryKeyFile: string
+  /** Digests of the tokens of this node. */
+  readonly tokensFile: string
   readonly storeDir: string
   /** Spools of imports; on the store's file system. */
   readonly tempDir: string
@@ -74,6 +76,7 @@ function layOut(mode: Paths['mode'], dirs: { config: string; data: string; run: 
     nodeKeyFile: join(keysDir, 'node.key'),
     adminKeyFile: join(keysDir, 'admin.key'),
     recoveryKeyFile: join(keysDir, 'recovery.key'),
+    tokensFile: join(keysDir, 'tokens.json'),
     storeDir: join(dirs.data, 'store'),
     tempDir: join(dirs.data, 'tmp'),
     cacheDir: join(dirs.data, 'cache'),

@@ -19,6 +19,7 @@ import { addMeshRoutes } from './mesh-routes.ts'
 import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
 import { addStoreRoutes } from './store-routes.ts'
+import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
 
@@ -62,6 +63,7 @@ export function createApi(
   addDiffBytesRoute(app, services)
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
+  addTokenRoutes(app, services)
 
   return {
     async start() {
