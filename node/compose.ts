@@ -48,7 +48,7 @@ import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
 import { createRateMeter } from './rate-meter.ts'
-import { openTokens } from './tokens.ts'
+import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
@@ -72,7 +72,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const { paths, config, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
   const nodeKey = await loadNodeKey(paths)
-  const tokens = await openTokens({ file: paths.tokensFile, clock })
+  const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
   const store = await openStore(
     {

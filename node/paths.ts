@@ -14,12 +14,12 @@ export interface Paths {
   readonly configFile: string
   readonly keysDir: string
   readonly nodeKeyFile: string
+  /** Digests of the tokens that open this node to clients. */
+  readonly tokensFile: string
   /** Only on machines from which a mesh is administered. */
   readonly adminKeyFile: string
   /** Only until its owner takes it off the machine. */
   readonly recoveryKeyFile: string
-  /** Digests of the tokens of this node. */
-  readonly tokensFile: string
   readonly storeDir: string
   /** Spools of imports; on the store's file system. */
   readonly tempDir: string
@@ -74,9 +74,9 @@ function layOut(mode: Paths['mode'], dirs: { config: string; data: string; run: 
     configFile: join(dirs.config, 'config.yaml'),
     keysDir,
     nodeKeyFile: join(keysDir, 'node.key'),
+    tokensFile: join(keysDir, 'tokens.json'),
     adminKeyFile: join(keysDir, 'admin.key'),
     recoveryKeyFile: join(keysDir, 'recovery.key'),
-    tokensFile: join(keysDir, 'tokens.json'),
     storeDir: join(dirs.data, 'store'),
     tempDir: join(dirs.data, 'tmp'),
     cacheDir: join(dirs.data, 'cache'),

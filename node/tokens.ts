@@ -1,13 +1,12 @@
 /**
- * Tokens of this node, for those who are no members of the mesh: clients of the gateway that read private trees, and
- * users of the API over the network. Each has one use, an expiry and a label; what is kept of it is a digest, so whoever
- * reads the file (or a backup of it) cannot use one.
+ * Bearer tokens of this node: `api` ones open the API over TCP, each with a scope; `gateway` ones open private trees to
+ * HTTP clients. They are this node's own and never travel in records.
  *
- * Invariants: a token is durable before it is handed out, and its end is durable before it is told; a check takes the same
- * steps whether the token exists or not.
+ *   mmt_ID_SECRET   ID: 12 hex digits, SECRET: 32 random bytes in base64url
  *
- * A token is `mmt_`, an id of 8 random bytes, `_`, and a secret of 32, both in hex. The secret is as long as a key, so one
- * SHA-256 is enough: there is nothing to guess.
+ * Only the SHA-256 of the secret is kept (it is random, so there is nothing to guess and no salt to add). What was
+ * created or revoked is durable before the caller hears of it. A file that cannot be read stops the start: guessing at
+ * who may come in is worse than not starting.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -15,184 +14,186 @@ import { dirname } from 'node:path'
 import { z } from 'zod'
 import type { Clock } from '../src/base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../src/base/errors.ts'
-import { isTreePattern, matchesTree } from '../src/base/names.ts'
+import { isTreePattern } from '../src/base/names.ts'
 import { Semaphore } from '../src/base/semaphore.ts'
 import { makePrivateDir, writeDurably } from './durable-file.ts'
 
-export const API_SCOPES = ['read', 'operate', 'admin'] as const
-export type ApiScope = (typeof API_SCOPES)[number]
+/** Each may do what those before it may. */
+export const TOKEN_SCOPES = ['read', 'operate', 'admin'] as const
+export type TokenScope = (typeof TOKEN_SCOPES)[number]
 
-export const MAX_TOKEN_PATTERNS = 64
-export const MAX_LABEL_BYTES = 256
-/** Far more than a node has clients of different rights. */
-const MAX_TOKENS = 4096
-/** How long a token that has expired is still listed. */
-const KEEP_EXPIRED_MS = 30 * 24 * 3_600_000
+export const MAX_TOKENS = 1024
+export const MAX_TOKEN_NAME = 256
+const MAX_TREES = 64
+/** One that has expired is still listed for so long, so that its owner learns why it ended. */
+const SHOW_EXPIRED_MS = 30 * 24 * 3_600_000
 
-const useSchema = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('gateway'),
-    /** Of private trees that may be read; patterns as in pins. */
-    trees: z
-      .array(z.string().refine(isTreePattern, "is not a tree's name or pattern"))
-      .min(1)
-      .max(MAX_TOKEN_PATTERNS),
-  }),
-  z.strictObject({ kind: z.literal('api'), scope: z.enum(API_SCOPES) }),
-])
-
-/** It is printed. */
-const labelSchema = z
-  .string()
-  .max(MAX_LABEL_BYTES)
-  .regex(/^\P{Cc}*$/u, 'holds a control character')
-
-export const tokenRequestSchema = z.strictObject({
-  use: useSchema,
-  label: labelSchema.default(''),
-  expiresMs: z.number().int().positive(),
+const DIGEST = z.string().regex(/^[0-9a-f]{64}$/)
+const COMMON = {
+  id: z.string().regex(/^[0-9a-f]{12}$/),
+  name: z.string().min(1).max(MAX_TOKEN_NAME),
+  createdMs: z.number(),
+  expiresMs: z.number().nullable(),
+}
+export const TREE_PATTERNS = z
+  .array(z.string().refine(isTreePattern, 'is not a tree or pattern'))
+  .min(1)
+  .max(MAX_TREES)
+const API = z.strictObject({ ...COMMON, kind: z.literal('api'), scope: z.enum(TOKEN_SCOPES) })
+const GATEWAY = z.strictObject({ ...COMMON, kind: z.literal('gateway'), trees: TREE_PATTERNS })
+const FILE = z.strictObject({
+  mirrormeshTokens: z.literal(1),
+  tokens: z
+    .array(z.discriminatedUnion('kind', [API.extend({ digest: DIGEST }), GATEWAY.extend({ digest: DIGEST })]))
+    .max(MAX_TOKENS),
 })
 
-const tokenSchema = z.strictObject({
-  id: z.string().regex(/^[0-9a-f]{16}$/),
-  hash: z.string().regex(/^[0-9a-f]{64}$/),
-  use: useSchema,
-  label: labelSchema,
-  createdMs: z.number().int(),
-  expiresMs: z.number().int(),
-})
-const fileSchema = z.strictObject({
-  version: z.literal(1),
-  tokens: z.array(tokenSchema).max(MAX_TOKENS),
-})
+export type ApiToken = Readonly<z.infer<typeof API>>
+export type GatewayToken = Readonly<z.infer<typeof GATEWAY>>
+export type Token = ApiToken | GatewayToken
+type Stored = z.infer<typeof FILE>['tokens'][number]
 
-export type TokenUse = z.infer<typeof useSchema>
-export type TokenRequest = z.infer<typeof tokenRequestSchema>
-/** What may be shown of a token. */
-export type TokenInfo = Omit<z.infer<typeof tokenSchema>, 'hash'>
+export type NewToken = {
+  readonly name: string
+  /** Null: never. */
+  readonly expiresMs: number | null
+} & (
+  | { readonly kind: 'api'; readonly scope: TokenScope }
+  | { readonly kind: 'gateway'; readonly trees: readonly string[] }
+)
 
 export interface Tokens {
-  /** @returns the token itself, which is kept nowhere. @throws MirrorError `invalid`, `limit` */
-  create(request: TokenRequest): Promise<{ readonly token: string; readonly info: TokenInfo }>
-  /** Newest first, those that expired of late among them. */
-  list(): TokenInfo[]
-  /**
-   * It counts no more, at once and after a restart.
-   * @param id the id, or a beginning of it that no other has. @throws MirrorError `not-found`, `conflict`
-   */
-  revoke(id: string): Promise<TokenInfo>
-  /** Undefined for one that does not exist, was revoked or has expired. */
-  check(token: string): TokenInfo | undefined
+  /** Oldest first, expired ones included for a month. */
+  list(): Token[]
+  /** The text is shown this once and kept nowhere. @throws MirrorError `limit` when there are too many */
+  create(wanted: NewToken): Promise<{ readonly text: string; readonly token: Token }>
+  /** False when there is none. */
+  revoke(id: string): Promise<boolean>
+  /** The token of this kind that `text` is, when it is in force. Takes the same time whatever is wrong with it. */
+  check<K extends Token['kind']>(text: string, kind: K): Extract<Token, { kind: K }> | undefined
+  /** Whether one that was checked before is still in force. */
+  isInForce(id: string): boolean
+  /** Called when one was revoked. Returns the function that ends it. */
+  onRevoked(listener: (id: string) => void): () => void
 }
 
-const TOKEN = /^mmt_([0-9a-f]{16})_([0-9a-f]{64})$/
-/** What is compared where there is nothing to compare with. */
-const NO_HASH = Buffer.alloc(32)
+const TEXT = /^mmt_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$/
+/** Of no token: what an unknown id is compared with. */
+const NO_DIGEST = Buffer.alloc(32)
 
-/** @throws MirrorError `corrupt` for a file that is not one of ours, `unsupported` for a later version's */
-export async function openTokens({
+export async function loadTokens({
   file,
   clock,
 }: {
   readonly file: string
   readonly clock: Clock
 }): Promise<Tokens> {
-  let known = new Map((await readTokens(file)).map((token) => [token.id, token]))
-  const turn = new Semaphore(1)
+  let tokens = await readTokens(file)
+  const turns = new Semaphore(1)
+  const listeners = new Set<(id: string) => void>()
 
-  async function save(next: Map<string, z.infer<typeof tokenSchema>>): Promise<void> {
+  /** Durable first, then in force. */
+  async function write(next: readonly Stored[]): Promise<void> {
     await makePrivateDir(dirname(file))
-    const text = JSON.stringify({ version: 1, tokens: [...next.values()] }, null, 1)
-    await writeDurably(file, `${text}\n`, { mode: 0o600 })
-    known = next
+    await writeDurably(file, `${JSON.stringify({ mirrormeshTokens: 1, tokens: next }, null, 2)}\n`, {
+      mode: 0o600,
+    }).catch((error) => {
+      throw asMirrorError(error, `write the tokens, ${file}`)
+    })
+    tokens = new Map(next.map((each) => [each.id, each]))
+  }
+
+  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const release = await turns.acquire()
+    try {
+      return await work()
+    } finally {
+      release()
+    }
+  }
+
+  function isCurrent({ expiresMs }: Stored): boolean {
+    return expiresMs === null || clock.nowMs() < expiresMs
   }
 
   return {
-    create: (request) =>
-      turn.run(async () => {
-        const nowMs = clock.nowMs()
-        if (request.expiresMs <= nowMs)
-          throw new MirrorError('invalid', 'the token would have expired already')
-        const next = new Map([...known].filter(([, { expiresMs }]) => expiresMs + KEEP_EXPIRED_MS > nowMs))
-        if (next.size >= MAX_TOKENS) {
-          throw new MirrorError('limit', `this node has ${MAX_TOKENS} tokens, and takes no more`, {
-            hint: 'Revoke those that nobody needs: mirrormesh token list',
+    list: () => [...tokens.values()].map(shown),
+    create: (wanted) =>
+      inTurn(async () => {
+        const kept = [...tokens.values()].filter(
+          ({ expiresMs }) => expiresMs === null || clock.nowMs() < expiresMs + SHOW_EXPIRED_MS,
+        )
+        if (kept.length >= MAX_TOKENS) {
+          throw new MirrorError('limit', `this node has ${kept.length} tokens, which is the limit`, {
+            hint: 'Revoke those that nobody uses: mirrormesh token revoke ID',
           })
         }
-        const id = randomBytes(8).toString('hex')
-        const secret = randomBytes(32).toString('hex')
-        const info = { id, ...request, createdMs: nowMs }
-        next.set(id, { ...info, hash: hashOf(id, secret).toString('hex') })
-        await save(next)
-        return { token: `mmt_${id}_${secret}`, info }
+        const secret = randomBytes(32)
+        const { name, expiresMs } = wanted
+        const common = {
+          id: randomBytes(6).toString('hex'),
+          name,
+          createdMs: clock.nowMs(),
+          expiresMs,
+          digest: digestOf(secret).toString('hex'),
+        }
+        const stored: Stored =
+          wanted.kind === 'api'
+            ? { ...common, kind: 'api', scope: wanted.scope }
+            : { ...common, kind: 'gateway', trees: [...wanted.trees] }
+        await write([...kept, stored])
+        return { text: `mmt_${stored.id}_${secret.toString('base64url')}`, token: shown(stored) }
       }),
-    list: () => [...known.values()].map(shown).toSorted((a, b) => b.createdMs - a.createdMs),
     revoke: (id) =>
-      turn.run(async () => {
-        const found = id.length < 4 ? [] : [...known.values()].filter((token) => token.id.startsWith(id))
-        const [token] = found
-        if (token === undefined) {
-          throw new MirrorError('not-found', `this node has no token ${JSON.stringify(id.slice(0, 80))}`, {
-            hint: 'See: mirrormesh token list',
-          })
-        }
-        if (found.length > 1) {
-          throw new MirrorError('conflict', `${found.length} tokens begin with ${id}: write more of the id`)
-        }
-        const next = new Map(known)
-        next.delete(token.id)
-        await save(next)
-        return shown(token)
+      inTurn(async () => {
+        if (!tokens.has(id)) return false
+        await write([...tokens.values()].filter((each) => each.id !== id))
+        for (const listener of listeners) listener(id)
+        return true
       }),
-    check(text) {
-      const [, id = '', secret = ''] = TOKEN.exec(text) ?? []
-      const token = known.get(id)
-      const isRight = timingSafeEqual(
-        hashOf(id, secret),
-        token === undefined ? NO_HASH : Buffer.from(token.hash, 'hex'),
-      )
-      return token !== undefined && isRight && clock.nowMs() < token.expiresMs ? shown(token) : undefined
+    check<K extends Token['kind']>(text: string, kind: K) {
+      const [, id = '', secret = ''] = TEXT.exec(text) ?? []
+      const found = tokens.get(id)
+      const digest = found === undefined ? NO_DIGEST : Buffer.from(found.digest, 'hex')
+      const isRight = timingSafeEqual(digestOf(Buffer.from(secret, 'base64url')), digest)
+      if (!isRight || found === undefined || found.kind !== kind || !isCurrent(found)) return undefined
+      return shown(found) as Extract<Token, { kind: K }>
+    },
+    isInForce(id) {
+      const found = tokens.get(id)
+      return found !== undefined && isCurrent(found)
+    },
+    onRevoked(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
     },
   }
 }
 
-/** Whether the token opens this private tree at the gateway. */
-export function opensTree({ use }: Pick<TokenInfo, 'use'>, tree: string): boolean {
-  return use.kind === 'gateway' && use.trees.some((pattern) => matchesTree(pattern, tree))
+/** True when `scope` includes what `needed` may do. */
+export function scopeCovers(scope: TokenScope, needed: TokenScope): boolean {
+  return TOKEN_SCOPES.indexOf(scope) >= TOKEN_SCOPES.indexOf(needed)
 }
 
-function shown({ hash: _hash, ...info }: z.infer<typeof tokenSchema>): TokenInfo {
-  return info
+function digestOf(secret: Uint8Array): Buffer {
+  return createHash('sha256').update(secret).digest()
 }
 
-function hashOf(id: string, secret: string): Buffer {
-  return createHash('sha256').update(`mirrormesh/token/1\0${id}\0${secret}`).digest()
+function shown({ digest: _, ...token }: Stored): Token {
+  return token
 }
 
-async function readTokens(file: string): Promise<z.infer<typeof tokenSchema>[]> {
+async function readTokens(file: string): Promise<ReadonlyMap<string, Stored>> {
   try {
-    const parsed: unknown = JSON.parse(await readFile(file, 'utf8'))
-    const { version } = z.object({ version: z.number() }).parse(parsed)
-    if (version > 1) {
-      throw new MirrorError(
-        'unsupported',
-        `the tokens in ${file} are of version ${version}: this program reads 1`,
-        {
-          hint: 'Run the newer mirrormesh that wrote them.',
-        },
-      )
-    }
-    return fileSchema.parse(parsed).tokens
-  } catch (error) {
-    if (isMirrorError(error)) throw error
-    const cause = asMirrorError(error, `read the tokens in ${file}`)
-    if (cause.code === 'not-found') return []
-    if (error instanceof SyntaxError || error instanceof z.ZodError) {
-      throw new MirrorError('corrupt', `the tokens in ${file} cannot be read`, {
-        cause: error,
-        hint: 'Move the file aside: no token counts then, and new ones have to be made.',
-      })
-    }
-    throw cause
+    const { tokens } = FILE.parse(JSON.parse(await readFile(file, 'utf8')))
+    return new Map(tokens.map((each) => [each.id, each]))
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return new Map()
+    const error = asMirrorError(thrown, `read the tokens, ${file}`)
+    if (isMirrorError(error, 'refused') || isMirrorError(error, 'io')) throw error
+    throw new MirrorError('corrupt', `the tokens of this node cannot be read: ${file}`, {
+      cause: error,
+      hint: 'Bring the file back from a copy, or remove it: then every token has to be made again.',
+    })
   }
 }

@@ -1,43 +1,43 @@
 /** /api/v1/tokens: who may read private trees at the gateway, or use the API over the network. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
 import { MirrorError } from '../../src/base/errors.ts'
-import { type TokenInfo, tokenRequestSchema } from '../tokens.ts'
+import { MAX_TOKEN_NAME, TOKEN_SCOPES, type Token, TREE_PATTERNS } from '../tokens.ts'
 import type { Services } from './services.ts'
 
-export interface TokenDocument extends TokenInfo {
-  readonly isExpired: boolean
+const COMMON = {
+  name: z.string().min(1).max(MAX_TOKEN_NAME),
+  expiresMs: z.number().int().nullable().default(null),
 }
-
-export interface NewTokenDocument extends TokenDocument {
-  /** Shown this once. */
-  readonly token: string
-}
+const NEW_TOKEN = z.discriminatedUnion('kind', [
+  z.strictObject({ ...COMMON, kind: z.literal('api'), scope: z.enum(TOKEN_SCOPES) }),
+  z.strictObject({ ...COMMON, kind: z.literal('gateway'), trees: TREE_PATTERNS }),
+])
 
 export function addTokenRoutes(
   app: FastifyInstance,
   { tokens, clock }: Pick<Services, 'tokens' | 'clock'>,
 ): void {
-  const describe = (info: TokenInfo): TokenDocument => ({
-    ...info,
-    isExpired: clock.nowMs() >= info.expiresMs,
-  })
+  app.get('/api/v1/tokens', (): { tokens: Token[] } => ({ tokens: tokens.list() }))
 
-  app.get('/api/v1/tokens', () => ({ tokens: tokens.list().map(describe) }))
-
-  app.post('/api/v1/tokens', async ({ body }): Promise<NewTokenDocument> => {
-    const request = tokenRequestSchema.safeParse(body)
-    if (!request.success) {
-      const [issue] = request.error.issues
-      throw new MirrorError(
-        'invalid',
-        `${issue?.path.join('.') ?? 'the body'}: ${issue?.message ?? 'malformed'}`,
-      )
+  app.post('/api/v1/tokens', async ({ body }, reply) => {
+    const wanted = NEW_TOKEN.safeParse(body)
+    if (!wanted.success) {
+      const [issue] = wanted.error.issues
+      throw new MirrorError('invalid', `${issue?.path.join('.')}: ${issue?.message ?? 'malformed'}`)
     }
-    const { token, info } = await tokens.create(request.data)
-    return { ...describe(info), token }
+    if (wanted.data.expiresMs !== null && wanted.data.expiresMs <= clock.nowMs())
+      throw new MirrorError('invalid', 'expiresMs: is over already')
+    reply.code(201)
+    return tokens.create(wanted.data)
   })
 
-  app.delete('/api/v1/tokens/:id', async ({ params }: FastifyRequest<{ Params: { id: string } }>) =>
-    describe(await tokens.revoke(params.id)),
-  )
+  app.delete<{ Params: { id: string } }>('/api/v1/tokens/:id', async ({ params: { id } }, reply) => {
+    if (!(await tokens.revoke(id))) {
+      throw new MirrorError('not-found', `there is no token ${JSON.stringify(id.slice(0, 64))}`, {
+        hint: 'See: mirrormesh token list',
+      })
+    }
+    reply.code(204)
+  })
 }

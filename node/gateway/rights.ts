@@ -7,7 +7,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { MirrorError } from '../../src/base/errors.ts'
-import { opensTree, type Tokens } from '../tokens.ts'
+import { matchesTree } from '../../src/base/names.ts'
+import type { Tokens } from '../tokens.ts'
 import type { Catalogue } from './version.ts'
 
 export interface Rights {
@@ -33,9 +34,9 @@ export function rightsOf(
   }: { readonly catalogue: Catalogue; readonly tokens: Pick<Tokens, 'check'> | undefined },
 ): Rights {
   const shown = tokenIn(headers.authorization)
-  const token = shown === undefined ? undefined : tokens?.check(shown)
+  const token = shown === undefined ? undefined : tokens?.check(shown, 'gateway')
   const isSeen = (name: string): boolean =>
-    catalogue.isPrivate(name) === false || (token !== undefined && opensTree(token, name))
+    catalogue.isPrivate(name) === false || token?.trees.some((pattern) => matchesTree(pattern, name)) === true
   return {
     catalogue: {
       names: () => catalogue.names().filter(isSeen),

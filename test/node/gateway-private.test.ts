@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Gateway } from '../../node/gateway/gateway.ts'
 import { tokenIn } from '../../node/gateway/rights.ts'
-import { openTokens } from '../../node/tokens.ts'
+import { loadTokens } from '../../node/tokens.ts'
 import { utf8 } from '../../src/base/bytes.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { createTestMesh } from './gateway-mesh.ts'
@@ -17,11 +17,11 @@ async function withSecrets(t: TestContext) {
   mesh.hide('builds/secret')
   mesh.hide('vault/keys')
   const clock = new VirtualClock()
-  const tokens = await openTokens({ file: join(await tempDir(t), 'tokens.json'), clock })
+  const tokens = await loadTokens({ file: join(await tempDir(t), 'tokens.json'), clock })
   const gateway = await mesh.start({}, { tokens, clock })
   t.after(() => gateway.stop(0))
   const make = (...trees: string[]) =>
-    tokens.create({ use: { kind: 'gateway', trees }, label: '', expiresMs: clock.nowMs() + 1000 })
+    tokens.create({ kind: 'gateway', trees, name: 'test', expiresMs: clock.nowMs() + 1000 })
   return { mesh, clock, tokens, gateway, make }
 }
 
@@ -46,7 +46,7 @@ test('without a token a private tree is what a tree that does not exist is', asy
   assert.equal((await get(gateway, '/builds/open/a.txt')).status, 200)
   assert.deepEqual(await names(await get(gateway, '/')), ['builds'])
   assert.deepEqual(await names(await get(gateway, '/builds/')), ['open'])
-  const other = `Bearer ${(await make('builds/secret')).token}`
+  const other = `Bearer ${(await make('builds/secret')).text}`
   for (const authorization of [undefined, 'Bearer wrong', other]) {
     for (const [real, none] of [
       ['/vault/keys/a.txt', '/vault/nope/a.txt'],
@@ -66,7 +66,7 @@ test('without a token a private tree is what a tree that does not exist is', asy
 
 test('a token opens its trees, as a bearer and as the password of any user', async (t) => {
   const { gateway, make } = await withSecrets(t)
-  const { token } = await make('builds/*')
+  const { text: token } = await make('builds/*')
   const basic = (user: string): string => `Basic ${Buffer.from(`${user}:${token}`).toString('base64')}`
   for (const authorization of [`Bearer ${token}`, `bearer ${token}`, basic(''), basic('apt')]) {
     const answer = await get(gateway, '/builds/secret/a.txt', authorization)
@@ -88,12 +88,12 @@ test('a token that was revoked or has expired opens nothing, and what is public 
   const [one, two] = [await make('**'), await make('**')]
   const status = async (token: string, path = '/vault/keys/a.txt'): Promise<number> =>
     (await get(gateway, path, `Bearer ${token}`)).status
-  assert.deepEqual([await status(one.token), await status(two.token)], [200, 200])
-  await tokens.revoke(one.info.id)
-  assert.deepEqual([await status(one.token), await status(two.token)], [401, 200])
+  assert.deepEqual([await status(one.text), await status(two.text)], [200, 200])
+  await tokens.revoke(one.token.id)
+  assert.deepEqual([await status(one.text), await status(two.text)], [401, 200])
   clock.advanceTo(clock.nowMs() + 1000)
-  assert.equal(await status(two.token), 401)
-  assert.equal(await status(two.token, '/builds/open/a.txt'), 200)
+  assert.equal(await status(two.text), 401)
+  assert.equal(await status(two.text, '/builds/open/a.txt'), 200)
 })
 
 test('where nothing is private an unknown tree is not found', async (t) => {

@@ -2,92 +2,63 @@ import assert from 'node:assert/strict'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { opensTree, openTokens, type TokenUse } from '../../node/tokens.ts'
-import { isMirrorError } from '../../src/base/errors.ts'
+import { loadTokens, scopeCovers } from '../../node/tokens.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { tempDir } from './temp-dir.ts'
 
-const HOUR_MS = 3_600_000
-const logs: TokenUse = { kind: 'gateway', trees: ['logs/*', 'secret/**'] }
-
-test('a token counts until it expires or is revoked, after a restart too', async (t) => {
+test('a token opens what it was made for, until it expires or is revoked, over a restart too', async (t) => {
   const file = join(await tempDir(t), 'keys', 'tokens.json')
-  const clock = new VirtualClock()
-  const expiresMs = clock.nowMs() + HOUR_MS
-  const first = await openTokens({ file, clock })
-  assert.deepEqual(first.list(), [])
-  const one = await first.create({ use: logs, label: 'lab', expiresMs })
-  const two = await first.create({ use: { kind: 'api', scope: 'read' }, label: '', expiresMs })
-  assert.deepEqual(first.check(one.token), one.info)
-  await first.revoke(two.info.id.slice(0, 8))
-  assert.equal(first.check(two.token), undefined)
-  const again = await openTokens({ file, clock })
-  assert.deepEqual(again.list(), [one.info])
-  assert.deepEqual(again.check(one.token), one.info)
-  assert.equal(again.check(two.token), undefined)
-  clock.advanceTo(clock.nowMs() + HOUR_MS)
-  assert.equal(again.check(one.token), undefined)
-  assert.equal(again.list().length, 1, 'it is still shown')
-  clock.advanceTo(clock.nowMs() + 31 * 24 * HOUR_MS)
-  await again.create({ use: logs, label: '', expiresMs: clock.nowMs() + 1 })
-  assert.equal(again.list().length, 1, 'the old one is forgotten')
+  const clock = new VirtualClock(0)
+  const tokens = await loadTokens({ file, clock })
+  const read = await tokens.create({ kind: 'api', name: 'lab console', scope: 'read', expiresMs: null })
+  const brief = await tokens.create({
+    kind: 'gateway',
+    name: 'ci',
+    trees: ['secret/**'],
+    expiresMs: clock.nowMs() + 1000,
+  })
+  const gone = await tokens.create({ kind: 'api', name: 'x', scope: 'admin', expiresMs: null })
+  const revoked: string[] = []
+  tokens.onRevoked((id) => revoked.push(id))
+  assert.equal(await tokens.revoke(gone.token.id), true)
+  assert.equal(await tokens.revoke(gone.token.id), false)
+  assert.deepEqual(revoked, [gone.token.id])
+  for (const each of [tokens, await loadTokens({ file, clock })]) {
+    assert.equal(each.check(read.text, 'api')?.scope, 'read')
+    assert.deepEqual(each.check(brief.text, 'gateway')?.trees, ['secret/**'])
+    assert.equal(each.check(read.text, 'gateway'), undefined)
+    assert.equal(each.check(gone.text, 'api'), undefined)
+    const wrong = `${read.text.slice(0, -2)}${read.text.at(-2) === 'A' ? 'B' : 'A'}${read.text.at(-1)}`
+    for (const text of ['', wrong, `${read.text}A`, read.text.replace('mmt_', 'mmt_0'), 'mmt__']) {
+      assert.equal(each.check(text, 'api'), undefined, text)
+    }
+  }
+  clock.advanceTo(1000)
+  assert.equal(tokens.check(brief.text, 'gateway'), undefined)
+  assert.equal(tokens.isInForce(brief.token.id), false)
+  assert.deepEqual(
+    tokens.list().map(({ name }) => name),
+    ['lab console', 'ci'],
+  )
 })
 
-test('the file holds no token, and is for its owner alone', async (t) => {
+test('the file holds no secret, and nobody else may read it', async (t) => {
   const file = join(await tempDir(t), 'tokens.json')
-  const tokens = await openTokens({ file, clock: new VirtualClock() })
-  const { token } = await tokens.create({ use: logs, label: '', expiresMs: Number.MAX_SAFE_INTEGER })
-  const text = await readFile(file, 'utf8')
-  assert.equal(text.includes(token), false)
-  assert.equal(text.includes(token.split('_')[2]!), false)
+  const tokens = await loadTokens({ file, clock: new VirtualClock(0) })
+  const { text } = await tokens.create({ kind: 'api', name: 'x', scope: 'admin', expiresMs: null })
+  assert.ok(!(await readFile(file, 'utf8')).includes(text.slice(17)))
   assert.equal((await stat(file)).mode & 0o777, 0o600)
 })
 
-test('nothing but the whole token counts', async (t) => {
+test('a tokens file that cannot be read is an error that says so, never an empty list', async (t) => {
   const file = join(await tempDir(t), 'tokens.json')
-  const tokens = await openTokens({ file, clock: new VirtualClock() })
-  const { token } = await tokens.create({ use: logs, label: '', expiresMs: Number.MAX_SAFE_INTEGER })
-  const other = await tokens.create({ use: logs, label: '', expiresMs: Number.MAX_SAFE_INTEGER })
-  const [, id, secret] = token.split('_')
-  const wrong = [
-    '',
-    'mmt_',
-    token.slice(0, -1),
-    `${token}0`,
-    token.toUpperCase(),
-    `mmt_${id}_${other.token.split('_')[2]}`,
-    `mmt_${'0'.repeat(16)}_${secret}`,
-  ]
-  for (const text of wrong) assert.equal(tokens.check(text), undefined, text)
-})
-
-test('a token opens the trees of its patterns, and one for the API opens none', () => {
-  assert.ok(opensTree({ use: logs }, 'logs/brq'))
-  assert.ok(opensTree({ use: logs }, 'secret/a/b'))
-  assert.equal(opensTree({ use: logs }, 'logs/a/b'), false)
-  assert.equal(opensTree({ use: { kind: 'api', scope: 'admin' } }, 'logs/brq'), false)
-})
-
-test('a file that is not ours, or of a later version, is an error and stays as it is', async (t) => {
-  const file = join(await tempDir(t), 'tokens.json')
-  const clock = new VirtualClock()
-  for (const [text, code] of [
-    ['{', 'corrupt'],
-    ['{"version":1,"tokens":[{"id":"x"}]}', 'corrupt'],
-    ['{"version":2}', 'unsupported'],
-  ] as const) {
+  for (const text of ['', '{', '{"mirrormeshTokens":2,"tokens":[]}', '{"mirrormeshTokens":1}']) {
     await writeFile(file, text)
-    await assert.rejects(openTokens({ file, clock }), (error) => isMirrorError(error, code))
-    assert.equal(await readFile(file, 'utf8'), text)
+    await assert.rejects(loadTokens({ file, clock: new VirtualClock(0) }), { code: 'corrupt' }, text)
   }
 })
 
-test('revoking needs an id that is clear', async (t) => {
-  const file = join(await tempDir(t), 'tokens.json')
-  const tokens = await openTokens({ file, clock: new VirtualClock() })
-  const { info } = await tokens.create({ use: logs, label: '', expiresMs: Number.MAX_SAFE_INTEGER })
-  await assert.rejects(tokens.revoke(info.id.slice(0, 3)), (error) => isMirrorError(error, 'not-found'))
-  await assert.rejects(tokens.revoke('nope'), (error) => isMirrorError(error, 'not-found'))
-  const past = { use: logs, label: '', expiresMs: 1 }
-  await assert.rejects(tokens.create(past), (error) => isMirrorError(error, 'invalid'))
+test('each scope may do what those before it may', () => {
+  assert.ok(scopeCovers('admin', 'read') && scopeCovers('operate', 'operate') && scopeCovers('read', 'read'))
+  assert.ok(!scopeCovers('read', 'operate') && !scopeCovers('operate', 'admin'))
 })
