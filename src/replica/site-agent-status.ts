@@ -125,6 +125,7 @@ export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
             ...(newest.counts.bytes === undefined ? {} : { bytes: newest.counts.bytes }),
           },
         }),
+    history: tree.history,
     pinnedSites: [...pinnedSites],
   }
 }
