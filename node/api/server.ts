@@ -18,6 +18,7 @@ import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
+import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
 import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
@@ -57,6 +58,7 @@ export function createApi(
   })
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
+  addSiteRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
   addTreeRoutes(app, services)

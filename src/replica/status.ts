@@ -73,6 +73,12 @@ export interface SiteStatus {
   readonly ageSeconds: number | null
   readonly addresses: readonly string[]
   readonly version: string | null
+  /** By which pins name groups of sites. */
+  readonly labels: readonly string[]
+  /** On its way out of service: it serves what it has, takes nothing new, and nobody is sent there. */
+  readonly drained: boolean
+  /** Why, in an admin's words; empty when none are said. */
+  readonly note: string
   /** Blocks' bytes since its program started, as it last said. Null while nothing was heard; absent from older nodes. */
   readonly traffic?: { readonly bytesSent: number; readonly bytesReceived: number } | null
 }
@@ -156,7 +162,7 @@ export interface HeardSite {
 export interface StatusSources {
   readonly mesh: { readonly name: string; readonly id: string }
   readonly self: StatusDocument['self'] & { readonly addresses: readonly string[] }
-  readonly members: readonly { readonly peer: string; readonly site: string; readonly region: string }[]
+  readonly members: readonly Pick<SiteStatus, 'peer' | 'site' | 'region' | 'labels' | 'drained' | 'note'>[]
   readonly trees: readonly TreeFacts[]
   /** This site's own replicas, by tree. */
   readonly own: ReadonlyMap<string, Omit<ReplicaStatus, 'site'>>
