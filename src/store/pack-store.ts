@@ -138,7 +138,15 @@ export async function openPackStore(
     async commit(backingId, files, owner) {
       // As for blocks that are put: a collection that runs must know that they are wanted again.
       leases.touch(files.flatMap(({ blocks }) => blocks.map(({ key }) => key)))
-      return backingStore.commit(backingId, files, owner)
+      const size = await backingStore.commit(backingId, files, owner)
+      // What we wrote out ourselves came through nothing.
+      if (backingIndex.backings.get(backingId)?.purpose !== 'check-out') {
+        await admitPending(
+          files.flatMap(({ blocks }) => blocks.map(({ key }) => key)),
+          owner,
+        )
+      }
+      return size
     },
   }
   let cancelAutoFlush: (() => void) | undefined
@@ -177,6 +185,17 @@ export async function openPackStore(
       recent.add(name, { encoding: zstdOfBytes === undefined ? 'plain' : 'zstd', bytes, lengthBytes }, owner)
     }
     flushLater()
+  }
+
+  /** Of blocks that were published: those that are pending as well, and said to be somebody else's. */
+  async function admitPending(keys: readonly Uint8Array[], owner: number | undefined): Promise<void> {
+    if (writer.pending.size === 0) return
+    const cids = keys.map((key) => cidFromKeyBytes(key))
+    const others = cids.filter((cid) => {
+      const place = writer.pending.get(cidKey(cid))
+      return place?.owner !== undefined && place.owner !== owner
+    })
+    if (others.length > 0) await admit(others, owner)
   }
 
   /** Blocks that were stored before came through `owner` as well. */
@@ -272,6 +291,10 @@ export async function openPackStore(
       await reservedPacks.commitPacked(
         packId,
         entries.map((entry) => withOwner(entry, owner)),
+      )
+      await admitPending(
+        entries.map(({ key }) => key),
+        owner,
       )
     },
 
