@@ -2,6 +2,7 @@
  * The composition of a node: every part is made here, given its collaborators, and ended in the opposite order. The one
  * place that knows them all.
  */
+import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../src/base/errors.ts'
 import type { Cid } from '../src/block/cid.ts'
@@ -47,6 +48,7 @@ import { createHooks } from './hooks/hooks.ts'
 import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
+import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
 
 export interface ComposeOptions {
@@ -72,6 +74,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   await using parts = new AsyncDisposableStack()
   const nodeKey = await loadNodeKey(paths)
   const damageWatch = createDamageWatch({ clock, logger: log })
+  let pulled: Pulled | undefined
   const store = await openStore(
     {
       dir: paths.storeDir,
@@ -82,7 +85,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         damageWatch.found()
       },
     },
-    { compression: config.storeCompression },
+    {
+      compression: config.storeCompression,
+      // What is kept for readers goes before anything else is refused.
+      makeRoom: (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
+    },
   )
   parts.defer(() => store.close())
   parts.defer(() => damageWatch.stop())
@@ -194,6 +201,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => scrubber.stop())
 
+  pulled =
+    config.http === 'off' || config.pullQuotaBytes === 0
+      ? undefined
+      : openPulled(
+          { blocks, ledger, agent, network: capper.fetch(host), traffic, clock, log },
+          { dir: join(paths.cacheDir, 'pulled'), quotaBytes: config.pullQuotaBytes, self },
+        )
+  parts.defer(() => pulled?.close())
   const gateway =
     config.http === 'off'
       ? undefined
@@ -205,6 +220,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+            pull: pulled?.source,
+            readPulled: () => pulled?.usage(),
             readCare,
             readRelayed: () => host.relayed(),
             readProtocols: () => host.protocols(),

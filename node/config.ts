@@ -78,6 +78,14 @@ const SCHEMA = z.strictObject({
     .startsWith('/', 'is not an absolute path')
     .optional()
     .describe('file to which the gateway writes a line for each request, in the combined format'),
+  pullQuotaBytes: z
+    .int()
+    .min(0)
+    .max(1_000_000_000_000_000)
+    .default(10_000_000_000)
+    .describe(
+      'the most that is kept of what the gateway fetches from the mesh for its readers; 0 fetches nothing',
+    ),
   security: listOf(z.enum(['tls', 'noise']))
     .default(['tls', 'noise'])
     .describe('encryptions between nodes, best first'),
@@ -214,6 +222,7 @@ const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreSto
 const NUMBERS: readonly ConfigKey[] = [
   'deltaBases',
   'deltaPercent',
+  'pullQuotaBytes',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',

@@ -15,6 +15,7 @@ import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors
 import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
+import type { PullUsage } from '../../src/replica/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
@@ -24,7 +25,7 @@ import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
 import type { SendOptions } from './send-body.ts'
-import { createTreeHandler } from './tree-handler.ts'
+import { createTreeHandler, type PullSource } from './tree-handler.ts'
 import type { Catalogue } from './version.ts'
 
 export interface GatewayComponents {
@@ -33,6 +34,9 @@ export interface GatewayComponents {
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
+  readonly pull?: PullSource | undefined
+  readonly readPulled?: () => PullUsage | undefined
   /** What the store's keepers have done; shown by /metrics. */
   readonly readCare?: () => StoreCare
   readonly readRelayed?: () => RelayCounts
@@ -86,6 +90,8 @@ export function createGateway(
     blocks,
     readFile,
     hold,
+    pull,
+    readPulled,
     readCare,
     readRelayed,
     readProtocols,
@@ -93,8 +99,8 @@ export function createGateway(
     notReady,
   } = components
   const { host, port } = parseListen(listen)
-  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols })
-  const handleTree = createTreeHandler({ catalogue, blocks, readFile, hold })
+  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
+  const handleTree = createTreeHandler({ catalogue, blocks, readFile, hold, pull })
   let bodies = 0
 
   const limits = {

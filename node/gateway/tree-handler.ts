@@ -24,6 +24,19 @@ export interface TreeHandlerComponents {
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  /** Reads what is not complete here out of the mesh; absent where this site does not do that. */
+  readonly pull?: PullSource | undefined
+}
+
+/** Where the blocks of one answer come from. */
+export interface AnswerSource {
+  readonly blocks: NodeSource
+  readonly readFile: ReadFile
+}
+
+export interface PullSource {
+  mayPull(tree: string): boolean
+  open(tree: string, snapshot: Cid): AnswerSource
 }
 
 export type TreeHandler = (
@@ -35,10 +48,17 @@ export type TreeHandler = (
 
 const MAX_CACHED_SNAPSHOTS = 64
 
-export function createTreeHandler({ catalogue, blocks, readFile, hold }: TreeHandlerComponents): TreeHandler {
+export function createTreeHandler({
+  catalogue,
+  blocks: stored,
+  readFile,
+  hold,
+  pull,
+}: TreeHandlerComponents): TreeHandler {
+  const here: AnswerSource = { blocks: stored, readFile }
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
 
-  async function readSnapshot(cid: Cid, signal: AbortSignal): Promise<Snapshot> {
+  async function readSnapshot(blocks: NodeSource, cid: Cid, signal: AbortSignal): Promise<Snapshot> {
     const key = cidKey(cid)
     const known = snapshots.get(key)
     if (known !== undefined) return known
@@ -59,10 +79,13 @@ export function createTreeHandler({ catalogue, blocks, readFile, hold }: TreeHan
       await sendFolder(request, response, target, catalogue, options)
       return
     }
-    const { version, rest } = chooseVersion(match.tree, match.rest)
+    const canPull = pull?.mayPull(match.tree.name) ?? false
+    const { version, rest } = chooseVersion(match.tree, match.rest, { canPull })
+    const { blocks, readFile } =
+      version.isComplete || pull === undefined ? here : pull.open(match.tree.name, version.snapshot)
     using _held = hold(version.snapshot)
     setVersionHeaders(response, match.tree, version)
-    const snapshot = await readSnapshot(version.snapshot, options.signal)
+    const snapshot = await readSnapshot(blocks, version.snapshot, options.signal)
     const names = rest.map((segment) => segment.name)
     const entry = await findEntry(blocks, snapshot.root, names, options.signal)
     if (entry === undefined) throw notThere(match.tree.name, version.sequence, names)
@@ -177,6 +200,7 @@ function setVersionHeaders(response: ServerResponse, tree: ServedTree, version: 
   response.setHeader('x-mirrormesh-sequence', version.sequence)
   response.setHeader('x-mirrormesh-snapshot', version.snapshot.toString())
   response.setHeader('x-mirrormesh-behind', version.behind)
+  if (!version.isComplete) response.setHeader('x-mirrormesh-complete', 'false')
   response.setHeader(
     'cache-control',
     version.isImmutable ? 'public, max-age=604800, immutable' : 'public, no-cache',
