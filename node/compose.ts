@@ -40,6 +40,7 @@ import type { Services } from './api/services.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
+import { readFreeBytes } from './free-bytes.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
@@ -157,6 +158,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       clock,
+      readFreeBytes: () => readFreeBytes(paths.storeDir),
       logger: log,
       self,
     },
