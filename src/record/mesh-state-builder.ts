@@ -17,6 +17,7 @@ import type {
   Assessment,
   DeclaredTopology,
   Effect,
+  Grant,
   Invite,
   Member,
   MeshState,
@@ -31,6 +32,7 @@ import { createChains } from './state/chains.ts'
 import { markRecord, nothingDirty } from './state/dirty.ts'
 import { appendEncodings } from './state/encodings.ts'
 import { appendHead } from './state/fast-head.ts'
+import { granteeOf } from './state/grants.ts'
 import { createMembership } from './state/membership.ts'
 import { objectionTo } from './state/objections.ts'
 import { originOf } from './state/origin.ts'
@@ -39,7 +41,7 @@ import { createSortedIds } from './state/sorted-ids.ts'
 import { createTopologyRecords } from './state/topologies.ts'
 import { changedTree } from './state/tree-changes.ts'
 import { createTreeRecords, fileTreeRecord, type TreeRecords, treeOf } from './state/tree-records.ts'
-import { evaluateTree, listedPublishers } from './state/tree-state.ts'
+import { evaluateTree } from './state/tree-state.ts'
 
 export interface AddResult extends Assessment {
   readonly effects: readonly Effect[]
@@ -94,6 +96,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const trees = new Map<string, TreeState>()
   const pins = new Map<string, Pin>()
   const removedPins = new Map<string, Pin>()
+  const grants = new Map<PeerId, readonly Grant[]>()
   const revoked = new Set<PeerId>()
   const forkedTrees = new Map<string, TreeState>()
   let admins: Admins | undefined
@@ -115,6 +118,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     trees,
     pins,
     removedPins,
+    grants,
     get topology() {
       return topology
     },
@@ -138,8 +142,13 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     markRecord(dirty, record)
     const { content, issuerPeer } = record
     if (content.kind === 'revocation') markAllOf(peerIdOf(content.body.key))
+    if (content.kind === 'grant') markAllOf(granteeOf(content.body))
     // On a branched chain, a cut takes the branch that holds its last entry: known only when that has come.
-    if (chains.isForked(issuerPeer) && authority.cuts(issuerPeer).length > 0) markAllOf(issuerPeer)
+    if (chains.isForked(issuerPeer) && hasCuts(issuerPeer)) markAllOf(issuerPeer)
+  }
+
+  function hasCuts(peer: PeerId): boolean {
+    return authority.cuts(peer).length > 0 || authority.grants.hasCuts(peer)
   }
 
   function markAllOf(peer: PeerId): void {
@@ -153,6 +162,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     for (const key of membership.inviteKeys()) dirty.invites.add(key)
     for (const peer of membership.peers()) dirty.peers.add(peer)
     for (const peer of authority.named()) dirty.peers.add(peer)
+    for (const peer of authority.grants.peers()) dirty.grantees.add(peer)
   }
 
   function recordsOf(tree: string): TreeRecords {
@@ -206,6 +216,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
       if (after !== undefined) (after.body.removed ? removedPins : pins).set(name, after)
       if (!isSameOrigin(before, after)) effects.push({ kind: 'pin', pin: name })
     }
+    for (const peer of dirty.grantees) settleGrants(peer, effects)
     if (dirty.topology) {
       const before = topology
       topology = topologyRecords.newest()
@@ -231,6 +242,15 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     else members.set(peer, after)
     if (!isSameOrigin(before, after) || before?.isActive !== after?.isActive)
       effects.push({ kind: 'member', peer })
+  }
+
+  function settleGrants(peer: PeerId, effects: Effect[]): void {
+    const before = grants.get(peer) ?? []
+    const after = authority.grants.of(peer)
+    if (after.length === 0) grants.delete(peer)
+    else grants.set(peer, after)
+    if (before.length !== after.length || after.some((grant, i) => !isSameOrigin(grant, before[i])))
+      effects.push({ kind: 'grant', peer })
   }
 
   function moveTree(name: string, after: TreeState | undefined, effects: Effect[]): void {
@@ -278,8 +298,8 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
       authority,
       membership,
       state,
-      listedPublishers: (tree) =>
-        listedPublishers(treeRecords.get(tree) ?? createTreeRecords(tree), authority),
+      pins: pinRecords,
+      treeRecords: (tree) => treeRecords.get(tree) ?? createTreeRecords(tree),
     })
     return objection === undefined
       ? { verdict: 'effective', reason: '' }

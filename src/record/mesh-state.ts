@@ -3,9 +3,11 @@
  * MeshStateBuilder (mesh-state-builder.ts), which is also where `foldRecords` is. Keys of maps are printed forms:
  * PeerIds, names of trees, CIDs as text.
  */
+import { matchesTree } from '../base/names.ts'
 import type { Cid } from '../block/cid.ts'
-import type { PeerId, PublicKey } from './key.ts'
+import { type PeerId, type PublicKey, peerIdOf } from './key.ts'
 import type { EncodingsBody } from './kinds/encodings.ts'
+import type { GrantBody } from './kinds/grant.ts'
 import type { InviteBody } from './kinds/invite.ts'
 import type { PinBody } from './kinds/pin.ts'
 import type { TagBody } from './kinds/tag.ts'
@@ -73,6 +75,8 @@ export interface Epoch {
   readonly publisher: PeerId
   /** The head that the epoch goes on from. */
   readonly base: Cid | null
+  /** By the publisher's own record: each head needs its grant, and an admin's next epoch does not. */
+  readonly isByGrant: boolean
   readonly origin: Origin
 }
 
@@ -128,6 +132,13 @@ export interface Pin {
   readonly origin: Origin
 }
 
+export interface Grant {
+  readonly peer: PeerId
+  /** The newest version: a tombstone when `removed`. Compare `expiresMs` with the wall clock where it matters. */
+  readonly body: GrantBody
+  readonly origin: Origin
+}
+
 export interface DeclaredTopology {
   readonly body: TopologyBody
   readonly origin: Origin
@@ -155,6 +166,8 @@ export interface MeshState {
   readonly pins: ReadonlyMap<string, Pin>
   /** Tombstones: a new pin of that name has the next version. */
   readonly removedPins: ReadonlyMap<string, Pin>
+  /** By the key that has them, in the order of roles and names; tombstones too. */
+  readonly grants: ReadonlyMap<PeerId, readonly Grant[]>
   /** Undefined as long as no admin has declared one. */
   readonly topology: DeclaredTopology | undefined
   readonly revoked: ReadonlySet<PeerId>
@@ -172,6 +185,7 @@ export type Effect =
   | { readonly kind: 'encodings'; readonly tree: string; readonly snapshot: string }
   | { readonly kind: 'member'; readonly peer: PeerId }
   | { readonly kind: 'invite'; readonly invite: string }
+  | { readonly kind: 'grant'; readonly peer: PeerId }
   | { readonly kind: 'revoked'; readonly peer: PeerId }
   | { readonly kind: 'admins' }
   | { readonly kind: 'topology' }
@@ -194,6 +208,32 @@ export interface Assessment {
 export function isMemberAt(state: MeshState, peer: PeerId, nowMs: number): boolean {
   const member = state.members.get(peer)
   return member?.isActive === true && (member.expiresMs === null || nowMs < member.expiresMs)
+}
+
+/** Grants of the key that are in force at `nowMs`. */
+export function grantsAt(state: MeshState, peer: PeerId, nowMs: number): readonly Grant[] {
+  if (state.revoked.has(peer)) return []
+  return (state.grants.get(peer) ?? []).filter(
+    ({ body }) => !body.removed && (body.expiresMs === null || nowMs <= body.expiresMs),
+  )
+}
+
+/**
+ * Whether the node may have the tree's directory names and bytes at `nowMs`. Every member may unless the tree is private;
+ * then those that publish it, and members with a reader's grant. False for a tree that is not known.
+ */
+export function mayRead(state: MeshState, tree: string, peer: PeerId, nowMs: number): boolean {
+  const found = state.trees.get(tree)
+  if (found === undefined || state.revoked.has(peer)) return false
+  if (found.body.readers === 'members') return isMemberAt(state, peer, nowMs)
+  if (found.epoch?.publisher === peer || found.body.publishers.some((key) => peerIdOf(key) === peer))
+    return true
+  return (
+    isMemberAt(state, peer, nowMs) &&
+    grantsAt(state, peer, nowMs).some(
+      ({ body }) => body.role === 'reader' && body.trees.some((pattern) => matchesTree(pattern, tree)),
+    )
+  )
 }
 
 /** Invites under which `admitter` may still let a node in. */

@@ -2,6 +2,7 @@
 import { cidKey } from '../../block/cid.ts'
 import { type PeerId, peerIdOf } from '../key.ts'
 import type { VerifiedRecord } from '../record.ts'
+import { granteeOf } from './grants.ts'
 import { treeOf } from './tree-records.ts'
 
 export interface Dirty {
@@ -10,10 +11,18 @@ export interface Dirty {
   topology: boolean
   readonly peers: Set<PeerId>
   readonly invites: Set<string>
+  readonly grantees: Set<PeerId>
 }
 
 export function nothingDirty(): Dirty {
-  return { trees: new Set(), pins: new Set(), topology: false, peers: new Set(), invites: new Set() }
+  return {
+    trees: new Set(),
+    pins: new Set(),
+    topology: false,
+    peers: new Set(),
+    invites: new Set(),
+    grantees: new Set(),
+  }
 }
 
 /** The part that a record is about. */
@@ -23,6 +32,7 @@ export function markRecord(dirty: Dirty, record: VerifiedRecord): void {
   if (tree !== undefined) dirty.trees.add(tree)
   if (content.kind === 'pin') dirty.pins.add(content.body.name)
   if (content.kind === 'topology') dirty.topology = true
+  if (content.kind === 'grant') dirty.grantees.add(granteeOf(content.body))
   if (content.kind === 'invite') dirty.invites.add(cidKey(record.id))
   if (content.kind === 'withdrawal') dirty.invites.add(cidKey(content.body.invite))
   if (content.kind === 'revocation') dirty.peers.add(peerIdOf(content.body.key))
