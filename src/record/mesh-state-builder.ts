@@ -15,6 +15,7 @@ import type {
   Admins,
   Alarm,
   Assessment,
+  DeclaredSite,
   DeclaredTopology,
   Effect,
   Grant,
@@ -37,6 +38,7 @@ import { createMembership } from './state/membership.ts'
 import { objectionTo } from './state/objections.ts'
 import { originOf } from './state/origin.ts'
 import { createPinRecords } from './state/pins.ts'
+import { createSiteRecords } from './state/sites.ts'
 import { createSortedIds } from './state/sorted-ids.ts'
 import { createTopologyRecords } from './state/topologies.ts'
 import { changedTree } from './state/tree-changes.ts'
@@ -87,6 +89,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const authority = createAuthority(chains, adminSets)
   const membership = createMembership(authority)
   const pinRecords = createPinRecords(authority)
+  const siteRecords = createSiteRecords(authority)
   const topologyRecords = createTopologyRecords(authority)
   const treeRecords = new Map<string, TreeRecords>()
   const ids = createSortedIds()
@@ -97,6 +100,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const pins = new Map<string, Pin>()
   const removedPins = new Map<string, Pin>()
   const grants = new Map<PeerId, readonly Grant[]>()
+  const sites = new Map<string, DeclaredSite>()
   const revoked = new Set<PeerId>()
   const forkedTrees = new Map<string, TreeState>()
   let admins: Admins | undefined
@@ -119,6 +123,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     pins,
     removedPins,
     grants,
+    sites,
     get topology() {
       return topology
     },
@@ -133,6 +138,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     authority.learn(record)
     membership.learn(record)
     pinRecords.learn(record)
+    siteRecords.learn(record)
     topologyRecords.learn(record)
     const tree = treeOf(record)
     if (tree !== undefined) fileTreeRecord(recordsOf(tree), record)
@@ -158,6 +164,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   function markEverything(): void {
     for (const name of treeRecords.keys()) dirty.trees.add(name)
     for (const name of pinRecords.names()) dirty.pins.add(name)
+    for (const name of siteRecords.names()) dirty.sites.add(name)
     dirty.topology = true
     for (const key of membership.inviteKeys()) dirty.invites.add(key)
     for (const peer of membership.peers()) dirty.peers.add(peer)
@@ -217,6 +224,15 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
       if (!isSameOrigin(before, after)) effects.push({ kind: 'pin', pin: name })
     }
     for (const peer of dirty.grantees) settleGrants(peer, effects)
+    for (const name of dirty.sites) {
+      const before = sites.get(name)
+      const after = siteRecords.site(name)
+      if (after === undefined) sites.delete(name)
+      else sites.set(name, after)
+      // An admin's labels can come after what an operator said later.
+      const isSame = before?.body.labels.join() === after?.body.labels.join()
+      if (!isSame || !isSameOrigin(before, after)) effects.push({ kind: 'site', site: name })
+    }
     if (dirty.topology) {
       const before = topology
       topology = topologyRecords.newest()

@@ -9,10 +9,13 @@ import { type PeerId, type PublicKey, peerIdOf } from './key.ts'
 import type { EncodingsBody } from './kinds/encodings.ts'
 import type { GrantBody } from './kinds/grant.ts'
 import type { InviteBody } from './kinds/invite.ts'
-import type { PinBody } from './kinds/pin.ts'
+import type { LabelledPlace, PinBody } from './kinds/pin.ts'
+import type { SiteBody } from './kinds/site.ts'
 import type { TagBody } from './kinds/tag.ts'
 import type { TopologyBody } from './kinds/topology.ts'
 import type { TreeBody } from './kinds/tree.ts'
+
+type Place = Pick<LabelledPlace, 'region' | 'site'>
 
 /** Who said it, in which record. */
 export interface Origin {
@@ -139,6 +142,12 @@ export interface Grant {
   readonly origin: Origin
 }
 
+/** What is said of a site beside its membership. */
+export interface DeclaredSite {
+  readonly body: SiteBody
+  readonly origin: Origin
+}
+
 export interface DeclaredTopology {
   readonly body: TopologyBody
   readonly origin: Origin
@@ -168,6 +177,8 @@ export interface MeshState {
   readonly removedPins: ReadonlyMap<string, Pin>
   /** By the key that has them, in the order of roles and names; tombstones too. */
   readonly grants: ReadonlyMap<PeerId, readonly Grant[]>
+  /** By the site's name; of a site of which nothing is said there is none. */
+  readonly sites: ReadonlyMap<string, DeclaredSite>
   /** Undefined as long as no admin has declared one. */
   readonly topology: DeclaredTopology | undefined
   readonly revoked: ReadonlySet<PeerId>
@@ -188,6 +199,7 @@ export type Effect =
   | { readonly kind: 'grant'; readonly peer: PeerId }
   | { readonly kind: 'revoked'; readonly peer: PeerId }
   | { readonly kind: 'admins' }
+  | { readonly kind: 'site'; readonly site: string }
   | { readonly kind: 'topology' }
   | { readonly kind: 'alarm'; readonly alarm: Alarm }
 
@@ -234,6 +246,16 @@ export function mayRead(state: MeshState, tree: string, peer: PeerId, nowMs: num
       ({ body }) => body.role === 'reader' && body.trees.some((pattern) => matchesTree(pattern, tree)),
     )
   )
+}
+
+/** A site with all by which a pin may name it. */
+export function placeOf(state: Pick<MeshState, 'sites'>, { site, region }: Place): LabelledPlace {
+  return { site, region, labels: state.sites.get(site)?.body.labels ?? [] }
+}
+
+/** It is on its way out of service: it keeps and serves what it has, and takes nothing new. */
+export function isDrained(state: Pick<MeshState, 'sites'>, site: string): boolean {
+  return state.sites.get(site)?.body.drained === true
 }
 
 /** Invites under which `admitter` may still let a node in. */

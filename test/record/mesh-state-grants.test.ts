@@ -352,3 +352,21 @@ test('a body that is not a grant has no effect, and its key is known all the sam
   assert.deepEqual([builder.state.grants.size, builder.state.pins.size], [0, 0])
   assert.equal(builder.ids().length, author.records.length)
 })
+
+test("an operator who may drain does so, and an admin's labels stay", () => {
+  const author = createAuthor()
+  const site = { site: 'brno', labels: ['fast'], drained: false, note: '', version: 1 }
+  grant(author, desk, { role: 'operator', may: ['drains'] })
+  grant(author, other, { role: 'operator' })
+  author.say(desk, 'site', { ...site, labels: ['mine'], drained: true, note: 'disk', version: 2 })
+  const late = author.say(admin, 'site', site)
+  author.say(other, 'site', { ...site, version: 3 })
+  assert.match(assessLast(author).reason, /operator of drains/)
+  const builder = createMeshStateBuilder(author.mesh)
+  builder.addAll(author.records.filter((record) => record !== late))
+  assert.deepEqual(builder.state.sites.get('brno')?.body.labels, [])
+  const { effects } = builder.add(late)
+  assert.ok(effects.some((effect) => effect.kind === 'site' && effect.site === 'brno'))
+  const { labels, drained } = builder.state.sites.get('brno')!.body
+  assert.deepEqual([labels, drained], [['fast'], true])
+})

@@ -33,6 +33,7 @@ const steps = fc.array(
       'tag',
       'pin',
       'topology',
+      'site',
       'member',
       'invite',
       'withdrawal',
@@ -81,7 +82,7 @@ function history(script: readonly Step[]): Author {
       name: 'g0',
       role,
       trees: ['**'],
-      may: role === 'operator' ? ['pins', 'tags'] : [],
+      may: role === 'operator' ? ['drains', 'pins', 'tags'] : [],
       expiresMs: null,
       counter: 0,
       last: null,
@@ -185,6 +186,14 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
         branch(admin),
       )
       return
+    case 'site':
+      author.say(
+        admin,
+        'site',
+        { site: `site${pick % 2}`, labels: removed ? [] : ['a'], drained: isOdd, note: `${other}`, version },
+        branch(admin),
+      )
+      return
     case 'topology':
       author.say(
         admin,
@@ -226,6 +235,11 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
         const name = isOdd ? 'p0' : `${pattern}@all`
         const pin = { name, tree: pattern, sites: { all: true } as const, version, removed }
         author.say(key, 'pin', pin, branch(key))
+        return
+      }
+      if (pick % 8 === 2) {
+        const site = { site: `site${pick % 2}`, labels: ['b'], drained: isOdd, note: '', version }
+        author.say(key, 'site', site, branch(key))
         return
       }
       if (pick % 4 === 1) {

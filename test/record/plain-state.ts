@@ -4,7 +4,7 @@ import type { MeshState } from '../../src/record/mesh-state.ts'
 
 /** A state as plain JSON-like data, with sorted maps: two states are the same exactly when these are. */
 export function plainState(state: MeshState): unknown {
-  const { mesh, name, admins, members, invites, trees, pins, removedPins, topology } = state
+  const { mesh, name, admins, members, invites, trees, pins, removedPins, sites, topology } = state
   const { grants, revoked, alarms } = state
   return plain({
     mesh,
@@ -15,6 +15,7 @@ export function plainState(state: MeshState): unknown {
     trees,
     pins,
     removedPins,
+    sites,
     topology,
     grants,
     revoked,

@@ -12,6 +12,7 @@ import { encodingsObjection } from './encodings.ts'
 import { granteeOf } from './grants.ts'
 import type { Membership } from './membership.ts'
 import type { PinRecords } from './pins.ts'
+import { siteObjection } from './sites.ts'
 import { declarationObjection, declarations, publishersOf } from './tree-declarations.ts'
 import { isOwnBeginning } from './tree-epochs.ts'
 import type { TreeRecords } from './tree-records.ts'
@@ -76,6 +77,11 @@ export function objectionTo(record: VerifiedRecord, judges: Judges): string | un
         judges.pins.objection(record, content.body) ?? superseded(content.body.version, pin?.body.version)
       )
     }
+    case 'site':
+      return (
+        siteObjection(record, authority) ??
+        superseded(content.body.version, state.sites.get(content.body.site)?.body.version)
+      )
     case 'topology':
       return (
         authority.adminObjection(record) ?? superseded(content.body.version, state.topology?.body.version)
