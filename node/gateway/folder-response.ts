@@ -65,7 +65,7 @@ export async function sendListing(
   const format = chooseFormat(target.query, request.headers.accept)
   const coding = chooseCoding(request.headers['accept-encoding']?.toString())
   const order = parseOrder(target.query)
-  response.setHeader('vary', 'accept, accept-encoding')
+  response.setHeader('vary', `accept, accept-encoding${response.hasHeader('vary') ? ', authorization' : ''}`)
   if (options.tag !== undefined) {
     // The same folder at another address or sequence has another heading: those are part of the listing's identity.
     const path = Buffer.from(head.path).toString('base64url').slice(-64)

@@ -17,18 +17,11 @@ import { sendFolder, sendListing } from './folder-response.ts'
 import type { ListingRow } from './listing.ts'
 import { createMovedPaths } from './moved-path.ts'
 import { encodeName, type RequestTarget, type TargetSegment } from './request-target.ts'
+import type { Rights } from './rights.ts'
 import type { SendOptions } from './send-body.ts'
-import {
-  behindOf,
-  type Catalogue,
-  type ChosenVersion,
-  chooseVersion,
-  matchTree,
-  type ServedTree,
-} from './version.ts'
+import { behindOf, type ChosenVersion, chooseVersion, matchTree, type ServedTree } from './version.ts'
 
 export interface TreeHandlerComponents {
-  readonly catalogue: Catalogue
   readonly blocks: NodeSource
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
@@ -46,13 +39,13 @@ export type TreeHandler = (
   request: IncomingMessage,
   response: ServerResponse,
   target: RequestTarget,
-  options: SendOptions,
+  options: SendOptions & { readonly rights: Rights },
 ) => Promise<void>
 
 const MAX_CACHED_SNAPSHOTS = 64
 
 export function createTreeHandler(
-  { catalogue, blocks, readFile, hold, scratch, clock }: TreeHandlerComponents,
+  { blocks, readFile, hold, scratch, clock }: TreeHandlerComponents,
   { keepMovedMs }: TreeHandlerOptions,
 ): TreeHandler {
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
@@ -74,9 +67,9 @@ export function createTreeHandler(
   }
 
   return async (request, response, target, options) => {
-    const match = matchTree(catalogue, target.segments)
+    const match = matchTree(options.rights.catalogue, target.segments)
     if (match === undefined) {
-      await sendTreeNames(request, response, target, catalogue, options)
+      await sendTreeNames(request, response, target, options.rights, options)
       return
     }
     const { tree } = match
@@ -150,7 +143,7 @@ async function sendTreeNames(
   request: IncomingMessage,
   response: ServerResponse,
   target: RequestTarget,
-  catalogue: Catalogue,
+  { catalogue, noSuchTree }: Rights,
   options: SendOptions,
 ): Promise<void> {
   const prefix = target.segments.map((segment) => `${Buffer.from(segment.name).toString('latin1')}/`).join('')
@@ -158,16 +151,14 @@ async function sendTreeNames(
   for (const name of catalogue.names()) {
     if (name.startsWith(prefix)) children.add(name.slice(prefix.length).split('/')[0]!)
   }
-  if (children.size === 0 && prefix !== '') {
-    throw new MirrorError('not-found', 'this mesh has no tree of that name', {
-      hint: 'The address / lists the trees.',
-    })
-  }
+  if (children.size === 0 && prefix !== '') throw noSuchTree()
   if (!target.hasTrailingSlash) {
     redirectToFolder(response, target)
     return
   }
-  response.setHeader('cache-control', 'no-cache')
+  // Others may see other trees here.
+  response.setHeader('cache-control', 'private, no-cache')
+  response.setHeader('vary', 'authorization')
   const rows: ListingRow[] = [...children].sort().map((name) => ({ type: 'folder', name: utf8(name) }))
   await sendListing(request, response, target, { path: printablePath(target.segments) }, () => rows, options)
 }
@@ -177,10 +168,12 @@ function setVersionHeaders(response: ServerResponse, tree: ServedTree, version: 
   response.setHeader('x-mirrormesh-sequence', version.sequence)
   response.setHeader('x-mirrormesh-snapshot', version.snapshot.toString())
   response.setHeader('x-mirrormesh-behind', version.behind)
+  const whose = tree.isPrivate ? 'private' : 'public'
   response.setHeader(
     'cache-control',
-    version.isImmutable ? 'public, max-age=604800, immutable' : 'public, no-cache',
+    version.isImmutable ? `${whose}, max-age=604800, immutable` : `${whose}, no-cache`,
   )
+  if (tree.isPrivate) response.setHeader('vary', 'authorization')
 }
 
 /** Relative addresses in a listing need the slash. Not permanent: the next snapshot may have a file of that name. */
