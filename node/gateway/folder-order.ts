@@ -5,7 +5,7 @@
  * names, and says so.
  */
 import { compareBytes } from '../../src/base/bytes.ts'
-import type { ListingRow } from './listing.ts'
+import type { ListingRow } from './listing-row.ts'
 
 export const MAX_SORTED = 10_000
 const MAX_AT_A_TIME = 16

@@ -6,9 +6,9 @@
  * device?, nameBytes? }] }. `name` is printable text; `nameBytes` (base64) is there when that text is not exactly the name.
  */
 import { printableName } from '../../src/base/bytes.ts'
-import type { Entry } from '../../src/dag/entry.ts'
 import { isDevice, isSpecial } from '../../src/dag/entry.ts'
 import { type FolderOrder, NAME_ORDER, SORT_KEYS, type SortKey } from './folder-order.ts'
+import type { ListingRow } from './listing-row.ts'
 import { encodeName } from './request-target.ts'
 
 export interface ListingHead {
@@ -21,9 +21,6 @@ export interface ListingHead {
   /** Printable, from the gateway's root, with a slash at both ends. */
   readonly path: string
 }
-
-/** What a row needs; folders above the trees are rows too. */
-export type ListingRow = Entry | { readonly type: 'folder'; readonly name: Uint8Array }
 
 export type ListingFormat = 'html' | 'json'
 
