@@ -208,6 +208,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+            scratch,
             readCare,
             readRelayed: () => host.relayed(),
             readProtocols: () => host.protocols(),
@@ -219,6 +220,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             listen: config.http,
             certificate: certificateOf(config),
             accessLog: config.httpAccessLog,
+            keepMovedMs: config.httpKeepMovedHours * 3_600_000,
           },
         )
   parts.defer(() => gateway?.stop())
