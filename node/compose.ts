@@ -49,6 +49,7 @@ import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
@@ -72,6 +73,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const { paths, config, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
   const nodeKey = await loadNodeKey(paths)
+  const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
   const store = await openStore(
     {
@@ -202,11 +204,13 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : createGateway(
           {
             catalogue: createCatalogue({ ledger, complete }),
+            tokens,
             blocks,
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+            scratch,
             readCare,
             readRelayed: () => host.relayed(),
             readProtocols: () => host.protocols(),
@@ -218,6 +222,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             listen: config.http,
             certificate: certificateOf(config),
             accessLog: config.httpAccessLog,
+            keepMovedMs: config.httpKeepMovedHours * 3_600_000,
           },
         )
   parts.defer(() => gateway?.stop())
@@ -257,6 +262,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     host,
     rates,
     jobs,
+    tokens,
     clock,
     readSelf,
     readStatus,

@@ -21,6 +21,7 @@ import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
 import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
+import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
 
@@ -66,6 +67,7 @@ export function createApi(
   addDiffBytesRoute(app, services)
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
+  addTokenRoutes(app, services)
 
   return {
     async start() {
