@@ -40,6 +40,7 @@ import type { Services } from './api/services.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
+import { readFreeBytes } from './free-bytes.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
@@ -48,6 +49,7 @@ import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
@@ -71,6 +73,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const { paths, config, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
   const nodeKey = await loadNodeKey(paths)
+  const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
   const store = await openStore(
     {
@@ -157,6 +160,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       clock,
+      readFreeBytes: () => readFreeBytes(paths.storeDir),
       logger: log,
       self,
     },
@@ -200,11 +204,13 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : createGateway(
           {
             catalogue: createCatalogue({ ledger, complete }),
+            tokens,
             blocks,
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+            scratch,
             readCare,
             readRelayed: () => host.relayed(),
             readProtocols: () => host.protocols(),
@@ -216,6 +222,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             listen: config.http,
             certificate: certificateOf(config),
             accessLog: config.httpAccessLog,
+            keepMovedMs: config.httpKeepMovedHours * 3_600_000,
           },
         )
   parts.defer(() => gateway?.stop())
@@ -255,6 +262,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     host,
     rates,
     jobs,
+    tokens,
     clock,
     readSelf,
     readStatus,

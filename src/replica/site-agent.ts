@@ -26,10 +26,17 @@ import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
 import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
 import { createCheckoutKeeper } from './site-agent-checkouts.ts'
-import { type Goal, goalsOf, isPinned } from './site-agent-goals.ts'
+import { type Goal, goalsOf, isWanted } from './site-agent-goals.ts'
 import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
-import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } from './site-agent-status.ts'
+import {
+  announcedTree,
+  type OwnReplica,
+  ownReplica,
+  siteFacts,
+  trafficStatus,
+  treeFacts,
+} from './site-agent-status.ts'
 import { createTreeWorker, type FetchView, type TreeWorker } from './site-agent-tree.ts'
 import { type Alarm, buildStatus, type StatusDocument, silentAfterMs } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
@@ -49,6 +56,8 @@ export interface SiteAgentComponents {
   readonly traffic: Traffic
   readonly addressBook: AddressBook
   readonly clock: Clock
+  /** Left on the disk of the store; undefined when that cannot be told. */
+  readonly readFreeBytes?: () => number | undefined
   /** Uniform in [0, 1); for pauses only. */
   readonly random?: () => number
   readonly logger: ReplicaLog
@@ -89,7 +98,7 @@ export function createSiteAgent(
   { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random, scratch, network = host } = components
+  const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
   const background = createBackground(logger)
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
@@ -141,7 +150,7 @@ export function createSiteAgent(
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, wants: isPinned(state, tree, member), isConnected }]
+        return [{ peer, site, region, wants: isWanted(state, tree, member), isConnected }]
       })
     },
     onChange(listener) {
@@ -256,6 +265,7 @@ export function createSiteAgent(
       }),
       bytesSent,
       bytesReceived,
+      freeBytes: readFreeBytes(),
     }
   }
 
@@ -288,7 +298,11 @@ export function createSiteAgent(
           for (const effect of effects) if (effect.kind === 'head') logHead(effect)
           if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm' && kind !== 'encodings'))
             pursue()
-          if (effects.some(({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin'))
+          if (
+            effects.some(
+              ({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin' || kind === 'site',
+            )
+          )
             notifyMembers()
           changed()
         }),
@@ -329,7 +343,8 @@ export function createSiteAgent(
       return buildStatus({
         mesh: { name: state.name ?? '', id: ledger.mesh.toString() },
         self: { ...self, addresses: host.addresses() },
-        members: [...state.members.values()].filter(({ isActive }) => isActive),
+        freeBytes: readFreeBytes() ?? null,
+        members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)
           .map((tree) => treeFacts(state, tree)),

@@ -99,8 +99,8 @@ function sources(heard: [string, HeardSite][], more: Partial<StatusSources> = {}
     mesh: { name: 'm', id: 'id' },
     self: { peer: 'p0', site: 'hq', region: 'eu', version: '1', addresses: ['x'] },
     members: [
-      { peer: 'p1', site: 'lab', region: 'us' },
-      { peer: 'p0', site: 'hq', region: 'eu' },
+      { peer: 'p1', site: 'lab', region: 'us', labels: ['office'], drained: true, note: 'moves' },
+      { peer: 'p0', site: 'hq', region: 'eu', labels: [], drained: false, note: '' },
     ],
     trees: [
       { tree: 't', head: { epoch: 1, sequence: 4, snapshot: cid('4') }, pinnedSites: ['lab', 'nowhere'] },
