@@ -23,6 +23,7 @@ import { createRateCapper } from '../src/replica/rate-caps.ts'
 import { createScrubber } from '../src/replica/scrubber.ts'
 import { withSets } from '../src/replica/set-holdings.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
+import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
@@ -111,7 +112,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     return other !== undefined && other.region !== self.region
   }
   const capper = createRateCapper(
-    { clock, isFar: isOtherRegion },
+    {
+      clock,
+      isFar: isOtherRegion,
+      isUrgent(tree, peer = self.peer) {
+        const place = ledger.state().members.get(peer)
+        return place !== undefined && urgencyOf(ledger.state(), tree, place).isUrgent
+      },
+    },
     {
       wan: { up: config.wanUpBytesPerSecond, down: config.wanDownBytesPerSecond },
       region: { up: config.regionUpBytesPerSecond, down: config.regionDownBytesPerSecond },
