@@ -37,6 +37,7 @@ import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
+import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
@@ -48,6 +49,7 @@ import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
@@ -70,6 +72,7 @@ const DAY_MS = 24 * 3_600_000
 export async function composeNode(options: ComposeOptions): Promise<RunningNode> {
   const { paths, config, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
+  const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
   const damageWatch = createDamageWatch({ clock, logger: log })
   const store = await openStore(
@@ -228,6 +231,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })
   const services: Services = {
+    tokens: await loadTokens({ file: paths.tokensFile, clock }),
     ledger,
     blocks,
     scratch,
@@ -272,7 +276,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
   )
   parts.defer(() => hooks.stop())
-  const api = createApi(services, { paths, socket })
+  const api = createApi(services, { paths, socket, tcp, peer: self.peer })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
 
@@ -322,6 +326,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       ...self,
       addresses: host.addresses(),
       http: gateway?.address() ?? null,
+      api: api.url() ?? null,
       pid: process.pid,
     }
   }
