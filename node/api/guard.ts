@@ -33,11 +33,9 @@ export interface GuardOptions {
   readonly cookie: string
 }
 
-/** What needs no token: static files, and the login that asks for one. */
-function isOpen({ method, url }: FastifyRequest): boolean {
-  const path = url.split('?')[0]!
-  if (method === 'POST') return path === '/console/login' || path === '/console/logout'
-  return (method === 'GET' || method === 'HEAD') && (path === '/' || /^\/console(\/|$)/.test(path))
+/** What needs no token: static files, and the login that asks for one. By the route, never by how its URL is written. */
+function isOpen({ routeOptions: { url } }: FastifyRequest): boolean {
+  return url === '/' || url === '/console' || url?.startsWith('/console/') === true
 }
 
 export function addGuard(app: FastifyInstance, components: GuardComponents, options: GuardOptions): void {

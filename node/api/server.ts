@@ -24,6 +24,7 @@ import { addMeshRoutes } from './mesh-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import type { Services } from './services.ts'
 import { createSessions } from './sessions.ts'
+import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
 import { createTcpListener, type TcpListener, type TcpPlace } from './tcp-listener.ts'
 import { addTokenRoutes } from './token-routes.ts'
@@ -120,6 +121,7 @@ export function addRoutes(app: FastifyInstance, services: Services): void {
   addDiffBytesRoute(app, services)
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
+  addSiteRoutes(app, services)
   addTokenRoutes(app, services)
 }
 

@@ -37,6 +37,7 @@ export const VERBS: readonly Verb[] = [
     () => import('./verbs/gc.ts'),
   ),
   everyday('scrub', 'read the whole store at a set rate, to find damage', () => import('./verbs/scrub.ts')),
+  noun('site', 'label sites, take one out of service', () => import('./verbs/site.ts')),
   noun('admin', 'show and change the keys that speak for the mesh', () => import('./verbs/admin.ts')),
   noun('member', 'list the nodes of the mesh, and revoke one', () => import('./verbs/member.ts')),
   noun('events', 'show who said what in the mesh, and when', () => import('./verbs/events.ts')),

@@ -156,7 +156,10 @@ function emptyStatus(): StatusDocument {
     mesh: { name: 'test', id: 'id' },
     self: { peer: 'p', site: 'hq', region: 'eu', version: '0' },
     sites: [
-      { site: 'hq', region: 'eu', peer: 'p', state: 'self', ageSeconds: 0, addresses: [], version: '0' },
+      {
+        ...{ site: 'hq', region: 'eu', peer: 'p', labels: [], drained: false, note: '' },
+        ...{ state: 'self', ageSeconds: 0, addresses: [], version: '0' },
+      },
     ],
     trees: [],
     traffic: {
