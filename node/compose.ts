@@ -41,6 +41,7 @@ import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
+import { readFreeBytes } from './free-bytes.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
@@ -74,6 +75,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   await using parts = new AsyncDisposableStack()
   const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
+  const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
   const store = await openStore(
     {
@@ -160,6 +162,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       clock,
+      readFreeBytes: () => readFreeBytes(paths.storeDir),
       logger: log,
       self,
     },
@@ -203,11 +206,13 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : createGateway(
           {
             catalogue: createCatalogue({ ledger, complete }),
+            tokens,
             blocks,
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+            scratch,
             readCare,
             readRelayed: () => host.relayed(),
             readProtocols: () => host.protocols(),
@@ -219,6 +224,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             listen: config.http,
             certificate: certificateOf(config),
             accessLog: config.httpAccessLog,
+            keepMovedMs: config.httpKeepMovedHours * 3_600_000,
           },
         )
   parts.defer(() => gateway?.stop())
@@ -231,7 +237,6 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })
   const services: Services = {
-    tokens: await loadTokens({ file: paths.tokensFile, clock }),
     ledger,
     blocks,
     scratch,
@@ -259,6 +264,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     host,
     rates,
     jobs,
+    tokens,
     clock,
     readSelf,
     readStatus,

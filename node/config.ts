@@ -102,6 +102,19 @@ const SCHEMA = z.strictObject({
     .describe(
       'names, beside those of the certificate, by which browsers may call the API: of a proxy before it',
     ),
+  httpUrl: z
+    .url({ protocol: /^https?$/, error: 'is not an http or https URL' })
+    .max(256)
+    .optional()
+    .describe("the gateway's address as clients know it, which other sites hand out in mirror lists"),
+  httpKeepMovedHours: z
+    .number()
+    .min(0)
+    .max(8760)
+    .default(24)
+    .describe(
+      'how long a path that is gone from the newest snapshot is served from the ones before; 0 is not',
+    ),
   security: listOf(z.enum(['tls', 'noise']))
     .default(['tls', 'noise'])
     .describe('encryptions between nodes, best first'),
@@ -236,6 +249,7 @@ const SCHEMA = z.strictObject({
 
 const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreStorage']
 const NUMBERS: readonly ConfigKey[] = [
+  'httpKeepMovedHours',
   'deltaBases',
   'deltaPercent',
   'wanUpBytesPerSecond',

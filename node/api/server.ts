@@ -21,6 +21,7 @@ import { addGuard } from './guard.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
+import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import type { Services } from './services.ts'
 import { createSessions } from './sessions.ts'
@@ -115,6 +116,7 @@ function makeApp(services: Services, secure?: LoadedCertificate): FastifyInstanc
 export function addRoutes(app: FastifyInstance, services: Services): void {
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
+  addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
   addTreeRoutes(app, services)

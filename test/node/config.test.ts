@@ -30,6 +30,8 @@ test('a setting is taken from the flag, then the environment, then the file, the
     apiCertificate: 'default',
     apiKey: 'default',
     apiHosts: 'default',
+    httpUrl: 'default',
+    httpKeepMovedHours: 'default',
     security: 'default',
     storeCompression: 'default',
     deltas: 'default',
