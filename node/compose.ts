@@ -38,6 +38,7 @@ import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
+import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
@@ -73,6 +74,7 @@ const DAY_MS = 24 * 3_600_000
 export async function composeNode(options: ComposeOptions): Promise<RunningNode> {
   const { paths, config, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
+  const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
   const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
@@ -288,7 +290,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
   )
   parts.defer(() => hooks.stop())
-  const api = createApi(services, { paths, socket })
+  const api = createApi(services, { paths, socket, tcp, peer: self.peer })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
 
@@ -338,6 +340,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       ...self,
       addresses: host.addresses(),
       http: gateway?.address() ?? null,
+      api: api.url() ?? null,
       pid: process.pid,
     }
   }

@@ -21,6 +21,8 @@ export interface SelfDocument {
   readonly addresses: readonly string[]
   /** Where the gateway listens; null when it is off. */
   readonly http: string | null
+  /** Where the API and the console listen by TCP, as a URL; null when they do not. */
+  readonly api: string | null
   readonly pid: number
 }
 
