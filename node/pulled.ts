@@ -1,5 +1,6 @@
 /** What the gateway reads of snapshots that are not complete here: the parts of it, put together. */
 import type { Clock } from '../src/base/clock.ts'
+import { mayRead } from '../src/record/mesh-state.ts'
 import type { FetchNetwork } from '../src/replica/fetch-network.ts'
 import type { Ledger } from '../src/replica/ledger.ts'
 import { createPullThrough, type PullUsage } from '../src/replica/pull-through.ts'
@@ -41,7 +42,11 @@ export function openPulled(
     readonly clock: Clock
     readonly log: Log
   },
-  { dir, quotaBytes, self }: { readonly dir: string; readonly quotaBytes: number; readonly self: Place },
+  {
+    dir,
+    quotaBytes,
+    self,
+  }: { readonly dir: string; readonly quotaBytes: number; readonly self: Place & { readonly peer: string } },
 ): Pulled {
   const cache = openBlockCache({ log: (event, facts) => log.warn(facts, event) }, { dir, quotaBytes })
   const through = createPullThrough(
@@ -61,7 +66,7 @@ export function openPulled(
   )
   return {
     source: {
-      mayPull: () => true,
+      mayPull: (tree) => mayRead(ledger.state(), tree, self.peer, clock.nowMs()),
       open(tree, snapshot) {
         const source = through.open(tree, snapshot)
         const { read } = createFileReader({ blocks: source }, { readAheadBytes: READ_AHEAD_BYTES })

@@ -7,11 +7,16 @@ import { isNode, LineCounter, parseDocument, stringify } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
-import { MAX_KEEP_DAYS, MAX_KEEP_LAST, type PinKeep } from '../../src/record/kinds/pin.ts'
+import { MAX_KEEP_DAYS, MAX_KEEP_LAST, MAX_PRIORITY, type PinKeep } from '../../src/record/kinds/pin.ts'
+import { MAX_LABELS } from '../../src/record/kinds/site.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { parseTopologyFile } from '../topology/read-file.ts'
 
-export type PinPlace = { readonly all: true } | { readonly region: string } | { readonly site: string }
+export type PinPlace =
+  | { readonly all: true }
+  | { readonly label: string }
+  | { readonly region: string }
+  | { readonly site: string }
 
 export interface DeclaredTree {
   readonly name: string
@@ -27,12 +32,16 @@ export interface DeclaredPin {
   readonly checkout: string | undefined
   readonly versions: number | undefined
   readonly keep: PinKeep | undefined
+  readonly priority: number | undefined
+  readonly class: 'urgent' | undefined
 }
 
 export interface MeshFile {
   readonly mesh: string | undefined
   readonly trees: readonly DeclaredTree[] | undefined
   readonly pins: readonly DeclaredPin[] | undefined
+  /** Labels by site. Whether a site is drained is of the moment, and not in the file. */
+  readonly sites: ReadonlyMap<string, readonly string[]> | undefined
   readonly topology: Topology | undefined
   /** Regions by site. Compared and never applied: a member comes by an invite. */
   readonly members: ReadonlyMap<string, string> | undefined
@@ -43,6 +52,7 @@ const PIN = z
   .strictObject({
     tree: z.string().refine(isTreePattern, 'is not a tree or pattern'),
     all: z.literal(true).optional(),
+    label: SEGMENT.optional(),
     region: SEGMENT.optional(),
     site: SEGMENT.optional(),
     checkout: z.string().startsWith('/', 'is not an absolute path').optional(),
@@ -54,10 +64,13 @@ const PIN = z
       })
       .refine(({ last, days }) => last !== undefined || days !== undefined, 'names none of last and days')
       .optional(),
+    priority: z.int().min(1).max(MAX_PRIORITY).optional(),
+    class: z.literal('urgent').optional(),
   })
   .refine(
-    ({ all, region, site }) => [all, region, site].filter((each) => each !== undefined).length === 1,
-    'names one of all: true, region and site',
+    ({ all, label, region, site }) =>
+      [all, label, region, site].filter((each) => each !== undefined).length === 1,
+    'names one of all: true, label, region and site',
   )
   .refine(
     ({ checkout, versions }) => versions === undefined || checkout !== undefined,
@@ -75,6 +88,7 @@ const FILE = z.strictObject({
     )
     .optional(),
   pins: z.array(PIN).optional(),
+  sites: z.record(SEGMENT, z.strictObject({ labels: z.array(SEGMENT).max(MAX_LABELS) })).optional(),
   topology: z.record(z.string(), z.unknown()).optional(),
   members: z.record(SEGMENT, z.strictObject({ region: SEGMENT, peer: z.string().optional() })).optional(),
 })
@@ -112,7 +126,7 @@ export function parseMeshFile(text: string, file: string): MeshFile {
     const what = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `
     throw new MirrorError('invalid', `${file}:${line}: ${what}${issue.message}`)
   }
-  const { mesh, trees, pins, topology, members } = result.data
+  const { mesh, trees, pins, sites, topology, members } = result.data
   return {
     mesh,
     trees:
@@ -122,13 +136,18 @@ export function parseMeshFile(text: string, file: string): MeshFile {
         publisher,
         tags: tags && new Map(Object.entries(tags)),
       })),
-    pins: pins?.map(({ tree, checkout, versions, keep, ...place }) => ({
+    pins: pins?.map(({ tree, checkout, versions, keep, priority, class: urgency, ...place }) => ({
       tree,
       checkout,
       versions,
       keep: keep && keepOf(keep),
+      priority,
+      class: urgency,
       sites: placeOf(place),
     })),
+    sites:
+      sites &&
+      new Map(Object.entries(sites).map(([site, { labels }]) => [site, [...new Set(labels)].toSorted()])),
     // Its own reader knows units and names; lines are counted from the section's first then.
     topology: topology && parseTopologyFile(stringify(topology), `${file}, topology`).topology,
     members: members && new Map(Object.entries(members).map(([site, { region }]) => [site, region])),
@@ -139,7 +158,14 @@ function keepOf({ last, days }: { last?: number | undefined; days?: number | und
   return { ...(last === undefined ? {} : { last }), ...(days === undefined ? {} : { days }) }
 }
 
-function placeOf({ region, site }: { region?: string | undefined; site?: string | undefined }): PinPlace {
+interface NamedPlace {
+  readonly label?: string | undefined
+  readonly region?: string | undefined
+  readonly site?: string | undefined
+}
+
+function placeOf({ label, region, site }: NamedPlace): PinPlace {
+  if (label !== undefined) return { label }
   if (region !== undefined) return { region }
   return site !== undefined ? { site } : { all: true }
 }

@@ -2,7 +2,8 @@
  * The read-only HTTP face of a node: trees for labs and offices, /livez, /readyz and /metrics for monitors.
  *
  * Built on node:http and nothing above it: names in trees are raw bytes, and routers decode and normalise them before
- * anybody is asked. It changes nothing in the mesh, takes no cookie and no token, and never touches a file system.
+ * anybody is asked. It changes nothing in the mesh, takes no cookie, and never touches a file system. Private trees are there for
+ * those alone who show a token (rights.ts).
  *
  * Bounded: connections, bodies in flight (over it: 503 with Retry-After), the address, the headers, the time that
  * headers, a request or a client that reads slowly may take.
@@ -14,9 +15,11 @@ import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
+import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { PullUsage } from '../../src/replica/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
 import type { ReadFile } from './file-response.ts'
@@ -24,6 +27,7 @@ import type { GatewayLog } from './gateway-log.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
+import { CHALLENGES, needsToken, rightsOf } from './rights.ts'
 import type { SendOptions } from './send-body.ts'
 import { createTreeHandler, type PullSource } from './tree-handler.ts'
 import type { Catalogue } from './version.ts'
@@ -31,12 +35,16 @@ import type { Catalogue } from './version.ts'
 export interface GatewayComponents {
   readonly catalogue: Catalogue
   readonly blocks: NodeSource
+  /** What opens private trees; without it nothing does. */
+  readonly tokens?: Pick<Tokens, 'check'> | undefined
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
   /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
   readonly pull?: PullSource | undefined
   readonly readPulled?: () => PullUsage | undefined
+  /** For archives of more blocks than memory should remember. */
+  readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
   readonly readCare?: () => StoreCare
   readonly readRelayed?: () => RelayCounts
@@ -59,6 +67,8 @@ export interface GatewayOptions {
   readonly certificate?: CertificateFiles | undefined
   /** File of the access log; none when absent. */
   readonly accessLog?: string | undefined
+  /** How long a path that is gone from a tree's plain address is looked for in the snapshots before. */
+  readonly keepMovedMs?: number
 }
 
 export interface Gateway {
@@ -70,6 +80,16 @@ export interface Gateway {
   address(): string
 }
 
+/** What was said of the answer that a problem takes the place of. */
+const ANSWER_HEADERS = [
+  'etag',
+  'last-modified',
+  'accept-ranges',
+  'content-length',
+  'vary',
+  'link',
+  'digest',
+].concat(['content-encoding', 'content-disposition', 'repr-digest', 'x-ipfs-path', 'x-ipfs-roots'])
 const ALLOWED_METHODS = 'GET, HEAD, OPTIONS'
 
 export function createGateway(
@@ -81,6 +101,7 @@ export function createGateway(
     stallTimeoutMs = 60_000,
     certificate,
     accessLog: accessLogFile,
+    keepMovedMs = 24 * 3_600_000,
   }: GatewayOptions,
 ): Gateway {
   const {
@@ -88,10 +109,12 @@ export function createGateway(
     log,
     catalogue,
     blocks,
+    tokens,
     readFile,
     hold,
     pull,
     readPulled,
+    scratch,
     readCare,
     readRelayed,
     readProtocols,
@@ -100,7 +123,7 @@ export function createGateway(
   } = components
   const { host, port } = parseListen(listen)
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
-  const handleTree = createTreeHandler({ catalogue, blocks, readFile, hold, pull })
+  const handleTree = createTreeHandler({ blocks, readFile, hold, pull, scratch, clock }, { keepMovedMs })
   let bodies = 0
 
   const limits = {
@@ -196,7 +219,8 @@ export function createGateway(
     bodies++
     try {
       const options: SendOptions = { clock, stallTimeoutMs, signal, onSent }
-      await handleTree(request, response, target, options)
+      const rights = rightsOf(request, { catalogue, tokens })
+      await handleTree(request, response, target, { ...options, rights })
     } finally {
       bodies--
     }
@@ -209,7 +233,10 @@ export function createGateway(
     }
     // Too late for a status: a cut connection is the only way to say that the body is not whole.
     if (response.headersSent || response.destroyed) response.destroy()
-    else sendProblem(request, response, error, isTooLong(request) ? 414 : undefined)
+    else if (needsToken(error)) {
+      response.setHeader('www-authenticate', CHALLENGES)
+      sendProblem(request, response, error, 401)
+    } else sendProblem(request, response, error, isTooLong(request) ? 414 : undefined)
   }
 
   return {
@@ -260,8 +287,7 @@ function sendProblem(
   status?: number,
 ): void {
   const problem = problemOf(error, status)
-  for (const name of ['etag', 'last-modified', 'accept-ranges', 'content-length', 'vary'])
-    response.removeHeader(name)
+  for (const name of ANSWER_HEADERS) response.removeHeader(name)
   const body = `${JSON.stringify(problem)}\n`
   if (problem.status === 503 && !response.hasHeader('retry-after')) response.setHeader('retry-after', 5)
   response.writeHead(problem.status, {

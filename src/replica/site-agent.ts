@@ -13,6 +13,7 @@ import { Semaphore } from '../base/semaphore.ts'
 import { type Cid, cidKey } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
+import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
 import type { Effect } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
@@ -27,11 +28,18 @@ import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
 import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
 import { createCheckoutKeeper } from './site-agent-checkouts.ts'
-import { type Goal, goalsOf, isPinned } from './site-agent-goals.ts'
+import { type Goal, goalsOf, isWanted } from './site-agent-goals.ts'
 import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
-import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } from './site-agent-status.ts'
-import { createTreeWorker, type FetchView, type TreeWorker } from './site-agent-tree.ts'
+import {
+  announcedTree,
+  type OwnReplica,
+  ownReplica,
+  siteFacts,
+  trafficStatus,
+  treeFacts,
+} from './site-agent-status.ts'
+import { createTreeWorker, type FetchRequest, type FetchView, type TreeWorker } from './site-agent-tree.ts'
 import { type Alarm, buildStatus, type StatusDocument, silentAfterMs } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 import { swarmOf } from './swarm-facts.ts'
@@ -50,6 +58,8 @@ export interface SiteAgentComponents {
   readonly traffic: Traffic
   readonly addressBook: AddressBook
   readonly clock: Clock
+  /** Left on the disk of the store; undefined when that cannot be told. */
+  readonly readFreeBytes?: () => number | undefined
   /** Uniform in [0, 1); for pauses only. */
   readonly random?: () => number
   readonly logger: ReplicaLog
@@ -85,6 +95,11 @@ export interface SiteAgent {
   onChange(listener: () => void): () => void
 }
 
+/** Of a path that several fetches use: each step of priority doubles the share. */
+function pathWeight(priority: number, isUrgent: boolean): number {
+  return 2 ** (priority - USUAL_PRIORITY + (isUrgent ? MAX_PRIORITY : 0))
+}
+
 const CHANGE_INTERVAL_MS = 200
 /** How often check-outs are compared with what their markers say. */
 const LOOK_MS = 30_000
@@ -96,11 +111,12 @@ export function createSiteAgent(
   { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random, scratch, network = host } = components
+  const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
   const background = createBackground(logger)
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
   const fetchSlots = new Semaphore(maxFetches)
+  const urgentSlots = new Semaphore(maxFetches)
   const checkoutSlots = new Semaphore(maxCheckouts)
   const checkouts = createCheckoutKeeper(
     {
@@ -149,7 +165,7 @@ export function createSiteAgent(
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, wants: isPinned(state, tree, member), isConnected }]
+        return [{ peer, site, region, wants: isWanted(state, tree, member), isConnected }]
       })
     },
     onChange(listener) {
@@ -188,6 +204,7 @@ export function createSiteAgent(
           checkOut: checkouts.move,
           checkedOut: checkouts.checkedOut,
           fetchSlots,
+          urgentSlots,
           checkoutSlots,
           clock,
           random,
@@ -201,7 +218,7 @@ export function createSiteAgent(
     return worker
   }
 
-  function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
+  function fetchFor({ tree, snapshot, isUrgent, priority, signal }: FetchRequest) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
       { network, members, blocks: store.blocks, holdings, traffic, clock, log: logger, paths, scratch },
@@ -209,6 +226,7 @@ export function createSiteAgent(
         tree,
         snapshot,
         self,
+        scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
         deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
@@ -271,6 +289,7 @@ export function createSiteAgent(
       }),
       bytesSent,
       bytesReceived,
+      freeBytes: readFreeBytes(),
     }
   }
 
@@ -303,7 +322,11 @@ export function createSiteAgent(
           for (const effect of effects) if (effect.kind === 'head') logHead(effect)
           if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm' && kind !== 'encodings'))
             pursue()
-          if (effects.some(({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin'))
+          if (
+            effects.some(
+              ({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin' || kind === 'site',
+            )
+          )
             notifyMembers()
           changed()
         }),
@@ -344,7 +367,8 @@ export function createSiteAgent(
       return buildStatus({
         mesh: { name: state.name ?? '', id: ledger.mesh.toString() },
         self: { ...self, addresses: host.addresses() },
-        members: [...state.members.values()].filter(({ isActive }) => isActive),
+        freeBytes: readFreeBytes() ?? null,
+        members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)
           .map((tree) => treeFacts(state, tree)),
