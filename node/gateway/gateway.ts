@@ -15,7 +15,9 @@ import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
+import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
+import type { PullUsage } from '../../src/replica/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
@@ -27,7 +29,7 @@ import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
 import { CHALLENGES, needsToken, rightsOf } from './rights.ts'
 import type { SendOptions } from './send-body.ts'
-import { createTreeHandler } from './tree-handler.ts'
+import { createTreeHandler, type PullSource } from './tree-handler.ts'
 import type { Catalogue } from './version.ts'
 
 export interface GatewayComponents {
@@ -38,6 +40,11 @@ export interface GatewayComponents {
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
+  readonly pull?: PullSource | undefined
+  readonly readPulled?: () => PullUsage | undefined
+  /** For archives of more blocks than memory should remember. */
+  readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
   readonly readCare?: () => StoreCare
   readonly readRelayed?: () => RelayCounts
@@ -60,6 +67,8 @@ export interface GatewayOptions {
   readonly certificate?: CertificateFiles | undefined
   /** File of the access log; none when absent. */
   readonly accessLog?: string | undefined
+  /** How long a path that is gone from a tree's plain address is looked for in the snapshots before. */
+  readonly keepMovedMs?: number
 }
 
 export interface Gateway {
@@ -71,6 +80,16 @@ export interface Gateway {
   address(): string
 }
 
+/** What was said of the answer that a problem takes the place of. */
+const ANSWER_HEADERS = [
+  'etag',
+  'last-modified',
+  'accept-ranges',
+  'content-length',
+  'vary',
+  'link',
+  'digest',
+].concat(['content-encoding', 'content-disposition', 'repr-digest', 'x-ipfs-path', 'x-ipfs-roots'])
 const ALLOWED_METHODS = 'GET, HEAD, OPTIONS'
 
 export function createGateway(
@@ -82,6 +101,7 @@ export function createGateway(
     stallTimeoutMs = 60_000,
     certificate,
     accessLog: accessLogFile,
+    keepMovedMs = 24 * 3_600_000,
   }: GatewayOptions,
 ): Gateway {
   const {
@@ -92,6 +112,9 @@ export function createGateway(
     tokens,
     readFile,
     hold,
+    pull,
+    readPulled,
+    scratch,
     readCare,
     readRelayed,
     readProtocols,
@@ -99,8 +122,8 @@ export function createGateway(
     notReady,
   } = components
   const { host, port } = parseListen(listen)
-  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols })
-  const handleTree = createTreeHandler({ blocks, readFile, hold })
+  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
+  const handleTree = createTreeHandler({ blocks, readFile, hold, pull, scratch, clock }, { keepMovedMs })
   let bodies = 0
 
   const limits = {
@@ -264,8 +287,7 @@ function sendProblem(
   status?: number,
 ): void {
   const problem = problemOf(error, status)
-  for (const name of ['etag', 'last-modified', 'accept-ranges', 'content-length', 'vary'])
-    response.removeHeader(name)
+  for (const name of ANSWER_HEADERS) response.removeHeader(name)
   const body = `${JSON.stringify(problem)}\n`
   if (problem.status === 503 && !response.hasHeader('retry-after')) response.setHeader('retry-after', 5)
   response.writeHead(problem.status, {
