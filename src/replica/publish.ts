@@ -45,6 +45,7 @@ import {
 } from './publish-result.ts'
 import { reconcileWithPeers } from './reconcile-first.ts'
 import { checkShrink } from './shrink-guard.ts'
+import { createBlocksOf, isPrivateTree } from './tree-views.ts'
 
 export interface PublisherComponents {
   readonly ledger: Ledger
@@ -121,6 +122,7 @@ export function createPublisher(
   } = {},
 ): Publisher {
   const { ledger, blocks, complete, nodeKey, clock, tempDir, statCaches, logger } = components
+  const blocksOf = createBlocksOf(blocks, ledger.state)
   let reconciled: Promise<boolean> | undefined
 
   /** Once a start; again as long as nobody has answered. */
@@ -252,9 +254,10 @@ export function createPublisher(
     }
     const ignore = options.ignore ?? previous?.ignore
     const imported = await importTree(
-      { blocks, tempDir, clock },
+      { blocks: blocksOf(tree), tempDir, clock },
       {
         path: options.path,
+        isPrivate: isPrivateTree(ledger.state(), tree),
         tree,
         statCaches,
         ...(before === undefined ? {} : { parent: before.snapshot }),

@@ -64,6 +64,8 @@ export interface ImportOptions {
    * only made known to the store. The snapshot is then no safer than those files.
    */
   readonly inPlace?: 'in-place' | 'adopted'
+  /** The blocks are not everybody's: their packs say so too, for an index that has to be rebuilt from them. */
+  readonly isPrivate?: boolean
   /** Read threads; by default one a core, at most 4. */
   readonly workers?: number
   /** How new blocks rest; plain by default. */
@@ -120,6 +122,7 @@ export async function importTree(
     ignore = [],
     statCaches,
     isDry = false,
+    isPrivate = false,
   }: ImportOptions,
 ): Promise<ImportResult> {
   const startedMs = clock.monotonicMs()
@@ -171,6 +174,7 @@ export async function importTree(
         resultsFd,
         chunker,
         compression,
+        isPrivate,
         isInPlace: backing !== undefined,
         ...(knownFd === undefined ? {} : { knownFd }),
       },
@@ -236,6 +240,7 @@ export async function importTree(
         spillFd: openFile('spill'),
         tempDir,
         compression,
+        isPrivate,
         ...(next === undefined ? {} : { cache: { fd: next.fd, subject, limits } }),
       },
       async (question) => {
