@@ -1,5 +1,6 @@
 /** The documents that the API answers with, beside the status document. Plain types: the CLI loads this file too. */
 
+import type { TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { PeerExplanation, SegmentExplanation } from '../../src/replica/scheduler-types.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 
@@ -35,6 +36,8 @@ export interface ChainDocument {
 export interface TreeDocument {
   readonly tree: string
   readonly version: number
+  /** `granted`: its publishers and members with a reader's grant; the tree is private. */
+  readonly readers: TreeReaders
   readonly publishers: readonly string[]
   readonly epoch: { readonly epoch: number; readonly id: string; readonly publisher: string } | null
   readonly head: HeadDocument | null

@@ -13,9 +13,11 @@ import { writeDurably } from '../durable-file.ts'
 import type { Paths } from '../paths.ts'
 import { addDiffBytesRoute } from './diff-bytes-route.ts'
 import { addFetchRoutes } from './fetch-routes.ts'
+import { addGrantRoutes } from './grant-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
+import { addOperatorRoutes } from './operator-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
@@ -59,6 +61,8 @@ export function createApi(
   })
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
+  addGrantRoutes(app, services)
+  addOperatorRoutes(app, services)
   addPinRoutes(app, services)
   addSiteRoutes(app, services)
   addTopologyRoutes(app, services)

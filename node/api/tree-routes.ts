@@ -154,6 +154,7 @@ function describeTree(tree: TreeState): TreeDocument {
   return {
     tree: tree.name,
     version: tree.body.version,
+    readers: tree.body.readers,
     publishers: tree.body.publishers.map((key) => peerIdOf(key)),
     epoch:
       tree.epoch === undefined

@@ -1,5 +1,10 @@
-/** Creates a tree with its first publisher: two records by an admin, `tree` and `epoch`. */
+/**
+ * Creates a tree with its first publisher: two records, `tree` and `epoch`, by an admin, or by this node for itself when
+ * a grant makes it a publisher of that name.
+ */
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import type { Bodies } from '../../src/record/content.ts'
+import type { TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { SelfDocument, TreeDocument } from '../api/answers.ts'
 import type { Context } from './context.ts'
 import { treeUrl } from './tree-url.ts'
@@ -15,7 +20,7 @@ export async function ensureTree(context: Context, tree: string): Promise<void> 
     if (!isMirrorError(error, 'refused')) throw error
     throw new MirrorError(
       'not-found',
-      `there is no tree ${tree}, and this home has no admin's key to create it`,
+      `there is no tree ${tree}, this home has no admin's key to create it, and this node no grant`,
       {
         cause: error,
         hint: `Where an admin's key is: mirrormesh tree create ${tree} --publisher ${self.site}`,
@@ -37,20 +42,36 @@ export async function findTree({ api, signal }: Context, tree: string): Promise<
  * @param peer PeerId of the node whose heads shall count
  * @throws MirrorError `conflict` when the tree is back from deletion and has another publisher
  */
-export async function createTree(context: Context, tree: string, peer: string): Promise<void> {
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }] = await Promise.all([
+export async function createTree(
+  context: Context,
+  tree: string,
+  peer: string,
+  { readers }: { readonly readers?: TreeReaders } = {},
+): Promise<void> {
+  const [{ loadAdminKey, signAndSubmit, signAsAdminOrNode }, { publicKeyOf }, self] = await Promise.all([
     import('./sign.ts'),
     import('../../src/record/key.ts'),
+    context.api.get<SelfDocument>('/api/v1/self', context.signal),
   ])
-  const admin = await loadAdminKey(context)
+  // A node lets itself publish, and nobody else.
+  const sign = async <K extends 'epoch' | 'tree'>(kind: K, body: Bodies[K]) =>
+    peer === self.peer
+      ? signAsAdminOrNode(context, kind, body)
+      : signAndSubmit(context, await loadAdminKey(context), kind, body)
   const publisher = publicKeyOf(peer)
   const found = await findTree(context, tree)
   if (found === undefined) {
-    await signAndSubmit(context, admin, 'tree', {
+    const query = new URLSearchParams({ kind: 'tree', name: tree })
+    const next = await context.api.get<{ version: number; readers?: TreeReaders }>(
+      `/api/v1/next-version?${query}`,
+      context.signal,
+    )
+    await sign('tree', {
       name: tree,
-      readers: 'members',
+      // One that was private when it was deleted comes back private.
+      readers: readers ?? next.readers ?? 'members',
       publishers: [publisher],
-      version: await nextVersion(context, { kind: 'tree', name: tree }),
+      version: next.version,
       removed: false,
     })
   }
@@ -63,6 +84,6 @@ export async function createTree(context: Context, tree: string, peer: string): 
   }
   // Killed between the two: the tree is there, and the next call goes on from here.
   if (now?.epoch == null) {
-    await signAndSubmit(context, admin, 'epoch', { tree, epoch: 1, previous: null, publisher, base: null })
+    await sign('epoch', { tree, epoch: 1, previous: null, publisher, base: null })
   }
 }

@@ -1,5 +1,5 @@
 /**
- * A mesh as one YAML file: trees with their publishers and tags, pins, topology, and who is a member. For those who keep
+ * A mesh as one YAML file: trees with their publishers and tags, pins, grants, topology, and who is a member. For those who keep
  * it in git. A section that is left out is left alone.
  */
 import { readFile } from 'node:fs/promises'
@@ -11,6 +11,7 @@ import { MAX_KEEP_DAYS, MAX_KEEP_LAST, type PinKeep } from '../../src/record/kin
 import { MAX_LABELS } from '../../src/record/kinds/site.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { parseTopologyFile } from '../topology/read-file.ts'
+import { DECLARED_GRANT, type DeclaredGrant } from './declared-grant.ts'
 
 export type PinPlace =
   | { readonly all: true }
@@ -24,6 +25,8 @@ export interface DeclaredTree {
   readonly publisher: string
   /** Sequences by tag; undefined when the file does not say. */
   readonly tags: ReadonlyMap<string, number> | undefined
+  /** Undefined when the file does not say. */
+  readonly private: boolean | undefined
 }
 
 export interface DeclaredPin {
@@ -40,6 +43,7 @@ export interface MeshFile {
   readonly pins: readonly DeclaredPin[] | undefined
   /** Labels by site. Whether a site is drained is of the moment, and not in the file. */
   readonly sites: ReadonlyMap<string, readonly string[]> | undefined
+  readonly grants: readonly DeclaredGrant[] | undefined
   readonly topology: Topology | undefined
   /** Regions by site. Compared and never applied: a member comes by an invite. */
   readonly members: ReadonlyMap<string, string> | undefined
@@ -79,11 +83,13 @@ const FILE = z.strictObject({
       z.string().refine(isTreeName, 'is not the name of a tree'),
       z.strictObject({
         publisher: z.string().min(1),
+        private: z.boolean().optional(),
         tags: z.record(SEGMENT, z.int().min(1)).optional(),
       }),
     )
     .optional(),
   pins: z.array(PIN).optional(),
+  grants: z.array(DECLARED_GRANT).optional(),
   sites: z.record(SEGMENT, z.strictObject({ labels: z.array(SEGMENT).max(MAX_LABELS) })).optional(),
   topology: z.record(z.string(), z.unknown()).optional(),
   members: z.record(SEGMENT, z.strictObject({ region: SEGMENT, peer: z.string().optional() })).optional(),
@@ -122,16 +128,18 @@ export function parseMeshFile(text: string, file: string): MeshFile {
     const what = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `
     throw new MirrorError('invalid', `${file}:${line}: ${what}${issue.message}`)
   }
-  const { mesh, trees, pins, sites, topology, members } = result.data
+  const { mesh, trees, pins, grants, sites, topology, members } = result.data
   return {
     mesh,
     trees:
       trees &&
-      Object.entries(trees).map(([name, { publisher, tags }]) => ({
+      Object.entries(trees).map(([name, { publisher, tags, private: isPrivate }]) => ({
         name,
         publisher,
         tags: tags && new Map(Object.entries(tags)),
+        private: isPrivate,
       })),
+    grants,
     pins: pins?.map(({ tree, checkout, versions, keep, ...place }) => ({
       tree,
       checkout,

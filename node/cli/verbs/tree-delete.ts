@@ -49,14 +49,17 @@ async function remove(
 }
 
 /** Returns the CID of the record. */
-export async function signDeletion(context: Context, { tree, publishers }: TreeDocument): Promise<string> {
+export async function signDeletion(
+  context: Context,
+  { tree, readers, publishers }: TreeDocument,
+): Promise<string> {
   const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }] = await Promise.all([
     import('../sign.ts'),
     import('../../../src/record/key.ts'),
   ])
   const id = await signAndSubmit(context, await loadAdminKey(context), 'tree', {
     name: tree,
-    readers: 'members',
+    readers,
     publishers: publishers.map((each) => publicKeyOf(each)),
     version: await nextVersion(context, { kind: 'tree', name: tree }),
     removed: true,

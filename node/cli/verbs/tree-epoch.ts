@@ -113,7 +113,7 @@ export async function startEpoch(
   if (!tree.publishers.includes(peer)) {
     await signAndSubmit(context, admin, 'tree', {
       name,
-      readers: 'members',
+      readers: tree.readers,
       // Those of before stay listed: what they published still counts by it.
       publishers: [...tree.publishers, peer].map((each) => publicKeyOf(each)).toSorted(Buffer.compare),
       version: await nextVersion(context, { kind: 'tree', name }),

@@ -13,6 +13,7 @@ import { treeUrl } from '../tree-url.ts'
 import { describeInPlace } from './status.ts'
 import { define as defineDelete } from './tree-delete.ts'
 import { define as defineEpochs } from './tree-epoch.ts'
+import { define as defineReaders } from './tree-readers.ts'
 import { define as defineRollback } from './tree-rollback.ts'
 
 interface Options {
@@ -22,10 +23,15 @@ interface Options {
 export function define(command: Command, context: Context): void {
   command
     .command('create')
-    .description('create a tree and name the site whose node may publish it (signed by an admin)')
+    .description(
+      'create a tree and name the site whose node may publish it (signed by an admin, or by this node when a grant lets it)',
+    )
     .argument('<TREE>', 'its name')
     .option('--publisher <SITE>', 'the site, or a PeerId; this one when left out')
-    .action((tree: string, options: { publisher?: string }) => create(context, tree, options))
+    .option('--private', "only its publisher and members with a reader's grant may read it (see grant add)")
+    .action((tree: string, options: { publisher?: string; private?: boolean }) =>
+      create(context, tree, options),
+    )
   command
     .command('list')
     .description('list the trees of the mesh')
@@ -45,17 +51,24 @@ export function define(command: Command, context: Context): void {
     .option('--json', 'print them as JSON')
     .action((tree: string, options: Options & { limit: string }) => history(context, tree, options))
   defineDelete(command, context)
+  defineReaders(command, context)
   defineRollback(command, context)
   defineEpochs(command, context)
 }
 
-async function create(context: Context, text: string, options: { publisher?: string }): Promise<void> {
+async function create(
+  context: Context,
+  text: string,
+  options: { publisher?: string; private?: boolean },
+): Promise<void> {
   const tree = nameOfTree(text)
   if ((await findTree(context, tree))?.epoch != null)
     throw new MirrorError('conflict', `there is a tree ${tree} already`)
   const { peer, site } = await findPublisher(context, options.publisher)
-  await createTree(context, tree, peer)
-  await context.terminal.print(`${tree}: created, published by ${site ?? peer}\n`)
+  await createTree(context, tree, peer, options.private === true ? { readers: 'granted' } : {})
+  await context.terminal.print(
+    `${tree}: created, published by ${site ?? peer}${options.private === true ? ', private' : ''}\n`,
+  )
 }
 
 async function list({ api, signal, terminal }: Context, { json }: Options): Promise<void> {
@@ -75,7 +88,7 @@ async function list({ api, signal, terminal }: Context, { json }: Options): Prom
         { title: 'TAGS' },
       ],
       trees.map((each) => [
-        each.tree + (each.isForked ? ' (forked)' : ''),
+        each.tree + (each.readers === 'granted' ? ' (private)' : '') + (each.isForked ? ' (forked)' : ''),
         ...headCells(each.head),
         each.tags.map(({ tag, sequence }) => `${tag}=@${sequence}`).join(' '),
       ]),
@@ -113,6 +126,7 @@ async function show(context: Context, text: string, { json }: Options): Promise<
   const [sequence, files, bytes, time] = headCells(found.head)
   const lines = [
     `tree       ${tree}${found.isForked ? '  FORKED: it stays at its last good head' : ''}`,
+    ...(found.readers === 'granted' ? ["readers    its publishers, and members with a reader's grant"] : []),
     `publisher  ${found.epoch === null ? 'none' : `${siteOf(found.epoch.publisher)} (epoch ${found.epoch.epoch})`}`,
     found.head === null
       ? 'head       nothing published yet'
