@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { GRANT_ROLES, OPERATOR_RIGHTS } from '../../src/record/kinds/grant.ts'
 import { type Grant, grantsAt } from '../../src/record/mesh-state.ts'
+import { says } from './route-spec.ts'
 import type { Services } from './services.ts'
 
 export const GRANT_DOCUMENT = z.strictObject({
@@ -29,12 +30,20 @@ export const GRANT_DOCUMENT = z.strictObject({
 export type GrantDocument = Readonly<z.infer<typeof GRANT_DOCUMENT>>
 
 export function addGrantRoutes(app: FastifyInstance, services: Services): void {
-  app.get('/api/v1/grants', () => {
-    const grants = [...services.ledger.state().grants.values()].flatMap((own) =>
-      own.map((grant) => describe(services, grant)),
-    )
-    return { grants: grants.toSorted((a, b) => compare(a, b)) }
-  })
+  app.get(
+    '/api/v1/grants',
+    says({
+      summary: 'What admins lend to other keys, tombstones included',
+      scope: 'read',
+      answer: z.strictObject({ grants: z.array(GRANT_DOCUMENT) }),
+    }),
+    () => {
+      const grants = [...services.ledger.state().grants.values()].flatMap((own) =>
+        own.map((grant) => describe(services, grant)),
+      )
+      return { grants: grants.toSorted((a, b) => compare(a, b)) }
+    },
+  )
 }
 
 function describe({ ledger, clock }: Services, grant: Grant): GrantDocument {

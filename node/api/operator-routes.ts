@@ -10,6 +10,9 @@ import type { Cid } from '../../src/block/cid.ts'
 import { decodeCbor } from '../../src/block/codec.ts'
 import { type Bodies, decodeBody } from '../../src/record/content.ts'
 import { MAX_RECORD_BYTES } from '../../src/record/record.ts'
+import { parseBody } from './parse.ts'
+import { says } from './route-spec.ts'
+import { LENT_SCOPE } from './scopes.ts'
 import type { Services } from './services.ts'
 
 /** Those that a grant can be about. */
@@ -26,20 +29,22 @@ export const OPERATOR_RECORD = z.strictObject({
 })
 
 export function addOperatorRoutes(app: FastifyInstance, { issueAsNode, readSelf }: Services): void {
-  app.post('/api/v1/operator/records', async ({ body }, reply) => {
-    const request = OPERATOR_RECORD.safeParse(body)
-    if (!request.success) {
-      const { path, message } = request.error.issues[0]!
-      throw new MirrorError('invalid', `${path.join('.') || 'the request'}: ${message}`, {
-        hint: `kind is one of ${LENT_KINDS.join(', ')}; body is base64 of dag-cbor.`,
-      })
-    }
-    const { kind } = request.data
-    const bytes = new Uint8Array(Buffer.from(request.data.body, 'base64'))
-    const id = await issue(kind, bytes)
-    reply.code(201)
-    return { id: id.toString(), issuer: readSelf().peer }
-  })
+  app.post(
+    '/api/v1/operator/records',
+    says({
+      summary: 'Signs with the key of this node what a grant lets it say',
+      scope: LENT_SCOPE,
+      body: OPERATOR_RECORD,
+      status: 201,
+      answer: z.strictObject({ id: z.string(), issuer: z.string() }),
+    }),
+    async ({ body }, reply) => {
+      const { kind, body: text } = parseBody(OPERATOR_RECORD, body)
+      const id = await issue(kind, new Uint8Array(Buffer.from(text, 'base64')))
+      reply.code(201)
+      return { id: id.toString(), issuer: readSelf().peer }
+    },
+  )
 
   function issue<K extends LentKind>(kind: K, bytes: Uint8Array): Promise<Cid> {
     return issueAsNode(kind, readBody(kind, bytes))

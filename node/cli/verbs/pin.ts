@@ -7,7 +7,7 @@ import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
 import { type AsNode, withAsNode } from '../as-node-option.ts'
 import type { Context } from '../context.ts'
-import { readKeepDays, readKeepLast } from '../keep-option.ts'
+import { readKeepDays, readKeepLast, readPriority } from '../keep-option.ts'
 import { formatTable } from '../table.ts'
 import { readVersions } from '../versions-option.ts'
 
@@ -23,6 +23,8 @@ interface Placement extends Where {
   readonly versions?: number
   readonly keepLast?: number
   readonly keepDays?: number
+  readonly priority?: number
+  readonly urgent?: boolean
 }
 
 export function define(command: Command, context: Context): void {
@@ -103,6 +105,8 @@ function settingsOf(options: Placement): Omit<PinSettings, 'removed'> {
     ...(checkout === undefined ? {} : { checkout }),
     ...(versions === undefined ? {} : { versions }),
     ...keepOf(options),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(options.urgent === true ? { class: 'urgent' as const } : {}),
   }
 }
 
@@ -119,6 +123,8 @@ function withPlacement(command: Command): Command {
     )
     .option('--keep-last <N>', 'the newest N complete snapshots stay at these sites', readKeepLast)
     .option('--keep-days <N>', 'what was published within N days stays as well', readKeepDays)
+    .option('--priority <N>', '1 to 9, 5 when left out: the higher is fetched first', readPriority)
+    .option('--urgent', 'does not wait for other fetches, and caps on rates do not hold it up')
 }
 
 function withWhere(command: Command): Command {
@@ -262,6 +268,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         { title: 'CHECK-OUT' },
         { title: 'VERSIONS', align: 'right' },
         { title: 'KEEP' },
+        { title: 'PRIORITY' },
       ],
       pins.map((pin) => [
         pin.tree,
@@ -269,6 +276,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         pin.checkout ?? '-',
         pin.versions === undefined ? '-' : String(pin.versions),
         keepText(pin.keep),
+        [pin.priority ?? '', pin.class ?? ''].join(' ').trim() || '-',
       ]),
     ),
   )
