@@ -48,6 +48,7 @@ import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
@@ -71,6 +72,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const { paths, config, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
   const nodeKey = await loadNodeKey(paths)
+  const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
   const store = await openStore(
     {
@@ -200,6 +202,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : createGateway(
           {
             catalogue: createCatalogue({ ledger, complete }),
+            tokens,
             blocks,
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
@@ -255,6 +258,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     host,
     rates,
     jobs,
+    tokens,
     clock,
     readSelf,
     readStatus,

@@ -75,7 +75,12 @@ export interface HeadDocument extends SnapshotPlace {
 export interface PinDocument {
   readonly name: string
   readonly tree: string
-  readonly sites: { readonly all?: true; readonly region?: string; readonly site?: string }
+  readonly sites: {
+    readonly all?: true
+    readonly label?: string
+    readonly region?: string
+    readonly site?: string
+  }
   readonly checkout: string | null
   /** The check-out is a folder of versions, of which so many stay. */
   readonly versions?: number

@@ -78,6 +78,14 @@ export function describeRecord({
       const verb = removed ? 'unpinned' : 'pinned'
       return { subject: name, text: `${verb} ${tree} ${placeText(sites)}` }
     }
+    case 'site': {
+      const { site, labels, drained, note } = content.body
+      const said = [
+        ...(drained ? ['drained'] : []),
+        labels.length === 0 ? 'no labels' : `labels ${labels.join(', ')}`,
+      ]
+      return { subject: site, text: `said of the site ${site}: ${said.join(', ')}${note && `: ${note}`}` }
+    }
     case 'topology':
       return { subject: 'topology', text: `declared the topology, version ${content.body.version}` }
     case 'unknown':
@@ -87,5 +95,6 @@ export function describeRecord({
 
 function placeText(sites: PinBody['sites']): string {
   if ('all' in sites) return 'at every site'
+  if ('label' in sites) return `at sites labelled ${sites.label}`
   return 'region' in sites ? `in region ${sites.region}` : `at ${sites.site}`
 }

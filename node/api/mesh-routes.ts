@@ -77,6 +77,7 @@ async function highestVersion(
     const isSame =
       (content.kind === 'pin' && content.body.name === name) ||
       (content.kind === 'tree' && content.body.name === name) ||
+      (content.kind === 'site' && content.body.site === name) ||
       content.kind === 'topology' ||
       (content.kind === 'tag' && content.body.tag === name && content.body.tree === tree)
     if (isSame) highest = Math.max(highest, content.body.version)

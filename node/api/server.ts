@@ -18,7 +18,9 @@ import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
+import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
+import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
 
@@ -56,12 +58,14 @@ export function createApi(
   })
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
+  addSiteRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
   addTreeRoutes(app, services)
   addDiffBytesRoute(app, services)
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
+  addTokenRoutes(app, services)
 
   return {
     async start() {

@@ -12,6 +12,7 @@ import type { FetchView } from '../../src/replica/site-agent-tree.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import type { RateMeter } from '../rate-meter.ts'
+import type { Tokens } from '../tokens.ts'
 import type { SelfDocument } from './answers.ts'
 import type { Jobs } from './jobs.ts'
 
@@ -26,6 +27,7 @@ export interface Services {
   readonly host: Pick<Host, 'addresses' | 'peers'>
   readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
+  readonly tokens: Tokens
   readonly clock: Clock
   readonly log: { warn(fields: object, event: string): void }
   readonly readSelf: () => SelfDocument

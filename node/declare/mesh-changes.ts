@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { NO_TOPOLOGY } from '../../src/topology/topology.ts'
 import type { PinDocument, TopologyDocument, TreeDocument } from '../api/answers.ts'
 import type { MemberDocument } from '../api/member-answers.ts'
+import type { SiteDocument } from '../api/site-routes.ts'
 import { type TopologyChange, topologyChanges } from '../topology/changes.ts'
 import type { DeclaredPin, MeshFile, PinPlace } from './mesh-file.ts'
 
@@ -13,6 +14,7 @@ export interface MeshFacts {
   readonly pins: readonly PinDocument[]
   readonly topology: TopologyDocument
   readonly members: readonly MemberDocument[]
+  readonly sites: readonly SiteDocument[]
 }
 
 export type MeshChange =
@@ -29,6 +31,12 @@ export type MeshChange =
       readonly text: string
     }
   | { readonly kind: 'remove-tag'; readonly tree: string; readonly tag: string; readonly text: string }
+  | {
+      readonly kind: 'set-labels'
+      readonly site: string
+      readonly labels: readonly string[]
+      readonly text: string
+    }
   | { readonly kind: 'set-topology'; readonly changes: readonly TopologyChange[]; readonly text: string }
 
 export interface MeshPlan {
@@ -46,6 +54,7 @@ export function planMesh(file: MeshFile, facts: MeshFacts, isPruning: boolean): 
     ...treeChanges(file, facts, isPruning, notes),
     ...pinChanges(file, facts, isPruning, notes),
     ...tagChanges(file, facts, isPruning, notes),
+    ...labelChanges(file, facts, isPruning, notes),
     ...topologyChange(file, facts),
   ]
   if (file.mesh !== undefined && file.mesh !== facts.name)
@@ -54,10 +63,11 @@ export function planMesh(file: MeshFile, facts: MeshFacts, isPruning: boolean): 
   return { id: idOf(changes, facts), changes, notes }
 }
 
-function idOf(changes: readonly MeshChange[], { trees, pins, topology }: MeshFacts): string {
+function idOf(changes: readonly MeshChange[], { trees, pins, sites, topology }: MeshFacts): string {
   const from = [
     trees.map(({ tree, version, epoch, tags }) => [tree, version, epoch?.id, tags]).toSorted(),
     pins.map(({ name, version }) => [name, version]).toSorted(),
+    sites.map(({ site, version }) => [site, version]).toSorted(),
     topology.declared?.version,
   ]
   return createHash('sha256')
@@ -174,6 +184,30 @@ function tagChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
   return changes
 }
 
+function labelChanges(
+  { sites: declared }: MeshFile,
+  { sites }: MeshFacts,
+  isPruning: boolean,
+  notes: string[],
+): MeshChange[] {
+  if (declared === undefined) return []
+  const changes: MeshChange[] = []
+  const there = new Map(sites.map(({ site, labels }) => [site, labels]))
+  const set = (site: string, labels: readonly string[]): void => {
+    const text = `~ site ${site}, ${labels.length === 0 ? 'no labels' : `labels ${labels.join(', ')}`}`
+    changes.push({ kind: 'set-labels', site, labels, text })
+  }
+  for (const [site, labels] of declared) {
+    if (labels.join() !== (there.get(site) ?? []).join()) set(site, labels)
+  }
+  for (const [site, labels] of there) {
+    if (labels.length === 0 || declared.has(site)) continue
+    if (isPruning) set(site, [])
+    else notes.push(`the labels of ${site} are not in the file; --prune takes them away`)
+  }
+  return changes
+}
+
 function topologyChange({ topology }: MeshFile, facts: MeshFacts): MeshChange[] {
   if (topology === undefined) return []
   const changes = topologyChanges(facts.topology.declared ?? NO_TOPOLOGY, topology)
@@ -203,18 +237,21 @@ function memberNotes({ members }: MeshFile, facts: MeshFacts): string[] {
 
 export function placeOfPin({ sites }: Pick<PinDocument, 'sites'>): PinPlace {
   if (sites.site !== undefined) return { site: sites.site }
+  if (sites.label !== undefined) return { label: sites.label }
   return sites.region !== undefined ? { region: sites.region } : { all: true }
 }
 
 function keyOf(tree: string, place: PinPlace): string {
   if ('site' in place) return `${tree} at ${place.site}`
+  if ('label' in place) return `${tree} at label ${place.label}`
   return 'region' in place ? `${tree} in region ${place.region}` : `${tree} at every site`
 }
 
 /** The file that says what is: planning it against the same facts changes nothing. */
-export function describeMesh({ name, trees, pins, topology, members }: MeshFacts): unknown {
+export function describeMesh({ name, trees, pins, topology, members, sites }: MeshFacts): unknown {
   const siteOf = (peer: string): string =>
     members.find((each) => each.peer === peer && each.state !== 'revoked')?.site ?? peer
+  const labelled = sites.filter(({ labels }) => labels.length > 0)
   const published = trees.filter(({ epoch }) => epoch !== null)
   const { version: _, ...links } = topology.declared ?? { version: 0, ...NO_TOPOLOGY }
   return {
@@ -242,6 +279,9 @@ export function describeMesh({ name, trees, pins, topology, members }: MeshFacts
       ...(pin.versions === undefined ? {} : { versions: pin.versions }),
       ...(pin.keep === undefined ? {} : { keep: pin.keep }),
     })),
+    ...(labelled.length === 0
+      ? {}
+      : { sites: Object.fromEntries(labelled.map(({ site, labels }) => [site, { labels }])) }),
     ...(topology.declared === null ? {} : { topology: links }),
   }
 }

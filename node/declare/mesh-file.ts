@@ -8,10 +8,15 @@ import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
 import { MAX_KEEP_DAYS, MAX_KEEP_LAST, type PinKeep } from '../../src/record/kinds/pin.ts'
+import { MAX_LABELS } from '../../src/record/kinds/site.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { parseTopologyFile } from '../topology/read-file.ts'
 
-export type PinPlace = { readonly all: true } | { readonly region: string } | { readonly site: string }
+export type PinPlace =
+  | { readonly all: true }
+  | { readonly label: string }
+  | { readonly region: string }
+  | { readonly site: string }
 
 export interface DeclaredTree {
   readonly name: string
@@ -33,6 +38,8 @@ export interface MeshFile {
   readonly mesh: string | undefined
   readonly trees: readonly DeclaredTree[] | undefined
   readonly pins: readonly DeclaredPin[] | undefined
+  /** Labels by site. Whether a site is drained is of the moment, and not in the file. */
+  readonly sites: ReadonlyMap<string, readonly string[]> | undefined
   readonly topology: Topology | undefined
   /** Regions by site. Compared and never applied: a member comes by an invite. */
   readonly members: ReadonlyMap<string, string> | undefined
@@ -43,6 +50,7 @@ const PIN = z
   .strictObject({
     tree: z.string().refine(isTreePattern, 'is not a tree or pattern'),
     all: z.literal(true).optional(),
+    label: SEGMENT.optional(),
     region: SEGMENT.optional(),
     site: SEGMENT.optional(),
     checkout: z.string().startsWith('/', 'is not an absolute path').optional(),
@@ -56,8 +64,9 @@ const PIN = z
       .optional(),
   })
   .refine(
-    ({ all, region, site }) => [all, region, site].filter((each) => each !== undefined).length === 1,
-    'names one of all: true, region and site',
+    ({ all, label, region, site }) =>
+      [all, label, region, site].filter((each) => each !== undefined).length === 1,
+    'names one of all: true, label, region and site',
   )
   .refine(
     ({ checkout, versions }) => versions === undefined || checkout !== undefined,
@@ -75,6 +84,7 @@ const FILE = z.strictObject({
     )
     .optional(),
   pins: z.array(PIN).optional(),
+  sites: z.record(SEGMENT, z.strictObject({ labels: z.array(SEGMENT).max(MAX_LABELS) })).optional(),
   topology: z.record(z.string(), z.unknown()).optional(),
   members: z.record(SEGMENT, z.strictObject({ region: SEGMENT, peer: z.string().optional() })).optional(),
 })
@@ -112,7 +122,7 @@ export function parseMeshFile(text: string, file: string): MeshFile {
     const what = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `
     throw new MirrorError('invalid', `${file}:${line}: ${what}${issue.message}`)
   }
-  const { mesh, trees, pins, topology, members } = result.data
+  const { mesh, trees, pins, sites, topology, members } = result.data
   return {
     mesh,
     trees:
@@ -129,6 +139,9 @@ export function parseMeshFile(text: string, file: string): MeshFile {
       keep: keep && keepOf(keep),
       sites: placeOf(place),
     })),
+    sites:
+      sites &&
+      new Map(Object.entries(sites).map(([site, { labels }]) => [site, [...new Set(labels)].toSorted()])),
     // Its own reader knows units and names; lines are counted from the section's first then.
     topology: topology && parseTopologyFile(stringify(topology), `${file}, topology`).topology,
     members: members && new Map(Object.entries(members).map(([site, { region }]) => [site, region])),
@@ -139,7 +152,14 @@ function keepOf({ last, days }: { last?: number | undefined; days?: number | und
   return { ...(last === undefined ? {} : { last }), ...(days === undefined ? {} : { days }) }
 }
 
-function placeOf({ region, site }: { region?: string | undefined; site?: string | undefined }): PinPlace {
+interface NamedPlace {
+  readonly label?: string | undefined
+  readonly region?: string | undefined
+  readonly site?: string | undefined
+}
+
+function placeOf({ label, region, site }: NamedPlace): PinPlace {
+  if (label !== undefined) return { label }
   if (region !== undefined) return { region }
   return site !== undefined ? { site } : { all: true }
 }

@@ -2,7 +2,8 @@
  * The read-only HTTP face of a node: trees for labs and offices, /livez, /readyz and /metrics for monitors.
  *
  * Built on node:http and nothing above it: names in trees are raw bytes, and routers decode and normalise them before
- * anybody is asked. It changes nothing in the mesh, takes no cookie and no token, and never touches a file system.
+ * anybody is asked. It changes nothing in the mesh, takes no cookie, and never touches a file system. Private trees are there for
+ * those alone who show a token (rights.ts).
  *
  * Bounded: connections, bodies in flight (over it: 503 with Retry-After), the address, the headers, the time that
  * headers, a request or a client that reads slowly may take.
@@ -16,6 +17,7 @@ import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
 import type { ReadFile } from './file-response.ts'
@@ -23,6 +25,7 @@ import type { GatewayLog } from './gateway-log.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
+import { CHALLENGES, needsToken, rightsOf } from './rights.ts'
 import type { SendOptions } from './send-body.ts'
 import { createTreeHandler } from './tree-handler.ts'
 import type { Catalogue } from './version.ts'
@@ -30,6 +33,8 @@ import type { Catalogue } from './version.ts'
 export interface GatewayComponents {
   readonly catalogue: Catalogue
   readonly blocks: NodeSource
+  /** What opens private trees; without it nothing does. */
+  readonly tokens?: Pick<Tokens, 'check'> | undefined
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
@@ -84,6 +89,7 @@ export function createGateway(
     log,
     catalogue,
     blocks,
+    tokens,
     readFile,
     hold,
     readCare,
@@ -94,7 +100,7 @@ export function createGateway(
   } = components
   const { host, port } = parseListen(listen)
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols })
-  const handleTree = createTreeHandler({ catalogue, blocks, readFile, hold })
+  const handleTree = createTreeHandler({ blocks, readFile, hold })
   let bodies = 0
 
   const limits = {
@@ -190,7 +196,8 @@ export function createGateway(
     bodies++
     try {
       const options: SendOptions = { clock, stallTimeoutMs, signal, onSent }
-      await handleTree(request, response, target, options)
+      const rights = rightsOf(request, { catalogue, tokens })
+      await handleTree(request, response, target, { ...options, rights })
     } finally {
       bodies--
     }
@@ -203,7 +210,10 @@ export function createGateway(
     }
     // Too late for a status: a cut connection is the only way to say that the body is not whole.
     if (response.headersSent || response.destroyed) response.destroy()
-    else sendProblem(request, response, error, isTooLong(request) ? 414 : undefined)
+    else if (needsToken(error)) {
+      response.setHeader('www-authenticate', CHALLENGES)
+      sendProblem(request, response, error, 401)
+    } else sendProblem(request, response, error, isTooLong(request) ? 414 : undefined)
   }
 
   return {

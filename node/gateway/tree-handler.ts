@@ -15,11 +15,11 @@ import { findEntry } from './find-entry.ts'
 import { chooseFormat, type ListingHead, type ListingRow, listingHtml, listingJson } from './listing.ts'
 import { checkConditions } from './precondition.ts'
 import { encodeName, type RequestTarget, type TargetSegment } from './request-target.ts'
+import type { Rights } from './rights.ts'
 import { batched, type SendOptions, sendPieces } from './send-body.ts'
-import { type Catalogue, type ChosenVersion, chooseVersion, matchTree, type ServedTree } from './version.ts'
+import { type ChosenVersion, chooseVersion, matchTree, type ServedTree } from './version.ts'
 
 export interface TreeHandlerComponents {
-  readonly catalogue: Catalogue
   readonly blocks: NodeSource
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
@@ -30,12 +30,12 @@ export type TreeHandler = (
   request: IncomingMessage,
   response: ServerResponse,
   target: RequestTarget,
-  options: SendOptions,
+  options: SendOptions & { readonly rights: Rights },
 ) => Promise<void>
 
 const MAX_CACHED_SNAPSHOTS = 64
 
-export function createTreeHandler({ catalogue, blocks, readFile, hold }: TreeHandlerComponents): TreeHandler {
+export function createTreeHandler({ blocks, readFile, hold }: TreeHandlerComponents): TreeHandler {
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
 
   async function readSnapshot(cid: Cid, signal: AbortSignal): Promise<Snapshot> {
@@ -54,9 +54,9 @@ export function createTreeHandler({ catalogue, blocks, readFile, hold }: TreeHan
   }
 
   return async (request, response, target, options) => {
-    const match = matchTree(catalogue, target.segments)
+    const match = matchTree(options.rights.catalogue, target.segments)
     if (match === undefined) {
-      await sendFolder(request, response, target, catalogue, options)
+      await sendFolder(request, response, target, options.rights, options)
       return
     }
     const { version, rest } = chooseVersion(match.tree, match.rest)
@@ -113,7 +113,7 @@ async function sendFolder(
   request: IncomingMessage,
   response: ServerResponse,
   target: RequestTarget,
-  catalogue: Catalogue,
+  { catalogue, noSuchTree }: Rights,
   options: SendOptions,
 ): Promise<void> {
   const prefix = target.segments.map((segment) => `${Buffer.from(segment.name).toString('latin1')}/`).join('')
@@ -121,16 +121,14 @@ async function sendFolder(
   for (const name of catalogue.names()) {
     if (name.startsWith(prefix)) children.add(name.slice(prefix.length).split('/')[0]!)
   }
-  if (children.size === 0 && prefix !== '') {
-    throw new MirrorError('not-found', 'this mesh has no tree of that name', {
-      hint: 'The address / lists the trees.',
-    })
-  }
+  if (children.size === 0 && prefix !== '') throw noSuchTree()
   if (!target.hasTrailingSlash) {
     redirectToFolder(response, target)
     return
   }
-  response.setHeader('cache-control', 'no-cache')
+  // Others may see other trees here.
+  response.setHeader('cache-control', 'private, no-cache')
+  response.setHeader('vary', 'authorization')
   const rows: ListingRow[] = [...children].sort().map((name) => ({ type: 'folder', name: utf8(name) }))
   await sendListing(request, response, target, { path: printablePath(target.segments) }, rows, options)
 }
@@ -144,7 +142,7 @@ async function sendListing(
   options: SendOptions & { readonly tag?: string },
 ): Promise<void> {
   const format = chooseFormat(target.query, request.headers.accept)
-  response.setHeader('vary', 'accept')
+  response.setHeader('vary', response.hasHeader('vary') ? 'accept, authorization' : 'accept')
   if (options.tag !== undefined) {
     // The same folder at another address or sequence has another heading: those are part of the listing's identity.
     const etag = `"${options.tag}.${head.sequence}.${Buffer.from(head.path).toString('base64url').slice(-64)}.${format}"`
@@ -177,10 +175,12 @@ function setVersionHeaders(response: ServerResponse, tree: ServedTree, version: 
   response.setHeader('x-mirrormesh-sequence', version.sequence)
   response.setHeader('x-mirrormesh-snapshot', version.snapshot.toString())
   response.setHeader('x-mirrormesh-behind', version.behind)
+  const whose = tree.isPrivate ? 'private' : 'public'
   response.setHeader(
     'cache-control',
-    version.isImmutable ? 'public, max-age=604800, immutable' : 'public, no-cache',
+    version.isImmutable ? `${whose}, max-age=604800, immutable` : `${whose}, no-cache`,
   )
+  if (tree.isPrivate) response.setHeader('vary', 'authorization')
 }
 
 /** Relative addresses in a listing need the slash. Not permanent: the next snapshot may have a file of that name. */

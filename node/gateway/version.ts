@@ -24,6 +24,8 @@ export interface TreeVersion {
 /** What the gateway has to know of a tree. */
 export interface ServedTree {
   readonly name: string
+  /** Not everybody may read it: no cache on the way may give it to others. */
+  readonly isPrivate: boolean
   /** Accepted heads, oldest first. */
   readonly versions: readonly TreeVersion[]
   readonly tags: ReadonlyMap<string, TreeVersion>
@@ -33,6 +35,8 @@ export interface ServedTree {
 /** The trees that this node knows of, by name. Answers from memory. */
 export interface Catalogue {
   names(): readonly string[]
+  /** Undefined when there is no such tree. */
+  isPrivate(name: string): boolean | undefined
   tree(name: string): ServedTree | undefined
 }
 

@@ -17,6 +17,7 @@ import { decodeInvite, type InviteBody } from './kinds/invite.ts'
 import { decodeMember, type MemberBody } from './kinds/member.ts'
 import { decodePin, type PinBody } from './kinds/pin.ts'
 import { decodeRevocation, type RevocationBody } from './kinds/revocation.ts'
+import { decodeSite, type SiteBody } from './kinds/site.ts'
 import { decodeTag, type TagBody } from './kinds/tag.ts'
 import { decodeTopologyBody, type TopologyBody } from './kinds/topology.ts'
 import { decodeTree, type TreeBody } from './kinds/tree.ts'
@@ -32,6 +33,7 @@ export interface Bodies {
   readonly member: MemberBody
   readonly pin: PinBody
   readonly revocation: RevocationBody
+  readonly site: SiteBody
   readonly tag: TagBody
   readonly topology: TopologyBody
   readonly tree: TreeBody
@@ -64,6 +66,7 @@ const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   member: decodeMember,
   pin: decodePin,
   revocation: decodeRevocation,
+  site: decodeSite,
   tag: decodeTag,
   topology: decodeTopologyBody,
   tree: decodeTree,

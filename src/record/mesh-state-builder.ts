@@ -15,6 +15,7 @@ import type {
   Admins,
   Alarm,
   Assessment,
+  DeclaredSite,
   DeclaredTopology,
   Effect,
   Invite,
@@ -35,6 +36,7 @@ import { createMembership } from './state/membership.ts'
 import { objectionTo } from './state/objections.ts'
 import { originOf } from './state/origin.ts'
 import { createPinRecords } from './state/pins.ts'
+import { createSiteRecords } from './state/sites.ts'
 import { createSortedIds } from './state/sorted-ids.ts'
 import { createTopologyRecords } from './state/topologies.ts'
 import { changedTree } from './state/tree-changes.ts'
@@ -85,6 +87,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const authority = createAuthority(chains, adminSets)
   const membership = createMembership(authority)
   const pinRecords = createPinRecords(authority)
+  const siteRecords = createSiteRecords(authority)
   const topologyRecords = createTopologyRecords(authority)
   const treeRecords = new Map<string, TreeRecords>()
   const ids = createSortedIds()
@@ -94,6 +97,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const trees = new Map<string, TreeState>()
   const pins = new Map<string, Pin>()
   const removedPins = new Map<string, Pin>()
+  const sites = new Map<string, DeclaredSite>()
   const revoked = new Set<PeerId>()
   const forkedTrees = new Map<string, TreeState>()
   let admins: Admins | undefined
@@ -115,6 +119,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     trees,
     pins,
     removedPins,
+    sites,
     get topology() {
       return topology
     },
@@ -129,6 +134,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     authority.learn(record)
     membership.learn(record)
     pinRecords.learn(record)
+    siteRecords.learn(record)
     topologyRecords.learn(record)
     const tree = treeOf(record)
     if (tree !== undefined) fileTreeRecord(recordsOf(tree), record)
@@ -149,6 +155,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   function markEverything(): void {
     for (const name of treeRecords.keys()) dirty.trees.add(name)
     for (const name of pinRecords.names()) dirty.pins.add(name)
+    for (const name of siteRecords.names()) dirty.sites.add(name)
     dirty.topology = true
     for (const key of membership.inviteKeys()) dirty.invites.add(key)
     for (const peer of membership.peers()) dirty.peers.add(peer)
@@ -205,6 +212,13 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
       removedPins.delete(name)
       if (after !== undefined) (after.body.removed ? removedPins : pins).set(name, after)
       if (!isSameOrigin(before, after)) effects.push({ kind: 'pin', pin: name })
+    }
+    for (const name of dirty.sites) {
+      const before = sites.get(name)
+      const after = siteRecords.site(name)
+      if (after === undefined) sites.delete(name)
+      else sites.set(name, after)
+      if (!isSameOrigin(before, after)) effects.push({ kind: 'site', site: name })
     }
     if (dirty.topology) {
       const before = topology

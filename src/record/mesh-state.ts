@@ -7,10 +7,13 @@ import type { Cid } from '../block/cid.ts'
 import type { PeerId, PublicKey } from './key.ts'
 import type { EncodingsBody } from './kinds/encodings.ts'
 import type { InviteBody } from './kinds/invite.ts'
-import type { PinBody } from './kinds/pin.ts'
+import type { LabelledPlace, PinBody } from './kinds/pin.ts'
+import type { SiteBody } from './kinds/site.ts'
 import type { TagBody } from './kinds/tag.ts'
 import type { TopologyBody } from './kinds/topology.ts'
 import type { TreeBody } from './kinds/tree.ts'
+
+type Place = Pick<LabelledPlace, 'region' | 'site'>
 
 /** Who said it, in which record. */
 export interface Origin {
@@ -128,6 +131,12 @@ export interface Pin {
   readonly origin: Origin
 }
 
+/** What is said of a site beside its membership. */
+export interface DeclaredSite {
+  readonly body: SiteBody
+  readonly origin: Origin
+}
+
 export interface DeclaredTopology {
   readonly body: TopologyBody
   readonly origin: Origin
@@ -155,6 +164,8 @@ export interface MeshState {
   readonly pins: ReadonlyMap<string, Pin>
   /** Tombstones: a new pin of that name has the next version. */
   readonly removedPins: ReadonlyMap<string, Pin>
+  /** By the site's name; of a site of which nothing is said there is none. */
+  readonly sites: ReadonlyMap<string, DeclaredSite>
   /** Undefined as long as no admin has declared one. */
   readonly topology: DeclaredTopology | undefined
   readonly revoked: ReadonlySet<PeerId>
@@ -174,6 +185,7 @@ export type Effect =
   | { readonly kind: 'invite'; readonly invite: string }
   | { readonly kind: 'revoked'; readonly peer: PeerId }
   | { readonly kind: 'admins' }
+  | { readonly kind: 'site'; readonly site: string }
   | { readonly kind: 'topology' }
   | { readonly kind: 'alarm'; readonly alarm: Alarm }
 
@@ -194,6 +206,16 @@ export interface Assessment {
 export function isMemberAt(state: MeshState, peer: PeerId, nowMs: number): boolean {
   const member = state.members.get(peer)
   return member?.isActive === true && (member.expiresMs === null || nowMs < member.expiresMs)
+}
+
+/** A site with all by which a pin may name it. */
+export function placeOf(state: Pick<MeshState, 'sites'>, { site, region }: Place): LabelledPlace {
+  return { site, region, labels: state.sites.get(site)?.body.labels ?? [] }
+}
+
+/** It is on its way out of service: it keeps and serves what it has, and takes nothing new. */
+export function isDrained(state: Pick<MeshState, 'sites'>, site: string): boolean {
+  return state.sites.get(site)?.body.drained === true
 }
 
 /** Invites under which `admitter` may still let a node in. */

@@ -5,11 +5,13 @@
 import type { Cid } from '../block/cid.ts'
 import type { PinKeep } from '../record/kinds/pin.ts'
 import { pinCovers } from '../record/kinds/pin.ts'
-import type { MeshState } from '../record/mesh-state.ts'
+import { isDrained, type MeshState, placeOf } from '../record/mesh-state.ts'
 import type { Place } from '../topology/path-class.ts'
 
 export interface Goal {
   readonly tree: string
+  /** The site is drained: what is here of the tree stays, and nothing more is fetched. */
+  readonly isHeldBack?: boolean
   /** Absent until something is published. */
   readonly sequence?: number
   readonly snapshot?: Cid
@@ -26,6 +28,7 @@ export interface Goal {
 /** Goals by tree's name. */
 export function goalsOf(state: MeshState, self: Place & { readonly peer: string }): Map<string, Goal> {
   const checkouts = checkoutsOf(state, self)
+  const isOut = isDrained(state, self.site)
   const goals = new Map<string, Goal>()
   for (const tree of state.trees.values()) {
     if (tree.body.removed) continue
@@ -35,6 +38,7 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
     const keep = keepOf(state, tree.name, self)
     goals.set(tree.name, {
       tree: tree.name,
+      ...(isOut && !isOwn ? { isHeldBack: true } : {}),
       ...(tree.newest === undefined
         ? {}
         : { sequence: tree.newest.sequence, snapshot: tree.newest.snapshot }),
@@ -49,8 +53,9 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
 
 /** Of several pins each gets what it asks for. */
 function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefined {
+  const here = placeOf(state, place)
   const said = [...state.pins.values()].flatMap(({ body }) =>
-    body.keep !== undefined && pinCovers(body, tree, place) ? [body.keep] : [],
+    body.keep !== undefined && pinCovers(body, tree, here) ? [body.keep] : [],
   )
   if (said.length === 0) return undefined
   const most = (values: readonly (number | undefined)[]): number =>
@@ -61,8 +66,14 @@ function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefin
 
 /** Whether some pin asks `place` to keep the tree. */
 export function isPinned(state: MeshState, tree: string, place: Place): boolean {
-  for (const { body } of state.pins.values()) if (pinCovers(body, tree, place)) return true
+  const at = placeOf(state, place)
+  for (const { body } of state.pins.values()) if (pinCovers(body, tree, at)) return true
   return false
+}
+
+/** Whether `place` is to fetch the tree now: a drained site takes nothing more. */
+export function isWanted(state: MeshState, tree: string, place: Place): boolean {
+  return !isDrained(state, place.site) && isPinned(state, tree, place)
 }
 
 interface TreeCheckouts {
@@ -77,13 +88,14 @@ interface TreeCheckouts {
  */
 function checkoutsOf(state: MeshState, self: Place): Map<string, TreeCheckouts> {
   const out = new Map<string, TreeCheckouts>()
+  const here = placeOf(state, self)
   const taken = new Map<string, string>()
   const pins = [...state.pins.values()].toSorted((a, b) => compareText(a.body.name, b.body.name))
   const trees = [...state.trees.keys()].toSorted(compareText)
   for (const { body } of pins) {
     if (body.checkout === undefined) continue
     for (const tree of trees) {
-      if (!pinCovers(body, tree, self)) continue
+      if (!pinCovers(body, tree, here)) continue
       const base = body.checkout.length > 1 ? body.checkout.replace(/\/+$/, '') : body.checkout
       const path = body.tree.includes('*') ? `${base}/${tree}` : base
       const owner = taken.get(path)

@@ -4,7 +4,14 @@ import { type Place, pathClass } from '../topology/path-class.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import { type Goal, isPinned } from './site-agent-goals.ts'
 import type { TreeWorkerStatus } from './site-agent-tree.ts'
-import type { CheckoutStatus, PeerTraffic, ReplicaStatus, TrafficStatus, TreeFacts } from './status.ts'
+import type {
+  CheckoutStatus,
+  PeerTraffic,
+  ReplicaStatus,
+  StatusSources,
+  TrafficStatus,
+  TreeFacts,
+} from './status.ts'
 import type { AnnouncedTree } from './status-announcement.ts'
 import type { TrafficTotals } from './traffic.ts'
 
@@ -52,6 +59,7 @@ function reasonOf(
   if (isComplete) return undefined
   if (tree.newest === undefined) return 'nothing has been published yet'
   if (goal === undefined) return 'not pinned to this site any more'
+  if (goal.isHeldBack === true) return 'the site is drained'
   if (worker?.phase === 'waiting') return 'waits for other fetches'
   return worker?.phase === 'fetching' ? undefined : 'not started yet'
 }
@@ -87,6 +95,16 @@ export function announcedTree(tree: TreeState, own: OwnReplica): AnnouncedTree {
   }
 }
 
+export function siteFacts(state: MeshState): StatusSources['members'] {
+  return [...state.members.values()]
+    .filter(({ isActive }) => isActive)
+    .map(({ peer, site, region }) => {
+      const said = state.sites.get(site)?.body
+      const { labels = [], drained = false, note = '' } = said ?? {}
+      return { peer, site, region, labels, drained, note }
+    })
+}
+
 export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
   const { newest, epoch } = tree
   const pinnedSites = new Set<string>()
@@ -107,6 +125,7 @@ export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
             ...(newest.counts.bytes === undefined ? {} : { bytes: newest.counts.bytes }),
           },
         }),
+    history: tree.history,
     pinnedSites: [...pinnedSites],
   }
 }

@@ -118,7 +118,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
 
   function isReached(wanted: Goal): boolean {
     const { snapshot } = wanted
-    if (snapshot === undefined) return true
+    if (snapshot === undefined || wanted.isHeldBack === true) return true
     return (
       complete.has(tree, snapshot) &&
       wanted.checkouts.every((path) => checkouts.get(path) === snapshot.toString())
@@ -273,13 +273,17 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
       for (const path of next?.checkouts ?? []) {
         if (!checkouts.has(path)) checkouts.set(path, readCheckout(path))
       }
-      const isOther = next?.snapshot === undefined || before?.snapshot?.equals(next.snapshot) !== true
+      const isOther =
+        next?.snapshot === undefined ||
+        next.isHeldBack !== before?.isHeldBack ||
+        before?.snapshot?.equals(next.snapshot) !== true
       // Reached by asking for less: a check-out that failed is not wanted any more.
       if (isOther || isReached(next)) {
         failures = 0
         failure = undefined
       }
-      const isSeenThrough = wasCutShort && fetching !== undefined && next !== undefined
+      const isSeenThrough =
+        wasCutShort && fetching !== undefined && next !== undefined && next.isHeldBack !== true
       if ((isOther || phase === 'pausing') && canInterrupt && !isSeenThrough) {
         if (isOther && fetching !== undefined) wasCutShort = true
         attempt.abort(new MirrorError('aborted', `${tree} has a newer goal`))

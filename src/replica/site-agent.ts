@@ -26,10 +26,17 @@ import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
 import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
 import { createCheckoutKeeper } from './site-agent-checkouts.ts'
-import { type Goal, goalsOf, isPinned } from './site-agent-goals.ts'
+import { type Goal, goalsOf, isWanted } from './site-agent-goals.ts'
 import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
-import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } from './site-agent-status.ts'
+import {
+  announcedTree,
+  type OwnReplica,
+  ownReplica,
+  siteFacts,
+  trafficStatus,
+  treeFacts,
+} from './site-agent-status.ts'
 import { createTreeWorker, type FetchView, type TreeWorker } from './site-agent-tree.ts'
 import { type Alarm, buildStatus, type StatusDocument, silentAfterMs } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
@@ -141,7 +148,7 @@ export function createSiteAgent(
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, wants: isPinned(state, tree, member), isConnected }]
+        return [{ peer, site, region, wants: isWanted(state, tree, member), isConnected }]
       })
     },
     onChange(listener) {
@@ -288,7 +295,11 @@ export function createSiteAgent(
           for (const effect of effects) if (effect.kind === 'head') logHead(effect)
           if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm' && kind !== 'encodings'))
             pursue()
-          if (effects.some(({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin'))
+          if (
+            effects.some(
+              ({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin' || kind === 'site',
+            )
+          )
             notifyMembers()
           changed()
         }),
@@ -329,7 +340,7 @@ export function createSiteAgent(
       return buildStatus({
         mesh: { name: state.name ?? '', id: ledger.mesh.toString() },
         self: { ...self, addresses: host.addresses() },
-        members: [...state.members.values()].filter(({ isActive }) => isActive),
+        members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)
           .map((tree) => treeFacts(state, tree)),

@@ -2,6 +2,7 @@
 
 import { createGateway, type Gateway, type GatewayOptions } from '../../node/gateway/gateway.ts'
 import type { Catalogue, ServedTree, TreeVersion } from '../../node/gateway/version.ts'
+import type { Tokens } from '../../node/tokens.ts'
 import { utf8 } from '../../src/base/bytes.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { Block } from '../../src/block/block.ts'
@@ -40,6 +41,7 @@ export async function createTestMesh() {
   const store = createMemoryStore()
   const trees = new Map<string, TestTree>()
   const removed = new Set<string>()
+  const secret = new Set<string>()
   const events: { fields: object; event: string }[] = []
 
   async function publish(tree: string, root: Node, { isComplete = true } = {}): Promise<TreeVersion> {
@@ -70,11 +72,18 @@ export async function createTestMesh() {
 
   const catalogue: Catalogue = {
     names: () => [...trees.keys()],
+    isPrivate: (name) => (trees.has(name) ? secret.has(name) : undefined),
     tree(name): ServedTree | undefined {
       const known = trees.get(name)
       if (known === undefined) return undefined
       const { versions, tags, complete } = known
-      return { name, versions, tags, isComplete: (cid) => complete.has(cidKey(cid)) }
+      return {
+        name,
+        isPrivate: secret.has(name),
+        versions,
+        tags,
+        isComplete: (cid) => complete.has(cidKey(cid)),
+      }
     },
   }
 
@@ -84,7 +93,7 @@ export async function createTestMesh() {
 
   async function start(
     options: Partial<GatewayOptions> = {},
-    more: { notReady?: () => string | undefined; clock?: VirtualClock } = {},
+    more: { notReady?: () => string | undefined; clock?: VirtualClock; tokens?: Tokens } = {},
   ) {
     const log = (fields: object, event: string): void => {
       events.push({ fields, event })
@@ -96,6 +105,7 @@ export async function createTestMesh() {
         readFile: createFileReader({ blocks }, { readAheadBytes: 4096 }).read,
         hold: (snapshot) => store.blocks.lease({ purpose: 'answer', roots: [snapshot] }),
         readStatus: () => emptyStatus(),
+        tokens: more.tokens,
         notReady: more.notReady ?? (() => undefined),
         clock: more.clock ?? new VirtualClock(),
         log: { debug: log, info: log, warn: log },
@@ -112,6 +122,10 @@ export async function createTestMesh() {
     events,
     tag(tree: string, tag: string, version: TreeVersion) {
       trees.get(tree)?.tags.set(tag, version)
+    },
+    /** From now on only those who show a token for it may read it. */
+    hide(tree: string) {
+      secret.add(tree)
     },
     remove(cid: Cid) {
       removed.add(cidKey(cid))
@@ -156,7 +170,10 @@ function emptyStatus(): StatusDocument {
     mesh: { name: 'test', id: 'id' },
     self: { peer: 'p', site: 'hq', region: 'eu', version: '0' },
     sites: [
-      { site: 'hq', region: 'eu', peer: 'p', state: 'self', ageSeconds: 0, addresses: [], version: '0' },
+      {
+        ...{ site: 'hq', region: 'eu', peer: 'p', labels: [], drained: false, note: '' },
+        ...{ state: 'self', ageSeconds: 0, addresses: [], version: '0' },
+      },
     ],
     trees: [],
     traffic: {

@@ -17,7 +17,7 @@ test('a fault in the file is told with its line', () => {
     ],
     [
       'pins:\n  - { tree: x, all: true, site: hq }\n',
-      /f\.yaml:2: pins\.0: names one of all: true, region and site/,
+      /f\.yaml:2: pins\.0: names one of all: true, label, region and site/,
     ],
     ['pins:\n  - { tree: x, site: hq, versions: 3 }\n', /f\.yaml:2: pins\.0: has versions and no checkout/],
     ['pins:\n  - { tree: X, site: hq }\n', /f\.yaml:2: pins\.0\.tree: is not a tree or pattern/],

@@ -143,6 +143,20 @@ function later() {
     removed: false,
   })
   const withdrawal = createAuthor().say(admin, 'withdrawal', { invite: snapshotOf('golden invite') })
+  const labelled = createAuthor().say(admin, 'pin', {
+    name: 'builds/**@label:office',
+    tree: 'builds/**',
+    sites: { label: 'office' },
+    version: 1,
+    removed: false,
+  })
+  const site = createAuthor().say(admin, 'site', {
+    site: 'brno',
+    labels: ['czech', 'office'],
+    drained: true,
+    note: 'the rack is moved',
+    version: 2,
+  })
   const encodings = author.say(keyOf('golden publisher'), 'encodings', {
     tree: 'builds/rhel-9/nightly',
     snapshot: snapshotOf('golden two'),
@@ -159,6 +173,8 @@ function later() {
     ['later-encodings.hex', hex(encodings.bytes)],
     ['later-pin-keep.hex', hex(keeping.bytes)],
     ['later-withdrawal.hex', hex(withdrawal.bytes)],
+    ['later-pin-label.hex', hex(labelled.bytes)],
+    ['later-site.hex', hex(site.bytes)],
   ])
 }
 
@@ -218,6 +234,13 @@ test('golden records are read, and make the state that they always made', () => 
   const keeping = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-keep.hex'), 'hex'))).content
   assert.ok(keeping?.kind === 'pin')
   assert.deepEqual(keeping.body.keep, { last: 14, days: 30 })
+  const labelled = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-label.hex'), 'hex'))).content
+  assert.ok(labelled?.kind === 'pin')
+  assert.deepEqual(labelled.body.sites, { label: 'office' })
+  const site = decodeSigned(new Uint8Array(Buffer.from(read('later-site.hex'), 'hex'))).content
+  assert.ok(site?.kind === 'site')
+  assert.deepEqual(site.body.labels, ['czech', 'office'])
+  assert.deepEqual([site.body.drained, site.body.note, site.body.version], [true, 'the rack is moved', 2])
   const withdrawal = decodeSigned(new Uint8Array(Buffer.from(read('later-withdrawal.hex'), 'hex'))).content
   assert.ok(withdrawal?.kind === 'withdrawal')
   assert.ok(withdrawal.body.invite.equals(snapshotOf('golden invite')))

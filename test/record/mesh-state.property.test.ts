@@ -33,6 +33,7 @@ const steps = fc.array(
       'tag',
       'pin',
       'topology',
+      'site',
       'member',
       'invite',
       'withdrawal',
@@ -162,6 +163,14 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
         admin,
         'pin',
         { name: `p${pick % 2}`, tree: '**', sites: { all: true }, version, removed },
+        branch(admin),
+      )
+      return
+    case 'site':
+      author.say(
+        admin,
+        'site',
+        { site: `site${pick % 2}`, labels: removed ? [] : ['a'], drained: isOdd, note: `${other}`, version },
         branch(admin),
       )
       return

@@ -10,6 +10,7 @@ import type {
   TreeDocument,
 } from '../../api/answers.ts'
 import type { MemberDocument } from '../../api/member-answers.ts'
+import type { SiteDocument } from '../../api/site-routes.ts'
 import type { MeshChange, MeshFacts, MeshPlan } from '../../declare/mesh-changes.ts'
 import type { MeshFile } from '../../declare/mesh-file.ts'
 import { confirm } from '../confirm.ts'
@@ -33,7 +34,7 @@ interface ApplyOptions extends PlanOptions {
 export function define(command: Command, context: Context): void {
   command
     .command('export')
-    .description('write trees, tags, pins, topology and members as one YAML file')
+    .description('write trees, tags, pins, labels, topology and members as one YAML file')
     .option('--out <FILE>', 'the file; stdout when left out')
     .action((options: { out?: string }) => exportMesh(context, options))
   command
@@ -56,14 +57,15 @@ export function define(command: Command, context: Context): void {
 }
 
 async function readFacts({ api, signal }: Context): Promise<MeshFacts> {
-  const [self, { trees }, { pins }, topology, { members }] = await Promise.all([
+  const [self, { trees }, { pins }, topology, { members }, { sites }] = await Promise.all([
     api.get<SelfDocument>('/api/v1/self', signal),
     api.get<{ trees: TreeDocument[] }>('/api/v1/trees', signal),
     api.get<{ pins: PinDocument[] }>('/api/v1/pins', signal),
     api.get<TopologyDocument>('/api/v1/topology', signal),
     api.get<{ members: MemberDocument[] }>('/api/v1/members', signal),
+    api.get<{ sites: SiteDocument[] }>('/api/v1/sites', signal),
   ])
-  return { name: self.mesh.name, trees, pins, topology, members }
+  return { name: self.mesh.name, trees, pins, topology, members, sites }
 }
 
 async function exportMesh(context: Context, { out }: { out?: string }): Promise<void> {
@@ -192,6 +194,12 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
       const { signTag } = await import('./tag.ts')
       const tag = treeOf(change.tree).tags.find((each) => each.tag === change.tag)!
       return signTag(context, { tree: change.tree, ...tag, isRemoved: true })
+    }
+    case 'set-labels': {
+      const { signSite } = await import('./site.ts')
+      const found = facts.sites.find(({ site }) => site === change.site)
+      const { drained = false, note = '' } = found ?? {}
+      return signSite(context, { site: change.site, labels: change.labels, drained, note })
     }
     case 'set-topology': {
       const { signTopology } = await import('./topology.ts')

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { checkSegment, isTreePattern } from '../../../src/base/names.ts'
-import type { PinKeep } from '../../../src/record/kinds/pin.ts'
+import type { PinKeep, PinSites } from '../../../src/record/kinds/pin.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
@@ -12,6 +12,7 @@ import { readVersions } from '../versions-option.ts'
 
 interface Where {
   readonly site?: string
+  readonly label?: string
   readonly region?: string
   readonly all?: boolean
 }
@@ -22,8 +23,6 @@ interface Placement extends Where {
   readonly keepLast?: number
   readonly keepDays?: number
 }
-
-type Sites = { readonly all: true } | { readonly region: string } | { readonly site: string }
 
 export function define(command: Command, context: Context): void {
   withWhere(
@@ -65,14 +64,16 @@ function withWhere(command: Command): Command {
   return command
     .option('--site <SITE>', 'at this site')
     .option('--region <REGION>', 'at every site of this region')
+    .option('--label <LABEL>', 'at every site of this label (see site label)')
     .option('--all', 'at every site')
 }
 
-function sitesOf(where: Where): Sites {
-  const given = [where.site, where.region, where.all].filter((each) => each !== undefined)
+function sitesOf(where: Where): PinSites {
+  const given = [where.site, where.region, where.label, where.all].filter((each) => each !== undefined)
   if (given.length !== 1)
-    throw new MirrorError('invalid', 'name one of --site SITE, --region REGION and --all')
+    throw new MirrorError('invalid', 'name one of --site SITE, --region REGION, --label LABEL and --all')
   if (where.site !== undefined) return { site: checkSegment(where.site, 'a site') }
+  if (where.label !== undefined) return { label: checkSegment(where.label, 'a label') }
   if (where.region !== undefined) return { region: checkSegment(where.region, 'a region') }
   return { all: true }
 }
@@ -124,7 +125,7 @@ async function remove(context: Context, tree: string, options: Where): Promise<v
 export async function signPin(
   context: Context,
   tree: string,
-  sites: Sites,
+  sites: PinSites,
   rest: { checkout?: string; versions?: number; keep?: PinKeep; removed: boolean },
 ): Promise<string> {
   const [{ loadAdminKey, nextVersion, signAndSubmit }, { pinName }] = await Promise.all([
@@ -138,13 +139,13 @@ export async function signPin(
 }
 
 /**
- * Sites give a place to one tree, by the names of the pins: a new pin could take the place of one that stands. Where
+ * PinSites give a place to one tree, by the names of the pins: a new pin could take the place of one that stands. Where
  * patterns put their trees is left to the sites.
  */
 async function checkPlace(
   context: Context,
   status: StatusDocument,
-  { tree, sites, checkout }: { tree: string; sites: Sites; checkout: string },
+  { tree, sites, checkout }: { tree: string; sites: PinSites; checkout: string },
 ): Promise<void> {
   if (tree.includes('*')) return
   const { pins } = await context.api.get<{ pins: PinDocument[] }>('/api/v1/pins', context.signal)
@@ -165,9 +166,14 @@ async function checkPlace(
 
 function covers(
   where: PinDocument['sites'],
-  place: { readonly site: string; readonly region: string },
+  { site, region, labels }: Pick<StatusDocument['sites'][number], 'labels' | 'region' | 'site'>,
 ): boolean {
-  return where.all === true || where.region === place.region || where.site === place.site
+  return (
+    where.all === true ||
+    where.region === region ||
+    where.site === site ||
+    (where.label !== undefined && labels.includes(where.label))
+  )
 }
 
 function withoutTrailingSlash(path: string): string {
@@ -175,12 +181,15 @@ function withoutTrailingSlash(path: string): string {
 }
 
 /** A pin may come before its tree or its site; a misspelt one would wait for ever. */
-function sayWhenUnknown({ terminal }: Context, status: StatusDocument, tree: string, sites: Sites): void {
+function sayWhenUnknown({ terminal }: Context, status: StatusDocument, tree: string, sites: PinSites): void {
   if (!tree.includes('*') && !status.trees.some((each) => each.tree === tree)) {
     terminal.say(`mirrormesh: note: there is no tree ${tree} yet; the pin waits for it.`)
   }
   if ('site' in sites && !status.sites.some((each) => each.site === sites.site)) {
     terminal.say(`mirrormesh: note: there is no site ${sites.site} yet; the pin waits for it.`)
+  }
+  if ('label' in sites && !status.sites.some(({ labels }) => labels.includes(sites.label))) {
+    terminal.say(`mirrormesh: note: no site is labelled ${sites.label} yet; the pin waits for one.`)
   }
   if ('region' in sites && !status.sites.some((each) => each.region === sites.region)) {
     terminal.say(`mirrormesh: note: there is no site in region ${sites.region} yet; the pin waits for one.`)
@@ -233,5 +242,6 @@ function keepText(keep: PinDocument['keep']): string {
 
 function whereText(sites: PinDocument['sites']): string {
   if (sites.all === true) return 'all'
+  if (sites.label !== undefined) return `label ${sites.label}`
   return sites.region === undefined ? `site ${sites.site}` : `region ${sites.region}`
 }

@@ -7,7 +7,7 @@
  * | keep | {days?: int 1-36500, last?: int 1-10000} | optional: which complete snapshots stay at the sites, instead of each site's own setting |
  * | name | text, 1-256 | what a later version replaces; `pinName` makes the usual one |
  * | removed | bool | a tombstone |
- * | sites | {all: true}, {region: text} or {site: text} | where |
+ * | sites | {all: true}, {label: text}, {region: text} or {site: text} | where |
  * | tree | text | a tree's name, or a pattern: `*` within a segment, `**` for any segments |
  * | version | int >= 1 | the highest counts |
  * | versions | int, 1-100 | optional, with checkout: that many of the newest lie there side by side, with a link `latest` |
@@ -18,7 +18,18 @@
 import { isTreePattern, matchesTree } from '../../base/names.ts'
 import { readBoolean, readFields, readInteger, readSegment, readText, wrong } from '../fields.ts'
 
-export type PinSites = { readonly all: true } | { readonly region: string } | { readonly site: string }
+export type PinSites =
+  | { readonly all: true }
+  | { readonly label: string }
+  | { readonly region: string }
+  | { readonly site: string }
+
+/** A site as a pin may name it; `placeOf` makes one of a member. */
+export interface LabelledPlace {
+  readonly site: string
+  readonly region: string
+  readonly labels: readonly string[]
+}
 
 export interface PinBody {
   readonly name: string
@@ -70,20 +81,26 @@ export function decodePin(value: unknown): PinBody {
 /** The usual name of a pin: one for each pair of tree and place. */
 export function pinName(tree: string, sites: PinSites): string {
   if ('all' in sites) return `${tree}@all`
+  if ('label' in sites) return `${tree}@label:${sites.label}`
   return 'region' in sites ? `${tree}@region:${sites.region}` : `${tree}@site:${sites.site}`
 }
 
 /** Whether the pin asks `place` to keep the tree. */
-export function pinCovers(pin: PinBody, tree: string, place: { site: string; region: string }): boolean {
-  if (pin.removed || !matchesTree(pin.tree, tree)) return false
-  if ('all' in pin.sites) return true
-  return 'region' in pin.sites ? pin.sites.region === place.region : pin.sites.site === place.site
+export function pinCovers(pin: PinBody, tree: string, place: LabelledPlace): boolean {
+  return !pin.removed && matchesTree(pin.tree, tree) && coversPlace(pin.sites, place)
+}
+
+export function coversPlace(sites: PinSites, { site, region, labels }: LabelledPlace): boolean {
+  if ('all' in sites) return true
+  if ('label' in sites) return labels.includes(sites.label)
+  return 'region' in sites ? sites.region === region : sites.site === site
 }
 
 function readSites(value: unknown): PinSites {
-  const fields = readFields(value, 'sites', [], ['all', 'region', 'site'])
-  if (Object.keys(fields).length !== 1) throw wrong('sites', 'must name one of all, region and site')
+  const fields = readFields(value, 'sites', [], ['all', 'label', 'region', 'site'])
+  if (Object.keys(fields).length !== 1) throw wrong('sites', 'must name one of all, label, region and site')
   if (fields.all === true) return { all: true }
+  if (fields.label !== undefined) return { label: readSegment(fields, 'label') }
   return fields.region === undefined
     ? { site: readSegment(fields, 'site') }
     : { region: readSegment(fields, 'region') }

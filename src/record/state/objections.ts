@@ -62,6 +62,11 @@ export function objectionTo(record: VerifiedRecord, judges: Judges): string | un
       const pin = state.pins.get(content.body.name) ?? state.removedPins.get(content.body.name)
       return authority.adminObjection(record) ?? superseded(content.body.version, pin?.body.version)
     }
+    case 'site':
+      return (
+        authority.adminObjection(record) ??
+        superseded(content.body.version, state.sites.get(content.body.site)?.body.version)
+      )
     case 'topology':
       return (
         authority.adminObjection(record) ?? superseded(content.body.version, state.topology?.body.version)
