@@ -15,7 +15,7 @@ export type RepositoryFormat = 'deb' | 'rpm'
 
 export type Gate =
   /** The first line of the file at `path` is `text`. */
-  | { readonly status: { readonly path: string; readonly text: string } }
+  | { readonly path: string; readonly text: string }
   /** Every repository of the format in the tree, one at least, has what its metadata names. */
   | { readonly repository: RepositoryFormat }
 
@@ -25,7 +25,7 @@ export function judge(
   snapshot: { readonly source: NodeSource; readonly root: Entry },
   signal?: AbortSignal,
 ): Promise<Verdict> {
-  return 'status' in gate
-    ? checkStatusFile(gate.status, snapshot, signal)
+  return 'path' in gate
+    ? checkStatusFile(gate, snapshot, signal)
     : checkRepositories(gate.repository, snapshot, signal)
 }

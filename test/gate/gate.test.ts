@@ -23,7 +23,7 @@ async function source(t: TestContext): Promise<Bench> {
 
 test('a status file opens the gate with its first line, and with nothing else', async (t) => {
   const b = await source(t)
-  const gate: Gate = { status: { path: 'meta/STATUS', text: 'FINISHED' } }
+  const gate: Gate = { path: 'meta/STATUS', text: 'FINISHED' }
   const reasonNow = async (): Promise<string | undefined> =>
     (await judged(b, b.at('source'), gate)).reasons[0]
   assert.equal(await reasonNow(), 'there is no meta/STATUS')
