@@ -25,7 +25,17 @@ export function createCatalogue({
         name,
         isPrivate: isPrivate(tree),
         versions: tree.history,
-        tags: new Map([...tree.tags].map(([tag, { body }]) => [tag, body])),
+        tags: new Map(
+          [...tree.tags].map(
+            ([
+              tag,
+              {
+                body: { sequence, snapshot },
+                origin: { timeMs },
+              },
+            ]) => [tag, { sequence, snapshot, timeMs }],
+          ),
+        ),
         isComplete: (snapshot) => complete.has(name, snapshot),
       }
     },

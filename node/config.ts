@@ -78,6 +78,19 @@ const SCHEMA = z.strictObject({
     .startsWith('/', 'is not an absolute path')
     .optional()
     .describe('file to which the gateway writes a line for each request, in the combined format'),
+  httpUrl: z
+    .url({ protocol: /^https?$/, error: 'is not an http or https URL' })
+    .max(256)
+    .optional()
+    .describe("the gateway's address as clients know it, which other sites hand out in mirror lists"),
+  httpKeepMovedHours: z
+    .number()
+    .min(0)
+    .max(8760)
+    .default(24)
+    .describe(
+      'how long a path that is gone from the newest snapshot is served from the ones before; 0 is not',
+    ),
   security: listOf(z.enum(['tls', 'noise']))
     .default(['tls', 'noise'])
     .describe('encryptions between nodes, best first'),
@@ -212,6 +225,7 @@ const SCHEMA = z.strictObject({
 
 const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreStorage']
 const NUMBERS: readonly ConfigKey[] = [
+  'httpKeepMovedHours',
   'deltaBases',
   'deltaPercent',
   'wanUpBytesPerSecond',

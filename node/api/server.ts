@@ -16,6 +16,7 @@ import { addFetchRoutes } from './fetch-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
+import { addPinRoutes } from './pin-routes.ts'
 import { problemOf } from './problem.ts'
 import type { Services } from './services.ts'
 import { addSiteRoutes } from './site-routes.ts'
@@ -58,6 +59,7 @@ export function createApi(
   })
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
+  addPinRoutes(app, services)
   addSiteRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)

@@ -27,7 +27,11 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
     const trees = [...ledger.state().trees.values()].filter((tree) => !tree.body.removed).map(describeTree)
     return { trees: trees.toSorted((a, b) => (a.tree < b.tree ? -1 : 1)) }
   })
-  app.get('/api/v1/trees/:tree', ({ params }: TreeRequest) => describeTree(findTree(services, params.tree)))
+  app.get('/api/v1/trees/:tree', ({ params, url }: TreeRequest) =>
+    describeTree(
+      findTree(services, params.tree, { orRemoved: readQuery(url).optionalText('removed') === 'true' }),
+    ),
+  )
   app.get('/api/v1/trees/:tree/history', ({ params, url }: TreeRequest) => {
     const limit = Number(readQuery(url).optionalText('limit') ?? 100)
     const count = Math.min(Math.max(1, Number.isInteger(limit) ? limit : 100), MAX_HISTORY)
@@ -153,8 +157,13 @@ function sendLines(
 function describeTree(tree: TreeState): TreeDocument {
   return {
     tree: tree.name,
+    ...(tree.body.removed ? { isRemoved: true } : {}),
     version: tree.body.version,
     publishers: tree.body.publishers.map((key) => peerIdOf(key)),
+    readers: tree.body.readers,
+    kind: tree.body.kind ?? 'simple',
+    gate: tree.body.gate ?? null,
+    keep: tree.body.keep ?? null,
     epoch:
       tree.epoch === undefined
         ? null

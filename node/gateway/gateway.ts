@@ -15,6 +15,7 @@ import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
+import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { Tokens } from '../tokens.ts'
@@ -38,6 +39,8 @@ export interface GatewayComponents {
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  /** For archives of more blocks than memory should remember. */
+  readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
   readonly readCare?: () => StoreCare
   readonly readRelayed?: () => RelayCounts
@@ -60,6 +63,8 @@ export interface GatewayOptions {
   readonly certificate?: CertificateFiles | undefined
   /** File of the access log; none when absent. */
   readonly accessLog?: string | undefined
+  /** How long a path that is gone from a tree's plain address is looked for in the snapshots before. */
+  readonly keepMovedMs?: number
 }
 
 export interface Gateway {
@@ -71,6 +76,16 @@ export interface Gateway {
   address(): string
 }
 
+/** What was said of the answer that a problem takes the place of. */
+const ANSWER_HEADERS = [
+  'etag',
+  'last-modified',
+  'accept-ranges',
+  'content-length',
+  'vary',
+  'link',
+  'digest',
+].concat(['content-encoding', 'content-disposition', 'repr-digest', 'x-ipfs-path', 'x-ipfs-roots'])
 const ALLOWED_METHODS = 'GET, HEAD, OPTIONS'
 
 export function createGateway(
@@ -82,6 +97,7 @@ export function createGateway(
     stallTimeoutMs = 60_000,
     certificate,
     accessLog: accessLogFile,
+    keepMovedMs = 24 * 3_600_000,
   }: GatewayOptions,
 ): Gateway {
   const {
@@ -92,6 +108,7 @@ export function createGateway(
     tokens,
     readFile,
     hold,
+    scratch,
     readCare,
     readRelayed,
     readProtocols,
@@ -100,7 +117,7 @@ export function createGateway(
   } = components
   const { host, port } = parseListen(listen)
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols })
-  const handleTree = createTreeHandler({ blocks, readFile, hold })
+  const handleTree = createTreeHandler({ blocks, readFile, hold, scratch, clock }, { keepMovedMs })
   let bodies = 0
 
   const limits = {
@@ -264,8 +281,7 @@ function sendProblem(
   status?: number,
 ): void {
   const problem = problemOf(error, status)
-  for (const name of ['etag', 'last-modified', 'accept-ranges', 'content-length', 'vary'])
-    response.removeHeader(name)
+  for (const name of ANSWER_HEADERS) response.removeHeader(name)
   const body = `${JSON.stringify(problem)}\n`
   if (problem.status === 503 && !response.hasHeader('retry-after')) response.setHeader('retry-after', 5)
   response.writeHead(problem.status, {

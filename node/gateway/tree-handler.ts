@@ -5,25 +5,34 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
 import { concatBytes, printableName, utf8 } from '../../src/base/bytes.ts'
+import type { Clock } from '../../src/base/clock.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import { type Cid, cidKey } from '../../src/block/cid.ts'
-import type { DirectoryEntry } from '../../src/dag/entry.ts'
-import { type NodeSource, readDirectory } from '../../src/dag/reader.ts'
+import type { NodeSource } from '../../src/dag/reader.ts'
+import type { Scratch } from '../../src/dag/scratch.ts'
 import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
 import { type ReadFile, sendFile } from './file-response.ts'
 import { findEntry } from './find-entry.ts'
-import { chooseFormat, type ListingHead, type ListingRow, listingHtml, listingJson } from './listing.ts'
-import { checkConditions } from './precondition.ts'
+import { sendFolder, sendListing } from './folder-response.ts'
+import type { ListingRow } from './listing-row.ts'
+import { createMovedPaths } from './moved-path.ts'
 import { encodeName, type RequestTarget, type TargetSegment } from './request-target.ts'
 import type { Rights } from './rights.ts'
-import { batched, type SendOptions, sendPieces } from './send-body.ts'
-import { type ChosenVersion, chooseVersion, matchTree, type ServedTree } from './version.ts'
+import type { SendOptions } from './send-body.ts'
+import { behindOf, type ChosenVersion, chooseVersion, matchTree, type ServedTree } from './version.ts'
 
 export interface TreeHandlerComponents {
   readonly blocks: NodeSource
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  readonly scratch: Scratch
+  readonly clock: Clock
+}
+
+export interface TreeHandlerOptions {
+  /** How long a path that is gone from a tree's plain address is looked for in the snapshots before. */
+  readonly keepMovedMs: number
 }
 
 export type TreeHandler = (
@@ -35,8 +44,12 @@ export type TreeHandler = (
 
 const MAX_CACHED_SNAPSHOTS = 64
 
-export function createTreeHandler({ blocks, readFile, hold }: TreeHandlerComponents): TreeHandler {
+export function createTreeHandler(
+  { blocks, readFile, hold, scratch, clock }: TreeHandlerComponents,
+  { keepMovedMs }: TreeHandlerOptions,
+): TreeHandler {
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
+  const moved = createMovedPaths({ blocks, readSnapshot, clock }, { keepMs: keepMovedMs })
 
   async function readSnapshot(cid: Cid, signal: AbortSignal): Promise<Snapshot> {
     const key = cidKey(cid)
@@ -56,28 +69,39 @@ export function createTreeHandler({ blocks, readFile, hold }: TreeHandlerCompone
   return async (request, response, target, options) => {
     const match = matchTree(options.rights.catalogue, target.segments)
     if (match === undefined) {
-      await sendFolder(request, response, target, options.rights, options)
+      await sendTreeNames(request, response, target, options.rights, options)
       return
     }
-    const { version, rest } = chooseVersion(match.tree, match.rest)
+    const { tree } = match
+    const { version, rest } = chooseVersion(tree, match.rest)
     using _held = hold(version.snapshot)
-    setVersionHeaders(response, match.tree, version)
+    if (version.isLatest) moved.note(tree.name, version)
+    setVersionHeaders(response, tree, version)
     const snapshot = await readSnapshot(version.snapshot, options.signal)
     const names = rest.map((segment) => segment.name)
+    const isFolderAsked = target.hasTrailingSlash && target.segments.length > 0
     const entry = await findEntry(blocks, snapshot.root, names, options.signal)
-    if (entry === undefined) throw notThere(match.tree.name, version.sequence, names)
+    const name = target.segments.at(-1)!.name
+    if (entry === undefined || (entry.type === 'file' && isFolderAsked)) {
+      const before =
+        version.isLatest && !isFolderAsked
+          ? await moved.find(tree, version, names, options.signal)
+          : undefined
+      if (before === undefined) throw notThere(tree.name, version.sequence, names)
+      const older = { ...version, ...before.version, behind: behindOf(tree, before.version) }
+      using _heldToo = hold(older.snapshot)
+      setVersionHeaders(response, tree, older)
+      await sendFile(request, response, { entry: before.entry, name, isImmutable: false, readFile }, options)
+      return
+    }
     if (entry.type === 'file') {
-      if (target.hasTrailingSlash && target.segments.length > 0) {
-        throw notThere(match.tree.name, version.sequence, names)
-      }
-      const name = target.segments.at(-1)!.name
       await sendFile(request, response, { entry, name, isImmutable: version.isImmutable, readFile }, options)
       return
     }
     if (entry.type !== 'directory') {
       throw new MirrorError(
         'refused',
-        `${match.tree.name}@${version.sequence}: a ${entry.type} has no content to serve`,
+        `${tree.name}@${version.sequence}: a ${entry.type} has no content to serve`,
         {
           hint: 'Check the tree out to have it as it is.',
         },
@@ -88,28 +112,34 @@ export function createTreeHandler({ blocks, readFile, hold }: TreeHandlerCompone
       return
     }
     const head = {
-      tree: match.tree.name,
+      tree: tree.name,
       sequence: version.sequence,
       snapshot: version.snapshot.toString(),
+      behind: version.behind,
       path: printablePath(target.segments),
     }
-    await sendListing(request, response, target, head, directoryRows(blocks, entry, options.signal), {
-      ...options,
-      tag: entry.directory.toString(),
-    })
+    const { files, directories, symlinks, specials = 0 } = snapshot.counts
+    const folder = {
+      entry,
+      head,
+      archiveName: archiveNameOf(tree, version, names),
+      maxEntries: files + directories + symlinks + specials,
+    }
+    await sendFolder(request, response, target, { blocks, readFile, scratch }, folder, options)
   }
 }
 
-function directoryRows(
-  blocks: NodeSource,
-  entry: DirectoryEntry,
-  signal: AbortSignal,
-): AsyncIterable<ListingRow> {
-  return readDirectory(blocks, entry.directory, { signal })
+/** Tree, sequence and folder, in characters that need no quotes anywhere. */
+function archiveNameOf(tree: ServedTree, { sequence }: ChosenVersion, names: readonly Uint8Array[]): string {
+  const words = [tree.name, String(sequence), ...names.slice(-1).map((name) => printableName(name))]
+  return words
+    .map((word) => word.replace(/[^A-Za-z0-9._+-]+/g, '-'))
+    .join('_')
+    .slice(0, 200)
 }
 
 /** Above the trees: the folders that their names make. */
-async function sendFolder(
+async function sendTreeNames(
   request: IncomingMessage,
   response: ServerResponse,
   target: RequestTarget,
@@ -130,44 +160,7 @@ async function sendFolder(
   response.setHeader('cache-control', 'private, no-cache')
   response.setHeader('vary', 'authorization')
   const rows: ListingRow[] = [...children].sort().map((name) => ({ type: 'folder', name: utf8(name) }))
-  await sendListing(request, response, target, { path: printablePath(target.segments) }, rows, options)
-}
-
-async function sendListing(
-  request: IncomingMessage,
-  response: ServerResponse,
-  target: RequestTarget,
-  head: ListingHead,
-  rows: AsyncIterable<ListingRow> | Iterable<ListingRow>,
-  options: SendOptions & { readonly tag?: string },
-): Promise<void> {
-  const format = chooseFormat(target.query, request.headers.accept)
-  response.setHeader('vary', response.hasHeader('vary') ? 'accept, authorization' : 'accept')
-  if (options.tag !== undefined) {
-    // The same folder at another address or sequence has another heading: those are part of the listing's identity.
-    const etag = `"${options.tag}.${head.sequence}.${Buffer.from(head.path).toString('base64url').slice(-64)}.${format}"`
-    response.setHeader('etag', etag)
-    const condition = checkConditions(
-      { 'if-match': request.headers['if-match'], 'if-none-match': request.headers['if-none-match'] },
-      { etag, isImmutable: false },
-    )
-    if (condition !== 'proceed') {
-      response.statusCode = condition === 'not-modified' ? 304 : 412
-      response.end()
-      return
-    }
-  }
-  response.setHeader(
-    'content-type',
-    format === 'json' ? 'application/json; charset=utf-8' : 'text/html; charset=utf-8',
-  )
-  response.setHeader('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
-  response.statusCode = 200
-  if (request.method === 'GET') {
-    const pieces = format === 'json' ? listingJson(head, rows) : listingHtml(head, rows)
-    await sendPieces(response, batched(pieces), options)
-  }
-  response.end()
+  await sendListing(request, response, target, { path: printablePath(target.segments) }, () => rows, options)
 }
 
 function setVersionHeaders(response: ServerResponse, tree: ServedTree, version: ChosenVersion): void {

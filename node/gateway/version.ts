@@ -19,6 +19,8 @@ import type { TargetSegment } from './request-target.ts'
 export interface TreeVersion {
   readonly sequence: number
   readonly snapshot: Cid
+  /** When it was said, by the clock of who said it: the head, or the tag. */
+  readonly timeMs?: number
 }
 
 /** What the gateway has to know of a tree. */
@@ -44,6 +46,10 @@ export interface ChosenVersion extends TreeVersion {
   /** How many heads are newer. */
   readonly behind: number
   readonly isImmutable: boolean
+  /** The address names no version: it moves as the tree does. */
+  readonly isLatest: boolean
+  /** It is where the tag `latest` leads. */
+  readonly isTagged: boolean
 }
 
 /** The tree with the longest name that begins the path: `builds` and `builds/rhel` may both be trees. */
@@ -77,7 +83,10 @@ export function chooseVersion(
     latest !== undefined && tree.isComplete(latest.snapshot)
       ? latest
       : tree.versions.findLast((version) => tree.isComplete(version.snapshot))
-  if (found !== undefined) return { version: chosen(tree, found, false), rest }
+  if (found !== undefined) {
+    const version = { ...chosen(tree, found, false), isLatest: true, isTagged: found === latest }
+    return { version, rest }
+  }
   const newest = tree.versions.at(-1)
   if (newest !== undefined) throw notComplete(tree, newest.sequence)
   throw new MirrorError('not-found', `nothing has been published in ${tree.name} yet`)
@@ -93,12 +102,26 @@ function selectedBy(tree: ServedTree, segment: TargetSegment): ChosenVersion | u
   return version === undefined ? undefined : chosen(tree, version, false)
 }
 
-function chosen(tree: ServedTree, version: TreeVersion, isImmutable: boolean): ChosenVersion {
+/** How many heads are newer. */
+export function behindOf(tree: ServedTree, version: TreeVersion): number {
   const key = cidKey(version.snapshot)
   const at = tree.versions.findLastIndex(
-    ({ sequence, snapshot }) => sequence === version.sequence && cidKey(snapshot) === key,
+    (each) => each.sequence === version.sequence && cidKey(each.snapshot) === key,
   )
-  return { ...version, behind: at < 0 ? 0 : tree.versions.length - 1 - at, isImmutable }
+  return at < 0 ? 0 : tree.versions.length - 1 - at
+}
+
+function chosen(tree: ServedTree, version: TreeVersion, isImmutable: boolean): ChosenVersion {
+  const { sequence, snapshot, timeMs } = version
+  return {
+    sequence,
+    snapshot,
+    ...(timeMs === undefined ? {} : { timeMs }),
+    behind: behindOf(tree, version),
+    isImmutable,
+    isLatest: false,
+    isTagged: false,
+  }
 }
 
 function notComplete(tree: ServedTree, sequence: number): MirrorError {

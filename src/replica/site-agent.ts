@@ -56,6 +56,8 @@ export interface SiteAgentComponents {
   readonly traffic: Traffic
   readonly addressBook: AddressBook
   readonly clock: Clock
+  /** Left on the disk of the store; undefined when that cannot be told. */
+  readonly readFreeBytes?: () => number | undefined
   /** Uniform in [0, 1); for pauses only. */
   readonly random?: () => number
   readonly logger: ReplicaLog
@@ -96,7 +98,7 @@ export function createSiteAgent(
   { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random, scratch, network = host } = components
+  const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
   const background = createBackground(logger)
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
@@ -263,6 +265,7 @@ export function createSiteAgent(
       }),
       bytesSent,
       bytesReceived,
+      freeBytes: readFreeBytes(),
     }
   }
 
@@ -340,6 +343,7 @@ export function createSiteAgent(
       return buildStatus({
         mesh: { name: state.name ?? '', id: ledger.mesh.toString() },
         self: { ...self, addresses: host.addresses() },
+        freeBytes: readFreeBytes() ?? null,
         members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)

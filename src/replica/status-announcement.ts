@@ -11,6 +11,7 @@
  *     r  trees, <= 512 lists of [tree, completeSequence|null, completeSnapshot CID|null, isFetching,
  *        fetchingSnapshot CID|null, missingBytes|null, reason, [[checkout path, sequence|null, versions?], ...]]
  *     s  [bytesSent, bytesReceived] since the start of the program
+ *     f  optional: bytes left on the disk of its store
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
@@ -52,6 +53,7 @@ export interface SiteAnnouncement {
   readonly trees: readonly AnnouncedTree[]
   readonly bytesSent: number
   readonly bytesReceived: number
+  readonly freeBytes?: number | undefined
 }
 
 /** Encodes within the limits: what does not fit is cut, trees that are not complete come first. */
@@ -67,6 +69,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
       a: announcement.addresses.slice(0, MAX_ADDRESSES),
       r: trees.map(encodeTree),
       s: [announcement.bytesSent, announcement.bytesReceived],
+      ...(announcement.freeBytes === undefined ? {} : { f: announcement.freeBytes }),
     })
     if (bytes.length <= MAX_ANNOUNCEMENT_BYTES || trees.length === 0) return bytes
     trees = trees.slice(0, Math.floor(trees.length / 2))
@@ -77,7 +80,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s } = value as Record<string, unknown>
+  const { v, t, n, a, r, s, f } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -90,6 +93,7 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     trees: list(r, 'trees', MAX_TREES).map(decodeTree),
     bytesSent: count(bytesSent, 'bytes sent'),
     bytesReceived: count(bytesReceived, 'bytes received'),
+    ...(f === undefined ? {} : { freeBytes: count(f, 'free bytes') }),
   }
 }
 

@@ -73,6 +73,8 @@ export interface SiteStatus {
   readonly ageSeconds: number | null
   readonly addresses: readonly string[]
   readonly version: string | null
+  /** Left on the disk of its store, as it last said; null when it has not. */
+  readonly freeBytes?: number | null
   /** By which pins name groups of sites. */
   readonly labels: readonly string[]
   /** On its way out of service: it serves what it has, takes nothing new, and nobody is sent there. */
@@ -162,6 +164,8 @@ export interface HeardSite {
 export interface StatusSources {
   readonly mesh: { readonly name: string; readonly id: string }
   readonly self: StatusDocument['self'] & { readonly addresses: readonly string[] }
+  /** Of this site. */
+  readonly freeBytes?: number | null
   readonly members: readonly Pick<SiteStatus, 'peer' | 'site' | 'region' | 'labels' | 'drained' | 'note'>[]
   readonly trees: readonly TreeFacts[]
   /** This site's own replicas, by tree. */
@@ -205,7 +209,7 @@ export function buildStatus(sources: StatusSources): StatusDocument {
 }
 
 function siteStatus(
-  { self, heard, connected, members, traffic }: StatusSources,
+  { self, heard, connected, members, traffic, freeBytes = null }: StatusSources,
   member: StatusSources['members'][number],
   ownAddresses: readonly string[],
 ): SiteStatus {
@@ -217,6 +221,7 @@ function siteStatus(
       addresses: ownAddresses,
       version: self.version,
       traffic: ownTraffic(traffic),
+      freeBytes,
     }
   }
   const last = heard.get(member.peer)
@@ -232,6 +237,7 @@ function siteStatus(
       last === undefined
         ? null
         : { bytesSent: last.announcement.bytesSent, bytesReceived: last.announcement.bytesReceived },
+    freeBytes: last?.announcement.freeBytes ?? null,
   }
 }
 

@@ -26,6 +26,8 @@ test('a setting is taken from the flag, then the environment, then the file, the
     httpCertificate: 'default',
     httpKey: 'default',
     httpAccessLog: 'default',
+    httpUrl: 'default',
+    httpKeepMovedHours: 'default',
     security: 'default',
     storeCompression: 'default',
     deltas: 'default',

@@ -78,7 +78,7 @@ test('a token opens its trees, as a bearer and as the password of any user', asy
     assert.equal((await get(gateway, '/vault/keys/a.txt', authorization)).status, 404)
   }
   const listing = await get(gateway, '/builds/secret/@1/', `Bearer ${token}`)
-  assert.equal(listing.headers.get('vary'), 'accept, authorization')
+  assert.equal(listing.headers.get('vary'), 'accept, accept-encoding, authorization')
   assert.equal(listing.headers.get('cache-control'), 'private, max-age=604800, immutable')
   assert.equal((await get(gateway, '/builds/secret/a.txt', `Basic ${token}`)).status, 401)
 })

@@ -168,7 +168,43 @@ function later() {
     bytes: 20_900_000,
     targetBytes: 210_800_000,
   })
+  const grants = createAuthor()
+  const node = keyOf('golden node')
+  const operator = grants.say(admin, 'grant', {
+    grants: [node.publicKey],
+    name: 'release desk',
+    role: 'operator',
+    trees: ['builds/**', 'images/*'],
+    may: ['drains', 'pins', 'tags'],
+    expiresMs: NOW_MS + 86_400_000,
+    counter: 0,
+    last: null,
+    version: 1,
+    removed: false,
+  })
+  const takenBack = grants.say(admin, 'grant', {
+    grants: [node.publicKey],
+    name: 'logs of brno',
+    role: 'publisher',
+    trees: ['logs/brq-*'],
+    may: [],
+    expiresMs: null,
+    counter: 7,
+    last: snapshotOf('golden last record'),
+    version: 2,
+    removed: true,
+  })
+  const privateTree = grants.say(admin, 'tree', {
+    name: 'keys',
+    readers: 'granted',
+    publishers: [node.publicKey],
+    version: 1,
+    removed: false,
+  })
   return new Map([
+    ['later-grant-operator.hex', hex(operator.bytes)],
+    ['later-grant-removed.hex', hex(takenBack.bytes)],
+    ['later-tree-private.hex', hex(privateTree.bytes)],
     ['later-pin-versions.hex', hex(pin.bytes)],
     ['later-encodings.hex', hex(encodings.bytes)],
     ['later-pin-keep.hex', hex(keeping.bytes)],
@@ -247,5 +283,16 @@ test('golden records are read, and make the state that they always made', () => 
   const later = decodeSigned(new Uint8Array(Buffer.from(read('later-encodings.hex'), 'hex'))).content
   assert.ok(later?.kind === 'encodings')
   assert.deepEqual([later.body.version, later.body.bytes, later.body.isComplete], [3, 20_900_000, true])
+  const operator = decodeSigned(new Uint8Array(Buffer.from(read('later-grant-operator.hex'), 'hex'))).content
+  assert.ok(operator?.kind === 'grant')
+  assert.deepEqual(
+    [operator.body.role, operator.body.may.length, operator.body.trees.length],
+    ['operator', 3, 2],
+  )
+  const takenBack = decodeSigned(new Uint8Array(Buffer.from(read('later-grant-removed.hex'), 'hex'))).content
+  assert.ok(takenBack?.kind === 'grant')
+  assert.deepEqual([takenBack.body.removed, takenBack.body.counter], [true, 7])
+  const privateTree = decodeSigned(new Uint8Array(Buffer.from(read('later-tree-private.hex'), 'hex'))).content
+  assert.ok(privateTree?.kind === 'tree' && privateTree.body.readers === 'granted')
   assert.equal(parseInviteToken(read('invite-token.txt')).site, 'london')
 })

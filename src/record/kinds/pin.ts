@@ -1,5 +1,5 @@
 /**
- * pin: an admin's wish that trees are kept at sites.
+ * pin: the wish of an admin, or of an operator, that trees are kept at sites.
  *
  * | field | type | meaning |
  * |---|---|---|

@@ -1,5 +1,5 @@
 /**
- * tree: an admin declares a tree: who may read it and which keys may be named its publisher by an epoch.
+ * tree: an admin, or a publisher by a grant, declares a tree: who may read it and which keys may be named its publisher by an epoch.
  *
  * | field | type | meaning |
  * |---|---|---|
@@ -8,7 +8,7 @@
  * | kind | 'snapshot' or 'versioned' | optional, `simple` when absent: see TreeKind |
  * | name | text | the tree's name |
  * | publishers | [32 bytes] | keys that an epoch may name; rising strictly, at most 64 |
- * | readers | 'members' | every member reads it. Other values are for later: a node that does not know one ignores the record |
+ * | readers | text | `members`: every member reads it; `granted`: its publishers and who has a reader's grant. A node that does not know a value ignores the record |
  * | removed | bool | a tombstone: no new heads are expected |
  * | version | int >= 1 | the highest counts |
  */
@@ -38,9 +38,11 @@ export type TreeGate =
   | { readonly path: string; readonly text: string }
   | { readonly repository: 'deb' | 'rpm' }
 
+export type TreeReaders = 'members' | 'granted'
+
 export interface TreeBody {
   readonly name: string
-  readonly readers: 'members'
+  readonly readers: TreeReaders
   readonly publishers: readonly PublicKey[]
   /** `simple` when absent. */
   readonly kind?: 'snapshot' | 'versioned'
@@ -57,7 +59,8 @@ export function decodeTree(value: unknown): TreeBody {
     ['name', 'readers', 'publishers', 'version', 'removed'],
     ['gate', 'keep', 'kind'],
   )
-  if (fields.readers !== 'members') throw wrong('readers', 'is of a form that this version does not know')
+  if (fields.readers !== 'members' && fields.readers !== 'granted')
+    throw wrong('readers', 'is of a form that this version does not know')
   const publishers = readList(fields, 'publishers', { max: 64 }, (key) =>
     asBytes(key, 'a publisher', KEY_BYTES),
   )
