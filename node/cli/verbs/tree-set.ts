@@ -4,6 +4,7 @@ import { printableName, utf8 } from '../../../src/base/bytes.ts'
 import { MirrorError } from '../../../src/base/errors.ts'
 import type { TreeDocument } from '../../api/answers.ts'
 import type { DropVersionsAnswer } from '../../api/job-answers.ts'
+import type { DeclaredTreeSettings } from '../../declare/mesh-file.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
 import { runJob } from '../job.ts'
@@ -78,32 +79,41 @@ async function set(
   text: string,
   options: SettingsOptions & { json?: boolean },
 ): Promise<void> {
-  const name = nameOfTree(text)
-  const found = await context.api.get<TreeDocument>(treeUrl({ tree: name }, ''), context.signal)
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { bodyOfTree }] = await Promise.all([
-    import('../sign.ts'),
-    import('../tree-body.ts'),
-  ])
-  const {
-    kind: _kind,
-    gate: _gate,
-    keep: _keep,
-    ...body
-  } = bodyOfTree(found, await nextVersion(context, { kind: 'tree', name }))
+  const tree = nameOfTree(text)
+  const found = await context.api.get<TreeDocument>(treeUrl({ tree }, ''), context.signal)
   const settings = settingsOf(options, {
     ...(found.kind === 'simple' ? {} : { kind: found.kind }),
     ...(found.gate === null ? {} : { gate: found.gate }),
     ...(found.keep === null ? {} : { keep: found.keep }),
   })
-  await signAndSubmit(context, await loadAdminKey(context), 'tree', { ...body, ...settings })
-  const { kind = 'simple', gate, keep } = settings
+  const { kind = 'simple', gate = null, keep = null } = settings
+  await sign(context, { ...found, kind, gate, keep })
   await context.terminal.print(
     options.json === true
-      ? `${JSON.stringify({ tree: name, kind, gate: gate ?? null, keep: keep ?? null }, null, 2)}\n`
-      : `${name}: ${kind}${gate === undefined ? '' : `, ${describeGate(gate)}`}${
-          keep === undefined ? '' : `; sites keep ${describeKeep(keep)}`
+      ? `${JSON.stringify({ tree, kind, gate, keep }, null, 2)}\n`
+      : `${tree}: ${kind}${gate === null ? '' : `, ${describeGate(gate)}`}${
+          keep === null ? '' : `; sites keep ${describeKeep(keep)}`
         }\n`,
   )
+}
+
+/** Those that are named; the others stay. */
+export async function signTreeSettings(
+  context: Context,
+  tree: string,
+  settings: DeclaredTreeSettings,
+): Promise<void> {
+  const found = await context.api.get<TreeDocument>(treeUrl({ tree }, ''), context.signal)
+  await sign(context, { ...found, ...settings })
+}
+
+async function sign(context: Context, next: TreeDocument): Promise<void> {
+  const [{ loadAdminKey, nextVersion, signAndSubmit }, { bodyOfTree }] = await Promise.all([
+    import('../sign.ts'),
+    import('../tree-body.ts'),
+  ])
+  const version = await nextVersion(context, { kind: 'tree', name: next.tree })
+  await signAndSubmit(context, await loadAdminKey(context), 'tree', bodyOfTree(next, version))
 }
 
 async function drop(context: Context, text: string, versions: string[], options: DropOptions): Promise<void> {
