@@ -7,7 +7,7 @@ import { isNode, LineCounter, parseDocument, stringify } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
-import { MAX_KEEP_DAYS, MAX_KEEP_LAST, type PinKeep } from '../../src/record/kinds/pin.ts'
+import { MAX_KEEP_DAYS, MAX_KEEP_LAST, MAX_PRIORITY, type PinKeep } from '../../src/record/kinds/pin.ts'
 import { MAX_LABELS } from '../../src/record/kinds/site.ts'
 import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { Topology } from '../../src/topology/topology.ts'
@@ -42,6 +42,8 @@ export interface DeclaredPin {
   readonly checkout: string | undefined
   readonly versions: number | undefined
   readonly keep: PinKeep | undefined
+  readonly priority: number | undefined
+  readonly class: 'urgent' | undefined
 }
 
 export interface MeshFile {
@@ -76,6 +78,8 @@ const PIN = z
     checkout: z.string().startsWith('/', 'is not an absolute path').optional(),
     versions: z.int().min(1).max(100).optional(),
     keep: KEEP.optional(),
+    priority: z.int().min(1).max(MAX_PRIORITY).optional(),
+    class: z.literal('urgent').optional(),
   })
   .refine(
     ({ all, label, region, site }) =>
@@ -156,11 +160,13 @@ export function parseMeshFile(text: string, file: string): MeshFile {
           ...(keep === undefined ? {} : { keep: keepOf(keep) }),
         },
       })),
-    pins: pins?.map(({ tree, checkout, versions, keep, ...place }) => ({
+    pins: pins?.map(({ tree, checkout, versions, keep, priority, class: urgency, ...place }) => ({
       tree,
       checkout,
       versions,
       keep: keep && keepOf(keep),
+      priority,
+      class: urgency,
       sites: placeOf(place),
     })),
     sites:
