@@ -88,6 +88,9 @@ export interface PinDocument {
   readonly versions?: number
   /** Which complete snapshots stay there; absent when the sites' own settings say so. */
   readonly keep?: { readonly last?: number; readonly days?: number }
+  /** 5 when absent. */
+  readonly priority?: number
+  readonly class?: 'urgent'
   readonly version: number
 }
 

@@ -70,6 +70,8 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
         checkout: body.checkout ?? null,
         ...(body.versions === undefined ? {} : { versions: body.versions }),
         ...(body.keep === undefined ? {} : { keep: body.keep }),
+        ...(body.priority === undefined ? {} : { priority: body.priority }),
+        ...(body.class === undefined ? {} : { class: body.class }),
         version: body.version,
       }),
     )
