@@ -57,10 +57,7 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
       const kind = query.text('kind')
       const name = query.text('name')
       const tree = query.optionalText('tree')
-      const version = (await highestVersion(services, kind, name, tree)) + 1
-      // A deleted tree is told of nowhere else, and must not come back open to all by oversight.
-      const readers = kind === 'tree' ? ledger.state().trees.get(name)?.body.readers : undefined
-      return readers === undefined ? { version } : { version, readers }
+      return { version: (await highestVersion(services, kind, name, tree)) + 1 }
     },
   )
 

@@ -4,9 +4,9 @@
  */
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Bodies } from '../../src/record/content.ts'
-import type { TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { SelfDocument, TreeDocument } from '../api/answers.ts'
 import type { Context } from './context.ts'
+import type { TreeSettings } from './tree-settings.ts'
 import { treeUrl } from './tree-url.ts'
 
 /** Does nothing when the tree has a publisher. Without an admin's key here a missing tree is an error. */
@@ -29,9 +29,14 @@ export async function ensureTree(context: Context, tree: string): Promise<void> 
   }
 }
 
-export async function findTree({ api, signal }: Context, tree: string): Promise<TreeDocument | undefined> {
+/** @param orRemoved one that was deleted, too */
+export async function findTree(
+  { api, signal }: Context,
+  tree: string,
+  { orRemoved = false }: { readonly orRemoved?: boolean } = {},
+): Promise<TreeDocument | undefined> {
   try {
-    return await api.get<TreeDocument>(treeUrl({ tree }, ''), signal)
+    return await api.get<TreeDocument>(treeUrl({ tree }, '', orRemoved ? { removed: 'true' } : {}), signal)
   } catch (error) {
     if (isMirrorError(error, 'not-found')) return undefined
     throw error
@@ -40,17 +45,24 @@ export async function findTree({ api, signal }: Context, tree: string): Promise<
 
 /**
  * @param peer PeerId of the node whose heads shall count
+ * @param settings as it was before it was deleted, and simple when it is new, where they are absent
  * @throws MirrorError `conflict` when the tree is back from deletion and has another publisher
  */
 export async function createTree(
   context: Context,
   tree: string,
   peer: string,
-  { readers }: { readonly readers?: TreeReaders } = {},
+  settings?: TreeSettings,
 ): Promise<void> {
-  const [{ loadAdminKey, signAndSubmit, signAsAdminOrNode }, { publicKeyOf }, self] = await Promise.all([
+  const [
+    { loadAdminKey, nextVersion, signAndSubmit, signAsAdminOrNode },
+    { publicKeyOf },
+    { bodyOfTree },
+    self,
+  ] = await Promise.all([
     import('./sign.ts'),
     import('../../src/record/key.ts'),
+    import('./tree-body.ts'),
     context.api.get<SelfDocument>('/api/v1/self', context.signal),
   ])
   // A node lets itself publish, and nobody else.
@@ -61,19 +73,14 @@ export async function createTree(
   const publisher = publicKeyOf(peer)
   const found = await findTree(context, tree)
   if (found === undefined) {
-    const query = new URLSearchParams({ kind: 'tree', name: tree })
-    const next = await context.api.get<{ version: number; readers?: TreeReaders }>(
-      `/api/v1/next-version?${query}`,
-      context.signal,
-    )
-    await sign('tree', {
-      name: tree,
-      // One that was private when it was deleted comes back private.
-      readers: readers ?? next.readers ?? 'members',
-      publishers: [publisher],
-      version: next.version,
-      removed: false,
-    })
+    const version = await nextVersion(context, { kind: 'tree', name: tree })
+    // What was private stays private when it comes back: its history comes back with it.
+    const deleted = await findTree(context, tree, { orRemoved: true })
+    const body =
+      deleted === undefined
+        ? { name: tree, readers: 'members' as const, version, removed: false }
+        : bodyOfTree(deleted, version)
+    await sign('tree', { ...body, ...settings, publishers: [publisher] })
   }
   // One that was deleted comes back with its history, and with its publisher unless that is another now.
   const now = found ?? (await findTree(context, tree))

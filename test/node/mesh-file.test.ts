@@ -120,14 +120,15 @@ test('a mesh becomes what a file says, and an exported one changes nothing', {
       'grants:',
       '  - { name: desk, to: hq, role: operator, trees: [logs/*, builds/**], may: [tags, pins], until: 2031-02-03T04:05:06Z }',
       '  - { name: gone, to: lab, role: reader, trees: ["**"] }',
-      'trees: { builds/x: { publisher: hq, private: true }, builds/z: { publisher: hq, private: true } }',
+      'trees: { builds/x: { publisher: hq, readers: granted }, builds/z: { publisher: hq, readers: granted } }',
     ].join('\n'),
   )
   const granted = await planOf()
   assert.deepEqual(granted.changes.map(({ text }) => text).toSorted(), [
     '+ grant desk, operator of builds/**, logs/* for pins, tags, until 2031-02-03T04:05:06.000Z',
-    '+ tree builds/z, published by hq, private',
-    '~ tree builds/x, private',
+    '+ tree builds/z, published by hq',
+    '~ tree builds/x, readers granted',
+    '~ tree builds/z, readers granted',
   ])
   assert.match(granted.notes.join(), /gone is to be reader and lab is no member yet/)
   await succeed(at('mesh', 'apply', file, '--plan', granted.id))
@@ -135,9 +136,9 @@ test('a mesh becomes what a file says, and an exported one changes nothing', {
   await succeed(at('mesh', 'export', '--out', file))
   const exported = await readFile(file, 'utf8')
   assert.match(exported, /grants:\n {2}- name: desk\n {4}to: hq\n {4}role: operator\n/)
-  assert.match(exported, /builds\/z:\n {4}publisher: hq\n {4}private: true\n/)
+  assert.match(exported, /builds\/z:\n {4}publisher: hq\n {4}readers: granted\n/)
   assert.deepEqual([(await planOf('--prune')).changes, (await planOf('--prune')).notes], [[], []])
-  await writeFile(file, 'grants: []\ntrees: { builds/x: { publisher: hq, private: false } }\n')
+  await writeFile(file, 'grants: []\ntrees: { builds/x: { publisher: hq, readers: members } }\n')
   assert.equal((await planOf()).changes.length, 1)
   assert.match((await planOf()).notes.join(), /the grant desk, .* is not in the file/)
   await writeFile(file, 'grants: []\n')

@@ -158,11 +158,7 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
   const treeOf = (name: string): TreeDocument => facts.trees.find(({ tree }) => tree === name)!
   switch (change.kind) {
     case 'create-tree':
-      return createTree(context, change.tree, change.peer, change.isPrivate ? { readers: 'granted' } : {})
-    case 'set-readers': {
-      const { signReaders } = await import('./tree-readers.ts')
-      return signReaders(context, treeOf(change.tree), change.readers)
-    }
+      return createTree(context, change.tree, change.peer)
     case 'set-grant':
     case 'remove-grant': {
       const { signGrant } = await import('./grant.ts')
@@ -178,6 +174,11 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
     case 'delete-tree': {
       const { signDeletion } = await import('./tree-delete.ts')
       await signDeletion(context, treeOf(change.tree))
+      return
+    }
+    case 'set-tree': {
+      const { signTreeSettings } = await import('./tree-set.ts')
+      await signTreeSettings(context, change.tree, change.settings)
       return
     }
     case 'set-pin':
