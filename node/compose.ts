@@ -23,6 +23,7 @@ import { createRateCapper } from '../src/replica/rate-caps.ts'
 import { createScrubber } from '../src/replica/scrubber.ts'
 import { withSets } from '../src/replica/set-holdings.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
+import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
@@ -37,6 +38,7 @@ import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
+import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
@@ -72,6 +74,7 @@ const DAY_MS = 24 * 3_600_000
 export async function composeNode(options: ComposeOptions): Promise<RunningNode> {
   const { paths, config, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
+  const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
   const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
@@ -111,7 +114,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     return other !== undefined && other.region !== self.region
   }
   const capper = createRateCapper(
-    { clock, isFar: isOtherRegion },
+    {
+      clock,
+      isFar: isOtherRegion,
+      isUrgent(tree, peer = self.peer) {
+        const place = ledger.state().members.get(peer)
+        return place !== undefined && urgencyOf(ledger.state(), tree, place).isUrgent
+      },
+    },
     {
       wan: { up: config.wanUpBytesPerSecond, down: config.wanDownBytesPerSecond },
       region: { up: config.regionUpBytesPerSecond, down: config.regionDownBytesPerSecond },
@@ -280,7 +290,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
   )
   parts.defer(() => hooks.stop())
-  const api = createApi(services, { paths, socket })
+  const api = createApi(services, { paths, socket, tcp, peer: self.peer })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
 
@@ -330,6 +340,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       ...self,
       addresses: host.addresses(),
       http: gateway?.address() ?? null,
+      api: api.url() ?? null,
       pid: process.pid,
     }
   }

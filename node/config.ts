@@ -78,6 +78,30 @@ const SCHEMA = z.strictObject({
     .startsWith('/', 'is not an absolute path')
     .optional()
     .describe('file to which the gateway writes a line for each request, in the combined format'),
+  apiListen: z
+    .string()
+    .refine((text) => text === 'off' || isHostPort(text), {
+      error: (issue) => `is HOST:PORT or off, not ${JSON.stringify(issue.input)}`,
+    })
+    .default('off')
+    .describe(
+      'where the API and the console answer browsers and other machines, by token: HOST:PORT, or off; takes TLS unless it is loopback',
+    ),
+  apiCertificate: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('PEM file of the certificate chain of the API; read again when it is renewed'),
+  apiKey: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('PEM file of the key of that certificate'),
+  apiHosts: listOf(z.string().regex(/^[A-Za-z0-9.-]{1,253}$/, 'is not the name of a host'))
+    .default([])
+    .describe(
+      'names, beside those of the certificate, by which browsers may call the API: of a proxy before it',
+    ),
   httpUrl: z
     .url({ protocol: /^https?$/, error: 'is not an http or https URL' })
     .max(256)

@@ -21,6 +21,8 @@ export interface SelfDocument {
   readonly addresses: readonly string[]
   /** Where the gateway listens; null when it is off. */
   readonly http: string | null
+  /** Where the API and the console listen by TCP, as a URL; null when they do not. */
+  readonly api: string | null
   readonly pid: number
 }
 
@@ -86,6 +88,9 @@ export interface PinDocument {
   readonly versions?: number
   /** Which complete snapshots stay there; absent when the sites' own settings say so. */
   readonly keep?: { readonly last?: number; readonly days?: number }
+  /** 5 when absent. */
+  readonly priority?: number
+  readonly class?: 'urgent'
   readonly version: number
 }
 

@@ -33,6 +33,8 @@ export const PIN_CHANGE = z.strictObject({
   checkout: z.string().optional(),
   versions: z.int().optional(),
   keep: z.strictObject({ last: z.int().optional(), days: z.int().optional() }).optional(),
+  priority: z.int().optional(),
+  class: z.literal('urgent').optional(),
   removed: z.boolean(),
 })
 
@@ -144,18 +146,11 @@ export async function planPin(
   }
 }
 
-function bodyOf({ tree, sites, removed, checkout, versions, keep }: PinChange, version: number): PinBody {
+function bodyOf(change: PinChange, version: number): PinBody {
   try {
-    return decodePin({
-      name: pinName(tree, sites),
-      tree,
-      sites,
-      ...(checkout === undefined ? {} : { checkout }),
-      ...(versions === undefined ? {} : { versions }),
-      ...(keep === undefined ? {} : { keep: JSON.parse(JSON.stringify(keep)) }),
-      version,
-      removed,
-    })
+    // As JSON has it: what is undefined is not there.
+    const said = JSON.parse(JSON.stringify(change)) as PinChange
+    return decodePin({ ...said, name: pinName(change.tree, change.sites), version })
   } catch (error) {
     if (!isMirrorError(error, 'corrupt')) throw error
     throw new MirrorError('invalid', `no such pin can be made: ${error.message}`, { cause: error })

@@ -131,14 +131,16 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
       found.checkout === (pin.checkout ?? null) &&
       found.versions === pin.versions &&
       found.keep?.last === pin.keep?.last &&
-      found.keep?.days === pin.keep?.days
+      found.keep?.days === pin.keep?.days &&
+      found.priority === pin.priority &&
+      found.class === pin.class
     if (isSame) continue
     const checkout = pin.checkout === undefined ? '' : `, checked out at ${pin.checkout}`
     const versions = pin.versions === undefined ? '' : `, ${pin.versions} versions`
     changes.push({
       kind: 'set-pin',
       pin,
-      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}${keepText(pin.keep)}`,
+      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}${keepText(pin.keep)}${urgencyText(pin)}`,
     })
   }
   for (const [key, pin] of there) {
@@ -153,6 +155,10 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
 function keepText(keep: DeclaredPin['keep']): string {
   const last = keep?.last === undefined ? '' : `, keeps the last ${keep.last}`
   return keep?.days === undefined ? last : `${last}, keeps ${keep.days} days`
+}
+
+function urgencyText({ priority, class: urgency }: DeclaredPin): string {
+  return `${priority === undefined ? '' : `, priority ${priority}`}${urgency === undefined ? '' : `, ${urgency}`}`
 }
 
 function tagChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
@@ -278,6 +284,8 @@ export function describeMesh({ name, trees, pins, topology, members, sites }: Me
       ...(pin.checkout === null ? {} : { checkout: pin.checkout }),
       ...(pin.versions === undefined ? {} : { versions: pin.versions }),
       ...(pin.keep === undefined ? {} : { keep: pin.keep }),
+      ...(pin.priority === undefined ? {} : { priority: pin.priority }),
+      ...(pin.class === undefined ? {} : { class: pin.class }),
     })),
     ...(labelled.length === 0
       ? {}

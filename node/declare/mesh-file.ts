@@ -7,7 +7,7 @@ import { isNode, LineCounter, parseDocument, stringify } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
-import { MAX_KEEP_DAYS, MAX_KEEP_LAST, type PinKeep } from '../../src/record/kinds/pin.ts'
+import { MAX_KEEP_DAYS, MAX_KEEP_LAST, MAX_PRIORITY, type PinKeep } from '../../src/record/kinds/pin.ts'
 import { MAX_LABELS } from '../../src/record/kinds/site.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { parseTopologyFile } from '../topology/read-file.ts'
@@ -32,6 +32,8 @@ export interface DeclaredPin {
   readonly checkout: string | undefined
   readonly versions: number | undefined
   readonly keep: PinKeep | undefined
+  readonly priority: number | undefined
+  readonly class: 'urgent' | undefined
 }
 
 export interface MeshFile {
@@ -62,6 +64,8 @@ const PIN = z
       })
       .refine(({ last, days }) => last !== undefined || days !== undefined, 'names none of last and days')
       .optional(),
+    priority: z.int().min(1).max(MAX_PRIORITY).optional(),
+    class: z.literal('urgent').optional(),
   })
   .refine(
     ({ all, label, region, site }) =>
@@ -132,11 +136,13 @@ export function parseMeshFile(text: string, file: string): MeshFile {
         publisher,
         tags: tags && new Map(Object.entries(tags)),
       })),
-    pins: pins?.map(({ tree, checkout, versions, keep, ...place }) => ({
+    pins: pins?.map(({ tree, checkout, versions, keep, priority, class: urgency, ...place }) => ({
       tree,
       checkout,
       versions,
       keep: keep && keepOf(keep),
+      priority,
+      class: urgency,
       sites: placeOf(place),
     })),
     sites:

@@ -10,9 +10,9 @@ import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
-import type { Cid } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
+import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
 import type { Effect } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
@@ -37,7 +37,7 @@ import {
   trafficStatus,
   treeFacts,
 } from './site-agent-status.ts'
-import { createTreeWorker, type FetchView, type TreeWorker } from './site-agent-tree.ts'
+import { createTreeWorker, type FetchRequest, type FetchView, type TreeWorker } from './site-agent-tree.ts'
 import { type Alarm, buildStatus, type StatusDocument, silentAfterMs } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 import { swarmOf } from './swarm-facts.ts'
@@ -87,6 +87,11 @@ export interface SiteAgent {
   onChange(listener: () => void): () => void
 }
 
+/** Of a path that several fetches use: each step of priority doubles the share. */
+function pathWeight(priority: number, isUrgent: boolean): number {
+  return 2 ** (priority - USUAL_PRIORITY + (isUrgent ? MAX_PRIORITY : 0))
+}
+
 const CHANGE_INTERVAL_MS = 200
 /** How often check-outs are compared with what their markers say. */
 const LOOK_MS = 30_000
@@ -103,6 +108,7 @@ export function createSiteAgent(
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
   const fetchSlots = new Semaphore(maxFetches)
+  const urgentSlots = new Semaphore(maxFetches)
   const checkoutSlots = new Semaphore(maxCheckouts)
   const checkouts = createCheckoutKeeper(
     {
@@ -189,6 +195,7 @@ export function createSiteAgent(
           checkOut: checkouts.move,
           checkedOut: checkouts.checkedOut,
           fetchSlots,
+          urgentSlots,
           checkoutSlots,
           clock,
           random,
@@ -202,7 +209,7 @@ export function createSiteAgent(
     return worker
   }
 
-  function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
+  function fetchFor({ tree, snapshot, isUrgent, priority, signal }: FetchRequest) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
       { network, members, blocks: store.blocks, holdings, traffic, clock, log: logger, paths, scratch },
@@ -210,6 +217,7 @@ export function createSiteAgent(
         tree,
         snapshot,
         self,
+        scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
         deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),

@@ -150,6 +150,15 @@ function later() {
     version: 1,
     removed: false,
   })
+  const hurried = createAuthor().say(admin, 'pin', {
+    name: 'builds/**@all',
+    tree: 'builds/**',
+    sites: { all: true },
+    priority: 8,
+    class: 'urgent',
+    version: 1,
+    removed: false,
+  })
   const site = createAuthor().say(admin, 'site', {
     site: 'brno',
     labels: ['czech', 'office'],
@@ -210,6 +219,7 @@ function later() {
     ['later-pin-keep.hex', hex(keeping.bytes)],
     ['later-withdrawal.hex', hex(withdrawal.bytes)],
     ['later-pin-label.hex', hex(labelled.bytes)],
+    ['later-pin-priority.hex', hex(hurried.bytes)],
     ['later-site.hex', hex(site.bytes)],
   ])
 }
@@ -273,6 +283,9 @@ test('golden records are read, and make the state that they always made', () => 
   const labelled = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-label.hex'), 'hex'))).content
   assert.ok(labelled?.kind === 'pin')
   assert.deepEqual(labelled.body.sites, { label: 'office' })
+  const hurried = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-priority.hex'), 'hex'))).content
+  assert.ok(hurried?.kind === 'pin')
+  assert.deepEqual([hurried.body.priority, hurried.body.class], [8, 'urgent'])
   const site = decodeSigned(new Uint8Array(Buffer.from(read('later-site.hex'), 'hex'))).content
   assert.ok(site?.kind === 'site')
   assert.deepEqual(site.body.labels, ['czech', 'office'])

@@ -6,7 +6,7 @@ import type { PinBody, PinKeep, PinSites } from '../../../src/record/kinds/pin.t
 import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
-import { readKeepDays, readKeepLast } from '../keep-option.ts'
+import { readKeepDays, readKeepLast, readPriority } from '../keep-option.ts'
 import { formatTable } from '../table.ts'
 import { readVersions } from '../versions-option.ts'
 
@@ -22,6 +22,8 @@ interface Placement extends Where {
   readonly versions?: number
   readonly keepLast?: number
   readonly keepDays?: number
+  readonly priority?: number
+  readonly urgent?: boolean
 }
 
 export function define(command: Command, context: Context): void {
@@ -98,6 +100,8 @@ function settingsOf(options: Placement): Omit<PinSettings, 'removed'> {
     ...(checkout === undefined ? {} : { checkout }),
     ...(versions === undefined ? {} : { versions }),
     ...keepOf(options),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(options.urgent === true ? { class: 'urgent' as const } : {}),
   }
 }
 
@@ -114,6 +118,8 @@ function withPlacement(command: Command): Command {
     )
     .option('--keep-last <N>', 'the newest N complete snapshots stay at these sites', readKeepLast)
     .option('--keep-days <N>', 'what was published within N days stays as well', readKeepDays)
+    .option('--priority <N>', '1 to 9, 5 when left out: the higher is fetched first', readPriority)
+    .option('--urgent', 'does not wait for other fetches, and caps on rates do not hold it up')
 }
 
 function withWhere(command: Command): Command {
@@ -256,6 +262,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         { title: 'CHECK-OUT' },
         { title: 'VERSIONS', align: 'right' },
         { title: 'KEEP' },
+        { title: 'PRIORITY' },
       ],
       pins.map((pin) => [
         pin.tree,
@@ -263,6 +270,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         pin.checkout ?? '-',
         pin.versions === undefined ? '-' : String(pin.versions),
         keepText(pin.keep),
+        [pin.priority ?? '', pin.class ?? ''].join(' ').trim() || '-',
       ]),
     ),
   )
