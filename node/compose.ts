@@ -2,12 +2,11 @@
  * The composition of a node: every part is made here, given its collaborators, and ended in the opposite order. The one
  * place that knows them all.
  */
+import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
-import { isMirrorError, MirrorError } from '../src/base/errors.ts'
-import type { Cid } from '../src/block/cid.ts'
+import { MirrorError } from '../src/base/errors.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
-import { decodeStored } from '../src/record/record.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
 import { createAdmission, createMembership } from '../src/replica/admission.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
@@ -27,7 +26,6 @@ import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
-import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
@@ -48,10 +46,11 @@ import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
 import { createHooks } from './hooks/hooks.ts'
-import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
+import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { loadNodeKey, notAMember, readMesh } from './this-node.ts'
 import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
@@ -79,6 +78,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const nodeKey = await loadNodeKey(paths)
   const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
+  let pulled: Pulled | undefined
   const store = await openStore(
     {
       dir: paths.storeDir,
@@ -89,7 +89,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         damageWatch.found()
       },
     },
-    { compression: config.storeCompression },
+    {
+      compression: config.storeCompression,
+      // What is kept for readers goes before anything else is refused.
+      makeRoom: (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
+    },
   )
   parts.defer(() => store.close())
   parts.defer(() => damageWatch.stop())
@@ -209,6 +213,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => scrubber.stop())
 
+  pulled =
+    config.http === 'off' || config.pullQuotaBytes === 0
+      ? undefined
+      : openPulled(
+          { blocks, ledger, agent, network: capper.fetch(host), traffic, clock, log },
+          { dir: join(paths.cacheDir, 'pulled'), quotaBytes: config.pullQuotaBytes, self },
+        )
+  parts.defer(() => pulled?.close())
   const gateway =
     config.http === 'off'
       ? undefined
@@ -221,6 +233,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+            pull: pulled?.source,
+            readPulled: () => pulled?.usage(),
             scratch,
             readCare,
             readRelayed: () => host.relayed(),
@@ -358,40 +372,5 @@ function certificateOf({ httpCertificate: certificate, httpKey: key }: Config): 
   if (certificate === undefined && key === undefined) return undefined
   throw new MirrorError('invalid', 'httpCertificate and httpKey go together: one of them is missing', {
     hint: 'See: mirrormesh config show',
-  })
-}
-
-async function loadNodeKey(paths: Paths) {
-  try {
-    return await loadKey(paths.nodeKeyFile, "this node's key")
-  } catch (error) {
-    throw isMirrorError(error, 'not-found') ? notANode(paths, error) : error
-  }
-}
-
-/** The first record of a log is the genesis: `init` and `join` write it before anything else. */
-async function readMesh(records: RecordLog, paths: Paths): Promise<Cid> {
-  for await (const bytes of records.readAll()) {
-    const record = decodeStored(bytes)
-    if (record.kind === 'genesis') return record.id
-    break
-  }
-  throw notANode(paths)
-}
-
-function notANode(paths: Paths, cause?: unknown): MirrorError {
-  return new MirrorError(
-    'not-found',
-    `this home is no node of a mesh yet: ${paths.keysDir}, ${paths.storeDir}`,
-    {
-      hint: 'Start a mesh with `mirrormesh init`, or join one with `mirrormesh join TOKEN`.',
-      cause,
-    },
-  )
-}
-
-function notAMember(peer: string): MirrorError {
-  return new MirrorError('refused', `this node, ${peer}, is not a member of its mesh (any more)`, {
-    hint: 'It may have been revoked: ask an admin. To join again, use a new --home and a new invite.',
   })
 }

@@ -78,6 +78,14 @@ const SCHEMA = z.strictObject({
     .startsWith('/', 'is not an absolute path')
     .optional()
     .describe('file to which the gateway writes a line for each request, in the combined format'),
+  pullQuotaBytes: z
+    .int()
+    .min(0)
+    .max(1_000_000_000_000_000)
+    .default(10_000_000_000)
+    .describe(
+      'the most that is kept of what the gateway fetches from the mesh for its readers; 0 fetches nothing',
+    ),
   apiListen: z
     .string()
     .refine((text) => text === 'off' || isHostPort(text), {
@@ -252,6 +260,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'httpKeepMovedHours',
   'deltaBases',
   'deltaPercent',
+  'pullQuotaBytes',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',

@@ -18,6 +18,7 @@ export const SCOPE_OF_JOB: Readonly<Record<JobKind, TokenScope>> = {
   collect: 'operate',
   scrub: 'operate',
   publish: 'admin',
+  'drop-versions': 'admin',
   'roll-back': 'admin',
   checkout: 'admin',
   adopt: 'admin',

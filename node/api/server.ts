@@ -15,6 +15,9 @@ import type { Paths } from '../paths.ts'
 import { SOCKET_ACCESS } from './access.ts'
 import { addConsoleRoutes, type ConsoleFiles } from './console-routes.ts'
 import { addDiffBytesRoute } from './diff-bytes-route.ts'
+import { createEventFeed, type EventFeed } from './event-feed.ts'
+import { addEventRoutes } from './event-routes.ts'
+import { eventSources } from './event-sources.ts'
 import { createFailureLimit } from './failure-limit.ts'
 import { addFetchRoutes } from './fetch-routes.ts'
 import { addGuard } from './guard.ts'
@@ -57,8 +60,10 @@ export function createApi(services: Services, { paths, peer, socket, tcp, loadCo
   app.addHook('onRequest', async (request) => {
     request.access = SOCKET_ACCESS
   })
-  addRoutes(app, services)
-  const tcpListener = tcp === undefined ? undefined : makeTcp(services, tcp, { peer, loadConsole })
+  // Both doors lead to the same: an id of an event is good at either.
+  const feed = createEventFeed({ clock: services.clock, sources: eventSources(services) })
+  addRoutes(app, services, feed)
+  const tcpListener = tcp === undefined ? undefined : makeTcp(services, feed, tcp, { peer, loadConsole })
 
   return {
     async start() {
@@ -77,6 +82,7 @@ export function createApi(services: Services, { paths, peer, socket, tcp, loadCo
       await tcpListener?.start()
     },
     async stop() {
+      feed.stop()
       await tcpListener?.stop()
       await app.close()
       await rm(socket.file, { force: true })
@@ -113,7 +119,8 @@ function makeApp(services: Services, secure?: LoadedCertificate): FastifyInstanc
   return app
 }
 
-export function addRoutes(app: FastifyInstance, services: Services): void {
+export function addRoutes(app: FastifyInstance, services: Services, feed: EventFeed): void {
+  addEventRoutes(app, services, feed)
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
   addPinRoutes(app, services)
@@ -129,6 +136,7 @@ export function addRoutes(app: FastifyInstance, services: Services): void {
 
 function makeTcp(
   services: Services,
+  feed: EventFeed,
   place: TcpPlace,
   { peer, loadConsole: loadFiles }: Pick<ApiOptions, 'peer' | 'loadConsole'>,
 ): TcpListener {
@@ -149,7 +157,7 @@ function makeTcp(
       cookie,
     },
   )
-  addRoutes(app, services)
+  addRoutes(app, services, feed)
   addConsoleRoutes(app, { tokens, sessions, failures, clock, log, loadFiles }, { cookie, isSecure })
   return createTcpListener(app, place, {
     clock,

@@ -17,6 +17,7 @@ import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
+import type { PullUsage } from '../../src/replica/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
@@ -28,7 +29,7 @@ import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
 import { CHALLENGES, needsToken, rightsOf } from './rights.ts'
 import type { SendOptions } from './send-body.ts'
-import { createTreeHandler } from './tree-handler.ts'
+import { createTreeHandler, type PullSource } from './tree-handler.ts'
 import type { Catalogue } from './version.ts'
 
 export interface GatewayComponents {
@@ -39,6 +40,9 @@ export interface GatewayComponents {
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
+  readonly pull?: PullSource | undefined
+  readonly readPulled?: () => PullUsage | undefined
   /** For archives of more blocks than memory should remember. */
   readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
@@ -108,6 +112,8 @@ export function createGateway(
     tokens,
     readFile,
     hold,
+    pull,
+    readPulled,
     scratch,
     readCare,
     readRelayed,
@@ -116,8 +122,8 @@ export function createGateway(
     notReady,
   } = components
   const { host, port } = parseListen(listen)
-  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols })
-  const handleTree = createTreeHandler({ blocks, readFile, hold, scratch, clock }, { keepMovedMs })
+  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
+  const handleTree = createTreeHandler({ blocks, readFile, hold, pull, scratch, clock }, { keepMovedMs })
   let bodies = 0
 
   const limits = {

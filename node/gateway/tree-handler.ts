@@ -26,8 +26,21 @@ export interface TreeHandlerComponents {
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  /** Reads what is not complete here out of the mesh; absent where this site does not do that. */
+  readonly pull?: PullSource | undefined
   readonly scratch: Scratch
   readonly clock: Clock
+}
+
+/** Where the blocks of one answer come from. */
+export interface AnswerSource {
+  readonly blocks: NodeSource
+  readonly readFile: ReadFile
+}
+
+export interface PullSource {
+  mayPull(tree: string): boolean
+  open(tree: string, snapshot: Cid): AnswerSource
 }
 
 export interface TreeHandlerOptions {
@@ -45,13 +58,14 @@ export type TreeHandler = (
 const MAX_CACHED_SNAPSHOTS = 64
 
 export function createTreeHandler(
-  { blocks, readFile, hold, scratch, clock }: TreeHandlerComponents,
+  { blocks: stored, readFile: readStored, hold, pull, scratch, clock }: TreeHandlerComponents,
   { keepMovedMs }: TreeHandlerOptions,
 ): TreeHandler {
+  const here: AnswerSource = { blocks: stored, readFile: readStored }
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
-  const moved = createMovedPaths({ blocks, readSnapshot, clock }, { keepMs: keepMovedMs })
+  const moved = createMovedPaths({ blocks: stored, readSnapshot, clock }, { keepMs: keepMovedMs })
 
-  async function readSnapshot(cid: Cid, signal: AbortSignal): Promise<Snapshot> {
+  async function readSnapshot(cid: Cid, signal: AbortSignal, blocks = stored): Promise<Snapshot> {
     const key = cidKey(cid)
     const known = snapshots.get(key)
     if (known !== undefined) return known
@@ -73,20 +87,22 @@ export function createTreeHandler(
       return
     }
     const { tree } = match
-    const { version, rest } = chooseVersion(tree, match.rest)
+    const canPull = pull?.mayPull(tree.name) ?? false
+    const { version, rest } = chooseVersion(tree, match.rest, { canPull })
+    const { blocks, readFile } =
+      version.isComplete || pull === undefined ? here : pull.open(tree.name, version.snapshot)
     using _held = hold(version.snapshot)
-    if (version.isLatest) moved.note(tree.name, version)
+    const mayHaveMoved = version.isLatest && version.isComplete
+    if (mayHaveMoved) moved.note(tree.name, version)
     setVersionHeaders(response, tree, version)
-    const snapshot = await readSnapshot(version.snapshot, options.signal)
+    const snapshot = await readSnapshot(version.snapshot, options.signal, blocks)
     const names = rest.map((segment) => segment.name)
     const isFolderAsked = target.hasTrailingSlash && target.segments.length > 0
     const entry = await findEntry(blocks, snapshot.root, names, options.signal)
     const name = target.segments.at(-1)!.name
     if (entry === undefined || (entry.type === 'file' && isFolderAsked)) {
       const before =
-        version.isLatest && !isFolderAsked
-          ? await moved.find(tree, version, names, options.signal)
-          : undefined
+        mayHaveMoved && !isFolderAsked ? await moved.find(tree, version, names, options.signal) : undefined
       if (before === undefined) throw notThere(tree.name, version.sequence, names)
       const older = { ...version, ...before.version, behind: behindOf(tree, before.version) }
       using _heldToo = hold(older.snapshot)
@@ -168,6 +184,7 @@ function setVersionHeaders(response: ServerResponse, tree: ServedTree, version: 
   response.setHeader('x-mirrormesh-sequence', version.sequence)
   response.setHeader('x-mirrormesh-snapshot', version.snapshot.toString())
   response.setHeader('x-mirrormesh-behind', version.behind)
+  if (!version.isComplete) response.setHeader('x-mirrormesh-complete', 'false')
   const whose = tree.isPrivate ? 'private' : 'public'
   response.setHeader(
     'cache-control',

@@ -39,7 +39,7 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
     const isOwn = tree.newest?.publisher === self.peer
     if (!isOwn && !isPinned(state, tree.name, self)) continue
     const own = checkouts.get(tree.name)
-    const keep = keepOf(state, tree.name, self)
+    const keep = keepOf(state, tree.name, self) ?? tree.body.keep
     goals.set(tree.name, {
       tree: tree.name,
       ...(isOut && !isOwn ? { isHeldBack: true } : {}),

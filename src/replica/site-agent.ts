@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
+import { type Cid, cidKey } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
 import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
@@ -18,6 +19,7 @@ import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import { createDeltaOffers } from './delta-offers.ts'
+import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
@@ -81,6 +83,12 @@ export interface SiteAgent {
   status(): StatusDocument
   /** The fetches that are going on, by tree. */
   fetches(): ReadonlyMap<string, FetchView>
+  /** The members as fetches see them. */
+  readonly members: FetchMembers
+  /** Of the fetch of this very snapshot, if it is going on. */
+  demandOf(tree: string, snapshot: Cid): FetchDemand | undefined
+  /** A peer sent wrong bytes: an alarm, and it is not asked for anything any more. */
+  blame(peer: string, error: MirrorError): void
   /** What counts as complete here has changed from outside: goals that are no longer reached are pursued again. */
   refresh(): void
   /** Called, at most a few times a second, when the status document may read differently. */
@@ -124,6 +132,7 @@ export function createSiteAgent(
   const listeners = new Set<() => void>()
   const memberListeners = new Set<() => void>()
   const blamed = new Map<string, string>()
+  const demands = new Map<string, FetchDemand>()
   let goals: ReadonlyMap<string, Goal> = new Map()
   let startedAtMs = Number.POSITIVE_INFINITY
   let cancelChange: (() => void) | undefined
@@ -221,23 +230,30 @@ export function createSiteAgent(
         ...swarmOf(ledger.state(), tree),
         signal,
         deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
-        onBlame(peer, error) {
-          blamed.set(peer, error.message)
-          peers.shun(peer)
-          changed()
-        },
+        onBlame: blame,
       },
     )
+    const demandKey = `${tree} ${cidKey(snapshot)}`
+    demands.set(demandKey, fetch.demand)
     const done = fetch.done
       .then((result) => {
         // Before the lease ends: a collection finds it complete, or leased.
         complete.note(tree, snapshot)
         return result
       })
-      .finally(lease.close)
+      .finally(() => {
+        demands.delete(demandKey)
+        lease.close()
+      })
     done.catch(() => undefined)
     const { progress, explain, explainDeltas } = fetch
     return { done, progress, explain, explainDeltas }
+  }
+
+  function blame(peer: string, error: MirrorError): void {
+    blamed.set(peer, error.message)
+    peers.shun(peer)
+    changed()
   }
 
   /** Follows the records: the one place where goals are set. */
@@ -367,6 +383,9 @@ export function createSiteAgent(
       const views = [...workers].map(([tree, worker]) => [tree, worker.fetch()] as const)
       return new Map(views.flatMap(([tree, view]) => (view === undefined ? [] : [[tree, view]])))
     },
+    members,
+    demandOf: (tree, snapshot) => demands.get(`${tree} ${cidKey(snapshot)}`),
+    blame,
     refresh() {
       if (background.signal.aborted) return
       pursue()

@@ -168,6 +168,11 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
       await signDeletion(context, treeOf(change.tree))
       return
     }
+    case 'set-tree': {
+      const { signTreeSettings } = await import('./tree-set.ts')
+      await signTreeSettings(context, change.tree, change.settings)
+      return
+    }
     case 'set-pin':
     case 'remove-pin': {
       const { signPin } = await import('./pin.ts')
