@@ -43,6 +43,7 @@ import { makePrivateDir } from './durable-file.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
+import { publicUrlOf } from './gateway/public-url.ts'
 import { createHooks } from './hooks/hooks.ts'
 import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
@@ -160,7 +161,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       addressBook,
       clock,
       logger: log,
-      self,
+      self: { ...self, url: publicUrlOf(config) },
     },
     {
       checkoutDevices: config.devices,
@@ -207,6 +208,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
+            readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             scratch,
             readCare,

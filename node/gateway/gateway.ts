@@ -18,6 +18,7 @@ import type { NodeSource } from '../../src/dag/reader.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import type { Topology } from '../../src/topology/topology.ts'
 import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
@@ -27,8 +28,8 @@ import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
 import { CHALLENGES, needsToken, rightsOf } from './rights.ts'
+import { createRoutes } from './routes.ts'
 import type { SendOptions } from './send-body.ts'
-import { createTreeHandler } from './tree-handler.ts'
 import type { Catalogue } from './version.ts'
 
 export interface GatewayComponents {
@@ -46,6 +47,7 @@ export interface GatewayComponents {
   readonly readRelayed?: () => RelayCounts
   readonly readProtocols?: () => readonly ProtocolTraffic[]
   readonly readStatus: () => StatusDocument
+  readonly readTopology: () => Topology
   /** Undefined: ready. Otherwise why not, in words. */
   readonly notReady: () => string | undefined
   readonly clock: Clock
@@ -100,24 +102,11 @@ export function createGateway(
     keepMovedMs = 24 * 3_600_000,
   }: GatewayOptions,
 ): Gateway {
-  const {
-    clock,
-    log,
-    catalogue,
-    blocks,
-    tokens,
-    readFile,
-    hold,
-    scratch,
-    readCare,
-    readRelayed,
-    readProtocols,
-    readStatus,
-    notReady,
-  } = components
+  const { clock, log, catalogue, tokens, readCare, readRelayed, readProtocols, readStatus, notReady } =
+    components
   const { host, port } = parseListen(listen)
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols })
-  const handleTree = createTreeHandler({ blocks, readFile, hold, scratch, clock }, { keepMovedMs })
+  const handle = createRoutes(components, { keepMovedMs, isSecure: certificate !== undefined })
   let bodies = 0
 
   const limits = {
@@ -214,7 +203,7 @@ export function createGateway(
     try {
       const options: SendOptions = { clock, stallTimeoutMs, signal, onSent }
       const rights = rightsOf(request, { catalogue, tokens })
-      await handleTree(request, response, target, { ...options, rights })
+      await handle(request, response, target, { ...options, rights })
     } finally {
       bodies--
     }
