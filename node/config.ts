@@ -79,6 +79,38 @@ const SCHEMA = z.strictObject({
     .startsWith('/', 'is not an absolute path')
     .optional()
     .describe('file to which the gateway writes a line for each request, in the combined format'),
+  pullQuotaBytes: z
+    .int()
+    .min(0)
+    .max(1_000_000_000_000_000)
+    .default(10_000_000_000)
+    .describe(
+      'the most that is kept of what the gateway fetches from the mesh for its readers; 0 fetches nothing',
+    ),
+  apiListen: z
+    .string()
+    .refine((text) => text === 'off' || isHostPort(text), {
+      error: (issue) => `is HOST:PORT or off, not ${JSON.stringify(issue.input)}`,
+    })
+    .default('off')
+    .describe(
+      'where the API and the console answer browsers and other machines, by token: HOST:PORT, or off; takes TLS unless it is loopback',
+    ),
+  apiCertificate: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('PEM file of the certificate chain of the API; read again when it is renewed'),
+  apiKey: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('PEM file of the key of that certificate'),
+  apiHosts: listOf(z.string().regex(/^[A-Za-z0-9.-]{1,253}$/, 'is not the name of a host'))
+    .default([])
+    .describe(
+      'names, beside those of the certificate, by which browsers may call the API: of a proxy before it',
+    ),
   httpUrl: z
     .string()
     .refine((text) => readWebUrl(text) !== undefined, {
@@ -232,6 +264,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'httpKeepMovedHours',
   'deltaBases',
   'deltaPercent',
+  'pullQuotaBytes',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',

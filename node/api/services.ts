@@ -11,6 +11,7 @@ import type { Scrubber } from '../../src/replica/scrubber.ts'
 import type { FetchView } from '../../src/replica/site-agent-tree.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
+import type { GatewayLog } from '../gateway/gateway-log.ts'
 import type { RateMeter } from '../rate-meter.ts'
 import type { Tokens } from '../tokens.ts'
 import type { SelfDocument } from './answers.ts'
@@ -27,9 +28,9 @@ export interface Services {
   readonly host: Pick<Host, 'addresses' | 'peers'>
   readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
-  readonly tokens: Tokens
   readonly clock: Clock
-  readonly log: { warn(fields: object, event: string): void }
+  readonly log: GatewayLog
+  readonly tokens: Tokens
   readonly readSelf: () => SelfDocument
   readonly readStatus: () => StatusDocument
   readonly readFetches: () => ReadonlyMap<string, FetchView>

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { DeclaredSite, MeshState } from '../../src/record/mesh-state.ts'
+import { says } from './route-spec.ts'
 import type { Services } from './services.ts'
 
 export const SITE_DOCUMENT = z.strictObject({
@@ -21,7 +22,11 @@ export const SITE_DOCUMENT = z.strictObject({
 export type SiteDocument = Readonly<z.infer<typeof SITE_DOCUMENT>>
 
 export function addSiteRoutes(app: FastifyInstance, { ledger }: Services): void {
-  app.get('/api/v1/sites', () => ({ sites: listSites(ledger.state()) }))
+  app.get(
+    '/api/v1/sites',
+    says({ summary: 'Sites with their labels, and which are drained', scope: 'read' }),
+    () => ({ sites: listSites(ledger.state()) }),
+  )
 }
 
 /** Those that are members, and those that are only spoken of, by name. */

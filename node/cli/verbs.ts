@@ -42,7 +42,11 @@ export const VERBS: readonly Verb[] = [
   noun('member', 'list the nodes of the mesh, and revoke one', () => import('./verbs/member.ts')),
   noun('events', 'show who said what in the mesh, and when', () => import('./verbs/events.ts')),
   noun('tree', 'create and list trees, show and steer their history', () => import('./verbs/tree.ts')),
-  noun('token', 'let clients of this gateway read private trees', () => import('./verbs/token.ts')),
+  noun(
+    'token',
+    'let clients in: to the API, or to private trees at the gateway',
+    () => import('./verbs/token.ts'),
+  ),
   noun('tag', 'point a name at a snapshot of a tree', () => import('./verbs/tag.ts')),
   noun('pin', 'say which sites keep which trees', () => import('./verbs/pin.ts')),
   noun('fetch', 'show what is being fetched, from whom, and why', () => import('./verbs/fetch.ts')),

@@ -1,11 +1,12 @@
 /** What has to be said so that a mesh becomes what a file declares. Pure. */
 import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { NO_TOPOLOGY } from '../../src/topology/topology.ts'
 import type { PinDocument, TopologyDocument, TreeDocument } from '../api/answers.ts'
 import type { MemberDocument } from '../api/member-answers.ts'
 import type { SiteDocument } from '../api/site-routes.ts'
 import { type TopologyChange, topologyChanges } from '../topology/changes.ts'
-import type { DeclaredPin, MeshFile, PinPlace } from './mesh-file.ts'
+import type { DeclaredPin, DeclaredTreeSettings, MeshFile, PinPlace } from './mesh-file.ts'
 
 /** The mesh as a node knows it. */
 export interface MeshFacts {
@@ -21,6 +22,12 @@ export type MeshChange =
   | { readonly kind: 'create-tree'; readonly tree: string; readonly peer: string; readonly text: string }
   | { readonly kind: 'hand-over'; readonly tree: string; readonly peer: string; readonly text: string }
   | { readonly kind: 'delete-tree'; readonly tree: string; readonly text: string }
+  | {
+      readonly kind: 'set-tree'
+      readonly tree: string
+      readonly settings: DeclaredTreeSettings
+      readonly text: string
+    }
   | { readonly kind: 'set-pin'; readonly pin: DeclaredPin; readonly text: string }
   | { readonly kind: 'remove-pin'; readonly tree: string; readonly sites: PinPlace; readonly text: string }
   | {
@@ -85,7 +92,7 @@ function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes
   if (file.trees === undefined) return []
   const changes: MeshChange[] = []
   const there = new Map(facts.trees.map((tree) => [tree.tree, tree]))
-  for (const { name, publisher } of file.trees) {
+  for (const { name, publisher, settings } of file.trees) {
     const peer = peerAt(facts, publisher)
     if (peer === undefined) {
       notes.push(`${name} is to be published by ${publisher}, which is no member yet`)
@@ -107,6 +114,20 @@ function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes
         peer,
         text: `~ tree ${name}, published by ${publisher} from now on`,
       })
+    const wanted = Object.entries(settings).filter(
+      ([key, value]) => !isDeepStrictEqual(value, settingOf(found, key)),
+    )
+    if (wanted.length > 0) {
+      const texts = wanted.map(
+        ([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+      )
+      changes.push({
+        kind: 'set-tree',
+        tree: name,
+        settings: Object.fromEntries(wanted),
+        text: `~ tree ${name}, ${texts.join(', ')}`,
+      })
+    }
   }
   const declared = new Set(file.trees.map(({ name }) => name))
   for (const name of there.keys()) {
@@ -115,6 +136,12 @@ function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes
     else notes.push(`the tree ${name} is not in the file; --prune deletes it`)
   }
   return changes
+}
+
+/** Of a tree that is not there yet: what it is created with. */
+function settingOf(found: TreeDocument | undefined, key: string): unknown {
+  if (found === undefined) return { readers: 'members', kind: 'simple' }[key]
+  return found[key as keyof DeclaredTreeSettings]
 }
 
 function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
@@ -131,14 +158,16 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
       found.checkout === (pin.checkout ?? null) &&
       found.versions === pin.versions &&
       found.keep?.last === pin.keep?.last &&
-      found.keep?.days === pin.keep?.days
+      found.keep?.days === pin.keep?.days &&
+      found.priority === pin.priority &&
+      found.class === pin.class
     if (isSame) continue
     const checkout = pin.checkout === undefined ? '' : `, checked out at ${pin.checkout}`
     const versions = pin.versions === undefined ? '' : `, ${pin.versions} versions`
     changes.push({
       kind: 'set-pin',
       pin,
-      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}${keepText(pin.keep)}`,
+      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}${keepText(pin.keep)}${urgencyText(pin)}`,
     })
   }
   for (const [key, pin] of there) {
@@ -153,6 +182,10 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
 function keepText(keep: DeclaredPin['keep']): string {
   const last = keep?.last === undefined ? '' : `, keeps the last ${keep.last}`
   return keep?.days === undefined ? last : `${last}, keeps ${keep.days} days`
+}
+
+function urgencyText({ priority, class: urgency }: DeclaredPin): string {
+  return `${priority === undefined ? '' : `, priority ${priority}`}${urgency === undefined ? '' : `, ${urgency}`}`
 }
 
 function tagChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
@@ -262,10 +295,14 @@ export function describeMesh({ name, trees, pins, topology, members, sites }: Me
         .map(({ site, region, peer }) => [site, { region, peer }]),
     ),
     trees: Object.fromEntries(
-      published.map(({ tree, epoch, tags }) => [
+      published.map(({ tree, epoch, tags, readers, kind, gate, keep }) => [
         tree,
         {
           publisher: siteOf(epoch!.publisher),
+          ...(readers === 'members' ? {} : { readers }),
+          ...(kind === 'simple' ? {} : { kind }),
+          ...(gate === null ? {} : { gate }),
+          ...(keep === null ? {} : { keep }),
           ...(tags.length === 0
             ? {}
             : { tags: Object.fromEntries(tags.map(({ tag, sequence }) => [tag, sequence])) }),
@@ -278,6 +315,8 @@ export function describeMesh({ name, trees, pins, topology, members, sites }: Me
       ...(pin.checkout === null ? {} : { checkout: pin.checkout }),
       ...(pin.versions === undefined ? {} : { versions: pin.versions }),
       ...(pin.keep === undefined ? {} : { keep: pin.keep }),
+      ...(pin.priority === undefined ? {} : { priority: pin.priority }),
+      ...(pin.class === undefined ? {} : { class: pin.class }),
     })),
     ...(labelled.length === 0
       ? {}

@@ -7,8 +7,9 @@ import { isNode, LineCounter, parseDocument, stringify } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
-import { MAX_KEEP_DAYS, MAX_KEEP_LAST, type PinKeep } from '../../src/record/kinds/pin.ts'
+import { MAX_KEEP_DAYS, MAX_KEEP_LAST, MAX_PRIORITY, type PinKeep } from '../../src/record/kinds/pin.ts'
 import { MAX_LABELS } from '../../src/record/kinds/site.ts'
+import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { parseTopologyFile } from '../topology/read-file.ts'
 
@@ -24,6 +25,15 @@ export interface DeclaredTree {
   readonly publisher: string
   /** Sequences by tag; undefined when the file does not say. */
   readonly tags: ReadonlyMap<string, number> | undefined
+  /** What the file does not say is left as it is: a private tree does not open because a line is missing. */
+  readonly settings: DeclaredTreeSettings
+}
+
+export interface DeclaredTreeSettings {
+  readonly readers?: TreeReaders
+  readonly kind?: TreeKind
+  readonly gate?: TreeGate
+  readonly keep?: PinKeep
 }
 
 export interface DeclaredPin {
@@ -32,6 +42,8 @@ export interface DeclaredPin {
   readonly checkout: string | undefined
   readonly versions: number | undefined
   readonly keep: PinKeep | undefined
+  readonly priority: number | undefined
+  readonly class: 'urgent' | undefined
 }
 
 export interface MeshFile {
@@ -46,6 +58,16 @@ export interface MeshFile {
 }
 
 const SEGMENT = z.string().refine(isSegment, 'is not a name: a-z, 0-9, ".", "_" and "-", at most 64')
+const KEEP = z
+  .strictObject({
+    last: z.int().min(1).max(MAX_KEEP_LAST).optional(),
+    days: z.int().min(1).max(MAX_KEEP_DAYS).optional(),
+  })
+  .refine(({ last, days }) => last !== undefined || days !== undefined, 'names none of last and days')
+const GATE = z.union([
+  z.strictObject({ path: z.string().min(1).max(1024), text: z.string().min(1).max(256) }),
+  z.strictObject({ repository: z.enum(['deb', 'rpm']) }),
+])
 const PIN = z
   .strictObject({
     tree: z.string().refine(isTreePattern, 'is not a tree or pattern'),
@@ -55,13 +77,9 @@ const PIN = z
     site: SEGMENT.optional(),
     checkout: z.string().startsWith('/', 'is not an absolute path').optional(),
     versions: z.int().min(1).max(100).optional(),
-    keep: z
-      .strictObject({
-        last: z.int().min(1).max(MAX_KEEP_LAST).optional(),
-        days: z.int().min(1).max(MAX_KEEP_DAYS).optional(),
-      })
-      .refine(({ last, days }) => last !== undefined || days !== undefined, 'names none of last and days')
-      .optional(),
+    keep: KEEP.optional(),
+    priority: z.int().min(1).max(MAX_PRIORITY).optional(),
+    class: z.literal('urgent').optional(),
   })
   .refine(
     ({ all, label, region, site }) =>
@@ -80,6 +98,10 @@ const FILE = z.strictObject({
       z.strictObject({
         publisher: z.string().min(1),
         tags: z.record(SEGMENT, z.int().min(1)).optional(),
+        readers: z.enum(['members', 'granted']).optional(),
+        kind: z.enum(['simple', 'snapshot', 'versioned']).optional(),
+        gate: GATE.optional(),
+        keep: KEEP.optional(),
       }),
     )
     .optional(),
@@ -127,16 +149,24 @@ export function parseMeshFile(text: string, file: string): MeshFile {
     mesh,
     trees:
       trees &&
-      Object.entries(trees).map(([name, { publisher, tags }]) => ({
+      Object.entries(trees).map(([name, { publisher, tags, readers, kind, gate, keep }]) => ({
         name,
         publisher,
         tags: tags && new Map(Object.entries(tags)),
+        settings: {
+          ...(readers === undefined ? {} : { readers }),
+          ...(kind === undefined ? {} : { kind }),
+          ...(gate === undefined ? {} : { gate }),
+          ...(keep === undefined ? {} : { keep: keepOf(keep) }),
+        },
       })),
-    pins: pins?.map(({ tree, checkout, versions, keep, ...place }) => ({
+    pins: pins?.map(({ tree, checkout, versions, keep, priority, class: urgency, ...place }) => ({
       tree,
       checkout,
       versions,
       keep: keep && keepOf(keep),
+      priority,
+      class: urgency,
       sites: placeOf(place),
     })),
     sites:

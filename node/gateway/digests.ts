@@ -20,7 +20,7 @@ export interface Digests {
   /** Undefined when it would have to be read for it. */
   known(entry: FileEntry): Uint8Array | undefined
   /** @throws MirrorError `busy` when too many wait already */
-  sha256(entry: FileEntry, signal: AbortSignal): Promise<Uint8Array>
+  sha256(entry: FileEntry, readFile: ReadFile, signal: AbortSignal): Promise<Uint8Array>
 }
 
 interface Reading {
@@ -29,13 +29,18 @@ interface Reading {
   askers: number
 }
 
-export function createDigests({ readFile }: { readonly readFile: ReadFile }): Digests {
+export function createDigests(): Digests {
   const remembered = new LRUCache<string, Uint8Array>({ max: MAX_REMEMBERED })
   const readings = new Map<string, Reading>()
   const slots = new Semaphore(MAX_AT_A_TIME)
   const empty = Uint8Array.from(createHash('sha256').digest())
 
-  async function read(entry: FileEntry, key: string, signal: AbortSignal): Promise<Uint8Array> {
+  async function read(
+    entry: FileEntry,
+    key: string,
+    readFile: ReadFile,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
     return slots.run(
       async () => {
         const hash = createHash('sha256')
@@ -50,12 +55,12 @@ export function createDigests({ readFile }: { readonly readFile: ReadFile }): Di
     )
   }
 
-  function begin(entry: FileEntry, key: string): Reading {
+  function begin(entry: FileEntry, key: string, readFile: ReadFile): Reading {
     if (readings.size >= MAX_AT_A_TIME + MAX_WAITING) {
       throw new MirrorError('busy', 'too many files are being read for their digests')
     }
     const end = new AbortController()
-    const digest = read(entry, key, end.signal)
+    const digest = read(entry, key, readFile, end.signal)
     const reading: Reading = { digest, end, askers: 0 }
     readings.set(key, reading)
     const forget = (): void => {
@@ -67,7 +72,7 @@ export function createDigests({ readFile }: { readonly readFile: ReadFile }): Di
 
   return {
     known: ({ content }) => (content === undefined ? empty : remembered.get(cidKey(content))),
-    async sha256(entry, signal) {
+    async sha256(entry, readFile, signal) {
       if (entry.content === undefined) return empty
       const key = cidKey(entry.content)
       const known = remembered.get(key)
@@ -75,7 +80,8 @@ export function createDigests({ readFile }: { readonly readFile: ReadFile }): Di
       signal.throwIfAborted()
       // One whose askers have all gone ends: it is nothing to wait for.
       const running = readings.get(key)
-      const reading = running === undefined || running.end.signal.aborted ? begin(entry, key) : running
+      const reading =
+        running === undefined || running.end.signal.aborted ? begin(entry, key, readFile) : running
       reading.askers++
       const { promise: gone, reject } = Promise.withResolvers<never>()
       const onAbort = (): void => reject(signal.reason)

@@ -17,6 +17,7 @@ import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
+import type { PullUsage } from '../../src/replica/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import type { Tokens } from '../tokens.ts'
@@ -30,6 +31,7 @@ import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
 import { CHALLENGES, needsToken, rightsOf } from './rights.ts'
 import { createRoutes } from './routes.ts'
 import type { SendOptions } from './send-body.ts'
+import type { PullSource } from './tree-lookup.ts'
 import type { Catalogue } from './version.ts'
 
 export interface GatewayComponents {
@@ -40,6 +42,9 @@ export interface GatewayComponents {
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
+  readonly pull?: PullSource | undefined
+  readonly readPulled?: () => PullUsage | undefined
   /** For archives of more blocks than memory should remember. */
   readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
@@ -102,10 +107,20 @@ export function createGateway(
     keepMovedMs = 24 * 3_600_000,
   }: GatewayOptions,
 ): Gateway {
-  const { clock, log, catalogue, tokens, readCare, readRelayed, readProtocols, readStatus, notReady } =
-    components
+  const {
+    clock,
+    log,
+    catalogue,
+    tokens,
+    readPulled,
+    readCare,
+    readRelayed,
+    readProtocols,
+    readStatus,
+    notReady,
+  } = components
   const { host, port } = parseListen(listen)
-  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols })
+  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
   const handle = createRoutes(components, { keepMovedMs, isSecure: certificate !== undefined })
   let bodies = 0
 

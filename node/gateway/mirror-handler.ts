@@ -72,7 +72,7 @@ export function createMirrorHandlers({
     const file = {
       name,
       sizeBytes: entry.sizeBytes,
-      sha256: await digests.sha256(entry, signal),
+      sha256: await digests.sha256(entry, found.readFile, signal),
       modifiedSec: entry.mtimeSec,
       urls: urlsOf(request, tree, version.sequence).map((url) => url + path),
     }
@@ -100,7 +100,7 @@ export function createMirrorHandlers({
   ): Promise<string> {
     const slash = isFolderAsked && rest.length > 0 ? '/' : ''
     try {
-      using found = await lookup.find({ tree, rest, isFolderAsked, signal })
+      using found = await lookup.find({ tree, rest, isFolderAsked, isHereOnly: true, signal })
       const { version, names } = found
       const path = names.map(encodeName).join('/')
       const [nearest] = nearestOf(request, tree, version.sequence)
@@ -195,8 +195,10 @@ export function createMirrorHandlers({
       const isPath = segments.length > 1 || hasTrailingSlash
       return isPath === (word === 'nearest') ? handler : undefined
     },
-    async describeFile(request, response, { tree, version, names, entry }, signal) {
-      const digest = wantsSha256(request) ? await digests.sha256(entry, signal) : digests.known(entry)
+    async describeFile(request, response, { tree, version, names, entry, readFile }, signal) {
+      const digest = wantsSha256(request)
+        ? await digests.sha256(entry, readFile, signal)
+        : digests.known(entry)
       if (digest !== undefined) {
         const text = Buffer.from(digest).toString('base64')
         response.setHeader('digest', `SHA-256=${text}`)

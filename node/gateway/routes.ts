@@ -19,12 +19,12 @@ export interface RouteOptions extends TreeLookupOptions {
 }
 
 export function createRoutes(components: RouteComponents, { isSecure, ...options }: RouteOptions): Handler {
-  const { readFile, scratch } = components
+  const { scratch } = components
   const lookup = createTreeLookup(components, options)
   const mirrors = createMirrorHandlers({
     mirrors: createMirrors(components),
     lookup,
-    digests: createDigests({ readFile }),
+    digests: createDigests(),
     isSecure,
   })
   const handleTree = createTreeHandler({ lookup, scratch, describeFile: mirrors.describeFile })

@@ -7,7 +7,7 @@ import { printableName, utf8 } from '../../src/base/bytes.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import type { FileEntry } from '../../src/dag/entry.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
-import { sendFile } from './file-response.ts'
+import { type ReadFile, sendFile } from './file-response.ts'
 import { sendFolder, sendListing } from './folder-response.ts'
 import type { ListingRow } from './listing-row.ts'
 import { encodeSegments, type RequestTarget, type TargetSegment } from './request-target.ts'
@@ -31,6 +31,7 @@ export type DescribeFile = (
     readonly version: ChosenVersion
     readonly names: readonly Uint8Array[]
     readonly entry: FileEntry
+    readonly readFile: ReadFile
   },
   signal: AbortSignal,
 ) => Promise<void>
@@ -64,7 +65,7 @@ export function createTreeHandler({ lookup, scratch, describeFile }: TreeHandler
     })
     const { version, snapshot, entry, names, blocks, readFile } = found
     if (entry.type === 'file') {
-      await describeFile(request, response, { tree, version, names, entry }, signal)
+      await describeFile(request, response, { tree, version, names, entry, readFile }, signal)
       const name = target.segments.at(-1)!.name
       await sendFile(request, response, { entry, name, isImmutable: version.isImmutable, readFile }, options)
       return
@@ -139,6 +140,7 @@ function setVersionHeaders(response: ServerResponse, tree: ServedTree, version: 
   response.setHeader('x-mirrormesh-sequence', version.sequence)
   response.setHeader('x-mirrormesh-snapshot', version.snapshot.toString())
   response.setHeader('x-mirrormesh-behind', version.behind)
+  if (!version.isComplete) response.setHeader('x-mirrormesh-complete', 'false')
   const whose = tree.isPrivate ? 'private' : 'public'
   response.setHeader(
     'cache-control',

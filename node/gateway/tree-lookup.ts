@@ -16,23 +16,30 @@ import { createMovedPaths } from './moved-path.ts'
 import type { TargetSegment } from './request-target.ts'
 import { behindOf, type ChosenVersion, chooseVersion, type ServedTree } from './version.ts'
 
+/** Where the blocks of one answer come from. */
+export interface AnswerSource {
+  readonly blocks: NodeSource
+  readonly readFile: ReadFile
+}
+
+export interface PullSource {
+  mayPull(tree: string): boolean
+  open(tree: string, snapshot: Cid): AnswerSource
+}
+
 export interface TreeLookupComponents {
   readonly blocks: NodeSource
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  /** Reads what is not complete here out of the mesh; absent where this site does not do that. */
+  readonly pull?: PullSource | undefined
   readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs'>
 }
 
 export interface TreeLookupOptions {
   /** How long a path that is gone from a tree's plain address is looked for in the snapshots before. */
   readonly keepMovedMs: number
-}
-
-/** Where the blocks of one answer come from. */
-export interface AnswerSource {
-  readonly blocks: NodeSource
-  readonly readFile: ReadFile
 }
 
 export interface Found extends AnswerSource, Disposable {
@@ -49,6 +56,8 @@ export interface LookupRequest {
   readonly rest: readonly TargetSegment[]
   /** Only a folder will do: the address ends in a slash. */
   readonly isFolderAsked: boolean
+  /** What is not complete here is not pulled: the client can go where it is. */
+  readonly isHereOnly?: boolean
   readonly signal: AbortSignal
   /** Told the version as soon as it is chosen, and again when an older one takes its place. */
   readonly onVersion?: (version: ChosenVersion) => void
@@ -65,13 +74,14 @@ export interface TreeLookup {
 const MAX_CACHED_SNAPSHOTS = 64
 
 export function createTreeLookup(
-  { blocks, readFile, hold, clock }: TreeLookupComponents,
+  { blocks: stored, readFile: readStored, hold, pull, clock }: TreeLookupComponents,
   { keepMovedMs }: TreeLookupOptions,
 ): TreeLookup {
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
-  const moved = createMovedPaths({ blocks, readSnapshot, clock }, { keepMs: keepMovedMs })
+  const here: AnswerSource = { blocks: stored, readFile: readStored }
+  const moved = createMovedPaths({ blocks: stored, readSnapshot, clock }, { keepMs: keepMovedMs })
 
-  async function readSnapshot(cid: Cid, signal: AbortSignal): Promise<Snapshot> {
+  async function readSnapshot(cid: Cid, signal: AbortSignal, blocks = stored): Promise<Snapshot> {
     const key = cidKey(cid)
     const known = snapshots.get(key)
     if (known !== undefined) return known
@@ -87,20 +97,23 @@ export function createTreeLookup(
   }
 
   return {
-    async find({ tree, rest: behindTree, isFolderAsked, signal, onVersion }) {
-      const { version, rest } = chooseVersion(tree, behindTree)
+    async find({ tree, rest: behindTree, isFolderAsked, isHereOnly = false, signal, onVersion }) {
+      const canPull = !isHereOnly && (pull?.mayPull(tree.name) ?? false)
+      const { version, rest } = chooseVersion(tree, behindTree, { canPull })
+      const source = version.isComplete || pull === undefined ? here : pull.open(tree.name, version.snapshot)
+      const { blocks } = source
       using held = new DisposableStack()
       held.use(hold(version.snapshot))
-      if (version.isLatest) moved.note(tree.name, version)
+      const mayHaveMoved = version.isLatest && version.isComplete
+      if (mayHaveMoved) moved.note(tree.name, version)
       onVersion?.(version)
-      const snapshot = await readSnapshot(version.snapshot, signal)
+      const snapshot = await readSnapshot(version.snapshot, signal, blocks)
       const names = rest.map(({ name }) => name)
       const entry = await findEntry(blocks, snapshot.root, names, signal)
-      const source: AnswerSource = { blocks, readFile }
       if (entry !== undefined && !(entry.type === 'file' && isFolderAsked && names.length > 0))
         return owning(held.move(), { ...source, version, snapshot, entry, names })
       const before =
-        version.isLatest && !isFolderAsked ? await moved.find(tree, version, names, signal) : undefined
+        mayHaveMoved && !isFolderAsked ? await moved.find(tree, version, names, signal) : undefined
       if (before === undefined) throw notThere(tree.name, version.sequence, names)
       const older = { ...version, ...before.version, behind: behindOf(tree, before.version) }
       held.use(hold(older.snapshot))

@@ -12,6 +12,7 @@ import { type AdminSetBody, decodeAdminSet } from './kinds/admin-set.ts'
 import { decodeEncodingsBody, type EncodingsBody } from './kinds/encodings.ts'
 import { decodeEpoch, type EpochBody } from './kinds/epoch.ts'
 import { decodeGenesis, type GenesisBody } from './kinds/genesis.ts'
+import { decodeGrant, type GrantBody } from './kinds/grant.ts'
 import { decodeHead, type HeadBody } from './kinds/head.ts'
 import { decodeInvite, type InviteBody } from './kinds/invite.ts'
 import { decodeMember, type MemberBody } from './kinds/member.ts'
@@ -28,6 +29,7 @@ export interface Bodies {
   readonly encodings: EncodingsBody
   readonly epoch: EpochBody
   readonly genesis: GenesisBody
+  readonly grant: GrantBody
   readonly head: HeadBody
   readonly invite: InviteBody
   readonly member: MemberBody
@@ -61,6 +63,7 @@ const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   encodings: decodeEncodingsBody,
   epoch: decodeEpoch,
   genesis: decodeGenesis,
+  grant: decodeGrant,
   head: decodeHead,
   invite: decodeInvite,
   member: decodeMember,

@@ -4,7 +4,7 @@
  */
 import type { Cid } from '../block/cid.ts'
 import type { PinKeep } from '../record/kinds/pin.ts'
-import { pinCovers } from '../record/kinds/pin.ts'
+import { pinCovers, USUAL_PRIORITY } from '../record/kinds/pin.ts'
 import { isDrained, type MeshState, placeOf } from '../record/mesh-state.ts'
 import type { Place } from '../topology/path-class.ts'
 
@@ -21,6 +21,10 @@ export interface Goal {
   readonly versions: ReadonlyMap<string, number>
   /** Which complete snapshots stay, as its pins say; absent when none of them does. */
   readonly keep?: PinKeep
+  /** The highest that its pins say; the higher is fetched first. */
+  readonly priority: number
+  /** Some pin says that it must not wait for others. */
+  readonly isUrgent: boolean
   /** Check-outs that are asked for and cannot be: two trees at one place. */
   readonly refusedCheckouts: readonly { readonly path: string; readonly reason: string }[]
 }
@@ -35,7 +39,7 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
     const isOwn = tree.newest?.publisher === self.peer
     if (!isOwn && !isPinned(state, tree.name, self)) continue
     const own = checkouts.get(tree.name)
-    const keep = keepOf(state, tree.name, self)
+    const keep = keepOf(state, tree.name, self) ?? tree.body.keep
     goals.set(tree.name, {
       tree: tree.name,
       ...(isOut && !isOwn ? { isHeldBack: true } : {}),
@@ -45,6 +49,7 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
       checkouts: own?.paths ?? [],
       versions: own?.versions ?? new Map(),
       refusedCheckouts: own?.refused ?? [],
+      ...urgencyOf(state, tree.name, self),
       ...(keep === undefined ? {} : { keep }),
     })
   }
@@ -62,6 +67,21 @@ function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefin
     Math.max(0, ...values.map((value) => value ?? 0))
   const [last, days] = [most(said.map((keep) => keep.last)), most(said.map((keep) => keep.days))]
   return { ...(last === 0 ? {} : { last }), ...(days === 0 ? {} : { days }) }
+}
+
+/** How soon `place` is to fetch the tree, by its pins. */
+export function urgencyOf(
+  state: MeshState,
+  tree: string,
+  place: Place,
+): { readonly priority: number; readonly isUrgent: boolean } {
+  const at = placeOf(state, place)
+  const pins = [...state.pins.values()].filter(({ body }) => pinCovers(body, tree, at))
+  if (pins.length === 0) return { priority: USUAL_PRIORITY, isUrgent: false }
+  return {
+    priority: Math.max(...pins.map(({ body }) => body.priority ?? USUAL_PRIORITY)),
+    isUrgent: pins.some((pin) => pin.body.class === 'urgent'),
+  }
 }
 
 /** Whether some pin asks `place` to keep the tree. */

@@ -13,6 +13,7 @@
  *        [other complete sequences, newest first, <= 8]]
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
+ *     f  optional: bytes left on the disk of its store
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
@@ -60,6 +61,7 @@ export interface SiteAnnouncement {
   readonly bytesReceived: number
   /** Of its gateway, as clients know it (readWebUrl). */
   readonly url?: string
+  readonly freeBytes?: number | undefined
 }
 
 /** Encodes within the limits: what does not fit is cut, trees that are not complete come first. */
@@ -76,6 +78,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
       r: trees.map(encodeTree),
       s: [announcement.bytesSent, announcement.bytesReceived],
       ...(announcement.url === undefined ? {} : { w: announcement.url }),
+      ...(announcement.freeBytes === undefined ? {} : { f: announcement.freeBytes }),
     })
     if (bytes.length <= MAX_ANNOUNCEMENT_BYTES || trees.length === 0) return bytes
     trees = trees.slice(0, Math.floor(trees.length / 2))
@@ -86,7 +89,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s, w } = value as Record<string, unknown>
+  const { v, t, n, a, r, s, w, f } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -100,6 +103,7 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     bytesSent: count(bytesSent, 'bytes sent'),
     bytesReceived: count(bytesReceived, 'bytes received'),
     ...(w === undefined ? {} : { url: webUrl(w) }),
+    ...(f === undefined ? {} : { freeBytes: count(f, 'free bytes') }),
   }
 }
 

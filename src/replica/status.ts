@@ -77,6 +77,8 @@ export interface SiteStatus {
   readonly version: string | null
   /** Its gateway, as clients know it; null when it has none that is known. */
   readonly url?: string | null
+  /** Left on the disk of its store, as it last said; null when it has not. */
+  readonly freeBytes?: number | null
   /** By which pins name groups of sites. */
   readonly labels: readonly string[]
   /** On its way out of service: it serves what it has, takes nothing new, and nobody is sent there. */
@@ -169,6 +171,8 @@ export interface StatusSources {
     readonly addresses: readonly string[]
     readonly url?: string | undefined
   }
+  /** Of this site. */
+  readonly freeBytes?: number | null
   readonly members: readonly Pick<SiteStatus, 'peer' | 'site' | 'region' | 'labels' | 'drained' | 'note'>[]
   readonly trees: readonly TreeFacts[]
   /** This site's own replicas, by tree. */
@@ -212,7 +216,7 @@ export function buildStatus(sources: StatusSources): StatusDocument {
 }
 
 function siteStatus(
-  { self, heard, connected, members, traffic }: StatusSources,
+  { self, heard, connected, members, traffic, freeBytes = null }: StatusSources,
   member: StatusSources['members'][number],
   ownAddresses: readonly string[],
 ): SiteStatus {
@@ -225,6 +229,7 @@ function siteStatus(
       version: self.version,
       url: self.url ?? null,
       traffic: ownTraffic(traffic),
+      freeBytes,
     }
   }
   const last = heard.get(member.peer)
@@ -241,6 +246,7 @@ function siteStatus(
       last === undefined
         ? null
         : { bytesSent: last.announcement.bytesSent, bytesReceived: last.announcement.bytesReceived },
+    freeBytes: last?.announcement.freeBytes ?? null,
   }
 }
 

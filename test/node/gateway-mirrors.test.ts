@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { createDigests } from '../../node/gateway/digests.ts'
+import type { ReadFile } from '../../node/gateway/file-response.ts'
 import type { Gateway } from '../../node/gateway/gateway.ts'
 import { metalink4 } from '../../node/gateway/metalink.ts'
 import { publicUrlOf } from '../../node/gateway/public-url.ts'
@@ -348,17 +349,19 @@ test('askers for one digest share one reading, which ends with the last of them'
   let readings = 0
   let release = Promise.withResolvers<void>()
   const signals: AbortSignal[] = []
-  const digests = createDigests({
-    async *readFile(_entry, _range, signal) {
-      readings++
-      signals.push(signal)
-      await release.promise
-      signal.throwIfAborted()
-      yield content
-    },
-  })
+  const digests = createDigests()
+  const readFile: ReadFile = async function* (_entry, _range, signal) {
+    readings++
+    signals.push(signal)
+    await release.promise
+    signal.throwIfAborted()
+    yield content
+  }
   const [first, second] = [new AbortController(), new AbortController()]
-  const asked = [digests.sha256(entry, first.signal), digests.sha256(entry, second.signal)]
+  const asked = [
+    digests.sha256(entry, readFile, first.signal),
+    digests.sha256(entry, readFile, second.signal),
+  ]
   first.abort(new Error('gone'))
   await assert.rejects(asked[0]!, /gone/)
   assert.equal(signals[0]?.aborted, false)
@@ -366,7 +369,7 @@ test('askers for one digest share one reading, which ends with the last of them'
   await assert.rejects(asked[1]!, /gone too/)
   assert.equal(signals[0]?.aborted, true)
   assert.equal(digests.known(entry), undefined)
-  const again = digests.sha256(entry, new AbortController().signal)
+  const again = digests.sha256(entry, readFile, new AbortController().signal)
   release.resolve()
   assert.deepEqual(Buffer.from(await again), sha256)
   assert.equal(readings, 2)
@@ -376,12 +379,11 @@ test('askers for one digest share one reading, which ends with the last of them'
 
 test('too many digests at once are refused, and room comes back', async () => {
   const release = Promise.withResolvers<void>()
-  const digests = createDigests({
-    async *readFile() {
-      await release.promise
-      yield content
-    },
-  })
+  const digests = createDigests()
+  const readFile: ReadFile = async function* () {
+    await release.promise
+    yield content
+  }
   const entry = (i: number): FileEntry => ({
     type: 'file',
     name: utf8('f'),
@@ -394,11 +396,11 @@ test('too many digests at once are refused, and room comes back', async () => {
     gid: 0,
   })
   const { signal } = new AbortController()
-  const waiting = Array.from({ length: 34 }, (_, i) => digests.sha256(entry(i), signal))
-  await assert.rejects(digests.sha256(entry(99), signal), /too many files/)
+  const waiting = Array.from({ length: 34 }, (_, i) => digests.sha256(entry(i), readFile, signal))
+  await assert.rejects(digests.sha256(entry(99), readFile, signal), /too many files/)
   release.resolve()
   await Promise.all(waiting)
-  await digests.sha256(entry(99), signal)
+  await digests.sha256(entry(99), readFile, signal)
 })
 
 test('what a gateway listens on names it only where others can reach that', () => {

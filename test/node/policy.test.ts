@@ -1,9 +1,11 @@
-/** What admins say of sites and pins, on real processes: labels, drains. */
+/** What admins say of sites and pins, on real processes: labels, drains, plans. */
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { PublishAnswer, WaitAnswer } from '../../node/api/job-answers.ts'
+import type { PinPlan } from '../../node/api/pin-plan.ts'
 import type { SiteDocument } from '../../node/api/site-routes.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
@@ -11,7 +13,7 @@ import { tempDir } from './temp-dir.ts'
 
 const TREE = 'builds/x'
 
-test('an admin steers what is kept where: labels and drains', { timeout: 300_000 }, async (t) => {
+test('an admin steers what is kept where: labels, drains, plans', { timeout: 300_000 }, async (t) => {
   const dir = await tempDir(t)
   const homes = { hq: join(dir, 'hq'), lab: join(dir, 'lab'), shop: join(dir, 'shop') }
   const listen = ['--listen', '127.0.0.1:0', '--http', 'off']
@@ -85,6 +87,64 @@ test('an admin steers what is kept where: labels and drains', { timeout: 300_000
       'the lab has no admin key',
     )
     assert.equal((await mirrormesh(at(homes.hq, 'site', 'drain', 'moon'))).status, 5)
+  })
+
+  await t.test('a plan tells what a pin would move, and a stale one is refused', async () => {
+    const other = join(dir, 'other')
+    await mkdir(other, { recursive: true })
+    await writeFile(join(other, 'big'), randomBytes(500_000))
+    await succeed(at(homes.hq, 'publish', other, '--tree', 'builds/y'))
+    const links = join(dir, 'links.yaml')
+    await writeFile(links, 'regions:\n  eu: { up: 4 Mbit/s, down: 4 Mbit/s }\n')
+    await succeed(at(homes.hq, 'topology', 'apply', links))
+    const args = ['builds/y', '--region', 'eu', '--keep-last', '2']
+    const plan = await succeedJson<PinPlan>(at(homes.hq, 'pin', 'plan', ...args))
+    assert.deepEqual(
+      plan.sites.map(({ site, trees }) => [site, trees[0]?.tree, trees[0]?.from]),
+      [
+        ['lab', 'builds/y', ['hq']],
+        ['shop', 'builds/y', ['hq']],
+      ],
+    )
+    for (const { bytes, seconds, freeBytes, freeAfterBytes } of plan.sites) {
+      assert.ok(bytes > 500_000 && bytes < 510_000, `${bytes}`)
+      assert.ok(seconds !== null && Math.abs(seconds - bytes / 500_000) < 1e-6, `${seconds}`)
+      assert.ok(freeBytes !== null && freeAfterBytes === freeBytes - bytes)
+    }
+    assert.equal((await succeedJson<PinPlan>(at(homes.hq, 'pin', 'plan', ...args))).id, plan.id)
+    await writeFile(join(other, 'more'), 'more')
+    await succeed(at(homes.hq, 'publish', other, '--tree', 'builds/y'))
+    const stale = await mirrormesh(at(homes.hq, 'pin', 'apply', '--plan', plan.id))
+    assert.equal(stale.status, 8, stale.stderr)
+    assert.match(stale.stderr, /is stale: .*Nothing was done/s)
+    assert.equal((await mirrormesh(at(homes.hq, 'pin', 'apply', '--plan', 'abc'))).status, 5)
+    const text = await mirrormesh(at(homes.hq, 'pin', 'plan', ...args))
+    assert.match(text.stdout, /SITE +TREE .*\nlab +builds\/y@2 +50\d kB +hq +1\.0 s +.* free\n/)
+    const id = /--plan (\w+)/.exec(text.stderr)?.[1]
+    await succeed(at(homes.hq, 'pin', 'apply', '--plan', `${id}`))
+    const again = await mirrormesh(at(homes.hq, 'pin', 'apply', '--plan', `${id}`))
+    assert.equal(again.status, 8, 'a plan is applied once')
+    await succeed(at(homes.hq, 'wait', 'builds/y', '--sites', 'lab,shop', '--timeout', '60s'))
+    await writeFile(join(other, 'third'), randomBytes(30_000))
+    await succeed(at(homes.hq, 'site', 'drain', 'lab'))
+    await succeed(at(homes.hq, 'publish', other, '--tree', 'builds/y'))
+    await succeed(at(homes.hq, 'wait', 'builds/y', '--sites', 'shop', '--timeout', '60s'))
+    await succeed(at(homes.hq, 'pin', 'remove', 'builds/y', '--region', 'eu'))
+    await succeed(at(homes.hq, 'site', 'undrain', 'lab'))
+    const rest = await succeedJson<PinPlan>(at(homes.hq, 'pin', 'plan', ...args))
+    assert.deepEqual(
+      rest.sites.map(({ site, trees }) => [site, trees[0]?.bytes === 0, trees[0]?.isUpperBound]),
+      [
+        ['lab', false, false],
+        ['shop', true, false],
+      ],
+    )
+    assert.ok(rest.bytes > 30_000 && rest.bytes < 40_000, 'the lab fetches what it has missed')
+    assert.deepEqual(rest.sites[0]?.trees[0]?.from, ['shop', 'hq'], 'its neighbour first')
+    const removal = await succeedJson<PinPlan>(
+      at(homes.hq, 'pin', 'plan', TREE, '--label', 'office', '--remove'),
+    )
+    assert.deepEqual([removal.released, removal.sites], [[{ site: 'lab', trees: [TREE] }], []])
   })
 
   await t.test('labels are in the file of the mesh', async () => {

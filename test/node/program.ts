@@ -69,6 +69,8 @@ export interface Daemon {
   readonly home: string
   readonly stderr: () => string
   readonly status: () => Promise<StatusDocument>
+  /** Asks its API on the Unix socket. */
+  readonly get: <T>(path: string) => Promise<T>
   /** SIGTERM; resolves to the exit status. */
   stop(): Promise<number | null>
   /** SIGKILL. */
@@ -112,6 +114,7 @@ export async function startDaemon(
     home,
     stderr: text.stderr,
     status: () => api.get<StatusDocument>('/api/v1/status'),
+    get: (path) => api.get(path),
     stop: () => kill('SIGTERM'),
     async kill() {
       await kill('SIGKILL')

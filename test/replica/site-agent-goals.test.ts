@@ -40,6 +40,25 @@ test('a pin by label is for the sites that have the label', () => {
   assert.equal(isPinned(state, 't', { site: 'hq', region: 'eu' }), false)
 })
 
+test('of several pins the highest priority counts, and one is enough to make a tree urgent', () => {
+  const mesh = createTestMesh()
+  const builder = createMeshStateBuilder(mesh.mesh)
+  const pin = (name: string, said: { priority?: number; class?: 'urgent' }) =>
+    mesh.sign(mesh.admin, 'pin', {
+      ...{ name, tree: 't', sites: { site: 'lab' }, version: 1, removed: false, ...said },
+    })
+  builder.addAll([mesh.genesis, mesh.member(lab, 'lab', 'us'), ...mesh.tree('t', hq)])
+  builder.add(pin('a', {}))
+  const said = () => {
+    const { priority, isUrgent } = goalsOf(builder.state, self).get('t')!
+    return [priority, isUrgent]
+  }
+  assert.deepEqual(said(), [5, false])
+  builder.add(pin('b', { priority: 7 }))
+  builder.add(pin('c', { priority: 2, class: 'urgent' }))
+  assert.deepEqual(said(), [7, true])
+})
+
 test('a drained site keeps its goals and is held back from them; others do not wait for it', () => {
   const state = meshWith({ labels: ['office'], drained: true })
   assert.equal(goalsOf(state, self).get('t')?.isHeldBack, true)

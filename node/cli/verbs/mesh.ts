@@ -19,6 +19,7 @@ import { createTree } from '../ensure-tree.ts'
 import { EXIT } from '../exit-codes.ts'
 import { countOf } from '../quantity.ts'
 import { treeUrl } from '../tree-url.ts'
+import type { PinSettings } from './pin.ts'
 
 interface PlanOptions {
   readonly prune?: boolean
@@ -167,16 +168,19 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
       await signDeletion(context, treeOf(change.tree))
       return
     }
+    case 'set-tree': {
+      const { signTreeSettings } = await import('./tree-set.ts')
+      await signTreeSettings(context, change.tree, change.settings)
+      return
+    }
     case 'set-pin':
     case 'remove-pin': {
       const { signPin } = await import('./pin.ts')
       if (change.kind === 'remove-pin') await signPin(context, change.tree, change.sites, { removed: true })
       else {
-        const { tree, sites, checkout, versions, keep } = change.pin
+        const { tree, sites, ...said } = change.pin
         await signPin(context, tree, sites, {
-          ...(checkout === undefined ? {} : { checkout }),
-          ...(versions === undefined ? {} : { versions }),
-          ...(keep === undefined ? {} : { keep }),
+          ...(definedOf(said) as Omit<PinSettings, 'removed'>),
           removed: false,
         })
       }
@@ -206,4 +210,9 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
       await signTopology(context, file.topology!)
     }
   }
+}
+
+/** Without what is undefined, which a record cannot hold. */
+function definedOf(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }

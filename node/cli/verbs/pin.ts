@@ -2,11 +2,11 @@
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { checkSegment, isTreePattern } from '../../../src/base/names.ts'
-import type { PinKeep, PinSites } from '../../../src/record/kinds/pin.ts'
+import type { PinBody, PinKeep, PinSites } from '../../../src/record/kinds/pin.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
-import { readKeepDays, readKeepLast } from '../keep-option.ts'
+import { readKeepDays, readKeepLast, readPriority } from '../keep-option.ts'
 import { formatTable } from '../table.ts'
 import { readVersions } from '../versions-option.ts'
 
@@ -22,26 +22,17 @@ interface Placement extends Where {
   readonly versions?: number
   readonly keepLast?: number
   readonly keepDays?: number
+  readonly priority?: number
+  readonly urgent?: boolean
 }
 
 export function define(command: Command, context: Context): void {
-  withWhere(
+  withPlacement(
     command
       .command('add')
       .description('have sites keep a tree, and follow its head')
       .argument('<TREE>', 'a tree, or a pattern: * within a segment, ** for any segments'),
   )
-    .option(
-      '--checkout <PATH>',
-      'each of these sites also keeps the newest snapshot as plain files there (with a pattern: at PATH/TREE)',
-    )
-    .option(
-      '--versions <N>',
-      'with --checkout: the newest N snapshots side by side, as PATH/SEQUENCE, and a link PATH/latest',
-      readVersions,
-    )
-    .option('--keep-last <N>', 'the newest N complete snapshots stay at these sites', readKeepLast)
-    .option('--keep-days <N>', 'what was published within N days stays as well', readKeepDays)
     .addHelpText(
       'after',
       '\nWithout --keep-last and --keep-days each site keeps as many as its keepSnapshots says.',
@@ -58,6 +49,77 @@ export function define(command: Command, context: Context): void {
       .description('take a pin away; what the sites hold stays until it is collected')
       .argument('<TREE>', 'as it was given to pin add'),
   ).action((tree: string, options: Where) => remove(context, tree, options))
+  withPlacement(
+    command
+      .command('plan')
+      .description('say what pin add, or pin remove, would set in motion, and change nothing')
+      .argument('<TREE>', 'as for pin add'),
+  )
+    .option('--remove', 'what taking the pin away would do')
+    .option('--json', 'print the plan as JSON')
+    .action((tree: string, options: Placement & { remove?: boolean; json?: boolean }) =>
+      plan(context, tree, options),
+    )
+  command
+    .command('apply')
+    .description(
+      'do what pin plan has shown; refused (8) when the mesh has changed since (signed by an admin)',
+    )
+    .requiredOption('--plan <ID>', 'as pin plan printed it')
+    .option('--json', 'print the plan that was applied as JSON')
+    .action(async (options: { plan: string; json?: boolean }) => {
+      const { applyPinPlan } = await import('../pin-plan.ts')
+      await applyPinPlan(context, options)
+    })
+}
+
+async function plan(
+  context: Context,
+  tree: string,
+  { remove: isRemoval, json, ...options }: Placement & { remove?: boolean; json?: boolean },
+): Promise<void> {
+  const { showPinPlan } = await import('../pin-plan.ts')
+  const change = { tree: checkPattern(tree), sites: sitesOf(options) }
+  const settings = isRemoval === true ? {} : settingsOf(options)
+  await showPinPlan(context, { ...change, ...settings, removed: isRemoval === true }, json === true)
+}
+
+/** What a pin says beside the tree and the sites, checked. */
+function settingsOf(options: Placement): Omit<PinSettings, 'removed'> {
+  const { checkout, versions } = options
+  if (versions !== undefined && checkout === undefined) {
+    throw new MirrorError('invalid', '--versions needs --checkout PATH, the folder that they are to lie in')
+  }
+  if (
+    checkout !== undefined &&
+    (!checkout.startsWith('/') || checkout.split('/').some((part) => part === '..' || part === '.'))
+  ) {
+    throw new MirrorError('invalid', `--checkout is an absolute path, the same at each site, not ${checkout}`)
+  }
+  return {
+    ...(checkout === undefined ? {} : { checkout }),
+    ...(versions === undefined ? {} : { versions }),
+    ...keepOf(options),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(options.urgent === true ? { class: 'urgent' as const } : {}),
+  }
+}
+
+function withPlacement(command: Command): Command {
+  return withWhere(command)
+    .option(
+      '--checkout <PATH>',
+      'each of these sites also keeps the newest snapshot as plain files there (with a pattern: at PATH/TREE)',
+    )
+    .option(
+      '--versions <N>',
+      'with --checkout: the newest N snapshots side by side, as PATH/SEQUENCE, and a link PATH/latest',
+      readVersions,
+    )
+    .option('--keep-last <N>', 'the newest N complete snapshots stay at these sites', readKeepLast)
+    .option('--keep-days <N>', 'what was published within N days stays as well', readKeepDays)
+    .option('--priority <N>', '1 to 9, 5 when left out: the higher is fetched first', readPriority)
+    .option('--urgent', 'does not wait for other fetches, and caps on rates do not hold it up')
 }
 
 function withWhere(command: Command): Command {
@@ -86,25 +148,12 @@ function checkPattern(tree: string): string {
 async function add(context: Context, tree: string, options: Placement): Promise<void> {
   checkPattern(tree)
   const sites = sitesOf(options)
-  const { checkout, versions } = options
-  if (versions !== undefined && checkout === undefined) {
-    throw new MirrorError('invalid', '--versions needs --checkout PATH, the folder that they are to lie in')
-  }
-  if (
-    checkout !== undefined &&
-    (!checkout.startsWith('/') || checkout.split('/').some((part) => part === '..' || part === '.'))
-  ) {
-    throw new MirrorError('invalid', `--checkout is an absolute path, the same at each site, not ${checkout}`)
-  }
+  const settings = settingsOf(options)
+  const { checkout } = settings
   const status = await context.api.get<StatusDocument>('/api/v1/status', context.signal)
   if (checkout !== undefined) await checkPlace(context, status, { tree, sites, checkout })
   sayWhenUnknown(context, status, tree, sites)
-  const name = await signPin(context, tree, sites, {
-    ...(checkout === undefined ? {} : { checkout }),
-    ...(versions === undefined ? {} : { versions }),
-    ...keepOf(options),
-    removed: false,
-  })
+  const name = await signPin(context, tree, sites, { ...settings, removed: false })
   await context.terminal.print(`${name}\n`)
 }
 
@@ -121,12 +170,15 @@ async function remove(context: Context, tree: string, options: Where): Promise<v
   await context.terminal.print(`${name} removed\n`)
 }
 
+/** A pin's body without what names it. */
+export type PinSettings = Omit<PinBody, 'name' | 'sites' | 'tree' | 'version'>
+
 /** Signs a pin, or its removal. Returns its name. */
 export async function signPin(
   context: Context,
   tree: string,
   sites: PinSites,
-  rest: { checkout?: string; versions?: number; keep?: PinKeep; removed: boolean },
+  rest: PinSettings,
 ): Promise<string> {
   const [{ loadAdminKey, nextVersion, signAndSubmit }, { pinName }] = await Promise.all([
     import('../sign.ts'),
@@ -210,6 +262,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         { title: 'CHECK-OUT' },
         { title: 'VERSIONS', align: 'right' },
         { title: 'KEEP' },
+        { title: 'PRIORITY' },
       ],
       pins.map((pin) => [
         pin.tree,
@@ -217,6 +270,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         pin.checkout ?? '-',
         pin.versions === undefined ? '-' : String(pin.versions),
         keepText(pin.keep),
+        [pin.priority ?? '', pin.class ?? ''].join(' ').trim() || '-',
       ]),
     ),
   )

@@ -1,11 +1,11 @@
 /**
- * site: what admins say of a site beside its membership: labels, by which pins name groups of sites across regions, and
+ * site: what admins, and operators who may drain, say of a site beside its membership: labels, by which pins name groups of sites across regions, and
  * whether it is drained (on its way out of service).
  *
  * | field | type | meaning |
  * |---|---|---|
  * | drained | bool | it keeps and serves what it has, and takes nothing new |
- * | labels | [text, one segment] | rising strictly, at most 32 |
+ * | labels | [text, one segment] | rising strictly, at most 32; an admin's count, an operator's do not |
  * | note | text, 0-256 | why, for people |
  * | site | text, one segment | the site's name; it need not be there yet |
  * | version | int >= 1 | the highest counts |

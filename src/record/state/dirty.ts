@@ -2,6 +2,7 @@
 import { cidKey } from '../../block/cid.ts'
 import { type PeerId, peerIdOf } from '../key.ts'
 import type { VerifiedRecord } from '../record.ts'
+import { granteeOf } from './grants.ts'
 import { treeOf } from './tree-records.ts'
 
 export interface Dirty {
@@ -11,6 +12,7 @@ export interface Dirty {
   topology: boolean
   readonly peers: Set<PeerId>
   readonly invites: Set<string>
+  readonly grantees: Set<PeerId>
 }
 
 export function nothingDirty(): Dirty {
@@ -21,6 +23,7 @@ export function nothingDirty(): Dirty {
     topology: false,
     peers: new Set(),
     invites: new Set(),
+    grantees: new Set(),
   }
 }
 
@@ -32,6 +35,7 @@ export function markRecord(dirty: Dirty, record: VerifiedRecord): void {
   if (content.kind === 'pin') dirty.pins.add(content.body.name)
   if (content.kind === 'site') dirty.sites.add(content.body.site)
   if (content.kind === 'topology') dirty.topology = true
+  if (content.kind === 'grant') dirty.grantees.add(granteeOf(content.body))
   if (content.kind === 'invite') dirty.invites.add(cidKey(record.id))
   if (content.kind === 'withdrawal') dirty.invites.add(cidKey(content.body.invite))
   if (content.kind === 'revocation') dirty.peers.add(peerIdOf(content.body.key))

@@ -1,4 +1,7 @@
-/** What is said of sites, by name: the last writer's. */
+/**
+ * What is said of sites, by name: the last writer's. An operator who may drain says so here too, but labels decide which
+ * pins mean a site: those are the ones of the last admin's record.
+ */
 import type { SiteBody } from '../kinds/site.ts'
 import type { DeclaredSite } from '../mesh-state.ts'
 import type { VerifiedRecord } from '../record.ts'
@@ -23,10 +26,16 @@ export function createSiteRecords(authority: Authority): SiteRecords {
     },
     names: () => byName.keys(),
     site(name) {
-      const last = lastWriter(
-        (byName.get(name) ?? []).filter(({ record }) => authority.adminObjection(record) === undefined),
-      )
-      return last === undefined ? undefined : { body: last.body, origin: originOf(last.record) }
+      const said = byName.get(name) ?? []
+      const last = lastWriter(said.filter(({ record }) => siteObjection(record, authority) === undefined))
+      if (last === undefined) return undefined
+      const byAdmin = lastWriter(said.filter(({ record }) => authority.adminObjection(record) === undefined))
+      return { body: { ...last.body, labels: byAdmin?.body.labels ?? [] }, origin: originOf(last.record) }
     },
   }
+}
+
+/** Why the record says nothing of a site, whatever its version. */
+export function siteObjection(record: VerifiedRecord, authority: Authority): string | undefined {
+  return authority.grantObjection(record, { role: 'operator', may: 'drains', tree: undefined })
 }
