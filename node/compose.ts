@@ -45,6 +45,7 @@ import { readFreeBytes } from './free-bytes.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
+import { publicUrlOf } from './gateway/public-url.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
@@ -177,7 +178,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       logger: log,
-      self,
+      self: { ...self, url: publicUrlOf(config) },
     },
     {
       checkoutDevices: config.devices,
@@ -232,6 +233,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
+            readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             pull: pulled?.source,
             readPulled: () => pulled?.usage(),
