@@ -68,6 +68,8 @@ export interface SiteAgentComponents {
     readonly site: string
     readonly region: string
     readonly version: string
+    /** Of this site's gateway, as clients know it. */
+    readonly url?: string | undefined
   }
 }
 
@@ -282,6 +284,7 @@ export function createSiteAgent(
     return {
       timeMs: clock.nowMs(),
       version: self.version,
+      ...(self.url === undefined ? {} : { url: self.url }),
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
