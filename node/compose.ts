@@ -41,11 +41,13 @@ import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
+import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
+import { publicUrlOf } from './gateway/public-url.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
@@ -183,7 +185,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       logger: log,
-      self,
+      self: { ...self, url: publicUrlOf(config) },
     },
     {
       checkoutDevices: config.devices,
@@ -238,6 +240,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
+            readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             pull: pulled?.source,
             readPulled: () => pulled?.usage(),
@@ -295,6 +298,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
+    issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
     readStatus,
     readFetches: () => agent.fetches(),
@@ -311,7 +315,13 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
   )
   parts.defer(() => hooks.stop())
-  const api = createApi(services, { paths, socket, tcp, peer: self.peer })
+  const api = createApi(services, {
+    paths,
+    socket,
+    tcp,
+    peer: self.peer,
+    loadConsole: loadConsoleAssets,
+  })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
 

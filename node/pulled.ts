@@ -12,7 +12,7 @@ import { type BlockCache, openBlockCache } from '../src/store/block-cache.ts'
 import type { BlockStore } from '../src/store/block-store.ts'
 import type { Place } from '../src/topology/path-class.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
-import type { PullSource } from './gateway/tree-handler.ts'
+import type { PullSource } from './gateway/tree-lookup.ts'
 import type { Log } from './log.ts'
 
 export interface Pulled {

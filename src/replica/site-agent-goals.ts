@@ -45,7 +45,7 @@ export function goalsOf(
     const isOwn = tree.newest?.publisher === self.peer
     if (!isOwn && !isPinned(state, tree.name, self)) continue
     const own = checkouts.get(tree.name)
-    const keep = keepOf(state, tree.name, self)
+    const keep = keepOf(state, tree.name, self) ?? tree.body.keep
     const hasNoRight = tree.body.readers !== 'members' && !mayRead(state, tree.name, self.peer, nowMs)
     goals.set(tree.name, {
       tree: tree.name,

@@ -69,6 +69,8 @@ export interface SiteAgentComponents {
     readonly site: string
     readonly region: string
     readonly version: string
+    /** Of this site's gateway, as clients know it. */
+    readonly url?: string | undefined
   }
 }
 
@@ -287,6 +289,7 @@ export function createSiteAgent(
     return {
       timeMs: clock.nowMs(),
       version: self.version,
+      ...(self.url === undefined ? {} : { url: self.url }),
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)

@@ -16,6 +16,7 @@ import { createMemoryScratch } from '../../src/dag/scratch.ts'
 import { encodeSnapshot, type SnapshotCounts } from '../../src/dag/snapshot.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
+import { NO_TOPOLOGY, type Topology } from '../../src/topology/topology.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
 
 export const MTIME_SEC = 1_700_000_000
@@ -107,7 +108,13 @@ export async function createTestMesh() {
 
   async function start(
     options: Partial<GatewayOptions> = {},
-    more: { notReady?: () => string | undefined; clock?: VirtualClock; tokens?: Tokens } = {},
+    more: {
+      notReady?: () => string | undefined
+      clock?: VirtualClock
+      tokens?: Tokens
+      readStatus?: () => StatusDocument
+      topology?: Topology
+    } = {},
   ) {
     const log = (fields: object, event: string): void => {
       events.push({ fields, event })
@@ -119,7 +126,8 @@ export async function createTestMesh() {
         readFile: createFileReader({ blocks }, { readAheadBytes: 4096 }).read,
         scratch: createMemoryScratch(),
         hold: (snapshot) => store.blocks.lease({ purpose: 'answer', roots: [snapshot] }),
-        readStatus: () => emptyStatus(),
+        readStatus: more.readStatus ?? emptyStatus,
+        readTopology: () => more.topology ?? NO_TOPOLOGY,
         tokens: more.tokens,
         notReady: more.notReady ?? (() => undefined),
         clock: more.clock ?? new VirtualClock(),
@@ -201,7 +209,7 @@ async function buildNode(name: Uint8Array, node: Node, emit: (block: Block) => v
   return { type: 'directory', name, directory: await buildDirectory(entries, emit), ...metadata, mode: 0o755 }
 }
 
-function emptyStatus(): StatusDocument {
+export function emptyStatus(): StatusDocument {
   const none = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
   return {
     mesh: { name: 'test', id: 'id' },

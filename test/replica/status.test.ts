@@ -28,6 +28,7 @@ const tree = (name: string, more: Partial<AnnouncedTree> = {}): AnnouncedTree =>
   missingBytes: 0,
   reason: '',
   checkouts: [{ path: '/srv/x', sequence: 3 }],
+  alsoComplete: [],
   ...more,
 })
 const announcement = (trees: AnnouncedTree[]): SiteAnnouncement => ({
@@ -49,9 +50,19 @@ test('an announcement says the same after encoding and decoding', () => {
       reason: 'waits',
     }),
     tree('b/c'),
-    tree('d', { checkouts: [{ path: '/srv/d', sequence: null, versions: 5 }] }),
+    tree('d', { checkouts: [{ path: '/srv/d', sequence: null, versions: 5 }], alsoComplete: [2, 1] }),
   ])
   assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+})
+
+test('an announcement names its gateway, and one that names what is no gateway is none', () => {
+  const given = { ...announcement([]), url: 'https://lab.example/' }
+  assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+  for (const url of ['http://lab.example/\n', 'javascript:x', 'http://a:b@lab.example/', 'x'.repeat(300)]) {
+    const bytes = encodeAnnouncement({ ...announcement([]), url })
+    if (url.endsWith('\n')) assert.equal(decodeAnnouncement(bytes).url, 'http://lab.example/')
+    else assert.throws(() => decodeAnnouncement(bytes), MirrorError, url)
+  }
 })
 
 test('an announcement of thousands of trees fits, and those with trouble come first', () => {
