@@ -1,4 +1,5 @@
 /** The trees as the gateway serves them, out of the records and of what is complete here. */
+import type { TreeState } from '../src/record/mesh-state.ts'
 import type { CompleteSnapshots } from '../src/replica/complete-snapshots.ts'
 import type { Ledger } from '../src/replica/ledger.ts'
 import type { Catalogue } from './gateway/version.ts'
@@ -13,15 +14,36 @@ export function createCatalogue({
   return {
     names: () =>
       [...ledger.state().trees.values()].filter((tree) => !tree.body.removed).map((tree) => tree.name),
+    isPrivate(name) {
+      const tree = ledger.state().trees.get(name)
+      return tree === undefined || tree.body.removed ? undefined : isPrivate(tree)
+    },
     tree(name) {
       const tree = ledger.state().trees.get(name)
       if (tree === undefined || tree.body.removed) return undefined
       return {
         name,
+        isPrivate: isPrivate(tree),
         versions: tree.history,
-        tags: new Map([...tree.tags].map(([tag, { body }]) => [tag, body])),
+        tags: new Map(
+          [...tree.tags].map(
+            ([
+              tag,
+              {
+                body: { sequence, snapshot },
+                origin: { timeMs },
+              },
+            ]) => [tag, { sequence, snapshot, timeMs }],
+          ),
+        ),
         isComplete: (snapshot) => complete.has(name, snapshot),
       }
     },
   }
+}
+
+/** What is not said to be for all members is not for everybody. */
+function isPrivate({ body }: Pick<TreeState, 'body'>): boolean {
+  const readers: string = body.readers
+  return readers !== 'members'
 }

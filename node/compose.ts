@@ -2,12 +2,11 @@
  * The composition of a node: every part is made here, given its collaborators, and ended in the opposite order. The one
  * place that knows them all.
  */
+import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
-import { isMirrorError, MirrorError } from '../src/base/errors.ts'
-import type { Cid } from '../src/block/cid.ts'
+import { MirrorError } from '../src/base/errors.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
-import { decodeStored } from '../src/record/record.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
 import { createAdmission, createMembership } from '../src/replica/admission.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
@@ -23,10 +22,10 @@ import { createRateCapper } from '../src/replica/rate-caps.ts'
 import { createScrubber } from '../src/replica/scrubber.ts'
 import { withSets } from '../src/replica/set-holdings.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
+import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
-import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
@@ -37,17 +36,23 @@ import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
+import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
+import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
+import { readFreeBytes } from './free-bytes.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
+import { publicUrlOf } from './gateway/public-url.ts'
 import { createHooks } from './hooks/hooks.ts'
-import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
+import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { loadNodeKey, notAMember, readMesh } from './this-node.ts'
+import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
@@ -70,8 +75,11 @@ const DAY_MS = 24 * 3_600_000
 export async function composeNode(options: ComposeOptions): Promise<RunningNode> {
   const { paths, config, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
+  const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
+  const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
+  let pulled: Pulled | undefined
   const store = await openStore(
     {
       dir: paths.storeDir,
@@ -82,7 +90,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         damageWatch.found()
       },
     },
-    { compression: config.storeCompression },
+    {
+      compression: config.storeCompression,
+      // What is kept for readers goes before anything else is refused.
+      makeRoom: (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
+    },
   )
   parts.defer(() => store.close())
   parts.defer(() => damageWatch.stop())
@@ -108,7 +120,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     return other !== undefined && other.region !== self.region
   }
   const capper = createRateCapper(
-    { clock, isFar: isOtherRegion },
+    {
+      clock,
+      isFar: isOtherRegion,
+      isUrgent(tree, peer = self.peer) {
+        const place = ledger.state().members.get(peer)
+        return place !== undefined && urgencyOf(ledger.state(), tree, place).isUrgent
+      },
+    },
     {
       wan: { up: config.wanUpBytesPerSecond, down: config.wanDownBytesPerSecond },
       region: { up: config.regionUpBytesPerSecond, down: config.regionDownBytesPerSecond },
@@ -157,8 +176,9 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       clock,
+      readFreeBytes: () => readFreeBytes(paths.storeDir),
       logger: log,
-      self,
+      self: { ...self, url: publicUrlOf(config) },
     },
     {
       checkoutDevices: config.devices,
@@ -194,17 +214,30 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => scrubber.stop())
 
+  pulled =
+    config.http === 'off' || config.pullQuotaBytes === 0
+      ? undefined
+      : openPulled(
+          { blocks, ledger, agent, network: capper.fetch(host), traffic, clock, log },
+          { dir: join(paths.cacheDir, 'pulled'), quotaBytes: config.pullQuotaBytes, self },
+        )
+  parts.defer(() => pulled?.close())
   const gateway =
     config.http === 'off'
       ? undefined
       : createGateway(
           {
             catalogue: createCatalogue({ ledger, complete }),
+            tokens,
             blocks,
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
+            readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+            pull: pulled?.source,
+            readPulled: () => pulled?.usage(),
+            scratch,
             readCare,
             readRelayed: () => host.relayed(),
             readProtocols: () => host.protocols(),
@@ -216,6 +249,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             listen: config.http,
             certificate: certificateOf(config),
             accessLog: config.httpAccessLog,
+            keepMovedMs: config.httpKeepMovedHours * 3_600_000,
           },
         )
   parts.defer(() => gateway?.stop())
@@ -255,7 +289,9 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     host,
     rates,
     jobs,
+    tokens,
     clock,
+    issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
     readStatus,
     readFetches: () => agent.fetches(),
@@ -272,7 +308,13 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
   )
   parts.defer(() => hooks.stop())
-  const api = createApi(services, { paths, socket })
+  const api = createApi(services, {
+    paths,
+    socket,
+    tcp,
+    peer: self.peer,
+    loadConsole: loadConsoleAssets,
+  })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
 
@@ -322,6 +364,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       ...self,
       addresses: host.addresses(),
       http: gateway?.address() ?? null,
+      api: api.url() ?? null,
       pid: process.pid,
     }
   }
@@ -332,40 +375,5 @@ function certificateOf({ httpCertificate: certificate, httpKey: key }: Config): 
   if (certificate === undefined && key === undefined) return undefined
   throw new MirrorError('invalid', 'httpCertificate and httpKey go together: one of them is missing', {
     hint: 'See: mirrormesh config show',
-  })
-}
-
-async function loadNodeKey(paths: Paths) {
-  try {
-    return await loadKey(paths.nodeKeyFile, "this node's key")
-  } catch (error) {
-    throw isMirrorError(error, 'not-found') ? notANode(paths, error) : error
-  }
-}
-
-/** The first record of a log is the genesis: `init` and `join` write it before anything else. */
-async function readMesh(records: RecordLog, paths: Paths): Promise<Cid> {
-  for await (const bytes of records.readAll()) {
-    const record = decodeStored(bytes)
-    if (record.kind === 'genesis') return record.id
-    break
-  }
-  throw notANode(paths)
-}
-
-function notANode(paths: Paths, cause?: unknown): MirrorError {
-  return new MirrorError(
-    'not-found',
-    `this home is no node of a mesh yet: ${paths.keysDir}, ${paths.storeDir}`,
-    {
-      hint: 'Start a mesh with `mirrormesh init`, or join one with `mirrormesh join TOKEN`.',
-      cause,
-    },
-  )
-}
-
-function notAMember(peer: string): MirrorError {
-  return new MirrorError('refused', `this node, ${peer}, is not a member of its mesh (any more)`, {
-    hint: 'It may have been revoked: ask an admin. To join again, use a new --home and a new invite.',
   })
 }

@@ -9,6 +9,7 @@ import { isMap, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
 import { isTreePattern } from '../src/base/names.ts'
+import { readWebUrl } from '../src/base/web-url.ts'
 import { DELTA_MODES } from '../src/replica/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 import { HOOK_EVENTS } from './hooks/hook-events.ts'
@@ -78,6 +79,54 @@ const SCHEMA = z.strictObject({
     .startsWith('/', 'is not an absolute path')
     .optional()
     .describe('file to which the gateway writes a line for each request, in the combined format'),
+  pullQuotaBytes: z
+    .int()
+    .min(0)
+    .max(1_000_000_000_000_000)
+    .default(10_000_000_000)
+    .describe(
+      'the most that is kept of what the gateway fetches from the mesh for its readers; 0 fetches nothing',
+    ),
+  apiListen: z
+    .string()
+    .refine((text) => text === 'off' || isHostPort(text), {
+      error: (issue) => `is HOST:PORT or off, not ${JSON.stringify(issue.input)}`,
+    })
+    .default('off')
+    .describe(
+      'where the API and the console answer browsers and other machines, by token: HOST:PORT, or off; takes TLS unless it is loopback',
+    ),
+  apiCertificate: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('PEM file of the certificate chain of the API; read again when it is renewed'),
+  apiKey: z
+    .string()
+    .startsWith('/', 'is not an absolute path')
+    .optional()
+    .describe('PEM file of the key of that certificate'),
+  apiHosts: listOf(z.string().regex(/^[A-Za-z0-9.-]{1,253}$/, 'is not the name of a host'))
+    .default([])
+    .describe(
+      'names, beside those of the certificate, by which browsers may call the API: of a proxy before it',
+    ),
+  httpUrl: z
+    .string()
+    .refine((text) => readWebUrl(text) !== undefined, {
+      error: (issue) =>
+        `is an http or https URL without query, such as http://lab-a.example:8080/, not ${JSON.stringify(issue.input)}`,
+    })
+    .optional()
+    .describe("the gateway's address as clients know it, which other sites hand out in mirror lists"),
+  httpKeepMovedHours: z
+    .number()
+    .min(0)
+    .max(8760)
+    .default(24)
+    .describe(
+      'how long a path that is gone from the newest snapshot is served from the ones before; 0 is not',
+    ),
   security: listOf(z.enum(['tls', 'noise']))
     .default(['tls', 'noise'])
     .describe('encryptions between nodes, best first'),
@@ -212,8 +261,10 @@ const SCHEMA = z.strictObject({
 
 const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreStorage']
 const NUMBERS: readonly ConfigKey[] = [
+  'httpKeepMovedHours',
   'deltaBases',
   'deltaPercent',
+  'pullQuotaBytes',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',

@@ -40,7 +40,7 @@ export async function runDaemon(
     const listen = self.addresses.join(',')
     log.info({ ...self, socket: socket.file, ms: elapsedMs(startedMs) }, 'daemon.ready')
     await onReady(
-      `ready: site ${self.site}, region ${self.region}, mesh ${self.mesh.name}, peer ${self.peer}, listen ${listen || 'off'}, http ${self.http ?? 'off'}`,
+      `ready: site ${self.site}, region ${self.region}, mesh ${self.mesh.name}, peer ${self.peer}, listen ${listen || 'off'}, http ${self.http ?? 'off'}${self.api === null ? '' : `, api ${self.api}`}`,
     )
     await notifySystemd({ env, log }, 'READY=1')
     await firing(signal)

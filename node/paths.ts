@@ -14,6 +14,8 @@ export interface Paths {
   readonly configFile: string
   readonly keysDir: string
   readonly nodeKeyFile: string
+  /** Digests of the tokens that open this node to clients. */
+  readonly tokensFile: string
   /** Only on machines from which a mesh is administered. */
   readonly adminKeyFile: string
   /** Only until its owner takes it off the machine. */
@@ -72,6 +74,7 @@ function layOut(mode: Paths['mode'], dirs: { config: string; data: string; run: 
     configFile: join(dirs.config, 'config.yaml'),
     keysDir,
     nodeKeyFile: join(keysDir, 'node.key'),
+    tokensFile: join(keysDir, 'tokens.json'),
     adminKeyFile: join(keysDir, 'admin.key'),
     recoveryKeyFile: join(keysDir, 'recovery.key'),
     storeDir: join(dirs.data, 'store'),

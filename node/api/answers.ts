@@ -1,5 +1,7 @@
 /** The documents that the API answers with, beside the status document. Plain types: the CLI loads this file too. */
 
+import type { PinKeep } from '../../src/record/kinds/pin.ts'
+import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { PeerExplanation, SegmentExplanation } from '../../src/replica/scheduler-types.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 
@@ -21,6 +23,8 @@ export interface SelfDocument {
   readonly addresses: readonly string[]
   /** Where the gateway listens; null when it is off. */
   readonly http: string | null
+  /** Where the API and the console listen by TCP, as a URL; null when they do not. */
+  readonly api: string | null
   readonly pid: number
 }
 
@@ -35,7 +39,15 @@ export interface ChainDocument {
 export interface TreeDocument {
   readonly tree: string
   readonly version: number
+  /** Answered only to whoever asks for a tree that may have been deleted. */
+  readonly isRemoved?: true
   readonly publishers: readonly string[]
+  readonly readers: TreeReaders
+  readonly kind: TreeKind
+  /** What a snapshot has to show before it is published. */
+  readonly gate: TreeGate | null
+  /** Which snapshots stay where no pin says. */
+  readonly keep: PinKeep | null
   readonly epoch: { readonly epoch: number; readonly id: string; readonly publisher: string } | null
   readonly head: HeadDocument | null
   readonly tags: readonly { readonly tag: string; readonly sequence: number; readonly snapshot: string }[]
@@ -75,12 +87,20 @@ export interface HeadDocument extends SnapshotPlace {
 export interface PinDocument {
   readonly name: string
   readonly tree: string
-  readonly sites: { readonly all?: true; readonly region?: string; readonly site?: string }
+  readonly sites: {
+    readonly all?: true
+    readonly label?: string
+    readonly region?: string
+    readonly site?: string
+  }
   readonly checkout: string | null
   /** The check-out is a folder of versions, of which so many stay. */
   readonly versions?: number
   /** Which complete snapshots stay there; absent when the sites' own settings say so. */
   readonly keep?: { readonly last?: number; readonly days?: number }
+  /** 5 when absent. */
+  readonly priority?: number
+  readonly class?: 'urgent'
   readonly version: number
 }
 

@@ -1,5 +1,6 @@
 /** One sentence for each record: what an audit shows. Names as the records have them; keys as PeerIds. */
 import { peerIdOf } from '../../src/record/key.ts'
+import type { GrantBody } from '../../src/record/kinds/grant.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
 
@@ -45,12 +46,17 @@ export function describeRecord({
       const what = counter === 0 ? 'with all that it said' : `after its record ${counter}`
       return { subject: peerIdOf(key), text: `revoked ${peerIdOf(key)} ${what}: ${reason}` }
     }
+    case 'grant':
+      return { subject: content.body.name, text: grantText(content.body) }
     case 'tree': {
-      const { name, publishers, removed } = content.body
+      const { name, publishers, readers, removed } = content.body
       const listed = publishers.map((key) => peerIdOf(key)).join(', ')
+      const what = readers === 'granted' ? 'private tree' : 'tree'
       return {
         subject: name,
-        text: removed ? `removed the tree ${name}` : `declared the tree ${name}, published by ${listed}`,
+        text: removed
+          ? `removed the ${what} ${name}`
+          : `declared the ${what} ${name}, published by ${listed}`,
       }
     }
     case 'epoch': {
@@ -78,6 +84,14 @@ export function describeRecord({
       const verb = removed ? 'unpinned' : 'pinned'
       return { subject: name, text: `${verb} ${tree} ${placeText(sites)}` }
     }
+    case 'site': {
+      const { site, labels, drained, note } = content.body
+      const said = [
+        ...(drained ? ['drained'] : []),
+        labels.length === 0 ? 'no labels' : `labels ${labels.join(', ')}`,
+      ]
+      return { subject: site, text: `said of the site ${site}: ${said.join(', ')}${note && `: ${note}`}` }
+    }
     case 'topology':
       return { subject: 'topology', text: `declared the topology, version ${content.body.version}` }
     case 'unknown':
@@ -85,7 +99,17 @@ export function describeRecord({
   }
 }
 
+function grantText({ grants, name, role, trees, may, expiresMs, counter, removed }: GrantBody): string {
+  const key = peerIdOf(grants[0]!)
+  const since = counter === 0 ? '' : ` after its record ${counter}`
+  if (removed) return `took back that ${key} (${name}) is ${role} of ${trees.join(', ')}${since}`
+  const what = may.length === 0 ? '' : ` for ${may.join(', ')}`
+  const until = expiresMs === null ? '' : `, until ${new Date(expiresMs).toISOString()}`
+  return `made ${key} (${name}) ${role} of ${trees.join(', ')}${what}${until}${since}`
+}
+
 function placeText(sites: PinBody['sites']): string {
   if ('all' in sites) return 'at every site'
+  if ('label' in sites) return `at sites labelled ${sites.label}`
   return 'region' in sites ? `in region ${sites.region}` : `at ${sites.site}`
 }

@@ -7,6 +7,7 @@ import { listNewBlocks } from '../../src/delta/list-new-blocks.ts'
 import type { DiffBytesAnswer } from './answers.ts'
 import { type FoundSnapshot, findSnapshot } from './find-snapshot.ts'
 import { readQuery } from './query.ts'
+import { says } from './route-spec.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
 
@@ -16,6 +17,7 @@ const WEIGHED_BYTES = 64 * 1024 * 1024
 export function addDiffBytesRoute(app: FastifyInstance, services: Services): void {
   app.get<{ Params: { tree: string } }>(
     '/api/v1/trees/:tree/diff-bytes',
+    says({ summary: 'What a site that holds the one snapshot would fetch for the other', scope: 'read' }),
     async ({ params: { tree }, url }, reply): Promise<DiffBytesAnswer> => {
       const query = readQuery(url)
       const held = signalOf(reply)

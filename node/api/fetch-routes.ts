@@ -3,35 +3,40 @@ import type { FastifyInstance } from 'fastify'
 import { MirrorError } from '../../src/base/errors.ts'
 import type { FetchView } from '../../src/replica/site-agent-tree.ts'
 import type { FetchDocument, FetchSummary } from './answers.ts'
+import { says } from './route-spec.ts'
 import type { Services } from './services.ts'
 
 /** A fetch has 64 active pages of up to 1,024 segments: more than anybody reads. */
 const MAX_SEGMENTS = 2000
 
 export function addFetchRoutes(app: FastifyInstance, { readFetches }: Services): void {
-  app.get('/api/v1/fetches', () => ({
+  app.get('/api/v1/fetches', says({ summary: 'What this node is fetching', scope: 'read' }), () => ({
     fetches: [...readFetches()].map(([tree, view]) => summaryOf(tree, view)),
   }))
-  app.get<{ Params: { tree: string } }>('/api/v1/fetches/:tree', ({ params: { tree } }): FetchDocument => {
-    const view = readFetches().get(tree)
-    if (view === undefined) {
-      throw new MirrorError('not-found', `${tree} is not being fetched here`, {
-        hint: 'mirrormesh status tells where it is complete.',
-      })
-    }
-    const { segments = [], peers = [], requestedBlocks = {}, duplicateBlocks = 0 } = view.explanation ?? {}
-    return {
-      ...summaryOf(tree, view),
-      peers,
-      requestedBlocks,
-      duplicateBlocks,
-      segments: segments.slice(0, MAX_SEGMENTS),
-      moreSegments: Math.max(0, segments.length - MAX_SEGMENTS),
-    }
-  })
+  app.get<{ Params: { tree: string } }>(
+    '/api/v1/fetches/:tree',
+    says({ summary: 'One fetch: each peer and each active segment', scope: 'read' }),
+    ({ params: { tree } }): FetchDocument => {
+      const view = readFetches().get(tree)
+      if (view === undefined) {
+        throw new MirrorError('not-found', `${tree} is not being fetched here`, {
+          hint: 'mirrormesh status tells where it is complete.',
+        })
+      }
+      const { segments = [], peers = [], requestedBlocks = {}, duplicateBlocks = 0 } = view.explanation ?? {}
+      return {
+        ...summaryOf(tree, view),
+        peers,
+        requestedBlocks,
+        duplicateBlocks,
+        segments: segments.slice(0, MAX_SEGMENTS),
+        moreSegments: Math.max(0, segments.length - MAX_SEGMENTS),
+      }
+    },
+  )
 }
 
-function summaryOf(tree: string, view: FetchView): FetchSummary {
+export function summaryOf(tree: string, view: FetchView): FetchSummary {
   return {
     tree,
     snapshot: view.snapshot.toString(),

@@ -5,11 +5,14 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { runAdoptJob, runDropBackingJob } from './backing-jobs.ts'
 import { runCheckoutJob } from './checkout-job.ts'
 import { runCollectJob } from './collect-job.ts'
+import { runDropVersionsJob } from './drop-versions-job.ts'
 import type { JobDocument, JobKind } from './job-document.ts'
 import type { JobControl } from './jobs.ts'
 import { runPublishJob } from './publish-job.ts'
 import { textOf } from './query.ts'
 import { runRollBackJob } from './roll-back-job.ts'
+import { says } from './route-spec.ts'
+import { JOB_SCOPE } from './scopes.ts'
 import { runScrubJob } from './scrub-job.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
@@ -22,6 +25,7 @@ type JobRequest = FastifyRequest<{ Params: { id: string } }>
 /** Each reads its parameters at once, so that what is malformed is refused before a job exists. */
 const RUNNERS: Readonly<Record<JobKind, Run>> = {
   publish: runPublishJob,
+  'drop-versions': runDropVersionsJob,
   'roll-back': runRollBackJob,
   wait: runWaitJob,
   checkout: runCheckoutJob,
@@ -34,29 +38,45 @@ const RUNNERS: Readonly<Record<JobKind, Run>> = {
 
 export function addJobRoutes(app: FastifyInstance, services: Services): void {
   const { jobs } = services
-  app.post('/api/v1/jobs', ({ body }, reply) => {
-    const kind = textOf(body, 'kind')
-    if (!isKind(kind)) {
-      throw new MirrorError('invalid', `kind is one of ${Object.keys(RUNNERS).join(', ')}`)
-    }
-    const job = jobs.start(kind, RUNNERS[kind](services, body))
-    reply.code(202).header('location', `/api/v1/jobs/${job.id}`)
-    return job
-  })
-  app.get('/api/v1/jobs', () => ({ jobs: jobs.list() }))
-  app.get('/api/v1/jobs/:id', ({ params }: JobRequest) => jobs.get(params.id))
-  app.delete('/api/v1/jobs/:id', async ({ params }: JobRequest, reply) => {
-    await jobs.cancel(params.id)
-    reply.code(204)
-  })
-  app.get('/api/v1/jobs/:id/events', ({ params }: JobRequest, reply) => {
-    jobs.get(params.id)
-    const events = jobs.watch(params.id, signalOf(reply))
-    return reply
-      .header('content-type', 'text/event-stream')
-      .header('cache-control', 'no-store')
-      .send(Readable.from(eventText(events)))
-  })
+  app.post(
+    '/api/v1/jobs',
+    says({ summary: 'Starts a job', scope: JOB_SCOPE, status: 202 }),
+    ({ body }, reply) => {
+      const kind = textOf(body, 'kind')
+      if (!isKind(kind)) {
+        throw new MirrorError('invalid', `kind is one of ${Object.keys(RUNNERS).join(', ')}`)
+      }
+      const job = jobs.start(kind, RUNNERS[kind](services, body))
+      reply.code(202).header('location', `/api/v1/jobs/${job.id}`)
+      return job
+    },
+  )
+  app.get('/api/v1/jobs', says({ summary: 'Jobs of this run of the daemon', scope: 'read' }), () => ({
+    jobs: jobs.list(),
+  }))
+  app.get('/api/v1/jobs/:id', says({ summary: 'A job', scope: 'read' }), ({ params }: JobRequest) =>
+    jobs.get(params.id),
+  )
+  app.delete(
+    '/api/v1/jobs/:id',
+    says({ summary: 'Cancels a job; answers when it has ended', scope: 'operate', status: 204 }),
+    async ({ params }: JobRequest, reply) => {
+      await jobs.cancel(params.id)
+      reply.code(204)
+    },
+  )
+  app.get(
+    '/api/v1/jobs/:id/events',
+    says({ summary: 'Its progress, and its end', scope: 'read', answerAs: 'events' }),
+    ({ params }: JobRequest, reply) => {
+      jobs.get(params.id)
+      const events = jobs.watch(params.id, signalOf(reply))
+      return reply
+        .header('content-type', 'text/event-stream')
+        .header('cache-control', 'no-store')
+        .send(Readable.from(eventText(events)))
+    },
+  )
 }
 
 async function* eventText(documents: AsyncIterable<JobDocument>): AsyncGenerator<string> {

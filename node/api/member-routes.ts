@@ -14,6 +14,7 @@ import type {
   RecordPage,
 } from './member-answers.ts'
 import { readQuery } from './query.ts'
+import { says } from './route-spec.ts'
 import type { Services } from './services.ts'
 
 const MAX_RECORDS = 1000
@@ -21,7 +22,7 @@ const MAX_RECORDS = 1000
 export function addMemberRoutes(app: FastifyInstance, services: Services): void {
   const { ledger, clock } = services
 
-  app.get('/api/v1/members', () => {
+  app.get('/api/v1/members', says({ summary: 'Every member, active or not', scope: 'read' }), () => {
     const connected = new Set(services.host.peers().map(({ peer }) => peer))
     const members = [...ledger.state().members.values()].map((member) =>
       describeMember(services, member, connected.has(member.peer)),
@@ -33,34 +34,47 @@ export function addMemberRoutes(app: FastifyInstance, services: Services): void 
     }
   })
 
-  app.get('/api/v1/admins', (): AdminsDocument => {
-    const admins = ledger.state().admins
-    if (admins === undefined) throw new MirrorError('degraded', 'the genesis of the mesh has not arrived yet')
-    const { keys, threshold, recovery, origin } = admins
-    return { keys, threshold, recovery, record: origin.record.toString(), timeMs: origin.timeMs }
-  })
+  app.get(
+    '/api/v1/admins',
+    says({ summary: "The admins' keys and how many must agree", scope: 'read' }),
+    (): AdminsDocument => {
+      const admins = ledger.state().admins
+      if (admins === undefined)
+        throw new MirrorError('degraded', 'the genesis of the mesh has not arrived yet')
+      const { keys, threshold, recovery, origin } = admins
+      return { keys, threshold, recovery, record: origin.record.toString(), timeMs: origin.timeMs }
+    },
+  )
 
-  app.get('/api/v1/invites', () => {
-    const invites = [...ledger.state().invites.values()].map((invite) =>
-      describeInvite(invite, clock.nowMs()),
-    )
-    return { invites: invites.toSorted((a, b) => b.timeMs - a.timeMs || (a.id < b.id ? -1 : 1)) }
-  })
+  app.get(
+    '/api/v1/invites',
+    says({ summary: 'Every invite: open, used, expired or withdrawn', scope: 'read' }),
+    () => {
+      const invites = [...ledger.state().invites.values()].map((invite) =>
+        describeInvite(invite, clock.nowMs()),
+      )
+      return { invites: invites.toSorted((a, b) => b.timeMs - a.timeMs || (a.id < b.id ? -1 : 1)) }
+    },
+  )
 
-  app.get('/api/v1/records', ({ url }): RecordPage => {
-    const query = readQuery(url)
-    const limit = numberIn(query.optionalText('limit'), 100, MAX_RECORDS)
-    const after = query.optionalText('cursor')
-    const kind = query.optionalText('kind')
-    const subject = query.optionalText('subject')
-    const found = newestRecords(services, { limit: limit + 1, after: readCursor(after), kind, subject })
-    const records = found.slice(0, limit)
-    const last = records.at(-1)
-    return {
-      records,
-      cursor: found.length > limit && last !== undefined ? `${last.timeMs}-${last.id}` : null,
-    }
-  })
+  app.get(
+    '/api/v1/records',
+    says({ summary: 'The records of the mesh, newest first', scope: 'read' }),
+    ({ url }): RecordPage => {
+      const query = readQuery(url)
+      const limit = numberIn(query.optionalText('limit'), 100, MAX_RECORDS)
+      const after = query.optionalText('cursor')
+      const kind = query.optionalText('kind')
+      const subject = query.optionalText('subject')
+      const found = newestRecords(services, { limit: limit + 1, after: readCursor(after), kind, subject })
+      const records = found.slice(0, limit)
+      const last = records.at(-1)
+      return {
+        records,
+        cursor: found.length > limit && last !== undefined ? `${last.timeMs}-${last.id}` : null,
+      }
+    },
+  )
 }
 
 function describeMember(
@@ -128,11 +142,8 @@ interface Place {
 }
 
 /** Newest first, by the issuers' clocks. One pass over the ids; holds `limit` of them at a time, twice at most. */
-function newestRecords(
-  { ledger, readSelf }: Services,
-  { limit, after, kind, subject }: Wanted,
-): RecordDocument[] {
-  const state = ledger.state()
+function newestRecords(services: Services, { limit, after, kind, subject }: Wanted): RecordDocument[] {
+  const { ledger } = services
   const kept: { record: VerifiedRecord; id: string }[] = []
   const trim = (): void => {
     kept.sort((a, b) => compare({ timeMs: a.record.timeMs, id: a.id }, { timeMs: b.record.timeMs, id: b.id }))
@@ -154,18 +165,26 @@ function newestRecords(
     oldest = { timeMs: last.record.timeMs, id: last.id }
   }
   trim()
-  const siteOf = (peer: string): string | null =>
-    state.members.get(peer)?.site ?? (peer === readSelf().peer ? readSelf().site : null)
-  return kept.map(({ record, id }) => ({
-    id,
+  return kept.map(({ record }) => recordDocument(services, record))
+}
+
+export function recordDocument(
+  { ledger, readSelf }: Pick<Services, 'ledger' | 'readSelf'>,
+  record: VerifiedRecord,
+): RecordDocument {
+  const { members, admins } = ledger.state()
+  const { issuerPeer: issuer } = record
+  const self = readSelf()
+  return {
+    id: record.id.toString(),
     kind: record.kind,
     ...describeRecord(record),
-    issuer: record.issuerPeer,
-    issuerSite: siteOf(record.issuerPeer),
-    isAdmin: state.admins?.keys.includes(record.issuerPeer) === true,
+    issuer,
+    issuerSite: members.get(issuer)?.site ?? (issuer === self.peer ? self.site : null),
+    isAdmin: admins?.keys.includes(issuer) === true,
     counter: record.counter,
     timeMs: record.timeMs,
-  }))
+  }
 }
 
 /** Negative: `a` is newer. */

@@ -14,12 +14,7 @@ export interface Query {
 
 /** @param url the request's target, path included */
 export function readQuery(url: string): Query {
-  const at = url.indexOf('?')
-  const values = new Map<string, Uint8Array>()
-  for (const pair of at < 0 ? [] : url.slice(at + 1).split('&')) {
-    const equals = pair.indexOf('=')
-    if (equals > 0) values.set(pair.slice(0, equals), percentDecode(pair.slice(equals + 1)))
-  }
+  const values = readRawQuery(url)
   const optionalText = (name: string): string | undefined => {
     const bytes = values.get(name)
     if (bytes === undefined) return undefined
@@ -36,6 +31,17 @@ export function readQuery(url: string): Query {
     },
     bytes: (name) => values.get(name) ?? new Uint8Array(),
   }
+}
+
+/** The percent-decoded bytes by name. */
+export function readRawQuery(url: string): Map<string, Uint8Array> {
+  const at = url.indexOf('?')
+  const values = new Map<string, Uint8Array>()
+  for (const pair of at < 0 ? [] : url.slice(at + 1).split('&')) {
+    const equals = pair.indexOf('=')
+    if (equals > 0) values.set(pair.slice(0, equals), percentDecode(pair.slice(equals + 1)))
+  }
+  return values
 }
 
 export function percentDecode(text: string): Uint8Array {

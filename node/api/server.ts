@@ -1,24 +1,39 @@
 /**
  * The API of a node: HTTP on a Unix socket, in a folder that only its owner enters. Whoever may open the socket is the
- * operator; there are no tokens here.
+ * operator; there are no tokens here. By TCP (`apiListen`) the same routes stand behind a guard, beside the console.
  *
  * A socket that a killed daemon left behind is removed: by then this process holds the store's lock, so nobody serves it.
  */
 import { chmod, lstat, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { makeDirs } from '../../src/posix/make-dirs.ts'
 import { writeDurably } from '../durable-file.ts'
+import { type LoadedCertificate, loadCertificate } from '../gateway/certificate.ts'
 import type { Paths } from '../paths.ts'
+import { SOCKET_ACCESS } from './access.ts'
+import { addConsoleRoutes, type ConsoleFiles } from './console-routes.ts'
 import { addDiffBytesRoute } from './diff-bytes-route.ts'
+import { createEventFeed, type EventFeed } from './event-feed.ts'
+import { addEventRoutes } from './event-routes.ts'
+import { eventSources } from './event-sources.ts'
+import { createFailureLimit } from './failure-limit.ts'
 import { addFetchRoutes } from './fetch-routes.ts'
+import { addGrantRoutes } from './grant-routes.ts'
+import { addGuard } from './guard.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
-import { problemOf } from './problem.ts'
+import { addOperatorRoutes } from './operator-routes.ts'
+import { addPinRoutes } from './pin-routes.ts'
+import { problemOf, sendProblem } from './problem.ts'
 import type { Services } from './services.ts'
+import { createSessions } from './sessions.ts'
+import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
+import { createTcpListener, type TcpListener, type TcpPlace } from './tcp-listener.ts'
+import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
 
@@ -26,42 +41,31 @@ export interface Api {
   start(): Promise<void>
   /** Takes no new request, ends streams, and removes the socket. */
   stop(): Promise<void>
+  /** Where browsers find it; undefined without `apiListen`. */
+  url(): string | undefined
 }
 
 const MAX_BODY_BYTES = 1024 * 1024
 
-export function createApi(
-  services: Services,
-  { paths, socket }: { paths: Paths; socket: { readonly file: string; readonly privateDir?: string } },
-): Api {
-  const app = Fastify({
-    logger: false,
-    bodyLimit: MAX_BODY_BYTES,
-    // Names of trees have up to 519 characters, and more when percent-encoded.
-    routerOptions: { maxParamLength: 2048 },
-    forceCloseConnections: true,
+export interface ApiOptions {
+  readonly paths: Paths
+  /** Of this node. */
+  readonly peer: string
+  readonly socket: { readonly file: string; readonly privateDir?: string }
+  /** Undefined: on the Unix socket only. */
+  readonly tcp?: TcpPlace | undefined
+  readonly loadConsole?: (() => ConsoleFiles) | undefined
+}
+
+export function createApi(services: Services, { paths, peer, socket, tcp, loadConsole }: ApiOptions): Api {
+  const app = makeApp(services)
+  app.addHook('onRequest', async (request) => {
+    request.access = SOCKET_ACCESS
   })
-  app.setErrorHandler((error, request, reply) => {
-    const problem = problemOf(mended(error), 'answer the request')
-    if (problem.status >= 500) services.log.warn({ err: error, url: request.url.slice(0, 512) }, 'api.failed')
-    return reply
-      .code(problem.status)
-      .header('content-type', 'application/problem+json')
-      .send(JSON.stringify(problem))
-  })
-  app.setNotFoundHandler((request) => {
-    throw new MirrorError('not-found', `the API has no ${request.method} ${request.url.slice(0, 200)}`, {
-      hint: 'Is the daemon older than this program? Restart it.',
-    })
-  })
-  addMeshRoutes(app, services)
-  addMemberRoutes(app, services)
-  addTopologyRoutes(app, services)
-  addFetchRoutes(app, services)
-  addTreeRoutes(app, services)
-  addDiffBytesRoute(app, services)
-  addJobRoutes(app, services)
-  addStoreRoutes(app, services)
+  // Both doors lead to the same: an id of an event is good at either.
+  const feed = createEventFeed({ clock: services.clock, sources: eventSources(services) })
+  addRoutes(app, services, feed)
+  const tcpListener = tcp === undefined ? undefined : makeTcp(services, feed, tcp, { peer, loadConsole })
 
   return {
     async start() {
@@ -77,13 +81,95 @@ export function createApi(
       } catch (error) {
         throw asMirrorError(error, `listen for commands on ${socket.file}`)
       }
+      await tcpListener?.start()
     },
     async stop() {
+      feed.stop()
+      await tcpListener?.stop()
       await app.close()
       await rm(socket.file, { force: true })
       if (socket.privateDir !== undefined) await rm(dirname(socket.file), { recursive: true, force: true })
     },
+    url: () => tcpListener?.url(),
   }
+}
+
+function makeApp(services: Services, secure?: LoadedCertificate): FastifyInstance {
+  const options = {
+    logger: false,
+    bodyLimit: MAX_BODY_BYTES,
+    // Names of trees have up to 519 characters, and more when percent-encoded.
+    routerOptions: { maxParamLength: 2048 },
+    forceCloseConnections: true,
+  } as const
+  const app =
+    secure === undefined
+      ? Fastify(options)
+      : (Fastify({ ...options, https: { ...secure, minVersion: 'TLSv1.2' } }) as unknown as FastifyInstance)
+  // What comes as text could come from a form of any page.
+  app.removeContentTypeParser('text/plain')
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemOf(mended(error), 'answer the request')
+    if (problem.status >= 500) services.log.warn({ err: error, url: request.url.slice(0, 512) }, 'api.failed')
+    return sendProblem(reply, mended(error))
+  })
+  app.setNotFoundHandler((request) => {
+    throw new MirrorError('not-found', `the API has no ${request.method} ${request.url.slice(0, 200)}`, {
+      hint: 'Is the daemon older than this program? Restart it.',
+    })
+  })
+  return app
+}
+
+export function addRoutes(app: FastifyInstance, services: Services, feed: EventFeed): void {
+  addEventRoutes(app, services, feed)
+  addMeshRoutes(app, services)
+  addMemberRoutes(app, services)
+  addGrantRoutes(app, services)
+  addOperatorRoutes(app, services)
+  addPinRoutes(app, services)
+  addTopologyRoutes(app, services)
+  addFetchRoutes(app, services)
+  addTreeRoutes(app, services)
+  addDiffBytesRoute(app, services)
+  addJobRoutes(app, services)
+  addStoreRoutes(app, services)
+  addSiteRoutes(app, services)
+  addTokenRoutes(app, services)
+}
+
+function makeTcp(
+  services: Services,
+  feed: EventFeed,
+  place: TcpPlace,
+  { peer, loadConsole: loadFiles }: Pick<ApiOptions, 'peer' | 'loadConsole'>,
+): TcpListener {
+  const { tokens, clock, log } = services
+  let certificate = place.files === undefined ? undefined : loadCertificate(place.files, 'api')
+  const app = makeApp(services, certificate)
+  const sessions = createSessions({ tokens, clock })
+  const failures = createFailureLimit({ clock })
+  const isSecure = certificate !== undefined
+  // Browsers keep cookies by host, whatever the port: two nodes on one machine must not log each other out.
+  const cookie = `${isSecure ? '__Host-' : ''}mirrormesh-${peer.slice(-12)}`
+  addGuard(
+    app,
+    { tokens, sessions, failures, log },
+    {
+      hosts: place.names,
+      certificate: isSecure ? () => certificate!.cert : undefined,
+      cookie,
+    },
+  )
+  addRoutes(app, services, feed)
+  addConsoleRoutes(app, { tokens, sessions, failures, clock, log, loadFiles }, { cookie, isSecure })
+  return createTcpListener(app, place, {
+    clock,
+    log,
+    onCertificate(loaded) {
+      certificate = loaded
+    },
+  })
 }
 
 /** What fastify itself refuses (a body too large, not JSON) is the client's fault, not a defect. */

@@ -1,7 +1,9 @@
 /** What the API is made of: the parts of a running node, as its routes and jobs see them. */
 import type { Clock } from '../../src/base/clock.ts'
+import type { Cid } from '../../src/block/cid.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import type { Host } from '../../src/net/ports.ts'
+import type { Bodies, Kind } from '../../src/record/content.ts'
 import type { Collector } from '../../src/replica/collector.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import type { DeltaMode } from '../../src/replica/delta-mode.ts'
@@ -11,7 +13,9 @@ import type { Scrubber } from '../../src/replica/scrubber.ts'
 import type { FetchView } from '../../src/replica/site-agent-tree.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
+import type { GatewayLog } from '../gateway/gateway-log.ts'
 import type { RateMeter } from '../rate-meter.ts'
+import type { Tokens } from '../tokens.ts'
 import type { SelfDocument } from './answers.ts'
 import type { Jobs } from './jobs.ts'
 
@@ -27,7 +31,10 @@ export interface Services {
   readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
   readonly clock: Clock
-  readonly log: { warn(fields: object, event: string): void }
+  /** Signs with this node's key what a grant lets it say. @throws MirrorError `refused` when it would not count */
+  readonly issueAsNode: <K extends Kind>(kind: K, body: Bodies[K]) => Promise<Cid>
+  readonly log: GatewayLog
+  readonly tokens: Tokens
   readonly readSelf: () => SelfDocument
   readonly readStatus: () => StatusDocument
   readonly readFetches: () => ReadonlyMap<string, FetchView>

@@ -2,15 +2,20 @@
 import type { FastifyInstance } from 'fastify'
 import { printableName } from '../../src/base/bytes.ts'
 import type { BackingDocument } from './answers.ts'
+import { says } from './route-spec.ts'
 import type { Services } from './services.ts'
 
 export function addStoreRoutes(app: FastifyInstance, { blocks }: Services): void {
-  app.get('/api/v1/store/backings', async () => {
-    const backings: BackingDocument[] = []
-    for (const { id, purpose, label, path } of blocks.backings.list()) {
-      const size = await blocks.backings.measure(id)
-      backings.push({ id, purpose, tree: label, path: printableName(path), ...size })
-    }
-    return { backings }
-  })
+  app.get(
+    '/api/v1/store/backings',
+    says({ summary: 'Folders outside of the store that blocks lie in', scope: 'read' }),
+    async () => {
+      const backings: BackingDocument[] = []
+      for (const { id, purpose, label, path } of blocks.backings.list()) {
+        const size = await blocks.backings.measure(id)
+        backings.push({ id, purpose, tree: label, path: printableName(path), ...size })
+      }
+      return { backings }
+    },
+  )
 }

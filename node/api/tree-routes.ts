@@ -14,6 +14,8 @@ import { diffWithDirectory } from './diff-directory-route.ts'
 import { findHead, findSnapshot, findTree, placeOf } from './find-snapshot.ts'
 import { problemOf } from './problem.ts'
 import { readQuery, splitPath } from './query.ts'
+import { says } from './route-spec.ts'
+import { DIFF_SCOPE } from './scopes.ts'
 import type { Services } from './services.ts'
 
 type TreeRequest = FastifyRequest<{ Params: { tree: string } }>
@@ -23,21 +25,36 @@ const MAX_HISTORY = 10_000
 export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   const { ledger, blocks } = services
 
-  app.get('/api/v1/trees', () => {
+  app.get('/api/v1/trees', says({ summary: 'Every tree', scope: 'read' }), () => {
     const trees = [...ledger.state().trees.values()].filter((tree) => !tree.body.removed).map(describeTree)
     return { trees: trees.toSorted((a, b) => (a.tree < b.tree ? -1 : 1)) }
   })
-  app.get('/api/v1/trees/:tree', ({ params }: TreeRequest) => describeTree(findTree(services, params.tree)))
-  app.get('/api/v1/trees/:tree/history', ({ params, url }: TreeRequest) => {
-    const limit = Number(readQuery(url).optionalText('limit') ?? 100)
-    const count = Math.min(Math.max(1, Number.isInteger(limit) ? limit : 100), MAX_HISTORY)
-    return { heads: findTree(services, params.tree).history.slice(-count).reverse().map(describeHead) }
-  })
-  app.get('/api/v1/trees/:tree/place', ({ params, url }: TreeRequest) =>
-    placeOf(findHead(services, params.tree, readQuery(url).optionalText('ref'))),
+  app.get(
+    '/api/v1/trees/:tree',
+    says({ summary: 'One tree', scope: 'read' }),
+    ({ params, url }: TreeRequest) =>
+      describeTree(
+        findTree(services, params.tree, { orRemoved: readQuery(url).optionalText('removed') === 'true' }),
+      ),
+  )
+  app.get(
+    '/api/v1/trees/:tree/history',
+    says({ summary: 'Heads, newest first', scope: 'read' }),
+    ({ params, url }: TreeRequest) => {
+      const limit = Number(readQuery(url).optionalText('limit') ?? 100)
+      const count = Math.min(Math.max(1, Number.isInteger(limit) ? limit : 100), MAX_HISTORY)
+      return { heads: findTree(services, params.tree).history.slice(-count).reverse().map(describeHead) }
+    },
+  )
+  app.get(
+    '/api/v1/trees/:tree/place',
+    says({ summary: 'Which head a reference means', scope: 'read' }),
+    ({ params, url }: TreeRequest) =>
+      placeOf(findHead(services, params.tree, readQuery(url).optionalText('ref'))),
   )
   app.get(
     '/api/v1/trees/:tree/resolve',
+    says({ summary: 'What a path is', scope: 'read' }),
     async ({ params, url }: TreeRequest, reply): Promise<ResolvedPath> => {
       const { place, entry } = await find(params.tree, url, signalOf(reply))
       return {
@@ -53,54 +70,66 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
     },
   )
 
-  app.get('/api/v1/trees/:tree/entries', async (request: TreeRequest, reply) => {
-    const held = signalOf(reply)
-    const { place, entry, path } = await find(request.params.tree, request.url, held)
-    const isRecursive = readQuery(request.url).optionalText('recursive') === 'true'
-    const header: EntryListHeader = { ...place, path: joinPath(path) }
-    return sendLines(services, request, reply, header, async function* (signal) {
-      if (entry.type !== 'directory') yield describeEntry([entry.name], entry)
-      else if (isRecursive) {
-        for await (const step of walk(blocks, entry, signal)) {
-          if (step.path.length > 0) yield describeEntry(step.path, step.entry)
+  app.get(
+    '/api/v1/trees/:tree/entries',
+    says({ summary: 'A listing, one line an entry', scope: 'read', answerAs: 'lines' }),
+    async (request: TreeRequest, reply) => {
+      const held = signalOf(reply)
+      const { place, entry, path } = await find(request.params.tree, request.url, held)
+      const isRecursive = readQuery(request.url).optionalText('recursive') === 'true'
+      const header: EntryListHeader = { ...place, path: joinPath(path) }
+      return sendLines(services, request, reply, header, async function* (signal) {
+        if (entry.type !== 'directory') yield describeEntry([entry.name], entry)
+        else if (isRecursive) {
+          for await (const step of walk(blocks, entry, signal)) {
+            if (step.path.length > 0) yield describeEntry(step.path, step.entry)
+          }
+        } else {
+          for await (const child of readDirectory(blocks, entry.directory, { signal })) {
+            yield describeEntry([child.name], child)
+          }
         }
-      } else {
-        for await (const child of readDirectory(blocks, entry.directory, { signal })) {
-          yield describeEntry([child.name], child)
+      })
+    },
+  )
+
+  app.get(
+    '/api/v1/trees/:tree/file',
+    says({ summary: 'The bytes of a file, verified', scope: 'read', answerAs: 'bytes' }),
+    async (request: TreeRequest, reply) => {
+      const signal = signalOf(reply)
+      const { entry, path } = await find(request.params.tree, request.url, signal)
+      if (entry.type !== 'file') {
+        throw new MirrorError('invalid', `${joinPath(path)} is a ${entry.type}, not a file`)
+      }
+      reply.header('content-type', 'application/octet-stream').header('content-length', entry.sizeBytes)
+      return reply.send(
+        Readable.from(createFileReader({ blocks }).read(entry, undefined, signal), { objectMode: false }),
+      )
+    },
+  )
+
+  app.get(
+    '/api/v1/trees/:tree/diff',
+    says({ summary: 'What changed, one line a path', scope: DIFF_SCOPE, answerAs: 'lines' }),
+    async (request: TreeRequest, reply) => {
+      const query = readQuery(request.url)
+      const held = signalOf(reply)
+      if (query.bytes('dir').length > 0) {
+        const { header, changes } = await diffWithDirectory(services, request.params.tree, request.url, held)
+        return sendLines(services, request, reply, header, changes)
+      }
+      const from = await findSnapshot(services, request.params.tree, query.optionalText('ref'), held)
+      const toTree = query.optionalText('toTree') ?? request.params.tree
+      const to = await findSnapshot(services, toTree, query.optionalText('toRef'), held)
+      const header: DiffHeader = { from: from.place, to: to.place }
+      return sendLines(services, request, reply, header, async function* (signal) {
+        for await (const change of diff(blocks, from.snapshot.root, to.snapshot.root, signal)) {
+          yield describeChange(change, true)
         }
-      }
-    })
-  })
-
-  app.get('/api/v1/trees/:tree/file', async (request: TreeRequest, reply) => {
-    const signal = signalOf(reply)
-    const { entry, path } = await find(request.params.tree, request.url, signal)
-    if (entry.type !== 'file') {
-      throw new MirrorError('invalid', `${joinPath(path)} is a ${entry.type}, not a file`)
-    }
-    reply.header('content-type', 'application/octet-stream').header('content-length', entry.sizeBytes)
-    return reply.send(
-      Readable.from(createFileReader({ blocks }).read(entry, undefined, signal), { objectMode: false }),
-    )
-  })
-
-  app.get('/api/v1/trees/:tree/diff', async (request: TreeRequest, reply) => {
-    const query = readQuery(request.url)
-    const held = signalOf(reply)
-    if (query.bytes('dir').length > 0) {
-      const { header, changes } = await diffWithDirectory(services, request.params.tree, request.url, held)
-      return sendLines(services, request, reply, header, changes)
-    }
-    const from = await findSnapshot(services, request.params.tree, query.optionalText('ref'), held)
-    const toTree = query.optionalText('toTree') ?? request.params.tree
-    const to = await findSnapshot(services, toTree, query.optionalText('toRef'), held)
-    const header: DiffHeader = { from: from.place, to: to.place }
-    return sendLines(services, request, reply, header, async function* (signal) {
-      for await (const change of diff(blocks, from.snapshot.root, to.snapshot.root, signal)) {
-        yield describeChange(change, true)
-      }
-    })
-  })
+      })
+    },
+  )
 
   async function find(tree: string, url: string, held: AbortSignal) {
     const query = readQuery(url)
@@ -153,8 +182,13 @@ function sendLines(
 function describeTree(tree: TreeState): TreeDocument {
   return {
     tree: tree.name,
+    ...(tree.body.removed ? { isRemoved: true } : {}),
     version: tree.body.version,
     publishers: tree.body.publishers.map((key) => peerIdOf(key)),
+    readers: tree.body.readers,
+    kind: tree.body.kind ?? 'simple',
+    gate: tree.body.gate ?? null,
+    keep: tree.body.keep ?? null,
     epoch:
       tree.epoch === undefined
         ? null

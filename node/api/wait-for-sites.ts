@@ -1,6 +1,7 @@
 /** Waiting until sites hold a snapshot, or a newer one of its tree, in full. */
 import { MirrorError } from '../../src/base/errors.ts'
-import { pinCovers } from '../../src/record/kinds/pin.ts'
+import { isDrained } from '../../src/record/mesh-state.ts'
+import { isPinned, isWanted } from '../../src/replica/site-agent-goals.ts'
 import type { TreeStatus } from '../../src/replica/status.ts'
 import type { JobControl } from './jobs.ts'
 import type { Services } from './services.ts'
@@ -56,11 +57,17 @@ export async function waitForSites(
 export function checkSites({ ledger, readSelf }: Services, tree: string, sites: readonly string[]): void {
   if (sites.includes('all')) return
   const state = ledger.state()
-  const pins = [...state.pins.values()]
   for (const site of sites) {
     const member = [...state.members.values()].find((each) => each.isActive && each.site === site)
     if (member === undefined) throw new MirrorError('not-found', `there is no site ${site} to wait for`)
-    if (site === readSelf().site || pins.some((pin) => pinCovers(pin.body, tree, member))) continue
+    if (site === readSelf().site) continue
+    if (isDrained(state, site)) {
+      throw new MirrorError('refused', `${site} is drained: it takes nothing new`, {
+        facts: { tree, site },
+        hint: `Nothing was done. First: mirrormesh site undrain ${site}`,
+      })
+    }
+    if (isPinned(state, tree, member)) continue
     throw new MirrorError('not-found', `${site} does not keep ${tree}: no pin names it`, {
       facts: { tree, site },
       hint: `Nothing was done. First: mirrormesh pin add ${tree} --site ${site}`,
@@ -76,10 +83,7 @@ function sitesOf({ ledger }: Services, { tree, sites }: Wanted): string[] {
     if (unknown !== undefined) throw new MirrorError('not-found', `there is no site ${unknown} to wait for`)
     return [...sites]
   }
-  const pins = [...state.pins.values()].filter((pin) =>
-    members.some((member) => pinCovers(pin.body, tree, member)),
-  )
-  const pinned = members.filter((member) => pins.some((pin) => pinCovers(pin.body, tree, member)))
+  const pinned = members.filter((member) => isWanted(state, tree, member))
   return [...new Set(pinned.map((member) => member.site))].sort()
 }
 

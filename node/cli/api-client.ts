@@ -1,12 +1,16 @@
 /**
- * The CLI's door to the daemon: HTTP over the Unix socket of this home. Problems come back as the MirrorError that
- * the daemon threw; a daemon that does not answer is `unreachable`.
+ * The CLI's door to the daemon: HTTP over the Unix socket of this home, or, with --api, to any node's address, by token.
+ * Problems come back as the MirrorError that the daemon threw; a daemon that does not answer is `unreachable`.
  */
-import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
+import { request as httpsRequest } from 'node:https'
 import { ERROR_CODES, type ErrorCode, type ErrorFacts, MirrorError } from '../../src/base/errors.ts'
 import { type Paths, socketToDial } from '../paths.ts'
+import { type RemoteApi, readTokenFile } from './remote-api.ts'
 
 export interface ServerEvent {
+  /** Of the last one that had an id; undefined before the first. */
+  readonly id?: string
   readonly event: string
   readonly data: unknown
 }
@@ -31,18 +35,36 @@ export interface ApiClient {
 const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 const CONNECT_TIMEOUT_MS = 10_000
 
-export function createApiClient({ paths, self }: { paths: Paths; self: string }): ApiClient {
+/** Where the daemon is: what requests need, and how to say that it does not answer. */
+interface Door {
+  readonly options: RequestOptions
+  readonly isSecure: boolean
+  unreachable(error: unknown): MirrorError
+}
+
+export function createApiClient({
+  paths,
+  self,
+  remote,
+}: {
+  readonly paths: Paths
+  readonly self: string
+  readonly remote?: RemoteApi | undefined
+}): ApiClient {
+  let door: Promise<Door> | undefined
+
   async function send(
     method: string,
     path: string,
     body: unknown,
     signal: AbortSignal | undefined,
   ): Promise<IncomingMessage> {
-    const socketPath = socketToDial(paths)
-    const answer = await exchange(socketPath, method, path, body, signal).catch((error) => {
+    door ??= remote === undefined ? Promise.resolve(socketDoor(paths, self)) : remoteDoor(remote)
+    const opened = await door
+    const answer = await exchange(opened, method, path, body, signal).catch((error) => {
       throw signal?.aborted === true
         ? new MirrorError('aborted', `${method} ${path}: interrupted`, { cause: error })
-        : unreachable(socketPath, self, error)
+        : opened.unreachable(error)
     })
     if ((answer.statusCode ?? 500) < 400) return answer
     throw problemOf(await readAll(answer, path, signal), answer.statusCode ?? 500)
@@ -69,22 +91,57 @@ export function createApiClient({ paths, self }: { paths: Paths; self: string })
       }
     },
     async *events(path, signal) {
+      let id: string | undefined
       let event = 'message'
       let data = ''
       for await (const line of splitLines(whole(await send('GET', path, undefined, signal), path, signal))) {
         if (line === '') {
-          if (data !== '') yield { event, data: JSON.parse(data) as unknown }
+          if (data !== '') {
+            yield { ...(id === undefined ? {} : { id }), event, data: JSON.parse(data) as unknown }
+          }
           event = 'message'
           data = ''
-        } else if (line.startsWith('event: ')) event = line.slice(7)
+        } else if (line.startsWith('id: ')) id = line.slice(4)
+        else if (line.startsWith('event: ')) event = line.slice(7)
         else if (line.startsWith('data: ')) data += line.slice(6)
       }
     },
   }
 }
 
+function socketDoor(paths: Paths, self: string): Door {
+  const socketPath = socketToDial(paths)
+  return {
+    options: { socketPath },
+    isSecure: false,
+    unreachable: (error) => unreachable(socketPath, self, error),
+  }
+}
+
+async function remoteDoor({ url, tokenFile }: RemoteApi): Promise<Door> {
+  const token = await readTokenFile(tokenFile)
+  return {
+    options: {
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      ...(url.port === '' ? {} : { port: url.port }),
+      headers: { authorization: `Bearer ${token}` },
+    },
+    isSecure: url.protocol === 'https:',
+    unreachable(error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      const isUntrusted = /CERT|SELF_SIGNED|ALTNAME/.test(code ?? '')
+      return new MirrorError(isUntrusted ? 'refused' : 'unreachable', `${url.origin}: ${message}`, {
+        cause: error,
+        hint: isUntrusted
+          ? 'Name the file of its certificate in the environment: NODE_EXTRA_CA_CERTS=FILE'
+          : 'Does that node listen there? Its config has apiListen.',
+      })
+    },
+  }
+}
+
 function exchange(
-  socketPath: string,
+  { options, isSecure }: Door,
   method: string,
   path: string,
   body: unknown,
@@ -92,16 +149,18 @@ function exchange(
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const payload = body === undefined ? undefined : JSON.stringify(body)
-    const outgoing = httpRequest(
+    const outgoing = (isSecure ? httpsRequest : httpRequest)(
       {
-        socketPath,
+        ...options,
         method,
         path,
         agent: false,
-        headers:
-          payload === undefined
+        headers: {
+          ...options.headers,
+          ...(payload === undefined
             ? { accept: 'application/json' }
-            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
+            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
+        },
         ...(signal === undefined ? {} : { signal }),
       },
       resolve,

@@ -5,6 +5,7 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { choosePaths, type Paths } from '../paths.ts'
 import { type ApiClient, createApiClient } from './api-client.ts'
 import type { ExitStatus } from './exit-codes.ts'
+import type { RemoteApi } from './remote-api.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface Context {
@@ -25,11 +26,19 @@ export interface Context {
 
 export function createContext(
   terminal: Terminal,
-  options: Pick<Context, 'signal' | 'exitWith' | 'allVerbs'> & { home: string | undefined },
+  options: Pick<Context, 'signal' | 'exitWith' | 'allVerbs'> & {
+    home: string | undefined
+    remote: RemoteApi | undefined
+  },
 ): Context {
   const { env } = terminal
   const paths = choosePaths({ home: options.home, env, uid: process.getuid?.() ?? 0 })
-  const self = options.home === undefined ? 'mirrormesh' : `mirrormesh --home ${options.home}`
+  const { home, remote } = options
+  const self = [
+    'mirrormesh',
+    ...(home === undefined ? [] : ['--home', home]),
+    ...(remote === undefined ? [] : ['--api', remote.url.origin, '--token-file', remote.tokenFile]),
+  ].join(' ')
   return {
     terminal,
     clock: systemClock,
@@ -39,7 +48,7 @@ export function createContext(
     self,
     exitWith: options.exitWith,
     allVerbs: options.allVerbs,
-    api: createApiClient({ paths, self }),
+    api: createApiClient({ paths, self, remote }),
   }
 }
 

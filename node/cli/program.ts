@@ -4,6 +4,7 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { type Context, createContext } from './context.ts'
 import { EXIT, EXIT_HELP, type ExitStatus } from './exit-codes.ts'
 import { reportFailure } from './failure.ts'
+import { chooseRemote } from './remote-api.ts'
 import type { Terminal } from './terminal.ts'
 import { VERBS } from './verbs.ts'
 
@@ -14,9 +15,15 @@ export async function runProgram(
 ): Promise<ExitStatus> {
   let status: ExitStatus = EXIT.ok
   try {
-    const { home, rest } = takeHome(args)
+    const { home, api, tokenFile, rest } = takeGlobals(args)
+    const remote = chooseRemote(
+      { api, tokenFile },
+      terminal.env,
+      rest.find((word) => !word.startsWith('-')),
+    )
     const context: Context = createContext(terminal, {
       home,
+      remote,
       signal,
       allVerbs: () => createProgram(context, () => true),
       exitWith(wanted) {
@@ -50,7 +57,7 @@ async function createProgram(context: Context, isWanted: (verb: string) => boole
     .description(
       'Replicates file trees between the sites of one organisation, each byte over each link about once.',
     )
-    .usage('[--home DIR] VERB ...')
+    .usage('[--home DIR | --api URL --token-file FILE] VERB ...')
     .option('-V, --version', 'print the version')
     .exitOverride()
     .configureOutput({
@@ -62,7 +69,7 @@ async function createProgram(context: Context, isWanted: (verb: string) => boole
     .helpCommand('help [VERB]', 'show the help of a verb')
     .addHelpText('afterAll', EXIT_HELP)
     .showHelpAfterError('See --help.')
-  addHomeOption(program)
+  addGlobalOptions(program)
   for (const verb of VERBS) {
     const command = program.command(verb.name).summary(verb.summary).description(sentence(verb.summary))
     command.helpGroup(`${verb.group}:`)
@@ -70,7 +77,7 @@ async function createProgram(context: Context, isWanted: (verb: string) => boole
     const module = await verb.load()
     module.define(command, context)
     for (const each of [command, ...command.commands]) {
-      addHomeOption(each)
+      addGlobalOptions(each)
       const words = each === command ? verb.name : `${verb.name} ${each.name()}`
       each.showHelpAfterError(`See mirrormesh ${words} --help.`)
     }
@@ -82,9 +89,11 @@ function sentence(summary: string): string {
   return `${summary[0]?.toUpperCase()}${summary.slice(1)}.`
 }
 
-/** For the help only: `takeHome` has read it before. */
-function addHomeOption(command: Command): void {
+/** For the help only: `takeGlobals` has read them before. */
+function addGlobalOptions(command: Command): void {
   command.option('--home DIR', 'the folder that holds everything of this node')
+  command.option('--api URL', "ask this node's API instead of the one on this machine")
+  command.option('--token-file FILE', 'the token for it')
 }
 
 function isAskedFor(name: string, rest: readonly string[]): boolean {
@@ -92,17 +101,39 @@ function isAskedFor(name: string, rest: readonly string[]): boolean {
   return words[0] === name || (words[0] === 'help' && words[1] === name)
 }
 
-/** `--home DIR` may stand anywhere before `--`, with every verb. */
-function takeHome(args: readonly string[]): { home: string | undefined; rest: string[] } {
+interface Globals {
+  readonly home: string | undefined
+  readonly api: string | undefined
+  readonly tokenFile: string | undefined
+  readonly rest: string[]
+}
+
+const GLOBALS = { '--home': 'a folder', '--api': 'a URL', '--token-file': 'a file' } as const
+type Global = keyof typeof GLOBALS
+
+/** They may stand anywhere before `--`, with every verb. */
+function takeGlobals(args: readonly string[]): Globals {
   const end = args.indexOf('--') < 0 ? args.length : args.indexOf('--')
   const rest: string[] = []
-  let home: string | undefined
+  const found = new Map<Global, string>()
   for (let i = 0; i < args.length; i++) {
     const word = args[i]!
-    if (i < end && word === '--home') home = args[++i] ?? ''
-    else if (i < end && word.startsWith('--home=')) home = word.slice(7)
-    else rest.push(word)
+    const name = (Object.keys(GLOBALS) as Global[]).find(
+      (each) => word === each || word.startsWith(`${each}=`),
+    )
+    if (i >= end || name === undefined) {
+      rest.push(word)
+      continue
+    }
+    const value = word === name ? (args[++i] ?? '') : word.slice(name.length + 1)
+    if (value === '')
+      throw new MirrorError('invalid', `${name} needs ${GLOBALS[name]}`, { hint: 'See --help.' })
+    found.set(name, value)
   }
-  if (home === '') throw new MirrorError('invalid', '--home needs a folder', { hint: 'See --help.' })
-  return { home, rest }
+  return {
+    home: found.get('--home'),
+    api: found.get('--api'),
+    tokenFile: found.get('--token-file'),
+    rest,
+  }
 }

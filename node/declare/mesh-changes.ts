@@ -1,10 +1,14 @@
 /** What has to be said so that a mesh becomes what a file declares. Pure. */
 import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { NO_TOPOLOGY } from '../../src/topology/topology.ts'
 import type { PinDocument, TopologyDocument, TreeDocument } from '../api/answers.ts'
+import type { GrantDocument } from '../api/grant-routes.ts'
 import type { MemberDocument } from '../api/member-answers.ts'
+import type { SiteDocument } from '../api/site-routes.ts'
 import { type TopologyChange, topologyChanges } from '../topology/changes.ts'
-import type { DeclaredPin, MeshFile, PinPlace } from './mesh-file.ts'
+import { describeGrants, type GrantChange, grantChanges } from './declared-grant.ts'
+import type { DeclaredPin, DeclaredTreeSettings, MeshFile, PinPlace } from './mesh-file.ts'
 
 /** The mesh as a node knows it. */
 export interface MeshFacts {
@@ -13,12 +17,26 @@ export interface MeshFacts {
   readonly pins: readonly PinDocument[]
   readonly topology: TopologyDocument
   readonly members: readonly MemberDocument[]
+  readonly sites: readonly SiteDocument[]
+  readonly grants: readonly GrantDocument[]
 }
 
 export type MeshChange =
-  | { readonly kind: 'create-tree'; readonly tree: string; readonly peer: string; readonly text: string }
+  | GrantChange
+  | {
+      readonly kind: 'create-tree'
+      readonly tree: string
+      readonly peer: string
+      readonly text: string
+    }
   | { readonly kind: 'hand-over'; readonly tree: string; readonly peer: string; readonly text: string }
   | { readonly kind: 'delete-tree'; readonly tree: string; readonly text: string }
+  | {
+      readonly kind: 'set-tree'
+      readonly tree: string
+      readonly settings: DeclaredTreeSettings
+      readonly text: string
+    }
   | { readonly kind: 'set-pin'; readonly pin: DeclaredPin; readonly text: string }
   | { readonly kind: 'remove-pin'; readonly tree: string; readonly sites: PinPlace; readonly text: string }
   | {
@@ -29,6 +47,12 @@ export type MeshChange =
       readonly text: string
     }
   | { readonly kind: 'remove-tag'; readonly tree: string; readonly tag: string; readonly text: string }
+  | {
+      readonly kind: 'set-labels'
+      readonly site: string
+      readonly labels: readonly string[]
+      readonly text: string
+    }
   | { readonly kind: 'set-topology'; readonly changes: readonly TopologyChange[]; readonly text: string }
 
 export interface MeshPlan {
@@ -44,8 +68,16 @@ export function planMesh(file: MeshFile, facts: MeshFacts, isPruning: boolean): 
   const notes: string[] = []
   const changes = [
     ...treeChanges(file, facts, isPruning, notes),
+    ...grantChanges(
+      file.grants ?? [],
+      file.grants === undefined ? [] : facts.grants,
+      (who) => keyFor(facts, who),
+      isPruning,
+      notes,
+    ),
     ...pinChanges(file, facts, isPruning, notes),
     ...tagChanges(file, facts, isPruning, notes),
+    ...labelChanges(file, facts, isPruning, notes),
     ...topologyChange(file, facts),
   ]
   if (file.mesh !== undefined && file.mesh !== facts.name)
@@ -54,10 +86,12 @@ export function planMesh(file: MeshFile, facts: MeshFacts, isPruning: boolean): 
   return { id: idOf(changes, facts), changes, notes }
 }
 
-function idOf(changes: readonly MeshChange[], { trees, pins, topology }: MeshFacts): string {
+function idOf(changes: readonly MeshChange[], { trees, pins, sites, grants, topology }: MeshFacts): string {
   const from = [
     trees.map(({ tree, version, epoch, tags }) => [tree, version, epoch?.id, tags]).toSorted(),
     pins.map(({ name, version }) => [name, version]).toSorted(),
+    sites.map(({ site, version }) => [site, version]).toSorted(),
+    grants.map(({ record }) => record).toSorted(),
     topology.declared?.version,
   ]
   return createHash('sha256')
@@ -71,11 +105,16 @@ function peerAt({ members }: MeshFacts, publisher: string): string | undefined {
   return active.find(({ site, peer }) => site === publisher || peer === publisher)?.peer
 }
 
+/** Whose grant it is: a key need not be a member's. */
+function keyFor(facts: MeshFacts, who: string): string | undefined {
+  return peerAt(facts, who) ?? (who.startsWith('12D3KooW') ? who : undefined)
+}
+
 function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
   if (file.trees === undefined) return []
   const changes: MeshChange[] = []
   const there = new Map(facts.trees.map((tree) => [tree.tree, tree]))
-  for (const { name, publisher } of file.trees) {
+  for (const { name, publisher, settings } of file.trees) {
     const peer = peerAt(facts, publisher)
     if (peer === undefined) {
       notes.push(`${name} is to be published by ${publisher}, which is no member yet`)
@@ -97,6 +136,20 @@ function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes
         peer,
         text: `~ tree ${name}, published by ${publisher} from now on`,
       })
+    const wanted = Object.entries(settings).filter(
+      ([key, value]) => !isDeepStrictEqual(value, settingOf(found, key)),
+    )
+    if (wanted.length > 0) {
+      const texts = wanted.map(
+        ([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+      )
+      changes.push({
+        kind: 'set-tree',
+        tree: name,
+        settings: Object.fromEntries(wanted),
+        text: `~ tree ${name}, ${texts.join(', ')}`,
+      })
+    }
   }
   const declared = new Set(file.trees.map(({ name }) => name))
   for (const name of there.keys()) {
@@ -105,6 +158,12 @@ function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes
     else notes.push(`the tree ${name} is not in the file; --prune deletes it`)
   }
   return changes
+}
+
+/** Of a tree that is not there yet: what it is created with. */
+function settingOf(found: TreeDocument | undefined, key: string): unknown {
+  if (found === undefined) return { readers: 'members', kind: 'simple' }[key]
+  return found[key as keyof DeclaredTreeSettings]
 }
 
 function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
@@ -121,14 +180,16 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
       found.checkout === (pin.checkout ?? null) &&
       found.versions === pin.versions &&
       found.keep?.last === pin.keep?.last &&
-      found.keep?.days === pin.keep?.days
+      found.keep?.days === pin.keep?.days &&
+      found.priority === pin.priority &&
+      found.class === pin.class
     if (isSame) continue
     const checkout = pin.checkout === undefined ? '' : `, checked out at ${pin.checkout}`
     const versions = pin.versions === undefined ? '' : `, ${pin.versions} versions`
     changes.push({
       kind: 'set-pin',
       pin,
-      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}${keepText(pin.keep)}`,
+      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}${keepText(pin.keep)}${urgencyText(pin)}`,
     })
   }
   for (const [key, pin] of there) {
@@ -143,6 +204,10 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
 function keepText(keep: DeclaredPin['keep']): string {
   const last = keep?.last === undefined ? '' : `, keeps the last ${keep.last}`
   return keep?.days === undefined ? last : `${last}, keeps ${keep.days} days`
+}
+
+function urgencyText({ priority, class: urgency }: DeclaredPin): string {
+  return `${priority === undefined ? '' : `, priority ${priority}`}${urgency === undefined ? '' : `, ${urgency}`}`
 }
 
 function tagChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
@@ -170,6 +235,30 @@ function tagChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
       if (isPruning) changes.push({ kind: 'remove-tag', tree: name, tag, text: `- tag ${name}@${tag}` })
       else notes.push(`the tag ${name}@${tag} is not in the file; --prune removes it`)
     }
+  }
+  return changes
+}
+
+function labelChanges(
+  { sites: declared }: MeshFile,
+  { sites }: MeshFacts,
+  isPruning: boolean,
+  notes: string[],
+): MeshChange[] {
+  if (declared === undefined) return []
+  const changes: MeshChange[] = []
+  const there = new Map(sites.map(({ site, labels }) => [site, labels]))
+  const set = (site: string, labels: readonly string[]): void => {
+    const text = `~ site ${site}, ${labels.length === 0 ? 'no labels' : `labels ${labels.join(', ')}`}`
+    changes.push({ kind: 'set-labels', site, labels, text })
+  }
+  for (const [site, labels] of declared) {
+    if (labels.join() !== (there.get(site) ?? []).join()) set(site, labels)
+  }
+  for (const [site, labels] of there) {
+    if (labels.length === 0 || declared.has(site)) continue
+    if (isPruning) set(site, [])
+    else notes.push(`the labels of ${site} are not in the file; --prune takes them away`)
   }
   return changes
 }
@@ -203,18 +292,22 @@ function memberNotes({ members }: MeshFile, facts: MeshFacts): string[] {
 
 export function placeOfPin({ sites }: Pick<PinDocument, 'sites'>): PinPlace {
   if (sites.site !== undefined) return { site: sites.site }
+  if (sites.label !== undefined) return { label: sites.label }
   return sites.region !== undefined ? { region: sites.region } : { all: true }
 }
 
 function keyOf(tree: string, place: PinPlace): string {
   if ('site' in place) return `${tree} at ${place.site}`
+  if ('label' in place) return `${tree} at label ${place.label}`
   return 'region' in place ? `${tree} in region ${place.region}` : `${tree} at every site`
 }
 
 /** The file that says what is: planning it against the same facts changes nothing. */
-export function describeMesh({ name, trees, pins, topology, members }: MeshFacts): unknown {
+export function describeMesh({ name, trees, pins, topology, members, sites, grants }: MeshFacts): unknown {
   const siteOf = (peer: string): string =>
     members.find((each) => each.peer === peer && each.state !== 'revoked')?.site ?? peer
+  const granted = describeGrants(grants, siteOf)
+  const labelled = sites.filter(({ labels }) => labels.length > 0)
   const published = trees.filter(({ epoch }) => epoch !== null)
   const { version: _, ...links } = topology.declared ?? { version: 0, ...NO_TOPOLOGY }
   return {
@@ -225,10 +318,14 @@ export function describeMesh({ name, trees, pins, topology, members }: MeshFacts
         .map(({ site, region, peer }) => [site, { region, peer }]),
     ),
     trees: Object.fromEntries(
-      published.map(({ tree, epoch, tags }) => [
+      published.map(({ tree, epoch, tags, readers, kind, gate, keep }) => [
         tree,
         {
           publisher: siteOf(epoch!.publisher),
+          ...(readers === 'members' ? {} : { readers }),
+          ...(kind === 'simple' ? {} : { kind }),
+          ...(gate === null ? {} : { gate }),
+          ...(keep === null ? {} : { keep }),
           ...(tags.length === 0
             ? {}
             : { tags: Object.fromEntries(tags.map(({ tag, sequence }) => [tag, sequence])) }),
@@ -241,7 +338,13 @@ export function describeMesh({ name, trees, pins, topology, members }: MeshFacts
       ...(pin.checkout === null ? {} : { checkout: pin.checkout }),
       ...(pin.versions === undefined ? {} : { versions: pin.versions }),
       ...(pin.keep === undefined ? {} : { keep: pin.keep }),
+      ...(pin.priority === undefined ? {} : { priority: pin.priority }),
+      ...(pin.class === undefined ? {} : { class: pin.class }),
     })),
+    ...(labelled.length === 0
+      ? {}
+      : { sites: Object.fromEntries(labelled.map(({ site, labels }) => [site, { labels }])) }),
+    ...(granted.length === 0 ? {} : { grants: granted }),
     ...(topology.declared === null ? {} : { topology: links }),
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The gateway's certificate and key, from files that somebody else renews: looked at again now and then, and taken over
+ * The certificate and key of a listener (the gateway, the API), from files that somebody else renews: looked at again now and then, and taken over
  * without a restart. Connections that are open go on with the old one.
  */
 import { readFileSync, statSync } from 'node:fs'
@@ -21,15 +21,21 @@ export interface LoadedCertificate {
   readonly key: Buffer
 }
 
+/** Who has it, in messages and names of events. */
+export type CertificateOwner = 'gateway' | 'api'
+
 const LOOK_MS = 60_000
 
 /** @throws MirrorError `not-found` or `io` for a file that cannot be read, `invalid` when the two are no certificate and its key */
-export function loadCertificate({ certificate, key }: CertificateFiles): LoadedCertificate {
+export function loadCertificate(
+  { certificate, key }: CertificateFiles,
+  owner: CertificateOwner = 'gateway',
+): LoadedCertificate {
   const read = (file: string, what: string): Buffer => {
     try {
       return readFileSync(file)
     } catch (error) {
-      throw asMirrorError(error, `read ${what} of the gateway, ${file}`)
+      throw asMirrorError(error, `read ${what} of the ${owner}, ${file}`)
     }
   }
   const loaded = { cert: read(certificate, 'the certificate'), key: read(key, 'the key') }
@@ -49,7 +55,17 @@ export function loadCertificate({ certificate, key }: CertificateFiles): LoadedC
 export function followCertificate(
   server: Pick<Server, 'setSecureContext'>,
   files: CertificateFiles,
-  { clock, log }: { readonly clock: Clock; readonly log: GatewayLog },
+  {
+    clock,
+    log,
+    owner = 'gateway',
+    onTaken = () => undefined,
+  }: {
+    readonly clock: Clock
+    readonly log: GatewayLog
+    readonly owner?: CertificateOwner
+    readonly onTaken?: (loaded: LoadedCertificate) => void
+  },
 ): () => void {
   let seen = stampOf(files)
   let cancel = clock.after(LOOK_MS, look)
@@ -59,11 +75,13 @@ export function followCertificate(
     // Between the two files of a renewal they do not fit: the next look finds both.
     if (now === undefined || now === seen) return
     try {
-      server.setSecureContext(loadCertificate(files))
+      const loaded = loadCertificate(files, owner)
+      server.setSecureContext(loaded)
+      onTaken(loaded)
       seen = now
-      log.info({ certificate: files.certificate }, 'gateway.certificate-renewed')
+      log.info({ certificate: files.certificate }, `${owner}.certificate-renewed`)
     } catch (error) {
-      log.warn({ err: error, certificate: files.certificate }, 'gateway.certificate-unusable')
+      log.warn({ err: error, certificate: files.certificate }, `${owner}.certificate-unusable`)
     }
   }
   return () => cancel()

@@ -2,7 +2,8 @@
  * The read-only HTTP face of a node: trees for labs and offices, /livez, /readyz and /metrics for monitors.
  *
  * Built on node:http and nothing above it: names in trees are raw bytes, and routers decode and normalise them before
- * anybody is asked. It changes nothing in the mesh, takes no cookie and no token, and never touches a file system.
+ * anybody is asked. It changes nothing in the mesh, takes no cookie, and never touches a file system. Private trees are there for
+ * those alone who show a token (rights.ts).
  *
  * Bounded: connections, bodies in flight (over it: 503 with Retry-After), the address, the headers, the time that
  * headers, a request or a client that reads slowly may take.
@@ -14,8 +15,12 @@ import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
+import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
+import type { PullUsage } from '../../src/replica/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import type { Topology } from '../../src/topology/topology.ts'
+import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
 import type { ReadFile } from './file-response.ts'
@@ -23,21 +28,31 @@ import type { GatewayLog } from './gateway-log.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
+import { CHALLENGES, needsToken, rightsOf } from './rights.ts'
+import { createRoutes } from './routes.ts'
 import type { SendOptions } from './send-body.ts'
-import { createTreeHandler } from './tree-handler.ts'
+import type { PullSource } from './tree-lookup.ts'
 import type { Catalogue } from './version.ts'
 
 export interface GatewayComponents {
   readonly catalogue: Catalogue
   readonly blocks: NodeSource
+  /** What opens private trees; without it nothing does. */
+  readonly tokens?: Pick<Tokens, 'check'> | undefined
   readonly readFile: ReadFile
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
+  /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
+  readonly pull?: PullSource | undefined
+  readonly readPulled?: () => PullUsage | undefined
+  /** For archives of more blocks than memory should remember. */
+  readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
   readonly readCare?: () => StoreCare
   readonly readRelayed?: () => RelayCounts
   readonly readProtocols?: () => readonly ProtocolTraffic[]
   readonly readStatus: () => StatusDocument
+  readonly readTopology: () => Topology
   /** Undefined: ready. Otherwise why not, in words. */
   readonly notReady: () => string | undefined
   readonly clock: Clock
@@ -55,6 +70,8 @@ export interface GatewayOptions {
   readonly certificate?: CertificateFiles | undefined
   /** File of the access log; none when absent. */
   readonly accessLog?: string | undefined
+  /** How long a path that is gone from a tree's plain address is looked for in the snapshots before. */
+  readonly keepMovedMs?: number
 }
 
 export interface Gateway {
@@ -66,6 +83,16 @@ export interface Gateway {
   address(): string
 }
 
+/** What was said of the answer that a problem takes the place of. */
+const ANSWER_HEADERS = [
+  'etag',
+  'last-modified',
+  'accept-ranges',
+  'content-length',
+  'vary',
+  'link',
+  'digest',
+].concat(['content-encoding', 'content-disposition', 'repr-digest', 'x-ipfs-path', 'x-ipfs-roots'])
 const ALLOWED_METHODS = 'GET, HEAD, OPTIONS'
 
 export function createGateway(
@@ -77,15 +104,15 @@ export function createGateway(
     stallTimeoutMs = 60_000,
     certificate,
     accessLog: accessLogFile,
+    keepMovedMs = 24 * 3_600_000,
   }: GatewayOptions,
 ): Gateway {
   const {
     clock,
     log,
     catalogue,
-    blocks,
-    readFile,
-    hold,
+    tokens,
+    readPulled,
     readCare,
     readRelayed,
     readProtocols,
@@ -93,8 +120,8 @@ export function createGateway(
     notReady,
   } = components
   const { host, port } = parseListen(listen)
-  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols })
-  const handleTree = createTreeHandler({ catalogue, blocks, readFile, hold })
+  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
+  const handle = createRoutes(components, { keepMovedMs, isSecure: certificate !== undefined })
   let bodies = 0
 
   const limits = {
@@ -190,7 +217,8 @@ export function createGateway(
     bodies++
     try {
       const options: SendOptions = { clock, stallTimeoutMs, signal, onSent }
-      await handleTree(request, response, target, options)
+      const rights = rightsOf(request, { catalogue, tokens })
+      await handle(request, response, target, { ...options, rights })
     } finally {
       bodies--
     }
@@ -203,7 +231,10 @@ export function createGateway(
     }
     // Too late for a status: a cut connection is the only way to say that the body is not whole.
     if (response.headersSent || response.destroyed) response.destroy()
-    else sendProblem(request, response, error, isTooLong(request) ? 414 : undefined)
+    else if (needsToken(error)) {
+      response.setHeader('www-authenticate', CHALLENGES)
+      sendProblem(request, response, error, 401)
+    } else sendProblem(request, response, error, isTooLong(request) ? 414 : undefined)
   }
 
   return {
@@ -254,8 +285,7 @@ function sendProblem(
   status?: number,
 ): void {
   const problem = problemOf(error, status)
-  for (const name of ['etag', 'last-modified', 'accept-ranges', 'content-length', 'vary'])
-    response.removeHeader(name)
+  for (const name of ANSWER_HEADERS) response.removeHeader(name)
   const body = `${JSON.stringify(problem)}\n`
   if (problem.status === 503 && !response.hasHeader('retry-after')) response.setHeader('retry-after', 5)
   response.writeHead(problem.status, {

@@ -2,12 +2,13 @@
  * A directory as HTML or JSON, made piece by piece so that a folder of a million entries costs no memory. Names are
  * somebody else's bytes: in HTML they are escaped and printable, in an address percent-encoded.
  *
- * JSON: { tree, sequence, snapshot, path, entries: [{ name, type, href, mode, modified, sizeBytes?, cid?, target?,
+ * JSON: { tree, sequence, snapshot, behind, path, entries: [{ name, type, href, mode, modified, sizeBytes?, cid?, target?,
  * device?, nameBytes? }] }. `name` is printable text; `nameBytes` (base64) is there when that text is not exactly the name.
  */
 import { printableName } from '../../src/base/bytes.ts'
-import type { Entry } from '../../src/dag/entry.ts'
 import { isDevice, isSpecial } from '../../src/dag/entry.ts'
+import { type FolderOrder, NAME_ORDER, SORT_KEYS, type SortKey } from './folder-order.ts'
+import type { ListingRow } from './listing-row.ts'
 import { encodeName } from './request-target.ts'
 
 export interface ListingHead {
@@ -15,12 +16,11 @@ export interface ListingHead {
   readonly tree?: string
   readonly sequence?: number
   readonly snapshot?: string
+  /** How many heads are newer. */
+  readonly behind?: number
   /** Printable, from the gateway's root, with a slash at both ends. */
   readonly path: string
 }
-
-/** What a row needs; folders above the trees are rows too. */
-export type ListingRow = Entry | { readonly type: 'folder'; readonly name: Uint8Array }
 
 export type ListingFormat = 'html' | 'json'
 
@@ -34,27 +34,58 @@ export function chooseFormat(query: URLSearchParams, accept: string | undefined)
   return json >= 0 && (html < 0 || json < html) ? 'json' : 'html'
 }
 
+export interface HtmlOptions {
+  /** The order asked for. */
+  readonly order: FolderOrder
+  /** False when the folder is too large for it: it then stays in the order of names, and says so. */
+  readonly isSorted: boolean
+}
+
 export async function* listingHtml(
   head: ListingHead,
   rows: AsyncIterable<ListingRow> | Iterable<ListingRow>,
+  { order, isSorted }: HtmlOptions = { order: NAME_ORDER, isSorted: true },
 ): AsyncGenerator<string> {
   const title = escapeHtml(head.path)
-  const version =
-    head.tree === undefined
-      ? ''
-      : `<p>${escapeHtml(head.tree)}, sequence ${head.sequence}, snapshot <code>${escapeHtml(head.snapshot ?? '')}</code></p>`
   yield `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>${title}</title>
-<style>body{font:1rem/1.5 system-ui,sans-serif;margin:1rem auto;max-width:60rem;padding:0 1rem}table{border-collapse:collapse;width:100%}
-td,th{padding:.15rem .5rem;text-align:left;overflow-wrap:anywhere}td+td,th+th{text-align:right;white-space:nowrap}code{overflow-wrap:anywhere}
-@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}a{color:#8bf}}</style></head>
-<body><h1>${title}</h1>${version}
-<table><thead><tr><th>Name</th><th>Bytes</th><th>Modified (UTC)</th></tr></thead><tbody>
+<style>${STYLE}</style></head>
+<body><h1>${title}</h1>
+${head.tree === undefined ? '' : versionHtml(head)}${isSorted ? '' : '<p>This folder is too large to be sorted: it is in the order of names.</p>\n'}<table><thead><tr>${headings(order)}</tr></thead><tbody>
 `
   if (head.path !== '/') yield '<tr><td><a href="../">../</a></td><td></td><td></td></tr>\n'
   for await (const row of rows) yield htmlRow(row)
   yield '</tbody></table></body></html>\n'
+}
+
+/** On a phone the name has a line of its own, and size and time share the next. */
+const STYLE = `body{font:1rem/1.5 system-ui,sans-serif;margin:1rem auto;max-width:60rem;padding:0 1rem}
+h1{font-size:1.3rem;overflow-wrap:anywhere}code{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}
+td,th{padding:.15rem .5rem;text-align:left;overflow-wrap:anywhere}td+td,th+th{text-align:right;white-space:nowrap}
+tr{border-bottom:1px solid #8884}@media(max-width:40rem){thead tr,tbody tr{display:flex;flex-wrap:wrap;justify-content:space-between;padding:.3rem 0}
+td:first-child{flex-basis:100%}td,th{padding:.1rem .25rem}}
+@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}a{color:#8bf}a:visited{color:#c9f}}`
+
+function versionHtml({ tree, sequence, snapshot, behind }: ListingHead): string {
+  const late = behind === undefined || behind === 0 ? '' : `, ${behind} behind the newest`
+  return `<p>${escapeHtml(tree ?? '')}, sequence ${sequence}${late}, snapshot <code>${escapeHtml(snapshot ?? '')}</code></p>
+<p>This folder as <a href="?format=json">JSON</a>, <a href="?format=tar">tar</a>, <a href="?format=car">CAR</a></p>
+`
+}
+
+const LABELS: Readonly<Record<SortKey, string>> = { name: 'Name', size: 'Bytes', time: 'Modified (UTC)' }
+
+/** Each heading sorts by its column, and the other way round when it is sorted by it already. */
+function headings({ key, isDescending }: FolderOrder): string {
+  return SORT_KEYS.map((column) => {
+    const isCurrent = column === key
+    const isNextDescending = isCurrent ? !isDescending : column !== 'name'
+    const sorted = isCurrent ? ` aria-sort="${isDescending ? 'descending' : 'ascending'}"` : ''
+    const arrow = isCurrent ? (isDescending ? ' &darr;' : ' &uarr;') : ''
+    const href = `?sort=${column}&amp;order=${isNextDescending ? 'desc' : 'asc'}`
+    return `<th scope="col"${sorted}><a href="${href}">${LABELS[column]}</a>${arrow}</th>`
+  }).join('')
 }
 
 export async function* listingJson(

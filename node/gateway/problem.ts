@@ -40,6 +40,7 @@ const OURS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['internal', 'io', 'corr
 
 const TITLES: Readonly<Record<number, string>> = {
   400: 'Bad request',
+  401: 'Unauthorized',
   403: 'Forbidden',
   404: 'Not found',
   405: 'Method not allowed',

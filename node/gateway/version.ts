@@ -1,8 +1,9 @@
 /**
  * Which snapshot an address means. Served is only what is complete at this node: a snapshot that is still arriving is
- * never shown in part.
+ * never shown in part; or, where the site fetches for readers, what the mesh holds (pull-through).
  *
- *   /<tree>/...            the tag `latest` if complete here, else the newest complete snapshot
+ *   /<tree>/...            the tag `latest` if complete here, else the newest complete snapshot; where none is, the
+ *                          tag `latest` or the newest head by pull-through
  *   /<tree>/@<tag>/...     the tag's snapshot
  *   /<tree>/@<sequence>/.. that head's snapshot: the one address that never changes its meaning
  *   /<tree>/@head/...      the newest head's snapshot
@@ -19,11 +20,15 @@ import type { TargetSegment } from './request-target.ts'
 export interface TreeVersion {
   readonly sequence: number
   readonly snapshot: Cid
+  /** When it was said, by the clock of who said it: the head, or the tag. */
+  readonly timeMs?: number
 }
 
 /** What the gateway has to know of a tree. */
 export interface ServedTree {
   readonly name: string
+  /** Not everybody may read it: no cache on the way may give it to others. */
+  readonly isPrivate: boolean
   /** Accepted heads, oldest first. */
   readonly versions: readonly TreeVersion[]
   readonly tags: ReadonlyMap<string, TreeVersion>
@@ -33,6 +38,8 @@ export interface ServedTree {
 /** The trees that this node knows of, by name. Answers from memory. */
 export interface Catalogue {
   names(): readonly string[]
+  /** Undefined when there is no such tree. */
+  isPrivate(name: string): boolean | undefined
   tree(name: string): ServedTree | undefined
 }
 
@@ -40,6 +47,12 @@ export interface ChosenVersion extends TreeVersion {
   /** How many heads are newer. */
   readonly behind: number
   readonly isImmutable: boolean
+  /** False: it has to be fetched from the mesh as it is read. */
+  readonly isComplete: boolean
+  /** The address names no version: it moves as the tree does. */
+  readonly isLatest: boolean
+  /** It is where the tag `latest` leads. */
+  readonly isTagged: boolean
 }
 
 /** The tree with the longest name that begins the path: `builds` and `builds/rhel` may both be trees. */
@@ -62,10 +75,11 @@ export function matchTree(
 export function chooseVersion(
   tree: ServedTree,
   rest: readonly TargetSegment[],
+  { canPull = false }: { readonly canPull?: boolean } = {},
 ): { readonly version: ChosenVersion; readonly rest: readonly TargetSegment[] } {
   const selector = rest[0]?.isSelector === true ? selectedBy(tree, rest[0]) : undefined
   if (selector !== undefined) {
-    if (!tree.isComplete(selector.snapshot)) throw notComplete(tree, selector.sequence)
+    if (!selector.isComplete && !canPull) throw notComplete(tree, selector.sequence)
     return { version: selector, rest: rest.slice(1) }
   }
   const latest = tree.tags.get('latest')
@@ -73,8 +87,15 @@ export function chooseVersion(
     latest !== undefined && tree.isComplete(latest.snapshot)
       ? latest
       : tree.versions.findLast((version) => tree.isComplete(version.snapshot))
-  if (found !== undefined) return { version: chosen(tree, found, false), rest }
+  if (found !== undefined) {
+    const version = { ...chosen(tree, found, false), isLatest: true, isTagged: found === latest }
+    return { version, rest }
+  }
   const newest = tree.versions.at(-1)
+  if (newest !== undefined && canPull) {
+    const version = chosen(tree, latest ?? newest, false)
+    return { version: { ...version, isLatest: true, isTagged: latest !== undefined }, rest }
+  }
   if (newest !== undefined) throw notComplete(tree, newest.sequence)
   throw new MirrorError('not-found', `nothing has been published in ${tree.name} yet`)
 }
@@ -89,12 +110,27 @@ function selectedBy(tree: ServedTree, segment: TargetSegment): ChosenVersion | u
   return version === undefined ? undefined : chosen(tree, version, false)
 }
 
-function chosen(tree: ServedTree, version: TreeVersion, isImmutable: boolean): ChosenVersion {
+/** How many heads are newer. */
+export function behindOf(tree: ServedTree, version: TreeVersion): number {
   const key = cidKey(version.snapshot)
   const at = tree.versions.findLastIndex(
-    ({ sequence, snapshot }) => sequence === version.sequence && cidKey(snapshot) === key,
+    (each) => each.sequence === version.sequence && cidKey(each.snapshot) === key,
   )
-  return { ...version, behind: at < 0 ? 0 : tree.versions.length - 1 - at, isImmutable }
+  return at < 0 ? 0 : tree.versions.length - 1 - at
+}
+
+function chosen(tree: ServedTree, version: TreeVersion, isImmutable: boolean): ChosenVersion {
+  const { sequence, snapshot, timeMs } = version
+  return {
+    sequence,
+    snapshot,
+    ...(timeMs === undefined ? {} : { timeMs }),
+    behind: behindOf(tree, version),
+    isImmutable,
+    isLatest: false,
+    isTagged: false,
+    isComplete: tree.isComplete(snapshot),
+  }
 }
 
 function notComplete(tree: ServedTree, sequence: number): MirrorError {

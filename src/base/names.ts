@@ -37,6 +37,17 @@ export function matchesTree(pattern: string, name: string): boolean {
   return matchSegments(pattern.split('/'), name.split('/'))
 }
 
+/**
+ * Whether every tree that `pattern` covers is surely covered by `scope`: they are the same, `pattern` is a name, or
+ * `scope` is `**` or ends in `/**` after names with which `pattern` begins. False for other pairs that would be.
+ */
+export function coversPattern(scope: string, pattern: string): boolean {
+  if (scope === '**' || scope === pattern) return true
+  if (!pattern.includes('*')) return matchesTree(scope, pattern)
+  const root = scope.endsWith('/**') ? scope.slice(0, -'**'.length) : undefined
+  return root !== undefined && !root.includes('*') && pattern.startsWith(root)
+}
+
 function everySegment(value: string, shape: RegExp): boolean {
   if (value.length > MAX_TREE_SEGMENTS * 65) return false
   const segments = value.split('/')

@@ -1,11 +1,11 @@
 /**
  * Bounds how many units of work (calls, or bytes) are in flight. Waiters are served in the order they came, so a
- * large request is never starved by small ones.
+ * large request is never starved by small ones; those of a higher priority before the others.
  */
 export class Semaphore {
   readonly #limit: number
   #used = 0
-  #waiters: { units: number; grant: () => void }[] = []
+  #waiters: { units: number; priority: number; grant: () => void }[] = []
 
   /** @param limit units that may be held at one time */
   constructor(limit: number) {
@@ -17,7 +17,7 @@ export class Semaphore {
   }
 
   /** Waits for `units` (more than the limit counts as the limit); resolves to the function that gives them back. */
-  async acquire(units = 1, signal?: AbortSignal): Promise<() => void> {
+  async acquire(units = 1, signal?: AbortSignal, priority = 0): Promise<() => void> {
     const wanted = Math.min(units, this.#limit)
     signal?.throwIfAborted()
     if (this.#waiters.length > 0 || this.#used + wanted > this.#limit) {
@@ -29,12 +29,14 @@ export class Semaphore {
         }
         const waiter = {
           units: wanted,
+          priority,
           grant: () => {
             signal?.removeEventListener('abort', onAbort)
             resolve()
           },
         }
-        this.#waiters.push(waiter)
+        const behind = this.#waiters.findIndex((other) => other.priority < priority)
+        this.#waiters.splice(behind < 0 ? this.#waiters.length : behind, 0, waiter)
         signal?.addEventListener('abort', onAbort, { once: true })
       })
     } else {
@@ -50,8 +52,8 @@ export class Semaphore {
   }
 
   /** Runs `task` while holding `units`. */
-  async run<T>(task: () => Promise<T>, units = 1, signal?: AbortSignal): Promise<T> {
-    const release = await this.acquire(units, signal)
+  async run<T>(task: () => Promise<T>, units = 1, signal?: AbortSignal, priority = 0): Promise<T> {
+    const release = await this.acquire(units, signal, priority)
     try {
       return await task()
     } finally {

@@ -12,11 +12,13 @@ import { type AdminSetBody, decodeAdminSet } from './kinds/admin-set.ts'
 import { decodeEncodingsBody, type EncodingsBody } from './kinds/encodings.ts'
 import { decodeEpoch, type EpochBody } from './kinds/epoch.ts'
 import { decodeGenesis, type GenesisBody } from './kinds/genesis.ts'
+import { decodeGrant, type GrantBody } from './kinds/grant.ts'
 import { decodeHead, type HeadBody } from './kinds/head.ts'
 import { decodeInvite, type InviteBody } from './kinds/invite.ts'
 import { decodeMember, type MemberBody } from './kinds/member.ts'
 import { decodePin, type PinBody } from './kinds/pin.ts'
 import { decodeRevocation, type RevocationBody } from './kinds/revocation.ts'
+import { decodeSite, type SiteBody } from './kinds/site.ts'
 import { decodeTag, type TagBody } from './kinds/tag.ts'
 import { decodeTopologyBody, type TopologyBody } from './kinds/topology.ts'
 import { decodeTree, type TreeBody } from './kinds/tree.ts'
@@ -27,11 +29,13 @@ export interface Bodies {
   readonly encodings: EncodingsBody
   readonly epoch: EpochBody
   readonly genesis: GenesisBody
+  readonly grant: GrantBody
   readonly head: HeadBody
   readonly invite: InviteBody
   readonly member: MemberBody
   readonly pin: PinBody
   readonly revocation: RevocationBody
+  readonly site: SiteBody
   readonly tag: TagBody
   readonly topology: TopologyBody
   readonly tree: TreeBody
@@ -59,11 +63,13 @@ const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   encodings: decodeEncodingsBody,
   epoch: decodeEpoch,
   genesis: decodeGenesis,
+  grant: decodeGrant,
   head: decodeHead,
   invite: decodeInvite,
   member: decodeMember,
   pin: decodePin,
   revocation: decodeRevocation,
+  site: decodeSite,
   tag: decodeTag,
   topology: decodeTopologyBody,
   tree: decodeTree,

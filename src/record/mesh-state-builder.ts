@@ -15,8 +15,10 @@ import type {
   Admins,
   Alarm,
   Assessment,
+  DeclaredSite,
   DeclaredTopology,
   Effect,
+  Grant,
   Invite,
   Member,
   MeshState,
@@ -31,15 +33,17 @@ import { createChains } from './state/chains.ts'
 import { markRecord, nothingDirty } from './state/dirty.ts'
 import { appendEncodings } from './state/encodings.ts'
 import { appendHead } from './state/fast-head.ts'
+import { granteeOf } from './state/grants.ts'
 import { createMembership } from './state/membership.ts'
 import { objectionTo } from './state/objections.ts'
 import { originOf } from './state/origin.ts'
 import { createPinRecords } from './state/pins.ts'
+import { createSiteRecords } from './state/sites.ts'
 import { createSortedIds } from './state/sorted-ids.ts'
 import { createTopologyRecords } from './state/topologies.ts'
 import { changedTree } from './state/tree-changes.ts'
 import { createTreeRecords, fileTreeRecord, type TreeRecords, treeOf } from './state/tree-records.ts'
-import { evaluateTree, listedPublishers } from './state/tree-state.ts'
+import { evaluateTree } from './state/tree-state.ts'
 
 export interface AddResult extends Assessment {
   readonly effects: readonly Effect[]
@@ -85,6 +89,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const authority = createAuthority(chains, adminSets)
   const membership = createMembership(authority)
   const pinRecords = createPinRecords(authority)
+  const siteRecords = createSiteRecords(authority)
   const topologyRecords = createTopologyRecords(authority)
   const treeRecords = new Map<string, TreeRecords>()
   const ids = createSortedIds()
@@ -94,6 +99,8 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const trees = new Map<string, TreeState>()
   const pins = new Map<string, Pin>()
   const removedPins = new Map<string, Pin>()
+  const grants = new Map<PeerId, readonly Grant[]>()
+  const sites = new Map<string, DeclaredSite>()
   const revoked = new Set<PeerId>()
   const forkedTrees = new Map<string, TreeState>()
   let admins: Admins | undefined
@@ -115,6 +122,8 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     trees,
     pins,
     removedPins,
+    grants,
+    sites,
     get topology() {
       return topology
     },
@@ -129,6 +138,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     authority.learn(record)
     membership.learn(record)
     pinRecords.learn(record)
+    siteRecords.learn(record)
     topologyRecords.learn(record)
     const tree = treeOf(record)
     if (tree !== undefined) fileTreeRecord(recordsOf(tree), record)
@@ -138,8 +148,13 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     markRecord(dirty, record)
     const { content, issuerPeer } = record
     if (content.kind === 'revocation') markAllOf(peerIdOf(content.body.key))
+    if (content.kind === 'grant') markAllOf(granteeOf(content.body))
     // On a branched chain, a cut takes the branch that holds its last entry: known only when that has come.
-    if (chains.isForked(issuerPeer) && authority.cuts(issuerPeer).length > 0) markAllOf(issuerPeer)
+    if (chains.isForked(issuerPeer) && hasCuts(issuerPeer)) markAllOf(issuerPeer)
+  }
+
+  function hasCuts(peer: PeerId): boolean {
+    return authority.cuts(peer).length > 0 || authority.grants.hasCuts(peer)
   }
 
   function markAllOf(peer: PeerId): void {
@@ -149,10 +164,12 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   function markEverything(): void {
     for (const name of treeRecords.keys()) dirty.trees.add(name)
     for (const name of pinRecords.names()) dirty.pins.add(name)
+    for (const name of siteRecords.names()) dirty.sites.add(name)
     dirty.topology = true
     for (const key of membership.inviteKeys()) dirty.invites.add(key)
     for (const peer of membership.peers()) dirty.peers.add(peer)
     for (const peer of authority.named()) dirty.peers.add(peer)
+    for (const peer of authority.grants.peers()) dirty.grantees.add(peer)
   }
 
   function recordsOf(tree: string): TreeRecords {
@@ -206,6 +223,16 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
       if (after !== undefined) (after.body.removed ? removedPins : pins).set(name, after)
       if (!isSameOrigin(before, after)) effects.push({ kind: 'pin', pin: name })
     }
+    for (const peer of dirty.grantees) settleGrants(peer, effects)
+    for (const name of dirty.sites) {
+      const before = sites.get(name)
+      const after = siteRecords.site(name)
+      if (after === undefined) sites.delete(name)
+      else sites.set(name, after)
+      // An admin's labels can come after what an operator said later.
+      const isSame = before?.body.labels.join() === after?.body.labels.join()
+      if (!isSame || !isSameOrigin(before, after)) effects.push({ kind: 'site', site: name })
+    }
     if (dirty.topology) {
       const before = topology
       topology = topologyRecords.newest()
@@ -231,6 +258,15 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     else members.set(peer, after)
     if (!isSameOrigin(before, after) || before?.isActive !== after?.isActive)
       effects.push({ kind: 'member', peer })
+  }
+
+  function settleGrants(peer: PeerId, effects: Effect[]): void {
+    const before = grants.get(peer) ?? []
+    const after = authority.grants.of(peer)
+    if (after.length === 0) grants.delete(peer)
+    else grants.set(peer, after)
+    if (before.length !== after.length || after.some((grant, i) => !isSameOrigin(grant, before[i])))
+      effects.push({ kind: 'grant', peer })
   }
 
   function moveTree(name: string, after: TreeState | undefined, effects: Effect[]): void {
@@ -278,8 +314,8 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
       authority,
       membership,
       state,
-      listedPublishers: (tree) =>
-        listedPublishers(treeRecords.get(tree) ?? createTreeRecords(tree), authority),
+      pins: pinRecords,
+      treeRecords: (tree) => treeRecords.get(tree) ?? createTreeRecords(tree),
     })
     return objection === undefined
       ? { verdict: 'effective', reason: '' }

@@ -3,14 +3,19 @@
  * MeshStateBuilder (mesh-state-builder.ts), which is also where `foldRecords` is. Keys of maps are printed forms:
  * PeerIds, names of trees, CIDs as text.
  */
+import { matchesTree } from '../base/names.ts'
 import type { Cid } from '../block/cid.ts'
-import type { PeerId, PublicKey } from './key.ts'
+import { type PeerId, type PublicKey, peerIdOf } from './key.ts'
 import type { EncodingsBody } from './kinds/encodings.ts'
+import type { GrantBody } from './kinds/grant.ts'
 import type { InviteBody } from './kinds/invite.ts'
-import type { PinBody } from './kinds/pin.ts'
+import type { LabelledPlace, PinBody } from './kinds/pin.ts'
+import type { SiteBody } from './kinds/site.ts'
 import type { TagBody } from './kinds/tag.ts'
 import type { TopologyBody } from './kinds/topology.ts'
 import type { TreeBody } from './kinds/tree.ts'
+
+type Place = Pick<LabelledPlace, 'region' | 'site'>
 
 /** Who said it, in which record. */
 export interface Origin {
@@ -73,6 +78,8 @@ export interface Epoch {
   readonly publisher: PeerId
   /** The head that the epoch goes on from. */
   readonly base: Cid | null
+  /** By the publisher's own record: each head needs its grant, and an admin's next epoch does not. */
+  readonly isByGrant: boolean
   readonly origin: Origin
 }
 
@@ -128,6 +135,19 @@ export interface Pin {
   readonly origin: Origin
 }
 
+export interface Grant {
+  readonly peer: PeerId
+  /** The newest version: a tombstone when `removed`. Compare `expiresMs` with the wall clock where it matters. */
+  readonly body: GrantBody
+  readonly origin: Origin
+}
+
+/** What is said of a site beside its membership. */
+export interface DeclaredSite {
+  readonly body: SiteBody
+  readonly origin: Origin
+}
+
 export interface DeclaredTopology {
   readonly body: TopologyBody
   readonly origin: Origin
@@ -155,6 +175,10 @@ export interface MeshState {
   readonly pins: ReadonlyMap<string, Pin>
   /** Tombstones: a new pin of that name has the next version. */
   readonly removedPins: ReadonlyMap<string, Pin>
+  /** By the key that has them, in the order of roles and names; tombstones too. */
+  readonly grants: ReadonlyMap<PeerId, readonly Grant[]>
+  /** By the site's name; of a site of which nothing is said there is none. */
+  readonly sites: ReadonlyMap<string, DeclaredSite>
   /** Undefined as long as no admin has declared one. */
   readonly topology: DeclaredTopology | undefined
   readonly revoked: ReadonlySet<PeerId>
@@ -172,8 +196,10 @@ export type Effect =
   | { readonly kind: 'encodings'; readonly tree: string; readonly snapshot: string }
   | { readonly kind: 'member'; readonly peer: PeerId }
   | { readonly kind: 'invite'; readonly invite: string }
+  | { readonly kind: 'grant'; readonly peer: PeerId }
   | { readonly kind: 'revoked'; readonly peer: PeerId }
   | { readonly kind: 'admins' }
+  | { readonly kind: 'site'; readonly site: string }
   | { readonly kind: 'topology' }
   | { readonly kind: 'alarm'; readonly alarm: Alarm }
 
@@ -194,6 +220,42 @@ export interface Assessment {
 export function isMemberAt(state: MeshState, peer: PeerId, nowMs: number): boolean {
   const member = state.members.get(peer)
   return member?.isActive === true && (member.expiresMs === null || nowMs < member.expiresMs)
+}
+
+/** Grants of the key that are in force at `nowMs`. */
+export function grantsAt(state: MeshState, peer: PeerId, nowMs: number): readonly Grant[] {
+  if (state.revoked.has(peer)) return []
+  return (state.grants.get(peer) ?? []).filter(
+    ({ body }) => !body.removed && (body.expiresMs === null || nowMs <= body.expiresMs),
+  )
+}
+
+/**
+ * Whether the node may have the tree's directory names and bytes at `nowMs`. Every member may unless the tree is private;
+ * then those that publish it, and members with a reader's grant. False for a tree that is not known.
+ */
+export function mayRead(state: MeshState, tree: string, peer: PeerId, nowMs: number): boolean {
+  const found = state.trees.get(tree)
+  if (found === undefined || state.revoked.has(peer)) return false
+  if (found.body.readers === 'members') return isMemberAt(state, peer, nowMs)
+  if (found.epoch?.publisher === peer || found.body.publishers.some((key) => peerIdOf(key) === peer))
+    return true
+  return (
+    isMemberAt(state, peer, nowMs) &&
+    grantsAt(state, peer, nowMs).some(
+      ({ body }) => body.role === 'reader' && body.trees.some((pattern) => matchesTree(pattern, tree)),
+    )
+  )
+}
+
+/** A site with all by which a pin may name it. */
+export function placeOf(state: Pick<MeshState, 'sites'>, { site, region }: Place): LabelledPlace {
+  return { site, region, labels: state.sites.get(site)?.body.labels ?? [] }
+}
+
+/** It is on its way out of service: it keeps and serves what it has, and takes nothing new. */
+export function isDrained(state: Pick<MeshState, 'sites'>, site: string): boolean {
+  return state.sites.get(site)?.body.drained === true
 }
 
 /** Invites under which `admitter` may still let a node in. */

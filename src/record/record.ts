@@ -50,7 +50,7 @@ export interface VerifiedRecord {
   readonly cosigners: readonly PublicKey[]
   readonly counter: number
   readonly prev: Cid | null
-  /** The issuer's wall clock: for people, and for an invite's expiry. Never decides between records. */
+  /** The issuer's wall clock: for people, and for the expiry of an invite or a grant. Never decides between records. */
   readonly timeMs: number
   readonly content: Content
 }

@@ -2,6 +2,8 @@
  * A site's caps on what it sends and receives, by path class, whatever the number of peers, fetches and connections. By
  * wrapping: the server of blocks waits before it gives one away, the fetching side before it asks for more.
  *
+ * A tree that a pin makes urgent is counted and not held up: the others make room for it.
+ *
  * What is on its way cannot be called back, so the cap on receiving is kept on average: a pipeline of requests may arrive
  * faster, and the next ones wait for it.
  */
@@ -34,7 +36,16 @@ export interface RateCapper {
 }
 
 export function createRateCapper(
-  { clock, isFar }: { readonly clock: Clock; readonly isFar: (peer: string) => boolean },
+  {
+    clock,
+    isFar,
+    isUrgent = () => false,
+  }: {
+    readonly clock: Clock
+    readonly isFar: (peer: string) => boolean
+    /** Of the tree at the peer's site; at this one when no peer is named. */
+    readonly isUrgent?: (tree: string, peer?: string) => boolean
+  },
   caps: RateCaps,
 ): RateCapper {
   const bucket = (bytesPerSecond: number): TokenBucket | undefined =>
@@ -52,7 +63,7 @@ export function createRateCapper(
       async request(request, onAnswers, signal) {
         const all = request.offsets
         for (let at = 0; at < all.length; ) {
-          await down.ready(signal)
+          if (!isUrgent(request.tree)) await down.ready(signal)
           const count = Math.max(MIN_OFFSETS, Math.floor((ASK_SECONDS * down.bytesPerSecond) / meanBytes))
           const offsets = all.slice(at, at + count)
           at += offsets.length
@@ -78,13 +89,19 @@ export function createRateCapper(
     serve: (server) => ({
       async object(peer, tree, cid, signal) {
         const bytes = await server.object(peer, tree, cid, signal)
-        if (bytes !== undefined) await of(peer).up?.take(bytes.length, signal)
+        const { up } = of(peer)
+        if (bytes !== undefined && isUrgent(tree, peer)) up?.spend(bytes.length)
+        else if (bytes !== undefined) await up?.take(bytes.length, signal)
         return bytes
       },
       async *blocks(peer, request, signal) {
         const { up } = of(peer)
         for await (const batch of server.blocks(peer, request, signal)) {
           if (up === undefined) yield batch
+          else if (isUrgent(request.tree, peer)) {
+            up.spend(batch.reduce((sum, { bytes }) => sum + (bytes?.length ?? 0), 0))
+            yield batch
+          }
           // One by one: at a low cap a batch would be seconds of nothing, and then all of it at once.
           else
             for (const block of batch) {
@@ -98,7 +115,7 @@ export function createRateCapper(
     fetch: (network) => ({
       async fetchObject(peer, request, signal) {
         const { down } = of(peer)
-        await down?.ready(signal)
+        if (!isUrgent(request.tree)) await down?.ready(signal)
         const bytes = await network.fetchObject(peer, request, signal)
         down?.spend(bytes?.length ?? 0)
         return bytes

@@ -137,10 +137,14 @@ export function planRetention(
   }
 
   const whole = new Set(kept.map(({ tree, snapshot }) => `${tree}/${cidKey(snapshot)}`))
-  for (const { tree, snapshot, sequence } of goals.values()) {
+  for (const { tree, snapshot, sequence, isHeldBack } of goals.values()) {
     if (snapshot === undefined || whole.has(`${tree}/${cidKey(snapshot)}`)) continue
     const facts = { tree, snapshot, ...(sequence === undefined ? {} : { sequence }) }
-    kept.push({ ...facts, isComplete: false, reasons: ['is being fetched'] })
+    kept.push({
+      ...facts,
+      isComplete: false,
+      reasons: [isHeldBack === true ? 'the site is drained: goes on later' : 'is being fetched'],
+    })
   }
   return { kept: kept.toSorted(compare), dropped: dropped.toSorted(compare), partial }
 }

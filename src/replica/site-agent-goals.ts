@@ -4,12 +4,14 @@
  */
 import type { Cid } from '../block/cid.ts'
 import type { PinKeep } from '../record/kinds/pin.ts'
-import { pinCovers } from '../record/kinds/pin.ts'
-import type { MeshState } from '../record/mesh-state.ts'
+import { pinCovers, USUAL_PRIORITY } from '../record/kinds/pin.ts'
+import { isDrained, type MeshState, placeOf } from '../record/mesh-state.ts'
 import type { Place } from '../topology/path-class.ts'
 
 export interface Goal {
   readonly tree: string
+  /** The site is drained: what is here of the tree stays, and nothing more is fetched. */
+  readonly isHeldBack?: boolean
   /** Absent until something is published. */
   readonly sequence?: number
   readonly snapshot?: Cid
@@ -19,6 +21,10 @@ export interface Goal {
   readonly versions: ReadonlyMap<string, number>
   /** Which complete snapshots stay, as its pins say; absent when none of them does. */
   readonly keep?: PinKeep
+  /** The highest that its pins say; the higher is fetched first. */
+  readonly priority: number
+  /** Some pin says that it must not wait for others. */
+  readonly isUrgent: boolean
   /** Check-outs that are asked for and cannot be: two trees at one place. */
   readonly refusedCheckouts: readonly { readonly path: string; readonly reason: string }[]
 }
@@ -26,21 +32,24 @@ export interface Goal {
 /** Goals by tree's name. */
 export function goalsOf(state: MeshState, self: Place & { readonly peer: string }): Map<string, Goal> {
   const checkouts = checkoutsOf(state, self)
+  const isOut = isDrained(state, self.site)
   const goals = new Map<string, Goal>()
   for (const tree of state.trees.values()) {
     if (tree.body.removed) continue
     const isOwn = tree.newest?.publisher === self.peer
     if (!isOwn && !isPinned(state, tree.name, self)) continue
     const own = checkouts.get(tree.name)
-    const keep = keepOf(state, tree.name, self)
+    const keep = keepOf(state, tree.name, self) ?? tree.body.keep
     goals.set(tree.name, {
       tree: tree.name,
+      ...(isOut && !isOwn ? { isHeldBack: true } : {}),
       ...(tree.newest === undefined
         ? {}
         : { sequence: tree.newest.sequence, snapshot: tree.newest.snapshot }),
       checkouts: own?.paths ?? [],
       versions: own?.versions ?? new Map(),
       refusedCheckouts: own?.refused ?? [],
+      ...urgencyOf(state, tree.name, self),
       ...(keep === undefined ? {} : { keep }),
     })
   }
@@ -49,8 +58,9 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
 
 /** Of several pins each gets what it asks for. */
 function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefined {
+  const here = placeOf(state, place)
   const said = [...state.pins.values()].flatMap(({ body }) =>
-    body.keep !== undefined && pinCovers(body, tree, place) ? [body.keep] : [],
+    body.keep !== undefined && pinCovers(body, tree, here) ? [body.keep] : [],
   )
   if (said.length === 0) return undefined
   const most = (values: readonly (number | undefined)[]): number =>
@@ -59,10 +69,31 @@ function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefin
   return { ...(last === 0 ? {} : { last }), ...(days === 0 ? {} : { days }) }
 }
 
+/** How soon `place` is to fetch the tree, by its pins. */
+export function urgencyOf(
+  state: MeshState,
+  tree: string,
+  place: Place,
+): { readonly priority: number; readonly isUrgent: boolean } {
+  const at = placeOf(state, place)
+  const pins = [...state.pins.values()].filter(({ body }) => pinCovers(body, tree, at))
+  if (pins.length === 0) return { priority: USUAL_PRIORITY, isUrgent: false }
+  return {
+    priority: Math.max(...pins.map(({ body }) => body.priority ?? USUAL_PRIORITY)),
+    isUrgent: pins.some((pin) => pin.body.class === 'urgent'),
+  }
+}
+
 /** Whether some pin asks `place` to keep the tree. */
 export function isPinned(state: MeshState, tree: string, place: Place): boolean {
-  for (const { body } of state.pins.values()) if (pinCovers(body, tree, place)) return true
+  const at = placeOf(state, place)
+  for (const { body } of state.pins.values()) if (pinCovers(body, tree, at)) return true
   return false
+}
+
+/** Whether `place` is to fetch the tree now: a drained site takes nothing more. */
+export function isWanted(state: MeshState, tree: string, place: Place): boolean {
+  return !isDrained(state, place.site) && isPinned(state, tree, place)
 }
 
 interface TreeCheckouts {
@@ -77,13 +108,14 @@ interface TreeCheckouts {
  */
 function checkoutsOf(state: MeshState, self: Place): Map<string, TreeCheckouts> {
   const out = new Map<string, TreeCheckouts>()
+  const here = placeOf(state, self)
   const taken = new Map<string, string>()
   const pins = [...state.pins.values()].toSorted((a, b) => compareText(a.body.name, b.body.name))
   const trees = [...state.trees.keys()].toSorted(compareText)
   for (const { body } of pins) {
     if (body.checkout === undefined) continue
     for (const tree of trees) {
-      if (!pinCovers(body, tree, self)) continue
+      if (!pinCovers(body, tree, here)) continue
       const base = body.checkout.length > 1 ? body.checkout.replace(/\/+$/, '') : body.checkout
       const path = body.tree.includes('*') ? `${base}/${tree}` : base
       const owner = taken.get(path)

@@ -4,8 +4,15 @@ import { type Place, pathClass } from '../topology/path-class.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import { type Goal, isPinned } from './site-agent-goals.ts'
 import type { TreeWorkerStatus } from './site-agent-tree.ts'
-import type { CheckoutStatus, PeerTraffic, ReplicaStatus, TrafficStatus, TreeFacts } from './status.ts'
-import type { AnnouncedTree } from './status-announcement.ts'
+import type {
+  CheckoutStatus,
+  PeerTraffic,
+  ReplicaStatus,
+  StatusSources,
+  TrafficStatus,
+  TreeFacts,
+} from './status.ts'
+import { type AnnouncedTree, MAX_ALSO_COMPLETE } from './status-announcement.ts'
 import type { TrafficTotals } from './traffic.ts'
 
 export type OwnReplica = Omit<ReplicaStatus, 'site'>
@@ -20,9 +27,11 @@ export function ownReplica(
   const held = tree.history.findLast((head) => complete.has(tree.name, head.snapshot))
   if (goal === undefined && held === undefined) return undefined
   const isComplete = tree.newest !== undefined && held?.id.equals(tree.newest.id) === true
+  const alsoComplete = held === undefined ? [] : alsoCompleteOf(tree, held.sequence, complete)
   const reason = reasonOf(tree, goal, worker, isComplete)
   return {
     sequence: held?.sequence ?? null,
+    ...(alsoComplete.length === 0 ? {} : { alsoComplete }),
     state: isComplete
       ? 'complete'
       : tree.newest === undefined
@@ -35,6 +44,18 @@ export function ownReplica(
     ...(reason === undefined ? {} : { reason }),
     ...(worker?.failure === undefined ? {} : { hasFailed: true }),
   }
+}
+
+/** Not looked for further back: what stays here for long is the newest. */
+const HEADS_LOOKED_AT = 64
+
+function alsoCompleteOf(tree: TreeState, newest: number, complete: CompleteSnapshots): number[] {
+  return tree.history
+    .slice(-HEADS_LOOKED_AT)
+    .filter(({ sequence, snapshot }) => sequence < newest && complete.has(tree.name, snapshot))
+    .map(({ sequence }) => sequence)
+    .reverse()
+    .slice(0, MAX_ALSO_COMPLETE)
 }
 
 function reasonOf(
@@ -52,6 +73,7 @@ function reasonOf(
   if (isComplete) return undefined
   if (tree.newest === undefined) return 'nothing has been published yet'
   if (goal === undefined) return 'not pinned to this site any more'
+  if (goal.isHeldBack === true) return 'the site is drained'
   if (worker?.phase === 'waiting') return 'waits for other fetches'
   return worker?.phase === 'fetching' ? undefined : 'not started yet'
 }
@@ -84,7 +106,18 @@ export function announcedTree(tree: TreeState, own: OwnReplica): AnnouncedTree {
     missingBytes: own.missingBytes,
     reason: own.reason ?? '',
     checkouts: own.checkouts,
+    alsoComplete: own.alsoComplete ?? [],
   }
+}
+
+export function siteFacts(state: MeshState): StatusSources['members'] {
+  return [...state.members.values()]
+    .filter(({ isActive }) => isActive)
+    .map(({ peer, site, region }) => {
+      const said = state.sites.get(site)?.body
+      const { labels = [], drained = false, note = '' } = said ?? {}
+      return { peer, site, region, labels, drained, note }
+    })
 }
 
 export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
@@ -107,6 +140,7 @@ export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
             ...(newest.counts.bytes === undefined ? {} : { bytes: newest.counts.bytes }),
           },
         }),
+    history: tree.history,
     pinnedSites: [...pinnedSites],
   }
 }

@@ -45,10 +45,16 @@ export interface FetchView extends ReturnType<RunningFetch['progress']> {
   readonly deltaExplanation: Explanation | undefined
 }
 
+export interface FetchRequest extends Pick<Goal, 'isUrgent' | 'priority'> {
+  readonly tree: string
+  readonly snapshot: Cid
+  readonly signal: AbortSignal
+}
+
 export interface TreeWorkerComponents {
   readonly complete: Pick<CompleteSnapshots, 'has' | 'note'>
   /** Resolves its `done` when the snapshot is complete and that is durable. Ends with the signal. */
-  readonly startFetch: (request: { tree: string; snapshot: Cid; signal: AbortSignal }) => RunningFetch
+  readonly startFetch: (request: FetchRequest) => RunningFetch
   /** Puts the snapshot at `path`. */
   readonly checkOut: (request: {
     tree: string
@@ -61,6 +67,8 @@ export interface TreeWorkerComponents {
   /** The snapshot that lies at `path` as a check-out of the tree, or to which `latest` leads there. */
   readonly checkedOut: (tree: string, path: string, versions: number | undefined) => string | undefined
   readonly fetchSlots: Semaphore
+  /** For urgent ones, which do not wait for the others. */
+  readonly urgentSlots: Semaphore
   readonly checkoutSlots: Semaphore
   readonly clock: Clock
   readonly random: () => number
@@ -118,7 +126,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
 
   function isReached(wanted: Goal): boolean {
     const { snapshot } = wanted
-    if (snapshot === undefined) return true
+    if (snapshot === undefined || wanted.isHeldBack === true) return true
     return (
       complete.has(tree, snapshot) &&
       wanted.checkouts.every((path) => checkouts.get(path) === snapshot.toString())
@@ -154,7 +162,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
 
   async function reach(current: Goal, snapshot: Cid, signal: AbortSignal): Promise<void> {
     canInterrupt = true
-    if (!complete.has(tree, snapshot)) await fetchSnapshot(snapshot, signal)
+    if (!complete.has(tree, snapshot)) await fetchSnapshot(current, snapshot, signal)
     const errors: MirrorError[] = []
     canInterrupt = false
     for (const path of current.checkouts) {
@@ -174,14 +182,20 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     if (errors[0] !== undefined) throw errors[0]
   }
 
-  async function fetchSnapshot(snapshot: Cid, signal: AbortSignal): Promise<void> {
+  async function fetchSnapshot(
+    { isUrgent, priority }: Goal,
+    snapshot: Cid,
+    signal: AbortSignal,
+  ): Promise<void> {
     enter('waiting')
-    await components.fetchSlots.run(
+    const slots = isUrgent ? components.urgentSlots : components.fetchSlots
+    await slots.run(
       async () => {
         signal.throwIfAborted()
         logger.info({ tree, snapshot: snapshot.toString() }, 'replica.fetch-started')
         const stall = new AbortController()
-        const request = { tree, snapshot, signal: AbortSignal.any([signal, stall.signal]) }
+        const ends = AbortSignal.any([signal, stall.signal])
+        const request = { tree, snapshot, isUrgent, priority, signal: ends }
         fetching = { ...components.startFetch(request), snapshot, startMs: clock.monotonicMs() }
         enter('fetching')
         const endWatch = watchProgress(fetching, stall)
@@ -197,6 +211,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
       },
       1,
       signal,
+      priority,
     )
     logger.info({ tree, snapshot: snapshot.toString() }, 'replica.complete')
     components.onChange()
@@ -273,13 +288,19 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
       for (const path of next?.checkouts ?? []) {
         if (!checkouts.has(path)) checkouts.set(path, readCheckout(path))
       }
-      const isOther = next?.snapshot === undefined || before?.snapshot?.equals(next.snapshot) !== true
+      const isOther =
+        next?.snapshot === undefined ||
+        next.isHeldBack !== before?.isHeldBack ||
+        // One that waits for its turn waits in another line from now on.
+        (phase === 'waiting' && (next.isUrgent !== before?.isUrgent || next.priority !== before.priority)) ||
+        before?.snapshot?.equals(next.snapshot) !== true
       // Reached by asking for less: a check-out that failed is not wanted any more.
       if (isOther || isReached(next)) {
         failures = 0
         failure = undefined
       }
-      const isSeenThrough = wasCutShort && fetching !== undefined && next !== undefined
+      const isSeenThrough =
+        wasCutShort && fetching !== undefined && next !== undefined && next.isHeldBack !== true
       if ((isOther || phase === 'pausing') && canInterrupt && !isSeenThrough) {
         if (isOther && fetching !== undefined) wasCutShort = true
         attempt.abort(new MirrorError('aborted', `${tree} has a newer goal`))

@@ -10,14 +10,16 @@ import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { Semaphore } from '../base/semaphore.ts'
-import type { Cid } from '../block/cid.ts'
+import { type Cid, cidKey } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
+import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
 import type { Effect } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import { createDeltaOffers } from './delta-offers.ts'
+import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
@@ -26,11 +28,18 @@ import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
 import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
 import { createCheckoutKeeper } from './site-agent-checkouts.ts'
-import { type Goal, goalsOf, isPinned } from './site-agent-goals.ts'
+import { type Goal, goalsOf, isWanted } from './site-agent-goals.ts'
 import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
-import { announcedTree, type OwnReplica, ownReplica, trafficStatus, treeFacts } from './site-agent-status.ts'
-import { createTreeWorker, type FetchView, type TreeWorker } from './site-agent-tree.ts'
+import {
+  announcedTree,
+  type OwnReplica,
+  ownReplica,
+  siteFacts,
+  trafficStatus,
+  treeFacts,
+} from './site-agent-status.ts'
+import { createTreeWorker, type FetchRequest, type FetchView, type TreeWorker } from './site-agent-tree.ts'
 import { type Alarm, buildStatus, type StatusDocument, silentAfterMs } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 import { swarmOf } from './swarm-facts.ts'
@@ -49,6 +58,8 @@ export interface SiteAgentComponents {
   readonly traffic: Traffic
   readonly addressBook: AddressBook
   readonly clock: Clock
+  /** Left on the disk of the store; undefined when that cannot be told. */
+  readonly readFreeBytes?: () => number | undefined
   /** Uniform in [0, 1); for pauses only. */
   readonly random?: () => number
   readonly logger: ReplicaLog
@@ -57,6 +68,8 @@ export interface SiteAgentComponents {
     readonly site: string
     readonly region: string
     readonly version: string
+    /** Of this site's gateway, as clients know it. */
+    readonly url?: string | undefined
   }
 }
 
@@ -72,10 +85,21 @@ export interface SiteAgent {
   status(): StatusDocument
   /** The fetches that are going on, by tree. */
   fetches(): ReadonlyMap<string, FetchView>
+  /** The members as fetches see them. */
+  readonly members: FetchMembers
+  /** Of the fetch of this very snapshot, if it is going on. */
+  demandOf(tree: string, snapshot: Cid): FetchDemand | undefined
+  /** A peer sent wrong bytes: an alarm, and it is not asked for anything any more. */
+  blame(peer: string, error: MirrorError): void
   /** What counts as complete here has changed from outside: goals that are no longer reached are pursued again. */
   refresh(): void
   /** Called, at most a few times a second, when the status document may read differently. */
   onChange(listener: () => void): () => void
+}
+
+/** Of a path that several fetches use: each step of priority doubles the share. */
+function pathWeight(priority: number, isUrgent: boolean): number {
+  return 2 ** (priority - USUAL_PRIORITY + (isUrgent ? MAX_PRIORITY : 0))
 }
 
 const CHANGE_INTERVAL_MS = 200
@@ -89,11 +113,12 @@ export function createSiteAgent(
   { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random, scratch, network = host } = components
+  const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
   const background = createBackground(logger)
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
   const fetchSlots = new Semaphore(maxFetches)
+  const urgentSlots = new Semaphore(maxFetches)
   const checkoutSlots = new Semaphore(maxCheckouts)
   const checkouts = createCheckoutKeeper(
     {
@@ -109,6 +134,7 @@ export function createSiteAgent(
   const listeners = new Set<() => void>()
   const memberListeners = new Set<() => void>()
   const blamed = new Map<string, string>()
+  const demands = new Map<string, FetchDemand>()
   let goals: ReadonlyMap<string, Goal> = new Map()
   let startedAtMs = Number.POSITIVE_INFINITY
   let cancelChange: (() => void) | undefined
@@ -141,7 +167,7 @@ export function createSiteAgent(
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, wants: isPinned(state, tree, member), isConnected }]
+        return [{ peer, site, region, wants: isWanted(state, tree, member), isConnected }]
       })
     },
     onChange(listener) {
@@ -180,6 +206,7 @@ export function createSiteAgent(
           checkOut: checkouts.move,
           checkedOut: checkouts.checkedOut,
           fetchSlots,
+          urgentSlots,
           checkoutSlots,
           clock,
           random,
@@ -193,7 +220,7 @@ export function createSiteAgent(
     return worker
   }
 
-  function fetchFor({ tree, snapshot, signal }: { tree: string; snapshot: Cid; signal: AbortSignal }) {
+  function fetchFor({ tree, snapshot, isUrgent, priority, signal }: FetchRequest) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
       { network, members, blocks: store.blocks, holdings, traffic, clock, log: logger, paths, scratch },
@@ -201,26 +228,34 @@ export function createSiteAgent(
         tree,
         snapshot,
         self,
+        scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
         deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
-        onBlame(peer, error) {
-          blamed.set(peer, error.message)
-          peers.shun(peer)
-          changed()
-        },
+        onBlame: blame,
       },
     )
+    const demandKey = `${tree} ${cidKey(snapshot)}`
+    demands.set(demandKey, fetch.demand)
     const done = fetch.done
       .then((result) => {
         // Before the lease ends: a collection finds it complete, or leased.
         complete.note(tree, snapshot)
         return result
       })
-      .finally(lease.close)
+      .finally(() => {
+        demands.delete(demandKey)
+        lease.close()
+      })
     done.catch(() => undefined)
     const { progress, explain, explainDeltas } = fetch
     return { done, progress, explain, explainDeltas }
+  }
+
+  function blame(peer: string, error: MirrorError): void {
+    blamed.set(peer, error.message)
+    peers.shun(peer)
+    changed()
   }
 
   /** Follows the records: the one place where goals are set. */
@@ -249,6 +284,7 @@ export function createSiteAgent(
     return {
       timeMs: clock.nowMs(),
       version: self.version,
+      ...(self.url === undefined ? {} : { url: self.url }),
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
@@ -256,6 +292,7 @@ export function createSiteAgent(
       }),
       bytesSent,
       bytesReceived,
+      freeBytes: readFreeBytes(),
     }
   }
 
@@ -288,7 +325,11 @@ export function createSiteAgent(
           for (const effect of effects) if (effect.kind === 'head') logHead(effect)
           if (effects.some(({ kind }) => kind !== 'kept' && kind !== 'alarm' && kind !== 'encodings'))
             pursue()
-          if (effects.some(({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin'))
+          if (
+            effects.some(
+              ({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin' || kind === 'site',
+            )
+          )
             notifyMembers()
           changed()
         }),
@@ -329,7 +370,8 @@ export function createSiteAgent(
       return buildStatus({
         mesh: { name: state.name ?? '', id: ledger.mesh.toString() },
         self: { ...self, addresses: host.addresses() },
-        members: [...state.members.values()].filter(({ isActive }) => isActive),
+        freeBytes: readFreeBytes() ?? null,
+        members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)
           .map((tree) => treeFacts(state, tree)),
@@ -344,6 +386,9 @@ export function createSiteAgent(
       const views = [...workers].map(([tree, worker]) => [tree, worker.fetch()] as const)
       return new Map(views.flatMap(([tree, view]) => (view === undefined ? [] : [[tree, view]])))
     },
+    members,
+    demandOf: (tree, snapshot) => demands.get(`${tree} ${cidKey(snapshot)}`),
+    blame,
     refresh() {
       if (background.signal.aborted) return
       pursue()

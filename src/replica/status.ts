@@ -20,14 +20,25 @@ export interface ReplicaStatus {
   readonly site: string
   /** The newest complete sequence there; null when none is. */
   readonly sequence: number | null
+  /** The other complete ones, newest first, 8 at most; absent when there is none, and from older nodes. */
+  readonly alsoComplete?: readonly number[]
   readonly state: ReplicaState
   /** Bytes of blocks still to come of the newest head; null when not known. */
   readonly missingBytes: number | null
+  /** How far it is behind; absent when it is complete, and when nothing is known of it. */
+  readonly lag?: ReplicaLag
   readonly checkouts: readonly CheckoutStatus[]
   /** Why it is not complete, in words; absent when it is. */
   readonly reason?: string
   /** Its last try failed, and it tries again. Known of this node's own site alone. */
   readonly hasFailed?: boolean
+}
+
+export interface ReplicaLag {
+  /** Heads that it has not completed. */
+  readonly snapshots: number
+  /** When the first of them was published, by its publisher's clock. */
+  readonly sinceMs: number
 }
 
 export interface TreeStatus {
@@ -39,6 +50,8 @@ export interface TreeStatus {
   readonly publisher: string | null
   readonly files: number | null
   readonly bytes: number | null
+  /** When the head was published, by its publisher's clock. Absent from nodes of a version before. */
+  readonly timeMs?: number | null
   readonly sites: readonly ReplicaStatus[]
   /** Published here in place: its blocks lie in files that others may change. */
   readonly inPlace?: InPlaceStatus
@@ -62,6 +75,18 @@ export interface SiteStatus {
   readonly ageSeconds: number | null
   readonly addresses: readonly string[]
   readonly version: string | null
+  /** Its gateway, as clients know it; null when it has none that is known. */
+  readonly url?: string | null
+  /** Left on the disk of its store, as it last said; null when it has not. */
+  readonly freeBytes?: number | null
+  /** By which pins name groups of sites. */
+  readonly labels: readonly string[]
+  /** On its way out of service: it serves what it has, takes nothing new, and nobody is sent there. */
+  readonly drained: boolean
+  /** Why, in an admin's words; empty when none are said. */
+  readonly note: string
+  /** Blocks' bytes since its program started, as it last said. Null while nothing was heard; absent from older nodes. */
+  readonly traffic?: { readonly bytesSent: number; readonly bytesReceived: number } | null
 }
 
 export type PathClassName = 'site' | 'region' | 'wan'
@@ -128,6 +153,8 @@ export interface TreeFacts {
     readonly files?: number
     readonly bytes?: number
   }
+  /** Of each sequence from 1 on. */
+  readonly history?: readonly { readonly timeMs: number }[]
   /** Sites that the records say should hold it. */
   readonly pinnedSites: readonly string[]
 }
@@ -140,8 +167,13 @@ export interface HeardSite {
 
 export interface StatusSources {
   readonly mesh: { readonly name: string; readonly id: string }
-  readonly self: StatusDocument['self'] & { readonly addresses: readonly string[] }
-  readonly members: readonly { readonly peer: string; readonly site: string; readonly region: string }[]
+  readonly self: StatusDocument['self'] & {
+    readonly addresses: readonly string[]
+    readonly url?: string | undefined
+  }
+  /** Of this site. */
+  readonly freeBytes?: number | null
+  readonly members: readonly Pick<SiteStatus, 'peer' | 'site' | 'region' | 'labels' | 'drained' | 'note'>[]
   readonly trees: readonly TreeFacts[]
   /** This site's own replicas, by tree. */
   readonly own: ReadonlyMap<string, Omit<ReplicaStatus, 'site'>>
@@ -167,7 +199,7 @@ export function silentAfterMs(members: number): number {
 }
 
 export function buildStatus(sources: StatusSources): StatusDocument {
-  const { addresses: ownAddresses, ...self } = sources.self
+  const { addresses: ownAddresses, url: _url, ...self } = sources.self
   const sites = sources.members
     .map((member) => siteStatus(sources, member, ownAddresses))
     .toSorted((a, b) => compareText(a.site, b.site) || compareText(a.peer, b.peer))
@@ -184,12 +216,21 @@ export function buildStatus(sources: StatusSources): StatusDocument {
 }
 
 function siteStatus(
-  { self, heard, connected, members }: StatusSources,
+  { self, heard, connected, members, traffic, freeBytes = null }: StatusSources,
   member: StatusSources['members'][number],
   ownAddresses: readonly string[],
 ): SiteStatus {
   if (member.peer === self.peer) {
-    return { ...member, state: 'self', ageSeconds: 0, addresses: ownAddresses, version: self.version }
+    return {
+      ...member,
+      state: 'self',
+      ageSeconds: 0,
+      addresses: ownAddresses,
+      version: self.version,
+      url: self.url ?? null,
+      traffic: ownTraffic(traffic),
+      freeBytes,
+    }
   }
   const last = heard.get(member.peer)
   const isUp =
@@ -200,7 +241,19 @@ function siteStatus(
     ageSeconds: last === undefined ? null : Math.round(last.ageMs / 1000),
     addresses: last?.announcement.addresses ?? [],
     version: last?.announcement.version ?? null,
+    url: last?.announcement.url ?? null,
+    traffic:
+      last === undefined
+        ? null
+        : { bytesSent: last.announcement.bytesSent, bytesReceived: last.announcement.bytesReceived },
+    freeBytes: last?.announcement.freeBytes ?? null,
   }
+}
+
+function ownTraffic({ classes }: TrafficStatus): NonNullable<SiteStatus['traffic']> {
+  const sum = (key: 'bytesSent' | 'bytesReceived'): number =>
+    classes.site[key] + classes.region[key] + classes.wan[key]
+  return { bytesSent: sum('bytesSent'), bytesReceived: sum('bytesReceived') }
 }
 
 function treeStatus(sources: StatusSources, facts: TreeFacts): TreeStatus {
@@ -222,8 +275,19 @@ function treeStatus(sources: StatusSources, facts: TreeFacts): TreeStatus {
     publisher: facts.publisher ?? null,
     files: head?.files ?? null,
     bytes: head?.bytes ?? null,
-    sites: [...replicas.values()].toSorted((a, b) => compareText(a.site, b.site)),
+    timeMs: head === undefined ? null : (facts.history?.[head.sequence - 1]?.timeMs ?? null),
+    sites: [...replicas.values()]
+      .map((replica) => withLag(replica, facts))
+      .toSorted((a, b) => compareText(a.site, b.site)),
   }
+}
+
+function withLag(replica: ReplicaStatus, { head, history }: TreeFacts): ReplicaStatus {
+  if (head === undefined || replica.state === 'complete' || replica.state === 'unknown') return replica
+  const first = (replica.sequence ?? 0) + 1
+  const sinceMs = history?.[first - 1]?.timeMs
+  if (sinceMs === undefined || first > head.sequence) return replica
+  return { ...replica, lag: { snapshots: head.sequence - first + 1, sinceMs } }
 }
 
 function ownReplica(sources: StatusSources, facts: TreeFacts, site: string): ReplicaStatus | undefined {
@@ -243,6 +307,7 @@ function heardReplica(
   return {
     site,
     sequence: said.completeSequence,
+    ...(said.alsoComplete.length === 0 ? {} : { alsoComplete: said.alsoComplete }),
     state: isComplete ? 'complete' : said.isFetching ? 'fetching' : 'behind',
     missingBytes: isComplete ? 0 : said.fetchingSnapshot === head?.snapshot ? said.missingBytes : null,
     checkouts: said.checkouts,

@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { MeshState } from '../record/mesh-state.ts'
 import { type Place, pathClass } from '../topology/path-class.ts'
-import { isPinned } from './site-agent-goals.ts'
+import { isWanted } from './site-agent-goals.ts'
 
 /** Asked for every block, worked out of the records this often. */
 const KEEP_MS = 1000
@@ -36,7 +36,7 @@ export function createWanReach({
     const answer =
       state.trees.get(tree)?.newest?.publisher === self.peer &&
       [...state.members.values()].some(
-        (member) => member.isActive && pathClass(self, member) === 'wan' && isPinned(state, tree, member),
+        (member) => member.isActive && pathClass(self, member) === 'wan' && isWanted(state, tree, member),
       )
     trees.set(tree, answer)
     return answer

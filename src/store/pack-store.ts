@@ -63,6 +63,8 @@ export interface PackStoreOptions {
   readonly autoFlushMs?: number
   /** Blocks are refused when less than this would stay free: index and records must find room. */
   readonly reserveBytes?: number
+  /** Asked before a block is refused for want of space: gives up what may go on that disk, and says how much. */
+  readonly makeRoom?: (sizeBytes: number) => number
   /** Of blocks that are put; `none` by default. Packs that others fill (`reservePack`) are theirs. */
   readonly compression?: StoreCompression
   /** A collection compacts packs with a larger share of garbage. */
@@ -91,6 +93,7 @@ export async function openPackStore(
     reserveBytes = 64 * 1024 * 1024,
     compression = 'none',
     maxGarbageShare = 0.25,
+    makeRoom,
   }: PackStoreOptions,
 ): Promise<PackStore> {
   const sizes = await recoverPacks({ files, index }, { dir, log, onCorrupt })
@@ -99,7 +102,7 @@ export async function openPackStore(
   const reader = createPackReader({ files, folder })
   const writer = createPackWriter({ files, index, folder, reader }, { maxPackBytes })
   const reservedPacks = createReservedPacks({ files, index, folder })
-  const freeSpace = createFreeSpace({ files }, { dir, reserveBytes })
+  const freeSpace = createFreeSpace({ files }, { dir, reserveBytes, makeRoom })
   const commit = groupCommit(writer.commit)
   const leases = createLeases()
   const recent = createRecentBlocks()

@@ -48,6 +48,8 @@ export interface ReadRange {
 }
 
 export interface BuildInput {
+  /** See ImportOptions. */
+  readonly below?: Uint8Array
   readonly rootPath: string
   readonly spoolFd: number
   readonly spillFd: number

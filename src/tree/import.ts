@@ -76,6 +76,8 @@ export interface ImportOptions {
   readonly statCaches?: StatCaches
   /** Everything is read and counted, nothing is written, and the result names a snapshot that does not exist. */
   readonly isDry?: boolean
+  /** The path at which the tree will lie in a larger one (graft.ts): with it, hard links are as if all were imported at once. */
+  readonly below?: Uint8Array
 }
 
 export interface ImportResult {
@@ -120,6 +122,7 @@ export async function importTree(
     ignore = [],
     statCaches,
     isDry = false,
+    below,
   }: ImportOptions,
 ): Promise<ImportResult> {
   const startedMs = clock.monotonicMs()
@@ -232,6 +235,7 @@ export async function importTree(
       'build',
       {
         rootPath,
+        ...(below === undefined ? {} : { below }),
         spoolFd,
         spillFd: openFile('spill'),
         tempDir,

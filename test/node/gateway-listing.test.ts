@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { contentTypeOf } from '../../node/gateway/content-type.ts'
-import { chooseFormat, type ListingRow, listingHtml, listingJson } from '../../node/gateway/listing.ts'
+import { chooseFormat, listingHtml, listingJson } from '../../node/gateway/listing.ts'
+import type { ListingRow } from '../../node/gateway/listing-row.ts'
 import { utf8 } from '../../src/base/bytes.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 

@@ -2,6 +2,7 @@
 
 import { createGateway, type Gateway, type GatewayOptions } from '../../node/gateway/gateway.ts'
 import type { Catalogue, ServedTree, TreeVersion } from '../../node/gateway/version.ts'
+import type { Tokens } from '../../node/tokens.ts'
 import { utf8 } from '../../src/base/bytes.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { Block } from '../../src/block/block.ts'
@@ -9,18 +10,21 @@ import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import { type Cid, cidKey, cidOf, RAW } from '../../src/block/cid.ts'
 import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
 import { buildDirectory } from '../../src/dag/directory.ts'
-import type { Entry } from '../../src/dag/entry.ts'
+import type { Entry, Metadata } from '../../src/dag/entry.ts'
 import { buildFile } from '../../src/dag/file.ts'
-import { encodeSnapshot } from '../../src/dag/snapshot.ts'
+import { createMemoryScratch } from '../../src/dag/scratch.ts'
+import { encodeSnapshot, type SnapshotCounts } from '../../src/dag/snapshot.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
+import { NO_TOPOLOGY, type Topology } from '../../src/topology/topology.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
 
 export const MTIME_SEC = 1_700_000_000
 
-/** A file's bytes, a link (`{ to }`) or a folder (a list of pairs of name and node). */
+/** A file's bytes (and its metadata where that matters), a link (`{ to }`) or a folder (a list of pairs of name and node). */
 export type Node =
   | Uint8Array
+  | { readonly bytes: Uint8Array; readonly metadata: Partial<Metadata> & { readonly link?: Uint8Array } }
   | { readonly to: string | Uint8Array }
   | { readonly special: 'fifo' | 'socket' }
   | readonly (readonly [string | Uint8Array, Node])[]
@@ -40,9 +44,14 @@ export async function createTestMesh() {
   const store = createMemoryStore()
   const trees = new Map<string, TestTree>()
   const removed = new Set<string>()
+  const secret = new Set<string>()
   const events: { fields: object; event: string }[] = []
 
-  async function publish(tree: string, root: Node, { isComplete = true } = {}): Promise<TreeVersion> {
+  async function publish(
+    tree: string,
+    root: Node,
+    { isComplete = true, timeMs }: { isComplete?: boolean; timeMs?: number } = {},
+  ): Promise<TreeVersion> {
     const blocks: Block[] = []
     const emit = (block: Block): void => {
       blocks.push(block)
@@ -55,14 +64,18 @@ export async function createTestMesh() {
       index: index.root,
       createdMs: 0,
       chunker: DEFAULT_CHUNKER,
-      counts: { files: 0, directories: 0, symlinks: 0, bytes: 0, blocks: 0, blockBytes: 0 },
+      counts: countsOf(root),
       uncaptured: { count: 0, first: [] },
       notes: {},
     })
     await store.blocks.put([...blocks, snapshot])
     const known = trees.get(tree) ?? newTree()
     trees.set(tree, known)
-    const version = { sequence: known.versions.length + 1, snapshot: snapshot.cid }
+    const version = {
+      sequence: known.versions.length + 1,
+      snapshot: snapshot.cid,
+      ...(timeMs === undefined ? {} : { timeMs }),
+    }
     known.versions.push(version)
     if (isComplete) known.complete.add(cidKey(snapshot.cid))
     return version
@@ -70,21 +83,38 @@ export async function createTestMesh() {
 
   const catalogue: Catalogue = {
     names: () => [...trees.keys()],
+    isPrivate: (name) => (trees.has(name) ? secret.has(name) : undefined),
     tree(name): ServedTree | undefined {
       const known = trees.get(name)
       if (known === undefined) return undefined
       const { versions, tags, complete } = known
-      return { name, versions, tags, isComplete: (cid) => complete.has(cidKey(cid)) }
+      return {
+        name,
+        isPrivate: secret.has(name),
+        versions,
+        tags,
+        isComplete: (cid) => complete.has(cidKey(cid)),
+      }
     },
   }
 
+  let reads = 0
   const blocks = {
-    get: async (cid: Cid) => (removed.has(cidKey(cid)) ? undefined : store.blocks.get(cid)),
+    async get(cid: Cid) {
+      reads++
+      return removed.has(cidKey(cid)) ? undefined : store.blocks.get(cid)
+    },
   }
 
   async function start(
     options: Partial<GatewayOptions> = {},
-    more: { notReady?: () => string | undefined; clock?: VirtualClock } = {},
+    more: {
+      notReady?: () => string | undefined
+      clock?: VirtualClock
+      tokens?: Tokens
+      readStatus?: () => StatusDocument
+      topology?: Topology
+    } = {},
   ) {
     const log = (fields: object, event: string): void => {
       events.push({ fields, event })
@@ -94,8 +124,11 @@ export async function createTestMesh() {
         catalogue,
         blocks,
         readFile: createFileReader({ blocks }, { readAheadBytes: 4096 }).read,
+        scratch: createMemoryScratch(),
         hold: (snapshot) => store.blocks.lease({ purpose: 'answer', roots: [snapshot] }),
-        readStatus: () => emptyStatus(),
+        readStatus: more.readStatus ?? emptyStatus,
+        readTopology: () => more.topology ?? NO_TOPOLOGY,
+        tokens: more.tokens,
         notReady: more.notReady ?? (() => undefined),
         clock: more.clock ?? new VirtualClock(),
         log: { debug: log, info: log, warn: log },
@@ -110,8 +143,14 @@ export async function createTestMesh() {
     start,
     publish,
     events,
+    /** Blocks that the gateways read so far. */
+    reads: () => reads,
     tag(tree: string, tag: string, version: TreeVersion) {
       trees.get(tree)?.tags.set(tag, version)
+    },
+    /** From now on only those who show a token for it may read it. */
+    hide(tree: string) {
+      secret.add(tree)
     },
     remove(cid: Cid) {
       removed.add(cidKey(cid))
@@ -125,7 +164,27 @@ export function chunkAt(bytes: Uint8Array, offset: number): Cid {
   return cidOf(RAW, bytes.subarray(start, start + PIECE_BYTES))
 }
 
+/** As an import would count them; what no test looks at is 0. */
+function countsOf(root: Node): SnapshotCounts {
+  const counts = { files: 0, directories: 0, symlinks: 0, specials: 0, bytes: 0, blocks: 0, blockBytes: 0 }
+  const count = (node: Node): void => {
+    if (node instanceof Uint8Array || 'bytes' in node) counts.files++
+    else if ('special' in node) counts.specials++
+    else if ('to' in node) counts.symlinks++
+    else {
+      counts.directories++
+      for (const [, child] of node) count(child)
+    }
+  }
+  count(root)
+  const { specials, ...others } = counts
+  return specials === 0 ? others : counts
+}
+
 async function buildNode(name: Uint8Array, node: Node, emit: (block: Block) => void): Promise<Entry> {
+  if ('metadata' in node) {
+    return { ...(await buildNode(name, node.bytes, emit)), ...node.metadata } as Entry
+  }
   if (node instanceof Uint8Array) {
     const parts = []
     for (let at = 0; at < node.length; at += PIECE_BYTES) {
@@ -150,13 +209,16 @@ async function buildNode(name: Uint8Array, node: Node, emit: (block: Block) => v
   return { type: 'directory', name, directory: await buildDirectory(entries, emit), ...metadata, mode: 0o755 }
 }
 
-function emptyStatus(): StatusDocument {
+export function emptyStatus(): StatusDocument {
   const none = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
   return {
     mesh: { name: 'test', id: 'id' },
     self: { peer: 'p', site: 'hq', region: 'eu', version: '0' },
     sites: [
-      { site: 'hq', region: 'eu', peer: 'p', state: 'self', ageSeconds: 0, addresses: [], version: '0' },
+      {
+        ...{ site: 'hq', region: 'eu', peer: 'p', labels: [], drained: false, note: '' },
+        ...{ state: 'self', ageSeconds: 0, addresses: [], version: '0' },
+      },
     ],
     trees: [],
     traffic: {

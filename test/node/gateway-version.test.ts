@@ -21,6 +21,7 @@ function tree(
   const here = new Set(complete.map((sequence) => cidKey(snapshot(sequence))))
   return {
     name,
+    isPrivate: false,
     versions: Array.from({ length: heads }, (_, i) => ({ sequence: i + 1, snapshot: snapshot(i + 1) })),
     tags: new Map(
       Object.entries(tags).map(([tag, sequence]) => [tag, { sequence, snapshot: snapshot(sequence) }]),
@@ -93,7 +94,11 @@ test('a version that is known but not complete says so', () => {
 
 test('the longest tree name wins', () => {
   const trees = new Map(['a', 'a/b'].map((name) => [name, tree(name, { heads: 1, complete: [1] })]))
-  const catalogue: Catalogue = { names: () => [...trees.keys()], tree: (name) => trees.get(name) }
+  const catalogue: Catalogue = {
+    names: () => [...trees.keys()],
+    isPrivate: (name) => trees.get(name)?.isPrivate,
+    tree: (name) => trees.get(name),
+  }
   const match = (path: string): unknown => {
     const found = matchTree(catalogue, parseTarget(path).segments)
     return found === undefined ? undefined : [found.tree.name, found.rest.length]

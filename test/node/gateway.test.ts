@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import http from 'node:http'
 import net from 'node:net'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { Gateway } from '../../node/gateway/gateway.ts'
 import { httpDate } from '../../node/gateway/precondition.ts'
 import { utf8 } from '../../src/base/bytes.ts'
+import { type Answer, type AskOptions, askGateway } from './gateway-client.ts'
 import { chunkAt, createTestMesh, MTIME_SEC } from './gateway-mesh.ts'
 
 const big = Uint8Array.from({ length: 25_000 }, (_, i) => (i * 7 + (i >> 8)) & 0xff)
@@ -50,38 +50,10 @@ before(async () => {
 })
 after(() => gateway.stop(0))
 
-interface Answer {
-  readonly status: number
-  readonly headers: http.IncomingHttpHeaders
-  readonly body: Buffer
-}
-
-/** No client library in between: the path goes out as it is. */
-function ask(
+const ask = (
   path: string,
-  {
-    method = 'GET',
-    headers = {},
-    at = gateway,
-  }: { method?: string; headers?: http.OutgoingHttpHeaders; at?: Gateway } = {},
-): Promise<Answer> {
-  const [host, port] = at.address().split(':')
-  return new Promise((resolve, reject) => {
-    const request = http.request(
-      { host, port: Number(port), path, method, headers, agent: false },
-      (response) => {
-        const pieces: Buffer[] = []
-        response.on('data', (piece: Buffer) => pieces.push(piece))
-        response.on('end', () =>
-          resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(pieces) }),
-        )
-        response.on('error', reject)
-      },
-    )
-    request.on('error', reject)
-    request.end()
-  })
-}
+  { at = gateway, ...options }: AskOptions & { at?: Gateway } = {},
+): Promise<Answer> => askGateway(at, path, options)
 
 test('the newest complete snapshot is served, and headers say which', async () => {
   const answer = await ask('/builds/rhel/a.txt')

@@ -16,6 +16,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   'src/block': ['src/base', 'src/posix'],
   'src/dag': ['src/base', 'src/posix', 'src/block'],
   'src/delta': ['src/base', 'src/posix', 'src/block', 'src/dag'],
+  'src/gate': ['src/base', 'src/posix', 'src/block', 'src/dag'],
   'src/topology': ['src/base'],
   'src/record': ['src/base', 'src/posix', 'src/block', 'src/topology'],
   'src/store': ['src/base', 'src/posix', 'src/block', 'src/dag', 'src/record', 'src/topology'],
@@ -27,6 +28,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'src/block',
     'src/dag',
     'src/delta',
+    'src/gate',
     'src/record',
     'src/topology',
     'src/store',
@@ -39,6 +41,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'src/block',
     'src/dag',
     'src/delta',
+    'src/gate',
     'src/record',
     'src/topology',
     'src/store',
@@ -53,6 +56,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'src/block',
     'src/dag',
     'src/delta',
+    'src/gate',
     'src/record',
     'src/topology',
     'src/store',
@@ -60,6 +64,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'src/net',
     'src/replica',
   ],
+  // In a browser: of the rest it takes types, and pure modules (see below). Nothing imports it.
+  'node/console': ['node', 'src/base', 'src/record', 'src/replica', 'src/topology'],
 }
 
 /** Packages that only one folder may import. */
@@ -73,6 +79,7 @@ const DOORS: readonly { readonly packages: RegExp; readonly folder: string }[] =
   { packages: /^(@napi-rs\/blake-hash|blake3-wasm)(\/|$)/, folder: 'src/block' },
   { packages: /^ignore(\/|$)/, folder: 'src/tree' },
   { packages: /^@ipld\/dag-cbor(\/|$)/, folder: 'src/block' },
+  { packages: /^(preact|htm)(\/|$)/, folder: 'node/console' },
   { packages: /^(commander|fastify|zod|yaml|pino|prom-client)(\/|$)/, folder: 'node' },
 ]
 
@@ -101,7 +108,7 @@ function importsOf(file: string): Import[] {
 
 function layerOf(file: string): string {
   const parts = file.split(sep)
-  if (parts[0] === 'node') return 'node'
+  if (parts[0] === 'node') return parts[1] === 'console' ? 'node/console' : 'node'
   return parts.length > 2 ? `${parts[0]}/${parts[1]}` : 'src'
 }
 
@@ -130,6 +137,26 @@ test('each outside dependency has one door', () => {
         wrong.push(`${from} imports ${specifier}: only ${folder} may`)
     }
   }
+  assert.deepEqual(wrong, [])
+})
+
+test('what the console runs in a browser leads to no module of Node.js', () => {
+  const seen = new Set<string>()
+  const wrong: string[] = []
+  const visit = (file: string): void => {
+    if (seen.has(file)) return
+    seen.add(file)
+    const text = readFileSync(join(root, file), 'utf8').replace(
+      /^import type [^'"]*from ['"][^'"]+['"]$/gm,
+      '',
+    )
+    for (const [, specifier = ''] of text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)['"]([^'"]+)['"]/g)) {
+      if (specifier.startsWith('.')) visit(relative(root, resolve(root, dirname(file), specifier)))
+      else if (!/^(preact|htm)(\/|$)/.test(specifier)) wrong.push(`${file} imports ${specifier}`)
+    }
+  }
+  visit('node/console/main.ts')
+  assert.ok(seen.size > 10)
   assert.deepEqual(wrong, [])
 })
 

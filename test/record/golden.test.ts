@@ -143,6 +143,29 @@ function later() {
     removed: false,
   })
   const withdrawal = createAuthor().say(admin, 'withdrawal', { invite: snapshotOf('golden invite') })
+  const labelled = createAuthor().say(admin, 'pin', {
+    name: 'builds/**@label:office',
+    tree: 'builds/**',
+    sites: { label: 'office' },
+    version: 1,
+    removed: false,
+  })
+  const hurried = createAuthor().say(admin, 'pin', {
+    name: 'builds/**@all',
+    tree: 'builds/**',
+    sites: { all: true },
+    priority: 8,
+    class: 'urgent',
+    version: 1,
+    removed: false,
+  })
+  const site = createAuthor().say(admin, 'site', {
+    site: 'brno',
+    labels: ['czech', 'office'],
+    drained: true,
+    note: 'the rack is moved',
+    version: 2,
+  })
   const encodings = author.say(keyOf('golden publisher'), 'encodings', {
     tree: 'builds/rhel-9/nightly',
     snapshot: snapshotOf('golden two'),
@@ -154,11 +177,71 @@ function later() {
     bytes: 20_900_000,
     targetBytes: 210_800_000,
   })
+  const grants = createAuthor()
+  const node = keyOf('golden node')
+  const operator = grants.say(admin, 'grant', {
+    grants: [node.publicKey],
+    name: 'release desk',
+    role: 'operator',
+    trees: ['builds/**', 'images/*'],
+    may: ['drains', 'pins', 'tags'],
+    expiresMs: NOW_MS + 86_400_000,
+    counter: 0,
+    last: null,
+    version: 1,
+    removed: false,
+  })
+  const takenBack = grants.say(admin, 'grant', {
+    grants: [node.publicKey],
+    name: 'logs of brno',
+    role: 'publisher',
+    trees: ['logs/brq-*'],
+    may: [],
+    expiresMs: null,
+    counter: 7,
+    last: snapshotOf('golden last record'),
+    version: 2,
+    removed: true,
+  })
+  const privateTree = grants.say(admin, 'tree', {
+    name: 'keys',
+    readers: 'granted',
+    publishers: [node.publicKey],
+    version: 1,
+    removed: false,
+  })
+  const gated = createAuthor().say(admin, 'tree', {
+    name: 'images/os',
+    readers: 'members',
+    publishers: [keyOf('golden publisher').publicKey],
+    kind: 'versioned',
+    gate: { path: 'meta/STATUS', text: 'FINISHED' },
+    keep: { last: 3 },
+    version: 2,
+    removed: false,
+  })
+  const repository = createAuthor().say(admin, 'tree', {
+    name: 'mirrors/debian',
+    readers: 'members',
+    publishers: [keyOf('golden publisher').publicKey],
+    kind: 'snapshot',
+    gate: { repository: 'deb' },
+    version: 1,
+    removed: false,
+  })
   return new Map([
+    ['later-tree-gate.hex', hex(gated.bytes)],
+    ['later-tree-repository.hex', hex(repository.bytes)],
+    ['later-grant-operator.hex', hex(operator.bytes)],
+    ['later-grant-removed.hex', hex(takenBack.bytes)],
+    ['later-tree-private.hex', hex(privateTree.bytes)],
     ['later-pin-versions.hex', hex(pin.bytes)],
     ['later-encodings.hex', hex(encodings.bytes)],
     ['later-pin-keep.hex', hex(keeping.bytes)],
     ['later-withdrawal.hex', hex(withdrawal.bytes)],
+    ['later-pin-label.hex', hex(labelled.bytes)],
+    ['later-pin-priority.hex', hex(hurried.bytes)],
+    ['later-site.hex', hex(site.bytes)],
   ])
 }
 
@@ -218,11 +301,43 @@ test('golden records are read, and make the state that they always made', () => 
   const keeping = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-keep.hex'), 'hex'))).content
   assert.ok(keeping?.kind === 'pin')
   assert.deepEqual(keeping.body.keep, { last: 14, days: 30 })
+  const labelled = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-label.hex'), 'hex'))).content
+  assert.ok(labelled?.kind === 'pin')
+  assert.deepEqual(labelled.body.sites, { label: 'office' })
+  const hurried = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-priority.hex'), 'hex'))).content
+  assert.ok(hurried?.kind === 'pin')
+  assert.deepEqual([hurried.body.priority, hurried.body.class], [8, 'urgent'])
+  const site = decodeSigned(new Uint8Array(Buffer.from(read('later-site.hex'), 'hex'))).content
+  assert.ok(site?.kind === 'site')
+  assert.deepEqual(site.body.labels, ['czech', 'office'])
+  assert.deepEqual([site.body.drained, site.body.note, site.body.version], [true, 'the rack is moved', 2])
+  const gated = decodeSigned(new Uint8Array(Buffer.from(read('later-tree-gate.hex'), 'hex'))).content
+  assert.ok(gated?.kind === 'tree')
+  assert.deepEqual(
+    [gated.body.kind, gated.body.gate, gated.body.keep],
+    ['versioned', { path: 'meta/STATUS', text: 'FINISHED' }, { last: 3 }],
+  )
+  const repository = decodeSigned(
+    new Uint8Array(Buffer.from(read('later-tree-repository.hex'), 'hex')),
+  ).content
+  assert.ok(repository?.kind === 'tree')
+  assert.deepEqual([repository.body.kind, repository.body.gate], ['snapshot', { repository: 'deb' }])
   const withdrawal = decodeSigned(new Uint8Array(Buffer.from(read('later-withdrawal.hex'), 'hex'))).content
   assert.ok(withdrawal?.kind === 'withdrawal')
   assert.ok(withdrawal.body.invite.equals(snapshotOf('golden invite')))
   const later = decodeSigned(new Uint8Array(Buffer.from(read('later-encodings.hex'), 'hex'))).content
   assert.ok(later?.kind === 'encodings')
   assert.deepEqual([later.body.version, later.body.bytes, later.body.isComplete], [3, 20_900_000, true])
+  const operator = decodeSigned(new Uint8Array(Buffer.from(read('later-grant-operator.hex'), 'hex'))).content
+  assert.ok(operator?.kind === 'grant')
+  assert.deepEqual(
+    [operator.body.role, operator.body.may.length, operator.body.trees.length],
+    ['operator', 3, 2],
+  )
+  const takenBack = decodeSigned(new Uint8Array(Buffer.from(read('later-grant-removed.hex'), 'hex'))).content
+  assert.ok(takenBack?.kind === 'grant')
+  assert.deepEqual([takenBack.body.removed, takenBack.body.counter], [true, 7])
+  const privateTree = decodeSigned(new Uint8Array(Buffer.from(read('later-tree-private.hex'), 'hex'))).content
+  assert.ok(privateTree?.kind === 'tree' && privateTree.body.readers === 'granted')
   assert.equal(parseInviteToken(read('invite-token.txt')).site, 'london')
 })

@@ -33,12 +33,19 @@ const steps = fc.array(
       'tag',
       'pin',
       'topology',
+      'site',
       'member',
       'invite',
       'withdrawal',
       'admit',
       'admit',
       'admit',
+      'grant',
+      'grant',
+      'grant',
+      'lent',
+      'lent',
+      'lent',
       'revocation',
       'admin-set',
       'later',
@@ -67,6 +74,20 @@ function history(script: readonly Step[]): Author {
       previous: null,
       publisher: nodes[0]!.publicKey,
       base: null,
+    })
+  }
+  for (const [i, role] of (['operator', 'publisher'] as const).entries()) {
+    author.say(a, 'grant', {
+      grants: [nodes[i + 1]!.publicKey],
+      name: 'g0',
+      role,
+      trees: ['**'],
+      may: role === 'operator' ? ['drains', 'pins', 'tags'] : [],
+      expiresMs: null,
+      counter: 0,
+      last: null,
+      version: 1,
+      removed: false,
     })
   }
   for (const step of script) act(author, step)
@@ -165,6 +186,14 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
         branch(admin),
       )
       return
+    case 'site':
+      author.say(
+        admin,
+        'site',
+        { site: `site${pick % 2}`, labels: removed ? [] : ['a'], drained: isOdd, note: `${other}`, version },
+        branch(admin),
+      )
+      return
     case 'topology':
       author.say(
         admin,
@@ -173,6 +202,72 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
         branch(admin),
       )
       return
+    case 'grant': {
+      const role = (['operator', 'publisher', 'publisher', 'reader'] as const)[other % 4]!
+      const key = oneOf(nodes)
+      const own = author.records.filter(({ issuerPeer }) => issuerPeer === key.peer)
+      const last = pick % 3 === 0 ? own[other % Math.max(1, own.length)] : undefined
+      author.say(
+        admin,
+        'grant',
+        {
+          grants: [key.publicKey],
+          name: `g${pick % 2}`,
+          role,
+          trees: [['**', 'x', 'z/*'][pick % 3]!],
+          may: role === 'operator' ? ['pins', 'tags'] : [],
+          expiresMs: pick % 5 === 0 ? NOW_MS - 1 : null,
+          counter: last?.counter ?? 0,
+          last: last?.id ?? null,
+          version,
+          removed,
+        },
+        branch(admin),
+      )
+      return
+    }
+    // What a node says that has been granted it, or not.
+    case 'lent': {
+      const key = nodes[pick % nodes.length]!
+      const own = ['x', 'z/0', 'z/1'][other % 3]!
+      if (pick % 4 === 0) {
+        const pattern = other % 2 === 0 ? own : 'z/*'
+        const name = isOdd ? 'p0' : `${pattern}@all`
+        const pin = { name, tree: pattern, sites: { all: true } as const, version, removed }
+        author.say(key, 'pin', pin, branch(key))
+        return
+      }
+      if (pick % 8 === 2) {
+        const site = { site: `site${pick % 2}`, labels: ['b'], drained: isOdd, note: '', version }
+        author.say(key, 'site', site, branch(key))
+        return
+      }
+      if (pick % 4 === 1) {
+        const tag = { tree: own, tag: 'ga', snapshot: snapshotOf(`${other}`), sequence: 1, version, removed }
+        author.say(key, 'tag', tag, branch(key))
+        return
+      }
+      const readers = other % 5 === 0 ? 'granted' : 'members'
+      const owner = isOdd ? nodes[other % nodes.length]! : key
+      const declaredBy = isOdd && other % 4 === 0 ? admin : key
+      const body = {
+        name: own,
+        readers,
+        publishers: sorted(owner),
+        version: isOdd ? version : 1,
+        removed,
+      } as const
+      author.say(declaredBy, 'tree', body)
+      author.say(key, 'epoch', {
+        tree: own,
+        epoch: 1,
+        previous: null,
+        publisher: owner.publicKey,
+        base: null,
+      })
+      author.head(key, own, undefined, `s${other % 5}`)
+      return
+    }
     case 'member':
       author.say(admin, 'member', {
         ...place(pick),
@@ -258,6 +353,8 @@ test('the state depends on the set of records only: not on order, repetition or 
   let heads = 0
   let admissions = 0
   let encodings = 0
+  let lent = 0
+  let byGrant = 0
   fc.assert(
     fc.property(
       steps.chain((script) => {
@@ -280,6 +377,12 @@ test('the state depends on the set of records only: not on order, repetition or 
         forks += [...whole.trees.values()].filter(({ fork }) => fork !== undefined).length
         heads += [...whole.trees.values()].reduce((sum, tree) => sum + tree.history.length, 0)
         encodings += [...whole.trees.values()].reduce((sum, tree) => sum + tree.encodings.size, 0)
+        lent += [...whole.pins.values()].filter(({ origin }) =>
+          nodes.some(({ peer }) => peer === origin.issuer),
+        ).length
+        byGrant += [...whole.trees.values()].filter(
+          ({ epoch, newest }) => epoch?.isByGrant === true && newest !== undefined,
+        ).length
         admissions += [...whole.members.values()].filter(({ invite }) => invite !== undefined).length
 
         assert.deepEqual(plainState(foldRecords(order, mesh)), expected, 'folded in another order')
@@ -315,7 +418,7 @@ test('the state depends on the set of records only: not on order, repetition or 
   )
   // The histories must hold what the test is about.
   assert.ok(
-    forks > 0 && heads > 100 && admissions > 0 && encodings > 0,
-    `${forks} forks, ${heads} heads, ${admissions} admissions, ${encodings} encodings`,
+    forks > 0 && heads > 100 && admissions > 0 && encodings > 0 && lent > 5 && byGrant > 5,
+    `${forks} forks, ${heads} heads, ${admissions} admissions, ${encodings} encodings, ${lent} pins and ${byGrant} trees by grants`,
   )
 })

@@ -55,6 +55,30 @@ test('a pin whose versions have no place or no sense is kept, and has no effect'
   assert.deepEqual([...builder.state.pins.keys()], ['good'])
 })
 
+test('of a site the last writer counts, and what is malformed has no effect', () => {
+  const author = createAuthor()
+  const site = { site: 'brno', labels: ['a', 'b'], drained: false, note: '', version: 1 }
+  author.say(admin, 'site', site)
+  author.say(admin, 'site', { ...site, labels: ['a'], drained: true, note: 'moves', version: 2 })
+  author.say(node, 'site', { ...site, version: 9 })
+  const wrong = [
+    { labels: ['b', 'a'] },
+    { labels: ['a', 'a'] },
+    { labels: ['A'] },
+    { labels: Array.from({ length: 33 }, (_, i) => `l${String(i).padStart(2, '0')}`) },
+    { note: 'x'.repeat(257) },
+    { drained: 1 },
+    { site: '../x' },
+    { later: true },
+  ]
+  for (const fields of wrong) author.sayOpaque(admin, 'site', { ...site, version: 5, ...fields })
+  const { sites } = fold(author)
+  assert.deepEqual([...sites.keys()], ['brno'])
+  assert.deepEqual(sites.get('brno')?.body, {
+    ...{ site: 'brno', labels: ['a'], drained: true, note: 'moves', version: 2 },
+  })
+})
+
 test('an admin can give a key a standing through a kind of a later version', () => {
   const author = createAuthor()
   const operator = key('operator')

@@ -4,8 +4,23 @@ import type { MeshState } from '../../src/record/mesh-state.ts'
 
 /** A state as plain JSON-like data, with sorted maps: two states are the same exactly when these are. */
 export function plainState(state: MeshState): unknown {
-  const { mesh, name, admins, members, invites, trees, pins, removedPins, topology, revoked, alarms } = state
-  return plain({ mesh, name, admins, members, invites, trees, pins, removedPins, topology, revoked, alarms })
+  const { mesh, name, admins, members, invites, trees, pins, removedPins, sites, topology } = state
+  const { grants, revoked, alarms } = state
+  return plain({
+    mesh,
+    name,
+    admins,
+    members,
+    invites,
+    trees,
+    pins,
+    removedPins,
+    sites,
+    topology,
+    grants,
+    revoked,
+    alarms,
+  })
 }
 
 function plain(value: unknown): unknown {

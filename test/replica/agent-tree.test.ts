@@ -18,10 +18,12 @@ const goal = (sequence: number, checkouts: string[] = [], versions: [string, num
   checkouts,
   versions: new Map(versions),
   refusedCheckouts: [],
+  priority: 5,
+  isUrgent: false,
 })
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve))
 
-function setUp({ slots = 2 } = {}) {
+function setUp({ slots = 2, fetchSlots = new Semaphore(slots) } = {}) {
   const clock = new VirtualClock()
   const logger = createTestLogger()
   const done = new Set<string>()
@@ -63,7 +65,8 @@ function setUp({ slots = 2 } = {}) {
         return promise
       },
       checkedOut: (_, path, versions) => disk.get(versions === undefined ? path : `${path}/latest`),
-      fetchSlots: new Semaphore(slots),
+      fetchSlots,
+      urgentSlots: new Semaphore(1),
       checkoutSlots: new Semaphore(1),
       clock,
       random: () => 1,
@@ -74,6 +77,27 @@ function setUp({ slots = 2 } = {}) {
   )
   return { clock, logger, done, disk, fetches, checkouts, worker }
 }
+
+test('the tree of a higher priority is fetched first, and an urgent one waits for none', async () => {
+  const fetchSlots = new Semaphore(1)
+  const [low, high, urgent] = [setUp({ fetchSlots }), setUp({ fetchSlots }), setUp({ fetchSlots })]
+  const release = await fetchSlots.acquire()
+  low.worker.setGoal({ ...goal(1), priority: 3 })
+  high.worker.setGoal({ ...goal(1), priority: 3 })
+  await settled()
+  high.worker.setGoal({ ...goal(1), priority: 8 })
+  urgent.worker.setGoal({ ...goal(1), isUrgent: true })
+  await settled()
+  const begun = () => [low, high, urgent].map(({ fetches }) => fetches.length)
+  assert.deepEqual(begun(), [0, 0, 1])
+  release()
+  await settled()
+  assert.deepEqual(begun(), [0, 1, 1])
+  high.fetches[0]!.resolve()
+  await settled()
+  assert.deepEqual(begun(), [1, 1, 1])
+  for (const { worker } of [low, high, urgent]) await worker.stop()
+})
 
 test('a newer head ends the fetch of the older and is fetched instead', async () => {
   const { worker, fetches } = setUp()

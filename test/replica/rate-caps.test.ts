@@ -102,3 +102,30 @@ test('what is fetched from other regions keeps to the cap, every block is answer
     0,
   )
 })
+
+test('an urgent tree is counted and not held up; the others make room for it', async () => {
+  const clock = new VirtualClock(0)
+  const none = { up: 0, down: 0 }
+  const { serve, fetch } = createRateCapper(
+    { clock, isFar: () => true, isUrgent: (tree) => tree === 'urgent' },
+    { wan: { up: 10_000, down: 10_000 }, region: none },
+  )
+  const urgent = { ...request, tree: 'urgent' }
+  const served = serve(server)
+  const channel = fetch(network).openBlocks('far')
+  assert.equal(await timeOf(clock, drain(served.blocks('far', urgent, signal))), 0)
+  assert.equal(
+    await timeOf(
+      clock,
+      channel.request(urgent, () => undefined),
+    ),
+    0,
+  )
+  const restMs = await timeOf(clock, drain(served.blocks('far', request, signal)))
+  assert.ok(restMs > 7000, `${restMs} ms after 40 kB that were urgent`)
+  const nextMs = await timeOf(
+    clock,
+    channel.request({ ...request, offsets: [0] }, () => undefined),
+  )
+  assert.ok(restMs + nextMs > 3500)
+})

@@ -38,9 +38,10 @@ function input(
   more: Partial<RetentionInput> = {},
 ): RetentionInput {
   const goals = new Map<string, Goal>()
+  const rest = { refusedCheckouts: [], priority: 5, isUrgent: false }
   for (const { name, newest } of trees) {
     const head = newest === undefined ? {} : { sequence: newest.sequence, snapshot: newest.snapshot }
-    goals.set(name, { tree: name, ...head, checkouts: [], versions: new Map(), refusedCheckouts: [] })
+    goals.set(name, { tree: name, ...head, checkouts: [], versions: new Map(), ...rest })
   }
   return {
     state: { trees: new Map(trees.map((tree) => [tree.name, tree])) } as Pick<MeshState, 'trees'>,

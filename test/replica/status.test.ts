@@ -28,6 +28,7 @@ const tree = (name: string, more: Partial<AnnouncedTree> = {}): AnnouncedTree =>
   missingBytes: 0,
   reason: '',
   checkouts: [{ path: '/srv/x', sequence: 3 }],
+  alsoComplete: [],
   ...more,
 })
 const announcement = (trees: AnnouncedTree[]): SiteAnnouncement => ({
@@ -49,9 +50,19 @@ test('an announcement says the same after encoding and decoding', () => {
       reason: 'waits',
     }),
     tree('b/c'),
-    tree('d', { checkouts: [{ path: '/srv/d', sequence: null, versions: 5 }] }),
+    tree('d', { checkouts: [{ path: '/srv/d', sequence: null, versions: 5 }], alsoComplete: [2, 1] }),
   ])
   assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+})
+
+test('an announcement names its gateway, and one that names what is no gateway is none', () => {
+  const given = { ...announcement([]), url: 'https://lab.example/' }
+  assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+  for (const url of ['http://lab.example/\n', 'javascript:x', 'http://a:b@lab.example/', 'x'.repeat(300)]) {
+    const bytes = encodeAnnouncement({ ...announcement([]), url })
+    if (url.endsWith('\n')) assert.equal(decodeAnnouncement(bytes).url, 'http://lab.example/')
+    else assert.throws(() => decodeAnnouncement(bytes), MirrorError, url)
+  }
 })
 
 test('an announcement of thousands of trees fits, and those with trouble come first', () => {
@@ -99,8 +110,8 @@ function sources(heard: [string, HeardSite][], more: Partial<StatusSources> = {}
     mesh: { name: 'm', id: 'id' },
     self: { peer: 'p0', site: 'hq', region: 'eu', version: '1', addresses: ['x'] },
     members: [
-      { peer: 'p1', site: 'lab', region: 'us' },
-      { peer: 'p0', site: 'hq', region: 'eu' },
+      { peer: 'p1', site: 'lab', region: 'us', labels: ['office'], drained: true, note: 'moves' },
+      { peer: 'p0', site: 'hq', region: 'eu', labels: [], drained: false, note: '' },
     ],
     trees: [
       { tree: 't', head: { epoch: 1, sequence: 4, snapshot: cid('4') }, pinnedSites: ['lab', 'nowhere'] },
@@ -152,6 +163,38 @@ test('a site is up while connected or heard of, silent after, never-seen before'
     buildStatus(sources([])).sites.map(({ site }) => site),
     ['hq', 'lab'],
   )
+})
+
+test('what is behind says by how many heads, and since when; what is complete or unknown says neither', () => {
+  const trees = [
+    {
+      tree: 't',
+      head: { epoch: 1, sequence: 4, snapshot: cid('4') },
+      history: [10, 20, 30, 40].map((timeMs) => ({ timeMs })),
+      pinnedSites: ['lab'],
+    },
+  ]
+  const lagOf = (said: Partial<AnnouncedTree>) =>
+    labOf(sources([heardAt(0, tree('t', said))], { trees }))?.lag
+  assert.deepEqual(lagOf({ completeSequence: 2 }), { snapshots: 2, sinceMs: 30 })
+  assert.deepEqual(lagOf({ completeSequence: null, completeSnapshot: null }), { snapshots: 4, sinceMs: 10 })
+  assert.equal(lagOf({ completeSequence: 4, completeSnapshot: cid('4') }), undefined)
+  // It knows of a head that this node has not heard of.
+  assert.equal(lagOf({ completeSequence: 5, completeSnapshot: cid('5') }), undefined)
+  assert.equal(labOf(sources([], { trees }))?.lag, undefined)
+  assert.equal(buildStatus(sources([], { trees })).trees[0]?.timeMs, 40)
+})
+
+test('each site tells what it has sent and received', () => {
+  const heard = buildStatus(sources([heardAt(0, tree('t'))])).sites
+  assert.deepEqual(
+    heard.map(({ traffic }) => traffic),
+    [
+      { bytesSent: 0, bytesReceived: 0 },
+      { bytesSent: 5, bytesReceived: 6 },
+    ],
+  )
+  assert.equal(buildStatus(sources([])).sites[1]?.traffic, null)
 })
 
 test('a site keeps what is pinned to it, and no two trees are checked out at one place', () => {

@@ -58,7 +58,7 @@ _mirrormesh() {
   local current=\${COMP_WORDS[COMP_CWORD]} path='' words='' i
   for ((i = 1; i < COMP_CWORD; i++)); do
     case \${COMP_WORDS[i]} in
-      --home) ((i++)) ;;
+      --home|--api|--token-file) ((i++)) ;;
       -*) ;;
       *) [[ " ${paths(all)} " == *" \${path:+$path/}\${COMP_WORDS[i]} "* ]] && path="\${path:+$path/}\${COMP_WORDS[i]}" ;;
     esac
@@ -97,7 +97,7 @@ _mirrormesh() {
   for ((i = 2; i < CURRENT; i++)); do
     word=$words[i]
     case $word in
-      --home) ((i++)) ;;
+      --home|--api|--token-file) ((i++)) ;;
       -*) ;;
       *) [[ " ${paths(all)} " == *" \${place:+$place/}$word "* ]] && place="\${place:+$place/}$word" ;;
     esac

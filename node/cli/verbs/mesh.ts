@@ -10,6 +10,7 @@ import type {
   TreeDocument,
 } from '../../api/answers.ts'
 import type { MemberDocument } from '../../api/member-answers.ts'
+import type { SiteDocument } from '../../api/site-routes.ts'
 import type { MeshChange, MeshFacts, MeshPlan } from '../../declare/mesh-changes.ts'
 import type { MeshFile } from '../../declare/mesh-file.ts'
 import { confirm } from '../confirm.ts'
@@ -18,6 +19,8 @@ import { createTree } from '../ensure-tree.ts'
 import { EXIT } from '../exit-codes.ts'
 import { countOf } from '../quantity.ts'
 import { treeUrl } from '../tree-url.ts'
+import { readGrants } from './grant.ts'
+import type { PinSettings } from './pin.ts'
 
 interface PlanOptions {
   readonly prune?: boolean
@@ -33,7 +36,7 @@ interface ApplyOptions extends PlanOptions {
 export function define(command: Command, context: Context): void {
   command
     .command('export')
-    .description('write trees, tags, pins, topology and members as one YAML file')
+    .description('write trees, tags, grants, pins, labels, topology and members as one YAML file')
     .option('--out <FILE>', 'the file; stdout when left out')
     .action((options: { out?: string }) => exportMesh(context, options))
   command
@@ -56,14 +59,16 @@ export function define(command: Command, context: Context): void {
 }
 
 async function readFacts({ api, signal }: Context): Promise<MeshFacts> {
-  const [self, { trees }, { pins }, topology, { members }] = await Promise.all([
+  const [self, { trees }, { pins }, topology, { members }, { sites }, grants] = await Promise.all([
     api.get<SelfDocument>('/api/v1/self', signal),
     api.get<{ trees: TreeDocument[] }>('/api/v1/trees', signal),
     api.get<{ pins: PinDocument[] }>('/api/v1/pins', signal),
     api.get<TopologyDocument>('/api/v1/topology', signal),
     api.get<{ members: MemberDocument[] }>('/api/v1/members', signal),
+    api.get<{ sites: SiteDocument[] }>('/api/v1/sites', signal),
+    readGrants({ api, signal }),
   ])
-  return { name: self.mesh.name, trees, pins, topology, members }
+  return { name: self.mesh.name, trees, pins, topology, members, sites, grants }
 }
 
 async function exportMesh(context: Context, { out }: { out?: string }): Promise<void> {
@@ -154,6 +159,12 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
   switch (change.kind) {
     case 'create-tree':
       return createTree(context, change.tree, change.peer)
+    case 'set-grant':
+    case 'remove-grant': {
+      const { signGrant } = await import('./grant.ts')
+      await signGrant(context, { ...change.grant, isRemoved: change.kind === 'remove-grant' })
+      return
+    }
     case 'hand-over': {
       const { startEpoch } = await import('./tree-epoch.ts')
       const tree = treeOf(change.tree)
@@ -165,16 +176,19 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
       await signDeletion(context, treeOf(change.tree))
       return
     }
+    case 'set-tree': {
+      const { signTreeSettings } = await import('./tree-set.ts')
+      await signTreeSettings(context, change.tree, change.settings)
+      return
+    }
     case 'set-pin':
     case 'remove-pin': {
       const { signPin } = await import('./pin.ts')
       if (change.kind === 'remove-pin') await signPin(context, change.tree, change.sites, { removed: true })
       else {
-        const { tree, sites, checkout, versions, keep } = change.pin
+        const { tree, sites, ...said } = change.pin
         await signPin(context, tree, sites, {
-          ...(checkout === undefined ? {} : { checkout }),
-          ...(versions === undefined ? {} : { versions }),
-          ...(keep === undefined ? {} : { keep }),
+          ...(definedOf(said) as Omit<PinSettings, 'removed'>),
           removed: false,
         })
       }
@@ -193,9 +207,20 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
       const tag = treeOf(change.tree).tags.find((each) => each.tag === change.tag)!
       return signTag(context, { tree: change.tree, ...tag, isRemoved: true })
     }
+    case 'set-labels': {
+      const { signSite } = await import('./site.ts')
+      const found = facts.sites.find(({ site }) => site === change.site)
+      const { drained = false, note = '' } = found ?? {}
+      return signSite(context, { site: change.site, labels: change.labels, drained, note })
+    }
     case 'set-topology': {
       const { signTopology } = await import('./topology.ts')
       await signTopology(context, file.topology!)
     }
   }
+}
+
+/** Without what is undefined, which a record cannot hold. */
+function definedOf(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }

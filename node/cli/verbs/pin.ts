@@ -1,17 +1,19 @@
-/** `pin`: which sites keep which trees, said by an admin's record. */
+/** `pin`: which sites keep which trees, said by a record of an admin or an operator. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { checkSegment, isTreePattern } from '../../../src/base/names.ts'
-import type { PinKeep } from '../../../src/record/kinds/pin.ts'
+import type { PinBody, PinKeep, PinSites } from '../../../src/record/kinds/pin.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
+import { type AsNode, withAsNode } from '../as-node-option.ts'
 import type { Context } from '../context.ts'
-import { readKeepDays, readKeepLast } from '../keep-option.ts'
+import { readKeepDays, readKeepLast, readPriority } from '../keep-option.ts'
 import { formatTable } from '../table.ts'
 import { readVersions } from '../versions-option.ts'
 
 interface Where {
   readonly site?: string
+  readonly label?: string
   readonly region?: string
   readonly all?: boolean
 }
@@ -21,17 +23,95 @@ interface Placement extends Where {
   readonly versions?: number
   readonly keepLast?: number
   readonly keepDays?: number
+  readonly priority?: number
+  readonly urgent?: boolean
 }
 
-type Sites = { readonly all: true } | { readonly region: string } | { readonly site: string }
-
 export function define(command: Command, context: Context): void {
-  withWhere(
-    command
-      .command('add')
-      .description('have sites keep a tree, and follow its head')
-      .argument('<TREE>', 'a tree, or a pattern: * within a segment, ** for any segments'),
+  withAsNode(
+    withPlacement(
+      command
+        .command('add')
+        .description('have sites keep a tree, and follow its head')
+        .argument('<TREE>', 'a tree, or a pattern: * within a segment, ** for any segments'),
+    ),
   )
+    .addHelpText(
+      'after',
+      '\nWithout --keep-last and --keep-days each site keeps as many as its keepSnapshots says.',
+    )
+    .action((tree: string, options: Placement & AsNode) => add(context, tree, options))
+  command
+    .command('list')
+    .description('list the pins')
+    .option('--json', 'print them as JSON')
+    .action((options: { json?: boolean }) => list(context, options))
+  withAsNode(
+    withWhere(
+      command
+        .command('remove')
+        .description('take a pin away; what the sites hold stays until it is collected')
+        .argument('<TREE>', 'as it was given to pin add'),
+    ),
+  ).action((tree: string, options: Where & AsNode) => remove(context, tree, options))
+  withPlacement(
+    command
+      .command('plan')
+      .description('say what pin add, or pin remove, would set in motion, and change nothing')
+      .argument('<TREE>', 'as for pin add'),
+  )
+    .option('--remove', 'what taking the pin away would do')
+    .option('--json', 'print the plan as JSON')
+    .action((tree: string, options: Placement & { remove?: boolean; json?: boolean }) =>
+      plan(context, tree, options),
+    )
+  withAsNode(
+    command
+      .command('apply')
+      .description('do what pin plan has shown; refused (8) when the mesh has changed since'),
+  )
+    .requiredOption('--plan <ID>', 'as pin plan printed it')
+    .option('--json', 'print the plan that was applied as JSON')
+    .action(async (options: { plan: string; json?: boolean } & AsNode) => {
+      const { applyPinPlan } = await import('../pin-plan.ts')
+      await applyPinPlan(context, options)
+    })
+}
+
+async function plan(
+  context: Context,
+  tree: string,
+  { remove: isRemoval, json, ...options }: Placement & { remove?: boolean; json?: boolean },
+): Promise<void> {
+  const { showPinPlan } = await import('../pin-plan.ts')
+  const change = { tree: checkPattern(tree), sites: sitesOf(options) }
+  const settings = isRemoval === true ? {} : settingsOf(options)
+  await showPinPlan(context, { ...change, ...settings, removed: isRemoval === true }, json === true)
+}
+
+/** What a pin says beside the tree and the sites, checked. */
+function settingsOf(options: Placement): Omit<PinSettings, 'removed'> {
+  const { checkout, versions } = options
+  if (versions !== undefined && checkout === undefined) {
+    throw new MirrorError('invalid', '--versions needs --checkout PATH, the folder that they are to lie in')
+  }
+  if (
+    checkout !== undefined &&
+    (!checkout.startsWith('/') || checkout.split('/').some((part) => part === '..' || part === '.'))
+  ) {
+    throw new MirrorError('invalid', `--checkout is an absolute path, the same at each site, not ${checkout}`)
+  }
+  return {
+    ...(checkout === undefined ? {} : { checkout }),
+    ...(versions === undefined ? {} : { versions }),
+    ...keepOf(options),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(options.urgent === true ? { class: 'urgent' as const } : {}),
+  }
+}
+
+function withPlacement(command: Command): Command {
+  return withWhere(command)
     .option(
       '--checkout <PATH>',
       'each of these sites also keeps the newest snapshot as plain files there (with a pattern: at PATH/TREE)',
@@ -43,36 +123,24 @@ export function define(command: Command, context: Context): void {
     )
     .option('--keep-last <N>', 'the newest N complete snapshots stay at these sites', readKeepLast)
     .option('--keep-days <N>', 'what was published within N days stays as well', readKeepDays)
-    .addHelpText(
-      'after',
-      '\nWithout --keep-last and --keep-days each site keeps as many as its keepSnapshots says.',
-    )
-    .action((tree: string, options: Placement) => add(context, tree, options))
-  command
-    .command('list')
-    .description('list the pins')
-    .option('--json', 'print them as JSON')
-    .action((options: { json?: boolean }) => list(context, options))
-  withWhere(
-    command
-      .command('remove')
-      .description('take a pin away; what the sites hold stays until it is collected')
-      .argument('<TREE>', 'as it was given to pin add'),
-  ).action((tree: string, options: Where) => remove(context, tree, options))
+    .option('--priority <N>', '1 to 9, 5 when left out: the higher is fetched first', readPriority)
+    .option('--urgent', 'does not wait for other fetches, and caps on rates do not hold it up')
 }
 
 function withWhere(command: Command): Command {
   return command
     .option('--site <SITE>', 'at this site')
     .option('--region <REGION>', 'at every site of this region')
+    .option('--label <LABEL>', 'at every site of this label (see site label)')
     .option('--all', 'at every site')
 }
 
-function sitesOf(where: Where): Sites {
-  const given = [where.site, where.region, where.all].filter((each) => each !== undefined)
+function sitesOf(where: Where): PinSites {
+  const given = [where.site, where.region, where.label, where.all].filter((each) => each !== undefined)
   if (given.length !== 1)
-    throw new MirrorError('invalid', 'name one of --site SITE, --region REGION and --all')
+    throw new MirrorError('invalid', 'name one of --site SITE, --region REGION, --label LABEL and --all')
   if (where.site !== undefined) return { site: checkSegment(where.site, 'a site') }
+  if (where.label !== undefined) return { label: checkSegment(where.label, 'a label') }
   if (where.region !== undefined) return { region: checkSegment(where.region, 'a region') }
   return { all: true }
 }
@@ -82,32 +150,19 @@ function checkPattern(tree: string): string {
   throw new MirrorError('invalid', `not a tree or pattern: ${JSON.stringify(tree)}`)
 }
 
-async function add(context: Context, tree: string, options: Placement): Promise<void> {
+async function add(context: Context, tree: string, options: Placement & AsNode): Promise<void> {
   checkPattern(tree)
   const sites = sitesOf(options)
-  const { checkout, versions } = options
-  if (versions !== undefined && checkout === undefined) {
-    throw new MirrorError('invalid', '--versions needs --checkout PATH, the folder that they are to lie in')
-  }
-  if (
-    checkout !== undefined &&
-    (!checkout.startsWith('/') || checkout.split('/').some((part) => part === '..' || part === '.'))
-  ) {
-    throw new MirrorError('invalid', `--checkout is an absolute path, the same at each site, not ${checkout}`)
-  }
+  const settings = settingsOf(options)
+  const { checkout } = settings
   const status = await context.api.get<StatusDocument>('/api/v1/status', context.signal)
   if (checkout !== undefined) await checkPlace(context, status, { tree, sites, checkout })
   sayWhenUnknown(context, status, tree, sites)
-  const name = await signPin(context, tree, sites, {
-    ...(checkout === undefined ? {} : { checkout }),
-    ...(versions === undefined ? {} : { versions }),
-    ...keepOf(options),
-    removed: false,
-  })
+  const name = await signPin(context, tree, sites, { ...settings, removed: false }, options)
   await context.terminal.print(`${name}\n`)
 }
 
-async function remove(context: Context, tree: string, options: Where): Promise<void> {
+async function remove(context: Context, tree: string, options: Where & AsNode): Promise<void> {
   checkPattern(tree)
   const sites = sitesOf(options)
   const { pinName } = await import('../../../src/record/kinds/pin.ts')
@@ -116,35 +171,39 @@ async function remove(context: Context, tree: string, options: Where): Promise<v
   if (!pins.some((pin) => pin.name === name)) {
     throw new MirrorError('not-found', `there is no pin ${name}`, { hint: `See: ${context.self} pin list` })
   }
-  await signPin(context, tree, sites, { removed: true })
+  await signPin(context, tree, sites, { removed: true }, options)
   await context.terminal.print(`${name} removed\n`)
 }
+
+/** A pin's body without what names it. */
+export type PinSettings = Omit<PinBody, 'name' | 'sites' | 'tree' | 'version'>
 
 /** Signs a pin, or its removal. Returns its name. */
 export async function signPin(
   context: Context,
   tree: string,
-  sites: Sites,
-  rest: { checkout?: string; versions?: number; keep?: PinKeep; removed: boolean },
+  sites: PinSites,
+  rest: PinSettings,
+  signer: AsNode = {},
 ): Promise<string> {
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { pinName }] = await Promise.all([
+  const [{ nextVersion, signAsAdminOrNode }, { pinName }] = await Promise.all([
     import('../sign.ts'),
     import('../../../src/record/kinds/pin.ts'),
   ])
   const name = pinName(tree, sites)
   const version = await nextVersion(context, { kind: 'pin', name })
-  await signAndSubmit(context, await loadAdminKey(context), 'pin', { name, tree, sites, version, ...rest })
+  await signAsAdminOrNode(context, 'pin', { name, tree, sites, version, ...rest }, signer)
   return name
 }
 
 /**
- * Sites give a place to one tree, by the names of the pins: a new pin could take the place of one that stands. Where
+ * PinSites give a place to one tree, by the names of the pins: a new pin could take the place of one that stands. Where
  * patterns put their trees is left to the sites.
  */
 async function checkPlace(
   context: Context,
   status: StatusDocument,
-  { tree, sites, checkout }: { tree: string; sites: Sites; checkout: string },
+  { tree, sites, checkout }: { tree: string; sites: PinSites; checkout: string },
 ): Promise<void> {
   if (tree.includes('*')) return
   const { pins } = await context.api.get<{ pins: PinDocument[] }>('/api/v1/pins', context.signal)
@@ -165,9 +224,14 @@ async function checkPlace(
 
 function covers(
   where: PinDocument['sites'],
-  place: { readonly site: string; readonly region: string },
+  { site, region, labels }: Pick<StatusDocument['sites'][number], 'labels' | 'region' | 'site'>,
 ): boolean {
-  return where.all === true || where.region === place.region || where.site === place.site
+  return (
+    where.all === true ||
+    where.region === region ||
+    where.site === site ||
+    (where.label !== undefined && labels.includes(where.label))
+  )
 }
 
 function withoutTrailingSlash(path: string): string {
@@ -175,12 +239,15 @@ function withoutTrailingSlash(path: string): string {
 }
 
 /** A pin may come before its tree or its site; a misspelt one would wait for ever. */
-function sayWhenUnknown({ terminal }: Context, status: StatusDocument, tree: string, sites: Sites): void {
+function sayWhenUnknown({ terminal }: Context, status: StatusDocument, tree: string, sites: PinSites): void {
   if (!tree.includes('*') && !status.trees.some((each) => each.tree === tree)) {
     terminal.say(`mirrormesh: note: there is no tree ${tree} yet; the pin waits for it.`)
   }
   if ('site' in sites && !status.sites.some((each) => each.site === sites.site)) {
     terminal.say(`mirrormesh: note: there is no site ${sites.site} yet; the pin waits for it.`)
+  }
+  if ('label' in sites && !status.sites.some(({ labels }) => labels.includes(sites.label))) {
+    terminal.say(`mirrormesh: note: no site is labelled ${sites.label} yet; the pin waits for one.`)
   }
   if ('region' in sites && !status.sites.some((each) => each.region === sites.region)) {
     terminal.say(`mirrormesh: note: there is no site in region ${sites.region} yet; the pin waits for one.`)
@@ -201,6 +268,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         { title: 'CHECK-OUT' },
         { title: 'VERSIONS', align: 'right' },
         { title: 'KEEP' },
+        { title: 'PRIORITY' },
       ],
       pins.map((pin) => [
         pin.tree,
@@ -208,6 +276,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         pin.checkout ?? '-',
         pin.versions === undefined ? '-' : String(pin.versions),
         keepText(pin.keep),
+        [pin.priority ?? '', pin.class ?? ''].join(' ').trim() || '-',
       ]),
     ),
   )
@@ -233,5 +302,6 @@ function keepText(keep: PinDocument['keep']): string {
 
 function whereText(sites: PinDocument['sites']): string {
   if (sites.all === true) return 'all'
+  if (sites.label !== undefined) return `label ${sites.label}`
   return sites.region === undefined ? `site ${sites.site}` : `region ${sites.region}`
 }

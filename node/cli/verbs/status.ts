@@ -16,7 +16,7 @@ export function define(command: Command, context: Context): void {
     .option('--json', 'print the status document as JSON')
     .option(
       '--check',
-      'exit 4 unless every site is up, every pinned tree complete and checked out, and nothing alarming',
+      'exit 4 unless every site that is not drained is up, every pinned tree complete and checked out, and nothing alarming',
     )
     .action((options: Options) => show(context, options))
 }
@@ -30,12 +30,15 @@ async function show(context: Context, options: Options): Promise<void> {
 }
 
 export function isWell(status: StatusDocument): boolean {
+  const drained = new Set(status.sites.filter((site) => site.drained).map(({ site }) => site))
   return (
     status.alarms.length === 0 &&
-    status.sites.every((site) => site.state === 'self' || site.state === 'up') &&
+    status.sites.every((site) => site.drained || site.state === 'self' || site.state === 'up') &&
     status.trees.every((tree) => tree.inPlace?.isAtRisk !== true) &&
     status.trees.every((tree) =>
-      tree.sites.every(({ state, reason }) => state === 'complete' && reason === undefined),
+      tree.sites.every(
+        ({ site, state, reason }) => drained.has(site) || (state === 'complete' && reason === undefined),
+      ),
     )
   )
 }
@@ -63,7 +66,7 @@ export function formatStatus(status: StatusDocument): string {
       status.sites.map((site) => [
         site.site,
         site.region,
-        site.state,
+        site.drained ? `${site.state}, drained` : site.state,
         site.ageSeconds === null || site.state === 'self' ? '-' : formatSeconds(site.ageSeconds),
         short(site.peer),
         site.addresses.slice(0, 2).join(' ') || '-',

@@ -2,6 +2,8 @@
  * epoch: an admin gives a tree its one active publisher key, and says after which head that publisher goes on. A new
  * epoch is the way out of a lost key, of a publisher restored from an old backup, and of a fork.
  *
+ * The first epoch of a tree that a publisher created by a grant is that publisher's own record.
+ *
  * | field | type | meaning |
  * |---|---|---|
  * | base | CID or null | the head record that the epoch goes on from; null when it begins the tree's history |

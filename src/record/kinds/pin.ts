@@ -1,13 +1,15 @@
 /**
- * pin: an admin's wish that trees are kept at sites.
+ * pin: the wish of an admin, or of an operator, that trees are kept at sites.
  *
  * | field | type | meaning |
  * |---|---|---|
+ * | class | 'urgent' | optional: fetched before all others, and caps on rates do not hold it up |
  * | checkout | text, absolute path, <= 4095 bytes | optional: the sites also keep the newest complete snapshot as plain files there |
  * | keep | {days?: int 1-36500, last?: int 1-10000} | optional: which complete snapshots stay at the sites, instead of each site's own setting |
  * | name | text, 1-256 | what a later version replaces; `pinName` makes the usual one |
+ * | priority | int, 1-9 | optional, 5 when absent: the higher is fetched first |
  * | removed | bool | a tombstone |
- * | sites | {all: true}, {region: text} or {site: text} | where |
+ * | sites | {all: true}, {label: text}, {region: text} or {site: text} | where |
  * | tree | text | a tree's name, or a pattern: `*` within a segment, `**` for any segments |
  * | version | int >= 1 | the highest counts |
  * | versions | int, 1-100 | optional, with checkout: that many of the newest lie there side by side, with a link `latest` |
@@ -18,7 +20,18 @@
 import { isTreePattern, matchesTree } from '../../base/names.ts'
 import { readBoolean, readFields, readInteger, readSegment, readText, wrong } from '../fields.ts'
 
-export type PinSites = { readonly all: true } | { readonly region: string } | { readonly site: string }
+export type PinSites =
+  | { readonly all: true }
+  | { readonly label: string }
+  | { readonly region: string }
+  | { readonly site: string }
+
+/** A site as a pin may name it; `placeOf` makes one of a member. */
+export interface LabelledPlace {
+  readonly site: string
+  readonly region: string
+  readonly labels: readonly string[]
+}
 
 export interface PinBody {
   readonly name: string
@@ -29,6 +42,9 @@ export interface PinBody {
   /** The directory is one of versions, of which so many stay. */
   readonly versions?: number
   readonly keep?: PinKeep
+  /** USUAL_PRIORITY when absent; the higher is fetched first. */
+  readonly priority?: number
+  readonly class?: 'urgent'
   readonly version: number
   readonly removed: boolean
 }
@@ -41,6 +57,8 @@ export interface PinKeep {
   readonly days?: number
 }
 
+export const USUAL_PRIORITY = 5
+export const MAX_PRIORITY = 9
 export const MAX_KEEP_LAST = 10_000
 export const MAX_KEEP_DAYS = 36_500
 
@@ -52,7 +70,7 @@ export function decodePin(value: unknown): PinBody {
     value,
     'pin',
     ['name', 'tree', 'sites', 'version', 'removed'],
-    ['checkout', 'keep', 'versions'],
+    ['checkout', 'class', 'keep', 'priority', 'versions'],
   )
   if (!isTreePattern(fields.tree)) throw wrong('tree', "is not a tree's name or pattern")
   return {
@@ -62,6 +80,10 @@ export function decodePin(value: unknown): PinBody {
     ...(fields.checkout === undefined ? {} : { checkout: readPath(fields.checkout) }),
     ...(fields.versions === undefined ? {} : { versions: readVersions(fields) }),
     ...(fields.keep === undefined ? {} : { keep: readKeep(fields.keep) }),
+    ...(fields.priority === undefined
+      ? {}
+      : { priority: readInteger(fields, 'priority', { min: 1, max: MAX_PRIORITY }) }),
+    ...(fields.class === undefined ? {} : { class: readClass(fields.class) }),
     version: readInteger(fields, 'version', { min: 1 }),
     removed: readBoolean(fields, 'removed'),
   }
@@ -70,26 +92,37 @@ export function decodePin(value: unknown): PinBody {
 /** The usual name of a pin: one for each pair of tree and place. */
 export function pinName(tree: string, sites: PinSites): string {
   if ('all' in sites) return `${tree}@all`
+  if ('label' in sites) return `${tree}@label:${sites.label}`
   return 'region' in sites ? `${tree}@region:${sites.region}` : `${tree}@site:${sites.site}`
 }
 
 /** Whether the pin asks `place` to keep the tree. */
-export function pinCovers(pin: PinBody, tree: string, place: { site: string; region: string }): boolean {
-  if (pin.removed || !matchesTree(pin.tree, tree)) return false
-  if ('all' in pin.sites) return true
-  return 'region' in pin.sites ? pin.sites.region === place.region : pin.sites.site === place.site
+export function pinCovers(pin: PinBody, tree: string, place: LabelledPlace): boolean {
+  return !pin.removed && matchesTree(pin.tree, tree) && coversPlace(pin.sites, place)
+}
+
+export function coversPlace(sites: PinSites, { site, region, labels }: LabelledPlace): boolean {
+  if ('all' in sites) return true
+  if ('label' in sites) return labels.includes(sites.label)
+  return 'region' in sites ? sites.region === region : sites.site === site
+}
+
+function readClass(value: unknown): 'urgent' {
+  if (value !== 'urgent') throw wrong('class', 'is not one that this version knows')
+  return value
 }
 
 function readSites(value: unknown): PinSites {
-  const fields = readFields(value, 'sites', [], ['all', 'region', 'site'])
-  if (Object.keys(fields).length !== 1) throw wrong('sites', 'must name one of all, region and site')
+  const fields = readFields(value, 'sites', [], ['all', 'label', 'region', 'site'])
+  if (Object.keys(fields).length !== 1) throw wrong('sites', 'must name one of all, label, region and site')
   if (fields.all === true) return { all: true }
+  if (fields.label !== undefined) return { label: readSegment(fields, 'label') }
   return fields.region === undefined
     ? { site: readSegment(fields, 'site') }
     : { region: readSegment(fields, 'region') }
 }
 
-function readKeep(value: unknown): PinKeep {
+export function readKeep(value: unknown): PinKeep {
   const fields = readFields(value, 'keep', [], ['days', 'last'])
   if (Object.keys(fields).length === 0) throw wrong('keep', 'names none of days and last')
   return {

@@ -1,5 +1,5 @@
 /**
- * tag: a name (`latest`, `ga`) that points at a snapshot of a tree, moved by an admin.
+ * tag: a name (`latest`, `ga`) that points at a snapshot of a tree, moved by an admin or an operator.
  *
  * | field | type | meaning |
  * |---|---|---|

@@ -26,7 +26,7 @@ export function alarmsOf(
       alarms.push({
         kind: 'epoch-conflict',
         subject: name,
-        message: `tree ${name}: admins signed different epochs ${fork.epoch}; the tree stays at ${standsAt(tree)} until a next epoch names one of them`,
+        message: `tree ${name}: different epochs ${fork.epoch} were signed; the tree stays at ${standsAt(tree)} until an admin's next epoch names one of them`,
         records: fork.records,
       })
     }

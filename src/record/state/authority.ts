@@ -12,12 +12,16 @@ import type { Cut, RevocationBody } from '../kinds/revocation.ts'
 import type { VerifiedRecord } from '../record.ts'
 import type { AdminSets } from './admin-sets.ts'
 import { type Chains, pushTo } from './chains.ts'
+import { createGrants, type Grants, type Wanted } from './grants.ts'
 
 export interface Authority {
-  /** Takes note of a kept revocation. */
+  /** Takes note of a kept revocation or grant. */
   learn(record: VerifiedRecord): void
   /** Why an admin did not say this; undefined when one did. */
   adminObjection(record: VerifiedRecord): string | undefined
+  /** As `adminObjection`, but a grant will do too. */
+  grantObjection(record: VerifiedRecord, wanted: Wanted): string | undefined
+  readonly grants: Grants
   /** Why the record is beyond the end of its issuer's chain; undefined when it is not. */
   cutObjection(record: VerifiedRecord): string | undefined
   /** Why a revocation has no effect. */
@@ -66,19 +70,35 @@ export function createAuthority(chains: Chains, admins: AdminSets): Authority {
     return left === undefined ? effective(peer) : [left]
   }
 
+  function cutObjection(record: VerifiedRecord): string | undefined {
+    return cuts(record.issuerPeer).some((cut) => isBeyond(chains, cut, record))
+      ? `the key ${record.issuerPeer} has been ended, and this record is beyond the last that counts`
+      : undefined
+  }
+
+  const grants = createGrants({
+    adminObjection,
+    cutObjection,
+    isBeyond: (cut, record) => isBeyond(chains, cut, record),
+  })
+
   return {
     learn(record) {
+      grants.learn(record)
       if (record.content.kind === 'revocation') {
         pushTo(revocations, peerIdOf(record.content.body.key), record)
       }
     },
     adminObjection,
-    revocationObjection,
-    cutObjection(record) {
-      return cuts(record.issuerPeer).some((cut) => isBeyond(chains, cut, record))
-        ? `the key ${record.issuerPeer} has been ended, and this record is beyond the last that counts`
-        : undefined
+    grantObjection(record, wanted) {
+      const objection = adminObjection(record)
+      // Of an admin that has left, that is the better answer.
+      if (objection === undefined || admins.wasEverAdmin(record.issuerPeer)) return objection
+      return grants.objection(record, wanted)
     },
+    grants,
+    revocationObjection,
+    cutObjection,
     cuts,
     isRevoked: (peer) => effective(peer).length > 0,
     named: () => revocations.keys(),
@@ -86,7 +106,7 @@ export function createAuthority(chains: Chains, admins: AdminSets): Authority {
 }
 
 /** By counter, and where the chain forks, by branch: only `last` and what came before it counts. */
-function isBeyond(chains: Chains, cut: Cut, record: VerifiedRecord): boolean {
+function isBeyond(chains: Chains, cut: Omit<Cut, 'key'>, record: VerifiedRecord): boolean {
   if (record.counter > cut.counter) return true
   if (cut.last === null || !chains.isForked(record.issuerPeer)) return false
   const accepted = chains.ancestors(cut.last)

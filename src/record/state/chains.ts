@@ -4,7 +4,7 @@
  * every node whatever the order of arrival, and reconciliation ends.
  *
  * A standing is given by kept records and never lost: admins by genesis and admin-sets; the keys that an admin names
- * in a member, invite, tree or epoch record (or under `grants` in a kind of a later version); the node that an
+ * in a member, invite, tree, epoch or grant record (or under `grants` in a kind of a later version); the node that an
  * invite's admitter lets in. It is the right to be stored and relayed, not to have any effect. How much of it is kept is
  * the caller's to bound, by `maySign`: of a key that nobody lets sign anything, nothing is needed.
  *
@@ -167,6 +167,8 @@ export function createChains(mesh: Cid, admins: AdminSets): Chains {
         return content.body.publishers.map(peerIdOf)
       case 'epoch':
         return [peerIdOf(content.body.publisher)]
+      case 'grant':
+        return content.body.grants.map(peerIdOf)
       case 'unknown':
         return content.grants.map(peerIdOf)
       default:
@@ -256,6 +258,8 @@ function signersIn(content: VerifiedRecord['content']): PeerId[] {
       return content.body.publishers.map(peerIdOf)
     case 'epoch':
       return [peerIdOf(content.body.publisher)]
+    case 'grant':
+      return content.body.role === 'reader' ? [] : content.body.grants.map(peerIdOf)
     case 'unknown':
       return content.grants.map(peerIdOf)
     default:

@@ -27,7 +27,8 @@ export function appendHead(
   // They wait for this very head.
   if (records.encodings.has(cidKey(body.snapshot))) return undefined
   const parent = { key: place, sequence: newest.sequence }
-  const valid = headsAfter(records, authority, { number: epoch.epoch, publisher: epoch.publisher }, parent)
+  const group = { number: epoch.epoch, publisher: epoch.publisher, isByGrant: epoch.isByGrant }
+  const valid = headsAfter(records, authority, group, parent)
   if (valid.length !== 1) return undefined
   const head = headOf(record, body)
   return { ...state, history: [...state.history, head], newest: head }

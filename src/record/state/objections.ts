@@ -2,21 +2,29 @@
 import { cidKey } from '../../block/cid.ts'
 import { peerIdOf } from '../key.ts'
 import type { EpochBody } from '../kinds/epoch.ts'
+import type { GrantBody } from '../kinds/grant.ts'
 import type { HeadBody } from '../kinds/head.ts'
 import type { MeshState, TreeState } from '../mesh-state.ts'
 import type { VerifiedRecord } from '../record.ts'
 import type { AdminSets } from './admin-sets.ts'
 import type { Authority } from './authority.ts'
 import { encodingsObjection } from './encodings.ts'
+import { granteeOf } from './grants.ts'
 import type { Membership } from './membership.ts'
+import type { PinRecords } from './pins.ts'
+import { siteObjection } from './sites.ts'
+import { declarationObjection, declarations, publishersOf } from './tree-declarations.ts'
+import { isOwnBeginning } from './tree-epochs.ts'
+import type { TreeRecords } from './tree-records.ts'
+import { tagObjection } from './tree-state.ts'
 
 export interface Judges {
   readonly admins: AdminSets
   readonly authority: Authority
   readonly membership: Membership
   readonly state: MeshState
-  /** PeerIds of the keys that a tree's records list. */
-  listedPublishers(tree: string): ReadonlySet<string>
+  readonly pins: PinRecords
+  treeRecords(tree: string): TreeRecords
 }
 
 export function objectionTo(record: VerifiedRecord, judges: Judges): string | undefined {
@@ -48,26 +56,38 @@ export function objectionTo(record: VerifiedRecord, judges: Judges): string | un
         membership.objection(record, content.body) ??
         superseded(content.body.version, state.members.get(peerIdOf(content.body.peer))?.version)
       )
+    case 'grant':
+      return authority.adminObjection(record) ?? supersededGrant(content.body, state)
     case 'tree':
       return (
-        authority.adminObjection(record) ??
+        declarationObjection(record, content.body, judges.treeRecords(content.body.name), authority) ??
         superseded(content.body.version, state.trees.get(content.body.name)?.body.version)
       )
     case 'tag': {
       const tree = state.trees.get(content.body.tree)
       const tag = tree?.tags.get(content.body.tag) ?? tree?.removedTags.get(content.body.tag)
-      return authority.adminObjection(record) ?? superseded(content.body.version, tag?.body.version)
+      return (
+        tagObjection(record, content.body.tree, authority) ??
+        superseded(content.body.version, tag?.body.version)
+      )
     }
     case 'pin': {
       const pin = state.pins.get(content.body.name) ?? state.removedPins.get(content.body.name)
-      return authority.adminObjection(record) ?? superseded(content.body.version, pin?.body.version)
+      return (
+        judges.pins.objection(record, content.body) ?? superseded(content.body.version, pin?.body.version)
+      )
     }
+    case 'site':
+      return (
+        siteObjection(record, authority) ??
+        superseded(content.body.version, state.sites.get(content.body.site)?.body.version)
+      )
     case 'topology':
       return (
         authority.adminObjection(record) ?? superseded(content.body.version, state.topology?.body.version)
       )
     case 'epoch':
-      return authority.adminObjection(record) ?? objectionToEpoch(content.body, judges)
+      return objectionToEpoch(record, content.body, judges)
     case 'head':
       return objectionToHead(record, content.body, state.trees.get(content.body.tree), authority)
     case 'encodings': {
@@ -89,10 +109,25 @@ function superseded(version: number, current: number | undefined): string | unde
   return `version ${current} is known; the next is ${current + 1}`
 }
 
-function objectionToEpoch(body: EpochBody, { state, listedPublishers }: Judges): string | undefined {
+function supersededGrant(body: GrantBody, state: MeshState): string | undefined {
+  const own = state.grants.get(granteeOf(body)) ?? []
+  return superseded(
+    body.version,
+    own.find((each) => each.body.role === body.role && each.body.name === body.name)?.body.version,
+  )
+}
+
+function objectionToEpoch(
+  record: VerifiedRecord,
+  body: EpochBody,
+  { state, authority, treeRecords }: Judges,
+): string | undefined {
+  const publishers = publishersOf(declarations(treeRecords(body.tree), authority))
+  const denied = authority.adminObjection(record)
+  if (denied !== undefined && !isOwnBeginning(record, body, publishers.creators)) return denied
   const tree = state.trees.get(body.tree)
   if (tree === undefined) return `no admin has declared the tree ${body.tree}`
-  if (!listedPublishers(body.tree).has(peerIdOf(body.publisher)))
+  if (!publishers.listed.has(peerIdOf(body.publisher)))
     return "its publisher is not listed by the tree's record"
   const disputed = tree.fork?.kind === 'epochs' ? tree.fork : undefined
   const follows =
@@ -128,6 +163,10 @@ function objectionToHead(
   }
   const cut = authority.cutObjection(record)
   if (cut !== undefined) return cut
+  const denied = epoch.isByGrant
+    ? authority.grantObjection(record, { role: 'publisher', tree: body.tree })
+    : undefined
+  if (denied !== undefined) return denied
   const follows = newest === undefined ? body.previous === null : body.previous?.equals(newest.id) === true
   if (!follows || body.sequence !== (newest?.sequence ?? 0) + 1) {
     return `the next head of ${body.tree} has sequence ${(newest?.sequence ?? 0) + 1} and names the one before it`

@@ -1,4 +1,9 @@
-/** Pins, by name: the last writer's, which may be a tombstone. */
+/**
+ * Pins, by name: the last writer's, which may be a tombstone.
+ *
+ * A name is all that two versions of a pin share, so an operator must not get at a pin of other trees by its name: an
+ * operator's pin has a name that begins with its tree (as `pinName` makes it), and yields to an admin's of another tree.
+ */
 import type { PinBody } from '../kinds/pin.ts'
 import type { Pin } from '../mesh-state.ts'
 import type { VerifiedRecord } from '../record.ts'
@@ -11,10 +16,29 @@ export interface PinRecords {
   learn(record: VerifiedRecord): void
   names(): Iterable<string>
   pin(name: string): Pin | undefined
+  /** Why a pin has no effect, whatever its version. */
+  objection(record: VerifiedRecord, body: PinBody): string | undefined
+}
+
+interface Said extends Versioned {
+  readonly body: PinBody
 }
 
 export function createPinRecords(authority: Authority): PinRecords {
-  const byName = new Map<string, (Versioned & { readonly body: PinBody })[]>()
+  const byName = new Map<string, Said[]>()
+
+  function objection(record: VerifiedRecord, body: PinBody, said: readonly Said[]): string | undefined {
+    const { tree } = body
+    const denied = authority.grantObjection(record, { role: 'operator', may: 'pins', tree })
+    if (denied !== undefined || authority.adminObjection(record) === undefined) return denied
+    if (!body.name.startsWith(`${tree}@`)) return "the name of an operator's pin begins with its tree and @"
+    return said.some(
+      (other) => other.body.tree !== tree && authority.adminObjection(other.record) === undefined,
+    )
+      ? 'an admin has a pin of that name for another tree'
+      : undefined
+  }
+
   return {
     learn(record) {
       if (record.content.kind !== 'pin') return
@@ -23,10 +47,10 @@ export function createPinRecords(authority: Authority): PinRecords {
     },
     names: () => byName.keys(),
     pin(name) {
-      const last = lastWriter(
-        (byName.get(name) ?? []).filter(({ record }) => authority.adminObjection(record) === undefined),
-      )
+      const said = byName.get(name) ?? []
+      const last = lastWriter(said.filter(({ record, body }) => objection(record, body, said) === undefined))
       return last === undefined ? undefined : { body: last.body, origin: originOf(last.record) }
     },
+    objection: (record, body) => objection(record, body, byName.get(body.name) ?? []),
   }
 }

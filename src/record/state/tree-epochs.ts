@@ -1,7 +1,7 @@
 /**
  * Epochs of a tree and the heads that are valid under them.
  *
- * An epoch counts when an admin signed it, its publisher is one that the tree's records list, the epoch before it
+ * An epoch counts when an admin signed it (or it is the first, of a publisher that created the tree by a grant), its publisher is one that the tree's records list, the epoch before it
  * counts, and its base is null or a valid head under the epochs before. Epochs of one number that say the same
  * (publisher, base, epoch before) are one. Under an epoch, a head is valid when the epoch's publisher signed it, within
  * its chain's end, and the head it names is the base or valid under the same epoch, one lower in sequence. So valid
@@ -21,6 +21,8 @@ export interface EpochGroup {
   readonly number: number
   readonly publisher: PeerId
   readonly base: Cid | null
+  /** No admin signed it: its heads need the grant too. */
+  readonly isByGrant: boolean
   readonly before: EpochGroup | undefined
   /** The records that say so, rising by id: the first stands for all. */
   readonly records: readonly VerifiedRecord[]
@@ -28,10 +30,18 @@ export interface EpochGroup {
   readonly heads: ReadonlyMap<string, Head>
 }
 
+/** Whom an epoch may name. */
+export interface Publishers {
+  /** By any record that declares the tree. */
+  readonly listed: ReadonlySet<PeerId>
+  /** Those who created the tree themselves, by a grant. */
+  readonly creators: ReadonlySet<PeerId>
+}
+
 /** Epochs that count, by number from 1: more than one at a number is a conflict. Ends before the first empty number. */
 export function epochLevels(
   records: TreeRecords,
-  publishers: ReadonlySet<PeerId>,
+  publishers: Publishers,
   authority: Authority,
 ): readonly (readonly EpochGroup[])[] {
   const levels: EpochGroup[][] = []
@@ -45,7 +55,7 @@ export function epochLevels(
 
 function successors(
   records: TreeRecords,
-  publishers: ReadonlySet<PeerId>,
+  publishers: Publishers,
   authority: Authority,
   before: EpochGroup | undefined,
 ): EpochGroup[] {
@@ -57,34 +67,47 @@ function successors(
       pushTo(byMeaning, `${peerIdOf(said.body.publisher)} ${placeAfter(said.body.base)}`, said)
     }
   }
-  return [...byMeaning.values()].map((same) => {
+  const groups = [...byMeaning.values()].map((same) => {
     const { epoch, publisher, base } = same[0]!.body
     const group = {
       number: epoch,
       publisher: peerIdOf(publisher),
       base,
+      isByGrant: same.every(({ record }) => authority.adminObjection(record) !== undefined),
       before,
       records: same.map(({ record }) => record).toSorted((a, b) => compareIds(a.id, b.id)),
     }
     return { ...group, heads: validHeads(records, authority, group) }
   })
+  // An admin's word ends a dispute between publishers.
+  return groups.every(({ isByGrant }) => isByGrant) ? groups : groups.filter(({ isByGrant }) => !isByGrant)
 }
 
 export function epochObjection(
   { record, body }: Said<EpochBody>,
-  publishers: ReadonlySet<PeerId>,
+  publishers: Publishers,
   authority: Authority,
   before: EpochGroup | undefined,
 ): string | undefined {
   const objection = authority.adminObjection(record)
-  if (objection !== undefined) return objection
-  if (!publishers.has(peerIdOf(body.publisher))) return "its publisher is not listed by the tree's record"
+  if (objection !== undefined && !isOwnBeginning(record, body, publishers.creators)) return objection
+  if (!publishers.listed.has(peerIdOf(body.publisher)))
+    return "its publisher is not listed by the tree's record"
   if (body.epoch !== (before?.number ?? 0) + 1)
     return 'its number is not one more than that of the epoch before'
   if (body.base !== null && findHead(before, body.base) === undefined) {
     return 'its base is not a valid head of the epochs before it'
   }
   return undefined
+}
+
+/** Whether a publisher that created the tree makes itself the first publisher: that is what its grant is for. */
+export function isOwnBeginning(
+  { issuerPeer }: VerifiedRecord,
+  { epoch, base, publisher }: EpochBody,
+  creators: ReadonlySet<PeerId>,
+): boolean {
+  return epoch === 1 && base === null && peerIdOf(publisher) === issuerPeer && creators.has(issuerPeer)
 }
 
 /** The head, when it is valid under this epoch or one before it. */
@@ -101,7 +124,7 @@ export function findHead(group: EpochGroup | undefined, id: Cid): Head | undefin
 export function headsAfter(
   records: TreeRecords,
   authority: Authority,
-  group: Pick<EpochGroup, 'number' | 'publisher'>,
+  group: Pick<EpochGroup, 'number' | 'publisher' | 'isByGrant'>,
   parent: { key: string; sequence: number },
 ): Said<HeadBody>[] {
   return (records.heads.get(parent.key) ?? []).filter(
@@ -109,7 +132,9 @@ export function headsAfter(
       body.epoch === group.number &&
       record.issuerPeer === group.publisher &&
       body.sequence === parent.sequence + 1 &&
-      authority.cutObjection(record) === undefined,
+      authority.cutObjection(record) === undefined &&
+      (!group.isByGrant ||
+        authority.grantObjection(record, { role: 'publisher', tree: body.tree }) === undefined),
   )
 }
 

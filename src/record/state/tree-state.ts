@@ -3,20 +3,21 @@
  * tags, the encodings of its snapshots. A pure function of the kept records and the authority.
  */
 import { cidKey } from '../../block/cid.ts'
-import { type PeerId, peerIdOf } from '../key.ts'
 import type { Epoch, Fork, Head, Tag, TreeState } from '../mesh-state.ts'
+import type { VerifiedRecord } from '../record.ts'
 import type { Authority } from './authority.ts'
 import { compareIds, MAX_EVIDENCE } from './chains.ts'
 import { evaluateEncodings } from './encodings.ts'
 import { lastWriter } from './last-writer.ts'
 import { originOf } from './origin.ts'
+import { declarations, publishersOf, standing } from './tree-declarations.ts'
 import { type EpochGroup, epochLevels, findHead, headOf, headsAfter, rootOf } from './tree-epochs.ts'
 import type { TreeRecords } from './tree-records.ts'
 
-/** Undefined when no admin has declared the tree. */
+/** Undefined when nobody who may has declared the tree. */
 export function evaluateTree(records: TreeRecords, authority: Authority): TreeState | undefined {
   const declared = declarations(records, authority)
-  const last = lastWriter(declared)
+  const last = standing(declared)
   if (last === undefined) return undefined
   const levels = epochLevels(records, publishersOf(declared), authority)
   const settled = settle(records, authority, levels)
@@ -28,21 +29,6 @@ export function evaluateTree(records: TreeRecords, authority: Authority): TreeSt
     ...settled,
     encodings: evaluateEncodings(records, settled.history, authority),
   }
-}
-
-/** Keys that some record of an admin lists: dropping one from the list does not undo the epochs that it had. */
-export function listedPublishers(records: TreeRecords, authority: Authority): ReadonlySet<PeerId> {
-  return publishersOf(declarations(records, authority))
-}
-
-function declarations(records: TreeRecords, authority: Authority) {
-  return records.trees
-    .filter(({ record }) => authority.adminObjection(record) === undefined)
-    .map(({ record, body }) => ({ record, body, version: body.version }))
-}
-
-function publishersOf(declared: ReturnType<typeof declarations>): Set<PeerId> {
-  return new Set(declared.flatMap(({ body }) => body.publishers.map(peerIdOf)))
 }
 
 function settle(
@@ -156,8 +142,13 @@ function epochOf(group: EpochGroup): Epoch {
     epoch: group.number,
     publisher: group.publisher,
     base: group.base,
+    isByGrant: group.isByGrant,
     origin: originOf(record),
   }
+}
+
+export function tagObjection(record: VerifiedRecord, tree: string, authority: Authority): string | undefined {
+  return authority.grantObjection(record, { role: 'operator', may: 'tags', tree })
 }
 
 function evaluateTags(records: TreeRecords, authority: Authority): Pick<TreeState, 'tags' | 'removedTags'> {
@@ -166,7 +157,7 @@ function evaluateTags(records: TreeRecords, authority: Authority): Pick<TreeStat
   for (const [name, said] of records.tags) {
     const last = lastWriter(
       said
-        .filter(({ record }) => authority.adminObjection(record) === undefined)
+        .filter(({ record }) => tagObjection(record, records.name, authority) === undefined)
         .map(({ record, body }) => ({ record, body, version: body.version })),
     )
     if (last === undefined) continue

@@ -1,0 +1,313 @@
+/**
+ * What a change of a pin would set in motion: which sites fetch what, from where, for how long, and what their disks hold
+ * afterwards. Worked out of the records and of what the sites last said; nothing is changed.
+ *
+ * The id of a plan is a digest of the change and of all that it rests on in the records: other pins, the heads of the trees,
+ * who is a member, labels, links. What sites say from moment to moment is not in it.
+ */
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import { matchesTree } from '../../src/base/names.ts'
+import type { Cid } from '../../src/block/cid.ts'
+import { listNewBlocks } from '../../src/delta/list-new-blocks.ts'
+import { decodePin, type PinBody, pinName } from '../../src/record/kinds/pin.ts'
+import type { Head, Member, MeshState, TreeState } from '../../src/record/mesh-state.ts'
+import { isWanted } from '../../src/replica/site-agent-goals.ts'
+import type { StatusDocument } from '../../src/replica/status.ts'
+import { NO_TOPOLOGY, pathBetween } from '../../src/topology/topology.ts'
+import { findSnapshot } from './find-snapshot.ts'
+import { secondsToFetch } from './pin-plan-time.ts'
+import type { Services } from './services.ts'
+
+const NAME = z.string().min(1).max(64)
+
+export const PIN_CHANGE = z.strictObject({
+  tree: z.string().min(1).max(600),
+  sites: z.union([
+    z.strictObject({ all: z.literal(true) }),
+    z.strictObject({ label: NAME }),
+    z.strictObject({ region: NAME }),
+    z.strictObject({ site: NAME }),
+  ]),
+  checkout: z.string().optional(),
+  versions: z.int().optional(),
+  keep: z.strictObject({ last: z.int().optional(), days: z.int().optional() }).optional(),
+  priority: z.int().optional(),
+  class: z.literal('urgent').optional(),
+  removed: z.boolean(),
+})
+
+export const PLANNED_TREE = z.strictObject({
+  tree: z.string(),
+  sequence: z.int(),
+  /** Of blocks, plain: what travels is less where it is compressed, or made of deltas. */
+  bytes: z.int(),
+  /** What the site holds of it is not known here block by block: it may be less. */
+  isUpperBound: z.boolean(),
+  /** Sites that hold it in full, the nearest first; empty when none is known to. */
+  from: z.array(z.string()),
+})
+
+export const PLANNED_SITE = z.strictObject({
+  site: z.string(),
+  region: z.string(),
+  state: z.string(),
+  trees: z.array(PLANNED_TREE),
+  bytes: z.int(),
+  /** By the declared rates; null when nothing is declared of the links that it takes. */
+  seconds: z.number().nullable(),
+  /** As the site last said, and what would be left of it; null when it has said nothing. */
+  freeBytes: z.int().nullable(),
+  freeAfterBytes: z.int().nullable(),
+})
+
+export const PIN_PLAN = z.strictObject({
+  id: z.string(),
+  /** The body of the record that makes it so. */
+  pin: z.looseObject({ name: z.string(), tree: z.string(), version: z.int(), removed: z.boolean() }),
+  /** Those that fetch something, or would at once if it were there. */
+  sites: z.array(PLANNED_SITE),
+  /** Of all sites. */
+  bytes: z.int(),
+  /** Until the last site is complete. */
+  seconds: z.number().nullable(),
+  /** What sites no longer keep: it stays there for a while. */
+  released: z.array(z.strictObject({ site: z.string(), trees: z.array(z.string()) })),
+  notes: z.array(z.string()),
+})
+
+export type PinChange = z.infer<typeof PIN_CHANGE>
+export type PlannedTree = z.infer<typeof PLANNED_TREE>
+export type PlannedSite = z.infer<typeof PLANNED_SITE>
+export type PinPlan = Omit<z.infer<typeof PIN_PLAN>, 'pin'> & { readonly pin: PinBody }
+
+/** Pairs of snapshots that are compared block by block; of more, upper bounds are given. */
+const MAX_COMPARED = 16
+const MAX_SOURCES = 3
+
+/** @throws MirrorError `invalid` for a change that makes no pin, `not-found` for the removal of one that there is not */
+export async function planPin(
+  services: Pick<Services, 'ledger' | 'blocks' | 'complete' | 'readStatus'>,
+  change: PinChange,
+  nextVersion: number,
+  held: AbortSignal,
+): Promise<PinPlan> {
+  const before = services.ledger.state()
+  const pin = bodyOf(change, nextVersion)
+  if (pin.removed && !before.pins.has(pin.name))
+    throw new MirrorError('not-found', `there is no pin ${pin.name}`, { hint: 'See: mirrormesh pin list' })
+  const after = withPin(before, pin)
+  const status = services.readStatus()
+  const bytesOf = createByteCounter(services, status, held)
+  const trees = [...before.trees.values()].filter(
+    ({ name, body }) => !body.removed && matchesTree(pin.tree, name),
+  )
+  const members = [...before.members.values()].filter(({ isActive }) => isActive)
+  const released: { site: string; trees: string[] }[] = []
+  const fetching: { member: Member; trees: PlannedTree[] }[] = []
+  for (const member of members) {
+    const wanted: PlannedTree[] = []
+    const left: string[] = []
+    for (const tree of trees) {
+      const [was, will] = [isWanted(before, tree.name, member), isWanted(after, tree.name, member)]
+      if (was && !will) left.push(tree.name)
+      if (was || !will || tree.newest === undefined) continue
+      const from = holdersOf(before, status, tree.name, tree.newest, member)
+      wanted.push({ ...(await bytesOf(tree, tree.newest, member)), from })
+    }
+    if (left.length > 0) released.push({ site: member.site, trees: left })
+    if (wanted.length > 0) fetching.push({ member, trees: wanted })
+  }
+  const times = secondsToFetch(
+    before.topology?.body ?? NO_TOPOLOGY,
+    fetching.map(({ member, trees: wanted }) => ({
+      place: member,
+      trees: wanted.map(({ tree, bytes, from }) => ({
+        tree,
+        bytes,
+        source: members.find(({ site }) => site === from[0]),
+      })),
+    })),
+  )
+  const sites = fetching
+    .map(({ member, trees: wanted }, at) => siteOf(status, member, wanted, times[at] ?? null))
+    .toSorted((a, b) => (a.site < b.site ? -1 : 1))
+  return {
+    id: idOf(before, pin, trees),
+    pin,
+    sites,
+    bytes: sites.reduce((sum, { bytes }) => sum + bytes, 0),
+    seconds: sites.some(({ seconds }) => seconds === null)
+      ? null
+      : sites.reduce((most, { seconds }) => Math.max(most, seconds!), 0),
+    released: released.toSorted((a, b) => (a.site < b.site ? -1 : 1)),
+    notes: notesOf(pin, trees, sites),
+  }
+}
+
+function bodyOf(change: PinChange, version: number): PinBody {
+  try {
+    // As JSON has it: what is undefined is not there.
+    const said = JSON.parse(JSON.stringify(change)) as PinChange
+    return decodePin({ ...said, name: pinName(change.tree, change.sites), version })
+  } catch (error) {
+    if (!isMirrorError(error, 'corrupt')) throw error
+    throw new MirrorError('invalid', `no such pin can be made: ${error.message}`, { cause: error })
+  }
+}
+
+function withPin(state: MeshState, body: PinBody): MeshState {
+  const pins = new Map(state.pins)
+  if (body.removed) pins.delete(body.name)
+  else pins.set(body.name, { body, origin: { record: state.mesh, issuer: '', timeMs: 0 } })
+  return { ...state, pins }
+}
+
+type CountBytes = (tree: TreeState, newest: Head, member: Member) => Promise<Omit<PlannedTree, 'from'>>
+
+/** From what a site last said that it holds; block by block where both snapshots are here in full. */
+function createByteCounter(
+  services: Pick<Services, 'ledger' | 'blocks' | 'complete'>,
+  status: StatusDocument,
+  held: AbortSignal,
+): CountBytes {
+  const known = new Map<string, number | undefined>()
+
+  async function compare(tree: string, base: number, target: number): Promise<number | undefined> {
+    const key = `${tree} ${base}`
+    if (known.has(key)) return known.get(key)
+    if (known.size >= MAX_COMPARED) return undefined
+    const bytes = await newBytes(services, tree, base, target, held)
+    known.set(key, bytes)
+    return bytes
+  }
+
+  return async ({ name, history }, newest, { site }) => {
+    const { sequence, snapshot, counts } = newest
+    const all = { tree: name, sequence, bytes: counts.blockBytes ?? counts.bytes ?? 0, isUpperBound: false }
+    const replica = status.trees.find(({ tree }) => tree === name)?.sites.find((each) => each.site === site)
+    if (replica?.state === 'complete') return { ...all, bytes: 0 }
+    const heldHead = history.find((head) => head.sequence === replica?.sequence)
+    if (heldHead === undefined) {
+      const missing = replica?.missingBytes
+      return missing == null ? all : { ...all, bytes: Math.min(missing, all.bytes) }
+    }
+    if (heldHead.snapshot.equals(snapshot)) return { ...all, bytes: 0 }
+    const bytes = await compare(name, heldHead.sequence, sequence)
+    return bytes === undefined ? { ...all, isUpperBound: true } : { ...all, bytes }
+  }
+}
+
+/** Undefined when they are not both here in full, or too much has changed between them. */
+async function newBytes(
+  services: Pick<Services, 'ledger' | 'blocks' | 'complete'>,
+  tree: string,
+  base: number,
+  target: number,
+  held: AbortSignal,
+): Promise<number | undefined> {
+  const indexOf = async (sequence: number): Promise<Cid> =>
+    (await findSnapshot(services, tree, String(sequence), held)).snapshot.index
+  try {
+    const indexes = { base: await indexOf(base), target: await indexOf(target) }
+    const blocks = await listNewBlocks(services.blocks, indexes, held)
+    if (blocks === undefined) return undefined
+    let bytes = 0
+    for await (const { lengthBytes } of blocks) bytes += lengthBytes
+    return bytes
+  } catch (error) {
+    if (isMirrorError(error, 'degraded')) return undefined
+    throw error
+  }
+}
+
+/** Other sites that say that they are complete, the nearest first: the own region, then by round trip, cost and name. */
+function holdersOf(
+  { members, topology }: MeshState,
+  status: StatusDocument,
+  tree: string,
+  { sequence }: Head,
+  to: Member,
+): string[] {
+  const links = topology?.body ?? NO_TOPOLOGY
+  const reachable = new Set(
+    status.sites.filter(({ state }) => state === 'self' || state === 'up').map(({ site }) => site),
+  )
+  const replicas = status.trees.find((each) => each.tree === tree)?.sites ?? []
+  return [...members.values()]
+    .filter(({ isActive, site }) => isActive && site !== to.site && reachable.has(site))
+    .filter(({ site }) => replicas.some((each) => each.site === site && each.sequence === sequence))
+    .map((member) => {
+      const path = pathBetween(links, to, member)
+      const rank = [
+        member.region === to.region ? 0 : 1,
+        path?.rttMs ?? Number.MAX_SAFE_INTEGER,
+        path?.cost ?? Number.MAX_SAFE_INTEGER,
+      ]
+      return { site: member.site, rank }
+    })
+    .toSorted((a, b) => compareRanks(a.rank, b.rank) || (a.site < b.site ? -1 : 1))
+    .slice(0, MAX_SOURCES)
+    .map(({ site }) => site)
+}
+
+function compareRanks(a: readonly number[], b: readonly number[]): number {
+  for (const [i, value] of a.entries()) if (value !== b[i]) return value - b[i]!
+  return 0
+}
+
+function siteOf(
+  status: StatusDocument,
+  { site, region }: Member,
+  trees: PlannedTree[],
+  seconds: number | null,
+): PlannedSite {
+  const bytes = trees.reduce((sum, tree) => sum + tree.bytes, 0)
+  const said = status.sites.find((each) => each.site === site)
+  const freeBytes = said?.freeBytes ?? null
+  return {
+    site,
+    region,
+    state: said?.state ?? 'never-seen',
+    trees,
+    bytes,
+    seconds,
+    freeBytes,
+    freeAfterBytes: freeBytes === null ? null : freeBytes - bytes,
+  }
+}
+
+function notesOf(pin: PinBody, trees: readonly TreeState[], sites: readonly PlannedSite[]): string[] {
+  return [
+    ...(trees.length === 0 && !pin.removed ? [`no tree matches ${pin.tree} yet; the pin waits for one`] : []),
+    ...trees
+      .filter(({ newest }) => newest === undefined)
+      .map(({ name }) => `nothing has been published in ${name} yet`),
+    ...sites.flatMap(({ site, state, freeAfterBytes, trees: wanted }) => [
+      ...(state === 'silent' || state === 'never-seen'
+        ? [`${site} is ${state}: it begins when it is back`]
+        : []),
+      ...(freeAfterBytes !== null && freeAfterBytes < 0 ? [`${site} has not enough space`] : []),
+      ...wanted
+        .filter(({ from, bytes }) => from.length === 0 && bytes > 0)
+        .map(({ tree, sequence }) => `no site that is up is known to hold ${tree}@${sequence} for ${site}`),
+    ]),
+  ]
+}
+
+function idOf(state: MeshState, pin: PinBody, trees: readonly TreeState[]): string {
+  const from = [
+    pin,
+    [...state.pins.values()].map(({ body, origin }) => [body.name, origin.record.toString()]).toSorted(),
+    trees
+      .map(({ name, origin, newest }) => [name, origin.record.toString(), newest?.id.toString()])
+      .toSorted(),
+    [...state.members.values()]
+      .map(({ peer, origin, isActive }) => [peer, origin.record.toString(), isActive])
+      .toSorted(),
+    [...state.sites].map(([site, { origin }]) => [site, origin.record.toString()]).toSorted(),
+    state.topology?.origin.record.toString(),
+  ]
+  return createHash('sha256').update(JSON.stringify(from)).digest('hex').slice(0, 16)
+}

@@ -1,0 +1,25 @@
+/** The last few records of the mesh: who said what. */
+import { useEffect } from 'preact/hooks'
+import type { RecordPage } from '../../api/member-answers.ts'
+import { html } from '../html.ts'
+import { now, status } from '../live.ts'
+import { useDocument } from '../parts/load.ts'
+import { linkTo } from '../route.ts'
+import { useValue } from '../state.ts'
+import { EventLine } from './line.ts'
+
+const SHOWN = 9
+
+export function RecentEvents() {
+  const nowMs = useValue(now)
+  const { value, reload } = useDocument<RecordPage>(`/api/v1/records?limit=${SHOWN}`)
+  const seen = useValue(status)
+  // A new record nearly always changes the status too; the ages are drawn again in any case.
+  useEffect(reload, [seen])
+  return html`<section class="card" aria-labelledby="events-title">
+    <header class="card-head"><h2 id="events-title">Last events</h2><a href=${linkTo('events')}>All events</a></header>
+    <ul class="events">
+      ${value?.records.map((record) => html`<${EventLine} key=${record.id} record=${record} nowMs=${nowMs} />`)}
+    </ul>
+  </section>`
+}

@@ -1,0 +1,82 @@
+/** The overview: what is wrong, how much moves, every tree at every site, what happened last. */
+import { useMemo } from 'preact/hooks'
+import type { StatusDocument } from '../../../src/replica/status.ts'
+import { formatBytes } from '../../cli/quantity.ts'
+import { RecentEvents } from '../events/recent.ts'
+import { html } from '../html.ts'
+import { now, rates } from '../live.ts'
+import { Chart } from '../parts/chart.ts'
+import { Fact } from '../parts/fact.ts'
+import { findTroubles } from '../problems.ts'
+import { linkTo } from '../route.ts'
+import { useValue } from '../state.ts'
+import { age, shown } from '../text.ts'
+import { FirstSteps, isNew } from './first-steps.ts'
+import { Headline } from './headline.ts'
+import { Matrix } from './matrix.ts'
+import { addUp, type Totals } from './totals.ts'
+
+const HOUR_MS = 3_600_000
+
+export function Overview({ status }: { status: StatusDocument }) {
+  const nowMs = useValue(now)
+  const totals = useMemo(() => addUp(status), [status])
+  const troubles = useMemo(() => findTroubles(status, nowMs), [status, nowMs])
+  return html`
+    <h1 class="unseen" tabindex="-1">Overview of ${shown(status.mesh.name)}</h1>
+    ${isNew(status) ? html`<${FirstSteps} status=${status} />` : html`<${Headline} troubles=${troubles} totals=${totals} />`}
+    <${Facts} totals=${totals} nowMs=${nowMs} />
+    ${!isNew(status) && html`<${Matrix} status=${status} nowMs=${nowMs} />`}
+    <div class="columns">
+      <section class="card" aria-labelledby="rates-title">
+        <header class="card-head"><h2 id="rates-title">Rates of ${shown(status.self.site)}</h2><span class="quiet">the last hour</span></header>
+        <${Rates} nowMs=${nowMs} />
+      </section>
+      <${RecentEvents} />
+    </div>`
+}
+
+function Facts({ totals, nowMs }: { totals: Totals; nowMs: number }) {
+  const points = useValue(rates)
+  const last = points.at(-1)
+  const { oldest, saved } = totals
+  const isAllUp = totals.sitesUp === totals.sites
+  const published = totals.trees - totals.treesEmpty
+  return html`<dl class="facts">
+    <${Fact} name="Sites up" value=${html`${totals.sitesUp}<em>/${totals.sites}</em>`} tone=${isAllUp ? '' : 'bad'}
+      below=${isAllUp ? 'all are heard of' : `${totals.sites - totals.sitesUp} silent`} />
+    <${Fact} name="Trees complete" value=${html`${totals.treesComplete}<em>/${published}</em>`}
+      below=${`${totals.replicasComplete} of ${totals.replicas} copies`} />
+    <${Fact} name="Moving here" value=${last === undefined ? '-' : rate(last.farIn + last.nearIn)}
+      below=${last === undefined ? 'in' : `in, ${rate(last.farOut + last.nearOut)} out`}
+      meaning="Bytes of blocks a second between this node and the others, as they travel." />
+    <${Fact} name="Still to come" value=${formatBytes(totals.missingBytes)}
+      below=${totals.fetching === 0 ? 'nothing is being fetched' : `for ${totals.fetching} ${totals.fetching === 1 ? 'copy' : 'copies'}`} />
+    <${Fact} name="Oldest head" value=${oldest === undefined ? '-' : age(oldest.timeMs, nowMs)}
+      below=${oldest === undefined ? 'nothing is published' : html`<a href=${linkTo('trees', oldest.tree)}>${shown(oldest.tree)}</a>`} />
+    <${Fact} name="Saved at the origin" value=${saved === undefined ? '-' : `${Math.floor(saved.share * 100)} %`}
+      below=${saved === undefined ? 'nothing was fetched' : `${formatBytes(saved.bytes)} of ${formatBytes(saved.received)}`}
+      meaning="Against rsync, where every site pulls from the publisher's site: that site would have sent all that the sites received. Counted since their programs started, as the bytes travelled; what compression and deltas save comes on top." />
+  </dl>`
+}
+
+function Rates({ nowMs }: { nowMs: number }) {
+  const points = useValue(rates)
+  const lines = [
+    { name: 'from other regions', tone: 'in', pick: 'farIn' },
+    { name: 'to other regions', tone: 'out', pick: 'farOut' },
+    { name: 'from this region', tone: 'near-in', pick: 'nearIn' },
+    { name: 'to this region', tone: 'near-out', pick: 'nearOut' },
+  ] as const
+  const series = lines.map(({ name, tone, pick }) => ({
+    name,
+    tone,
+    points: points.map((point) => [point.timeMs, point[pick]] as const),
+  }))
+  return html`<${Chart} series=${series} fromMs=${nowMs - HOUR_MS} toMs=${nowMs} format=${rate}
+    label="Bytes a second of this node, in the last hour, by direction and distance" />`
+}
+
+function rate(bytesPerSecond: number): string {
+  return `${formatBytes(bytesPerSecond)}/s`
+}

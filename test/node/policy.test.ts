@@ -1,0 +1,167 @@
+/** What admins say of sites and pins, on real processes: labels, drains, plans. */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { PublishAnswer, WaitAnswer } from '../../node/api/job-answers.ts'
+import type { PinPlan } from '../../node/api/pin-plan.ts'
+import type { SiteDocument } from '../../node/api/site-routes.ts'
+import type { StatusDocument } from '../../src/replica/status.ts'
+import { mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
+import { tempDir } from './temp-dir.ts'
+
+const TREE = 'builds/x'
+
+test('an admin steers what is kept where: labels, drains, plans', { timeout: 300_000 }, async (t) => {
+  const dir = await tempDir(t)
+  const homes = { hq: join(dir, 'hq'), lab: join(dir, 'lab'), shop: join(dir, 'shop') }
+  const listen = ['--listen', '127.0.0.1:0', '--http', 'off']
+  const at = (home: string, ...args: string[]): string[] => ['--home', home, ...args]
+  const publish = async (text: string): Promise<PublishAnswer> => {
+    const source = join(dir, 'source')
+    await mkdir(source, { recursive: true })
+    await writeFile(join(source, 'file'), text)
+    return succeedJson<PublishAnswer>(at(homes.hq, 'publish', source, '--tree', TREE))
+  }
+  await succeed(at(homes.hq, 'init', '--mesh', 'acme', '--site', 'hq', '--region', 'us', ...listen))
+  const hq = await startDaemon(t, homes.hq)
+  for (const site of ['lab', 'shop'] as const) {
+    const token = await succeed(at(homes.hq, 'invite', '--site', site, '--region', 'eu'))
+    await succeed(at(homes[site], 'join', token.trim(), ...listen))
+  }
+  const daemons = { hq, lab: await startDaemon(t, homes.lab), shop: await startDaemon(t, homes.shop) }
+  const replica = (status: StatusDocument, site: string) =>
+    status.trees.find(({ tree }) => tree === TREE)?.sites.find((each) => each.site === site)
+
+  await t.test('a pin by label is for the sites that have it', async () => {
+    await succeed(at(homes.hq, 'site', 'label', 'lab', 'office', 'big'))
+    assert.equal(await succeed(at(homes.hq, 'site', 'label', 'lab', 'big-', 'czech')), 'lab: czech office\n')
+    const first = await publish('one')
+    assert.equal(first.sequence, 1)
+    const early = await mirrormesh(at(homes.hq, 'pin', 'add', TREE, '--label', 'shops'))
+    assert.match(early.stderr, /no site is labelled shops yet/)
+    await succeed(at(homes.hq, 'pin', 'add', TREE, '--label', 'office'))
+    await until('the lab has it', async () => replica(await daemons.hq.status(), 'lab')?.state === 'complete')
+    assert.equal(replica(await daemons.hq.status(), 'shop'), undefined)
+    await succeed(at(homes.hq, 'site', 'label', 'shop', 'shops'))
+    await until(
+      'the shop has it',
+      async () => replica(await daemons.hq.status(), 'shop')?.state === 'complete',
+    )
+    assert.match(await succeed(at(homes.hq, 'pin', 'list')), /builds\/x +label office/)
+  })
+
+  await t.test('a drained site keeps what it has, takes nothing new, and is not waited for', async () => {
+    await succeed(at(homes.hq, 'site', 'drain', 'shop', '--note', 'the roof leaks'))
+    await until('the shop knows', async () => {
+      const { sites } = await daemons.shop.status()
+      return sites.find(({ site }) => site === 'shop')?.drained
+    })
+    await publish('two')
+    const waited = await succeedJson<WaitAnswer>(
+      at(homes.hq, 'wait', TREE, '--sites', 'all', '--timeout', '60s'),
+    )
+    assert.deepEqual(waited.sites, ['lab'])
+    const inVain = await mirrormesh(at(homes.hq, 'wait', TREE, '--sites', 'shop', '--timeout', '60s'))
+    assert.equal(inVain.status, 6, inVain.stderr)
+    assert.match(inVain.stderr, /shop is drained/)
+    const held = await until('the shop says why', async () => {
+      const found = replica(await daemons.hq.status(), 'shop')
+      return found?.reason === 'the site is drained' && found
+    })
+    assert.deepEqual([held.sequence, held.state], [1, 'behind'])
+    assert.equal((await mirrormesh(at(homes.hq, 'status', '--check'))).status, 0)
+    assert.match(await succeed(at(homes.hq, 'status')), /shop +eu +up, drained/)
+    const shown = await succeedJson<SiteDocument>(at(homes.shop, 'site', 'show', 'shop'))
+    assert.deepEqual([shown.drained, shown.note, shown.labels], [true, 'the roof leaks', ['shops']])
+    assert.match(
+      await succeed(at(homes.lab, 'events', '--kind', 'site')),
+      /shop: drained, labels shops: the roof/,
+    )
+    await succeed(at(homes.hq, 'site', 'undrain', 'shop'))
+    await until('the shop catches up', async () => replica(await daemons.hq.status(), 'shop')?.sequence === 2)
+    assert.equal(
+      (await mirrormesh(at(homes.lab, 'site', 'drain', 'shop'))).status,
+      6,
+      'the lab has no admin key',
+    )
+    assert.equal((await mirrormesh(at(homes.hq, 'site', 'drain', 'moon'))).status, 5)
+  })
+
+  await t.test('a plan tells what a pin would move, and a stale one is refused', async () => {
+    const other = join(dir, 'other')
+    await mkdir(other, { recursive: true })
+    await writeFile(join(other, 'big'), randomBytes(500_000))
+    await succeed(at(homes.hq, 'publish', other, '--tree', 'builds/y'))
+    const links = join(dir, 'links.yaml')
+    await writeFile(links, 'regions:\n  eu: { up: 4 Mbit/s, down: 4 Mbit/s }\n')
+    await succeed(at(homes.hq, 'topology', 'apply', links))
+    const args = ['builds/y', '--region', 'eu', '--keep-last', '2']
+    const plan = await succeedJson<PinPlan>(at(homes.hq, 'pin', 'plan', ...args))
+    assert.deepEqual(
+      plan.sites.map(({ site, trees }) => [site, trees[0]?.tree, trees[0]?.from]),
+      [
+        ['lab', 'builds/y', ['hq']],
+        ['shop', 'builds/y', ['hq']],
+      ],
+    )
+    for (const { bytes, seconds, freeBytes, freeAfterBytes } of plan.sites) {
+      assert.ok(bytes > 500_000 && bytes < 510_000, `${bytes}`)
+      assert.ok(seconds !== null && Math.abs(seconds - bytes / 500_000) < 1e-6, `${seconds}`)
+      assert.ok(freeBytes !== null && freeAfterBytes === freeBytes - bytes)
+    }
+    assert.equal((await succeedJson<PinPlan>(at(homes.hq, 'pin', 'plan', ...args))).id, plan.id)
+    await writeFile(join(other, 'more'), 'more')
+    await succeed(at(homes.hq, 'publish', other, '--tree', 'builds/y'))
+    const stale = await mirrormesh(at(homes.hq, 'pin', 'apply', '--plan', plan.id))
+    assert.equal(stale.status, 8, stale.stderr)
+    assert.match(stale.stderr, /is stale: .*Nothing was done/s)
+    assert.equal((await mirrormesh(at(homes.hq, 'pin', 'apply', '--plan', 'abc'))).status, 5)
+    const text = await mirrormesh(at(homes.hq, 'pin', 'plan', ...args))
+    assert.match(text.stdout, /SITE +TREE .*\nlab +builds\/y@2 +50\d kB +hq +1\.0 s +.* free\n/)
+    const id = /--plan (\w+)/.exec(text.stderr)?.[1]
+    await succeed(at(homes.hq, 'pin', 'apply', '--plan', `${id}`))
+    const again = await mirrormesh(at(homes.hq, 'pin', 'apply', '--plan', `${id}`))
+    assert.equal(again.status, 8, 'a plan is applied once')
+    await succeed(at(homes.hq, 'wait', 'builds/y', '--sites', 'lab,shop', '--timeout', '60s'))
+    await writeFile(join(other, 'third'), randomBytes(30_000))
+    await succeed(at(homes.hq, 'site', 'drain', 'lab'))
+    await succeed(at(homes.hq, 'publish', other, '--tree', 'builds/y'))
+    await succeed(at(homes.hq, 'wait', 'builds/y', '--sites', 'shop', '--timeout', '60s'))
+    await succeed(at(homes.hq, 'pin', 'remove', 'builds/y', '--region', 'eu'))
+    await succeed(at(homes.hq, 'site', 'undrain', 'lab'))
+    const rest = await succeedJson<PinPlan>(at(homes.hq, 'pin', 'plan', ...args))
+    assert.deepEqual(
+      rest.sites.map(({ site, trees }) => [site, trees[0]?.bytes === 0, trees[0]?.isUpperBound]),
+      [
+        ['lab', false, false],
+        ['shop', true, false],
+      ],
+    )
+    assert.ok(rest.bytes > 30_000 && rest.bytes < 40_000, 'the lab fetches what it has missed')
+    assert.deepEqual(rest.sites[0]?.trees[0]?.from, ['shop', 'hq'], 'its neighbour first')
+    const removal = await succeedJson<PinPlan>(
+      at(homes.hq, 'pin', 'plan', TREE, '--label', 'office', '--remove'),
+    )
+    assert.deepEqual([removal.released, removal.sites], [[{ site: 'lab', trees: [TREE] }], []])
+  })
+
+  await t.test('labels are in the file of the mesh', async () => {
+    const file = join(dir, 'mesh.yaml')
+    await succeed(at(homes.hq, 'mesh', 'export', '--out', file))
+    assert.match(await succeed(at(homes.hq, 'mesh', 'plan', file)), /nothing changes/)
+    await writeFile(file, 'sites:\n  lab: { labels: [office] }\n')
+    const applied = await mirrormesh(at(homes.hq, 'mesh', 'apply', file, '--prune', '--yes'))
+    assert.equal(applied.status, 0, applied.stderr)
+    const { sites } = await succeedJson<{ sites: SiteDocument[] }>(at(homes.hq, 'site', 'list'))
+    assert.deepEqual(
+      sites.map(({ site, labels }) => [site, labels]),
+      [
+        ['hq', []],
+        ['lab', ['office']],
+        ['shop', []],
+      ],
+    )
+  })
+})
