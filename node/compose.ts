@@ -39,6 +39,7 @@ import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
+import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
@@ -295,6 +296,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
+    issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
     readStatus,
     readFetches: () => agent.fetches(),
@@ -311,7 +313,13 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
   )
   parts.defer(() => hooks.stop())
-  const api = createApi(services, { paths, socket, tcp, peer: self.peer })
+  const api = createApi(services, {
+    paths,
+    socket,
+    tcp,
+    peer: self.peer,
+    loadConsole: loadConsoleAssets,
+  })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
 
