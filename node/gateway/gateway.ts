@@ -45,6 +45,8 @@ export interface GatewayComponents {
   /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
   readonly pull?: PullSource | undefined
   readonly readPulled?: () => PullUsage | undefined
+  /** The blocks of the tree, else those of public trees; undefined where these cannot be told from others. */
+  readonly blocksFor: (tree: string | undefined) => NodeSource | undefined
   /** For archives of more blocks than memory should remember. */
   readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */

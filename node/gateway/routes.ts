@@ -5,10 +5,11 @@ import type { Topology } from '../../src/topology/topology.ts'
 import { createDigests } from './digests.ts'
 import { createMirrorHandlers } from './mirror-handler.ts'
 import { createMirrors } from './mirrors.ts'
-import { createTreeHandler, type Handler, type TreeHandlerComponents } from './tree-handler.ts'
+import { createTreeHandler, type Handler } from './tree-handler.ts'
 import { createTreeLookup, type TreeLookupComponents, type TreeLookupOptions } from './tree-lookup.ts'
+import { createTrustlessHandler, type TrustlessComponents } from './trustless-handler.ts'
 
-export interface RouteComponents extends TreeLookupComponents, Pick<TreeHandlerComponents, 'scratch'> {
+export interface RouteComponents extends TreeLookupComponents, TrustlessComponents {
   readonly readStatus: () => StatusDocument
   readonly readTopology: () => Topology
   readonly clock: Clock
@@ -28,8 +29,10 @@ export function createRoutes(components: RouteComponents, { isSecure, ...options
     isSecure,
   })
   const handleTree = createTreeHandler({ lookup, scratch, describeFile: mirrors.describeFile })
+  const trustless = createTrustlessHandler(components)
   return (request, response, target, options) => {
-    const handle = mirrors.handlerOf(target, options.rights) ?? handleTree
+    const { rights } = options
+    const handle = mirrors.handlerOf(target, rights) ?? trustless(target, rights) ?? handleTree
     return handle(request, response, target, options)
   }
 }

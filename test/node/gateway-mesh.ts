@@ -1,6 +1,11 @@
 /** A small mesh in memory for the gateway's tests: trees of given files, each version with its own completeness. */
 
-import { createGateway, type Gateway, type GatewayOptions } from '../../node/gateway/gateway.ts'
+import {
+  createGateway,
+  type Gateway,
+  type GatewayComponents,
+  type GatewayOptions,
+} from '../../node/gateway/gateway.ts'
 import type { Catalogue, ServedTree, TreeVersion } from '../../node/gateway/version.ts'
 import type { Tokens } from '../../node/tokens.ts'
 import { utf8 } from '../../src/base/bytes.ts'
@@ -114,6 +119,7 @@ export async function createTestMesh() {
       tokens?: Tokens
       readStatus?: () => StatusDocument
       topology?: Topology
+      blocksFor?: GatewayComponents['blocksFor']
     } = {},
   ) {
     const log = (fields: object, event: string): void => {
@@ -124,6 +130,7 @@ export async function createTestMesh() {
         catalogue,
         blocks,
         readFile: createFileReader({ blocks }, { readAheadBytes: 4096 }).read,
+        blocksFor: more.blocksFor ?? (() => blocks),
         scratch: createMemoryScratch(),
         hold: (snapshot) => store.blocks.lease({ purpose: 'answer', roots: [snapshot] }),
         readStatus: more.readStatus ?? emptyStatus,
