@@ -2,12 +2,12 @@
  * The composition of a node: every part is made here, given its collaborators, and ended in the opposite order. The one
  * place that knows them all.
  */
+import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
-import { isMirrorError, MirrorError } from '../src/base/errors.ts'
-import type { Cid } from '../src/block/cid.ts'
+import { MirrorError } from '../src/base/errors.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
-import { decodeStored } from '../src/record/record.ts'
+import { mayRead } from '../src/record/mesh-state.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
 import { createAdmission, createMembership } from '../src/replica/admission.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
@@ -26,8 +26,8 @@ import { createSiteAgent } from '../src/replica/site-agent.ts'
 import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
+import { createBlocksOf } from '../src/replica/tree-views.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
-import type { RecordLog } from '../src/store/record-log.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
@@ -41,16 +41,19 @@ import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
+import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
+import { publicUrlOf } from './gateway/public-url.ts'
 import { createHooks } from './hooks/hooks.ts'
-import { loadKey } from './keys.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
+import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { loadNodeKey, notAMember, readMesh } from './this-node.ts'
 import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
@@ -78,6 +81,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const nodeKey = await loadNodeKey(paths)
   const tokens = await loadTokens({ file: paths.tokensFile, clock })
   const damageWatch = createDamageWatch({ clock, logger: log })
+  let pulled: Pulled | undefined
   const store = await openStore(
     {
       dir: paths.storeDir,
@@ -88,7 +92,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         damageWatch.found()
       },
     },
-    { compression: config.storeCompression },
+    {
+      compression: config.storeCompression,
+      // What is kept for readers goes before anything else is refused.
+      makeRoom: (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
+    },
   )
   parts.defer(() => store.close())
   parts.defer(() => damageWatch.stop())
@@ -106,7 +114,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const holdings = withSets(createHoldings({ blocks, values, clock }), { blocks, state: ledger.state })
+  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const holdings = withSets(createHoldings({ blocks, blocksOf, values, clock }), {
+    ...{ blocks, blocksOf, state: ledger.state },
+  })
   const complete = await loadCompleteSnapshots({ values, holdings })
   const membership = createMembership({ ledger, nodeKey, clock })
   const isOtherRegion = (peer: string): boolean => {
@@ -137,9 +148,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       blockServer: capper.serve(
         createBlockService({
           blocks,
+          blocksOf,
           holdings,
           traffic,
-          mayRead: (peer) => membership.isMember(peer),
+          mayRead: (peer, tree) =>
+            membership.isMember(peer) && mayRead(ledger.state(), tree, peer, clock.nowMs()),
           ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
         }),
       ),
@@ -172,7 +185,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       logger: log,
-      self,
+      self: { ...self, url: publicUrlOf(config) },
     },
     {
       checkoutDevices: config.devices,
@@ -208,6 +221,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => scrubber.stop())
 
+  pulled =
+    config.http === 'off' || config.pullQuotaBytes === 0
+      ? undefined
+      : openPulled(
+          { blocks, ledger, agent, network: capper.fetch(host), traffic, clock, log },
+          { dir: join(paths.cacheDir, 'pulled'), quotaBytes: config.pullQuotaBytes, self },
+        )
+  parts.defer(() => pulled?.close())
   const gateway =
     config.http === 'off'
       ? undefined
@@ -216,10 +237,18 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             catalogue: createCatalogue({ ledger, complete }),
             tokens,
             blocks,
+            // Whose a block is, is not known: where a private tree may be here, none is given by its CID.
+            blocksFor: () =>
+              [...ledger.state().trees.values()].every(({ body }) => body.readers === 'members')
+                ? blocks
+                : undefined,
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
+            readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+            pull: pulled?.source,
+            readPulled: () => pulled?.usage(),
             scratch,
             readCare,
             readRelayed: () => host.relayed(),
@@ -274,6 +303,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
+    issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
     readStatus,
     readFetches: () => agent.fetches(),
@@ -290,7 +320,13 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
   )
   parts.defer(() => hooks.stop())
-  const api = createApi(services, { paths, socket, tcp, peer: self.peer })
+  const api = createApi(services, {
+    paths,
+    socket,
+    tcp,
+    peer: self.peer,
+    loadConsole: loadConsoleAssets,
+  })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
 
@@ -351,40 +387,5 @@ function certificateOf({ httpCertificate: certificate, httpKey: key }: Config): 
   if (certificate === undefined && key === undefined) return undefined
   throw new MirrorError('invalid', 'httpCertificate and httpKey go together: one of them is missing', {
     hint: 'See: mirrormesh config show',
-  })
-}
-
-async function loadNodeKey(paths: Paths) {
-  try {
-    return await loadKey(paths.nodeKeyFile, "this node's key")
-  } catch (error) {
-    throw isMirrorError(error, 'not-found') ? notANode(paths, error) : error
-  }
-}
-
-/** The first record of a log is the genesis: `init` and `join` write it before anything else. */
-async function readMesh(records: RecordLog, paths: Paths): Promise<Cid> {
-  for await (const bytes of records.readAll()) {
-    const record = decodeStored(bytes)
-    if (record.kind === 'genesis') return record.id
-    break
-  }
-  throw notANode(paths)
-}
-
-function notANode(paths: Paths, cause?: unknown): MirrorError {
-  return new MirrorError(
-    'not-found',
-    `this home is no node of a mesh yet: ${paths.keysDir}, ${paths.storeDir}`,
-    {
-      hint: 'Start a mesh with `mirrormesh init`, or join one with `mirrormesh join TOKEN`.',
-      cause,
-    },
-  )
-}
-
-function notAMember(peer: string): MirrorError {
-  return new MirrorError('refused', `this node, ${peer}, is not a member of its mesh (any more)`, {
-    hint: 'It may have been revoked: ask an admin. To join again, use a new --home and a new invite.',
   })
 }

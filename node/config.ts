@@ -9,6 +9,7 @@ import { isMap, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
 import { isTreePattern } from '../src/base/names.ts'
+import { readWebUrl } from '../src/base/web-url.ts'
 import { DELTA_MODES } from '../src/replica/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 import { HOOK_EVENTS } from './hooks/hook-events.ts'
@@ -78,6 +79,14 @@ const SCHEMA = z.strictObject({
     .startsWith('/', 'is not an absolute path')
     .optional()
     .describe('file to which the gateway writes a line for each request, in the combined format'),
+  pullQuotaBytes: z
+    .int()
+    .min(0)
+    .max(1_000_000_000_000_000)
+    .default(10_000_000_000)
+    .describe(
+      'the most that is kept of what the gateway fetches from the mesh for its readers; 0 fetches nothing',
+    ),
   apiListen: z
     .string()
     .refine((text) => text === 'off' || isHostPort(text), {
@@ -103,8 +112,11 @@ const SCHEMA = z.strictObject({
       'names, beside those of the certificate, by which browsers may call the API: of a proxy before it',
     ),
   httpUrl: z
-    .url({ protocol: /^https?$/, error: 'is not an http or https URL' })
-    .max(256)
+    .string()
+    .refine((text) => readWebUrl(text) !== undefined, {
+      error: (issue) =>
+        `is an http or https URL without query, such as http://lab-a.example:8080/, not ${JSON.stringify(issue.input)}`,
+    })
     .optional()
     .describe("the gateway's address as clients know it, which other sites hand out in mirror lists"),
   httpKeepMovedHours: z
@@ -252,6 +264,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'httpKeepMovedHours',
   'deltaBases',
   'deltaPercent',
+  'pullQuotaBytes',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',

@@ -1,5 +1,7 @@
 /** The documents that the API answers with, beside the status document. Plain types: the CLI loads this file too. */
 
+import type { PinKeep } from '../../src/record/kinds/pin.ts'
+import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { PeerExplanation, SegmentExplanation } from '../../src/replica/scheduler-types.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 
@@ -37,7 +39,15 @@ export interface ChainDocument {
 export interface TreeDocument {
   readonly tree: string
   readonly version: number
+  /** Answered only to whoever asks for a tree that may have been deleted. */
+  readonly isRemoved?: true
   readonly publishers: readonly string[]
+  readonly readers: TreeReaders
+  readonly kind: TreeKind
+  /** What a snapshot has to show before it is published. */
+  readonly gate: TreeGate | null
+  /** Which snapshots stay where no pin says. */
+  readonly keep: PinKeep | null
   readonly epoch: { readonly epoch: number; readonly id: string; readonly publisher: string } | null
   readonly head: HeadDocument | null
   readonly tags: readonly { readonly tag: string; readonly sequence: number; readonly snapshot: string }[]

@@ -36,7 +36,7 @@ export function addFetchRoutes(app: FastifyInstance, { readFetches }: Services):
   )
 }
 
-function summaryOf(tree: string, view: FetchView): FetchSummary {
+export function summaryOf(tree: string, view: FetchView): FetchSummary {
   return {
     tree,
     snapshot: view.snapshot.toString(),

@@ -6,9 +6,13 @@ import type { Head, TreeState } from '../../src/record/mesh-state.ts'
 import type { SnapshotPlace } from './answers.ts'
 import type { Services } from './services.ts'
 
-export function findTree({ ledger }: Pick<Services, 'ledger'>, name: string): TreeState {
+export function findTree(
+  { ledger }: Pick<Services, 'ledger'>,
+  name: string,
+  { orRemoved = false }: { readonly orRemoved?: boolean } = {},
+): TreeState {
   const tree = ledger.state().trees.get(name)
-  if (tree !== undefined && !tree.body.removed) return tree
+  if (tree !== undefined && (orRemoved || !tree.body.removed)) return tree
   throw new MirrorError('not-found', `the mesh has no tree ${JSON.stringify(name.slice(0, 600))}`, {
     hint: 'See: mirrormesh tree list',
   })

@@ -18,6 +18,8 @@ export interface PublishAnswer extends SnapshotPlace {
   readonly isNew: boolean
   /** The rules by which entries were left out. */
   readonly ignore: readonly string[]
+  /** What the gate of the tree could not judge. */
+  readonly unjudged?: readonly string[]
   readonly waited?: { readonly sites: readonly string[]; readonly seconds: number }
   /** Absent where no deltas were made, or they are made afterwards. */
   readonly deltas?: PublishedDeltas
@@ -42,6 +44,10 @@ export interface WaitAnswer extends SnapshotPlace {
   /** That were waited for; each holds this snapshot or a newer one. */
   readonly sites: readonly string[]
   readonly seconds: number
+}
+
+export interface DropVersionsAnswer extends SnapshotPlace {
+  readonly dropped: readonly string[]
 }
 
 export interface RollBackAnswer extends SnapshotPlace {

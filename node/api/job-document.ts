@@ -2,6 +2,7 @@
 
 export type JobKind =
   | 'publish'
+  | 'drop-versions'
   | 'roll-back'
   | 'wait'
   | 'checkout'

@@ -5,6 +5,7 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { runAdoptJob, runDropBackingJob } from './backing-jobs.ts'
 import { runCheckoutJob } from './checkout-job.ts'
 import { runCollectJob } from './collect-job.ts'
+import { runDropVersionsJob } from './drop-versions-job.ts'
 import type { JobDocument, JobKind } from './job-document.ts'
 import type { JobControl } from './jobs.ts'
 import { runPublishJob } from './publish-job.ts'
@@ -24,6 +25,7 @@ type JobRequest = FastifyRequest<{ Params: { id: string } }>
 /** Each reads its parameters at once, so that what is malformed is refused before a job exists. */
 const RUNNERS: Readonly<Record<JobKind, Run>> = {
   publish: runPublishJob,
+  'drop-versions': runDropVersionsJob,
   'roll-back': runRollBackJob,
   wait: runWaitJob,
   checkout: runCheckoutJob,

@@ -25,6 +25,8 @@ export interface Jobs {
   cancel(id: string): Promise<void>
   /** The job now, then again after each change (at most ten a second) until it has ended. */
   watch(id: string, signal: AbortSignal): AsyncGenerator<JobDocument>
+  /** Told of each start, step and end. Returns the function that ends it. */
+  onChange(listener: (job: JobDocument) => void): () => void
   /** Cancels all and waits for them. */
   stop(): Promise<void>
 }
@@ -48,6 +50,7 @@ export function createJobs(
   { maxRunning = 16, maxRemembered = 256 }: { maxRunning?: number; maxRemembered?: number } = {},
 ): Jobs {
   const jobs = new Map<string, Job>()
+  const listeners = new Set<(job: JobDocument) => void>()
   let isStopping = false
 
   function find(id: string): Job {
@@ -59,6 +62,7 @@ export function createJobs(
   function change(job: Job, change: Partial<JobDocument>): void {
     job.document = { ...job.document, ...change }
     for (const notice of job.changed) notice()
+    for (const listener of listeners) listener(job.document)
   }
 
   async function run(job: Job, work: (control: JobControl) => Promise<unknown>): Promise<void> {
@@ -108,6 +112,7 @@ export function createJobs(
       }
       jobs.set(job.document.id, job)
       log.info({ job: job.document.id, kind }, 'job.started')
+      for (const listener of listeners) listener(job.document)
       // It never rejects: every failure ends up in the document.
       void run(job, work).then(resolve)
       return job.document
@@ -146,6 +151,10 @@ export function createJobs(
         job.changed.delete(notice)
         signal.removeEventListener('abort', notice)
       }
+    },
+    onChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
     },
     async stop() {
       isStopping = true

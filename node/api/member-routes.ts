@@ -142,11 +142,8 @@ interface Place {
 }
 
 /** Newest first, by the issuers' clocks. One pass over the ids; holds `limit` of them at a time, twice at most. */
-function newestRecords(
-  { ledger, readSelf }: Services,
-  { limit, after, kind, subject }: Wanted,
-): RecordDocument[] {
-  const state = ledger.state()
+function newestRecords(services: Services, { limit, after, kind, subject }: Wanted): RecordDocument[] {
+  const { ledger } = services
   const kept: { record: VerifiedRecord; id: string }[] = []
   const trim = (): void => {
     kept.sort((a, b) => compare({ timeMs: a.record.timeMs, id: a.id }, { timeMs: b.record.timeMs, id: b.id }))
@@ -168,18 +165,26 @@ function newestRecords(
     oldest = { timeMs: last.record.timeMs, id: last.id }
   }
   trim()
-  const siteOf = (peer: string): string | null =>
-    state.members.get(peer)?.site ?? (peer === readSelf().peer ? readSelf().site : null)
-  return kept.map(({ record, id }) => ({
-    id,
+  return kept.map(({ record }) => recordDocument(services, record))
+}
+
+export function recordDocument(
+  { ledger, readSelf }: Pick<Services, 'ledger' | 'readSelf'>,
+  record: VerifiedRecord,
+): RecordDocument {
+  const { members, admins } = ledger.state()
+  const { issuerPeer: issuer } = record
+  const self = readSelf()
+  return {
+    id: record.id.toString(),
     kind: record.kind,
     ...describeRecord(record),
-    issuer: record.issuerPeer,
-    issuerSite: siteOf(record.issuerPeer),
-    isAdmin: state.admins?.keys.includes(record.issuerPeer) === true,
+    issuer,
+    issuerSite: members.get(issuer)?.site ?? (issuer === self.peer ? self.site : null),
+    isAdmin: admins?.keys.includes(issuer) === true,
     counter: record.counter,
     timeMs: record.timeMs,
-  }))
+  }
 }
 
 /** Negative: `a` is newer. */

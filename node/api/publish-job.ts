@@ -5,13 +5,14 @@ import { DELTA_MODES, type DeltaMode } from '../../src/replica/delta-mode.ts'
 import { checkIgnoreRules } from '../../src/tree/ignore-rules.ts'
 import type { DryRunAnswer, PublishAnswer } from './job-answers.ts'
 import type { JobControl } from './jobs.ts'
-import { fieldOf, listOf, numberOf, textOf } from './query.ts'
+import { fieldOf, listOf, numberOf, optionalTextOf, textOf } from './query.ts'
 import type { Services } from './services.ts'
 import { checkSites, waitForSites } from './wait-for-sites.ts'
 
 export function runPublishJob(services: Services, body: unknown) {
   const path = textOf(body, 'path')
   const tree = checkTreeName(textOf(body, 'tree'))
+  const version = optionalTextOf(body, 'version')
   const notes = textsOf(body, 'notes')
   const allowEmpty = fieldOf(body, 'allowEmpty') === true
   const acceptShrink = fieldOf(body, 'acceptShrink') === true
@@ -34,6 +35,7 @@ export function runPublishJob(services: Services, body: unknown) {
       acceptShrink,
       inPlace,
       isDry,
+      ...(version === undefined ? {} : { version }),
       ...(ignore === undefined ? {} : { ignore }),
       ...(services.workers === undefined ? {} : { workers: services.workers }),
       deltas: deltas ?? services.deltas,

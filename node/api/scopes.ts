@@ -18,6 +18,7 @@ export const SCOPE_OF_JOB: Readonly<Record<JobKind, TokenScope>> = {
   collect: 'operate',
   scrub: 'operate',
   publish: 'admin',
+  'drop-versions': 'admin',
   'roll-back': 'admin',
   checkout: 'admin',
   adopt: 'admin',
@@ -44,6 +45,15 @@ export const RECORD_SCOPE: RouteSpec['scope'] = {
   of({ body }) {
     const { record } = (body ?? {}) as { record?: unknown }
     return OPERATE_RECORDS.has(kindOf(record)) ? 'operate' : 'admin'
+  },
+}
+
+/** What the node signs itself. */
+export const LENT_SCOPE: RouteSpec['scope'] = {
+  least: 'operate',
+  of({ body }) {
+    const { kind } = (body ?? {}) as { kind?: unknown }
+    return typeof kind === 'string' && OPERATE_RECORDS.has(kind) ? 'operate' : 'admin'
   },
 }
 

@@ -15,12 +15,17 @@ import type { Paths } from '../paths.ts'
 import { SOCKET_ACCESS } from './access.ts'
 import { addConsoleRoutes, type ConsoleFiles } from './console-routes.ts'
 import { addDiffBytesRoute } from './diff-bytes-route.ts'
+import { createEventFeed, type EventFeed } from './event-feed.ts'
+import { addEventRoutes } from './event-routes.ts'
+import { eventSources } from './event-sources.ts'
 import { createFailureLimit } from './failure-limit.ts'
 import { addFetchRoutes } from './fetch-routes.ts'
+import { addGrantRoutes } from './grant-routes.ts'
 import { addGuard } from './guard.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
+import { addOperatorRoutes } from './operator-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import type { Services } from './services.ts'
@@ -57,8 +62,10 @@ export function createApi(services: Services, { paths, peer, socket, tcp, loadCo
   app.addHook('onRequest', async (request) => {
     request.access = SOCKET_ACCESS
   })
-  addRoutes(app, services)
-  const tcpListener = tcp === undefined ? undefined : makeTcp(services, tcp, { peer, loadConsole })
+  // Both doors lead to the same: an id of an event is good at either.
+  const feed = createEventFeed({ clock: services.clock, sources: eventSources(services) })
+  addRoutes(app, services, feed)
+  const tcpListener = tcp === undefined ? undefined : makeTcp(services, feed, tcp, { peer, loadConsole })
 
   return {
     async start() {
@@ -77,6 +84,7 @@ export function createApi(services: Services, { paths, peer, socket, tcp, loadCo
       await tcpListener?.start()
     },
     async stop() {
+      feed.stop()
       await tcpListener?.stop()
       await app.close()
       await rm(socket.file, { force: true })
@@ -113,9 +121,12 @@ function makeApp(services: Services, secure?: LoadedCertificate): FastifyInstanc
   return app
 }
 
-export function addRoutes(app: FastifyInstance, services: Services): void {
+export function addRoutes(app: FastifyInstance, services: Services, feed: EventFeed): void {
+  addEventRoutes(app, services, feed)
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
+  addGrantRoutes(app, services)
+  addOperatorRoutes(app, services)
   addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
@@ -129,6 +140,7 @@ export function addRoutes(app: FastifyInstance, services: Services): void {
 
 function makeTcp(
   services: Services,
+  feed: EventFeed,
   place: TcpPlace,
   { peer, loadConsole: loadFiles }: Pick<ApiOptions, 'peer' | 'loadConsole'>,
 ): TcpListener {
@@ -149,7 +161,7 @@ function makeTcp(
       cookie,
     },
   )
-  addRoutes(app, services)
+  addRoutes(app, services, feed)
   addConsoleRoutes(app, { tokens, sessions, failures, clock, log, loadFiles }, { cookie, isSecure })
   return createTcpListener(app, place, {
     clock,

@@ -29,8 +29,13 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
     const trees = [...ledger.state().trees.values()].filter((tree) => !tree.body.removed).map(describeTree)
     return { trees: trees.toSorted((a, b) => (a.tree < b.tree ? -1 : 1)) }
   })
-  app.get('/api/v1/trees/:tree', says({ summary: 'One tree', scope: 'read' }), ({ params }: TreeRequest) =>
-    describeTree(findTree(services, params.tree)),
+  app.get(
+    '/api/v1/trees/:tree',
+    says({ summary: 'One tree', scope: 'read' }),
+    ({ params, url }: TreeRequest) =>
+      describeTree(
+        findTree(services, params.tree, { orRemoved: readQuery(url).optionalText('removed') === 'true' }),
+      ),
   )
   app.get(
     '/api/v1/trees/:tree/history',
@@ -177,8 +182,13 @@ function sendLines(
 function describeTree(tree: TreeState): TreeDocument {
   return {
     tree: tree.name,
+    ...(tree.body.removed ? { isRemoved: true } : {}),
     version: tree.body.version,
     publishers: tree.body.publishers.map((key) => peerIdOf(key)),
+    readers: tree.body.readers,
+    kind: tree.body.kind ?? 'simple',
+    gate: tree.body.gate ?? null,
+    keep: tree.body.keep ?? null,
     epoch:
       tree.epoch === undefined
         ? null

@@ -9,6 +9,8 @@ import { type Paths, socketToDial } from '../paths.ts'
 import { type RemoteApi, readTokenFile } from './remote-api.ts'
 
 export interface ServerEvent {
+  /** Of the last one that had an id; undefined before the first. */
+  readonly id?: string
   readonly event: string
   readonly data: unknown
 }
@@ -89,14 +91,18 @@ export function createApiClient({
       }
     },
     async *events(path, signal) {
+      let id: string | undefined
       let event = 'message'
       let data = ''
       for await (const line of splitLines(whole(await send('GET', path, undefined, signal), path, signal))) {
         if (line === '') {
-          if (data !== '') yield { event, data: JSON.parse(data) as unknown }
+          if (data !== '') {
+            yield { ...(id === undefined ? {} : { id }), event, data: JSON.parse(data) as unknown }
+          }
           event = 'message'
           data = ''
-        } else if (line.startsWith('event: ')) event = line.slice(7)
+        } else if (line.startsWith('id: ')) id = line.slice(4)
+        else if (line.startsWith('event: ')) event = line.slice(7)
         else if (line.startsWith('data: ')) data += line.slice(6)
       }
     },

@@ -1,7 +1,12 @@
-/** Creates a tree with its first publisher: two records by an admin, `tree` and `epoch`. */
+/**
+ * Creates a tree with its first publisher: two records, `tree` and `epoch`, by an admin, or by this node for itself when
+ * a grant makes it a publisher of that name.
+ */
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import type { Bodies } from '../../src/record/content.ts'
 import type { SelfDocument, TreeDocument } from '../api/answers.ts'
 import type { Context } from './context.ts'
+import type { TreeSettings } from './tree-settings.ts'
 import { treeUrl } from './tree-url.ts'
 
 /** Does nothing when the tree has a publisher. Without an admin's key here a missing tree is an error. */
@@ -15,7 +20,7 @@ export async function ensureTree(context: Context, tree: string): Promise<void> 
     if (!isMirrorError(error, 'refused')) throw error
     throw new MirrorError(
       'not-found',
-      `there is no tree ${tree}, and this home has no admin's key to create it`,
+      `there is no tree ${tree}, this home has no admin's key to create it, and this node no grant`,
       {
         cause: error,
         hint: `Where an admin's key is: mirrormesh tree create ${tree} --publisher ${self.site}`,
@@ -24,9 +29,14 @@ export async function ensureTree(context: Context, tree: string): Promise<void> 
   }
 }
 
-export async function findTree({ api, signal }: Context, tree: string): Promise<TreeDocument | undefined> {
+/** @param orRemoved one that was deleted, too */
+export async function findTree(
+  { api, signal }: Context,
+  tree: string,
+  { orRemoved = false }: { readonly orRemoved?: boolean } = {},
+): Promise<TreeDocument | undefined> {
   try {
-    return await api.get<TreeDocument>(treeUrl({ tree }, ''), signal)
+    return await api.get<TreeDocument>(treeUrl({ tree }, '', orRemoved ? { removed: 'true' } : {}), signal)
   } catch (error) {
     if (isMirrorError(error, 'not-found')) return undefined
     throw error
@@ -35,24 +45,42 @@ export async function findTree({ api, signal }: Context, tree: string): Promise<
 
 /**
  * @param peer PeerId of the node whose heads shall count
+ * @param settings as it was before it was deleted, and simple when it is new, where they are absent
  * @throws MirrorError `conflict` when the tree is back from deletion and has another publisher
  */
-export async function createTree(context: Context, tree: string, peer: string): Promise<void> {
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }] = await Promise.all([
+export async function createTree(
+  context: Context,
+  tree: string,
+  peer: string,
+  settings?: TreeSettings,
+): Promise<void> {
+  const [
+    { loadAdminKey, nextVersion, signAndSubmit, signAsAdminOrNode },
+    { publicKeyOf },
+    { bodyOfTree },
+    self,
+  ] = await Promise.all([
     import('./sign.ts'),
     import('../../src/record/key.ts'),
+    import('./tree-body.ts'),
+    context.api.get<SelfDocument>('/api/v1/self', context.signal),
   ])
-  const admin = await loadAdminKey(context)
+  // A node lets itself publish, and nobody else.
+  const sign = async <K extends 'epoch' | 'tree'>(kind: K, body: Bodies[K]) =>
+    peer === self.peer
+      ? signAsAdminOrNode(context, kind, body)
+      : signAndSubmit(context, await loadAdminKey(context), kind, body)
   const publisher = publicKeyOf(peer)
   const found = await findTree(context, tree)
   if (found === undefined) {
-    await signAndSubmit(context, admin, 'tree', {
-      name: tree,
-      readers: 'members',
-      publishers: [publisher],
-      version: await nextVersion(context, { kind: 'tree', name: tree }),
-      removed: false,
-    })
+    const version = await nextVersion(context, { kind: 'tree', name: tree })
+    // What was private stays private when it comes back: its history comes back with it.
+    const deleted = await findTree(context, tree, { orRemoved: true })
+    const body =
+      deleted === undefined
+        ? { name: tree, readers: 'members' as const, version, removed: false }
+        : bodyOfTree(deleted, version)
+    await sign('tree', { ...body, ...settings, publishers: [publisher] })
   }
   // One that was deleted comes back with its history, and with its publisher unless that is another now.
   const now = found ?? (await findTree(context, tree))
@@ -63,6 +91,6 @@ export async function createTree(context: Context, tree: string, peer: string): 
   }
   // Killed between the two: the tree is there, and the next call goes on from here.
   if (now?.epoch == null) {
-    await signAndSubmit(context, admin, 'epoch', { tree, epoch: 1, previous: null, publisher, base: null })
+    await sign('epoch', { tree, epoch: 1, previous: null, publisher, base: null })
   }
 }

@@ -1,11 +1,14 @@
 /** What has to be said so that a mesh becomes what a file declares. Pure. */
 import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { NO_TOPOLOGY } from '../../src/topology/topology.ts'
 import type { PinDocument, TopologyDocument, TreeDocument } from '../api/answers.ts'
+import type { GrantDocument } from '../api/grant-routes.ts'
 import type { MemberDocument } from '../api/member-answers.ts'
 import type { SiteDocument } from '../api/site-routes.ts'
 import { type TopologyChange, topologyChanges } from '../topology/changes.ts'
-import type { DeclaredPin, MeshFile, PinPlace } from './mesh-file.ts'
+import { describeGrants, type GrantChange, grantChanges } from './declared-grant.ts'
+import type { DeclaredPin, DeclaredTreeSettings, MeshFile, PinPlace } from './mesh-file.ts'
 
 /** The mesh as a node knows it. */
 export interface MeshFacts {
@@ -15,12 +18,25 @@ export interface MeshFacts {
   readonly topology: TopologyDocument
   readonly members: readonly MemberDocument[]
   readonly sites: readonly SiteDocument[]
+  readonly grants: readonly GrantDocument[]
 }
 
 export type MeshChange =
-  | { readonly kind: 'create-tree'; readonly tree: string; readonly peer: string; readonly text: string }
+  | GrantChange
+  | {
+      readonly kind: 'create-tree'
+      readonly tree: string
+      readonly peer: string
+      readonly text: string
+    }
   | { readonly kind: 'hand-over'; readonly tree: string; readonly peer: string; readonly text: string }
   | { readonly kind: 'delete-tree'; readonly tree: string; readonly text: string }
+  | {
+      readonly kind: 'set-tree'
+      readonly tree: string
+      readonly settings: DeclaredTreeSettings
+      readonly text: string
+    }
   | { readonly kind: 'set-pin'; readonly pin: DeclaredPin; readonly text: string }
   | { readonly kind: 'remove-pin'; readonly tree: string; readonly sites: PinPlace; readonly text: string }
   | {
@@ -52,6 +68,13 @@ export function planMesh(file: MeshFile, facts: MeshFacts, isPruning: boolean): 
   const notes: string[] = []
   const changes = [
     ...treeChanges(file, facts, isPruning, notes),
+    ...grantChanges(
+      file.grants ?? [],
+      file.grants === undefined ? [] : facts.grants,
+      (who) => keyFor(facts, who),
+      isPruning,
+      notes,
+    ),
     ...pinChanges(file, facts, isPruning, notes),
     ...tagChanges(file, facts, isPruning, notes),
     ...labelChanges(file, facts, isPruning, notes),
@@ -63,11 +86,12 @@ export function planMesh(file: MeshFile, facts: MeshFacts, isPruning: boolean): 
   return { id: idOf(changes, facts), changes, notes }
 }
 
-function idOf(changes: readonly MeshChange[], { trees, pins, sites, topology }: MeshFacts): string {
+function idOf(changes: readonly MeshChange[], { trees, pins, sites, grants, topology }: MeshFacts): string {
   const from = [
     trees.map(({ tree, version, epoch, tags }) => [tree, version, epoch?.id, tags]).toSorted(),
     pins.map(({ name, version }) => [name, version]).toSorted(),
     sites.map(({ site, version }) => [site, version]).toSorted(),
+    grants.map(({ record }) => record).toSorted(),
     topology.declared?.version,
   ]
   return createHash('sha256')
@@ -81,11 +105,16 @@ function peerAt({ members }: MeshFacts, publisher: string): string | undefined {
   return active.find(({ site, peer }) => site === publisher || peer === publisher)?.peer
 }
 
+/** Whose grant it is: a key need not be a member's. */
+function keyFor(facts: MeshFacts, who: string): string | undefined {
+  return peerAt(facts, who) ?? (who.startsWith('12D3KooW') ? who : undefined)
+}
+
 function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
   if (file.trees === undefined) return []
   const changes: MeshChange[] = []
   const there = new Map(facts.trees.map((tree) => [tree.tree, tree]))
-  for (const { name, publisher } of file.trees) {
+  for (const { name, publisher, settings } of file.trees) {
     const peer = peerAt(facts, publisher)
     if (peer === undefined) {
       notes.push(`${name} is to be published by ${publisher}, which is no member yet`)
@@ -107,6 +136,20 @@ function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes
         peer,
         text: `~ tree ${name}, published by ${publisher} from now on`,
       })
+    const wanted = Object.entries(settings).filter(
+      ([key, value]) => !isDeepStrictEqual(value, settingOf(found, key)),
+    )
+    if (wanted.length > 0) {
+      const texts = wanted.map(
+        ([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+      )
+      changes.push({
+        kind: 'set-tree',
+        tree: name,
+        settings: Object.fromEntries(wanted),
+        text: `~ tree ${name}, ${texts.join(', ')}`,
+      })
+    }
   }
   const declared = new Set(file.trees.map(({ name }) => name))
   for (const name of there.keys()) {
@@ -115,6 +158,12 @@ function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes
     else notes.push(`the tree ${name} is not in the file; --prune deletes it`)
   }
   return changes
+}
+
+/** Of a tree that is not there yet: what it is created with. */
+function settingOf(found: TreeDocument | undefined, key: string): unknown {
+  if (found === undefined) return { readers: 'members', kind: 'simple' }[key]
+  return found[key as keyof DeclaredTreeSettings]
 }
 
 function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
@@ -254,9 +303,10 @@ function keyOf(tree: string, place: PinPlace): string {
 }
 
 /** The file that says what is: planning it against the same facts changes nothing. */
-export function describeMesh({ name, trees, pins, topology, members, sites }: MeshFacts): unknown {
+export function describeMesh({ name, trees, pins, topology, members, sites, grants }: MeshFacts): unknown {
   const siteOf = (peer: string): string =>
     members.find((each) => each.peer === peer && each.state !== 'revoked')?.site ?? peer
+  const granted = describeGrants(grants, siteOf)
   const labelled = sites.filter(({ labels }) => labels.length > 0)
   const published = trees.filter(({ epoch }) => epoch !== null)
   const { version: _, ...links } = topology.declared ?? { version: 0, ...NO_TOPOLOGY }
@@ -268,10 +318,14 @@ export function describeMesh({ name, trees, pins, topology, members, sites }: Me
         .map(({ site, region, peer }) => [site, { region, peer }]),
     ),
     trees: Object.fromEntries(
-      published.map(({ tree, epoch, tags }) => [
+      published.map(({ tree, epoch, tags, readers, kind, gate, keep }) => [
         tree,
         {
           publisher: siteOf(epoch!.publisher),
+          ...(readers === 'members' ? {} : { readers }),
+          ...(kind === 'simple' ? {} : { kind }),
+          ...(gate === null ? {} : { gate }),
+          ...(keep === null ? {} : { keep }),
           ...(tags.length === 0
             ? {}
             : { tags: Object.fromEntries(tags.map(({ tag, sequence }) => [tag, sequence])) }),
@@ -290,6 +344,7 @@ export function describeMesh({ name, trees, pins, topology, members, sites }: Me
     ...(labelled.length === 0
       ? {}
       : { sites: Object.fromEntries(labelled.map(({ site, labels }) => [site, { labels }])) }),
+    ...(granted.length === 0 ? {} : { grants: granted }),
     ...(topology.declared === null ? {} : { topology: links }),
   }
 }

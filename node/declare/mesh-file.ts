@@ -1,5 +1,5 @@
 /**
- * A mesh as one YAML file: trees with their publishers and tags, pins, topology, and who is a member. For those who keep
+ * A mesh as one YAML file: trees with their publishers and tags, pins, grants, topology, and who is a member. For those who keep
  * it in git. A section that is left out is left alone.
  */
 import { readFile } from 'node:fs/promises'
@@ -9,8 +9,10 @@ import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
 import { MAX_KEEP_DAYS, MAX_KEEP_LAST, MAX_PRIORITY, type PinKeep } from '../../src/record/kinds/pin.ts'
 import { MAX_LABELS } from '../../src/record/kinds/site.ts'
+import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { parseTopologyFile } from '../topology/read-file.ts'
+import { DECLARED_GRANT, type DeclaredGrant } from './declared-grant.ts'
 
 export type PinPlace =
   | { readonly all: true }
@@ -24,6 +26,15 @@ export interface DeclaredTree {
   readonly publisher: string
   /** Sequences by tag; undefined when the file does not say. */
   readonly tags: ReadonlyMap<string, number> | undefined
+  /** What the file does not say is left as it is: a private tree does not open because a line is missing. */
+  readonly settings: DeclaredTreeSettings
+}
+
+export interface DeclaredTreeSettings {
+  readonly readers?: TreeReaders
+  readonly kind?: TreeKind
+  readonly gate?: TreeGate
+  readonly keep?: PinKeep
 }
 
 export interface DeclaredPin {
@@ -42,12 +53,23 @@ export interface MeshFile {
   readonly pins: readonly DeclaredPin[] | undefined
   /** Labels by site. Whether a site is drained is of the moment, and not in the file. */
   readonly sites: ReadonlyMap<string, readonly string[]> | undefined
+  readonly grants: readonly DeclaredGrant[] | undefined
   readonly topology: Topology | undefined
   /** Regions by site. Compared and never applied: a member comes by an invite. */
   readonly members: ReadonlyMap<string, string> | undefined
 }
 
 const SEGMENT = z.string().refine(isSegment, 'is not a name: a-z, 0-9, ".", "_" and "-", at most 64')
+const KEEP = z
+  .strictObject({
+    last: z.int().min(1).max(MAX_KEEP_LAST).optional(),
+    days: z.int().min(1).max(MAX_KEEP_DAYS).optional(),
+  })
+  .refine(({ last, days }) => last !== undefined || days !== undefined, 'names none of last and days')
+const GATE = z.union([
+  z.strictObject({ path: z.string().min(1).max(1024), text: z.string().min(1).max(256) }),
+  z.strictObject({ repository: z.enum(['deb', 'rpm']) }),
+])
 const PIN = z
   .strictObject({
     tree: z.string().refine(isTreePattern, 'is not a tree or pattern'),
@@ -57,13 +79,7 @@ const PIN = z
     site: SEGMENT.optional(),
     checkout: z.string().startsWith('/', 'is not an absolute path').optional(),
     versions: z.int().min(1).max(100).optional(),
-    keep: z
-      .strictObject({
-        last: z.int().min(1).max(MAX_KEEP_LAST).optional(),
-        days: z.int().min(1).max(MAX_KEEP_DAYS).optional(),
-      })
-      .refine(({ last, days }) => last !== undefined || days !== undefined, 'names none of last and days')
-      .optional(),
+    keep: KEEP.optional(),
     priority: z.int().min(1).max(MAX_PRIORITY).optional(),
     class: z.literal('urgent').optional(),
   })
@@ -84,10 +100,15 @@ const FILE = z.strictObject({
       z.strictObject({
         publisher: z.string().min(1),
         tags: z.record(SEGMENT, z.int().min(1)).optional(),
+        readers: z.enum(['members', 'granted']).optional(),
+        kind: z.enum(['simple', 'snapshot', 'versioned']).optional(),
+        gate: GATE.optional(),
+        keep: KEEP.optional(),
       }),
     )
     .optional(),
   pins: z.array(PIN).optional(),
+  grants: z.array(DECLARED_GRANT).optional(),
   sites: z.record(SEGMENT, z.strictObject({ labels: z.array(SEGMENT).max(MAX_LABELS) })).optional(),
   topology: z.record(z.string(), z.unknown()).optional(),
   members: z.record(SEGMENT, z.strictObject({ region: SEGMENT, peer: z.string().optional() })).optional(),
@@ -126,16 +147,23 @@ export function parseMeshFile(text: string, file: string): MeshFile {
     const what = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `
     throw new MirrorError('invalid', `${file}:${line}: ${what}${issue.message}`)
   }
-  const { mesh, trees, pins, sites, topology, members } = result.data
+  const { mesh, trees, pins, grants, sites, topology, members } = result.data
   return {
     mesh,
     trees:
       trees &&
-      Object.entries(trees).map(([name, { publisher, tags }]) => ({
+      Object.entries(trees).map(([name, { publisher, tags, readers, kind, gate, keep }]) => ({
         name,
         publisher,
         tags: tags && new Map(Object.entries(tags)),
+        settings: {
+          ...(readers === undefined ? {} : { readers }),
+          ...(kind === undefined ? {} : { kind }),
+          ...(gate === undefined ? {} : { gate }),
+          ...(keep === undefined ? {} : { keep: keepOf(keep) }),
+        },
       })),
+    grants,
     pins: pins?.map(({ tree, checkout, versions, keep, priority, class: urgency, ...place }) => ({
       tree,
       checkout,

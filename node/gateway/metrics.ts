@@ -4,6 +4,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
+import type { PullUsage } from '../../src/replica/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 
 export interface GatewayMetrics {
@@ -33,10 +34,12 @@ export function createMetrics(
     readCare,
     readRelayed,
     readProtocols,
+    readPulled,
   }: {
     readonly readCare?: (() => StoreCare) | undefined
     readonly readRelayed?: (() => RelayCounts) | undefined
     readonly readProtocols?: (() => readonly ProtocolTraffic[]) | undefined
+    readonly readPulled?: (() => PullUsage | undefined) | undefined
   } = {},
 ): GatewayMetrics {
   const registry = new Registry()
@@ -67,6 +70,7 @@ export function createMetrics(
   if (readCare !== undefined) registerCareMetrics(registry, readCare)
   if (readRelayed !== undefined) registerRelayMetrics(registry, readRelayed)
   if (readProtocols !== undefined) registerProtocolMetrics(registry, readProtocols)
+  if (readPulled?.() !== undefined) registerPullMetrics(registry, readPulled)
   return {
     registry,
     requestDone(method, status, took) {
@@ -238,4 +242,38 @@ function registerCareMetrics(registry: Registry, readCare: () => StoreCare): voi
 
 function seconds(ms: number | undefined): number {
   return ms === undefined ? 0 : ms / 1000
+}
+
+/** What the gateway fetched from the mesh for its readers. */
+function registerPullMetrics(registry: Registry, readPulled: () => PullUsage | undefined): void {
+  const gauge = (name: string, help: string, read: (usage: PullUsage) => number): void => {
+    new Gauge({
+      name: `mirrormesh_gateway_pull_${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        const usage = readPulled()
+        if (usage !== undefined) this.set(read(usage))
+      },
+    })
+  }
+  gauge('cache_bytes', 'Blocks kept for readers, as they lie on the disk', ({ bytes }) => bytes)
+  gauge('cache_quota_bytes', 'The most that is kept for readers', ({ quotaBytes }) => quotaBytes)
+  gauge(
+    'evicted_blocks',
+    'Blocks that made room for others, since the start',
+    ({ evictedBlocks }) => evictedBlocks,
+  )
+  gauge('fetched_blocks', 'Blocks fetched for readers, since the start', ({ fetchedBlocks }) => fetchedBlocks)
+  gauge('fetched_bytes', 'Bytes of those', ({ fetchedBytes }) => fetchedBytes)
+  gauge(
+    'cached_blocks',
+    'Blocks answered out of the cache, since the start',
+    ({ cachedBlocks }) => cachedBlocks,
+  )
+  gauge(
+    'failures',
+    'Blocks that could not be fetched for readers, since the start',
+    ({ failures }) => failures,
+  )
 }

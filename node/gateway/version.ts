@@ -1,8 +1,9 @@
 /**
  * Which snapshot an address means. Served is only what is complete at this node: a snapshot that is still arriving is
- * never shown in part.
+ * never shown in part; or, where the site fetches for readers, what the mesh holds (pull-through).
  *
- *   /<tree>/...            the tag `latest` if complete here, else the newest complete snapshot
+ *   /<tree>/...            the tag `latest` if complete here, else the newest complete snapshot; where none is, the
+ *                          tag `latest` or the newest head by pull-through
  *   /<tree>/@<tag>/...     the tag's snapshot
  *   /<tree>/@<sequence>/.. that head's snapshot: the one address that never changes its meaning
  *   /<tree>/@head/...      the newest head's snapshot
@@ -46,6 +47,8 @@ export interface ChosenVersion extends TreeVersion {
   /** How many heads are newer. */
   readonly behind: number
   readonly isImmutable: boolean
+  /** False: it has to be fetched from the mesh as it is read. */
+  readonly isComplete: boolean
   /** The address names no version: it moves as the tree does. */
   readonly isLatest: boolean
   /** It is where the tag `latest` leads. */
@@ -72,10 +75,11 @@ export function matchTree(
 export function chooseVersion(
   tree: ServedTree,
   rest: readonly TargetSegment[],
+  { canPull = false }: { readonly canPull?: boolean } = {},
 ): { readonly version: ChosenVersion; readonly rest: readonly TargetSegment[] } {
   const selector = rest[0]?.isSelector === true ? selectedBy(tree, rest[0]) : undefined
   if (selector !== undefined) {
-    if (!tree.isComplete(selector.snapshot)) throw notComplete(tree, selector.sequence)
+    if (!selector.isComplete && !canPull) throw notComplete(tree, selector.sequence)
     return { version: selector, rest: rest.slice(1) }
   }
   const latest = tree.tags.get('latest')
@@ -88,6 +92,10 @@ export function chooseVersion(
     return { version, rest }
   }
   const newest = tree.versions.at(-1)
+  if (newest !== undefined && canPull) {
+    const version = chosen(tree, latest ?? newest, false)
+    return { version: { ...version, isLatest: true, isTagged: latest !== undefined }, rest }
+  }
   if (newest !== undefined) throw notComplete(tree, newest.sequence)
   throw new MirrorError('not-found', `nothing has been published in ${tree.name} yet`)
 }
@@ -121,6 +129,7 @@ function chosen(tree: ServedTree, version: TreeVersion, isImmutable: boolean): C
     isImmutable,
     isLatest: false,
     isTagged: false,
+    isComplete: tree.isComplete(snapshot),
   }
 }
 

@@ -15,6 +15,7 @@ import type { Place } from '../topology/path-class.ts'
 import { checkClosure } from './closure-check.ts'
 import { createDeltaFeed, type DeltaCounts, type DeltaOffers } from './delta-feed.ts'
 import type { FetchComponents } from './fetch-components.ts'
+import { createFetchDemand, type FetchDemand } from './fetch-demand.ts'
 import { followMembers } from './fetch-members.ts'
 import { createFetchObjects } from './fetch-objects.ts'
 import { loadPages } from './fetch-pages.ts'
@@ -84,6 +85,8 @@ export interface Fetch {
   explain(): Explanation | undefined
   /** The same of the deltas; undefined while none are fetched. */
   explainDeltas(): Explanation | undefined
+  /** For readers that cannot wait until it is complete. */
+  readonly demand: FetchDemand
   /** Ends it; `done` rejects with `aborted`. What is stored stays. */
   stop(): void
 }
@@ -171,6 +174,18 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     onGone: (peer) => requests.drop(peer),
   })
 
+  const demand = createFetchDemand({
+    blocks,
+    clock,
+    pageNumber: (cid) => [...pages].find(([, page]) => page.cid.equals(cid))?.[0],
+    stateOf: (page, offset) => scheduler?.stateOf(page, offset),
+    dispatch,
+    onKept(page, offset) {
+      feed?.takePlain(page, offset)
+      dispatch([{ kind: 'made', page, offsets: [offset] }])
+    },
+  })
+
   function dispatch(events: readonly SchedulerEvent[]): void {
     if (signal.aborted) return
     if (scheduler === undefined) {
@@ -208,7 +223,10 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       offsets.push(event.offset)
       byPage.set(event.page, offsets)
     }
-    for (const [page, offsets] of byPage) holding?.addBlocks(page, offsets)
+    for (const [page, offsets] of byPage) {
+      holding?.addBlocks(page, offsets)
+      demand.arrived(page, offsets)
+    }
   }
 
   function noteMade(page: number, offsets: readonly number[]): void {
@@ -217,6 +235,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       counts.heldBytes += pages.get(page)?.blocks[offset]?.lengthBytes ?? 0
     }
     holding?.addBlocks(page, offsets)
+    demand.arrived(page, offsets)
   }
 
   function carryOut(command: SchedulerCommand): void {
@@ -351,6 +370,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     progress,
     explain: () => scheduler?.explain(clock.monotonicMs()),
     explainDeltas: () => feed?.explain(),
+    demand,
     stop: () => abort.abort(new MirrorError('aborted', `the fetch of ${tree} was stopped`)),
   }
 }

@@ -4,14 +4,25 @@ import type { KeyPair } from '../record/key.ts'
 import type { HeadBody } from '../record/kinds/head.ts'
 import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
 
+export interface NextSnapshot extends Pick<Head, 'snapshot' | 'counts'> {
+  /** The snapshot has parts of this head's (of none, when there was none): it may follow no other. */
+  readonly madeOf?: { readonly head: Head | undefined }
+}
+
 /** In our turn at the ledger: the head goes on from whatever is newest by then. @throws as checkPublisher */
 export function nextHead(
   state: MeshState,
   tree: string,
-  { snapshot, counts }: Pick<Head, 'snapshot' | 'counts'>,
+  { snapshot, counts, madeOf }: NextSnapshot,
   nodeKey: KeyPair,
 ): HeadBody {
   const { name, epoch, newest } = checkPublisher(state, tree, nodeKey)
+  if (madeOf !== undefined && newest?.id.toString() !== madeOf.head?.id.toString()) {
+    throw new MirrorError('conflict', `${name} was published meanwhile, and this would take that back`, {
+      facts: { tree },
+      hint: 'Nothing was published. Try again: it goes on from what is newest then.',
+    })
+  }
   return {
     tree: name,
     epoch: epoch.epoch,

@@ -25,6 +25,8 @@ export interface PublishResult {
   readonly seconds: number
   readonly ignore: readonly string[]
   readonly uncaptured: Snapshot['uncaptured']
+  /** What the tree's gate could not judge, in words; absent when nothing was imported. */
+  readonly unjudged?: readonly string[]
   /** Absent where none were made, or were not waited for. */
   readonly deltas?: DeltaReport
 }

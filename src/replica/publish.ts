@@ -15,12 +15,14 @@
  * A source that has lost much or everything is not published by itself (shrink-guard.ts).
  */
 
+import { utf8 } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { decodeSnapshot, type Snapshot } from '../dag/snapshot.ts'
 import type { Host } from '../net/ports.ts'
 import type { KeyPair } from '../record/key.ts'
+import type { TreeBody } from '../record/kinds/tree.ts'
 import type { Head } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import { abortable } from '../tree/abort.ts'
@@ -35,16 +37,19 @@ import type { DeltaPublisher, DeltaRequest, DeltaWork } from './delta-publisher.
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
 import { checkPublisher, nextHead } from './next-head.ts'
-import {
-  type HeadPlace,
-  isSame,
-  type PublishResult,
-  placeOf,
-  resultOf,
-  unchangedResult,
-} from './publish-result.ts'
+import { type HeadPlace, isSame, type PublishResult, resultOf, unchangedResult } from './publish-result.ts'
+import { checkRules } from './publish-rules.ts'
 import { reconcileWithPeers } from './reconcile-first.ts'
+import {
+  type DropVersionsOptions,
+  dropVersions,
+  type RollBackOptions,
+  type RollBackResult,
+  rollBack,
+} from './republish.ts'
 import { checkShrink } from './shrink-guard.ts'
+import { createBlocksOf, isPrivateTree } from './tree-views.ts'
+import { addVersion, checkVersion } from './versioned-tree.ts'
 
 export interface PublisherComponents {
   readonly ledger: Ledger
@@ -73,6 +78,8 @@ export interface PublishOptions {
   readonly inPlace?: boolean
   /** Rules in gitignore syntax; those of the newest snapshot when absent. */
   readonly ignore?: readonly string[]
+  /** The folder becomes the version of this name, beside those of the newest snapshot: for trees of kind `versioned`. */
+  readonly version?: string
   /** Imports without writing a block, and signs nothing. */
   readonly isDry?: boolean
   /** Threads of the import; its own choice when absent. */
@@ -96,17 +103,12 @@ export interface Publisher {
    * A new head with the snapshot of an old one, which must be complete here.
    * @throws MirrorError as `publish`; `not-found` for a sequence that there is not, `degraded` when it is not complete here
    */
-  rollBack(options: {
-    readonly tree: string
-    readonly sequence: number
-    readonly signal?: AbortSignal
-  }): Promise<RollBackResult>
-}
-
-export interface RollBackResult extends HeadPlace {
-  readonly tree: string
-  /** False when the newest head has that snapshot already: nothing was signed. */
-  readonly isNew: boolean
+  rollBack(options: RollBackOptions): Promise<RollBackResult>
+  /**
+   * A new head without some of the versions of a tree of kind `versioned`.
+   * @throws MirrorError as `publish`; `not-found` for a version that there is not, `degraded` when the newest snapshot is not complete here
+   */
+  dropVersions(options: DropVersionsOptions): Promise<RollBackResult>
 }
 
 export function createPublisher(
@@ -121,6 +123,7 @@ export function createPublisher(
   } = {},
 ): Publisher {
   const { ledger, blocks, complete, nodeKey, clock, tempDir, statCaches, logger } = components
+  const blocksOf = createBlocksOf(blocks, ledger.state)
   let reconciled: Promise<boolean> | undefined
 
   /** Once a start; again as long as nobody has answered. */
@@ -139,10 +142,10 @@ export function createPublisher(
   async function findUnchanged(
     before: Head | undefined,
     previous: Snapshot | undefined,
-    { path, tree, notes = {}, ignore, inPlace, signal, onProgress }: PublishOptions,
+    { path, tree, notes = {}, ignore, inPlace, version, signal, onProgress }: PublishOptions,
   ): Promise<Snapshot | undefined> {
-    // In place it is looked at each time: the blocks may lie elsewhere, and are to lie there.
-    if (inPlace === true) return undefined
+    // In place it is looked at each time: the blocks may lie elsewhere, and are to lie there. One version is not the tree.
+    if (inPlace === true || version !== undefined) return undefined
     if (before === undefined || previous === undefined || !complete.has(tree, before.snapshot))
       return undefined
     const wanted = [notes, ignore ?? previous.ignore ?? []]
@@ -195,11 +198,15 @@ export function createPublisher(
     }
     signal?.throwIfAborted()
     await complete.adopt(tree, imported.snapshotCid, signal)
-    const counts = countsOf(imported)
+    const said = {
+      snapshot: imported.snapshotCid,
+      counts: countsOf(imported),
+      ...(options.version === undefined ? {} : { madeOf: { head: before } }),
+    }
     const record = await ledger.issue(
       nodeKey,
       'head',
-      (state) => nextHead(state, tree, { snapshot: imported.snapshotCid, counts }, nodeKey),
+      (state) => nextHead(state, tree, said, nodeKey),
       ({ content }) => (content.kind === 'head' ? work?.announcement(content.body.sequence) : undefined),
     )
     if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
@@ -227,13 +234,27 @@ export function createPublisher(
     }
   }
 
+  /** @returns what could not be judged. @throws MirrorError `refused` */
+  async function judgeRules(
+    body: TreeBody,
+    { snapshot }: ImportResult,
+    previous: Snapshot | undefined,
+    { isDry, signal }: PublishOptions,
+  ): Promise<readonly string[]> {
+    if (isDry === true)
+      return body.gate === undefined ? [] : ['a dry run stores nothing that its gate could judge']
+    const judged = { source: blocks, root: snapshot.root, before: previous?.root }
+    return checkRules(body, judged, signal)
+  }
+
   async function publishHead(options: PublishOptions): Promise<{ result: PublishResult; work?: DeltaWork }> {
     const { tree, signal } = options
     const startedMs = clock.monotonicMs()
     const secondsSince = (): number => (clock.monotonicMs() - startedMs) / 1000
     checkPublisher(ledger.state(), tree, nodeKey)
     await abortable(reconcileOnce(), signal)
-    const before = checkPublisher(ledger.state(), tree, nodeKey).newest
+    const { newest: before, body } = checkPublisher(ledger.state(), tree, nodeKey)
+    checkVersion(body, options)
     const previous = before === undefined ? undefined : await readSnapshot(blocks, before.snapshot)
     // Until the head is signed: nothing else says that these blocks are needed.
     using lease = blocks.lease({
@@ -251,10 +272,11 @@ export function createPublisher(
       throw unknownRules(tree, before)
     }
     const ignore = options.ignore ?? previous?.ignore
-    const imported = await importTree(
-      { blocks, tempDir, clock },
+    const read = await importTree(
+      { blocks: blocksOf(tree), tempDir, clock },
       {
         path: options.path,
+        isPrivate: isPrivateTree(ledger.state(), tree),
         tree,
         statCaches,
         ...(before === undefined ? {} : { parent: before.snapshot }),
@@ -266,26 +288,42 @@ export function createPublisher(
         ...(ignore === undefined ? {} : { ignore }),
         ...(options.isDry === undefined ? {} : { isDry: options.isDry }),
         ...(options.workers === undefined ? {} : { workers: options.workers }),
+        ...(options.version === undefined ? {} : { below: utf8(options.version) }),
         ...(signal === undefined ? {} : { signal }),
         ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
       },
     )
     let kept: Cid | undefined
     try {
+      lease.protect(read.snapshotCid)
+      const imported =
+        options.version === undefined
+          ? read
+          : await addVersion(
+              { ...components, blocks: blocksOf(tree) },
+              {
+                ...{ read, tree, version: utf8(options.version), before, previous },
+                signal,
+              },
+            )
       lease.protect(imported.snapshotCid)
+      // Should a rule say no: what was read is kept, and the next publish reads what has changed.
+      kept = imported.snapshotCid
+      const unjudged = await judgeRules(body, imported, previous, options)
+      kept = undefined
       const work = await startDeltas(imported, before, options)
       // This lease holds them until the records that name them are signed.
       if (options.deltas === 'before' && work !== undefined) await abortable(work.done, signal)
       const { head, isNew } = await sign(imported, before, previous, options, work)
       kept = head.snapshot
-      const result = resultOf(imported, head, isNew, secondsSince())
+      const result = { ...resultOf(imported, head, isNew, secondsSince()), unjudged }
       if (!isNew || work === undefined) return { result }
       work.published(head.sequence)
       return { result, work }
     } finally {
       // Only now is the snapshot durable, and the tree's.
-      if (kept === undefined) imported.cache?.drop()
-      else await imported.cache?.keep(kept)
+      if (kept === undefined) read.cache?.drop()
+      else await read.cache?.keep(kept)
     }
   }
 
@@ -296,38 +334,8 @@ export function createPublisher(
       const report = await abortable(work.done, options.signal)
       return report === undefined ? result : { ...result, deltas: report }
     },
-    async rollBack({ tree, sequence, signal }) {
-      checkPublisher(ledger.state(), tree, nodeKey)
-      await abortable(reconcileOnce(), signal)
-      const { history, newest } = checkPublisher(ledger.state(), tree, nodeKey)
-      const wanted = history.find((head) => head.sequence === sequence)
-      if (wanted === undefined || newest === undefined) {
-        throw new MirrorError('not-found', `${tree} has no sequence ${sequence}`, {
-          hint: `See: mirrormesh tree history ${tree}`,
-        })
-      }
-      const { snapshot, counts } = wanted
-      using _lease = blocks.lease({ purpose: `roll back ${tree}`, roots: [snapshot] })
-      if (!complete.has(tree, snapshot)) {
-        throw new MirrorError(
-          'degraded',
-          `${tree}@${sequence} is not complete here any more, so nobody could be sure to get it`,
-          { facts: { tree, sequence }, hint: 'Publish its content anew, or roll back to a newer one.' },
-        )
-      }
-      const isThere: boolean = newest.snapshot.equals(snapshot)
-      if (isThere) return { ...placeOf(newest), tree, isNew: false }
-      const record = await ledger.issue(nodeKey, 'head', (state) =>
-        nextHead(state, tree, { snapshot, counts }, nodeKey),
-      )
-      if (record.content.kind !== 'head') throw new MirrorError('internal', 'the head was not signed as one')
-      const place = placeOf(record.content.body)
-      logger.info(
-        { tree, snapshot: snapshot.toString(), of: sequence, sequence: place.sequence },
-        'publish.rolled-back',
-      )
-      return { ...place, tree, isNew: true }
-    },
+    rollBack: (options) => rollBack(components, reconcileOnce, options),
+    dropVersions: (options) => dropVersions(components, reconcileOnce, options),
   }
 }
 

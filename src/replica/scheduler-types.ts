@@ -61,6 +61,9 @@ export type SchedulerEvent =
   /** The time asked for by `wake` has come. */
   | { readonly kind: 'tick' }
 
+/** Of a block of an active page: to be asked for, asked for (or withheld), here. */
+export type BlockState = 'open' | 'asked' | 'stored'
+
 /** Why a request was made. */
 export type RequestReason =
   /** A member of this region holds it. */

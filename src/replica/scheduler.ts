@@ -12,7 +12,7 @@
  */
 
 import { explain } from './scheduler-explain.ts'
-import { createPage, isDone, release, withhold } from './scheduler-page.ts'
+import { createPage, isDone, isOpen, release, withhold } from './scheduler-page.ts'
 import type { PeerState } from './scheduler-peer.ts'
 import {
   backOff,
@@ -39,7 +39,13 @@ import {
 } from './scheduler-state.ts'
 import { tierOf } from './scheduler-tiers.ts'
 import { advanceTime, clockMsOf, ownMs, startTime } from './scheduler-time.ts'
-import type { Explanation, SchedulerCommand, SchedulerEvent, SchedulerOptions } from './scheduler-types.ts'
+import type {
+  BlockState,
+  Explanation,
+  SchedulerCommand,
+  SchedulerEvent,
+  SchedulerOptions,
+} from './scheduler-types.ts'
 import { settingsOf } from './scheduler-types.ts'
 import { segmentTargetBytes } from './segments.ts'
 
@@ -65,6 +71,8 @@ export interface Scheduler {
   handle(events: readonly SchedulerEvent[], clockMs: number, heldUpMs?: number): SchedulerCommand[]
   /** More pages of the index should be read and given. */
   wantsPages(): boolean
+  /** Undefined when the page is not active. */
+  stateOf(page: number, offset: number): BlockState | undefined
   explain(clockMs: number): Explanation
   /** Nothing is fetched any more: the node's other fetches may use its share of the paths. */
   close(): void
@@ -106,6 +114,11 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       let pipelines = 0
       for (const peer of state.peers.values()) pipelines += 2 * state.share.limitBytes(peer.peer)
       return state.pages.size < 2 || state.requestableBytes < Math.max(MIN_REQUESTABLE_BYTES, pipelines)
+    },
+    stateOf(number, offset) {
+      const page = state.pages.get(number)
+      if (page === undefined) return undefined
+      return isDone(page, offset) ? 'stored' : isOpen(page, offset) ? 'open' : 'asked'
     },
     close: () => state.share.leave(),
     explain: (clockMs) => explain(state, ownMs(advanceTime(state.time, clockMs, state.time.heldUpMs))),

@@ -16,18 +16,32 @@ export function createFreeSpace(
     dir,
     reserveBytes,
     stepBytes = 16 * 1024 * 1024,
-  }: { readonly dir: string; readonly reserveBytes: number; readonly stepBytes?: number },
+    makeRoom,
+  }: {
+    readonly dir: string
+    readonly reserveBytes: number
+    readonly stepBytes?: number
+    /** Gives up what may go on the same disk, so many bytes at least as far as there are. Returns how many it gave up. */
+    readonly makeRoom?: ((sizeBytes: number) => number) | undefined
+  },
 ): FreeSpace {
   let grantedBytes = 0
+
+  async function askFreeBytes(): Promise<number> {
+    try {
+      return await files.freeBytes(dir)
+    } catch (error) {
+      throw asMirrorError(error, `free space of ${dir}`)
+    }
+  }
 
   return {
     async take(sizeBytes) {
       if (sizeBytes > grantedBytes) {
-        let freeBytes: number
-        try {
-          freeBytes = await files.freeBytes(dir)
-        } catch (error) {
-          throw asMirrorError(error, `free space of ${dir}`)
+        let freeBytes = await askFreeBytes()
+        const lackBytes = reserveBytes + sizeBytes - freeBytes
+        if (lackBytes > 0 && makeRoom !== undefined && makeRoom(lackBytes + stepBytes) > 0) {
+          freeBytes = await askFreeBytes()
         }
         const spareBytes = freeBytes - reserveBytes - sizeBytes
         if (spareBytes < 0) {

@@ -64,6 +64,8 @@ export interface ImportOptions {
    * only made known to the store. The snapshot is then no safer than those files.
    */
   readonly inPlace?: 'in-place' | 'adopted'
+  /** The blocks are not everybody's: their packs say so too, for an index that has to be rebuilt from them. */
+  readonly isPrivate?: boolean
   /** Read threads; by default one a core, at most 4. */
   readonly workers?: number
   /** How new blocks rest; plain by default. */
@@ -76,6 +78,8 @@ export interface ImportOptions {
   readonly statCaches?: StatCaches
   /** Everything is read and counted, nothing is written, and the result names a snapshot that does not exist. */
   readonly isDry?: boolean
+  /** The path at which the tree will lie in a larger one (graft.ts): with it, hard links are as if all were imported at once. */
+  readonly below?: Uint8Array
 }
 
 export interface ImportResult {
@@ -120,6 +124,8 @@ export async function importTree(
     ignore = [],
     statCaches,
     isDry = false,
+    isPrivate = false,
+    below,
   }: ImportOptions,
 ): Promise<ImportResult> {
   const startedMs = clock.monotonicMs()
@@ -171,6 +177,7 @@ export async function importTree(
         resultsFd,
         chunker,
         compression,
+        isPrivate,
         isInPlace: backing !== undefined,
         ...(knownFd === undefined ? {} : { knownFd }),
       },
@@ -232,10 +239,12 @@ export async function importTree(
       'build',
       {
         rootPath,
+        ...(below === undefined ? {} : { below }),
         spoolFd,
         spillFd: openFile('spill'),
         tempDir,
         compression,
+        isPrivate,
         ...(next === undefined ? {} : { cache: { fd: next.fd, subject, limits } }),
       },
       async (question) => {

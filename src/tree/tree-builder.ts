@@ -54,7 +54,16 @@ export function createTreeBuilder(
     scratch: Scratch
     emit: (block: Block) => void
   },
-  { memberCounts, rootPath }: { memberCounts: Uint32Array; rootPath: string },
+  {
+    memberCounts,
+    rootPath,
+    below = new Uint8Array(),
+  }: {
+    memberCounts: Uint32Array
+    rootPath: string
+    /** Where the tree will lie in a larger one: its hard-link groups are told apart from those of its neighbours by path. */
+    below?: Uint8Array
+  },
 ): TreeBuilder {
   const index = createBlockIndexBuilder(emit, { scratch })
   const open: { readonly name: Uint8Array; readonly metadata: Metadata; readonly below: Buffer }[] = []
@@ -111,7 +120,10 @@ export function createTreeBuilder(
     if (group === NO_LINK || memberCounts[group]! < 2) return undefined
     return groups.meet(group, () => {
       const path = joinPath(open.at(-1)?.below ?? new Uint8Array(), name)
-      return { link: blake3.digest(path).slice(0, LINK_BYTES), missing: memberCounts[group]! }
+      return {
+        link: blake3.digest(joinPath(below, path)).slice(0, LINK_BYTES),
+        missing: memberCounts[group]!,
+      }
     })
   }
 

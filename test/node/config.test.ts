@@ -26,6 +26,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     httpCertificate: 'default',
     httpKey: 'default',
     httpAccessLog: 'default',
+    pullQuotaBytes: 'default',
     apiListen: 'default',
     apiCertificate: 'default',
     apiKey: 'default',

@@ -210,7 +210,28 @@ function later() {
     version: 1,
     removed: false,
   })
+  const gated = createAuthor().say(admin, 'tree', {
+    name: 'images/os',
+    readers: 'members',
+    publishers: [keyOf('golden publisher').publicKey],
+    kind: 'versioned',
+    gate: { path: 'meta/STATUS', text: 'FINISHED' },
+    keep: { last: 3 },
+    version: 2,
+    removed: false,
+  })
+  const repository = createAuthor().say(admin, 'tree', {
+    name: 'mirrors/debian',
+    readers: 'members',
+    publishers: [keyOf('golden publisher').publicKey],
+    kind: 'snapshot',
+    gate: { repository: 'deb' },
+    version: 1,
+    removed: false,
+  })
   return new Map([
+    ['later-tree-gate.hex', hex(gated.bytes)],
+    ['later-tree-repository.hex', hex(repository.bytes)],
     ['later-grant-operator.hex', hex(operator.bytes)],
     ['later-grant-removed.hex', hex(takenBack.bytes)],
     ['later-tree-private.hex', hex(privateTree.bytes)],
@@ -290,6 +311,17 @@ test('golden records are read, and make the state that they always made', () => 
   assert.ok(site?.kind === 'site')
   assert.deepEqual(site.body.labels, ['czech', 'office'])
   assert.deepEqual([site.body.drained, site.body.note, site.body.version], [true, 'the rack is moved', 2])
+  const gated = decodeSigned(new Uint8Array(Buffer.from(read('later-tree-gate.hex'), 'hex'))).content
+  assert.ok(gated?.kind === 'tree')
+  assert.deepEqual(
+    [gated.body.kind, gated.body.gate, gated.body.keep],
+    ['versioned', { path: 'meta/STATUS', text: 'FINISHED' }, { last: 3 }],
+  )
+  const repository = decodeSigned(
+    new Uint8Array(Buffer.from(read('later-tree-repository.hex'), 'hex')),
+  ).content
+  assert.ok(repository?.kind === 'tree')
+  assert.deepEqual([repository.body.kind, repository.body.gate], ['snapshot', { repository: 'deb' }])
   const withdrawal = decodeSigned(new Uint8Array(Buffer.from(read('later-withdrawal.hex'), 'hex'))).content
   assert.ok(withdrawal?.kind === 'withdrawal')
   assert.ok(withdrawal.body.invite.equals(snapshotOf('golden invite')))

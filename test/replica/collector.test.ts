@@ -39,7 +39,7 @@ async function setUp({ keepSnapshots = 2, everyMs = 3_600_000 } = {}) {
   const state = (): MeshState => {
     const tree = {
       name: 't',
-      body: {},
+      body: { readers: 'members' },
       history,
       newest: history.at(-1),
       tags: new Map(),

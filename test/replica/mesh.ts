@@ -13,14 +13,18 @@ import { encodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { BlockChannel, BlockServer } from '../../src/net/ports.ts'
 import type { TreeState } from '../../src/record/mesh-state.ts'
 import { createBlockService } from '../../src/replica/block-service.ts'
-import type { FetchMember, FetchNetwork } from '../../src/replica/fetch-network.ts'
+import type { FetchMember, FetchMembers, FetchNetwork } from '../../src/replica/fetch-network.ts'
 import type { Fetch, FetchOptions } from '../../src/replica/fetch-session.ts'
 import { startFetch } from '../../src/replica/fetch-session.ts'
 import type { Holdings } from '../../src/replica/holdings.ts'
 import { createHoldings } from '../../src/replica/holdings.ts'
+import type { PullThrough } from '../../src/replica/pull-through.ts'
+import { createPullThrough } from '../../src/replica/pull-through.ts'
 import { withSets } from '../../src/replica/set-holdings.ts'
 import type { Traffic } from '../../src/replica/traffic.ts'
 import { createTraffic } from '../../src/replica/traffic.ts'
+import type { BlockCache } from '../../src/store/block-cache.ts'
+import { openBlockCache } from '../../src/store/block-cache.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Plan } from '../dag/trees.ts'
@@ -58,7 +62,14 @@ export interface TestMesh {
   add(name: string, region: string, store?: Store): TestNode
   remove(node: TestNode): void
   fetch(node: TestNode, snapshot: Cid, more?: Partial<FetchOptions>): Fetch
+  /** What its gateway would read through; `fetching` is what the node fetches by itself meanwhile. */
+  pull(node: TestNode, dir: string, more?: { fetching?: Fetch; timeoutMs?: number }): TestPull
   setConnected(node: TestNode, isConnected: boolean): void
+}
+
+export interface TestPull extends PullThrough {
+  readonly blamed: string[]
+  readonly cache: BlockCache
 }
 
 /** @param compresses blocks between regions, in a thread pool: who is first is less certain then */
@@ -68,6 +79,24 @@ export function createMesh({ compresses = false } = {}): TestMesh {
   const changed = (): void => {
     for (const listener of [...listeners]) listener()
   }
+  const membersOf = (node: TestNode): FetchMembers => ({
+    list: () =>
+      [...nodes.values()]
+        .filter((other) => other.name !== node.name)
+        .map(
+          (other): FetchMember => ({
+            peer: other.name,
+            site: other.name,
+            region: other.region,
+            wants: other.wants,
+            isConnected: other.isConnected,
+          }),
+        ),
+    onChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  })
   const mesh: TestMesh = {
     add(name, region, store = createMemoryStore()) {
       const holdings = withSets(
@@ -114,24 +143,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
       return startFetch(
         {
           network: networkOf(node.name, nodes),
-          members: {
-            list: () =>
-              [...nodes.values()]
-                .filter((other) => other.name !== node.name)
-                .map(
-                  (other): FetchMember => ({
-                    peer: other.name,
-                    site: other.name,
-                    region: other.region,
-                    wants: other.wants,
-                    isConnected: other.isConnected,
-                  }),
-                ),
-            onChange(listener) {
-              listeners.add(listener)
-              return () => listeners.delete(listener)
-            },
-          },
+          members: membersOf(node),
           blocks: node.store.blocks,
           holdings: node.holdings,
           traffic: node.traffic,
@@ -139,6 +151,27 @@ export function createMesh({ compresses = false } = {}): TestMesh {
         },
         { tree: TREE, snapshot, self: { site: node.name, region: node.region }, ...more },
       )
+    },
+    pull(node, dir, { fetching, timeoutMs = 5000 } = {}) {
+      const blamed: string[] = []
+      const cache = openBlockCache({}, { dir, quotaBytes: 50_000_000, reserveBytes: 0 })
+      const through = createPullThrough(
+        {
+          network: networkOf(node.name, nodes),
+          members: membersOf(node),
+          blocksOf: () => node.store.blocks,
+          isPrivate: () => false,
+          cache,
+          traffic: node.traffic,
+          clock,
+          log: { debug: () => undefined, info: () => undefined, warn: () => undefined },
+          originOf: () => undefined,
+          demandOf: () => fetching?.demand,
+          onBlame: (peer) => blamed.push(peer),
+        },
+        { self: { site: node.name, region: node.region }, timeoutMs },
+      )
+      return { ...through, blamed, cache }
     },
   }
   return mesh

@@ -1,6 +1,10 @@
-/** `events`: every record of the mesh, newest first: who said what, when, by which key. */
+/**
+ * `events`: every record of the mesh, newest first: who said what, when, by which key. With --follow what happens from now
+ * on: records, alarms and jobs.
+ */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
+import type { JobDocument } from '../../api/job-document.ts'
 import type { RecordDocument, RecordPage } from '../../api/member-answers.ts'
 import type { Context } from '../context.ts'
 import { formatTime } from '../quantity.ts'
@@ -10,6 +14,7 @@ interface Options {
   readonly limit: string
   readonly kind?: string
   readonly about?: string
+  readonly follow?: boolean
   readonly json?: boolean
 }
 
@@ -21,8 +26,38 @@ export function define(command: Command, context: Context): void {
     .option('--limit <N>', 'at most this many', '50')
     .option('--kind <KIND>', 'records of this kind only: member, head, pin, tag, revocation and so on')
     .option('--about <NAME>', 'only what is about this tree, pin, site or key')
+    .option('--follow', 'print records, alarms and jobs as they come, until it is interrupted')
     .option('--json', 'print them as JSON, one a line')
-    .action((options: Options) => show(context, options))
+    .action((options: Options) =>
+      options.follow === true ? follow(context, options) : show(context, options),
+    )
+}
+
+/** A line an event, on any output. It ends with the daemon, as an error. */
+async function follow(context: Context, { kind, about, json }: Options): Promise<void> {
+  const { api, clock, signal, terminal } = context
+  const path = '/api/v1/events?kinds=record,records,alarm,job'
+  for await (const { id, event, data } of api.events(path, signal)) {
+    const document = data as Readonly<Record<string, unknown>>
+    if (event === 'open' || event === 'reset') continue
+    if (kind !== undefined && (event !== 'record' || document.kind !== kind)) continue
+    if (about !== undefined && document.subject !== about) continue
+    if (json === true) await terminal.print(`${JSON.stringify({ event, id, ...document })}\n`)
+    else await terminal.print(`${formatTime(clock.nowMs())}  ${textOf(event, document)}\n`)
+  }
+}
+
+function textOf(event: string, document: Readonly<Record<string, unknown>>): string {
+  if (event === 'record') {
+    const { issuerSite, isAdmin, text } = document as unknown as RecordDocument
+    return `${issuerSite ?? (isAdmin ? 'an admin' : 'somebody')}: ${text}`
+  }
+  if (event === 'records') return `${document.count} records came at once`
+  if (event === 'alarm') {
+    return `${document.isRaised === true ? 'alarm' : 'over'}: ${document.kind} ${document.subject}: ${document.detail}`
+  }
+  const { kind, state, progress } = document as unknown as JobDocument
+  return `job ${kind}: ${state === 'running' && progress !== undefined ? progress.phase : state}`
 }
 
 async function show(

@@ -20,6 +20,7 @@ interface Options {
   readonly wait?: string
   readonly timeout?: string
   readonly note: readonly string[]
+  readonly as?: string
   readonly allowEmpty?: boolean
   readonly acceptShrink?: boolean
   readonly inPlace?: boolean
@@ -42,6 +43,10 @@ export function define(command: Command, context: Context): void {
     )
     .option('--timeout <TIME>', 'give up waiting after this long (90s, 30m, 12h); exit 124')
     .option('--note <KEY=VALUE>', 'a note kept in the snapshot; may be repeated', collect, [])
+    .option(
+      '--as <VERSION>',
+      'PATH becomes the version of this name, beside the others: for trees of kind versioned',
+    )
     .option('--allow-empty', 'publish a source without a single file although the head has some')
     .option(
       '--accept-shrink',
@@ -101,6 +106,7 @@ async function publish(context: Context, path: string, options: Options): Promis
       notes: parseNotes(options.note),
       allowEmpty: options.allowEmpty === true,
       acceptShrink: options.acceptShrink === true,
+      ...(options.as === undefined ? {} : { version: options.as }),
       ...(options.inPlace === true ? { inPlace: true } : {}),
       dryRun: isDry,
       ...(options.deltas === undefined ? {} : { deltas: checkMode(options.deltas) }),
@@ -139,6 +145,7 @@ async function publish(context: Context, path: string, options: Options): Promis
       )
     }
   }
+  for (const note of answer.unjudged ?? []) terminal.say(`mirrormesh: the gate did not judge all: ${note}`)
   if (options.inPlace === true && !isDry) {
     terminal.say(
       `mirrormesh: ${tree} rests on the files in ${source}: it is at risk until another site is complete`,

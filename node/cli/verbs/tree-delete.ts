@@ -49,16 +49,13 @@ async function remove(
 }
 
 /** Returns the CID of the record. */
-export async function signDeletion(context: Context, { tree, publishers }: TreeDocument): Promise<string> {
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }] = await Promise.all([
+export async function signDeletion(context: Context, tree: TreeDocument): Promise<string> {
+  const [{ loadAdminKey, nextVersion, signAndSubmit }, { bodyOfTree }] = await Promise.all([
     import('../sign.ts'),
-    import('../../../src/record/key.ts'),
+    import('../tree-body.ts'),
   ])
   const id = await signAndSubmit(context, await loadAdminKey(context), 'tree', {
-    name: tree,
-    readers: 'members',
-    publishers: publishers.map((each) => publicKeyOf(each)),
-    version: await nextVersion(context, { kind: 'tree', name: tree }),
+    ...bodyOfTree(tree, await nextVersion(context, { kind: 'tree', name: tree.tree })),
     removed: true,
   })
   return id.toString()

@@ -103,21 +103,20 @@ export async function startEpoch(
   before: string | null,
   base: HeadDocument | null,
 ): Promise<number> {
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }, { parseCid }] = await Promise.all([
-    import('../sign.ts'),
-    import('../../../src/record/key.ts'),
-    import('../../../src/block/cid.ts'),
-  ])
+  const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }, { bodyOfTree }, { parseCid }] =
+    await Promise.all([
+      import('../sign.ts'),
+      import('../../../src/record/key.ts'),
+      import('../tree-body.ts'),
+      import('../../../src/block/cid.ts'),
+    ])
   const admin = await loadAdminKey(context)
   const name = tree.tree
   if (!tree.publishers.includes(peer)) {
     await signAndSubmit(context, admin, 'tree', {
-      name,
-      readers: 'members',
+      ...bodyOfTree(tree, await nextVersion(context, { kind: 'tree', name })),
       // Those of before stay listed: what they published still counts by it.
       publishers: [...tree.publishers, peer].map((each) => publicKeyOf(each)).toSorted(Buffer.compare),
-      version: await nextVersion(context, { kind: 'tree', name }),
-      removed: false,
     })
   }
   const epoch = Math.max(tree.epoch?.epoch ?? 0, tree.fork?.kind === 'epochs' ? tree.fork.epoch : 0) + 1

@@ -8,24 +8,40 @@ import { createTree, findTree } from '../ensure-tree.ts'
 import { findPublisher } from '../find-publisher.ts'
 import { formatBytes, formatCount, formatTime } from '../quantity.ts'
 import { formatTable } from '../table.ts'
+import {
+  addSettings,
+  describeGate,
+  describeKeep,
+  type SettingsOptions,
+  settingsOf,
+} from '../tree-settings.ts'
 import { nameOfTree } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
 import { describeInPlace } from './status.ts'
 import { define as defineDelete } from './tree-delete.ts'
 import { define as defineEpochs } from './tree-epoch.ts'
 import { define as defineRollback } from './tree-rollback.ts'
+import { define as defineSet } from './tree-set.ts'
 
 interface Options {
   readonly json?: boolean
 }
 
+interface CreateOptions extends SettingsOptions {
+  readonly publisher?: string
+}
+
 export function define(command: Command, context: Context): void {
-  command
-    .command('create')
-    .description('create a tree and name the site whose node may publish it (signed by an admin)')
-    .argument('<TREE>', 'its name')
-    .option('--publisher <SITE>', 'the site, or a PeerId; this one when left out')
-    .action((tree: string, options: { publisher?: string }) => create(context, tree, options))
+  addSettings(
+    command
+      .command('create')
+      .description(
+        'create a tree and name the site whose node may publish it (signed by an admin, or by this node when a grant lets it)',
+      )
+      .argument('<TREE>', 'its name')
+      .option('--publisher <SITE>', 'the site, or a PeerId; this one when left out'),
+    { isChange: false },
+  ).action((tree: string, options: CreateOptions) => create(context, tree, options))
   command
     .command('list')
     .description('list the trees of the mesh')
@@ -47,15 +63,18 @@ export function define(command: Command, context: Context): void {
   defineDelete(command, context)
   defineRollback(command, context)
   defineEpochs(command, context)
+  defineSet(command, context)
 }
 
-async function create(context: Context, text: string, options: { publisher?: string }): Promise<void> {
+async function create(context: Context, text: string, options: CreateOptions): Promise<void> {
   const tree = nameOfTree(text)
   if ((await findTree(context, tree))?.epoch != null)
     throw new MirrorError('conflict', `there is a tree ${tree} already`)
   const { peer, site } = await findPublisher(context, options.publisher)
-  await createTree(context, tree, peer)
-  await context.terminal.print(`${tree}: created, published by ${site ?? peer}\n`)
+  await createTree(context, tree, peer, settingsOf(options))
+  await context.terminal.print(
+    `${tree}: created, published by ${site ?? peer}${options.private === true ? ', private' : ''}\n`,
+  )
 }
 
 async function list({ api, signal, terminal }: Context, { json }: Options): Promise<void> {
@@ -75,7 +94,7 @@ async function list({ api, signal, terminal }: Context, { json }: Options): Prom
         { title: 'TAGS' },
       ],
       trees.map((each) => [
-        each.tree + (each.isForked ? ' (forked)' : ''),
+        each.tree + (each.readers === 'granted' ? ' (private)' : '') + (each.isForked ? ' (forked)' : ''),
         ...headCells(each.head),
         each.tags.map(({ tag, sequence }) => `${tag}=@${sequence}`).join(' '),
       ]),
@@ -113,6 +132,10 @@ async function show(context: Context, text: string, { json }: Options): Promise<
   const [sequence, files, bytes, time] = headCells(found.head)
   const lines = [
     `tree       ${tree}${found.isForked ? '  FORKED: it stays at its last good head' : ''}`,
+    ...(found.kind === 'simple' ? [] : [`kind       ${found.kind}`]),
+    ...(found.readers === 'granted' ? ["readers    its publishers, and members with a reader's grant"] : []),
+    ...(found.gate === null ? [] : [`gate       ${describeGate(found.gate)}`]),
+    ...(found.keep === null ? [] : [`kept       ${describeKeep(found.keep)}`]),
     `publisher  ${found.epoch === null ? 'none' : `${siteOf(found.epoch.publisher)} (epoch ${found.epoch.epoch})`}`,
     found.head === null
       ? 'head       nothing published yet'

@@ -122,7 +122,7 @@ function readSites(value: unknown): PinSites {
     : { region: readSegment(fields, 'region') }
 }
 
-function readKeep(value: unknown): PinKeep {
+export function readKeep(value: unknown): PinKeep {
   const fields = readFields(value, 'keep', [], ['days', 'last'])
   if (Object.keys(fields).length === 0) throw wrong('keep', 'names none of days and last')
   return {

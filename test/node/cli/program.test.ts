@@ -147,7 +147,7 @@ test('the completion scripts are scripts, and bash completes verbs, nouns and op
       .split('\n')
   assert.deepEqual(complete('mirrormesh', 'pub'), ['publish'])
   assert.deepEqual(complete('mirrormesh', 'tree', 'hi'), ['history'])
-  assert.deepEqual(complete('mirrormesh', '--home', 'publish', 'pin', 'a'), ['add'])
+  assert.deepEqual(complete('mirrormesh', '--home', 'publish', 'pin', 'ad'), ['add'])
   assert.deepEqual(complete('mirrormesh', 'pin', 'add', 'x', '--r'), ['--region'])
   assert.deepEqual(complete('mirrormesh', 'publish', 'fi'), ['fish'])
 })

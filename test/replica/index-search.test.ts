@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { utf8 } from '../../src/base/bytes.ts'
+import { cidOf, RAW } from '../../src/block/cid.ts'
+import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
+import { listPages, readPage } from '../../src/dag/reader.ts'
+import { createIndexSearch } from '../../src/replica/index-search.ts'
+import { createMemorySource } from '../dag/memory-source.ts'
+
+const BLOCKS = 60_000
+const cidAt = (i: number) => cidOf(RAW, utf8(`block ${i}`))
+
+async function setUp() {
+  const source = createMemorySource()
+  const builder = createBlockIndexBuilder(source.emit)
+  for (let i = 0; i < BLOCKS; i++) builder.add(cidAt(i), 100 + (i % 7))
+  const { root } = builder.finish()
+  const pages: { cid: string; first: number }[] = []
+  let first = 0
+  for await (const ref of listPages(source, root)) {
+    pages.push({ cid: ref.cid.toString(), first })
+    first += ref.blocks
+  }
+  source.takeReads()
+  return { source, root, pages }
+}
+
+test('every block is found where it stands, from the end, the beginning and between', async () => {
+  const { source, root, pages } = await setUp()
+  const search = createIndexSearch(source, root)
+  for (const i of [BLOCKS - 1, 0, 31_000, 30_999, 31_001, 59_000, 5, BLOCKS - 1]) {
+    const found = await search.find(cidAt(i))
+    const page = pages.findLast(({ first }) => first <= i)!
+    assert.deepEqual(
+      [found?.page.toString(), found?.offset, found?.lengthBytes],
+      [page.cid, i - page.first, 100 + (i % 7)],
+    )
+    const { blocks } = await readPage(source, found!.page)
+    assert.ok(blocks[found!.offset]!.cid.equals(cidAt(i)))
+  }
+})
+
+test('what comes after the last find, or shortly before it, costs no more than the page it lies in', async () => {
+  const { source, root } = await setUp()
+  const search = createIndexSearch(source, root)
+  await search.find(cidAt(40_000))
+  source.takeReads()
+  for (let i = 40_001; i < 40_050; i++) await search.find(cidAt(i))
+  for (let i = 39_990; i < 40_000; i++) await search.find(cidAt(i))
+  assert.ok(source.takeReads() <= 2)
+})
+
+test('a block that is not listed is not found, after every page was read once', async () => {
+  const { source, root, pages } = await setUp()
+  const search = createIndexSearch(source, root)
+  assert.equal(await search.find(cidOf(RAW, utf8('another'))), undefined)
+  assert.ok(source.takeReads() <= pages.length + 4)
+})
+
+test('an index of one page is searched as well', async () => {
+  const source = createMemorySource()
+  const builder = createBlockIndexBuilder(source.emit)
+  for (let i = 0; i < 10; i++) builder.add(cidAt(i), 100)
+  const { root } = builder.finish()
+  const search = createIndexSearch(source, root)
+  assert.deepEqual(await search.find(cidAt(3)), { page: root, offset: 3, lengthBytes: 100 })
+  assert.equal(await search.find(cidAt(11)), undefined)
+})
