@@ -31,8 +31,11 @@ import type { Traffic } from './traffic.ts'
 export interface PullThroughComponents {
   readonly network: Pick<FetchNetwork, 'fetchObject' | 'openBlocks'>
   readonly members: FetchMembers
-  readonly blocks: BlockReader
+  /** The store as each tree has it: a reader of one tree gets nothing that is here for another alone. */
+  readonly blocksOf: (tree: string) => BlockReader
+  /** Of public trees only: what came through one may be read in all. */
   readonly cache: BlockCache
+  readonly isPrivate: (tree: string) => boolean
   readonly traffic: Traffic
   readonly clock: Clock
   readonly log: ReplicaLog
@@ -74,19 +77,28 @@ export function createPullThrough(
   components: PullThroughComponents,
   { self, timeoutMs = 30_000, maxInFlightBytes = 32 * 1024 * 1024 }: PullThroughOptions,
 ): PullThrough {
-  const { network, members, blocks, cache, traffic, clock, log, originOf, demandOf, onBlame } = components
+  const { network, members, blocksOf, isPrivate, cache, traffic, clock, log, originOf, demandOf, onBlame } =
+    components
   const peers = createPullPeers({ members, clock }, { self })
   const requests = createPullRequests({ network, peers, traffic, clock }, { maxInFlightBytes, onBlame })
   const flights = createSharedFlights<Uint8Array>()
   const searches = new Map<string, IndexSearch>()
   const counts = { fetchedBlocks: 0, fetchedBytes: 0, cachedBlocks: 0, failures: 0 }
 
-  async function atHand(cid: Cid, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
-    const stored = await blocks.get(cid, signal)
+  async function atHand(
+    tree: string,
+    cid: Cid,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array | undefined> {
+    const stored = await blocksOf(tree).get(cid, signal)
     if (stored !== undefined) return stored
     const cached = await cache.get(cid)
     if (cached !== undefined) counts.cachedBlocks++
     return cached
+  }
+
+  function keep(tree: string, cid: Cid, bytes: Uint8Array): void {
+    if (!isPrivate(tree)) void cache.put(cid, bytes)
   }
 
   /** Once for all who wait, and no longer than `timeoutMs`. */
@@ -121,7 +133,7 @@ export function createPullThrough(
   function objectsOf(tree: string): NodeSource {
     return {
       async get(cid, signal) {
-        const known = await atHand(cid, signal)
+        const known = await atHand(tree, cid, signal)
         if (known !== undefined) return known
         const ask = { tree, cid, origin: originOf(tree) }
         return fetch(
@@ -129,7 +141,7 @@ export function createPullThrough(
           cid,
           async (shared) => {
             const bytes = await requests.object(ask, shared)
-            void cache.put(cid, bytes)
+            keep(tree, cid, bytes)
             return bytes
           },
           signal,
@@ -161,11 +173,11 @@ export function createPullThrough(
     const claim = demandOf(tree, snapshot)?.claim(position.page, position.offset)
     try {
       if (claim !== undefined && (await claim.arrives(COMING_PATIENCE_MS, signal))) {
-        const stored = await blocks.get(cid, signal)
+        const stored = await blocksOf(tree).get(cid, signal)
         if (stored !== undefined) return stored
       }
       const bytes = await requests.block({ tree, cid, origin: originOf(tree) }, position, signal)
-      if (claim === undefined) void cache.put(cid, bytes)
+      if (claim === undefined) keep(tree, cid, bytes)
       else await claim.keep(cid, bytes)
       return bytes
     } finally {
@@ -179,7 +191,7 @@ export function createPullThrough(
       return {
         async get(cid, signal) {
           if (cid.equals(snapshot)) return objects.get(cid, signal)
-          const known = await atHand(cid, signal)
+          const known = await atHand(tree, cid, signal)
           if (known !== undefined) return known
           return fetch(tree, cid, (shared) => fetchBlock(tree, snapshot, cid, shared), signal)
         },

@@ -11,6 +11,7 @@ const CHECKOUT = z.strictObject({
 const REPLICA = z.strictObject({
   site: z.string(),
   sequence: z.int().nullable().describe('the newest that is complete there'),
+  alsoComplete: z.array(z.int()).exactOptional().describe('older ones that are complete there too'),
   state: z.enum(['complete', 'fetching', 'behind', 'unknown']),
   missingBytes: z.int().nullable(),
   lag: z
@@ -45,6 +46,7 @@ const SITE = z.strictObject({
   ageSeconds: z.number().nullable().describe('since it was last heard of'),
   addresses: z.array(z.string()),
   version: z.string().nullable(),
+  url: z.string().nullable().exactOptional().describe('of its gateway, as clients know it'),
   freeBytes: z.number().nullable().exactOptional(),
   labels: z.array(z.string()),
   drained: z.boolean(),

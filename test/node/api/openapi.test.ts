@@ -42,6 +42,7 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]
   await mkdir(join(source, 'sub'), { recursive: true })
+  await mkdir(join(dir, 'out', 'a'), { recursive: true })
   await writeFile(join(source, 'file'), 'first')
   await succeed([
     ...['init', '--home', home, '--mesh', 'm', '--site', 'hq', '--region', 'r'],
@@ -79,6 +80,7 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     '/api/v1/admins': [''],
     '/api/v1/invites': [''],
     '/api/v1/records': ['', '?limit=2'],
+    '/api/v1/grants': [''],
     '/api/v1/sites': [''],
     '/api/v1/topology': [''],
     '/api/v1/fetches': [''],
