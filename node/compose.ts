@@ -48,6 +48,7 @@ import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
+import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
@@ -273,7 +274,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })
+  const history = createHistory({ values: values('history'), readStatus, clock, log })
+  parts.defer(() => history.stop())
   const services: Services = {
+    history,
     ledger,
     blocks,
     scratch,
@@ -343,6 +347,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await scrubber.start()
       await api.start()
       await hooks.start()
+      await history.start()
       isReady = true
     },
     readSelf,
