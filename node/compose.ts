@@ -17,6 +17,7 @@ import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
 import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
 import { createLedger } from '../src/replica/ledger.ts'
+import { proofOf } from '../src/replica/proof.ts'
 import { createPublisher } from '../src/replica/publish.ts'
 import { createRateCapper } from '../src/replica/rate-caps.ts'
 import { createScrubber } from '../src/replica/scrubber.ts'
@@ -233,6 +234,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             readStatus,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             pull: pulled?.source,
+            outside: {
+              proofOf(tree) {
+                const found = ledger.state().trees.get(tree)
+                return found === undefined ? [] : proofOf(ledger, found)
+              },
+              // The gateway looks at rights; what it sends is no traffic between sites.
+              server: createBlockService({ blocks, holdings, traffic: createTraffic(), mayRead: () => true }),
+            },
             readPulled: () => pulled?.usage(),
             scratch,
             readCare,

@@ -24,6 +24,7 @@ import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
 import type { ReadFile } from './file-response.ts'
 import type { GatewayLog } from './gateway-log.ts'
+import { createMemberRoutes, isMemberRoute, type MemberRoutesComponents } from './member-routes.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
@@ -43,6 +44,8 @@ export interface GatewayComponents {
   /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
   readonly pull?: PullSource | undefined
   readonly readPulled?: () => PullUsage | undefined
+  /** What machines outside of the mesh fetch with; absent: nothing of it. */
+  readonly outside?: MemberRoutesComponents | undefined
   /** For archives of more blocks than memory should remember. */
   readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
@@ -113,6 +116,7 @@ export function createGateway(
     readFile,
     hold,
     pull,
+    outside,
     readPulled,
     scratch,
     readCare,
@@ -124,6 +128,7 @@ export function createGateway(
   const { host, port } = parseListen(listen)
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
   const handleTree = createTreeHandler({ blocks, readFile, hold, pull, scratch, clock }, { keepMovedMs })
+  const memberRoutes = outside && createMemberRoutes(outside)
   let bodies = 0
 
   const limits = {
@@ -220,7 +225,8 @@ export function createGateway(
     try {
       const options: SendOptions = { clock, stallTimeoutMs, signal, onSent }
       const rights = rightsOf(request, { catalogue, tokens })
-      await handleTree(request, response, target, { ...options, rights })
+      const handle = memberRoutes !== undefined && isMemberRoute(target) ? memberRoutes : handleTree
+      await handle(request, response, target, { ...options, rights })
     } finally {
       bodies--
     }

@@ -127,7 +127,7 @@ export function createPullThrough(
           cid,
           async (shared) => {
             const bytes = await requests.object(ask, shared)
-            void cache.put(cid, bytes)
+            await cache.put(cid, bytes)
             return bytes
           },
           signal,
@@ -163,7 +163,7 @@ export function createPullThrough(
         if (stored !== undefined) return stored
       }
       const bytes = await requests.block({ tree, cid, origin: originOf(tree) }, position, signal)
-      if (claim === undefined) void cache.put(cid, bytes)
+      if (claim === undefined) await cache.put(cid, bytes)
       else await claim.keep(cid, bytes)
       return bytes
     } finally {
