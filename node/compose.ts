@@ -7,6 +7,7 @@ import type { Clock } from '../src/base/clock.ts'
 import { MirrorError } from '../src/base/errors.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
+import { mayRead } from '../src/record/mesh-state.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
 import { createAdmission, createMembership } from '../src/replica/admission.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
@@ -17,7 +18,6 @@ import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
 import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
 import { createLedger } from '../src/replica/ledger.ts'
-import { proofOf } from '../src/replica/proof.ts'
 import { createPublisher } from '../src/replica/publish.ts'
 import { createRateCapper } from '../src/replica/rate-caps.ts'
 import { createScrubber } from '../src/replica/scrubber.ts'
@@ -26,6 +26,7 @@ import { createSiteAgent } from '../src/replica/site-agent.ts'
 import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
+import { createBlocksOf } from '../src/replica/tree-views.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
@@ -40,13 +41,16 @@ import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Config } from './config.ts'
+import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
+import { publicUrlOf } from './gateway/public-url.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
+import { createOutside } from './outside.ts'
 import type { Paths } from './paths.ts'
 import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
@@ -111,7 +115,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const holdings = withSets(createHoldings({ blocks, values, clock }), { blocks, state: ledger.state })
+  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const holdings = withSets(createHoldings({ blocks, blocksOf, values, clock }), {
+    ...{ blocks, blocksOf, state: ledger.state },
+  })
   const complete = await loadCompleteSnapshots({ values, holdings })
   const membership = createMembership({ ledger, nodeKey, clock })
   const isOtherRegion = (peer: string): boolean => {
@@ -142,9 +149,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       blockServer: capper.serve(
         createBlockService({
           blocks,
+          blocksOf,
           holdings,
           traffic,
-          mayRead: (peer) => membership.isMember(peer),
+          mayRead: (peer, tree) =>
+            membership.isMember(peer) && mayRead(ledger.state(), tree, peer, clock.nowMs()),
           ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
         }),
       ),
@@ -177,7 +186,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       logger: log,
-      self,
+      self: { ...self, url: publicUrlOf(config) },
     },
     {
       checkoutDevices: config.devices,
@@ -229,19 +238,18 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             catalogue: createCatalogue({ ledger, complete }),
             tokens,
             blocks,
+            // Whose a block is, is not known: where a private tree may be here, none is given by its CID.
+            blocksFor: () =>
+              [...ledger.state().trees.values()].every(({ body }) => body.readers === 'members')
+                ? blocks
+                : undefined,
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
+            readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             pull: pulled?.source,
-            outside: {
-              proofOf(tree) {
-                const found = ledger.state().trees.get(tree)
-                return found === undefined ? [] : proofOf(ledger, found)
-              },
-              // The gateway looks at rights; what it sends is no traffic between sites.
-              server: createBlockService({ blocks, holdings, traffic: createTraffic(), mayRead: () => true }),
-            },
+            outside: createOutside({ ledger, blocks, blocksOf, holdings }),
             readPulled: () => pulled?.usage(),
             scratch,
             readCare,
@@ -297,6 +305,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
+    issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
     readStatus,
     readFetches: () => agent.fetches(),
@@ -313,7 +322,13 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     { hooks: config.hooks, behindMs: config.hookBehindMinutes * 60_000 },
   )
   parts.defer(() => hooks.stop())
-  const api = createApi(services, { paths, socket, tcp, peer: self.peer })
+  const api = createApi(services, {
+    paths,
+    socket,
+    tcp,
+    peer: self.peer,
+    loadConsole: loadConsoleAssets,
+  })
   parts.defer(() => api.stop())
   parts.defer(() => jobs.stop())
 

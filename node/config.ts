@@ -9,6 +9,7 @@ import { isMap, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
 import { isTreePattern } from '../src/base/names.ts'
+import { readWebUrl } from '../src/base/web-url.ts'
 import { DELTA_MODES } from '../src/replica/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 import { HOOK_EVENTS } from './hooks/hook-events.ts'
@@ -111,8 +112,11 @@ const SCHEMA = z.strictObject({
       'names, beside those of the certificate, by which browsers may call the API: of a proxy before it',
     ),
   httpUrl: z
-    .url({ protocol: /^https?$/, error: 'is not an http or https URL' })
-    .max(256)
+    .string()
+    .refine((text) => readWebUrl(text) !== undefined, {
+      error: (issue) =>
+        `is an http or https URL without query, such as http://lab-a.example:8080/, not ${JSON.stringify(issue.input)}`,
+    })
     .optional()
     .describe("the gateway's address as clients know it, which other sites hand out in mirror lists"),
   httpKeepMovedHours: z

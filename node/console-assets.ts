@@ -13,22 +13,7 @@ import { dirname, extname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants } from 'node:zlib'
 import { MirrorError } from '../src/base/errors.ts'
-
-export interface ConsoleAsset {
-  readonly type: string
-  readonly body: Buffer
-  /** The same, compressed with brotli. */
-  readonly compressed: Buffer
-  readonly cacheControl: string
-  readonly etag: string
-}
-
-export interface ConsoleAssets {
-  /** By the path below /console/; the page's own is empty. */
-  readonly files: ReadonlyMap<string, ConsoleAsset>
-  /** Of the page: what it may load, from where. */
-  readonly contentSecurityPolicy: string
-}
+import type { ConsoleFile, ConsoleFiles } from './api/console-routes.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const CONSOLE = 'node/console'
@@ -42,15 +27,15 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 }
 
-let known: ConsoleAssets | undefined
+let known: ConsoleFiles | undefined
 
 /** Made when it is first asked for, then kept: a few hundred kilobytes. */
-export function loadConsoleAssets(): ConsoleAssets {
+export function loadConsoleAssets(): ConsoleFiles {
   known ??= makeAssets()
   return known
 }
 
-function makeAssets(): ConsoleAssets {
+function makeAssets(): ConsoleFiles {
   const modules = readModules(join(CONSOLE, IS_SOURCE ? 'main.ts' : 'main.js'))
   const packages = new Map(
     Object.entries(PACKAGES).map(([name, specifier]) => [name, readPackage(specifier)] as const),
@@ -61,7 +46,7 @@ function makeAssets(): ConsoleAssets {
   for (const text of [...modules.values(), ...packages.values(), ...styles.values(), icon]) hash.update(text)
   const release = hash.digest('base64url').slice(0, 12)
 
-  const files = new Map<string, ConsoleAsset>()
+  const files = new Map<string, ConsoleFile>()
   const add = (path: string, text: string, cacheControl = 'public, max-age=31536000, immutable'): void => {
     const body = Buffer.from(text)
     files.set(path, {

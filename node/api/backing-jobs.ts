@@ -4,6 +4,7 @@ import { MirrorError } from '../../src/base/errors.ts'
 import type { ChunkerParams } from '../../src/block/chunker.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import { checkTreeName } from '../../src/dag/tree-name.ts'
+import { createBlocksOf } from '../../src/replica/tree-views.ts'
 import type { Backing } from '../../src/store/block-backings.ts'
 import { importTree } from '../../src/tree/import.ts'
 import type { AdoptAnswer, DropBackingAnswer } from './job-answers.ts'
@@ -18,10 +19,10 @@ export function runAdoptJob(services: Services, body: unknown) {
   if (!isAbsolute(path))
     throw new MirrorError('invalid', `path must be absolute, not ${JSON.stringify(path.slice(0, 200))}`)
   return async ({ signal, report }: JobControl): Promise<AdoptAnswer> => {
-    const { blocks, clock, tempDir, workers } = services
+    const { ledger, blocks, clock, tempDir, workers } = services
     const chunker = await chunkerOf(services, tree)
     const adopted = await importTree(
-      { blocks, clock, tempDir },
+      { blocks: createBlocksOf(blocks, ledger.state)(tree), clock, tempDir },
       {
         path,
         tree,

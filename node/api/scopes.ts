@@ -48,6 +48,15 @@ export const RECORD_SCOPE: RouteSpec['scope'] = {
   },
 }
 
+/** What the node signs itself. */
+export const LENT_SCOPE: RouteSpec['scope'] = {
+  least: 'operate',
+  of({ body }) {
+    const { kind } = (body ?? {}) as { kind?: unknown }
+    return typeof kind === 'string' && OPERATE_RECORDS.has(kind) ? 'operate' : 'admin'
+  },
+}
+
 /** A folder of this machine takes `admin`. */
 export const DIFF_SCOPE: RouteSpec['scope'] = {
   least: 'read',

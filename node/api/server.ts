@@ -20,10 +20,12 @@ import { addEventRoutes } from './event-routes.ts'
 import { eventSources } from './event-sources.ts'
 import { createFailureLimit } from './failure-limit.ts'
 import { addFetchRoutes } from './fetch-routes.ts'
+import { addGrantRoutes } from './grant-routes.ts'
 import { addGuard } from './guard.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
+import { addOperatorRoutes } from './operator-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import type { Services } from './services.ts'
@@ -123,6 +125,8 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addEventRoutes(app, services, feed)
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
+  addGrantRoutes(app, services)
+  addOperatorRoutes(app, services)
   addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)

@@ -1,7 +1,9 @@
 /** What the API is made of: the parts of a running node, as its routes and jobs see them. */
 import type { Clock } from '../../src/base/clock.ts'
+import type { Cid } from '../../src/block/cid.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import type { Host } from '../../src/net/ports.ts'
+import type { Bodies, Kind } from '../../src/record/content.ts'
 import type { Collector } from '../../src/replica/collector.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import type { DeltaMode } from '../../src/replica/delta-mode.ts'
@@ -29,6 +31,8 @@ export interface Services {
   readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
   readonly clock: Clock
+  /** Signs with this node's key what a grant lets it say. @throws MirrorError `refused` when it would not count */
+  readonly issueAsNode: <K extends Kind>(kind: K, body: Bodies[K]) => Promise<Cid>
   readonly log: GatewayLog
   readonly tokens: Tokens
   readonly readSelf: () => SelfDocument

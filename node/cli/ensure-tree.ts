@@ -1,5 +1,9 @@
-/** Creates a tree with its first publisher: two records by an admin, `tree` and `epoch`. */
+/**
+ * Creates a tree with its first publisher: two records, `tree` and `epoch`, by an admin, or by this node for itself when
+ * a grant makes it a publisher of that name.
+ */
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import type { Bodies } from '../../src/record/content.ts'
 import type { SelfDocument, TreeDocument } from '../api/answers.ts'
 import type { Context } from './context.ts'
 import type { TreeSettings } from './tree-settings.ts'
@@ -16,7 +20,7 @@ export async function ensureTree(context: Context, tree: string): Promise<void> 
     if (!isMirrorError(error, 'refused')) throw error
     throw new MirrorError(
       'not-found',
-      `there is no tree ${tree}, and this home has no admin's key to create it`,
+      `there is no tree ${tree}, this home has no admin's key to create it, and this node no grant`,
       {
         cause: error,
         hint: `Where an admin's key is: mirrormesh tree create ${tree} --publisher ${self.site}`,
@@ -50,12 +54,22 @@ export async function createTree(
   peer: string,
   settings?: TreeSettings,
 ): Promise<void> {
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { publicKeyOf }, { bodyOfTree }] = await Promise.all([
+  const [
+    { loadAdminKey, nextVersion, signAndSubmit, signAsAdminOrNode },
+    { publicKeyOf },
+    { bodyOfTree },
+    self,
+  ] = await Promise.all([
     import('./sign.ts'),
     import('../../src/record/key.ts'),
     import('./tree-body.ts'),
+    context.api.get<SelfDocument>('/api/v1/self', context.signal),
   ])
-  const admin = await loadAdminKey(context)
+  // A node lets itself publish, and nobody else.
+  const sign = async <K extends 'epoch' | 'tree'>(kind: K, body: Bodies[K]) =>
+    peer === self.peer
+      ? signAsAdminOrNode(context, kind, body)
+      : signAndSubmit(context, await loadAdminKey(context), kind, body)
   const publisher = publicKeyOf(peer)
   const found = await findTree(context, tree)
   if (found === undefined) {
@@ -66,7 +80,7 @@ export async function createTree(
       deleted === undefined
         ? { name: tree, readers: 'members' as const, version, removed: false }
         : bodyOfTree(deleted, version)
-    await signAndSubmit(context, admin, 'tree', { ...body, ...settings, publishers: [publisher] })
+    await sign('tree', { ...body, ...settings, publishers: [publisher] })
   }
   // One that was deleted comes back with its history, and with its publisher unless that is another now.
   const now = found ?? (await findTree(context, tree))
@@ -77,6 +91,6 @@ export async function createTree(
   }
   // Killed between the two: the tree is there, and the next call goes on from here.
   if (now?.epoch == null) {
-    await signAndSubmit(context, admin, 'epoch', { tree, epoch: 1, previous: null, publisher, base: null })
+    await sign('epoch', { tree, epoch: 1, previous: null, publisher, base: null })
   }
 }

@@ -1,5 +1,6 @@
 /** Shows what a change of a pin would set in motion, and carries out what was shown. */
 import type { PinChange, PinPlan, PlannedSite } from '../api/pin-plan.ts'
+import type { AsNode } from './as-node-option.ts'
 import type { Context } from './context.ts'
 import { countOf, formatBytes, formatSeconds } from './quantity.ts'
 import { formatTable } from './table.ts'
@@ -19,13 +20,12 @@ export async function showPinPlan(context: Context, change: PinChange, isJson: b
 /** @throws MirrorError `conflict` when the plan is stale */
 export async function applyPinPlan(
   context: Context,
-  { plan: id, json }: { plan: string; json?: boolean },
+  { plan: id, json, ...signer }: { plan: string; json?: boolean } & AsNode,
 ): Promise<void> {
   const { api, signal, terminal } = context
-  const { loadAdminKey, signAndSubmit } = await import('./sign.ts')
-  const admin = await loadAdminKey(context)
+  const { signAsAdminOrNode } = await import('./sign.ts')
   const plan = await api.get<PinPlan>(`/api/v1/pins/plan/${encodeURIComponent(id)}`, signal)
-  await signAndSubmit(context, admin, 'pin', plan.pin)
+  await signAsAdminOrNode(context, 'pin', plan.pin, signer)
   const verb = plan.pin.removed ? 'removed' : 'pinned'
   await terminal.print(json === true ? `${JSON.stringify(plan, null, 2)}\n` : `${plan.pin.name} ${verb}\n`)
 }

@@ -4,10 +4,12 @@
  */
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { type Cid, parseCid } from '../../src/block/cid.ts'
+import { encodeCbor } from '../../src/block/codec.ts'
 import type { Bodies, Kind } from '../../src/record/content.ts'
 import { draftRecord, signRecord } from '../../src/record/draft.ts'
 import type { KeyPair } from '../../src/record/key.ts'
 import type { ChainDocument } from '../api/answers.ts'
+import type { LentKind } from '../api/operator-routes.ts'
 import { loadKey } from '../keys.ts'
 import type { Context } from './context.ts'
 import { askPassphrase } from './passphrase.ts'
@@ -71,6 +73,47 @@ export async function signAndSubmit<K extends Kind>(
     } catch (error) {
       if (!isMirrorError(error, 'conflict') || attempt === MAX_TRIES) throw error
     }
+  }
+}
+
+export interface SignerOptions {
+  /** By the node's key, even where an admin's is at hand. */
+  readonly asNode?: boolean | undefined
+}
+
+/**
+ * Signs what a grant may let this node say. Without `asNode` an admin's key is used when this home has one, else the
+ * daemon signs with the node's.
+ */
+export async function signAsAdminOrNode<K extends LentKind>(
+  context: Context,
+  kind: K,
+  body: Bodies[K],
+  { asNode = false }: SignerOptions = {},
+): Promise<Cid> {
+  const admin = asNode ? undefined : await findAdminKey(context)
+  if (admin !== undefined && !('missing' in admin)) return signAndSubmit(context, admin, kind, body)
+  try {
+    const { id } = await context.api.post<{ id: string }>(
+      '/api/v1/operator/records',
+      { kind, body: Buffer.from(encodeCbor(body)).toString('base64') },
+      context.signal,
+    )
+    return parseCid(id)
+  } catch (error) {
+    if (!isMirrorError(error, 'refused')) throw error
+    const hint = `An admin can let it: ${context.self} grant add SITE --role ROLE --tree PATTERN`
+    if (admin === undefined) throw new MirrorError('refused', error.message, { cause: error, hint })
+    throw new MirrorError('refused', `${admin.missing.message}; and ${error.message}`, { cause: error, hint })
+  }
+}
+
+async function findAdminKey(context: Context): Promise<KeyPair | { readonly missing: MirrorError }> {
+  try {
+    return await loadAdminKey(context)
+  } catch (error) {
+    if (!isMirrorError(error, 'refused') || !isMirrorError(error.cause, 'not-found')) throw error
+    return { missing: error }
   }
 }
 

@@ -6,6 +6,7 @@ import { readKeepDays, readKeepLast } from './keep-option.ts'
 
 export interface SettingsOptions {
   readonly kind?: TreeKind
+  readonly private?: boolean
   readonly gateFile?: string
   readonly gateRepository?: 'deb' | 'rpm'
   /** False for --no-gate. */
@@ -16,7 +17,7 @@ export interface SettingsOptions {
   readonly keep?: boolean
 }
 
-export type TreeSettings = Pick<TreeBody, 'kind' | 'gate' | 'keep'>
+export type TreeSettings = Pick<TreeBody, 'kind' | 'gate' | 'keep'> & Partial<Pick<TreeBody, 'readers'>>
 
 export function addSettings(command: Command, { isChange }: { readonly isChange: boolean }): Command {
   command
@@ -26,6 +27,7 @@ export function addSettings(command: Command, { isChange }: { readonly isChange:
         'simple: one moving tree; versioned: folders at its root that never change; snapshot: only what passes a gate',
       ).choices(['simple', 'versioned', 'snapshot']),
     )
+    .option('--private', "only its publishers and members with a reader's grant read it (see grant add)")
     .option('--gate-file <PATH=TEXT>', 'publish only when the first line of the file PATH is TEXT')
     .addOption(
       new Option(
@@ -45,6 +47,7 @@ export function addSettings(command: Command, { isChange }: { readonly isChange:
     )
   if (isChange)
     command
+      .option('--no-private', 'every member reads it')
       .option('--no-gate', 'publish whatever is there')
       .option('--no-keep', "leave to each site's own settings what stays")
   return command
@@ -54,6 +57,7 @@ export function addSettings(command: Command, { isChange }: { readonly isChange:
 export function settingsOf(options: SettingsOptions, before: TreeSettings = {}): TreeSettings {
   const kind = options.kind ?? before.kind ?? 'simple'
   const gate = options.gate === false ? undefined : (gateOf(options) ?? before.gate)
+  const readers = options.private === undefined ? before.readers : options.private ? 'granted' : 'members'
   const keep = options.keep === false ? undefined : (keepOf(options) ?? before.keep)
   if (kind === 'snapshot' && gate === undefined) {
     throw new MirrorError('invalid', 'a tree of kind snapshot has a gate', {
@@ -61,6 +65,7 @@ export function settingsOf(options: SettingsOptions, before: TreeSettings = {}):
     })
   }
   return {
+    ...(readers === undefined ? {} : { readers }),
     ...(kind === 'simple' ? {} : { kind }),
     ...(gate === undefined ? {} : { gate }),
     ...(keep === undefined ? {} : { keep }),

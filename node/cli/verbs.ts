@@ -40,6 +40,7 @@ export const VERBS: readonly Verb[] = [
   noun('site', 'label sites, take one out of service', () => import('./verbs/site.ts')),
   noun('admin', 'show and change the keys that speak for the mesh', () => import('./verbs/admin.ts')),
   noun('member', 'list the nodes of the mesh, and revoke one', () => import('./verbs/member.ts')),
+  noun('grant', 'lend pins, tags, trees or reading to other keys', () => import('./verbs/grant.ts')),
   noun('events', 'show who said what in the mesh, and when', () => import('./verbs/events.ts')),
   noun('tree', 'create and list trees, show and steer their history', () => import('./verbs/tree.ts')),
   noun(

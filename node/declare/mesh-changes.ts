@@ -3,9 +3,11 @@ import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { NO_TOPOLOGY } from '../../src/topology/topology.ts'
 import type { PinDocument, TopologyDocument, TreeDocument } from '../api/answers.ts'
+import type { GrantDocument } from '../api/grant-routes.ts'
 import type { MemberDocument } from '../api/member-answers.ts'
 import type { SiteDocument } from '../api/site-routes.ts'
 import { type TopologyChange, topologyChanges } from '../topology/changes.ts'
+import { describeGrants, type GrantChange, grantChanges } from './declared-grant.ts'
 import type { DeclaredPin, DeclaredTreeSettings, MeshFile, PinPlace } from './mesh-file.ts'
 
 /** The mesh as a node knows it. */
@@ -16,10 +18,17 @@ export interface MeshFacts {
   readonly topology: TopologyDocument
   readonly members: readonly MemberDocument[]
   readonly sites: readonly SiteDocument[]
+  readonly grants: readonly GrantDocument[]
 }
 
 export type MeshChange =
-  | { readonly kind: 'create-tree'; readonly tree: string; readonly peer: string; readonly text: string }
+  | GrantChange
+  | {
+      readonly kind: 'create-tree'
+      readonly tree: string
+      readonly peer: string
+      readonly text: string
+    }
   | { readonly kind: 'hand-over'; readonly tree: string; readonly peer: string; readonly text: string }
   | { readonly kind: 'delete-tree'; readonly tree: string; readonly text: string }
   | {
@@ -59,6 +68,13 @@ export function planMesh(file: MeshFile, facts: MeshFacts, isPruning: boolean): 
   const notes: string[] = []
   const changes = [
     ...treeChanges(file, facts, isPruning, notes),
+    ...grantChanges(
+      file.grants ?? [],
+      file.grants === undefined ? [] : facts.grants,
+      (who) => keyFor(facts, who),
+      isPruning,
+      notes,
+    ),
     ...pinChanges(file, facts, isPruning, notes),
     ...tagChanges(file, facts, isPruning, notes),
     ...labelChanges(file, facts, isPruning, notes),
@@ -70,11 +86,12 @@ export function planMesh(file: MeshFile, facts: MeshFacts, isPruning: boolean): 
   return { id: idOf(changes, facts), changes, notes }
 }
 
-function idOf(changes: readonly MeshChange[], { trees, pins, sites, topology }: MeshFacts): string {
+function idOf(changes: readonly MeshChange[], { trees, pins, sites, grants, topology }: MeshFacts): string {
   const from = [
     trees.map(({ tree, version, epoch, tags }) => [tree, version, epoch?.id, tags]).toSorted(),
     pins.map(({ name, version }) => [name, version]).toSorted(),
     sites.map(({ site, version }) => [site, version]).toSorted(),
+    grants.map(({ record }) => record).toSorted(),
     topology.declared?.version,
   ]
   return createHash('sha256')
@@ -86,6 +103,11 @@ function idOf(changes: readonly MeshChange[], { trees, pins, sites, topology }: 
 function peerAt({ members }: MeshFacts, publisher: string): string | undefined {
   const active = members.filter(({ state }) => state !== 'revoked')
   return active.find(({ site, peer }) => site === publisher || peer === publisher)?.peer
+}
+
+/** Whose grant it is: a key need not be a member's. */
+function keyFor(facts: MeshFacts, who: string): string | undefined {
+  return peerAt(facts, who) ?? (who.startsWith('12D3KooW') ? who : undefined)
 }
 
 function treeChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
@@ -281,9 +303,10 @@ function keyOf(tree: string, place: PinPlace): string {
 }
 
 /** The file that says what is: planning it against the same facts changes nothing. */
-export function describeMesh({ name, trees, pins, topology, members, sites }: MeshFacts): unknown {
+export function describeMesh({ name, trees, pins, topology, members, sites, grants }: MeshFacts): unknown {
   const siteOf = (peer: string): string =>
     members.find((each) => each.peer === peer && each.state !== 'revoked')?.site ?? peer
+  const granted = describeGrants(grants, siteOf)
   const labelled = sites.filter(({ labels }) => labels.length > 0)
   const published = trees.filter(({ epoch }) => epoch !== null)
   const { version: _, ...links } = topology.declared ?? { version: 0, ...NO_TOPOLOGY }
@@ -321,6 +344,7 @@ export function describeMesh({ name, trees, pins, topology, members, sites }: Me
     ...(labelled.length === 0
       ? {}
       : { sites: Object.fromEntries(labelled.map(({ site, labels }) => [site, { labels }])) }),
+    ...(granted.length === 0 ? {} : { grants: granted }),
     ...(topology.declared === null ? {} : { topology: links }),
   }
 }

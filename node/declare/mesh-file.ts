@@ -1,5 +1,5 @@
 /**
- * A mesh as one YAML file: trees with their publishers and tags, pins, topology, and who is a member. For those who keep
+ * A mesh as one YAML file: trees with their publishers and tags, pins, grants, topology, and who is a member. For those who keep
  * it in git. A section that is left out is left alone.
  */
 import { readFile } from 'node:fs/promises'
@@ -12,6 +12,7 @@ import { MAX_LABELS } from '../../src/record/kinds/site.ts'
 import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { parseTopologyFile } from '../topology/read-file.ts'
+import { DECLARED_GRANT, type DeclaredGrant } from './declared-grant.ts'
 
 export type PinPlace =
   | { readonly all: true }
@@ -52,6 +53,7 @@ export interface MeshFile {
   readonly pins: readonly DeclaredPin[] | undefined
   /** Labels by site. Whether a site is drained is of the moment, and not in the file. */
   readonly sites: ReadonlyMap<string, readonly string[]> | undefined
+  readonly grants: readonly DeclaredGrant[] | undefined
   readonly topology: Topology | undefined
   /** Regions by site. Compared and never applied: a member comes by an invite. */
   readonly members: ReadonlyMap<string, string> | undefined
@@ -106,6 +108,7 @@ const FILE = z.strictObject({
     )
     .optional(),
   pins: z.array(PIN).optional(),
+  grants: z.array(DECLARED_GRANT).optional(),
   sites: z.record(SEGMENT, z.strictObject({ labels: z.array(SEGMENT).max(MAX_LABELS) })).optional(),
   topology: z.record(z.string(), z.unknown()).optional(),
   members: z.record(SEGMENT, z.strictObject({ region: SEGMENT, peer: z.string().optional() })).optional(),
@@ -144,7 +147,7 @@ export function parseMeshFile(text: string, file: string): MeshFile {
     const what = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `
     throw new MirrorError('invalid', `${file}:${line}: ${what}${issue.message}`)
   }
-  const { mesh, trees, pins, sites, topology, members } = result.data
+  const { mesh, trees, pins, grants, sites, topology, members } = result.data
   return {
     mesh,
     trees:
@@ -160,6 +163,7 @@ export function parseMeshFile(text: string, file: string): MeshFile {
           ...(keep === undefined ? {} : { keep: keepOf(keep) }),
         },
       })),
+    grants,
     pins: pins?.map(({ tree, checkout, versions, keep, priority, class: urgency, ...place }) => ({
       tree,
       checkout,

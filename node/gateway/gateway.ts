@@ -19,18 +19,20 @@ import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { PullUsage } from '../../src/replica/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import type { Topology } from '../../src/topology/topology.ts'
 import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
 import type { ReadFile } from './file-response.ts'
 import type { GatewayLog } from './gateway-log.ts'
-import { createMemberRoutes, isMemberRoute, type MemberRoutesComponents } from './member-routes.ts'
+import type { MemberRoutesComponents } from './member-routes.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
 import { CHALLENGES, needsToken, rightsOf } from './rights.ts'
+import { createRoutes } from './routes.ts'
 import type { SendOptions } from './send-body.ts'
-import { createTreeHandler, type PullSource } from './tree-handler.ts'
+import type { PullSource } from './tree-lookup.ts'
 import type { Catalogue } from './version.ts'
 
 export interface GatewayComponents {
@@ -46,6 +48,8 @@ export interface GatewayComponents {
   readonly readPulled?: () => PullUsage | undefined
   /** What machines outside of the mesh fetch with; absent: nothing of it. */
   readonly outside?: MemberRoutesComponents | undefined
+  /** The blocks of the tree, else those of public trees; undefined where these cannot be told from others. */
+  readonly blocksFor: (tree: string | undefined) => NodeSource | undefined
   /** For archives of more blocks than memory should remember. */
   readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
@@ -53,6 +57,7 @@ export interface GatewayComponents {
   readonly readRelayed?: () => RelayCounts
   readonly readProtocols?: () => readonly ProtocolTraffic[]
   readonly readStatus: () => StatusDocument
+  readonly readTopology: () => Topology
   /** Undefined: ready. Otherwise why not, in words. */
   readonly notReady: () => string | undefined
   readonly clock: Clock
@@ -111,14 +116,8 @@ export function createGateway(
     clock,
     log,
     catalogue,
-    blocks,
     tokens,
-    readFile,
-    hold,
-    pull,
-    outside,
     readPulled,
-    scratch,
     readCare,
     readRelayed,
     readProtocols,
@@ -127,8 +126,7 @@ export function createGateway(
   } = components
   const { host, port } = parseListen(listen)
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
-  const handleTree = createTreeHandler({ blocks, readFile, hold, pull, scratch, clock }, { keepMovedMs })
-  const memberRoutes = outside && createMemberRoutes(outside)
+  const handle = createRoutes(components, { keepMovedMs, isSecure: certificate !== undefined })
   let bodies = 0
 
   const limits = {
@@ -225,7 +223,6 @@ export function createGateway(
     try {
       const options: SendOptions = { clock, stallTimeoutMs, signal, onSent }
       const rights = rightsOf(request, { catalogue, tokens })
-      const handle = memberRoutes !== undefined && isMemberRoute(target) ? memberRoutes : handleTree
       await handle(request, response, target, { ...options, rights })
     } finally {
       bodies--

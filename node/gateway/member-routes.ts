@@ -19,6 +19,7 @@ import type { VerifiedRecord } from '../../src/record/record.ts'
 import { parseTarget, type RequestTarget } from './request-target.ts'
 import type { Rights } from './rights.ts'
 import { type SendOptions, sendPieces } from './send-body.ts'
+import type { Handler } from './tree-handler.ts'
 import { matchTree } from './version.ts'
 
 export interface MemberRoutesComponents {
@@ -28,12 +29,8 @@ export interface MemberRoutesComponents {
   readonly server: Pick<BlockServer, 'object' | 'blocks'>
 }
 
-export type MemberRoutes = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  target: RequestTarget,
-  options: SendOptions & { readonly rights: Rights },
-) => Promise<void>
+/** Undefined for an address that is none of these. */
+export type MemberRoutes = (target: RequestTarget) => Handler | undefined
 
 const PREFIX = '_mesh'
 /** Whom the server of blocks takes the asker for; it only counts by it. */
@@ -41,12 +38,8 @@ const ASKER = 'http'
 /** Records written together. */
 const BATCH_BYTES = 64 * 1024
 
-export function isMemberRoute({ segments }: RequestTarget): boolean {
-  return Buffer.from(segments[0]?.name ?? '').toString('latin1') === PREFIX
-}
-
 export function createMemberRoutes({ proofOf, server }: MemberRoutesComponents): MemberRoutes {
-  return async (request, response, target, options) => {
+  const handle: Handler = async (request, response, target, options) => {
     const [, what, ...more] = target.segments.map(({ name }) => Buffer.from(name).toString('latin1'))
     const { query } = target
     if (more.length > 0) throw noSuchRoute()
@@ -55,6 +48,9 @@ export function createMemberRoutes({ proofOf, server }: MemberRoutesComponents):
     if (what === 'block') return sendBlock(request, response, query, options)
     throw noSuchRoute()
   }
+
+  return ({ segments }) =>
+    Buffer.from(segments[0]?.name ?? '').toString('latin1') === PREFIX ? handle : undefined
 
   async function sendProof(
     request: IncomingMessage,

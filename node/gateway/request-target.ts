@@ -23,6 +23,8 @@ export interface RequestTarget {
   readonly segments: readonly TargetSegment[]
   readonly hasTrailingSlash: boolean
   readonly query: URLSearchParams
+  /** Without its question mark: where bytes matter that text would lose. */
+  readonly rawQuery: string
 }
 
 /** @throws MirrorError `limit` when it is too long, `invalid` when it is malformed or unsafe */
@@ -37,6 +39,37 @@ export function parseTarget(target: string): RequestTarget {
   if (!path.startsWith('/') && !path.startsWith('?')) throw invalid('it does not begin with a slash')
   const queryAt = path.indexOf('?')
   const rawPath = queryAt < 0 ? path : path.slice(0, queryAt)
+  const rawQuery = queryAt < 0 ? '' : path.slice(queryAt + 1)
+  return {
+    segments: parseSegments(rawPath),
+    hasTrailingSlash: rawPath.endsWith('/') || rawPath === '',
+    query: new URLSearchParams(rawQuery),
+    rawQuery,
+  }
+}
+
+/** Names of a path in a query (`?path=repodata/repomd.xml`), as bytes. A slash may come encoded, and a plus is a plus. */
+export function parseQueryPath(
+  rawQuery: string,
+  key: string,
+): { readonly segments: readonly TargetSegment[]; readonly hasTrailingSlash: boolean } | undefined {
+  const pair = rawQuery.split('&').find((each) => each.startsWith(`${key}=`))
+  if (pair === undefined) return undefined
+  const rawPath = pair.slice(key.length + 1).replace(/%2f/gi, '/')
+  return {
+    segments: parseSegments(rawPath),
+    hasTrailingSlash: rawPath.endsWith('/') || rawPath === '',
+  }
+}
+
+/** As they stand in an address: a plain `@` stays one. */
+export function encodeSegments(segments: readonly TargetSegment[]): string {
+  return segments
+    .map(({ name, isSelector }) => (isSelector ? `@${encodeName(name.subarray(1))}` : encodeName(name)))
+    .join('/')
+}
+
+function parseSegments(rawPath: string): TargetSegment[] {
   const segments: TargetSegment[] = []
   for (const raw of rawPath.split('/')) {
     if (raw === '') continue
@@ -44,11 +77,7 @@ export function parseTarget(target: string): RequestTarget {
       throw new MirrorError('limit', `a path has ${MAX_SEGMENTS} names at most`)
     segments.push({ name: decodeName(raw), isSelector: raw.startsWith('@') })
   }
-  return {
-    segments,
-    hasTrailingSlash: rawPath.endsWith('/') || rawPath === '',
-    query: new URLSearchParams(queryAt < 0 ? '' : path.slice(queryAt + 1)),
-  }
+  return segments
 }
 
 /** One name, so that it survives any client: unreserved ASCII stays, every other byte is `%HH`. */

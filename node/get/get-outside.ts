@@ -7,8 +7,8 @@
  */
 import { rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import type { Clock } from '../../src/base/clock.ts'
-import { MirrorError } from '../../src/base/errors.ts'
+import { type Clock, sleep } from '../../src/base/clock.ts'
+import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { Semaphore } from '../../src/base/semaphore.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import { closure } from '../../src/dag/closure.ts'
@@ -56,6 +56,7 @@ export interface OutsideGet {
 const MAX_BLOCKS = 64
 /** On a link of 5 Mbit/s it is here in 7 seconds, and a try has 20. */
 const MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024
+const PAUSES_MS = [300, 1000]
 const PLACE = { site: '', region: '' }
 
 export async function openOutsideGet(
@@ -71,10 +72,13 @@ export async function openOutsideGet(
       {
         network: gateways.network,
         members: gateways.members,
-        blocks: {
-          get: async (cid, why) => seen.get(cid.toString()) ?? store?.blocks.get(cid, why),
+        blocksOf: () => ({
+          // What led here is fetched again, a few nodes, so that all that is written is in the store.
+          get: async (cid, why) =>
+            store === undefined ? seen.get(cid.toString()) : store.blocks.get(cid, why),
           has: async () => [],
-        },
+        }),
+        isPrivate: () => false,
         cache: {
           get: async () => undefined,
           async put(cid, bytes) {
@@ -120,8 +124,7 @@ export async function openOutsideGet(
     try {
       for await (const block of closure(from, entry!, either)) {
         const release = await slots.acquire(1, either)
-        const one = from
-          .get(block.cid, either)
+        const one = getPatiently(from, block.cid, either)
           .then(() => {
             bytes += block.lengthBytes
             progress()
@@ -140,6 +143,20 @@ export async function openOutsideGet(
       await Promise.all(running)
     }
     if (failure.signal.aborted) throw failure.signal.reason
+  }
+
+  /** Blocks that nobody gives just now are asked for again: a network, or a gateway, may be away for a moment. */
+  async function getPatiently(from: NodeSource, cid: Cid, either: AbortSignal): Promise<void> {
+    for (const pauseMs of PAUSES_MS) {
+      try {
+        await from.get(cid, either)
+        return
+      } catch (error) {
+        if (!isMirrorError(error, 'unreachable') && !isMirrorError(error, 'timed-out')) throw error
+      }
+      await sleep(clock, pauseMs, either)
+    }
+    await from.get(cid, either)
   }
 
   async function inStore<T>(dest: string, use: (store: Store) => Promise<T>): Promise<T> {

@@ -63,16 +63,18 @@ export async function tryZstdLater(bytes: Uint8Array, level: number): Promise<Ui
 /**
  * The plain bytes, not checked against a CID. For a plain block they are the ones given; else the caller's own.
  * @param system the system's decoder; null does without
+ * @param into gives the memory for so many plain bytes, which what is returned may lie in
  * @throws MirrorError `corrupt` unless `bytes` are exactly one frame of exactly `lengthBytes`
  */
 export function decodeBlock(
   { encoding, bytes, lengthBytes }: EncodedBlock,
   system: ZstdDecoder | null = encoding === 'plain' ? null : systemZstd(),
+  into?: (lengthBytes: number) => Uint8Array,
 ): Uint8Array {
   checkEncoded(encoding, bytes, lengthBytes)
   if (encoding === 'plain') return bytes
   if (system !== null) {
-    const plain = new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
+    const plain = into?.(lengthBytes) ?? new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
     if (system.decode(bytes, plain) === lengthBytes) return plain
   }
   try {

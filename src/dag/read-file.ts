@@ -1,4 +1,3 @@
-import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { RAW } from '../block/cid.ts'
@@ -27,10 +26,10 @@ interface FileRef {
  */
 export async function* fileParts(
   source: NodeSource,
-  entry: FileEntry,
+  { content, sizeBytes }: Pick<FileEntry, 'content' | 'sizeBytes'>,
   range: { readonly startByte: number; readonly endByte: number } = {
     startByte: 0,
-    endByte: entry.sizeBytes,
+    endByte: sizeBytes,
   },
   signal?: AbortSignal,
 ): AsyncGenerator<PlacedPart, void, undefined> {
@@ -43,15 +42,15 @@ export async function* fileParts(
   ) {
     throw new MirrorError(
       'invalid',
-      `no such range of "${printableName(entry.name)}": ${startByte} to ${endByte}`,
+      `no such range of a file of ${sizeBytes} bytes: ${startByte} to ${endByte}`,
     )
   }
-  if (entry.content === undefined || startByte === endByte) return
+  if (content === undefined || startByte === endByte) return
   const stack: { ref: FileRef; offset: number; isChunk: boolean }[] = [
     {
-      ref: { cid: entry.content, sizeBytes: entry.sizeBytes },
+      ref: { cid: content, sizeBytes },
       offset: 0,
-      isChunk: entry.content.code === RAW,
+      isChunk: content.code === RAW,
     },
   ]
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {

@@ -34,7 +34,7 @@ export function systemZstd(): ZstdDecoder | null {
 function load(): ZstdDecoder | null {
   try {
     const library = (require('koffi') as Koffi).load('libzstd.so.1')
-    return isMainThread ? withContext(library) : withoutContext(library)
+    return isMainThread ? withContext(library) : (withWorkspace(library) ?? withoutContext(library))
   } catch {
     return null
   }
@@ -54,7 +54,30 @@ function withContext(library: Library): ZstdDecoder {
   }
 }
 
-/** Threads come and go, and nothing would free a context when one is terminated: 8 us for one each time. */
+/**
+ * Threads come and go, and nothing would free a context when one is terminated: it lies in memory of the thread's own
+ * heap, which goes with it. The call is one that zstd.h does not promise to keep, so it is done without where it is missing.
+ */
+function withWorkspace(library: Library): ZstdDecoder | undefined {
+  try {
+    const sizeBytes = library.func('size_t ZSTD_estimateDCtxSize()')() as number
+    const workspace = Buffer.allocUnsafeSlow(sizeBytes)
+    const init = library.func('void *ZSTD_initStaticDCtx(uint8_t *workspace, size_t size)')
+    const context = init(workspace, sizeBytes) as object | null
+    if (context === null) return undefined
+    const decompress = library.func(
+      'size_t ZSTD_decompressDCtx(uint8_t *context, _Out_ uint8_t *into, size_t capacity, const uint8_t *bytes, size_t size)',
+    ) as Decompress
+    // What is returned is the workspace's own address: passing the array keeps it alive as long as the decoder is.
+    return {
+      decode: (bytes, into) => made(decompress(workspace, into, into.length, bytes, bytes.length), into),
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/** 8 us for a context each time. */
 function withoutContext(library: Library): ZstdDecoder {
   const decompress = library.func(
     'size_t ZSTD_decompress(_Out_ uint8_t *into, size_t capacity, const uint8_t *bytes, size_t size)',

@@ -31,8 +31,11 @@ import type { Traffic } from './traffic.ts'
 export interface PullThroughComponents {
   readonly network: Pick<FetchNetwork, 'fetchObject' | 'openBlocks'>
   readonly members: FetchMembers
-  readonly blocks: BlockReader
+  /** The store as each tree has it: a reader of one tree gets nothing that is here for another alone. */
+  readonly blocksOf: (tree: string) => BlockReader
+  /** Of public trees only: what came through one may be read in all. */
   readonly cache: BlockCache
+  readonly isPrivate: (tree: string) => boolean
   readonly traffic: Traffic
   readonly clock: Clock
   readonly log: ReplicaLog
@@ -74,7 +77,8 @@ export function createPullThrough(
   components: PullThroughComponents,
   { self, timeoutMs = 30_000, maxInFlightBytes = 8 * 1024 * 1024 }: PullThroughOptions,
 ): PullThrough {
-  const { network, members, blocks, cache, traffic, clock, log, originOf, demandOf, onBlame } = components
+  const { network, members, blocksOf, isPrivate, cache, traffic, clock, log, originOf, demandOf, onBlame } =
+    components
   const peers = createPullPeers({ members, clock }, { self })
   const requests = createPullRequests(
     { network, peers, traffic, clock },
@@ -84,12 +88,20 @@ export function createPullThrough(
   const searches = new Map<string, IndexSearch>()
   const counts = { fetchedBlocks: 0, fetchedBytes: 0, cachedBlocks: 0, failures: 0 }
 
-  async function atHand(cid: Cid, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
-    const stored = await blocks.get(cid, signal)
+  async function atHand(
+    tree: string,
+    cid: Cid,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array | undefined> {
+    const stored = await blocksOf(tree).get(cid, signal)
     if (stored !== undefined) return stored
     const cached = await cache.get(cid)
     if (cached !== undefined) counts.cachedBlocks++
     return cached
+  }
+
+  async function keep(tree: string, cid: Cid, bytes: Uint8Array): Promise<void> {
+    if (!isPrivate(tree)) await cache.put(cid, bytes)
   }
 
   /** Once for all who wait. */
@@ -119,7 +131,7 @@ export function createPullThrough(
   function objectsOf(tree: string): NodeSource {
     return {
       async get(cid, signal) {
-        const known = await atHand(cid, signal)
+        const known = await atHand(tree, cid, signal)
         if (known !== undefined) return known
         const ask = { tree, cid, origin: originOf(tree) }
         return fetch(
@@ -127,7 +139,7 @@ export function createPullThrough(
           cid,
           async (shared) => {
             const bytes = await requests.object(ask, shared)
-            await cache.put(cid, bytes)
+            await keep(tree, cid, bytes)
             return bytes
           },
           signal,
@@ -159,11 +171,11 @@ export function createPullThrough(
     const claim = demandOf(tree, snapshot)?.claim(position.page, position.offset)
     try {
       if (claim !== undefined && (await claim.arrives(COMING_PATIENCE_MS, signal))) {
-        const stored = await blocks.get(cid, signal)
+        const stored = await blocksOf(tree).get(cid, signal)
         if (stored !== undefined) return stored
       }
       const bytes = await requests.block({ tree, cid, origin: originOf(tree) }, position, signal)
-      if (claim === undefined) await cache.put(cid, bytes)
+      if (claim === undefined) await keep(tree, cid, bytes)
       else await claim.keep(cid, bytes)
       return bytes
     } finally {
@@ -176,7 +188,7 @@ export function createPullThrough(
       const objects = objectsOf(tree)
       const get = async (cid: Cid, signal?: AbortSignal): Promise<Uint8Array | undefined> => {
         if (cid.equals(snapshot)) return objects.get(cid, signal)
-        const known = await atHand(cid, signal)
+        const known = await atHand(tree, cid, signal)
         if (known !== undefined) return known
         return fetch(tree, cid, (shared) => fetchBlock(tree, snapshot, cid, shared), signal)
       }

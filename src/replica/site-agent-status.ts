@@ -12,7 +12,7 @@ import type {
   TrafficStatus,
   TreeFacts,
 } from './status.ts'
-import type { AnnouncedTree } from './status-announcement.ts'
+import { type AnnouncedTree, MAX_ALSO_COMPLETE } from './status-announcement.ts'
 import type { TrafficTotals } from './traffic.ts'
 
 export type OwnReplica = Omit<ReplicaStatus, 'site'>
@@ -27,9 +27,11 @@ export function ownReplica(
   const held = tree.history.findLast((head) => complete.has(tree.name, head.snapshot))
   if (goal === undefined && held === undefined) return undefined
   const isComplete = tree.newest !== undefined && held?.id.equals(tree.newest.id) === true
+  const alsoComplete = held === undefined ? [] : alsoCompleteOf(tree, held.sequence, complete)
   const reason = reasonOf(tree, goal, worker, isComplete)
   return {
     sequence: held?.sequence ?? null,
+    ...(alsoComplete.length === 0 ? {} : { alsoComplete }),
     state: isComplete
       ? 'complete'
       : tree.newest === undefined
@@ -44,6 +46,18 @@ export function ownReplica(
   }
 }
 
+/** Not looked for further back: what stays here for long is the newest. */
+const HEADS_LOOKED_AT = 64
+
+function alsoCompleteOf(tree: TreeState, newest: number, complete: CompleteSnapshots): number[] {
+  return tree.history
+    .slice(-HEADS_LOOKED_AT)
+    .filter(({ sequence, snapshot }) => sequence < newest && complete.has(tree.name, snapshot))
+    .map(({ sequence }) => sequence)
+    .reverse()
+    .slice(0, MAX_ALSO_COMPLETE)
+}
+
 function reasonOf(
   tree: TreeState,
   goal: Goal | undefined,
@@ -56,6 +70,8 @@ function reasonOf(
     return failures === 1 ? message : `${message} (tried ${failures} times)`
   }
   if (refused !== undefined) return `no check-out at ${refused.path}: ${refused.reason}`
+  if (goal?.hasNoRight === true)
+    return 'no right: the tree is private, and this site is not one of its readers'
   if (isComplete) return undefined
   if (tree.newest === undefined) return 'nothing has been published yet'
   if (goal === undefined) return 'not pinned to this site any more'
@@ -92,6 +108,7 @@ export function announcedTree(tree: TreeState, own: OwnReplica): AnnouncedTree {
     missingBytes: own.missingBytes,
     reason: own.reason ?? '',
     checkouts: own.checkouts,
+    alsoComplete: own.alsoComplete ?? [],
   }
 }
 

@@ -9,22 +9,26 @@
  *     n  version of the program, <= 64 characters
  *     a  addresses, <= 32 strings of <= 256 characters
  *     r  trees, <= 512 lists of [tree, completeSequence|null, completeSnapshot CID|null, isFetching,
- *        fetchingSnapshot CID|null, missingBytes|null, reason, [[checkout path, sequence|null, versions?], ...]]
+ *        fetchingSnapshot CID|null, missingBytes|null, reason, [[checkout path, sequence|null, versions?], ...],
+ *        [other complete sequences, newest first, <= 8]]
  *     s  [bytesSent, bytesReceived] since the start of the program
+ *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
  *     f  optional: bytes left on the disk of its store
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
 import { MirrorError } from '../base/errors.ts'
+import { isTreeName } from '../base/names.ts'
+import { MAX_WEB_URL_CHARACTERS, readWebUrl } from '../base/web-url.ts'
 import type { Cid } from '../block/cid.ts'
 import { checkCid, parseCid } from '../block/cid.ts'
 import { decodeCbor, encodeCbor } from '../block/codec.ts'
-import { checkTreeName } from '../dag/tree-name.ts'
 
 export const MAX_ANNOUNCEMENT_BYTES = 32 * 1024
 const MAX_TREES = 512
 const MAX_ADDRESSES = 32
 const MAX_CHECKOUTS = 16
+export const MAX_ALSO_COMPLETE = 8
 const MAX_REASON_CHARACTERS = 200
 /** A path as text: escapes can make it four times PATH_MAX, which nobody needs to see in a status. */
 const MAX_PATH_CHARACTERS = 1024
@@ -44,6 +48,8 @@ export interface AnnouncedTree {
     readonly sequence: number | null
     readonly versions?: number
   }[]
+  /** Complete beside `completeSequence`, newest first; empty from nodes of a version before. */
+  readonly alsoComplete: readonly number[]
 }
 
 export interface SiteAnnouncement {
@@ -53,6 +59,8 @@ export interface SiteAnnouncement {
   readonly trees: readonly AnnouncedTree[]
   readonly bytesSent: number
   readonly bytesReceived: number
+  /** Of its gateway, as clients know it (readWebUrl). */
+  readonly url?: string
   readonly freeBytes?: number | undefined
 }
 
@@ -69,6 +77,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
       a: announcement.addresses.slice(0, MAX_ADDRESSES),
       r: trees.map(encodeTree),
       s: [announcement.bytesSent, announcement.bytesReceived],
+      ...(announcement.url === undefined ? {} : { w: announcement.url }),
       ...(announcement.freeBytes === undefined ? {} : { f: announcement.freeBytes }),
     })
     if (bytes.length <= MAX_ANNOUNCEMENT_BYTES || trees.length === 0) return bytes
@@ -80,7 +89,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s, f } = value as Record<string, unknown>
+  const { v, t, n, a, r, s, w, f } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -93,6 +102,7 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     trees: list(r, 'trees', MAX_TREES).map(decodeTree),
     bytesSent: count(bytesSent, 'bytes sent'),
     bytesReceived: count(bytesReceived, 'bytes received'),
+    ...(w === undefined ? {} : { url: webUrl(w) }),
     ...(f === undefined ? {} : { freeBytes: count(f, 'free bytes') }),
   }
 }
@@ -113,6 +123,7 @@ function encodeTree(entry: AnnouncedTree): unknown[] {
         sequence,
         ...(versions === undefined ? [] : [versions]),
       ]),
+    entry.alsoComplete.slice(0, MAX_ALSO_COMPLETE),
   ]
 }
 
@@ -126,9 +137,10 @@ function decodeTree(value: unknown): AnnouncedTree {
     missingBytes,
     reason,
     checkouts,
+    alsoComplete = [],
   ] = list(value, 'tree', 64)
   return {
-    tree: checkTreeName(text(tree, 'tree name', 600)),
+    tree: treeName(text(tree, 'tree name', 600)),
     completeSequence: orNull(completeSequence, (found) => count(found, 'sequence')),
     completeSnapshot: orNull(completeSnapshot, (found) => (checkCid(found) as Cid).toString()),
     isFetching: isFetching === true,
@@ -143,7 +155,13 @@ function decodeTree(value: unknown): AnnouncedTree {
         ...(versions === undefined ? {} : { versions: count(versions, 'check-out versions') }),
       }
     }),
+    alsoComplete: list(alsoComplete, 'sequences', MAX_ALSO_COMPLETE).map((found) => count(found, 'sequence')),
   }
+}
+
+function treeName(name: unknown): string {
+  if (isTreeName(name)) return name
+  throw corrupt("a tree's name is none")
 }
 
 function list(value: unknown, what: string, max: number): unknown[] {
@@ -157,6 +175,13 @@ function text(value: unknown, what: string, max: number): string {
   if (value.length > max)
     throw new MirrorError('limit', `a site announcement: ${what} is over ${max} characters`)
   return value
+}
+
+/** It is handed out to clients of every site. */
+function webUrl(value: unknown): string {
+  const url = readWebUrl(text(value, 'address of the gateway', MAX_WEB_URL_CHARACTERS))
+  if (url === undefined) throw corrupt('the address of the gateway is none')
+  return url
 }
 
 function count(value: unknown, what: string): number {

@@ -20,6 +20,8 @@ export interface ReplicaStatus {
   readonly site: string
   /** The newest complete sequence there; null when none is. */
   readonly sequence: number | null
+  /** The other complete ones, newest first, 8 at most; absent when there is none, and from older nodes. */
+  readonly alsoComplete?: readonly number[]
   readonly state: ReplicaState
   /** Bytes of blocks still to come of the newest head; null when not known. */
   readonly missingBytes: number | null
@@ -73,6 +75,8 @@ export interface SiteStatus {
   readonly ageSeconds: number | null
   readonly addresses: readonly string[]
   readonly version: string | null
+  /** Its gateway, as clients know it; null when it has none that is known. */
+  readonly url?: string | null
   /** Left on the disk of its store, as it last said; null when it has not. */
   readonly freeBytes?: number | null
   /** By which pins name groups of sites. */
@@ -163,7 +167,10 @@ export interface HeardSite {
 
 export interface StatusSources {
   readonly mesh: { readonly name: string; readonly id: string }
-  readonly self: StatusDocument['self'] & { readonly addresses: readonly string[] }
+  readonly self: StatusDocument['self'] & {
+    readonly addresses: readonly string[]
+    readonly url?: string | undefined
+  }
   /** Of this site. */
   readonly freeBytes?: number | null
   readonly members: readonly Pick<SiteStatus, 'peer' | 'site' | 'region' | 'labels' | 'drained' | 'note'>[]
@@ -192,7 +199,7 @@ export function silentAfterMs(members: number): number {
 }
 
 export function buildStatus(sources: StatusSources): StatusDocument {
-  const { addresses: ownAddresses, ...self } = sources.self
+  const { addresses: ownAddresses, url: _url, ...self } = sources.self
   const sites = sources.members
     .map((member) => siteStatus(sources, member, ownAddresses))
     .toSorted((a, b) => compareText(a.site, b.site) || compareText(a.peer, b.peer))
@@ -220,6 +227,7 @@ function siteStatus(
       ageSeconds: 0,
       addresses: ownAddresses,
       version: self.version,
+      url: self.url ?? null,
       traffic: ownTraffic(traffic),
       freeBytes,
     }
@@ -233,6 +241,7 @@ function siteStatus(
     ageSeconds: last === undefined ? null : Math.round(last.ageMs / 1000),
     addresses: last?.announcement.addresses ?? [],
     version: last?.announcement.version ?? null,
+    url: last?.announcement.url ?? null,
     traffic:
       last === undefined
         ? null
@@ -298,6 +307,7 @@ function heardReplica(
   return {
     site,
     sequence: said.completeSequence,
+    ...(said.alsoComplete.length === 0 ? {} : { alsoComplete: said.alsoComplete }),
     state: isComplete ? 'complete' : said.isFetching ? 'fetching' : 'behind',
     missingBytes: isComplete ? 0 : said.fetchingSnapshot === head?.snapshot ? said.missingBytes : null,
     checkouts: said.checkouts,

@@ -10,7 +10,7 @@ export function isSubnet(text: string): boolean {
 }
 
 /** 32 or 128 characters `0` and `1`; undefined for what is not an address. */
-function addressBits(address: string): string | undefined {
+export function addressBits(address: string): string | undefined {
   const version = isIP(address)
   if (version === 4)
     return address

@@ -26,6 +26,7 @@ import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
 import { NO_SLOT, readAllWaiting, readWaiting, writeWaiting } from './waiting-records.ts'
 import { createWriteBatchBuilder, taskMetadata } from './write-batch-builder.ts'
 import { createEntryDigest, noteName } from './write-manifest.ts'
+import { noteContent } from './written-files.ts'
 import { NO_XATTRS } from './xattr-records.ts'
 import { createZeroTest } from './zeros.ts'
 
@@ -57,6 +58,7 @@ export interface CheckoutPlanOptions {
     readonly pieced: number
     readonly directories: number
     readonly names: number
+    readonly contents: number
   }
   /** Of hard-link groups. */
   readonly firstNames: FirstNames
@@ -95,6 +97,7 @@ export async function* planCheckout(
   const pieced = createRecordWriter(temporaryFds.pieced)
   const directories = createRecordWriter(temporaryFds.directories)
   const names = createRecordWriter(temporaryFds.names)
+  const contents = createRecordWriter(temporaryFds.contents)
   const digestOf = createEntryDigest()
   /** Each record of a directory says where the one before it starts. */
   let lastDirectory = NONE
@@ -266,6 +269,7 @@ export async function* planCheckout(
       const { major, minor } = isDevice(entry) ? entry : NO_DEVICE
       batch.add({ kind: 'special', pathBytes: path.length, type: entry.type, major, minor, metadata }, [path])
     } else {
+      noteContent(contents, path, entry, slot)
       const state = reuse.find(path, digest!)
       if (state === undefined) yield* writeFile({ path, entry, metadata, slot })
       else {
@@ -353,6 +357,7 @@ export async function* planCheckout(
   if (!batch.isEmpty) yield await handOut()
   await outstanding.settled()
 
+  contents.flush()
   if (manifest !== undefined) {
     names.flush()
     const { path, head } = manifest

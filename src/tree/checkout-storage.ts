@@ -15,19 +15,21 @@
 import fs from 'node:fs'
 import { equalBytes } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
-import { cidToKeyBytes } from '../block/cid.ts'
-import type { Entry, FileEntry } from '../dag/entry.ts'
-import { fileParts, walk } from '../dag/reader.ts'
+import { cidToKeyBytes, RAW } from '../block/cid.ts'
+import type { Entry } from '../dag/entry.ts'
+import { fileParts } from '../dag/reader.ts'
 import { openBeneath } from '../posix/open-beneath.ts'
 import type { BackedBlock, BackedFile, Backing, FileIdentity, IsNeeded } from '../store/block-backings.ts'
 import type { BlockStore } from '../store/block-store.ts'
-import { SMALLEST_BACKED_BYTES } from './backed-reader.ts'
 import { rootIdentity } from './checkout-marker.ts'
-import { joinPath, splitPath } from './path-bytes.ts'
+import { accessOf, identityOf } from './file-state.ts'
+import { joinPath, parentPath, splitPath } from './path-bytes.ts'
+import type { WrittenFile } from './written-files.ts'
 
 export interface CheckoutStorage {
   /**
    * The tree at `staging` is written and synced.
+   * @param files those of it that hold blocks
    * @param isLocal whether something else is there than the snapshot's entry: the users' own
    * @param label what the backing is said to be of, such as the tree's name
    */
@@ -35,6 +37,7 @@ export interface CheckoutStorage {
     readonly root: Entry
     readonly staging: Buffer
     readonly dest: Buffer
+    readonly files: Iterable<WrittenFile>
     readonly isLocal?: (path: Uint8Array, type: Entry['type']) => boolean
     readonly label?: string
     readonly signal?: AbortSignal | undefined
@@ -96,7 +99,7 @@ export function createCheckoutStorage(
   }
 
   return {
-    async beforeSwitch({ root, staging, dest, isLocal = () => false, label = '', signal }) {
+    async beforeSwitch({ root, staging, dest, files: written, isLocal = () => false, label = '', signal }) {
       for (const { id } of backingsAt(dest)) await backings.setPaths(id, { path: dest, alternative: staging })
       if (root.type === 'symlink' || !registers) return
       const mark = rootIdentity(staging)
@@ -110,7 +113,7 @@ export function createCheckoutStorage(
       })
       let files: BackedFile[] = []
       let count = 0
-      for await (const file of backedFiles(blocks, { root, dir: staging, isLocal, signal })) {
+      for await (const file of backedFiles(blocks, { written, dir: staging, isLocal, signal })) {
         files.push(file)
         count += file.blocks.length
         if (count < COMMIT_BLOCKS) continue
@@ -181,48 +184,74 @@ function findBeside({ path, mark }: Backing): Buffer | undefined {
   }
 }
 
-/** The files of a tree as it was written below `dir`, with the chunks they hold. */
+/** With the chunks they hold. */
 async function* backedFiles(
   blocks: BlockStore,
   {
-    root,
+    written,
     dir,
     isLocal,
     signal,
   }: {
-    root: Entry
+    written: Iterable<WrittenFile>
     dir: Buffer
     isLocal: (path: Uint8Array, type: Entry['type']) => boolean
     signal: AbortSignal | undefined
   },
 ): AsyncGenerator<BackedFile, void, undefined> {
-  const inodes = new Set<string>()
-  const open: Buffer[] = []
-  for await (const { path: names, entry } of walk(blocks, root, signal)) {
-    const below = joinPath(names.length === 0 ? Buffer.alloc(0) : open[names.length - 1]!, entry.name)
-    if (entry.type === 'directory') open[names.length] = below
-    if (entry.type !== 'file' || entry.sizeBytes < SMALLEST_BACKED_BYTES) continue
-    if (isLocal(below, entry.type)) continue
-    const seen = lookAt(dir, below)
-    if (seen === undefined) continue
-    // One of several names of an inode is enough.
-    if (entry.link !== undefined) {
-      const inode = `${seen.dev}:${seen.ino}`
-      if (inodes.has(inode)) continue
-      inodes.add(inode)
-    }
-    yield* inPieces(blocks, entry, { below: new Uint8Array(below), identity: seen }, signal)
+  const { dev } = fs.lstatSync(dir, { bigint: true })
+  const readable = createReadable()
+  for (const file of written) {
+    const { below, state } = file
+    if (isLocal(below, 'file')) continue
+    const known = state !== undefined && readable.has(below, state) ? identityOf(state, dev) : undefined
+    const identity = known ?? lookAt(dir, below)
+    if (identity === undefined) continue
+    if (known === undefined && state !== undefined) readable.add(below, state)
+    yield* inPieces(blocks, file, { below, identity }, signal)
+  }
+}
+
+/**
+ * A file that this user may not read cannot give its blocks back. One is opened of those of a directory that have the same
+ * owner and mode: the others can be read as well.
+ */
+function createReadable(): {
+  has(below: Buffer, state: Buffer): boolean
+  add(below: Buffer, state: Buffer): void
+} {
+  let dir: Buffer = Buffer.alloc(0)
+  const found = new Set<string>()
+  return {
+    has: (below, state) => parentPath(below).equals(dir) && found.has(accessOf(state)),
+    add(below, state) {
+      const parent = parentPath(below)
+      if (!parent.equals(dir)) {
+        found.clear()
+        dir = parent
+      }
+      found.add(accessOf(state))
+    },
   }
 }
 
 async function* inPieces(
   blocks: BlockStore,
-  entry: FileEntry,
+  { content, sizeBytes }: WrittenFile,
   file: Omit<BackedFile, 'blocks'>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<BackedFile, void, undefined> {
+  if (content.code === RAW) {
+    yield { ...file, blocks: [{ key: cidToKeyBytes(content), offset: 0, lengthBytes: sizeBytes }] }
+    return
+  }
   let found: BackedBlock[] = []
-  for await (const { cid, offset, lengthBytes } of fileParts(blocks, entry, undefined, signal)) {
+  for await (const { cid, offset, lengthBytes } of fileParts(
+    blocks,
+    { content, sizeBytes },
+    undefined,
+    signal,
+  )) {
     found.push({ key: cidToKeyBytes(cid), offset, lengthBytes })
     if (found.length < COMMIT_BLOCKS) continue
     yield { ...file, blocks: found }

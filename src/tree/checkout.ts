@@ -107,6 +107,7 @@ export async function checkOut(
     signal?.throwIfAborted()
 
     staging = createStaging(dest, root.type)
+    const place = staging.path
     const ownerMode: OwnerMode =
       options.owner === false ? 'leave' : process.geteuid?.() === 0 ? 'set' : 'report'
     const self = { ownerMode, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
@@ -135,20 +136,17 @@ export async function checkOut(
         workers: options.workers,
         signal,
         progress,
+        async whenWritten(files) {
+          signal?.throwIfAborted()
+          progress.enter('finish')
+          const isLocal = findings.local.covers
+          const tree = label?.tree ?? ''
+          await storage?.beforeSwitch({ root, staging: place, dest, files, isLocal, label: tree, signal })
+        },
       })
     } finally {
       before?.close()
     }
-    signal?.throwIfAborted()
-    progress.enter('finish')
-    await storage?.beforeSwitch({
-      root,
-      staging: staging.path,
-      dest,
-      isLocal: findings.local.covers,
-      label: label?.tree ?? '',
-      signal,
-    })
     signal?.throwIfAborted()
     if (manifestAt !== undefined) {
       const place = manifestPath(dest, identity!)

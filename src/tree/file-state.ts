@@ -20,6 +20,7 @@
  * mtime lies within the grain of its ctime is never vouched for by times alone.
  */
 import type fs from 'node:fs'
+import type { FileIdentity } from '../store/block-backings.ts'
 
 export const FILE_STATE_BYTES = 48
 
@@ -53,6 +54,19 @@ export function stateFacts(state: Buffer): StateFacts {
 /** False for a state of zeros: the file was written and nothing is vouched for. */
 export function isKnown(state: Buffer): boolean {
   return state.readBigUInt64LE(0) !== 0n
+}
+
+/** What tells the file from its changed self; undefined where its times do not. @param dev the file system's */
+export function identityOf(state: Buffer, dev: bigint): FileIdentity | undefined {
+  const ctimeNs = state.readBigInt64LE(24)
+  if (!isKnown(state) || ctimeNs === 0n) return undefined
+  const sizeBytes = Number(state.readBigUInt64LE(8))
+  return { dev, ino: state.readBigUInt64LE(0), sizeBytes, mtimeNs: state.readBigInt64LE(16), ctimeNs }
+}
+
+/** Mode and owner: what decides, in one directory, who may read the file. */
+export function accessOf(state: Buffer): string {
+  return state.toString('latin1', 32, 44)
 }
 
 /** Only the content can tell from now on. */

@@ -9,12 +9,15 @@ import { CID_KEY_BYTES } from '../block/cid.ts'
 import { decodeBlock } from '../block/encoding.ts'
 import { blake3, DIGEST_BYTES } from '../block/hash.ts'
 import { openBeneath } from '../posix/open-beneath.ts'
+import { systemZstd } from '../posix/zstd.ts'
 import type { BlockPlace } from '../store/block-store.ts'
 
 const WINDOW_BYTES = 512 * 1024
 /** A block this close after the last one read counts as its successor: entry headers lie between. */
 const NEAR_BYTES = 4096
 const MAX_OPEN_PACKS = 32
+/** Of decoded blocks: memory of its own for each costs more than decoding a small one. */
+const ARENA_BYTES = 1024 * 1024
 
 /** A pack, or a file below a folder in which others write. */
 export type StoredFile = Pick<BlockPlace, 'path' | 'root'>
@@ -42,6 +45,17 @@ export function createPackReader(): PackReader {
   let windowStart = 0
   let windowEnd = 0
   let lastEnd = 0
+  let arena = new Uint8Array()
+  let arenaUsed = 0
+
+  /** Room for a decoded block, as long as the window stays. */
+  function takeArena(lengthBytes: number): Uint8Array {
+    if (arena.length === 0) arena = new Uint8Array(Buffer.allocUnsafeSlow(ARENA_BYTES).buffer)
+    if (lengthBytes > arena.length - arenaUsed)
+      return new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
+    arenaUsed += lengthBytes
+    return arena.subarray(arenaUsed - lengthBytes, arenaUsed)
+  }
 
   function fdOf(pack: StoredFile): number {
     let fd = open.get(pack.path)
@@ -61,6 +75,7 @@ export function createPackReader(): PackReader {
     const isNext = pack.path === windowPack && offset >= lastEnd && offset - lastEnd <= NEAR_BYTES
     const wanted = isNext ? Math.max(lengthBytes, WINDOW_BYTES) : lengthBytes
     if (wanted > window.length) window = Buffer.allocUnsafeSlow(wanted)
+    arenaUsed = 0
     windowPack = pack.path
     windowStart = offset
     windowEnd = offset
@@ -91,7 +106,7 @@ export function createPackReader(): PackReader {
       }
       lastEnd = offset + storedBytes
       const stored = window.subarray(offset - windowStart, offset - windowStart + storedBytes)
-      const bytes = storedBytes === lengthBytes ? stored : unpack(stored, lengthBytes)
+      const bytes = storedBytes === lengthBytes ? stored : unpack(stored, lengthBytes, takeArena)
       return bytes !== undefined && matchesKey(bytes, key) ? bytes : undefined
     },
     close() {
@@ -106,9 +121,13 @@ function openStored({ path, root }: StoredFile): number {
   return openBeneath(Buffer.from(root), Buffer.from(path).subarray(Buffer.byteLength(root) + 1))
 }
 
-function unpack(bytes: Uint8Array, lengthBytes: number): Uint8Array | undefined {
+function unpack(
+  bytes: Uint8Array,
+  lengthBytes: number,
+  into: (lengthBytes: number) => Uint8Array,
+): Uint8Array | undefined {
   try {
-    return decodeBlock({ encoding: 'zstd', bytes, lengthBytes })
+    return decodeBlock({ encoding: 'zstd', bytes, lengthBytes }, systemZstd(), into)
   } catch (error) {
     if (isMirrorError(error, 'corrupt')) return undefined
     throw error

@@ -1,6 +1,11 @@
 /** A small mesh in memory for the gateway's tests: trees of given files, each version with its own completeness. */
 
-import { createGateway, type Gateway, type GatewayOptions } from '../../node/gateway/gateway.ts'
+import {
+  createGateway,
+  type Gateway,
+  type GatewayComponents,
+  type GatewayOptions,
+} from '../../node/gateway/gateway.ts'
 import type { Catalogue, ServedTree, TreeVersion } from '../../node/gateway/version.ts'
 import type { Tokens } from '../../node/tokens.ts'
 import { utf8 } from '../../src/base/bytes.ts'
@@ -16,6 +21,7 @@ import { createMemoryScratch } from '../../src/dag/scratch.ts'
 import { encodeSnapshot, type SnapshotCounts } from '../../src/dag/snapshot.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
+import { NO_TOPOLOGY, type Topology } from '../../src/topology/topology.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
 
 export const MTIME_SEC = 1_700_000_000
@@ -107,7 +113,14 @@ export async function createTestMesh() {
 
   async function start(
     options: Partial<GatewayOptions> = {},
-    more: { notReady?: () => string | undefined; clock?: VirtualClock; tokens?: Tokens } = {},
+    more: {
+      notReady?: () => string | undefined
+      clock?: VirtualClock
+      tokens?: Tokens
+      readStatus?: () => StatusDocument
+      topology?: Topology
+      blocksFor?: GatewayComponents['blocksFor']
+    } = {},
   ) {
     const log = (fields: object, event: string): void => {
       events.push({ fields, event })
@@ -117,9 +130,11 @@ export async function createTestMesh() {
         catalogue,
         blocks,
         readFile: createFileReader({ blocks }, { readAheadBytes: 4096 }).read,
+        blocksFor: more.blocksFor ?? (() => blocks),
         scratch: createMemoryScratch(),
         hold: (snapshot) => store.blocks.lease({ purpose: 'answer', roots: [snapshot] }),
-        readStatus: () => emptyStatus(),
+        readStatus: more.readStatus ?? emptyStatus,
+        readTopology: () => more.topology ?? NO_TOPOLOGY,
         tokens: more.tokens,
         notReady: more.notReady ?? (() => undefined),
         clock: more.clock ?? new VirtualClock(),
@@ -201,7 +216,7 @@ async function buildNode(name: Uint8Array, node: Node, emit: (block: Block) => v
   return { type: 'directory', name, directory: await buildDirectory(entries, emit), ...metadata, mode: 0o755 }
 }
 
-function emptyStatus(): StatusDocument {
+export function emptyStatus(): StatusDocument {
   const none = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
   return {
     mesh: { name: 'test', id: 'id' },

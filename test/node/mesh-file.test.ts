@@ -22,6 +22,11 @@ test('a fault in the file is told with its line', () => {
     ['pins:\n  - { tree: x, site: hq, versions: 3 }\n', /f\.yaml:2: pins\.0: has versions and no checkout/],
     ['pins:\n  - { tree: X, site: hq }\n', /f\.yaml:2: pins\.0\.tree: is not a tree or pattern/],
     ['topology:\n  regions: { eu: { up: fast } }\n', /f\.yaml, topology:\d: regions\.eu\.up/],
+    [
+      'grants:\n  - { name: x, to: hq, role: reader, trees: [a], may: [pins] }\n',
+      /f\.yaml:2: grants\.0: has "may" exactly/,
+    ],
+    ['grants:\n  - { name: x, to: hq, role: king, trees: [a] }\n', /f\.yaml:2: grants\.0\.role: /],
     ['trees: [\n', /f\.yaml:\d: /],
   ] as const)
     assert.throws(() => parseMeshFile(text, 'f.yaml'), expected)
@@ -109,6 +114,36 @@ test('a mesh becomes what a file says, and an exported one changes nothing', {
   assert.match(await readFile(file, 'utf8'), /builds\/x:\n {4}publisher: hq\n {4}tags:\n {6}ga: 1\n/)
   const same = await planOf('--prune')
   assert.deepEqual([same.changes, same.notes], [[], []])
+  await writeFile(
+    file,
+    [
+      'grants:',
+      '  - { name: desk, to: hq, role: operator, trees: [logs/*, builds/**], may: [tags, pins], until: 2031-02-03T04:05:06Z }',
+      '  - { name: gone, to: lab, role: reader, trees: ["**"] }',
+      'trees: { builds/x: { publisher: hq, readers: granted }, builds/z: { publisher: hq, readers: granted } }',
+    ].join('\n'),
+  )
+  const granted = await planOf()
+  assert.deepEqual(granted.changes.map(({ text }) => text).toSorted(), [
+    '+ grant desk, operator of builds/**, logs/* for pins, tags, until 2031-02-03T04:05:06.000Z',
+    '+ tree builds/z, published by hq',
+    '~ tree builds/x, readers granted',
+    '~ tree builds/z, readers granted',
+  ])
+  assert.match(granted.notes.join(), /gone is to be reader and lab is no member yet/)
+  await succeed(at('mesh', 'apply', file, '--plan', granted.id))
+  assert.deepEqual((await planOf()).changes, [])
+  await succeed(at('mesh', 'export', '--out', file))
+  const exported = await readFile(file, 'utf8')
+  assert.match(exported, /grants:\n {2}- name: desk\n {4}to: hq\n {4}role: operator\n/)
+  assert.match(exported, /builds\/z:\n {4}publisher: hq\n {4}readers: granted\n/)
+  assert.deepEqual([(await planOf('--prune')).changes, (await planOf('--prune')).notes], [[], []])
+  await writeFile(file, 'grants: []\ntrees: { builds/x: { publisher: hq, readers: members } }\n')
+  assert.equal((await planOf()).changes.length, 1)
+  assert.match((await planOf()).notes.join(), /the grant desk, .* is not in the file/)
+  await writeFile(file, 'grants: []\n')
+  await succeed(at('mesh', 'apply', file, '--prune', '--yes'))
+  assert.equal((await succeed(at('grant', 'list'))).trim().split('\n').length, 1)
   await writeFile(file, 'mesh: other\n')
   assert.equal((await mirrormesh(at('mesh', 'apply', file, '--yes'))).status, 8)
 })

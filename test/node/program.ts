@@ -16,8 +16,12 @@ export interface Outcome {
   readonly stderr: string
 }
 
-function launch(args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
-  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args], {
+function launch(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  main: string = MAIN,
+): ChildProcess {
+  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   })
@@ -37,13 +41,15 @@ function gather(child: ChildProcess): { stdout: () => string; stderr: () => stri
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly onStart?: (child: ChildProcess) => void
+  /** The program, where it is another version. */
+  readonly main?: string
 }
 
 export async function mirrormesh(
   args: readonly string[],
-  { env = {}, onStart }: RunOptions = {},
+  { env = {}, onStart, main }: RunOptions = {},
 ): Promise<Outcome> {
-  const child = launch(args, env)
+  const child = launch(args, env, main)
   const text = gather(child)
   onStart?.(child)
   const status = await new Promise<number | null>((resolve, reject) => {
@@ -54,8 +60,8 @@ export async function mirrormesh(
 }
 
 /** As `mirrormesh`, for what must succeed. */
-export async function succeed(args: readonly string[]): Promise<string> {
-  const outcome = await mirrormesh(args)
+export async function succeed(args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const outcome = await mirrormesh(args, options)
   assert.equal(outcome.status, 0, `mirrormesh ${args.join(' ')}\n${outcome.stdout}${outcome.stderr}`)
   return outcome.stdout
 }
@@ -84,8 +90,9 @@ export async function startDaemon(
   t: TestContext,
   home: string,
   env: Readonly<Record<string, string>> = {},
+  main?: string,
 ): Promise<Daemon> {
-  const child = launch(['--home', home, 'daemon'], env)
+  const child = launch(['--home', home, 'daemon'], env, main)
   const text = gather(child)
   const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
   const kill = async (signal: NodeJS.Signals): Promise<number | null> => {

@@ -28,6 +28,7 @@ const tree = (name: string, more: Partial<AnnouncedTree> = {}): AnnouncedTree =>
   missingBytes: 0,
   reason: '',
   checkouts: [{ path: '/srv/x', sequence: 3 }],
+  alsoComplete: [],
   ...more,
 })
 const announcement = (trees: AnnouncedTree[]): SiteAnnouncement => ({
@@ -49,9 +50,19 @@ test('an announcement says the same after encoding and decoding', () => {
       reason: 'waits',
     }),
     tree('b/c'),
-    tree('d', { checkouts: [{ path: '/srv/d', sequence: null, versions: 5 }] }),
+    tree('d', { checkouts: [{ path: '/srv/d', sequence: null, versions: 5 }], alsoComplete: [2, 1] }),
   ])
   assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+})
+
+test('an announcement names its gateway, and one that names what is no gateway is none', () => {
+  const given = { ...announcement([]), url: 'https://lab.example/' }
+  assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+  for (const url of ['http://lab.example/\n', 'javascript:x', 'http://a:b@lab.example/', 'x'.repeat(300)]) {
+    const bytes = encodeAnnouncement({ ...announcement([]), url })
+    if (url.endsWith('\n')) assert.equal(decodeAnnouncement(bytes).url, 'http://lab.example/')
+    else assert.throws(() => decodeAnnouncement(bytes), MirrorError, url)
+  }
 })
 
 test('an announcement of thousands of trees fits, and those with trouble come first', () => {
@@ -204,7 +215,7 @@ test('a site keeps what is pinned to it, and no two trees are checked out at one
     ],
     mesh.mesh,
   )
-  const goals = goalsOf(state, { peer: 'p', site: 'lab', region: 'us' })
+  const goals = goalsOf(state, { peer: 'p', site: 'lab', region: 'us' }, 0)
   assert.deepEqual([...goals.keys()].sort(), ['a', 'b', 'c/d', 'e'])
   assert.deepEqual(goals.get('a')?.keep, { last: 5, days: 7 })
   assert.deepEqual(goals.get('b')?.keep, { last: 5 })

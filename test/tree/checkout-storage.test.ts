@@ -1,17 +1,21 @@
 /** Check-outs that are the storage of their blocks. */
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
 import { test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
 import { cidKey } from '../../src/block/cid.ts'
 import { listPages, readPage } from '../../src/dag/reader.ts'
 import type { IsNeeded } from '../../src/store/block-backings.ts'
+import { openStore } from '../../src/store/store.ts'
 import { checkOut } from '../../src/tree/checkout.ts'
 import type { CheckoutStorage } from '../../src/tree/checkout-storage.ts'
 import { createCheckoutStorage } from '../../src/tree/checkout-storage.ts'
 import type { ImportResult } from '../../src/tree/import.ts'
 import { removeTree } from '../../src/tree/remove-tree.ts'
 import { switchTo } from '../../src/tree/switch.ts'
+import type { WrittenFile } from '../../src/tree/written-files.ts'
 import { missingOf } from './missing-blocks.ts'
 import type { Bench } from './trees.ts'
 import { bench, describeTree, noise } from './trees.ts'
@@ -63,6 +67,42 @@ test('the files of a check-out become the storage of their blocks, in place of p
   assert.deepEqual(describeTree(b.at('copy')), describeTree(b.at('out')))
   fs.writeFileSync(b.at('out', 'same'), 'changed by somebody')
   assert.ok((await missingOf(b, version)) > 0)
+})
+
+test('what is noted of the files as they are written is what a look at them says', async (t) => {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-noted-'))
+  t.after(() => fs.rmSync(dir, { recursive: true }))
+  // An hour on, the times of the files tell: while they are new, only their content does.
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + 3_600_000 }
+  const b = await bench(t, await openStore({ dir, clock }))
+  const { backings } = b.store.blocks
+  fs.mkdirSync(b.at('source', 'dir', 'inner'), { recursive: true })
+  for (const [n, name] of ['first', 'second', 'dir/a', 'dir/inner/b', 'dir/z', 'dir/z2'].entries()) {
+    fs.writeFileSync(b.at('source', name), noise(2000 + n, n))
+    fs.utimesSync(b.at('source', name), 1_700_000_000 + n, 1_700_000_000 + n)
+  }
+  fs.linkSync(b.at('source', 'first'), b.at('source', 'dir', 'linked'))
+  fs.writeFileSync(b.at('source', 'large'), noise(9_000_000))
+  fs.chmodSync(b.at('source', 'dir', 'z'), 0o444)
+  const storage = createCheckoutStorage({ blocks: b.store.blocks })
+  const checkNoted = async () => {
+    const all = backings.list()
+    assert.equal(all.length, 1)
+    assert.deepEqual((await backings.check(all[0]!.id)).changed.first.map(String), [])
+    assert.equal((await backings.check(all[0]!.id)).files, 7)
+  }
+  await checkOutWith(b, storage, await b.import(b.at('source')), b.at('out'))
+  await checkNoted()
+  // Taken over, but for one.
+  fs.writeFileSync(b.at('source', 'second'), noise(3000, 77))
+  await checkOutWith(b, storage, await b.import(b.at('source')), b.at('out'))
+  await checkNoted()
+  fs.writeFileSync(b.at('out', 'dir', 'z2'), 'by hand')
+  const { changed } = await backings.check(backings.list()[0]!.id)
+  assert.deepEqual(
+    changed.first.map((below) => Buffer.from(below).toString()),
+    ['dir/z2'],
+  )
 })
 
 test('a check-out moves on ten times while the three snapshots before it stay whole', async (t) => {
@@ -125,9 +165,18 @@ async function killedCheckOut(
 ) {
   const staging = Buffer.from(b.at('.out.mirrormesh-0123456789abcdef'))
   const dest = Buffer.from(b.at('out'))
-  await b.checkOut(version, b.at('elsewhere'))
+  let files: WrittenFile[] = []
+  const noting: CheckoutStorage = {
+    async beforeSwitch(finished) {
+      files = [...finished.files]
+    },
+    afterSwitch: async () => undefined,
+    beforeRemoval: async () => undefined,
+    find: async () => undefined,
+  }
+  await checkOutWith(b, noting, version, b.at('elsewhere'))
   fs.renameSync(b.at('elsewhere'), staging)
-  await storage.beforeSwitch({ root: version.snapshot.root, staging, dest })
+  await storage.beforeSwitch({ root: version.snapshot.root, staging, dest, files })
   if (!isSwitched) return
   const place = {
     path: staging,

@@ -6,6 +6,7 @@ import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
 import { formatTime } from '../quantity.ts'
 import { formatTable, shortIds } from '../table.ts'
+import { describeGrant, readGrants } from './grant.ts'
 
 interface RevokeOptions {
   readonly reason: string
@@ -22,7 +23,7 @@ export function define(command: Command, context: Context): void {
     .action((options: { json?: boolean }) => list(context, options))
   command
     .command('show')
-    .description('show one member')
+    .description('show one member, and what it may do')
     .argument('<SITE>', 'its site, or its PeerId')
     .option('--json', 'print it as JSON')
     .action((name: string, options: { json?: boolean }) => show(context, name, options))
@@ -97,8 +98,11 @@ async function show(context: Context, name: string, { json }: { json?: boolean }
   const members = await readMembers(context)
   const member = find(members, name)
   if (member === undefined) throw unknown(name, context)
+  const grants = (await readGrants(context)).filter(
+    ({ peer, state }) => peer === member.peer && state === 'active',
+  )
   if (json === true) {
-    await context.terminal.print(`${JSON.stringify(member, null, 2)}\n`)
+    await context.terminal.print(`${JSON.stringify({ ...member, grants }, null, 2)}\n`)
     return
   }
   const admitter = members.find(({ peer }) => peer === member.admittedBy)
@@ -110,6 +114,7 @@ async function show(context: Context, name: string, { json }: { json?: boolean }
     `since      ${formatTime(member.timeMs)}, admitted by ${admitter?.site ?? member.admittedBy}${member.invite === null ? '' : ' by an invite'}`,
     ...(member.expiresMs === null ? [] : [`until      ${formatTime(member.expiresMs)}`]),
     `publishes  ${member.publishes.join(' ') || 'nothing'}`,
+    ...grants.map((grant) => `may        ${describeGrant(grant)}`),
     `records    ${member.chain.counter} signed`,
   ]
   await context.terminal.print(`${lines.join('\n')}\n`)

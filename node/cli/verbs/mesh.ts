@@ -19,6 +19,7 @@ import { createTree } from '../ensure-tree.ts'
 import { EXIT } from '../exit-codes.ts'
 import { countOf } from '../quantity.ts'
 import { treeUrl } from '../tree-url.ts'
+import { readGrants } from './grant.ts'
 import type { PinSettings } from './pin.ts'
 
 interface PlanOptions {
@@ -35,7 +36,7 @@ interface ApplyOptions extends PlanOptions {
 export function define(command: Command, context: Context): void {
   command
     .command('export')
-    .description('write trees, tags, pins, labels, topology and members as one YAML file')
+    .description('write trees, tags, grants, pins, labels, topology and members as one YAML file')
     .option('--out <FILE>', 'the file; stdout when left out')
     .action((options: { out?: string }) => exportMesh(context, options))
   command
@@ -58,15 +59,16 @@ export function define(command: Command, context: Context): void {
 }
 
 async function readFacts({ api, signal }: Context): Promise<MeshFacts> {
-  const [self, { trees }, { pins }, topology, { members }, { sites }] = await Promise.all([
+  const [self, { trees }, { pins }, topology, { members }, { sites }, grants] = await Promise.all([
     api.get<SelfDocument>('/api/v1/self', signal),
     api.get<{ trees: TreeDocument[] }>('/api/v1/trees', signal),
     api.get<{ pins: PinDocument[] }>('/api/v1/pins', signal),
     api.get<TopologyDocument>('/api/v1/topology', signal),
     api.get<{ members: MemberDocument[] }>('/api/v1/members', signal),
     api.get<{ sites: SiteDocument[] }>('/api/v1/sites', signal),
+    readGrants({ api, signal }),
   ])
-  return { name: self.mesh.name, trees, pins, topology, members, sites }
+  return { name: self.mesh.name, trees, pins, topology, members, sites, grants }
 }
 
 async function exportMesh(context: Context, { out }: { out?: string }): Promise<void> {
@@ -157,6 +159,12 @@ async function make(context: Context, change: MeshChange, file: MeshFile, facts:
   switch (change.kind) {
     case 'create-tree':
       return createTree(context, change.tree, change.peer)
+    case 'set-grant':
+    case 'remove-grant': {
+      const { signGrant } = await import('./grant.ts')
+      await signGrant(context, { ...change.grant, isRemoved: change.kind === 'remove-grant' })
+      return
+    }
     case 'hand-over': {
       const { startEpoch } = await import('./tree-epoch.ts')
       const tree = treeOf(change.tree)

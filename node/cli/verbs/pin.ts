@@ -1,10 +1,11 @@
-/** `pin`: which sites keep which trees, said by an admin's record. */
+/** `pin`: which sites keep which trees, said by a record of an admin or an operator. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { checkSegment, isTreePattern } from '../../../src/base/names.ts'
 import type { PinBody, PinKeep, PinSites } from '../../../src/record/kinds/pin.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
+import { type AsNode, withAsNode } from '../as-node-option.ts'
 import type { Context } from '../context.ts'
 import { readKeepDays, readKeepLast, readPriority } from '../keep-option.ts'
 import { formatTable } from '../table.ts'
@@ -27,28 +28,32 @@ interface Placement extends Where {
 }
 
 export function define(command: Command, context: Context): void {
-  withPlacement(
-    command
-      .command('add')
-      .description('have sites keep a tree, and follow its head')
-      .argument('<TREE>', 'a tree, or a pattern: * within a segment, ** for any segments'),
+  withAsNode(
+    withPlacement(
+      command
+        .command('add')
+        .description('have sites keep a tree, and follow its head')
+        .argument('<TREE>', 'a tree, or a pattern: * within a segment, ** for any segments'),
+    ),
   )
     .addHelpText(
       'after',
       '\nWithout --keep-last and --keep-days each site keeps as many as its keepSnapshots says.',
     )
-    .action((tree: string, options: Placement) => add(context, tree, options))
+    .action((tree: string, options: Placement & AsNode) => add(context, tree, options))
   command
     .command('list')
     .description('list the pins')
     .option('--json', 'print them as JSON')
     .action((options: { json?: boolean }) => list(context, options))
-  withWhere(
-    command
-      .command('remove')
-      .description('take a pin away; what the sites hold stays until it is collected')
-      .argument('<TREE>', 'as it was given to pin add'),
-  ).action((tree: string, options: Where) => remove(context, tree, options))
+  withAsNode(
+    withWhere(
+      command
+        .command('remove')
+        .description('take a pin away; what the sites hold stays until it is collected')
+        .argument('<TREE>', 'as it was given to pin add'),
+    ),
+  ).action((tree: string, options: Where & AsNode) => remove(context, tree, options))
   withPlacement(
     command
       .command('plan')
@@ -60,14 +65,14 @@ export function define(command: Command, context: Context): void {
     .action((tree: string, options: Placement & { remove?: boolean; json?: boolean }) =>
       plan(context, tree, options),
     )
-  command
-    .command('apply')
-    .description(
-      'do what pin plan has shown; refused (8) when the mesh has changed since (signed by an admin)',
-    )
+  withAsNode(
+    command
+      .command('apply')
+      .description('do what pin plan has shown; refused (8) when the mesh has changed since'),
+  )
     .requiredOption('--plan <ID>', 'as pin plan printed it')
     .option('--json', 'print the plan that was applied as JSON')
-    .action(async (options: { plan: string; json?: boolean }) => {
+    .action(async (options: { plan: string; json?: boolean } & AsNode) => {
       const { applyPinPlan } = await import('../pin-plan.ts')
       await applyPinPlan(context, options)
     })
@@ -145,7 +150,7 @@ function checkPattern(tree: string): string {
   throw new MirrorError('invalid', `not a tree or pattern: ${JSON.stringify(tree)}`)
 }
 
-async function add(context: Context, tree: string, options: Placement): Promise<void> {
+async function add(context: Context, tree: string, options: Placement & AsNode): Promise<void> {
   checkPattern(tree)
   const sites = sitesOf(options)
   const settings = settingsOf(options)
@@ -153,11 +158,11 @@ async function add(context: Context, tree: string, options: Placement): Promise<
   const status = await context.api.get<StatusDocument>('/api/v1/status', context.signal)
   if (checkout !== undefined) await checkPlace(context, status, { tree, sites, checkout })
   sayWhenUnknown(context, status, tree, sites)
-  const name = await signPin(context, tree, sites, { ...settings, removed: false })
+  const name = await signPin(context, tree, sites, { ...settings, removed: false }, options)
   await context.terminal.print(`${name}\n`)
 }
 
-async function remove(context: Context, tree: string, options: Where): Promise<void> {
+async function remove(context: Context, tree: string, options: Where & AsNode): Promise<void> {
   checkPattern(tree)
   const sites = sitesOf(options)
   const { pinName } = await import('../../../src/record/kinds/pin.ts')
@@ -166,7 +171,7 @@ async function remove(context: Context, tree: string, options: Where): Promise<v
   if (!pins.some((pin) => pin.name === name)) {
     throw new MirrorError('not-found', `there is no pin ${name}`, { hint: `See: ${context.self} pin list` })
   }
-  await signPin(context, tree, sites, { removed: true })
+  await signPin(context, tree, sites, { removed: true }, options)
   await context.terminal.print(`${name} removed\n`)
 }
 
@@ -179,14 +184,15 @@ export async function signPin(
   tree: string,
   sites: PinSites,
   rest: PinSettings,
+  signer: AsNode = {},
 ): Promise<string> {
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { pinName }] = await Promise.all([
+  const [{ nextVersion, signAsAdminOrNode }, { pinName }] = await Promise.all([
     import('../sign.ts'),
     import('../../../src/record/kinds/pin.ts'),
   ])
   const name = pinName(tree, sites)
   const version = await nextVersion(context, { kind: 'pin', name })
-  await signAndSubmit(context, await loadAdminKey(context), 'pin', { name, tree, sites, version, ...rest })
+  await signAsAdminOrNode(context, 'pin', { name, tree, sites, version, ...rest }, signer)
   return name
 }
 

@@ -5,6 +5,7 @@ import { checkSegment } from '../../../src/base/names.ts'
 import { MAX_LABELS, MAX_NOTE_CHARACTERS } from '../../../src/record/kinds/site.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { SiteDocument } from '../../api/site-routes.ts'
+import { type AsNode, withAsNode } from '../as-node-option.ts'
 import type { Context } from '../context.ts'
 import { formatTime } from '../quantity.ts'
 import { formatTable } from '../table.ts'
@@ -32,21 +33,19 @@ export function define(command: Command, context: Context): void {
     .argument('<LABEL...>', 'labels to add; with a - behind it, one to take away: office ssd-')
     .option('--json', 'print what was done as JSON')
     .action((name: string, labels: string[], options: Json) => label(context, name, labels, options))
-  command
-    .command('drain')
+  withAsNode(command.command('drain'))
     .description(
-      'take a site out of service: it keeps and serves what it has, fetches nothing more, and nobody is sent there (signed by an admin)',
+      'take a site out of service: it keeps and serves what it has, fetches nothing more, and nobody is sent there',
     )
     .argument('<SITE>', 'its name')
     .option('--note <TEXT>', 'why; everybody sees it')
     .option('--json', 'print what was done as JSON')
-    .action((name: string, options: Json & { note?: string }) => drain(context, name, options))
-  command
-    .command('undrain')
+    .action((name: string, options: Json & AsNode & { note?: string }) => drain(context, name, options))
+  withAsNode(command.command('undrain'))
     .description('put a drained site back into service: it fetches what it has missed')
     .argument('<SITE>', 'its name')
     .option('--json', 'print what was done as JSON')
-    .action((name: string, options: Json) => undrain(context, name, options))
+    .action((name: string, options: Json & AsNode) => undrain(context, name, options))
 }
 
 async function readSites({ api, signal }: Context): Promise<readonly SiteDocument[]> {
@@ -136,10 +135,10 @@ async function label(
 async function drain(
   context: Context,
   name: string,
-  { note = '', ...options }: Json & { note?: string },
+  { note = '', ...options }: Json & AsNode & { note?: string },
 ): Promise<void> {
   const { labels } = await readSite(context, name)
-  await signSite(context, { site: name, labels, drained: true, note })
+  await signSite(context, { site: name, labels, drained: true, note }, options)
   await done(
     context,
     name,
@@ -148,9 +147,9 @@ async function drain(
   )
 }
 
-async function undrain(context: Context, name: string, options: Json): Promise<void> {
+async function undrain(context: Context, name: string, options: Json & AsNode): Promise<void> {
   const { labels } = await readSite(context, name)
-  await signSite(context, { site: name, labels, drained: false, note: '' })
+  await signSite(context, { site: name, labels, drained: false, note: '' }, options)
   await done(context, name, options, `${name} is in service`)
 }
 
@@ -174,18 +173,21 @@ export async function signSite(
     readonly drained: boolean
     readonly note: string
   },
+  /** Undefined: only an admin can, because the labels change. */
+  signer?: AsNode,
 ): Promise<void> {
   if (labels.length > MAX_LABELS)
     throw new MirrorError('limit', `${site} would have ${labels.length} labels; ${MAX_LABELS} is the most`)
   if (note.length > MAX_NOTE_CHARACTERS)
     throw new MirrorError('limit', `--note has over ${MAX_NOTE_CHARACTERS} characters`)
-  const { loadAdminKey, nextVersion, signAndSubmit } = await import('../sign.ts')
-  const admin = await loadAdminKey(context)
-  await signAndSubmit(context, admin, 'site', {
+  const { loadAdminKey, nextVersion, signAndSubmit, signAsAdminOrNode } = await import('../sign.ts')
+  const body = {
     site,
     labels: labels.toSorted(),
     drained,
     note,
     version: await nextVersion(context, { kind: 'site', name: site }),
-  })
+  }
+  if (signer === undefined) await signAndSubmit(context, await loadAdminKey(context), 'site', body)
+  else await signAsAdminOrNode(context, 'site', body, signer)
 }

@@ -1,19 +1,20 @@
-/** `tag`: an admin's record that points a name at a snapshot of a tree, or takes the name away. */
+/** `tag`: a record of an admin or an operator that points a name at a snapshot of a tree, or takes the name away. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { checkSegment } from '../../../src/base/names.ts'
 import type { SnapshotPlace, TreeDocument } from '../../api/answers.ts'
+import { type AsNode, withAsNode } from '../as-node-option.ts'
 import type { Context } from '../context.ts'
 import { parseTreeSpec } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
 
 export function define(command: Command, context: Context): void {
-  command
+  withAsNode(command)
     .argument('<TREE[@SEQUENCE]>', 'the snapshot; the head when no sequence is given')
     .argument('<TAG>', 'the name, for example ga; what is tagged latest is what the gateway serves')
     .option('--remove', 'take the tag away from TREE')
     .option('--json', 'print the tag as JSON')
-    .action((spec: string, name: string, options: { remove?: boolean; json?: boolean }) =>
+    .action((spec: string, name: string, options: { remove?: boolean; json?: boolean } & AsNode) =>
       tag(context, spec, name, options),
     )
 }
@@ -22,7 +23,7 @@ async function tag(
   context: Context,
   text: string,
   name: string,
-  options: { remove?: boolean; json?: boolean },
+  options: { remove?: boolean; json?: boolean } & AsNode,
 ): Promise<void> {
   const { api, signal, terminal } = context
   const spec = parseTreeSpec(text)
@@ -32,7 +33,7 @@ async function tag(
     throw new MirrorError('invalid', 'a tag cannot be called head: that is always the newest')
   const isRemoved = options.remove === true
   const place = isRemoved ? await placeOfTag() : await placeOf()
-  await signTag(context, { tree: spec.tree, tag: name, ...place, isRemoved })
+  await signTag(context, { tree: spec.tree, tag: name, ...place, isRemoved }, options)
   const { tree, sequence, snapshot } = { tree: spec.tree, ...place }
   const document = { tree, tag: name, sequence, snapshot, removed: options.remove === true }
   if (options.json === true) await terminal.print(`${JSON.stringify(document, null, 2)}\n`)
@@ -62,17 +63,19 @@ export async function signTag(
     readonly snapshot: string
     readonly isRemoved: boolean
   },
+  signer: AsNode = {},
 ): Promise<void> {
-  const [{ loadAdminKey, nextVersion, signAndSubmit }, { parseCid }] = await Promise.all([
+  const [{ nextVersion, signAsAdminOrNode }, { parseCid }] = await Promise.all([
     import('../sign.ts'),
     import('../../../src/block/cid.ts'),
   ])
-  await signAndSubmit(context, await loadAdminKey(context), 'tag', {
+  const body = {
     tree: of.tree,
     tag: of.tag,
     snapshot: parseCid(of.snapshot),
     sequence: of.sequence,
     version: await nextVersion(context, { kind: 'tag', name: of.tag, tree: of.tree }),
     removed: of.isRemoved,
-  })
+  }
+  await signAsAdminOrNode(context, 'tag', body, signer)
 }

@@ -1,4 +1,4 @@
-/** `tree set`, `tree retain`, `tree drop`: what kind a tree is, what goes out of it, and what stays. */
+/** `tree set`, `tree retain`, `tree drop`: what kind a tree is, who reads it, what goes out of it, and what stays. */
 import type { Command } from 'commander'
 import { printableName, utf8 } from '../../../src/base/bytes.ts'
 import { MirrorError } from '../../../src/base/errors.ts'
@@ -35,7 +35,7 @@ export function define(command: Command, context: Context): void {
   addSettings(
     command
       .command('set')
-      .description('change the kind, the gate or the retention of a tree (signed by an admin)')
+      .description('change the kind, the readers, the gate or the retention of a tree (signed by an admin)')
       .argument('<TREE>', 'its name'),
     { isChange: true },
   )
@@ -82,16 +82,17 @@ async function set(
   const tree = nameOfTree(text)
   const found = await context.api.get<TreeDocument>(treeUrl({ tree }, ''), context.signal)
   const settings = settingsOf(options, {
+    readers: found.readers,
     ...(found.kind === 'simple' ? {} : { kind: found.kind }),
     ...(found.gate === null ? {} : { gate: found.gate }),
     ...(found.keep === null ? {} : { keep: found.keep }),
   })
-  const { kind = 'simple', gate = null, keep = null } = settings
-  await sign(context, { ...found, kind, gate, keep })
+  const { readers = found.readers, kind = 'simple', gate = null, keep = null } = settings
+  await sign(context, { ...found, readers, kind, gate, keep })
   await context.terminal.print(
     options.json === true
-      ? `${JSON.stringify({ tree, kind, gate, keep }, null, 2)}\n`
-      : `${tree}: ${kind}${gate === null ? '' : `, ${describeGate(gate)}`}${
+      ? `${JSON.stringify({ tree, readers, kind, gate, keep }, null, 2)}\n`
+      : `${tree}: ${readers === 'granted' ? 'private, ' : ''}${kind}${gate === null ? '' : `, ${describeGate(gate)}`}${
           keep === null ? '' : `; sites keep ${describeKeep(keep)}`
         }\n`,
   )

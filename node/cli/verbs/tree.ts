@@ -35,7 +35,9 @@ export function define(command: Command, context: Context): void {
   addSettings(
     command
       .command('create')
-      .description('create a tree and name the site whose node may publish it (signed by an admin)')
+      .description(
+        'create a tree and name the site whose node may publish it (signed by an admin, or by this node when a grant lets it)',
+      )
       .argument('<TREE>', 'its name')
       .option('--publisher <SITE>', 'the site, or a PeerId; this one when left out'),
     { isChange: false },
@@ -70,7 +72,9 @@ async function create(context: Context, text: string, options: CreateOptions): P
     throw new MirrorError('conflict', `there is a tree ${tree} already`)
   const { peer, site } = await findPublisher(context, options.publisher)
   await createTree(context, tree, peer, settingsOf(options))
-  await context.terminal.print(`${tree}: created, published by ${site ?? peer}\n`)
+  await context.terminal.print(
+    `${tree}: created, published by ${site ?? peer}${options.private === true ? ', private' : ''}\n`,
+  )
 }
 
 async function list({ api, signal, terminal }: Context, { json }: Options): Promise<void> {
@@ -90,7 +94,7 @@ async function list({ api, signal, terminal }: Context, { json }: Options): Prom
         { title: 'TAGS' },
       ],
       trees.map((each) => [
-        each.tree + (each.isForked ? ' (forked)' : ''),
+        each.tree + (each.readers === 'granted' ? ' (private)' : '') + (each.isForked ? ' (forked)' : ''),
         ...headCells(each.head),
         each.tags.map(({ tag, sequence }) => `${tag}=@${sequence}`).join(' '),
       ]),
@@ -129,6 +133,7 @@ async function show(context: Context, text: string, { json }: Options): Promise<
   const lines = [
     `tree       ${tree}${found.isForked ? '  FORKED: it stays at its last good head' : ''}`,
     ...(found.kind === 'simple' ? [] : [`kind       ${found.kind}`]),
+    ...(found.readers === 'granted' ? ["readers    its publishers, and members with a reader's grant"] : []),
     ...(found.gate === null ? [] : [`gate       ${describeGate(found.gate)}`]),
     ...(found.keep === null ? [] : [`kept       ${describeKeep(found.keep)}`]),
     `publisher  ${found.epoch === null ? 'none' : `${siteOf(found.epoch.publisher)} (epoch ${found.epoch.epoch})`}`,

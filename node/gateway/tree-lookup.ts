@@ -1,0 +1,133 @@
+/**
+ * From a tree and the names behind it to what lies there: the version that is meant, held while an answer is made of
+ * it, and the walk to the entry; for a file that is gone from the tree's plain address, the version before that has it.
+ */
+import { LRUCache } from 'lru-cache'
+import { concatBytes, printableName, utf8 } from '../../src/base/bytes.ts'
+import type { Clock } from '../../src/base/clock.ts'
+import { MirrorError } from '../../src/base/errors.ts'
+import { type Cid, cidKey } from '../../src/block/cid.ts'
+import type { Entry } from '../../src/dag/entry.ts'
+import type { NodeSource } from '../../src/dag/reader.ts'
+import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
+import type { ReadFile } from './file-response.ts'
+import { findEntry } from './find-entry.ts'
+import { createMovedPaths } from './moved-path.ts'
+import type { TargetSegment } from './request-target.ts'
+import { behindOf, type ChosenVersion, chooseVersion, type ServedTree } from './version.ts'
+
+/** Where the blocks of one answer come from. */
+export interface AnswerSource {
+  readonly blocks: NodeSource
+  readonly readFile: ReadFile
+}
+
+export interface PullSource {
+  mayPull(tree: string): boolean
+  open(tree: string, snapshot: Cid): AnswerSource
+}
+
+export interface TreeLookupComponents {
+  readonly blocks: NodeSource
+  readonly readFile: ReadFile
+  /** Keeps a snapshot whole while an answer is made of it. */
+  readonly hold: (snapshot: Cid) => Disposable
+  /** Reads what is not complete here out of the mesh; absent where this site does not do that. */
+  readonly pull?: PullSource | undefined
+  readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs'>
+}
+
+export interface TreeLookupOptions {
+  /** How long a path that is gone from a tree's plain address is looked for in the snapshots before. */
+  readonly keepMovedMs: number
+}
+
+export interface Found extends AnswerSource, Disposable {
+  readonly version: ChosenVersion
+  readonly snapshot: Snapshot
+  readonly entry: Exclude<Entry, { type: 'symlink' }>
+  /** Below the tree, without what names a version. */
+  readonly names: readonly Uint8Array[]
+}
+
+export interface LookupRequest {
+  readonly tree: ServedTree
+  /** What stands behind the tree's name: a version, perhaps, and a path. */
+  readonly rest: readonly TargetSegment[]
+  /** Only a folder will do: the address ends in a slash. */
+  readonly isFolderAsked: boolean
+  /** What is not complete here is not pulled: the client can go where it is. */
+  readonly isHereOnly?: boolean
+  readonly signal: AbortSignal
+  /** Told the version as soon as it is chosen, and again when an older one takes its place. */
+  readonly onVersion?: (version: ChosenVersion) => void
+}
+
+export interface TreeLookup {
+  /**
+   * Dispose of what it finds when the answer is sent.
+   * @throws MirrorError `not-found` when nothing is there, `degraded` when the version is not complete here
+   */
+  find(request: LookupRequest): Promise<Found>
+}
+
+const MAX_CACHED_SNAPSHOTS = 64
+
+export function createTreeLookup(
+  { blocks: stored, readFile: readStored, hold, pull, clock }: TreeLookupComponents,
+  { keepMovedMs }: TreeLookupOptions,
+): TreeLookup {
+  const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
+  const here: AnswerSource = { blocks: stored, readFile: readStored }
+  const moved = createMovedPaths({ blocks: stored, readSnapshot, clock }, { keepMs: keepMovedMs })
+
+  async function readSnapshot(cid: Cid, signal: AbortSignal, blocks = stored): Promise<Snapshot> {
+    const key = cidKey(cid)
+    const known = snapshots.get(key)
+    if (known !== undefined) return known
+    const bytes = await blocks.get(cid, signal)
+    if (bytes === undefined) {
+      throw new MirrorError('degraded', 'the snapshot is being repaired at this site', {
+        facts: { cid: cid.toString() },
+      })
+    }
+    const snapshot = decodeSnapshot(cid, bytes)
+    snapshots.set(key, snapshot)
+    return snapshot
+  }
+
+  return {
+    async find({ tree, rest: behindTree, isFolderAsked, isHereOnly = false, signal, onVersion }) {
+      const canPull = !isHereOnly && (pull?.mayPull(tree.name) ?? false)
+      const { version, rest } = chooseVersion(tree, behindTree, { canPull })
+      const source = version.isComplete || pull === undefined ? here : pull.open(tree.name, version.snapshot)
+      const { blocks } = source
+      using held = new DisposableStack()
+      held.use(hold(version.snapshot))
+      const mayHaveMoved = version.isLatest && version.isComplete
+      if (mayHaveMoved) moved.note(tree.name, version)
+      onVersion?.(version)
+      const snapshot = await readSnapshot(version.snapshot, signal, blocks)
+      const names = rest.map(({ name }) => name)
+      const entry = await findEntry(blocks, snapshot.root, names, signal)
+      if (entry !== undefined && !(entry.type === 'file' && isFolderAsked && names.length > 0))
+        return owning(held.move(), { ...source, version, snapshot, entry, names })
+      const before =
+        mayHaveMoved && !isFolderAsked ? await moved.find(tree, version, names, signal) : undefined
+      if (before === undefined) throw notThere(tree.name, version.sequence, names)
+      const older = { ...version, ...before.version, behind: behindOf(tree, before.version) }
+      held.use(hold(older.snapshot))
+      onVersion?.(older)
+      return owning(held.move(), { ...source, version: older, snapshot, entry: before.entry, names })
+    },
+  }
+}
+
+function owning(held: DisposableStack, found: Omit<Found, typeof Symbol.dispose>): Found {
+  return { ...found, [Symbol.dispose]: () => held.dispose() }
+}
+
+function notThere(tree: string, sequence: number, names: readonly Uint8Array[]): MirrorError {
+  const path = printableName(concatBytes(names.flatMap((name) => [utf8('/'), name])))
+  return new MirrorError('not-found', `${tree} at sequence ${sequence} has no ${path}`)
+}

@@ -1,0 +1,48 @@
+/** A mesh of processes whose first node has a console. */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { type Daemon, freePort, startDaemon, succeed } from '../node/program.ts'
+import { tempDir } from '../node/temp-dir.ts'
+
+export interface ConsoleMesh {
+  readonly dir: string
+  readonly hq: string
+  readonly url: string
+  readonly token: string
+  readonly daemon: Daemon
+  /** The program at the first node. */
+  run(...args: string[]): Promise<string>
+  /** Invites a site and joins from there; its daemon is another matter. */
+  join(site: string, region: string): Promise<string>
+}
+
+const OFFLINE = ['--listen', '127.0.0.1:0', '--http', 'off']
+
+export async function startConsoleMesh(
+  t: TestContext,
+  { env = {} }: { readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<ConsoleMesh> {
+  const dir = await tempDir(t)
+  const hq = join(dir, 'hq')
+  const run = (...args: string[]): Promise<string> => succeed(['--home', hq, ...args])
+  await run('init', '--mesh', 'acme', '--site', 'hq', '--region', 'us', ...OFFLINE)
+  const port = await freePort()
+  await writeFile(join(hq, 'config.yaml'), `apiListen: 127.0.0.1:${port}\n`, { flag: 'a' })
+  const daemon = await startDaemon(t, hq, env)
+  const token = (await run('token', 'create', '--name', 'browser', '--scope', 'admin')).trim()
+  return {
+    dir,
+    hq,
+    url: `http://127.0.0.1:${port}/console/`,
+    token,
+    daemon,
+    run,
+    async join(site, region) {
+      const home = join(dir, site)
+      const invite = (await run('invite', 'create', '--site', site, '--region', region)).trim()
+      await succeed(['--home', home, 'join', invite, ...OFFLINE])
+      return home
+    },
+  }
+}
