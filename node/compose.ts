@@ -51,6 +51,7 @@ import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
+import { createOutside } from './outside.ts'
 import type { Paths } from './paths.ts'
 import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
@@ -249,6 +250,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             pull: pulled?.source,
+            outside: createOutside({ ledger, blocks, blocksOf, holdings }),
             readPulled: () => pulled?.usage(),
             scratch,
             readCare,
