@@ -278,6 +278,16 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
     const token = (await succeed(['token', 'create', '--tree', SECRET, '--name', 'ci', ...home])).trim()
     assert.deepEqual(Buffer.from(await (await get(`/${SECRET}/plan`, token)).arrayBuffer()), SECRET_BYTES)
     assert.equal((await get('/secret/big/x', token)).status, 404)
+    // Its snapshot by CID: not as everybody's, not by another tree, and by its own with the token alone.
+    for (const address of [`/_mesh/object?cid=${snapshot}`, `/ipfs/${snapshot}?format=raw`]) {
+      const at = async (tree: string, as?: string): Promise<number> =>
+        (await get(`${address}&tree=${tree}`, as)).status
+      assert.equal(await at(BAIT), 404, address)
+      assert.equal(await at(BAIT, token), 404, address)
+      assert.equal(await at(SECRET), 401, address)
+      assert.equal(await at(SECRET, token), 200, address)
+    }
+    assert.equal((await get(`/ipfs/${snapshot}?format=raw`)).status, 404)
     const { tokens } = await succeedJson<{ tokens: Token[] }>(['token', 'list', ...home])
     assert.deepEqual(
       tokens.map(({ name }) => name),
