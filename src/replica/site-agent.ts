@@ -172,7 +172,7 @@ export function createSiteAgent(
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, wants: isWanted(state, tree, member), isConnected }]
+        return [{ peer, site, region, wants: isWanted(state, tree, member, nowMs), isConnected }]
       })
     },
     onChange(listener) {
@@ -387,7 +387,7 @@ export function createSiteAgent(
         members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)
-          .map((tree) => treeFacts(state, tree)),
+          .map((tree) => treeFacts(state, tree, clock.nowMs())),
         own: replicas(),
         heard: gossip.heard(),
         connected: new Set(host.peers().map(({ peer }) => peer)),
