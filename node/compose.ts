@@ -48,8 +48,10 @@ import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
+import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
+import { createOutside } from './outside.ts'
 import type { Paths } from './paths.ts'
 import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
@@ -248,6 +250,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             pull: pulled?.source,
+            outside: createOutside({ ledger, blocks, blocksOf, holdings }),
             readPulled: () => pulled?.usage(),
             scratch,
             readCare,
@@ -273,7 +276,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })
+  const history = createHistory({ values: values('history'), readStatus, clock, log })
+  parts.defer(() => history.stop())
   const services: Services = {
+    history,
     ledger,
     blocks,
     scratch,
@@ -343,6 +349,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await scrubber.start()
       await api.start()
       await hooks.start()
+      await history.start()
       isReady = true
     },
     readSelf,
