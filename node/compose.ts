@@ -239,11 +239,9 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             catalogue: createCatalogue({ ledger, complete }),
             tokens,
             blocks,
-            // Whose a block is, is not known: where a private tree may be here, none is given by its CID.
-            blocksFor: () =>
-              [...ledger.state().trees.values()].every(({ body }) => body.readers === 'members')
-                ? blocks
-                : undefined,
+            // Of no tree: what is everybody's.
+            blocksFor: (tree) =>
+              tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
