@@ -90,7 +90,10 @@ export function openTerminal(t: TestContext, dir: string): Terminal {
   }
 
   async function startDaemon(site: string, command: string): Promise<string> {
-    const daemon = shell(site, command.slice(0, -1).replace('mirrormesh daemon', 'exec mirrormesh daemon').trim())
+    const daemon = shell(
+      site,
+      command.slice(0, -1).replace('mirrormesh daemon', 'exec mirrormesh daemon').trim(),
+    )
     daemons.set(site, daemon)
     let printed = ''
     await new Promise<void>((resolve, reject) => {
