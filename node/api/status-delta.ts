@@ -51,6 +51,7 @@ export function applyDelta(before: StatusDocument, delta: StatusDelta): StatusDo
     ...before,
     sites: merge(before.sites, delta.sites, siteKey, delta.sitesGone),
     trees: merge(before.trees, trees, treeKey, delta.treesGone).map((tree) => {
+      if (replicasGone.size === 0) return tree
       const sites = tree.sites.filter(({ site }) => !replicasGone.has(`${tree.tree}\n${site}`))
       return sites.length === tree.sites.length ? tree : { ...tree, sites }
     }),

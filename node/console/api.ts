@@ -63,7 +63,7 @@ async function request(
   throw problemOf(answer.status, await answer.text())
 }
 
-function problemOf(status: number, text: string): Problem {
+export function problemOf(status: number, text: string): Problem {
   try {
     const { code, detail, title, hint } = JSON.parse(text) as Record<string, unknown>
     return new Problem(

@@ -4,7 +4,7 @@
  */
 import type { ReplicaStatus, SiteStatus, StatusDocument, TreeStatus } from '../../src/replica/status.ts'
 import { formatSeconds } from '../cli/quantity.ts'
-import { roughly } from './text.ts'
+import { roughly, silentSeconds } from './text.ts'
 
 export type Severity = 'critical' | 'serious' | 'warning'
 
@@ -33,18 +33,19 @@ export function findTroubles(status: StatusDocument, nowMs: number): TroubleFoun
   for (const site of status.sites) {
     if (site.state === 'self' || site.state === 'up') continue
     lost.add(site.site)
-    found.push(ofSite(site))
+    found.push(ofSite(site, nowMs))
   }
   for (const tree of status.trees) found.push(...ofTree(tree, lost, nowMs))
   return found.toSorted((a, b) => WEIGHT[a.severity] - WEIGHT[b.severity])
 }
 
-function ofSite({ site, state, ageSeconds }: SiteStatus): TroubleFound {
+function ofSite(status: SiteStatus, nowMs: number): TroubleFound {
+  const { site, state } = status
   return {
     severity: state === 'silent' ? 'serious' : 'warning',
     title:
       state === 'silent'
-        ? `${site} has been silent for ${formatSeconds(roughly(ageSeconds ?? 0))}`
+        ? `${site} has been silent for ${formatSeconds(roughly(silentSeconds(status, nowMs)))}`
         : `${site} has not been heard of yet`,
     detail:
       state === 'silent'

@@ -3,7 +3,7 @@ import type { ComponentType } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { html } from './html.ts'
-import { type Connection, connection, now, refresh, status } from './live.ts'
+import { type Connection, connection, now, reconnect, status } from './live.ts'
 import { Overview } from './overview/page.ts'
 import { findTroubles } from './problems.ts'
 import { linkTo, type Route, route } from './route.ts'
@@ -95,7 +95,7 @@ function Link({ link, self }: { link: Connection; self: StatusDocument['self'] |
     ${
       link.state === 'reconnecting' &&
       html`<small>${link.why}; last heard ${age(link.sinceMs, nowMs)} ago</small>
-        <button type="button" class="quiet" onClick=${refresh}>Try now</button>`
+        <button type="button" class="quiet" onClick=${reconnect}>Try now</button>`
     }
   </div>`
 }

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import { type Problem, postJson } from './api.ts'
 import { html } from './html.ts'
-import { refresh } from './live.ts'
+import { reconnect } from './live.ts'
 import { Command } from './parts/command.ts'
 import { Trouble } from './parts/load.ts'
 
@@ -16,7 +16,7 @@ export function SignIn() {
     try {
       await postJson('/console/login', { token: String(new FormData(form).get('token') ?? '').trim() })
       form.reset()
-      refresh()
+      reconnect()
     } catch (error) {
       setProblem(error as Problem)
     } finally {

@@ -1,4 +1,5 @@
 /** Text for people: names made harmless, times beside now. */
+import type { SiteStatus } from '../../src/replica/status.ts'
 import { formatSeconds } from '../cli/quantity.ts'
 
 const HARMFUL = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
@@ -41,4 +42,19 @@ export function shortId(id: string): string {
 /** One argument of a command line, in quotes where a shell needs them. */
 export function quoted(argument: string): string {
   return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", `'\\''`)}'`
+}
+
+const heardMs = new WeakMap<SiteStatus, number>()
+
+/** The stream tells of a site when it changes, not when it grows older: ages are counted on from there. */
+export function noteHeard(sites: readonly SiteStatus[], nowMs: number): void {
+  for (const site of sites) {
+    if (site.ageSeconds !== null && !heardMs.has(site)) heardMs.set(site, nowMs - site.ageSeconds * 1000)
+  }
+}
+
+/** Since it was last heard of, of a site that is silent. */
+export function silentSeconds(site: SiteStatus, nowMs: number): number {
+  const known = heardMs.get(site)
+  return known === undefined ? (site.ageSeconds ?? 0) : Math.max(0, (nowMs - known) / 1000)
 }

@@ -2,7 +2,7 @@
 import { useEffect } from 'preact/hooks'
 import type { RecordPage } from '../../api/member-answers.ts'
 import { html } from '../html.ts'
-import { now, status } from '../live.ts'
+import { now, onEvent } from '../live.ts'
 import { useDocument } from '../parts/load.ts'
 import { linkTo } from '../route.ts'
 import { useValue } from '../state.ts'
@@ -13,9 +13,21 @@ const SHOWN = 9
 export function RecentEvents() {
   const nowMs = useValue(now)
   const { value, reload } = useDocument<RecordPage>(`/api/v1/records?limit=${SHOWN}`)
-  const seen = useValue(status)
-  // A new record nearly always changes the status too; the ages are drawn again in any case.
-  useEffect(reload, [seen])
+  useEffect(() => {
+    let timer: number | undefined
+    // A publish brings several at once, a new site thousands.
+    const soon = (): void => {
+      timer ??= window.setTimeout(() => {
+        timer = undefined
+        reload()
+      }, 500)
+    }
+    const ends = [onEvent('record', soon), onEvent('records', soon)]
+    return () => {
+      clearTimeout(timer)
+      for (const end of ends) end()
+    }
+  }, [])
   return html`<section class="card" aria-labelledby="events-title">
     <header class="card-head"><h2 id="events-title">Last events</h2><a href=${linkTo('events')}>All events</a></header>
     <ul class="events">

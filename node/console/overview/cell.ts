@@ -2,7 +2,7 @@
 import type { ReplicaStatus, SiteStatus, TreeStatus } from '../../../src/replica/status.ts'
 import { formatBytes, formatSeconds } from '../../cli/quantity.ts'
 import { isFailed, isStalled } from '../problems.ts'
-import { roughly } from '../text.ts'
+import { roughly, silentSeconds } from '../text.ts'
 
 export type CellKind = 'complete' | 'fetching' | 'behind' | 'stalled' | 'failed' | 'unknown' | 'none'
 
@@ -56,7 +56,7 @@ export function cellOf(
   if (missing !== null && missing > 0) parts.push(`${formatBytes(missing)} to come`)
   if (replica.reason !== undefined) parts.push(replica.reason)
   if (site.state === 'silent')
-    parts.push(`as it said ${formatSeconds(roughly(site.ageSeconds ?? 0))} ago, before it fell silent`)
+    parts.push(`as it said ${formatSeconds(roughly(silentSeconds(site, nowMs)))} ago, before it fell silent`)
   return {
     kind,
     sign,

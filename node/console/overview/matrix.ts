@@ -8,7 +8,7 @@ import { formatSeconds } from '../../cli/quantity.ts'
 import { html } from '../html.ts'
 import { TreeName } from '../parts/tree-name.ts'
 import { linkTo } from '../route.ts'
-import { age, roughly, shown } from '../text.ts'
+import { age, roughly, shown, silentSeconds } from '../text.ts'
 import { cellOf } from './cell.ts'
 import { columnsOf, type Filter, replicaOf, rowsOf } from './rows.ts'
 
@@ -199,7 +199,7 @@ function Grid({
           const column = first.column + i
           return html`<div key=${site.peer} role="columnheader" aria-colindex=${column + 2}
             class="site ${site.state}" style=${{ width: `${columnPx}px`, ...shift(i) }}>
-            <a href=${linkTo('sites', site.site)} tabindex=${tab(-1, column)} title=${siteLabel(site)}
+            <a href=${linkTo('sites', site.site)} tabindex=${tab(-1, column)} title=${siteLabel(site, nowMs)}
               ><span>${shown(site.site)}</span></a>
           </div>`
         })}
@@ -243,9 +243,10 @@ function headText({ sequence, timeMs }: TreeStatus, nowMs: number): string {
   return timeMs == null ? `@${sequence}` : `@${sequence}, ${age(timeMs, nowMs)}`
 }
 
-function siteLabel({ site, region, state, ageSeconds }: SiteStatus): string {
+function siteLabel(status: SiteStatus, nowMs: number): string {
+  const { site, region, state } = status
   const how = { self: 'this node', up: 'up', silent: 'silent', 'never-seen': 'not heard of yet' }[state]
-  const since = state === 'silent' && ageSeconds !== null ? ` for ${formatSeconds(roughly(ageSeconds))}` : ''
+  const since = state === 'silent' ? ` for ${formatSeconds(roughly(silentSeconds(status, nowMs)))}` : ''
   return shown(`${site} in ${region}: ${how}${since}`)
 }
 
