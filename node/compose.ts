@@ -7,6 +7,7 @@ import type { Clock } from '../src/base/clock.ts'
 import { MirrorError } from '../src/base/errors.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
+import { mayRead } from '../src/record/mesh-state.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
 import { createAdmission, createMembership } from '../src/replica/admission.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
@@ -25,6 +26,7 @@ import { createSiteAgent } from '../src/replica/site-agent.ts'
 import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
+import { createBlocksOf } from '../src/replica/tree-views.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
@@ -46,8 +48,10 @@ import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
+import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
+import { createOutside } from './outside.ts'
 import type { Paths } from './paths.ts'
 import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
@@ -112,7 +116,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const holdings = withSets(createHoldings({ blocks, values, clock }), { blocks, state: ledger.state })
+  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const holdings = withSets(createHoldings({ blocks, blocksOf, values, clock }), {
+    ...{ blocks, blocksOf, state: ledger.state },
+  })
   const complete = await loadCompleteSnapshots({ values, holdings })
   const membership = createMembership({ ledger, nodeKey, clock })
   const isOtherRegion = (peer: string): boolean => {
@@ -143,9 +150,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       blockServer: capper.serve(
         createBlockService({
           blocks,
+          blocksOf,
           holdings,
           traffic,
-          mayRead: (peer) => membership.isMember(peer),
+          mayRead: (peer, tree) =>
+            membership.isMember(peer) && mayRead(ledger.state(), tree, peer, clock.nowMs()),
           ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
         }),
       ),
@@ -230,17 +239,16 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             catalogue: createCatalogue({ ledger, complete }),
             tokens,
             blocks,
-            // Whose a block is, is not known: where a private tree may be here, none is given by its CID.
-            blocksFor: () =>
-              [...ledger.state().trees.values()].every(({ body }) => body.readers === 'members')
-                ? blocks
-                : undefined,
+            // Of no tree: what is everybody's.
+            blocksFor: (tree) =>
+              tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
             readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             pull: pulled?.source,
+            outside: createOutside({ ledger, blocks, blocksOf, holdings }),
             readPulled: () => pulled?.usage(),
             scratch,
             readCare,
@@ -266,7 +274,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })
+  const history = createHistory({ values: values('history'), readStatus, clock, log })
+  parts.defer(() => history.stop())
   const services: Services = {
+    history,
     ledger,
     blocks,
     scratch,
@@ -336,6 +347,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await scrubber.start()
       await api.start()
       await hooks.start()
+      await history.start()
       isReady = true
     },
     readSelf,

@@ -7,6 +7,7 @@ import { createPullThrough, type PullUsage } from '../src/replica/pull-through.t
 import type { SiteAgent } from '../src/replica/site-agent.ts'
 import { swarmOf } from '../src/replica/swarm-facts.ts'
 import type { Traffic } from '../src/replica/traffic.ts'
+import { createBlocksOf, isPrivateTree } from '../src/replica/tree-views.ts'
 import { type BlockCache, openBlockCache } from '../src/store/block-cache.ts'
 import type { BlockStore } from '../src/store/block-store.ts'
 import type { Place } from '../src/topology/path-class.ts'
@@ -53,7 +54,8 @@ export function openPulled(
     {
       network,
       members: agent.members,
-      blocks,
+      blocksOf: createBlocksOf(blocks, ledger.state),
+      isPrivate: (tree) => isPrivateTree(ledger.state(), tree),
       cache,
       traffic,
       clock,

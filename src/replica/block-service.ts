@@ -25,10 +25,15 @@ const MAX_SENT_BYTES = 64 * 1024
 /** Snapshots that one peer may watch at a time. */
 const MAX_WATCHES = 256
 
+type ServedBlocks = Pick<BlockStore, 'get' | 'getEncoded' | 'has'>
+
 export interface BlockServiceComponents {
-  readonly blocks: Pick<BlockStore, 'get' | 'getEncoded'>
+  readonly blocks: ServedBlocks
+  /** The store as a tree has it; the same for all trees where none is private. */
+  readonly blocksOf?: (tree: string) => ServedBlocks
   readonly holdings: Holdings
   readonly traffic: Traffic
+  /** Asked again and again while something is given: a right may end at any time. */
   readonly mayRead: (peer: string, tree: string) => boolean
   /** Across a link where bytes cost more than CPU: blocks that rest plain are compressed for it. Never, by default. */
   readonly isFar?: (peer: string, tree: string) => boolean
@@ -36,6 +41,7 @@ export interface BlockServiceComponents {
 
 export function createBlockService({
   blocks,
+  blocksOf = () => blocks,
   holdings,
   traffic,
   mayRead,
@@ -55,7 +61,7 @@ export function createBlockService({
       return cached
     }
     if (!(await holdings.isAllowed(tree, cid))) return undefined
-    const bytes = await blocks.get(cid)
+    const bytes = await blocksOf(tree).get(cid)
     if (bytes === undefined) return undefined
     const node = decodeIndexNode(cid, bytes)
     if (node.kind !== 'page') return undefined
@@ -66,6 +72,7 @@ export function createBlockService({
 
   /** All at once. Offsets beyond the page's end are answered as not held. */
   async function readBlocks(
+    from: ServedBlocks,
     page: IndexPage,
     offsets: readonly number[],
     acceptsZstd: boolean,
@@ -75,8 +82,8 @@ export function createBlockService({
     const known = offsets.filter((offset) => page.blocks[offset] !== undefined)
     const cids = known.map((offset) => page.blocks[offset]!.cid)
     const found = acceptsZstd
-      ? await encoder.encode(cids, isTravellingFar, signal)
-      : await Promise.all(cids.map(async (cid) => plain(await blocks.get(cid, signal))))
+      ? await encoder.encode(cids, isTravellingFar, signal, from)
+      : await Promise.all(cids.map(async (cid) => plain(await from.get(cid, signal))))
     const served = known.map((offset, i): ServedBlock => {
       const block = found[i]
       if (block === undefined) return { offset }
@@ -93,8 +100,9 @@ export function createBlockService({
   return {
     async object(peer, tree, cid, signal) {
       if (!mayRead(peer, tree) || !(await holdings.isAllowed(tree, cid))) return undefined
-      const bytes = await blocks.get(cid, signal)
-      if (bytes !== undefined) traffic.sentObject(peer, bytes.length)
+      const bytes = await blocksOf(tree).get(cid, signal)
+      if (bytes === undefined || !mayRead(peer, tree)) return undefined
+      traffic.sentObject(peer, bytes.length)
       return bytes
     },
     async *blocks(peer, { tree, page: pageCid, offsets, acceptsZstd }, signal): AsyncIterable<ServedBlock[]> {
@@ -103,9 +111,10 @@ export function createBlockService({
         yield offsets.map((offset) => ({ offset }))
         return
       }
+      const from = blocksOf(tree)
       const isIncomplete = holdings.isInProgress(tree, pageCid)
       const read = (part: readonly number[]): Promise<ServedBlock[]> => {
-        const reading = readBlocks(page, part, acceptsZstd === true, isFar(peer, tree), signal)
+        const reading = readBlocks(from, page, part, acceptsZstd === true, isFar(peer, tree), signal)
         // Awaited below; until then a failure is nobody's, and must not end the process.
         reading.catch(() => undefined)
         return reading
@@ -117,6 +126,8 @@ export function createBlockService({
         if (at + 1 < parts.length) next = read(parts[at + 1]!)
         for (const batch of cut(served, ({ bytes }) => bytes?.length ?? 0, MAX_SENT_BYTES)) {
           signal.throwIfAborted()
+          // What was not answered by then is answered as not held.
+          if (!mayRead(peer, tree)) return
           for (const { offset, bytes, zstdOfBytes } of batch) {
             if (bytes === undefined) continue
             const plainBytes = zstdOfBytes ?? bytes.length
@@ -133,8 +144,14 @@ export function createBlockService({
         throw new MirrorError('busy', `peer ${peer} watches ${count} snapshots already`, { facts: { peer } })
       watches.set(peer, count + 1)
       try {
-        if (mayRead(peer, tree)) yield* holdings.watch(tree, snapshot, signal)
-        else yield { kind: 'unknown' }
+        if (mayRead(peer, tree)) {
+          for await (const update of holdings.watch(tree, snapshot, signal)) {
+            if (!mayRead(peer, tree)) break
+            yield update
+          }
+        }
+        // The watch ends with it: who gets the right later asks again.
+        if (!mayRead(peer, tree)) yield { kind: 'unknown' }
       } finally {
         const left = watches.get(peer)! - 1
         if (left > 0) watches.set(peer, left)

@@ -19,7 +19,7 @@ import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
 import { planRetention, type RetentionOptions, type RetentionPlan } from './retention.ts'
 import { planSets, type SetRetentionOptions } from './set-retention.ts'
-import { goalsOf } from './site-agent-goals.ts'
+import { type Goal, goalsOf } from './site-agent-goals.ts'
 
 export interface CollectorComponents {
   readonly ledger: Pick<Ledger, 'state'>
@@ -84,17 +84,23 @@ export function createCollector(
   let lastRunMs: number | undefined
   let background: Promise<void> | undefined
 
+  const goals = (): Map<string, Goal> => goalsOf(ledger.state(), self, clock.nowMs())
+
+  /** What this site has no right to (any more) is not asked for. */
+  function askedFor(): Map<string, Goal> {
+    return new Map([...goals()].filter(([, { hasNoRight }]) => hasNoRight !== true))
+  }
+
   async function plan(): Promise<RetentionPlan> {
-    const goals = goalsOf(ledger.state(), self)
-    const unneededSinceMs = await followUnneeded(new Set(goals.keys()))
-    const checkouts = [...goals.values()].flatMap(({ tree, checkouts: paths, versions }) =>
+    const unneededSinceMs = await followUnneeded(new Set(askedFor().keys()))
+    const checkouts = [...goals().values()].flatMap(({ tree, checkouts: paths, versions }) =>
       paths.flatMap((path) => (versions.has(path) ? readVersions(tree, path) : readCheckout(path))),
     )
     // Without an await from here on: what is complete and who uses it are looked at in one instant.
     return planRetention(
       {
         state: ledger.state(),
-        goals: goalsOf(ledger.state(), self),
+        goals: askedFor(),
         complete: complete.list(),
         leases: store.blocks.leases(),
         checkouts,

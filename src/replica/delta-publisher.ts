@@ -24,6 +24,7 @@ import type { Holdings } from './holdings.ts'
 import type { Ledger } from './ledger.ts'
 import { measureNew } from './measure-new.ts'
 import { openSetWriter, type SetState, type SetWriter } from './set-writer.ts'
+import { createBlocksOf } from './tree-views.ts'
 
 export type MakeDeltas = (
   components: { readonly source: NodeSource },
@@ -121,6 +122,7 @@ export function createDeltaPublisher(
   { maxShare = MAX_SHARE, minNewBytes = MIN_NEW_BYTES, maxBases = 1, workers }: DeltaPublisherOptions = {},
 ): DeltaPublisher {
   const { ledger, blocks, holdings, complete, nodeKey, clock, logger, makeDeltas } = components
+  const blocksOf = createBlocksOf(blocks, ledger.state)
   const turn = new Semaphore(1)
   const stopped = new AbortController()
   /** By tree: the newest, which ends the one before. */
@@ -136,7 +138,7 @@ export function createDeltaPublisher(
     if (snapshot.equals(base) || stopped.signal.aborted) return undefined
     using _lease = blocks.lease({ purpose: `deltas of ${tree}`, roots: [snapshot, base] })
     if (!complete.has(tree, base)) return undefined
-    const { newBytes, blockBytes } = await measureNew(blocks, request, stopped.signal)
+    const { newBytes, blockBytes } = await measureNew(blocksOf(tree), request, stopped.signal)
     if (newBytes < minNewBytes) return undefined
     const job: Job = {
       request,
@@ -209,7 +211,7 @@ export function createDeltaPublisher(
     try {
       const signal = AbortSignal.any([stopped.signal, job.abort.signal])
       writer = await openSetWriter(
-        { blocks, holdings },
+        { blocks: blocksOf(tree), holdings },
         { tree, snapshot, base, signal, ...(job.from === undefined ? {} : { from: job.from }) },
       )
       job.state = writer.state()
@@ -249,12 +251,13 @@ export function createDeltaPublisher(
     signal: AbortSignal,
   ): Promise<void> {
     const { request, newBytes, blockBytes } = job
-    const { snapshot, base, onProgress } = request
+    const { tree, snapshot, base, onProgress } = request
     const resumedFrom = writer.state().decided
     let bytes = writer.state().bytes
     let doneBytes = 0
     let nextMs = FIRST_STEP_MS
-    const source: NodeSource = { get: (cid) => blocks.get(cid, signal) }
+    const own = blocksOf(tree)
+    const source: NodeSource = { get: (cid) => own.get(cid, signal) }
     const options = { target: snapshot, base, signal, ...(workers === undefined ? {} : { workers }) }
     for await (const delta of makeDeltas({ source }, options)) {
       signal.throwIfAborted()

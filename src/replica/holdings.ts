@@ -23,6 +23,8 @@ import { findMissing } from './index-check.ts'
 
 export interface HoldingsComponents {
   readonly blocks: BlockReader
+  /** The store as a tree has it; the same for all trees where none is private. */
+  readonly blocksOf?: (tree: string) => BlockReader
   /** Store.values. */
   readonly values: (namespace: string) => KeyValue
   readonly clock: Clock
@@ -70,7 +72,12 @@ interface Progress {
 
 const MARK = new Uint8Array([1])
 
-export function createHoldings({ blocks, values, clock }: HoldingsComponents): Holdings {
+export function createHoldings({
+  blocks: all,
+  blocksOf = () => all,
+  values,
+  clock,
+}: HoldingsComponents): Holdings {
   const completeValues = values('complete')
   const pageValues = values('pages')
   const inProgress = new Map<string, Progress>()
@@ -118,6 +125,7 @@ export function createHoldings({ blocks, values, clock }: HoldingsComponents): H
       const allow = (cid: Cid): void => {
         operations.push({ type: 'put', key: keyOf(tree, cid), value: MARK })
       }
+      const blocks = blocksOf(tree)
       // A copy that counted as stored while the import went on may have turned out damaged since.
       const missing = await findMissing(blocks, snapshot, signal)
       if (missing !== undefined) throw lost(tree, missing)

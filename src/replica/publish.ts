@@ -48,6 +48,7 @@ import {
   rollBack,
 } from './republish.ts'
 import { checkShrink } from './shrink-guard.ts'
+import { createBlocksOf, isPrivateTree } from './tree-views.ts'
 import { addVersion, checkVersion } from './versioned-tree.ts'
 
 export interface PublisherComponents {
@@ -122,6 +123,7 @@ export function createPublisher(
   } = {},
 ): Publisher {
   const { ledger, blocks, complete, nodeKey, clock, tempDir, statCaches, logger } = components
+  const blocksOf = createBlocksOf(blocks, ledger.state)
   let reconciled: Promise<boolean> | undefined
 
   /** Once a start; again as long as nobody has answered. */
@@ -271,9 +273,10 @@ export function createPublisher(
     }
     const ignore = options.ignore ?? previous?.ignore
     const read = await importTree(
-      { blocks, tempDir, clock },
+      { blocks: blocksOf(tree), tempDir, clock },
       {
         path: options.path,
+        isPrivate: isPrivateTree(ledger.state(), tree),
         tree,
         statCaches,
         ...(before === undefined ? {} : { parent: before.snapshot }),
@@ -296,10 +299,13 @@ export function createPublisher(
       const imported =
         options.version === undefined
           ? read
-          : await addVersion(components, {
-              ...{ read, tree, version: utf8(options.version), before, previous },
-              signal,
-            })
+          : await addVersion(
+              { ...components, blocks: blocksOf(tree) },
+              {
+                ...{ read, tree, version: utf8(options.version), before, previous },
+                signal,
+              },
+            )
       lease.protect(imported.snapshotCid)
       // Should a rule say no: what was read is kept, and the next publish reads what has changed.
       kept = imported.snapshotCid

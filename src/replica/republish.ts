@@ -10,6 +10,7 @@ import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
 import { checkPublisher, type NextSnapshot, nextHead } from './next-head.ts'
 import { type HeadPlace, placeOf } from './publish-result.ts'
+import { createBlocksOf } from './tree-views.ts'
 import { checkWhole, type VersionComponents } from './versioned-tree.ts'
 
 interface Components extends VersionComponents {
@@ -77,7 +78,8 @@ export async function dropVersions(
   reconcile: () => Promise<void>,
   { tree, versions, signal }: DropVersionsOptions,
 ): Promise<RollBackResult> {
-  const { ledger, blocks, complete, nodeKey, logger } = components
+  const { ledger, complete, nodeKey, logger } = components
+  const blocks = createBlocksOf(components.blocks, ledger.state)(tree)
   checkPublisher(ledger.state(), tree, nodeKey)
   await abortable(reconcile(), signal)
   const { newest, body } = checkPublisher(ledger.state(), tree, nodeKey)
@@ -94,11 +96,14 @@ export async function dropVersions(
   if (bytes === undefined)
     throw new MirrorError('degraded', `the snapshot of ${tree}@${newest.sequence} is not stored here`)
   const base = { snapshot: decodeSnapshot(newest.snapshot, bytes), cid: newest.snapshot }
-  const { snapshot, snapshotCid } = await graft(components, {
-    base,
-    remove: versions.map((name) => utf8(name)),
-    ...(signal === undefined ? {} : { signal }),
-  })
+  const { snapshot, snapshotCid } = await graft(
+    { ...components, blocks },
+    {
+      base,
+      remove: versions.map((name) => utf8(name)),
+      ...(signal === undefined ? {} : { signal }),
+    },
+  )
   lease.protect(snapshotCid)
   await complete.adopt(tree, snapshotCid, signal)
   const { files, directories, symlinks, bytes: size, blocks: count, blockBytes } = snapshot.counts

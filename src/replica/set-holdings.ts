@@ -16,6 +16,8 @@ import type { Holdings } from './holdings.ts'
 
 export interface SetHoldingsComponents {
   readonly blocks: BlockReader
+  /** The store as a tree has it; the same for all trees where none is private. */
+  readonly blocksOf?: (tree: string) => BlockReader
   readonly state: () => TreesWithSets
 }
 
@@ -36,13 +38,14 @@ export function withSets(holdings: Holdings, components: SetHoldingsComponents):
 }
 
 async function* storedPart(
-  { blocks, state }: SetHoldingsComponents,
+  { blocks: all, blocksOf = () => all, state }: SetHoldingsComponents,
   tree: string,
   name: Cid,
   signal: AbortSignal,
 ): AsyncGenerator<HoldingUpdate, void, undefined> {
   const set = findSet(state(), tree, name)
   if (set === undefined) return
+  const blocks = blocksOf(tree)
   try {
     const { index } = decodeEncodings(set, await getBlock(blocks, set, 'set of encodings', signal))
     let number = 0

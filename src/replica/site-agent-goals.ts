@@ -5,12 +5,14 @@
 import type { Cid } from '../block/cid.ts'
 import type { PinKeep } from '../record/kinds/pin.ts'
 import { pinCovers, USUAL_PRIORITY } from '../record/kinds/pin.ts'
-import { isDrained, type MeshState, placeOf } from '../record/mesh-state.ts'
+import { isDrained, type MeshState, mayRead, placeOf } from '../record/mesh-state.ts'
 import type { Place } from '../topology/path-class.ts'
 
 export interface Goal {
   readonly tree: string
-  /** The site is drained: what is here of the tree stays, and nothing more is fetched. */
+  /** The tree is private and this site may not read it: `isHeldBack` too. */
+  readonly hasNoRight?: boolean
+  /** The site is drained, or has no right to the tree: what is here of the tree stays, and nothing more is fetched. */
   readonly isHeldBack?: boolean
   /** Absent until something is published. */
   readonly sequence?: number
@@ -30,7 +32,11 @@ export interface Goal {
 }
 
 /** Goals by tree's name. */
-export function goalsOf(state: MeshState, self: Place & { readonly peer: string }): Map<string, Goal> {
+export function goalsOf(
+  state: MeshState,
+  self: Place & { readonly peer: string },
+  nowMs: number,
+): Map<string, Goal> {
   const checkouts = checkoutsOf(state, self)
   const isOut = isDrained(state, self.site)
   const goals = new Map<string, Goal>()
@@ -40,9 +46,11 @@ export function goalsOf(state: MeshState, self: Place & { readonly peer: string 
     if (!isOwn && !isPinned(state, tree.name, self)) continue
     const own = checkouts.get(tree.name)
     const keep = keepOf(state, tree.name, self) ?? tree.body.keep
+    const hasNoRight = tree.body.readers !== 'members' && !mayRead(state, tree.name, self.peer, nowMs)
     goals.set(tree.name, {
       tree: tree.name,
-      ...(isOut && !isOwn ? { isHeldBack: true } : {}),
+      ...((isOut && !isOwn) || hasNoRight ? { isHeldBack: true } : {}),
+      ...(hasNoRight ? { hasNoRight } : {}),
       ...(tree.newest === undefined
         ? {}
         : { sequence: tree.newest.sequence, snapshot: tree.newest.snapshot }),

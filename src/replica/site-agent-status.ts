@@ -70,6 +70,8 @@ function reasonOf(
     return failures === 1 ? message : `${message} (tried ${failures} times)`
   }
   if (refused !== undefined) return `no check-out at ${refused.path}: ${refused.reason}`
+  if (goal?.hasNoRight === true)
+    return 'no right: the tree is private, and this site is not one of its readers'
   if (isComplete) return undefined
   if (tree.newest === undefined) return 'nothing has been published yet'
   if (goal === undefined) return 'not pinned to this site any more'

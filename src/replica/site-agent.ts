@@ -14,7 +14,7 @@ import { type Cid, cidKey } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
 import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
-import type { Effect } from '../record/mesh-state.ts'
+import { type Effect, mayRead } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -44,6 +44,7 @@ import { type Alarm, buildStatus, type StatusDocument, silentAfterMs } from './s
 import type { SiteAnnouncement } from './status-announcement.ts'
 import { swarmOf } from './swarm-facts.ts'
 import type { Traffic } from './traffic.ts'
+import { createBlocksOf } from './tree-views.ts'
 
 export interface SiteAgentComponents {
   readonly ledger: Ledger
@@ -115,6 +116,7 @@ export function createSiteAgent(
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
   const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
   const background = createBackground(logger)
+  const blocksOf = createBlocksOf(store.blocks, ledger.state)
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
   const fetchSlots = new Semaphore(maxFetches)
@@ -161,9 +163,12 @@ export function createSiteAgent(
       const isStarting = clock.monotonicMs() - startedAtMs < ARRIVAL_MS
       const shunned = new Set(peers.shunned())
       const silentMs = silentAfterMs(state.members.size)
+      const nowMs = clock.nowMs()
       return [...state.members.values()].flatMap((member) => {
         const { peer, site, region } = member
         if (peer === self.peer || !member.isActive || shunned.has(peer)) return []
+        // Of a private tree only its readers take a share, and are asked.
+        if (!mayRead(state, tree, peer, nowMs)) return []
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
@@ -223,7 +228,7 @@ export function createSiteAgent(
   function fetchFor({ tree, snapshot, isUrgent, priority, signal }: FetchRequest) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
-      { network, members, blocks: store.blocks, holdings, traffic, clock, log: logger, paths, scratch },
+      { network, members, blocks: blocksOf(tree), holdings, traffic, clock, log: logger, paths, scratch },
       {
         tree,
         snapshot,
@@ -260,7 +265,7 @@ export function createSiteAgent(
 
   /** Follows the records: the one place where goals are set. */
   function pursue(): void {
-    goals = goalsOf(ledger.state(), self)
+    goals = goalsOf(ledger.state(), self, clock.nowMs())
     for (const [tree, goal] of goals) workerOf(tree).setGoal(goal)
     for (const [tree, worker] of workers) {
       if (goals.has(tree)) continue
@@ -327,7 +332,13 @@ export function createSiteAgent(
             pursue()
           if (
             effects.some(
-              ({ kind }) => kind === 'member' || kind === 'revoked' || kind === 'pin' || kind === 'site',
+              ({ kind }) =>
+                kind === 'member' ||
+                kind === 'revoked' ||
+                kind === 'pin' ||
+                kind === 'site' ||
+                kind === 'grant' ||
+                kind === 'tree',
             )
           )
             notifyMembers()
@@ -347,6 +358,8 @@ export function createSiteAgent(
       background.run('look at check-outs', async (signal) => {
         for (;;) {
           await sleep(clock, LOOK_MS, signal)
+          // A reader's grant may have run out by the clock.
+          pursue()
           for (const worker of workers.values()) worker.look()
           await checkouts.removeOldTrees(
             [...goals.values()].flatMap(({ tree, checkouts: paths, versions }) =>

@@ -18,11 +18,11 @@
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
 import { MirrorError } from '../base/errors.ts'
+import { isTreeName } from '../base/names.ts'
 import { MAX_WEB_URL_CHARACTERS, readWebUrl } from '../base/web-url.ts'
 import type { Cid } from '../block/cid.ts'
 import { checkCid, parseCid } from '../block/cid.ts'
 import { decodeCbor, encodeCbor } from '../block/codec.ts'
-import { checkTreeName } from '../dag/tree-name.ts'
 
 export const MAX_ANNOUNCEMENT_BYTES = 32 * 1024
 const MAX_TREES = 512
@@ -140,7 +140,7 @@ function decodeTree(value: unknown): AnnouncedTree {
     alsoComplete = [],
   ] = list(value, 'tree', 64)
   return {
-    tree: checkTreeName(text(tree, 'tree name', 600)),
+    tree: treeName(text(tree, 'tree name', 600)),
     completeSequence: orNull(completeSequence, (found) => count(found, 'sequence')),
     completeSnapshot: orNull(completeSnapshot, (found) => (checkCid(found) as Cid).toString()),
     isFetching: isFetching === true,
@@ -157,6 +157,11 @@ function decodeTree(value: unknown): AnnouncedTree {
     }),
     alsoComplete: list(alsoComplete, 'sequences', MAX_ALSO_COMPLETE).map((found) => count(found, 'sequence')),
   }
+}
+
+function treeName(name: unknown): string {
+  if (isTreeName(name)) return name
+  throw corrupt("a tree's name is none")
 }
 
 function list(value: unknown, what: string, max: number): unknown[] {

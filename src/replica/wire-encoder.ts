@@ -14,10 +14,17 @@ import type { BlockStore } from '../store/block-store.ts'
 export interface WireEncoder {
   /**
    * The blocks as they shall travel, one answer for each CID, in order; undefined for what is not stored. How much they are
-   * is the caller's to bound.
+   * is the caller's to bound. Read out of `from`: what that has not is not given, although it may be at hand.
    */
-  encode(cids: readonly Cid[], isFar: boolean, signal?: AbortSignal): Promise<(EncodedBlock | undefined)[]>
+  encode(
+    cids: readonly Cid[],
+    isFar: boolean,
+    signal?: AbortSignal,
+    from?: WireSource,
+  ): Promise<(EncodedBlock | undefined)[]>
 }
+
+export type WireSource = Pick<BlockStore, 'getEncoded' | 'has'>
 
 const CACHE_BYTES = 32 * 1024 * 1024
 /** What remembering a block that does not pay counts for. */
@@ -60,16 +67,19 @@ export function createWireEncoder(
   }
 
   return {
-    async encode(cids, isFar, signal) {
-      if (!isFar) return blocks.getEncoded(cids, signal)
+    async encode(cids, isFar, signal, from) {
+      const source = from ?? blocks
+      if (!isFar) return source.getEncoded(cids, signal)
       const keys = cids.map(cidKey)
       // Read only when it is its turn: who waits holds no block, and leaves the queue when the request is cancelled.
       const release = keys.every((key) => made.get(key)) ? undefined : await turns.acquire(1, signal)
       try {
-        const found = keys.map((key) => made.get(key) || undefined)
+        // What was made for another tree is this one's only if the block is.
+        const has = from !== undefined && keys.some((key) => made.get(key)) ? await from.has(cids) : undefined
+        const found = keys.map((key, i) => (has?.[i] !== false && made.get(key)) || undefined)
         const wanted = found.flatMap((block, i) => (block === undefined ? [i] : []))
         if (wanted.length === 0) return found
-        const stored = await blocks.getEncoded(
+        const stored = await source.getEncoded(
           wanted.map((i) => cids[i]!),
           signal,
         )

@@ -19,8 +19,9 @@ import {
   rangeKey,
 } from './backing-values.ts'
 import type { BackedFile, BackingPaths, BackingSize, FileIdentity, NewBacking } from './block-backings.ts'
-import type { FilePlace, IndexOperation } from './index.ts'
+import type { FilePlace, IndexOperation, Place } from './index.ts'
 import { blockIndexKey, decodeCount, encodeCount, encodePlace, metaIndexKey } from './index.ts'
+import { admission, withOwner } from './owners.ts'
 import type { PackIndex } from './pack-index.ts'
 
 /** A block that lies in the backing, by its place in the index. */
@@ -37,6 +38,8 @@ export interface BackingIndex {
     backingId: number,
     files: readonly BackedFile[],
     isRacy: (identity: FileIdentity) => boolean,
+    /** The private tree that they are imported for; of a check-out's blocks, the owner stays. */
+    owner: number | undefined,
   ): Promise<BackingSize>
   file(backingId: number, fileId: number): Promise<StoredFile | undefined>
   files(backingId: number): AsyncIterable<StoredFile>
@@ -71,6 +74,8 @@ export async function loadBackings(index: BackedPlaces): Promise<KnownBackings> 
 export function createBackingIndex(
   index: BackedPlaces,
   { backings, lastId: firstId }: KnownBackings = { backings: new Map(), lastId: 0 },
+  /** The number of a tree that owns blocks. */
+  ownerOf: (tree: string) => number | undefined = () => undefined,
 ): BackingIndex {
   let lastId = firstId
   /** They take nothing more: what a commit added behind the drop's back would stay for ever. */
@@ -116,10 +121,15 @@ export function createBackingIndex(
     backing: StoredBacking,
     files: readonly BackedFile[],
     isRacy: (identity: FileIdentity) => boolean,
+    importedBy: number | undefined,
   ): Promise<{ operations: IndexOperation[]; addedBlocks: number; addedBytes: number; next: StoredBacking }> {
     const known = await index.find(files.flatMap(({ blocks }) => blocks.map(({ key }) => key)))
     const operations: IndexOperation[] = []
-    const placed = new Set<string>()
+    const isCheckout = backing.purpose === 'check-out'
+    const owner = isCheckout ? ownerOf(backing.label) : importedBy
+    /** By key, with the owner. */
+    const placed = new Map<string, number | undefined>()
+    const again: { readonly key: Uint8Array; readonly place: Place }[] = []
     let addedBlocks = 0
     let addedBytes = 0
     let at = 0
@@ -128,8 +138,14 @@ export function createBackingIndex(
       const taken = blocks.filter(({ key, lengthBytes }) => {
         const place = known[at++]
         const name = Buffer.from(key).toString('latin1')
-        if (placed.has(name) || (place !== undefined && backing.purpose !== 'check-out')) return false
-        placed.add(name)
+        if (placed.has(name)) return false
+        if (place !== undefined && !isCheckout) {
+          placed.set(name, undefined)
+          again.push({ key, place })
+          return false
+        }
+        // What we wrote ourselves was here before, and whose it is stays as it is.
+        placed.set(name, place === undefined ? owner : place.owner)
         if (place === undefined) {
           addedBlocks += 1
           addedBytes += lengthBytes
@@ -140,7 +156,8 @@ export function createBackingIndex(
       const file = { below, identity, isRacy: isRacy(identity) }
       operations.push({ type: 'put', key: fileKey(backing.id, fileId), value: encodeFile(file) })
       for (const { key, offset, lengthBytes } of taken) {
-        const place = { encoding: 'file', backingId: backing.id, fileId, offset, lengthBytes } as const
+        const where: FilePlace = { encoding: 'file', backingId: backing.id, fileId, offset, lengthBytes }
+        const place = withOwner(where, placed.get(Buffer.from(key).toString('latin1')))
         const value = encodeRange(key, lengthBytes)
         operations.push({ type: 'put', key: rangeKey(backing.id, fileId, offset), value })
         operations.push({ type: 'put', key: blockIndexKey(key), value: encodePlace(place) })
@@ -149,6 +166,7 @@ export function createBackingIndex(
     }
     const next = { ...backing, nextFileId: fileId }
     if (operations.length > 0) operations.push(put(next))
+    for (const { key, place } of again) operations.push(...(await admission(index, key, place, owner)))
     return { operations, addedBlocks, addedBytes, next }
   }
 
@@ -179,11 +197,11 @@ export function createBackingIndex(
       backings.set(backingId, next)
     },
 
-    async commit(backingId, files, isRacy) {
+    async commit(backingId, files, isRacy, owner) {
       const added = { blocks: 0, bytes: 0 }
       await index.change(
         async () => {
-          const { next, addedBytes, ...change } = await plan(get(backingId), files, isRacy)
+          const { next, addedBytes, ...change } = await plan(get(backingId), files, isRacy, owner)
           added.blocks = change.addedBlocks
           added.bytes = addedBytes
           // A number that was not used in the end does no harm; one that was used twice would.

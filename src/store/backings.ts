@@ -37,6 +37,11 @@ export interface BackingsCollaborators {
   readonly lose: (block: HeldBlock, why: { readonly reason: string; readonly path: string }) => Promise<void>
 }
 
+export interface OwnedBackings extends BlockBackings {
+  /** @param owner the private tree that the blocks are imported for; absent for everybody's */
+  commit(backingId: number, files: readonly BackedFile[], owner?: number): Promise<BackingSize>
+}
+
 /** Some file systems keep times in steps of two seconds. */
 const RACY_NS = 2_000_000_000n
 const MAX_LISTED = 100
@@ -52,7 +57,7 @@ export function createBackings({
   copy,
   flush,
   lose,
-}: BackingsCollaborators): BlockBackings {
+}: BackingsCollaborators): OwnedBackings {
   /** A change this short before the look could be followed by one that the times do not show. */
   const isRacy = ({ mtimeNs, ctimeNs }: FileIdentity): boolean => {
     const limit = BigInt(Math.floor(nowMs())) * 1_000_000n - RACY_NS
@@ -65,7 +70,7 @@ export function createBackings({
     for (const block of run) {
       const bytes = await reader.read(cidFromKeyBytes(block.key), block.place)
       if (bytes instanceof Uint8Array) {
-        sound.push({ key: block.key, bytes })
+        sound.push({ key: block.key, bytes, owner: block.place.owner })
         continue
       }
       await lose(block, bytes)
@@ -102,7 +107,7 @@ export function createBackings({
 
     list: () => [...index.backings.values()].map(({ nextFileId: _, ...backing }) => backing),
 
-    async commit(backingId, backed) {
+    async commit(backingId, backed, owner) {
       const backing = index.backings.get(backingId)
       if (backing === undefined) throw unknown(backingId)
       for (const file of backed) checkFileEntry(file)
@@ -112,7 +117,7 @@ export function createBackings({
       } catch (error) {
         throw asMirrorError(error, 'sync the file system of a backing')
       }
-      return index.commit(backingId, backed, isRacy)
+      return index.commit(backingId, backed, isRacy, owner)
     },
 
     async setPaths(backingId, paths) {

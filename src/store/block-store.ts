@@ -77,12 +77,24 @@ export interface BlockStore extends BlockReader {
    * @throws MirrorError `no-space` when the disk would be too full for the index and the records
    */
   claimSpace(sizeBytes: number): Promise<void>
+  /**
+   * The store as one tree has it: for whoever fetches, imports or serves that tree. A block that came here through private
+   * trees alone, and not through this one, is missing in it, whatever is asked; it is this tree's too once it was put here.
+   * The store itself sees all blocks, and takes what is put for everybody's.
+   */
+  of(tree: TreeOfBlocks): BlockStore
   /** Blocks that lie in files outside of the store. */
   readonly backings: BlockBackings
   /** Keeps a collection from blocks that somebody relies on, until it is closed. In memory only: see leases.ts. */
   lease(options: LeaseOptions): Lease
   /** The open ones, oldest first. */
   leases(): readonly { readonly purpose: string; readonly roots: readonly Cid[] }[]
+}
+
+export interface TreeOfBlocks {
+  readonly tree: string
+  /** Asked each time that something is stored: the readers of a tree may change. */
+  readonly isPrivate: () => boolean
 }
 
 export interface LeaseOptions {
@@ -133,6 +145,8 @@ export interface PackedEntry {
   readonly storedBytes: number
   readonly lengthBytes: number
   readonly encoding: BlockEncoding
+  /** Number of the private tree that it came by; set by the store (owners.ts). */
+  readonly owner?: number
 }
 
 /** A stored copy that could not be used, found while reading or opening. */

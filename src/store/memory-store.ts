@@ -8,9 +8,17 @@ import os from 'node:os'
 import path from 'node:path'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
+import type { Cid } from '../block/cid.ts'
 import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
 import { decodeBlock } from '../block/encoding.ts'
-import type { BlockStore, CorruptBlock, PackedEntry } from './block-store.ts'
+import type {
+  BlockStore,
+  CorruptBlock,
+  PackedEntry,
+  PutBlock,
+  PutOptions,
+  TreeOfBlocks,
+} from './block-store.ts'
 import { createCollect } from './collection.ts'
 import { createIndexValues } from './index-values.ts'
 import type { KeyValue } from './key-value.ts'
@@ -44,7 +52,83 @@ export function createMemoryStore({
 
   const leases = createLeases()
 
+  /** Of blocks that came through private trees alone: which. */
+  const owners = new Map<string, Set<string>>()
+
+  function of({ tree, isPrivate }: TreeOfBlocks): BlockStore {
+    const mayHave = (cid: Cid): boolean => owners.get(cidKey(cid))?.has(tree) ?? true
+    const seen = <T>(cids: readonly Cid[], found: readonly T[], none: T): T[] =>
+      found.map((one, i) => (mayHave(cids[i]!) ? one : none))
+    /** @param wasHere whether the block was stored before it came */
+    const take = (key: string, wasHere: boolean): void => {
+      const own = owners.get(key)
+      if (!isPrivate()) owners.delete(key)
+      else if (own !== undefined) own.add(tree)
+      else if (!wasHere) owners.set(key, new Set([tree]))
+    }
+    const taking = async (keys: readonly Uint8Array[], work: () => Promise<void>): Promise<void> => {
+      const here = await blockStore.has(keys.map((key) => cidFromKeyBytes(key)))
+      await work()
+      for (const [i, key] of keys.entries()) take(cidKey(cidFromKeyBytes(key)), here[i]!)
+    }
+    return {
+      ...blockStore,
+      get: async (cid, signal) => {
+        const bytes = await blockStore.get(cid, signal)
+        return mayHave(cid) ? bytes : undefined
+      },
+      has: async (cids) => seen(cids, await blockStore.has(cids), false),
+      getMany: async (cids, signal) => seen(cids, await blockStore.getMany(cids, signal), undefined),
+      getEncoded: async (cids, signal) => seen(cids, await blockStore.getEncoded(cids, signal), undefined),
+      put: (added, options) =>
+        taking(
+          added.map(({ cid }) => cidToKeyBytes(cid)),
+          () => store(added, options),
+        ),
+      commitPacked: (packId, entries) =>
+        taking(
+          entries.map(({ key }) => key),
+          async () => commitPacked(packId, entries),
+        ),
+      backings: {
+        ...backed.backings,
+        async commit(backingId, files) {
+          const keys = files.flatMap((file) => file.blocks.map(({ key }) => key))
+          let size = { blocks: 0, bytes: 0 }
+          await taking(keys, async () => {
+            size = await backed.backings.commit(backingId, files)
+          })
+          return size
+        },
+      },
+      of,
+    }
+  }
+
+  async function store(newBlocks: readonly PutBlock[], { verified = false }: PutOptions = {}): Promise<void> {
+    for (const { cid, bytes } of newBlocks) {
+      if (bytes.length > MAX_BLOCK_BYTES) {
+        throw new MirrorError('limit', `a block of ${bytes.length} bytes: the limit is ${MAX_BLOCK_BYTES}`)
+      }
+      if (!verified) verifyBlock(cid, bytes)
+    }
+    const places = await backed.find(newBlocks.map(({ cid }) => cid))
+    for (const [i, { cid, bytes }] of newBlocks.entries()) {
+      const key = cidKey(cid)
+      leases.touch([cidToKeyBytes(cid)])
+      if (places[i] === undefined && !blocks.has(key)) blocks.set(key, new Uint8Array(bytes))
+    }
+  }
+
+  function commitPacked(packId: number, entries: readonly PackedEntry[]): void {
+    const file = packs.get(packId)
+    if (file === undefined) throw new MirrorError('invalid', `pack ${packId} was not reserved`)
+    leases.touch(entries.map(({ key }) => key))
+    for (const [key, bytes] of readEntries(file, entries)) if (!blocks.has(key)) blocks.set(key, bytes)
+  }
+
   const blockStore: BlockStore = {
+    of,
     async get(cid, signal) {
       signal?.throwIfAborted()
       leases.touch([cidToKeyBytes(cid)])
@@ -64,21 +148,15 @@ export function createMemoryStore({
       const found = await blockStore.getMany(cids, signal)
       return found.map((bytes) => bytes && { encoding: 'plain', bytes, lengthBytes: bytes.length })
     },
-    async put(newBlocks, { verified = false } = {}) {
-      for (const { cid, bytes } of newBlocks) {
-        if (bytes.length > MAX_BLOCK_BYTES) {
-          throw new MirrorError('limit', `a block of ${bytes.length} bytes: the limit is ${MAX_BLOCK_BYTES}`)
-        }
-        if (!verified) verifyBlock(cid, bytes)
-      }
-      const places = await backed.find(newBlocks.map(({ cid }) => cid))
-      for (const [i, { cid, bytes }] of newBlocks.entries()) {
-        const key = cidKey(cid)
-        leases.touch([cidToKeyBytes(cid)])
-        if (places[i] === undefined && !blocks.has(key)) blocks.set(key, new Uint8Array(bytes))
-      }
+    async put(newBlocks, options) {
+      await store(newBlocks, options)
+      for (const { cid } of newBlocks) owners.delete(cidKey(cid))
     },
     flush: async () => undefined,
+    async commitPacked(packId, entries) {
+      commitPacked(packId, entries)
+      for (const { key } of entries) owners.delete(cidKey(cidFromKeyBytes(key)))
+    },
     locate: async (cids) => cids.map(() => undefined),
     async reservePack() {
       packDir ??= fs.mkdtempSync(path.join(tempDir, 'mirrormesh-memory-'))
@@ -87,12 +165,6 @@ export function createMemoryStore({
       createPack(file, packId)
       packs.set(packId, file)
       return { packId, path: file }
-    },
-    async commitPacked(packId, entries) {
-      const file = packs.get(packId)
-      if (file === undefined) throw new MirrorError('invalid', `pack ${packId} was not reserved`)
-      leases.touch(entries.map(({ key }) => key))
-      for (const [key, bytes] of readEntries(file, entries)) if (!blocks.has(key)) blocks.set(key, bytes)
     },
     async releasePack(packId) {
       packs.delete(packId)
@@ -116,7 +188,9 @@ export function createMemoryStore({
         if (isLive(key) || leases.isTouched(key)) continue
         deadBlocks += 1
         deadBytes += length
-        if (!isDryRun) blocks.delete(name)
+        if (isDryRun) continue
+        blocks.delete(name)
+        owners.delete(name)
       }
       const liveBlocks = blocks.size - (isDryRun ? deadBlocks : 0)
       return { liveBlocks, deadBlocks, deadBytes, removedPacks: 0, compactedPacks: 0, freedBytes: deadBytes }

@@ -29,8 +29,9 @@ export interface PackAppender {
    * @param key the 33 bytes of `cidToKeyBytes`; kept by the entry
    * @param bytes the block as it shall rest: plain, or the zstd frame of a block of `zstdOfBytes`; free for reuse when
    *   the call returns
+   * @param owner the private tree that it came by; absent for everybody's
    */
-  append(key: Uint8Array, bytes: Uint8Array, zstdOfBytes?: number): PackedEntry
+  append(key: Uint8Array, bytes: Uint8Array, zstdOfBytes?: number, owner?: number): PackedEntry
   /** Where the next entry will start, buffered ones counted. */
   readonly sizeBytes: number
   flush(): void
@@ -103,7 +104,7 @@ export function createPackAppender(
   }
 
   return {
-    append(key, bytes, zstdOfBytes) {
+    append(key, bytes, zstdOfBytes, owner) {
       if (key.length !== CID_KEY_BYTES || bytes.length > MAX_BLOCK_BYTES) {
         throw new MirrorError(
           'limit',
@@ -122,6 +123,7 @@ export function createPackAppender(
         encoding: zstdOfBytes === undefined ? 'plain' : 'zstd',
         storedBytes: bytes.length,
         lengthBytes: zstdOfBytes ?? bytes.length,
+        ...(owner === undefined ? {} : { owner }),
       }
       encodeEntryHeader(buffer, bufferedBytes, header)
       if (isDirect) {

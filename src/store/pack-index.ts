@@ -21,10 +21,12 @@ import {
   encodePlace,
   isSamePlace,
   metaIndexKey,
+  ownerMarkKey,
   packIdOfKey,
   packIndexKey,
 } from './index.ts'
 import type { Claim } from './leases.ts'
+import { admission, dropMarks, markFor, mergeOwners, withOwner } from './owners.ts'
 
 export interface PlacedEntry extends PackedEntry, PackPlace {
   readonly encoding: PackPlace['encoding']
@@ -41,6 +43,13 @@ export interface PackIndex {
     coveredBytes: ReadonlyMap<number, number>,
     options: { readonly sync: boolean },
   ): Promise<void>
+  /**
+   * These came through `owner` as well (absent: they are everybody's). What is not published yet is passed over.
+   * @param marks keys that get a mark, whether or not they are published
+   */
+  admit(keys: readonly Uint8Array[], owner: number | undefined, marks: readonly Uint8Array[]): Promise<void>
+  /** Which of these came through the tree beside their owner. */
+  areMarked(keys: readonly Uint8Array[], tree: number): Promise<boolean[]>
   /** Drops a block whose copy at `place` is damaged, unless it was given another place meanwhile. */
   forget(key: Uint8Array, place: Place): Promise<void>
   /**
@@ -139,16 +148,39 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
         for (const [i, entry] of entries.entries()) {
           const name = Buffer.from(entry.key).toString('latin1')
           const place = known[i]
-          if ((place !== undefined && place.encoding !== 'file') || added.has(name)) continue
+          if (added.has(name)) continue
+          if (place !== undefined) {
+            operations.push(...(await admission(index, entry.key, place, entry.owner)))
+            if (place.encoding !== 'file') continue
+            taken += 1
+          }
           added.add(name)
-          if (place !== undefined) taken += 1
-          operations.push({ type: 'put', key: blockIndexKey(entry.key), value: encodePlace(entry) })
+          const owner = place === undefined ? entry.owner : mergeOwners(place.owner, entry.owner)
+          operations.push({
+            type: 'put',
+            key: blockIndexKey(entry.key),
+            value: encodePlace(withOwner(entry, owner)),
+          })
         }
         for (const [packId, bytes] of coveredBytes) {
           operations.push({ type: 'put', key: packIndexKey(packId), value: encodeCount(bytes) })
         }
         await write(operations, added.size - taken, sync)
       }),
+    admit: (keys, owner, marks) =>
+      turn.run(async () => {
+        const known = await find(keys)
+        const operations = owner === undefined ? [] : marks.map((key) => markFor(key, owner))
+        for (const [i, key] of keys.entries()) {
+          const place = known[i]
+          if (place !== undefined) operations.push(...(await admission(index, key, place, owner)))
+        }
+        if (operations.length > 0) await write(operations, 0, false)
+      }),
+    async areMarked(keys, tree) {
+      const values = await index.getMany(keys.map((key) => ownerMarkKey(key, tree)))
+      return values.map((value) => value !== undefined)
+    },
     forget: (key, place) =>
       turn.run(async () => {
         const [now] = await find([key])
@@ -216,9 +248,13 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
         const operations = candidates.flatMap(({ key }, i): IndexOperation[] =>
           isDropped[i] === true ? [{ type: 'del', key: blockIndexKey(key) }] : [],
         )
+        const dropped = operations.length
+        for (const [i, { key }] of candidates.entries())
+          if (isDropped[i] === true && known[i]?.owner !== undefined)
+            operations.push(...(await dropMarks(index, key)))
         try {
           // Synced: the places of packs that are removed afterwards must not come back with a power loss.
-          if (operations.length > 0) await write(operations, -operations.length, true)
+          if (operations.length > 0) await write(operations, -dropped, true)
           claimed.end()
           return isDropped
         } catch (error) {
@@ -233,7 +269,8 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
         const operations: IndexOperation[] = []
         for (const [i, { key, from, to }] of moves.entries()) {
           if (!liesAt(known[i], from)) continue
-          operations.push({ type: 'put', key: blockIndexKey(key), value: encodePlace(to) })
+          const place = withOwner(to, known[i]?.owner)
+          operations.push({ type: 'put', key: blockIndexKey(key), value: encodePlace(place) })
         }
         for (const [packId, bytes] of coveredBytes) {
           operations.push({ type: 'put', key: packIndexKey(packId), value: encodeCount(bytes) })

@@ -86,9 +86,12 @@ export function createPackMover(
           key,
           from: place,
           to: {
-            ...(place.encoding === 'zstd'
-              ? appender.append(key, bytes, place.lengthBytes)
-              : appender.append(key, bytes)),
+            ...appender.append(
+              key,
+              bytes,
+              place.encoding === 'zstd' ? place.lengthBytes : undefined,
+              place.owner,
+            ),
             packId,
           },
         })

@@ -9,12 +9,11 @@ import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
 import type { EncodedBlock } from '../block/encoding.ts'
-import { REST_LEVEL, tryZstdLater } from '../block/encoding.ts'
 import type { HeldBlock } from './backing-index.ts'
 import { createBackingIndex, loadBackings } from './backing-index.ts'
 import { createBackingReader } from './backing-reader.ts'
+import type { OwnedBackings } from './backings.ts'
 import { createBackings, locateBacked } from './backings.ts'
-import type { BlockBackings } from './block-backings.ts'
 import type {
   BlockPlace,
   BlockStore,
@@ -25,29 +24,35 @@ import type {
 } from './block-store.ts'
 import type { Collect } from './collection.ts'
 import { createCollect } from './collection.ts'
+import { encodeToRest } from './encode-to-rest.ts'
 import type { FileOps } from './files.ts'
 import { createFreeSpace } from './free-space.ts'
 import { groupCommit } from './group-commit.ts'
-import type { FilePlace, Place } from './index.ts'
-import { isSamePlace } from './index.ts'
+import type { FilePlace } from './index.ts'
 import { createLeases } from './leases.ts'
+import type { Owners } from './owners.ts'
+import { mergeOwners, needsMark, withOwner } from './owners.ts'
 import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from './pack.ts'
 import { createPackCollection } from './pack-collection.ts'
 import { createPackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
-import type { ReadBlock } from './pack-reader.ts'
 import { createPackReader } from './pack-reader.ts'
 import type { KeyedBytes } from './pack-writer.ts'
 import { createPackWriter } from './pack-writer.ts'
+import type { PlacedBlock } from './place-reader.ts'
+import { createPlaceReader } from './place-reader.ts'
 import { createRecentBlocks } from './recent-blocks.ts'
 import { recoverPacks } from './recovery.ts'
 import { createReservedPacks } from './reserved-packs.ts'
 import type { Scrub } from './scrub.ts'
 import { createScrub } from './scrub.ts'
+import type { OwnedBlocks } from './tree-blocks.ts'
+import { createTreeBlocks } from './tree-blocks.ts'
 
 export interface PackStoreCollaborators {
   readonly files: FileOps
   readonly index: PackIndex
+  readonly owners: Owners
   readonly clock: Clock
   readonly log: (event: string, facts: ErrorFacts) => void
   readonly onCorrupt: (damage: CorruptBlock) => void
@@ -71,10 +76,6 @@ export interface PackStoreOptions {
   readonly maxGarbageShare?: number
 }
 
-interface PlacedBlock extends ReadBlock {
-  readonly place: Place
-}
-
 export interface PackStore extends BlockStore {
   readonly collect: Collect
   readonly scrub: Scrub
@@ -84,7 +85,7 @@ export interface PackStore extends BlockStore {
 }
 
 export async function openPackStore(
-  { files, index, clock, log, onCorrupt }: PackStoreCollaborators,
+  { files, index, owners, clock, log, onCorrupt }: PackStoreCollaborators,
   {
     dir,
     maxPackBytes = 256 * 1024 * 1024,
@@ -106,14 +107,17 @@ export async function openPackStore(
   const commit = groupCommit(writer.commit)
   const leases = createLeases()
   const recent = createRecentBlocks()
-  const backingIndex = createBackingIndex(index, await loadBackings(index))
+  const backingIndex = createBackingIndex(index, await loadBackings(index), owners.find)
   const backingReader = createBackingReader({ files, index: backingIndex })
+  const placeReader = createPlaceReader({
+    ...{ index, pending: writer.pending, folder, reader, backingReader, leases, recent, onCorrupt },
+  })
   const backingStore = createBackings({
     files,
     index: backingIndex,
     reader: backingReader,
     nowMs: () => clock.nowMs(),
-    find,
+    find: placeReader.find,
     async copy(blocks) {
       writer.checkWritable()
       await holdBack()
@@ -130,12 +134,22 @@ export async function openPackStore(
     await index.forget(key, place)
   }
 
-  const backings: BlockBackings = {
+  const { find, findFor, read, readMany } = placeReader
+
+  const backings: OwnedBackings = {
     ...backingStore,
-    async commit(backingId, files) {
+    async commit(backingId, files, owner) {
       // As for blocks that are put: a collection that runs must know that they are wanted again.
       leases.touch(files.flatMap(({ blocks }) => blocks.map(({ key }) => key)))
-      return backingStore.commit(backingId, files)
+      const size = await backingStore.commit(backingId, files, owner)
+      // What we wrote out ourselves came through nothing.
+      if (backingIndex.backings.get(backingId)?.purpose !== 'check-out') {
+        await admitPending(
+          files.flatMap(({ blocks }) => blocks.map(({ key }) => key)),
+          owner,
+        )
+      }
+      return size
     },
   }
   let cancelAutoFlush: (() => void) | undefined
@@ -149,19 +163,6 @@ export async function openPackStore(
     }
     if (writer.pendingBytes >= autoFlushBytes) run()
     else cancelAutoFlush ??= clock.after(autoFlushMs, run)
-  }
-
-  /** What is read at the place, or why it is not the block, with the path where that says more. */
-  async function readAt(
-    cid: Cid,
-    place: Place,
-  ): Promise<ReadBlock | { readonly reason: string; readonly path: string }> {
-    if (place.encoding === 'file') {
-      const read = await backingReader.read(cid, place)
-      return read instanceof Uint8Array ? { plain: read, stored: read } : read
-    }
-    const block = await reader.read(cid, place)
-    return 'plain' in block ? block : { path: folder.pathOf(place.packId), ...block }
   }
 
   /** Back-pressure, and the bound on what a crash can cost: nobody gets far ahead of the disk. */
@@ -182,111 +183,73 @@ export async function openPackStore(
     }
     if (added.size === 0) return
     writer.append([...added.values()])
-    for (const [name, { bytes, zstdOfBytes }] of added) {
+    for (const [name, { bytes, zstdOfBytes, owner }] of added) {
       const lengthBytes = zstdOfBytes ?? bytes.length
-      recent.add(name, { encoding: zstdOfBytes === undefined ? 'plain' : 'zstd', bytes, lengthBytes })
+      recent.add(name, { encoding: zstdOfBytes === undefined ? 'plain' : 'zstd', bytes, lengthBytes }, owner)
     }
     flushLater()
   }
 
-  async function find(cids: readonly Cid[]): Promise<(Place | undefined)[]> {
-    const keys = cids.map(cidToKeyBytes)
-    leases.touch(keys)
-    const deletion = leases.deleting(keys)
-    // Not awaited in vain: the look-up is on its way when this call returns.
-    if (deletion !== undefined) await deletion
-    const places: (Place | undefined)[] = cids.map((cid) => writer.pending.get(cidKey(cid)))
-    const asked = places.flatMap((place, i) => (place === undefined ? [i] : []))
-    if (asked.length === 0) return places
-    const found = await index.find(asked.map((i) => keys[i]!))
-    for (const [n, i] of asked.entries()) places[i] = found[n]
-    return places
-  }
-
-  async function read(cid: Cid, signal: AbortSignal | undefined): Promise<PlacedBlock | undefined> {
-    let [place] = await find([cid])
-    while (place !== undefined) {
-      signal?.throwIfAborted()
-      const block = await readAt(cid, place)
-      if ('plain' in block) return { ...block, place }
-      // A collection may have moved the block, or have taken it, since it was looked up.
-      const [now] = await find([cid])
-      if (now === undefined || !isSamePlace(now, place)) {
-        place = now
-        continue
-      }
-      onCorrupt({ cid, offset: place.offset, ...block })
-      recent.delete(cidKey(cid))
-      await index.forget(cidToKeyBytes(cid), place)
-      ;[place] = await find([cid])
-      if (place !== undefined && isSamePlace(place, now)) return undefined
-    }
-    return undefined
-  }
-
-  /** With one look-up, and few reads. What lies in a file, was moved meanwhile or is damaged is read by itself. */
-  async function readMany(
-    cids: readonly Cid[],
-    signal: AbortSignal | undefined,
-  ): Promise<(PlacedBlock | undefined)[]> {
-    const places = await find(cids)
-    signal?.throwIfAborted()
-    const packed = cids.flatMap((cid, i) => {
-      const place = places[i]
-      return place === undefined || place.encoding === 'file' ? [] : [{ i, cid, place }]
+  /** Of blocks that were published: those that are pending as well, and said to be somebody else's. */
+  async function admitPending(keys: readonly Uint8Array[], owner: number | undefined): Promise<void> {
+    if (writer.pending.size === 0) return
+    const cids = keys.map((key) => cidFromKeyBytes(key))
+    const others = cids.filter((cid) => {
+      const place = writer.pending.get(cidKey(cid))
+      return place?.owner !== undefined && place.owner !== owner
     })
-    const blocks = await reader.readMany(packed)
-    const found: (PlacedBlock | undefined)[] = cids.map(() => undefined)
-    for (const [n, { i, place }] of packed.entries()) {
-      const block = blocks[n]!
-      if ('plain' in block) found[i] = { ...block, place }
-    }
-    for (const [i, cid] of cids.entries())
-      if (found[i] === undefined && places[i] !== undefined) found[i] = await read(cid, signal)
-    return found
+    if (others.length > 0) await admit(others, owner)
   }
 
-  /** As the blocks shall rest. */
-  async function encode(blocks: readonly PutBlock[], verified: boolean): Promise<KeyedBytes[]> {
-    const all: KeyedBytes[] = []
-    for (const { cid, bytes, zstd } of blocks) {
-      const key = cidToKeyBytes(cid)
-      const given = verified && compression !== 'none' ? zstd : undefined
-      const frame = given ?? (compression === 'zstd' ? await tryZstdLater(bytes, REST_LEVEL) : undefined)
-      all.push(frame === undefined ? { key, bytes } : { key, bytes: frame, zstdOfBytes: bytes.length })
+  /** Blocks that were stored before came through `owner` as well. */
+  async function admit(cids: readonly Cid[], owner: number | undefined): Promise<void> {
+    const marks: Uint8Array[] = []
+    for (const cid of cids) {
+      const known = writer.pending.get(cidKey(cid))
+      if (known?.owner === undefined) continue
+      if (needsMark(known.owner, owner)) marks.push(cidToKeyBytes(cid))
+      const merged = mergeOwners(known.owner, owner)
+      if (merged !== known.owner) writer.reown(cidKey(cid), merged)
     }
-    return all
+    await index.admit(cids.map(cidToKeyBytes), owner, marks)
   }
 
   const backed = { backings: backingIndex, reader: backingReader, lose }
   const scrub = createScrub({ files, index, folder, reader, backed, clock, log, onCorrupt })
-  const store: PackStore = {
-    get: async (cid, signal) => (await read(cid, signal))?.plain,
+  const parts: OwnedBlocks = {
+    get: async (cid, signal, asker) => (await read(cid, signal, asker))?.plain,
 
-    async getMany(cids, signal) {
+    async getMany(cids, signal, asker) {
       // One that shared memory would keep all that was read with it.
       const own = (bytes: Uint8Array): Uint8Array =>
         bytes.buffer.byteLength === bytes.length ? bytes : new Uint8Array(bytes)
-      return (await readMany(cids, signal)).map((block) => block && own(block.plain))
+      return (await readMany(cids, signal, asker)).map((block) => block && own(block.plain))
     },
 
-    async getEncoded(cids, signal) {
-      const found = cids.map((cid) => recent.get(cidKey(cid)))
+    async getEncoded(cids, signal, asker) {
+      const number = asker?.number()
+      const found = cids.map((cid) => {
+        const key = cidKey(cid)
+        const owner = asker === undefined ? undefined : recent.ownerOf(key)
+        // Of another tree's it is looked up whether it is this one's too by now.
+        return owner === undefined || owner === number ? recent.get(key) : undefined
+      })
       const wanted = found.flatMap((block, i) => (block === undefined ? [i] : []))
       if (wanted.length === 0) return found
       const read = await readMany(
         wanted.map((i) => cids[i]!),
         signal,
+        asker,
       )
       for (const [n, i] of wanted.entries()) found[i] = read[n] && encodedOf(read[n])
       return found
     },
 
-    async has(cids) {
-      return (await find(cids)).map((place) => place !== undefined)
+    async has(cids, asker) {
+      return (await findFor(cids, asker)).map((place) => place !== undefined)
     },
 
-    async put(blocks: readonly PutBlock[], { verified = false }: PutOptions = {}) {
+    async put(blocks: readonly PutBlock[], { verified = false }: PutOptions = {}, owner) {
       writer.checkWritable()
       for (const { bytes } of blocks) {
         if (bytes.length > MAX_BLOCK_BYTES) {
@@ -302,13 +265,18 @@ export async function openPackStore(
       const missing = blocks.filter(
         (block, i) => places[i] === undefined && !writer.pending.has(cidKey(block.cid)),
       )
-      await append(await encode(missing, verified))
+      const encoded = await encodeToRest(missing, { verified, compression })
+      await append(owner === undefined ? encoded : encoded.map((block) => ({ ...block, owner })))
+      // Of what was stored before, or at the same time by others: the same bytes came once more.
+      const others = blocks.flatMap(({ cid }, i) => {
+        const place = writer.pending.get(cidKey(cid)) ?? places[i]
+        return place?.owner === undefined || place.owner === owner ? [] : [cid]
+      })
+      if (others.length > 0) await admit(others, owner)
     },
 
-    flush: commit,
-
-    async locate(cids) {
-      const places = await find(cids)
+    async locate(cids, asker) {
+      const places = await findFor(cids, asker)
       const inFiles = places.filter((place): place is FilePlace => place?.encoding === 'file')
       const backed = inFiles.length === 0 ? [] : await locateBacked(backingIndex, inFiles)
       let at = 0
@@ -320,25 +288,37 @@ export async function openPackStore(
       })
     },
 
+    async commitPacked(packId, entries, owner) {
+      writer.checkWritable()
+      leases.touch(entries.map(({ key }) => key))
+      await reservedPacks.commitPacked(
+        packId,
+        entries.map((entry) => withOwner(entry, owner)),
+      )
+      await admitPending(
+        entries.map(({ key }) => key),
+        owner,
+      )
+    },
+
+    backings,
+  }
+
+  const rest = {
+    flush: commit,
     async reservePack() {
       writer.checkWritable()
       await freeSpace.take(PACK_HEADER_BYTES)
       return reservedPacks.reservePack()
     },
-
-    async commitPacked(packId, entries) {
-      writer.checkWritable()
-      leases.touch(entries.map(({ key }) => key))
-      await reservedPacks.commitPacked(packId, entries)
-    },
-
     releasePack: reservedPacks.releasePack,
-
     claimSpace: freeSpace.take,
-
-    backings,
     lease: leases.lease,
     leases: leases.list,
+  }
+
+  const store: PackStore = {
+    ...createTreeBlocks(parts, rest, owners),
 
     collect: (options) => collect(options),
 

@@ -11,6 +11,7 @@
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import { cidFromKeyBytes } from '../block/cid.ts'
 import type { FileOps } from './files.ts'
+import { withOwner } from './owners.ts'
 import type { PackAppender } from './pack-appender.ts'
 import { createPackAppender } from './pack-appender.ts'
 import type { PackFolder } from './pack-folder.ts'
@@ -24,6 +25,8 @@ export interface KeyedBytes {
   readonly bytes: Uint8Array
   /** The length of the plain block, when `bytes` are a zstd frame. */
   readonly zstdOfBytes?: number
+  /** The private tree that it came by; absent for everybody's. */
+  readonly owner?: number | undefined
 }
 
 export interface PackWriter {
@@ -35,6 +38,8 @@ export interface PackWriter {
   checkWritable(): void
   /** All of them or none. Without an await, so that what is pending always reaches to the end of its pack. */
   append(blocks: readonly KeyedBytes[]): void
+  /** A pending block came through `owner` as well; absent: it is everybody's. Published by the next commit. */
+  reown(key: string, owner: number | undefined): void
   /** Publishes what was pending when it was called. One call at a time. */
   commit(): Promise<void>
   /** It gets, or has, blocks that are not published. */
@@ -101,8 +106,8 @@ export function createPackWriter(
     const startBytes = appender.sizeBytes
     const entries: PlacedEntry[] = []
     try {
-      for (const { key, bytes, zstdOfBytes } of blocks) {
-        entries.push({ ...appender.append(key, bytes, zstdOfBytes), packId })
+      for (const { key, bytes, zstdOfBytes, owner } of blocks) {
+        entries.push({ ...appender.append(key, bytes, zstdOfBytes, owner), packId })
       }
       appender.flush()
     } catch (error) {
@@ -124,9 +129,9 @@ export function createPackWriter(
       if (!suspectPacks.has(entry.packId)) continue
       const block = await reader.read(cidFromKeyBytes(entry.key), entry)
       if ('stored' in block) {
-        const { key, encoding, lengthBytes } = entry
+        const { key, encoding, lengthBytes, owner } = entry
         const zstd = encoding === 'zstd' ? { zstdOfBytes: lengthBytes } : {}
-        if (pending.get(name) === entry) append([{ key, bytes: block.stored, ...zstd }])
+        if (pending.get(name) === entry) append([{ key, bytes: block.stored, ...zstd, owner }])
         continue
       }
       const path = folder.pathOf(entry.packId)
@@ -199,6 +204,11 @@ export function createPackWriter(
     },
     checkWritable,
     append,
+    reown(key, owner) {
+      const entry = pending.get(key)
+      // Another object: a commit that has begun leaves it pending.
+      if (entry !== undefined) pending.set(key, { ...withOwner(entry, owner) })
+    },
     async commit() {
       checkWritable()
       await leaveSuspectPacks()

@@ -7,7 +7,8 @@
  *    0   8  "MMPACK\r\n"                0   4  "MMe1"
  *    8   4  version, 1                  4   1  encoding: 0 plain, 1 zstd (src/block/encoding.ts)
  *   12   4  pack id                     5  33  block key: codec byte, BLAKE3-256 digest
- *   16  12  zero                       38   2  zero
+ *   16  12  zero                       38   1  1: it came through private trees alone (owners.ts); else 0
+ *                                      39   1  zero
  *   28   4  CRC-32 of bytes 0-27       40   4  stored bytes that follow the header
  *                                      44   4  bytes of the block once decoded
  *                                      48   4  CRC-32 of bytes 0-47
@@ -24,12 +25,15 @@ import type { BlockEncoding } from '../block/encoding.ts'
 import { isEncodedLength } from '../block/encoding.ts'
 
 export const PACK_VERSION = 1
+/** The owner of a block that came through a private tree, nobody knows through which. */
+export const NOBODY = 0
 export const PACK_HEADER_BYTES = 32
 export const ENTRY_HEADER_BYTES = 52
 /** Offsets are kept in 48 bits on disk; packs are rotated long before. */
 export const MAX_PACK_ID = 0xffff_ffff
 
 export const ENTRY_MARKER = Buffer.from('MMe1', 'latin1')
+const IS_PRIVATE = 1
 const PACK_MAGIC = Buffer.from('MMPACK\r\n', 'latin1')
 
 export interface EntryHeader {
@@ -37,6 +41,8 @@ export interface EntryHeader {
   readonly encoding: BlockEncoding
   readonly storedBytes: number
   readonly lengthBytes: number
+  /** Absent: everybody's. A header does not keep which tree it is: read back, it is NOBODY's. */
+  readonly owner?: number
 }
 
 export function encodePackHeader(packId: number): Uint8Array {
@@ -74,12 +80,13 @@ export function decodePackHeader(bytes: Uint8Array): number {
 export function encodeEntryHeader(
   target: Buffer,
   at: number,
-  { key, encoding, storedBytes, lengthBytes }: EntryHeader,
+  { key, encoding, storedBytes, lengthBytes, owner }: EntryHeader,
 ): void {
   ENTRY_MARKER.copy(target, at)
   target[at + 4] = encodingNumber(encoding)
   target.set(key, at + 5)
-  target.writeUInt16BE(0, at + 38)
+  target[at + 38] = owner === undefined ? 0 : IS_PRIVATE
+  target[at + 39] = 0
   target.writeUInt32BE(storedBytes, at + 40)
   target.writeUInt32BE(lengthBytes, at + 44)
   target.writeUInt32BE(crc32(target.subarray(at, at + 48)), at + 48)
@@ -97,7 +104,8 @@ export function decodeEntryHeader(bytes: Buffer, at: number): EntryHeader | unde
   if (encoding === undefined || (codec !== RAW && codec !== DAG_CBOR)) return undefined
   if (!isEncodedLength(encoding, storedBytes, lengthBytes)) return undefined
   const key = new Uint8Array(bytes.subarray(at + 5, at + 5 + CID_KEY_BYTES))
-  return { key, encoding, storedBytes, lengthBytes }
+  const owner = bytes[at + 38] === 0 ? {} : { owner: NOBODY }
+  return { key, encoding, storedBytes, lengthBytes, ...owner }
 }
 
 /** The byte that stands for an encoding in packs and in the index. */

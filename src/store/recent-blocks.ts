@@ -12,8 +12,10 @@ import type { BlockEncoding, EncodedBlock } from '../block/encoding.ts'
 
 export interface RecentBlocks {
   /** @param key as `cidKey` gives it @param block copied */
-  add(key: string, block: EncodedBlock): void
+  add(key: string, block: EncodedBlock, owner?: number): void
   get(key: string): EncodedBlock | undefined
+  /** Undefined for everybody's; as it was when it was added. */
+  ownerOf(key: string): number | undefined
   delete(key: string): void
   /** Gives the memory back. */
   clear(): void
@@ -25,6 +27,7 @@ interface Slot {
   readonly lengthBytes: number
   readonly start: number
   readonly end: number
+  readonly owner: number | undefined
 }
 
 const IDLE_MS = 60_000
@@ -77,7 +80,7 @@ export function createRecentBlocks({
   }
 
   return {
-    add(key, { encoding, bytes, lengthBytes }) {
+    add(key, { encoding, bytes, lengthBytes }, owner) {
       // One that would push out all others is worth less than they are.
       if (bytes.length > sizeBytes / 8 || bytes.length === 0) return
       if (ring === undefined) {
@@ -91,7 +94,7 @@ export function createRecentBlocks({
       const end = at + bytes.length
       evict(at, end)
       ring.set(bytes, at)
-      const slot: Slot = { key, encoding, lengthBytes, start: at, end }
+      const slot: Slot = { key, encoding, lengthBytes, start: at, end, owner }
       slots.set(key, slot)
       order.push(slot)
       at = end
@@ -105,6 +108,7 @@ export function createRecentBlocks({
       ring.copy(bytes, 0, start, end)
       return { encoding, bytes, lengthBytes }
     },
+    ownerOf: (key) => slots.get(key)?.owner,
     delete: (key) => void slots.delete(key),
     clear,
   }

@@ -20,6 +20,7 @@ import { createIndexValues } from './index-values.ts'
 import type { KeyValue } from './key-value.ts'
 import { openLevelIndex } from './level-index.ts'
 import { lockStore } from './lock.ts'
+import { loadOwners, OWNED_FORMAT } from './owners.ts'
 import { createPackIndex } from './pack-index.ts'
 import type { PackStoreOptions } from './pack-store.ts'
 import { openPackStore } from './pack-store.ts'
@@ -59,8 +60,9 @@ export interface StoreCollaborators {
 
 export type StoreOptions = Omit<PackStoreOptions, 'dir'>
 
-/** 2: places with encoding 1. What 1 wrote is read as it is. */
+/** 2: places with encoding 1. What 1 wrote is read as it is. 3: places with owners, written with the first of them. */
 const INDEX_FORMAT = 2
+const MAX_INDEX_FORMAT = OWNED_FORMAT
 
 /**
  * Opens the store, first making good whatever the last run left undone.
@@ -93,7 +95,8 @@ export async function openStore(
     closers.push(() => index.close())
     await checkFormat(index)
     const packIndex = await createPackIndex(index)
-    const collaborators = { files, index: packIndex, clock, log, onCorrupt }
+    const owners = await loadOwners(index)
+    const collaborators = { files, index: packIndex, owners, clock, log, onCorrupt }
     const blocks = await openPackStore(collaborators, { ...options, dir: `${dir}/packs` })
     closers.push(() => blocks.close())
     const records = await openFileRecordLog({ files, log, onCorrupt }, { dir })
@@ -134,16 +137,16 @@ async function openIndex(
 async function checkFormat(index: Index): Promise<void> {
   const [value] = await index.getMany([metaIndexKey('format')])
   const found = value === undefined ? 0 : decodeCount(value)
-  if (found > INDEX_FORMAT) {
+  if (found > MAX_INDEX_FORMAT) {
     throw new MirrorError(
       'unsupported',
-      `the index has format ${found}: this program reads ${INDEX_FORMAT}`,
+      `the index has format ${found}: this program reads ${MAX_INDEX_FORMAT}`,
       {
         hint: 'Run the newer mirrormesh that wrote this store.',
       },
     )
   }
-  if (found === INDEX_FORMAT) return
+  if (found >= INDEX_FORMAT) return
   const now = { type: 'put', key: metaIndexKey('format'), value: encodeCount(INDEX_FORMAT) } as const
   await index.batch([now], { sync: true })
 }

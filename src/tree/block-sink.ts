@@ -5,6 +5,7 @@
 import { MirrorError } from '../base/errors.ts'
 import { CID_KEY_BYTES } from '../block/cid.ts'
 import { REST_LEVEL, tryZstd } from '../block/encoding.ts'
+import { NOBODY } from '../store/pack.ts'
 import type { PackAppender } from '../store/pack-appender.ts'
 import { createPackAppender } from '../store/pack-appender.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
@@ -44,8 +45,9 @@ export interface BlockRun {
 
 export function createBlockSink(
   main: Asking<BlockQuestion, BlockAnswer>,
-  { compression }: { readonly compression: ImportCompression },
+  { compression, isPrivate }: { readonly compression: ImportCompression; readonly isPrivate: boolean },
 ): BlockSink {
+  const owner = isPrivate ? NOBODY : undefined
   let pack: { readonly packId: number; readonly appender: PackAppender } | undefined
   // Entries that are not committed, and beside them those of the commit that is being published.
   let pending = createEntries()
@@ -105,7 +107,9 @@ export function createBlockSink(
           const bytes = run.bytesOf(index)
           const zstd = compression === 'zstd' ? tryZstd(bytes, REST_LEVEL) : undefined
           const { offset, storedBytes, lengthBytes } =
-            zstd === undefined ? openPack().append(key, bytes) : openPack().append(key, zstd, bytes.length)
+            zstd === undefined
+              ? openPack().append(key, bytes, undefined, owner)
+              : openPack().append(key, zstd, bytes.length, owner)
           pending.keys.set(key, entries * CID_KEY_BYTES)
           pending.offsets[entries] = offset
           pending.lengths[entries] = lengthBytes

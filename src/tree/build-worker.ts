@@ -21,8 +21,8 @@ const RUN_BLOCKS = 256
 const RUN_BYTES = 4 * 1024 * 1024
 
 runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>((input, main) => {
-  const { rootPath, below, spoolFd, spillFd, tempDir, compression, cache } = input
-  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
+  const { rootPath, below, spoolFd, spillFd, tempDir, compression, isPrivate, cache } = input
+  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression, isPrivate })
   const members = main.ask({ kind: 'members' })
   const memberCounts = members.kind === 'members' ? members.memberCounts : new Uint32Array()
   const { keys, lengths } = sharedBlocks(RUN_BLOCKS)

@@ -27,6 +27,7 @@ export interface ReadInput {
   readonly resultsFd: number
   readonly chunker: ChunkerParams
   readonly compression: ImportCompression
+  readonly isPrivate: boolean
   /** Chunks stay in the files that they were read from. */
   readonly isInPlace: boolean
   /** Of the scan's known results. */
@@ -56,6 +57,7 @@ export interface BuildInput {
   /** For what the block index does not hold in memory. */
   readonly tempDir: string
   readonly compression: ImportCompression
+  readonly isPrivate: boolean
   /** The stat cache to write. */
   readonly cache?: { readonly fd: number; readonly subject: CacheSubject; readonly limits: TrustLimits }
 }

@@ -64,6 +64,8 @@ export interface ImportOptions {
    * only made known to the store. The snapshot is then no safer than those files.
    */
   readonly inPlace?: 'in-place' | 'adopted'
+  /** The blocks are not everybody's: their packs say so too, for an index that has to be rebuilt from them. */
+  readonly isPrivate?: boolean
   /** Read threads; by default one a core, at most 4. */
   readonly workers?: number
   /** How new blocks rest; plain by default. */
@@ -122,6 +124,7 @@ export async function importTree(
     ignore = [],
     statCaches,
     isDry = false,
+    isPrivate = false,
     below,
   }: ImportOptions,
 ): Promise<ImportResult> {
@@ -174,6 +177,7 @@ export async function importTree(
         resultsFd,
         chunker,
         compression,
+        isPrivate,
         isInPlace: backing !== undefined,
         ...(knownFd === undefined ? {} : { knownFd }),
       },
@@ -240,6 +244,7 @@ export async function importTree(
         spillFd: openFile('spill'),
         tempDir,
         compression,
+        isPrivate,
         ...(next === undefined ? {} : { cache: { fd: next.fd, subject, limits } }),
       },
       async (question) => {

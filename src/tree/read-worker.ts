@@ -19,8 +19,8 @@ import { createTrail } from './trail.ts'
 const PROGRESS_BYTES = 32 * 1024 * 1024
 
 runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
-  const { root, spoolFd, resultsFd, chunker, compression, isInPlace, knownFd } = input
-  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression })
+  const { root, spoolFd, resultsFd, chunker, compression, isPrivate, isInPlace, knownFd } = input
+  const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression, isPrivate })
   const results = createRecordWriter(resultsFd)
   const window: RecordWindow = {}
   const knownWindow: RecordWindow = {}

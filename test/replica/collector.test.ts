@@ -39,14 +39,14 @@ async function setUp({ keepSnapshots = 2, everyMs = 3_600_000 } = {}) {
   const state = (): MeshState => {
     const tree = {
       name: 't',
-      body: {},
+      body: { readers: 'members' },
       history,
       newest: history.at(-1),
       tags: new Map(),
       encodings: new Map(),
       fork: undefined,
     }
-    return { trees: new Map([['t', tree]]), pins: new Map() } as unknown as MeshState
+    return { trees: new Map([['t', tree]]), pins: new Map(), sites: new Map() } as unknown as MeshState
   }
   const events: string[] = []
   const collector = createCollector(

@@ -159,7 +159,8 @@ export function createMesh({ compresses = false } = {}): TestMesh {
         {
           network: networkOf(node.name, nodes),
           members: membersOf(node),
-          blocks: node.store.blocks,
+          blocksOf: () => node.store.blocks,
+          isPrivate: () => false,
           cache,
           traffic: node.traffic,
           clock,

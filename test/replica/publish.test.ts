@@ -48,6 +48,7 @@ async function setUp(
   const lost = new Set<string>()
   const blocks: BlockStore = {
     ...store.blocks,
+    of: () => blocks,
     get: async (cid) => (lost.has(cid.toString()) ? undefined : store.blocks.get(cid)),
     async flush() {
       step('flush')

@@ -32,10 +32,10 @@ function meshWith(site: { labels: readonly string[]; drained: boolean } | undefi
 }
 
 test('a pin by label is for the sites that have the label', () => {
-  assert.equal(goalsOf(meshWith(undefined), self).has('t'), false)
-  assert.equal(goalsOf(meshWith({ labels: ['shop'], drained: false }), self).has('t'), false)
+  assert.equal(goalsOf(meshWith(undefined), self, 0).has('t'), false)
+  assert.equal(goalsOf(meshWith({ labels: ['shop'], drained: false }), self, 0).has('t'), false)
   const state = meshWith({ labels: ['attic', 'office'], drained: false })
-  assert.equal(goalsOf(state, self).get('t')?.isHeldBack, undefined)
+  assert.equal(goalsOf(state, self, 0).get('t')?.isHeldBack, undefined)
   assert.equal(isWanted(state, 't', self), true)
   assert.equal(isPinned(state, 't', { site: 'hq', region: 'eu' }), false)
 })
@@ -50,7 +50,7 @@ test('of several pins the highest priority counts, and one is enough to make a t
   builder.addAll([mesh.genesis, mesh.member(lab, 'lab', 'us'), ...mesh.tree('t', hq)])
   builder.add(pin('a', {}))
   const said = () => {
-    const { priority, isUrgent } = goalsOf(builder.state, self).get('t')!
+    const { priority, isUrgent } = goalsOf(builder.state, self, 0).get('t')!
     return [priority, isUrgent]
   }
   assert.deepEqual(said(), [5, false])
@@ -61,7 +61,7 @@ test('of several pins the highest priority counts, and one is enough to make a t
 
 test('a drained site keeps its goals and is held back from them; others do not wait for it', () => {
   const state = meshWith({ labels: ['office'], drained: true })
-  assert.equal(goalsOf(state, self).get('t')?.isHeldBack, true)
+  assert.equal(goalsOf(state, self, 0).get('t')?.isHeldBack, true)
   assert.equal(isPinned(state, 't', self), true)
   assert.equal(isWanted(state, 't', self), false)
 })

@@ -215,7 +215,7 @@ test('a site keeps what is pinned to it, and no two trees are checked out at one
     ],
     mesh.mesh,
   )
-  const goals = goalsOf(state, { peer: 'p', site: 'lab', region: 'us' })
+  const goals = goalsOf(state, { peer: 'p', site: 'lab', region: 'us' }, 0)
   assert.deepEqual([...goals.keys()].sort(), ['a', 'b', 'c/d', 'e'])
   assert.deepEqual(goals.get('a')?.keep, { last: 5, days: 7 })
   assert.deepEqual(goals.get('b')?.keep, { last: 5 })

@@ -8,8 +8,17 @@ import type { StoreOptions } from '../../src/store/store.ts'
 import { openStore } from '../../src/store/store.ts'
 import { testBackings } from './block-backings.conformance.ts'
 import { testBlockStore } from './block-store.conformance.ts'
+import { testTreeBlocks } from './tree-blocks.conformance.ts'
 
 testBlockStore({
+  name: 'the in-memory block store',
+  async setup() {
+    const store = createMemoryStore()
+    return { blocks: store.blocks, close: store.close }
+  },
+})
+
+testTreeBlocks({
   name: 'the in-memory block store',
   async setup() {
     const store = createMemoryStore()
@@ -47,5 +56,6 @@ for (const [name, options] of Object.entries(variants)) {
     }
   }
   testBlockStore({ name, setup: () => setup() })
+  testTreeBlocks({ name, setup: () => setup() })
   testBackings({ name, setup })
 }

@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { CorruptBlock } from '../../src/store/block-store.ts'
+import { loadOwners } from '../../src/store/owners.ts'
 import { createPackIndex } from '../../src/store/pack-index.ts'
 import { openPackStore } from '../../src/store/pack-store.ts'
 import type { ScrubOptions, ScrubReport } from '../../src/store/scrub.ts'
@@ -28,6 +29,7 @@ async function setUp() {
     {
       files: machine.disk,
       index: await createPackIndex(machine.index),
+      owners: await loadOwners(machine.index),
       clock,
       log: () => undefined,
       onCorrupt: (found) => void damage.push(found),

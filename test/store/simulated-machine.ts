@@ -2,6 +2,7 @@
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { CorruptBlock } from '../../src/store/block-store.ts'
 import { openFileRecordLog } from '../../src/store/file-record-log.ts'
+import { loadOwners } from '../../src/store/owners.ts'
 import { createPackIndex } from '../../src/store/pack-index.ts'
 import { openPackStore } from '../../src/store/pack-store.ts'
 import { seededRandom } from './sample-blocks.ts'
@@ -32,7 +33,14 @@ export async function openBlocks({ disk, index }: Machine) {
   const log = () => undefined
   const onCorrupt = (found: CorruptBlock) => void damage.push(found)
   const blocks = await openPackStore(
-    { files: disk, index: await createPackIndex(index), clock: new VirtualClock(), log, onCorrupt },
+    {
+      files: disk,
+      index: await createPackIndex(index),
+      owners: await loadOwners(index),
+      clock: new VirtualClock(),
+      log,
+      onCorrupt,
+    },
     { dir: '/s/packs', maxPackBytes: 2500, autoFlushBytes: 900, reserveBytes: 0 },
   )
   return { blocks, damage }

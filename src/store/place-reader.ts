@@ -1,0 +1,139 @@
+/**
+ * Finds blocks and reads them where they lie: what is pending, what the index knows, what a collection moved meanwhile. A copy
+ * that turns out damaged is reported and forgotten. Whoever asks for a tree is answered as tree-blocks.ts says.
+ */
+import type { Cid } from '../block/cid.ts'
+import { cidKey, cidToKeyBytes } from '../block/cid.ts'
+import type { BackingReader } from './backing-reader.ts'
+import type { CorruptBlock } from './block-store.ts'
+import type { Place } from './index.ts'
+import { isSamePlace } from './index.ts'
+import type { Leases } from './leases.ts'
+import type { PackFolder } from './pack-folder.ts'
+import type { PackIndex, PlacedEntry } from './pack-index.ts'
+import type { PackReader, ReadBlock } from './pack-reader.ts'
+import type { RecentBlocks } from './recent-blocks.ts'
+import type { Asker } from './tree-blocks.ts'
+import { mayHave } from './tree-blocks.ts'
+
+export interface PlacedBlock extends ReadBlock {
+  readonly place: Place
+}
+
+export interface PlaceReader {
+  /** Where they lie, whoever may have them. Touches them: a collection that runs leaves what it finds. */
+  find(cids: readonly Cid[]): Promise<(Place | undefined)[]>
+  /** As `find`, of what the asker may have. */
+  findFor(cids: readonly Cid[], asker: Asker | undefined): Promise<(Place | undefined)[]>
+  read(cid: Cid, signal: AbortSignal | undefined, asker: Asker | undefined): Promise<PlacedBlock | undefined>
+  /** With one look-up, and few reads. What lies in a file, was moved meanwhile or is damaged is read by itself. */
+  readMany(
+    cids: readonly Cid[],
+    signal: AbortSignal | undefined,
+    asker: Asker | undefined,
+  ): Promise<(PlacedBlock | undefined)[]>
+}
+
+export function createPlaceReader({
+  index,
+  pending,
+  folder,
+  reader,
+  backingReader,
+  leases,
+  recent,
+  onCorrupt,
+}: {
+  readonly index: Pick<PackIndex, 'find' | 'forget' | 'areMarked'>
+  /** What is written and not published yet, by `cidKey`. */
+  readonly pending: ReadonlyMap<string, PlacedEntry>
+  readonly folder: Pick<PackFolder, 'pathOf'>
+  readonly reader: PackReader
+  readonly backingReader: BackingReader
+  readonly leases: Pick<Leases, 'touch' | 'deleting'>
+  readonly recent: Pick<RecentBlocks, 'delete'>
+  readonly onCorrupt: (damage: CorruptBlock) => void
+}): PlaceReader {
+  /** What is read at the place, or why it is not the block, with the path where that says more. */
+  async function readAt(
+    cid: Cid,
+    place: Place,
+  ): Promise<ReadBlock | { readonly reason: string; readonly path: string }> {
+    if (place.encoding === 'file') {
+      const read = await backingReader.read(cid, place)
+      return read instanceof Uint8Array ? { plain: read, stored: read } : read
+    }
+    const block = await reader.read(cid, place)
+    return 'plain' in block ? block : { path: folder.pathOf(place.packId), ...block }
+  }
+
+  async function find(cids: readonly Cid[]): Promise<(Place | undefined)[]> {
+    const keys = cids.map(cidToKeyBytes)
+    leases.touch(keys)
+    const deletion = leases.deleting(keys)
+    // Not awaited in vain: the look-up is on its way when this call returns.
+    if (deletion !== undefined) await deletion
+    const places: (Place | undefined)[] = cids.map((cid) => pending.get(cidKey(cid)))
+    const asked = places.flatMap((place, i) => (place === undefined ? [i] : []))
+    if (asked.length === 0) return places
+    const found = await index.find(asked.map((i) => keys[i]!))
+    for (const [n, i] of asked.entries()) places[i] = found[n]
+    return places
+  }
+
+  async function findFor(cids: readonly Cid[], asker: Asker | undefined): Promise<(Place | undefined)[]> {
+    const places = await find(cids)
+    if (asker === undefined || places.every((place) => place?.owner === undefined)) return places
+    const may = await mayHave(cids, (i) => places[i]?.owner, asker, index.areMarked)
+    return places.map((place, i) => (may[i] === true ? place : undefined))
+  }
+
+  async function read(
+    cid: Cid,
+    signal: AbortSignal | undefined,
+    asker: Asker | undefined,
+  ): Promise<PlacedBlock | undefined> {
+    let [place] = await findFor([cid], asker)
+    while (place !== undefined) {
+      signal?.throwIfAborted()
+      const block = await readAt(cid, place)
+      if ('plain' in block) return { ...block, place }
+      // A collection may have moved the block, or have taken it, since it was looked up.
+      const [now] = await find([cid])
+      if (now === undefined || !isSamePlace(now, place)) {
+        place = now
+        continue
+      }
+      onCorrupt({ cid, offset: place.offset, ...block })
+      recent.delete(cidKey(cid))
+      await index.forget(cidToKeyBytes(cid), place)
+      ;[place] = await find([cid])
+      if (place !== undefined && isSamePlace(place, now)) return undefined
+    }
+    return undefined
+  }
+
+  async function readMany(
+    cids: readonly Cid[],
+    signal: AbortSignal | undefined,
+    asker: Asker | undefined,
+  ): Promise<(PlacedBlock | undefined)[]> {
+    const places = await findFor(cids, asker)
+    signal?.throwIfAborted()
+    const packed = cids.flatMap((cid, i) => {
+      const place = places[i]
+      return place === undefined || place.encoding === 'file' ? [] : [{ i, cid, place }]
+    })
+    const blocks = await reader.readMany(packed)
+    const found: (PlacedBlock | undefined)[] = cids.map(() => undefined)
+    for (const [n, { i, place }] of packed.entries()) {
+      const block = blocks[n]!
+      if ('plain' in block) found[i] = { ...block, place }
+    }
+    for (const [i, cid] of cids.entries())
+      if (found[i] === undefined && places[i] !== undefined) found[i] = await read(cid, signal, asker)
+    return found
+  }
+
+  return { find, findFor, read, readMany }
+}
