@@ -48,6 +48,7 @@ import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
+import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
 import { createOutside } from './outside.ts'
@@ -238,11 +239,9 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             catalogue: createCatalogue({ ledger, complete }),
             tokens,
             blocks,
-            // Whose a block is, is not known: where a private tree may be here, none is given by its CID.
-            blocksFor: () =>
-              [...ledger.state().trees.values()].every(({ body }) => body.readers === 'members')
-                ? blocks
-                : undefined,
+            // Of no tree: what is everybody's.
+            blocksFor: (tree) =>
+              tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),
             // Beside a block for each body in flight, this is what serving holds in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 2 ** 19, maxTotalBytes: 2 ** 26 }).read,
             readStatus,
@@ -280,7 +279,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })
+  const history = createHistory({ values: values('history'), readStatus, clock, log })
+  parts.defer(() => history.stop())
   const services: Services = {
+    history,
     ledger,
     blocks,
     scratch,
@@ -350,6 +352,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await scrubber.start()
       await api.start()
       await hooks.start()
+      await history.start()
       isReady = true
     },
     readSelf,

@@ -23,6 +23,7 @@ import { createFailureLimit } from './failure-limit.ts'
 import { addFetchRoutes } from './fetch-routes.ts'
 import { addGrantRoutes } from './grant-routes.ts'
 import { addGuard } from './guard.ts'
+import { addHistoryRoutes } from './history-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
@@ -140,6 +141,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addStoreRoutes(app, services)
   addSiteRoutes(app, services)
   addTokenRoutes(app, services)
+  addHistoryRoutes(app, services)
   addOpenApiRoute(app, routes, { version: readVersion() })
   return routes
 }

@@ -106,6 +106,8 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     '/api/v1/jobs/:id/events': null,
     '/api/v1/events': null,
     '/api/v1/tokens': [''],
+    '/api/v1/history': ['?series=in.wan,complete.a/x'],
+    '/api/v1/history/series': [''],
     '/api/v1/openapi.json': [''],
   }
   const routes = ownRoutes()
