@@ -23,6 +23,7 @@ import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
+import { newestHeld } from './index-over-base.ts'
 import type { Ledger } from './ledger.ts'
 import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
@@ -236,6 +237,7 @@ export function createSiteAgent(
         scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
+        base: newestHeld(ledger.state().trees.get(tree)?.history, (each) => complete.has(tree, each)),
         deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
         onBlame: blame,
       },
