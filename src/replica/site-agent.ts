@@ -117,7 +117,7 @@ export function createSiteAgent(
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
   const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
   const background = createBackground(logger)
-  const blocksOf = createBlocksOf(store.blocks, ledger.state)
+  const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
   const fetchSlots = new Semaphore(maxFetches)
