@@ -34,6 +34,7 @@ import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import { openStatCaches } from '../src/tree/stat-caches.ts'
+import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
@@ -158,6 +159,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
           ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
         }),
       ),
+      answerer: createAnswerer({
+        announced: () => agent.announced(),
+        readFetches: () => agent.fetches(),
+        mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
+      }),
       clock,
       log,
     },

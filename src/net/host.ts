@@ -1,10 +1,12 @@
 /** The libp2p host of a node: starts it, wires its protocols to the ports of the layers above, and stops it. */
+
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { systemClock } from '../base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { dialableAddresses, hostPortToAddress, plainAddress } from './address.ts'
+import { ASK_PROTOCOL, askPeer, questionServer } from './ask-protocol.ts'
 import { BLOCKS_PROTOCOLS, blockAnswers, createBlockChannel } from './block-protocol.ts'
 import { createBulkConnections } from './bulk-connections.ts'
 import type { FrameStream } from './frame-stream.ts'
@@ -19,6 +21,7 @@ import { fetchObject, OBJECT_PROTOCOL, objectAnswers } from './object-protocol.t
 import { deadlineSignal, trackPeers } from './peers.ts'
 import type {
   Admission,
+  Answerer,
   BlockChannel,
   BlockServer,
   Host,
@@ -37,6 +40,7 @@ import { keepReservations } from './reservations.ts'
 import { createStripedChannel } from './striped-channel.ts'
 import { createTraffic } from './traffic.ts'
 import { serveWatch, WATCH_PROTOCOL, watchPeer } from './watch-protocol.ts'
+import { ASK_TO_CLIENT, ASK_TO_SERVER } from './wire/ask.ts'
 import { BLOCKS_TO_CLIENT, BLOCKS_TO_SERVER } from './wire/blocks.ts'
 import type { FrameLimits } from './wire/frame.ts'
 import { JOIN_TO_CLIENT, JOIN_TO_SERVER } from './wire/join.ts'
@@ -55,6 +59,8 @@ export interface HostComponents {
   readonly records: RecordExchange
   readonly admission: Admission
   readonly blockServer: BlockServer
+  /** Without one nothing is answered. */
+  readonly answerer?: Answerer
   readonly clock: Clock
   readonly log?: NetLog
 }
@@ -79,11 +85,24 @@ interface ServedProtocol {
   serve(frames: FrameStream, peer: string): Promise<void>
 }
 
+const NO_ANSWERS: Answerer = {
+  answer: () => Promise.reject(new MirrorError('unsupported', 'this node answers no questions')),
+}
 const silent: NetLog = { debug: () => undefined, info: () => undefined, warn: () => undefined }
 
 /** @throws MirrorError `invalid` for an address, `io` and others when it cannot listen */
 export async function startHost(
-  { keySeed, mesh, membership, records, admission, blockServer, clock, log = silent }: HostComponents,
+  {
+    keySeed,
+    mesh,
+    membership,
+    records,
+    admission,
+    blockServer,
+    answerer = NO_ANSWERS,
+    clock,
+    log = silent,
+  }: HostComponents,
   { listen, announce = [], isReachable = () => true, security = ['tls', 'noise'] }: HostOptions,
 ): Promise<Host> {
   const gate = createGate({ membership, clock, log, mayRelay: isReachable })
@@ -203,6 +222,11 @@ export async function startHost(
     idleTimeoutMs: () => limits.FRAME_TIMEOUT_MS,
     serve: (frames, peer) => serveReconciliation(frames, records, peer),
   })
+  await serve(ASK_PROTOCOL, {
+    accept: ASK_TO_SERVER,
+    maxStreams: 4,
+    serve: questionServer({ answerer, clock, log }),
+  })
   await serve(JOIN_PROTOCOL, {
     accept: JOIN_TO_SERVER,
     maxStreams: 1,
@@ -238,6 +262,13 @@ export async function startHost(
     publishRecord: (record) => gossip.publishRecord(record),
     publishStatus: (status) => gossip.publishStatus(status),
     onStatus: (listener) => gossip.onStatus(listener),
+    async ask(peer, question, signal) {
+      const frames = await open(peer, ASK_PROTOCOL, ASK_TO_CLIENT, {
+        signal,
+        answerTimeoutMs: limits.ANSWER_STALL_TIMEOUT_MS,
+      })
+      return await abortable(frames, signal, () => askPeer(frames, question, peer))
+    },
     async reconcile(peer, signal) {
       const frames = await open(peer, RECORDS_PROTOCOL, RECORDS_FRAMES, {
         signal,
