@@ -242,6 +242,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
               [...ledger.state().trees.values()].every(({ body }) => body.readers === 'members')
                 ? blocks
                 : undefined,
+            shown: complete.shown,
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,

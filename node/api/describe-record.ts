@@ -3,6 +3,7 @@ import { peerIdOf } from '../../src/record/key.ts'
 import type { GrantBody } from '../../src/record/kinds/grant.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
+import { describeFilter } from '../left-out.ts'
 
 export interface RecordDescription {
   /** What the record is about: a tree, a pin, a site or a key. */
@@ -80,9 +81,10 @@ export function describeRecord({
       }
     }
     case 'pin': {
-      const { tree, sites, removed, name } = content.body
+      const { tree, sites, removed, name, paths } = content.body
+      const part = paths === undefined ? '' : `, only ${describeFilter([paths])}`
       const verb = removed ? 'unpinned' : 'pinned'
-      return { subject: name, text: `${verb} ${tree} ${placeText(sites)}` }
+      return { subject: name, text: `${verb} ${tree} ${placeText(sites)}${removed ? '' : part}` }
     }
     case 'site': {
       const { site, labels, drained, note } = content.body

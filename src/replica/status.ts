@@ -28,6 +28,8 @@ export interface ReplicaStatus {
   /** How far it is behind; absent when it is complete, and when nothing is known of it. */
   readonly lag?: ReplicaLag
   readonly checkouts: readonly CheckoutStatus[]
+  /** What is complete there is a part of the tree, under the path filter of its pins. */
+  readonly isFiltered?: boolean
   /** Why it is not complete, in words; absent when it is. */
   readonly reason?: string
   /** Its last try failed, and it tries again. Known of this node's own site alone. */
@@ -311,6 +313,7 @@ function heardReplica(
     state: isComplete ? 'complete' : said.isFetching ? 'fetching' : 'behind',
     missingBytes: isComplete ? 0 : said.fetchingSnapshot === head?.snapshot ? said.missingBytes : null,
     checkouts: said.checkouts,
+    ...(said.isFiltered === true ? { isFiltered: true } : {}),
     ...(isComplete || said.reason === '' ? {} : { reason: said.reason }),
   }
 }
