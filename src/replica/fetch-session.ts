@@ -24,6 +24,7 @@ import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests, type FetchRequests } from './fetch-requests.ts'
 import { startHeldUp } from './held-up.ts'
 import type { Holdings } from './holdings.ts'
+import { createIndexOverBase } from './index-over-base.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
 import type {
@@ -51,6 +52,8 @@ export interface FetchOptions {
   readonly onBlame?: (peer: string, error: MirrorError) => void
   /** Only this part of the tree: its shape, and the contents under the filter. All of it by default. */
   readonly filter?: PathFilter
+  /** A snapshot of the tree that is complete here: its index is what pages of this one's are asked for over. */
+  readonly base?: Cid | undefined
   /** Blocks are made of deltas where there are some; of none by default. */
   readonly deltas?: DeltaOffers | undefined
   readonly deltaTimes?: { readonly waitMs?: number; readonly lateMs?: number }
@@ -161,8 +164,10 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     options.onBlame?.(peer, error)
   }
 
+  const over = createIndexOverBase(components, options.base)
   const objects = createFetchObjects(components, {
     tree,
+    over,
     self,
     origin,
     signal,
@@ -282,6 +287,8 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   /** @param isWanted what is to be fetched of it; all, by default */
   async function readPages(index: Cid, isWanted?: (cid: Cid) => boolean): Promise<void> {
     let firstPosition = 0
+    if (scheduler === undefined || totals === undefined || filter === undefined)
+      await over.begin(index, signal)
     for await (const { number, page, has: stored } of loadPages({ objects, blocks }, index, signal)) {
       while (!scheduler!.wantsPages() && !signal.aborted)
         await new Promise<void>((resolve) => (wakePages = resolve))

@@ -24,6 +24,7 @@ import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
+import { newestHeld } from './index-over-base.ts'
 import type { Ledger } from './ledger.ts'
 import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
@@ -256,6 +257,9 @@ export function createSiteAgent(
         ...(filter === undefined
           ? { deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }) }
           : { filter }),
+        base: newestHeld(ledger.state().trees.get(tree)?.history, (each) =>
+          complete.holds(tree, each, filter),
+        ),
         onBlame: blame,
       },
     )
