@@ -17,7 +17,7 @@ import { makeView } from '../../src/dag/snapshot-view.ts'
 import { listNewBlocks } from '../../src/delta/list-new-blocks.ts'
 import { decodePin, type PinBody, pinName } from '../../src/record/kinds/pin.ts'
 import type { Head, Member, MeshState, TreeState } from '../../src/record/mesh-state.ts'
-import { filterOf, isWanted } from '../../src/replica/site-agent-goals.ts'
+import { filterOf, hasRight, isPinned, isWanted } from '../../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { NO_TOPOLOGY, pathBetween } from '../../src/topology/topology.ts'
 import { findSnapshot } from './find-snapshot.ts'
@@ -94,10 +94,11 @@ const MAX_COMPARED = 16
 const MAX_SOURCES = 3
 /** Folders that are written anew under a path filter, in memory. */
 const MAX_VIEW_BYTES = 64 * 1024 * 1024
+const MAX_NO_RIGHT = 20
 
 /** @throws MirrorError `invalid` for a change that makes no pin, `not-found` for the removal of one that there is not */
 export async function planPin(
-  services: Pick<Services, 'ledger' | 'blocks' | 'complete' | 'readStatus'>,
+  services: Pick<Services, 'ledger' | 'blocks' | 'complete' | 'readStatus' | 'clock'>,
   change: PinChange,
   nextVersion: number,
   held: AbortSignal,
@@ -113,14 +114,21 @@ export async function planPin(
     ({ name, body }) => !body.removed && matchesTree(pin.tree, name),
   )
   const members = [...before.members.values()].filter(({ isActive }) => isActive)
+  const nowMs = services.clock.nowMs()
+  const withoutRight = new Set<string>()
   const released: { site: string; trees: string[] }[] = []
   const fetching: { member: Member; trees: PlannedTree[] }[] = []
   for (const member of members) {
     const wanted: PlannedTree[] = []
     const left: string[] = []
     for (const tree of trees) {
-      const [was, will] = [isWanted(before, tree.name, member), isWanted(after, tree.name, member)]
+      const [was, will] = [
+        isWanted(before, tree.name, member, nowMs),
+        isWanted(after, tree.name, member, nowMs),
+      ]
       if (was && !will) left.push(tree.name)
+      if (!hasRight(after, tree.name, member.peer, nowMs) && isPinned(after, tree.name, member))
+        withoutRight.add(`${member.site} may not read ${tree.name}, which is private: it gets nothing of it`)
       const filter = filterOf(after, tree.name, member)
       const isMore = !was || !covers(filterOf(before, tree.name, member), filter)
       if (!will || !isMore || tree.newest === undefined) continue
@@ -153,7 +161,7 @@ export async function planPin(
       ? null
       : sites.reduce((most, { seconds }) => Math.max(most, seconds!), 0),
     released: released.toSorted((a, b) => (a.site < b.site ? -1 : 1)),
-    notes: notesOf(pin, trees, sites),
+    notes: [...notesOf(pin, trees, sites), ...[...withoutRight].toSorted().slice(0, MAX_NO_RIGHT)],
   }
 }
 
@@ -367,6 +375,12 @@ function idOf(state: MeshState, pin: PinBody, trees: readonly TreeState[]): stri
     [...state.members.values()]
       .map(({ peer, origin, isActive }) => [peer, origin.record.toString(), isActive])
       .toSorted(),
+    trees.some(({ body }) => body.readers !== 'members')
+      ? [...state.grants.values()]
+          .flat()
+          .map(({ peer, origin }) => [peer, origin.record.toString()])
+          .toSorted()
+      : [],
     [...state.sites].map(([site, { origin }]) => [site, origin.record.toString()]).toSorted(),
     state.topology?.origin.record.toString(),
   ]

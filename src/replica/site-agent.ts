@@ -106,8 +106,9 @@ function wishOf(
   tree: string,
   filter: PathFilter | undefined,
   member: Member,
+  nowMs: number,
 ): { readonly wants: boolean; readonly wantsMore?: boolean } {
-  if (!isWanted(state, tree, member)) return { wants: false }
+  if (!isWanted(state, tree, member, nowMs)) return { wants: false }
   const theirs = filterOf(state, tree, member)
   if (!covers(theirs, filter)) return { wants: false }
   return covers(filter, theirs) ? { wants: true } : { wants: true, wantsMore: true }
@@ -189,7 +190,7 @@ export function createSiteAgent(
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, ...wishOf(state, tree, filter, member), isConnected }]
+        return [{ peer, site, region, ...wishOf(state, tree, filter, member, nowMs), isConnected }]
       })
     },
     onChange(listener) {
@@ -411,7 +412,7 @@ export function createSiteAgent(
         members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)
-          .map((tree) => treeFacts(state, tree)),
+          .map((tree) => treeFacts(state, tree, clock.nowMs())),
         own: replicas(),
         heard: gossip.heard(),
         connected: new Set(host.peers().map(({ peer }) => peer)),

@@ -66,7 +66,11 @@ export interface TestMesh {
   remove(node: TestNode): void
   fetch(node: TestNode, snapshot: Cid, more?: Partial<FetchOptions>): Fetch
   /** What its gateway would read through; `fetching` is what the node fetches by itself meanwhile. */
-  pull(node: TestNode, dir: string, more?: { fetching?: Fetch; timeoutMs?: number }): TestPull
+  pull(
+    node: TestNode,
+    dir: string,
+    more?: { fetching?: Fetch; timeoutMs?: number; isPrivate?: boolean },
+  ): TestPull
   setConnected(node: TestNode, isConnected: boolean): void
 }
 
@@ -162,7 +166,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
         },
       )
     },
-    pull(node, dir, { fetching, timeoutMs = 5000 } = {}) {
+    pull(node, dir, { fetching, timeoutMs = 5000, isPrivate = false } = {}) {
       const blamed: string[] = []
       const cache = openBlockCache({}, { dir, quotaBytes: 50_000_000, reserveBytes: 0 })
       const through = createPullThrough(
@@ -170,7 +174,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
           network: networkOf(node.name, nodes),
           members: membersOf(node),
           blocksOf: () => node.store.blocks,
-          isPrivate: () => false,
+          isPrivate: () => isPrivate,
           cache,
           traffic: node.traffic,
           clock,

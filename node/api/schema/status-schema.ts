@@ -21,6 +21,7 @@ const REPLICA = z.strictObject({
   checkouts: z.array(CHECKOUT),
   reason: z.string().exactOptional(),
   isFiltered: z.boolean().exactOptional().describe('what is complete there is a part of the tree'),
+  hasNoRight: z.boolean().exactOptional().describe('the tree is private, and the site may not read it'),
   hasFailed: z.boolean().exactOptional(),
 })
 
