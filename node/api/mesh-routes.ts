@@ -4,8 +4,10 @@ import { z } from 'zod'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
 import { publicKeyOf } from '../../src/record/key.ts'
+import { decodeStored } from '../../src/record/record.ts'
 import type { ChainDocument, PinDocument } from './answers.ts'
 import { parseBody, parseQuery } from './parse.ts'
+import { checkPinRights } from './pin-rights.ts'
 import { says } from './route-spec.ts'
 import { STATUS } from './schema/status-schema.ts'
 import { CHAIN, PIN, SELF } from './schema/tree-schema.ts'
@@ -20,7 +22,13 @@ const NEXT_VERSION = z.object({
 })
 
 export function addMeshRoutes(app: FastifyInstance, services: Services): void {
-  const { ledger } = services
+  const { ledger, clock } = services
+
+  async function submit(bytes: Uint8Array): ReturnType<typeof ledger.submit> {
+    const { content } = decodeStored(bytes)
+    if (content.kind === 'pin') checkPinRights(ledger.state(), content.body, clock.nowMs())
+    return ledger.submit(bytes)
+  }
 
   app.get('/api/v1/self', says({ summary: 'This node', scope: 'read', answer: SELF }), () =>
     services.readSelf(),
@@ -61,7 +69,7 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
       const { record } = parseBody(NEW_RECORD, body)
       const bytes = new Uint8Array(Buffer.from(record, 'base64'))
       if (bytes.length === 0) throw new MirrorError('invalid', 'record is not base64')
-      const { id } = await ledger.submit(bytes).catch((error) => {
+      const { id } = await submit(bytes).catch((error) => {
         // What a client sends and cannot be read is its fault, not damage here.
         if (!isMirrorError(error, 'corrupt')) throw error
         throw new MirrorError('invalid', `not a record: ${error.message}`, { cause: error })
@@ -99,6 +107,7 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
           ...(body.keep === undefined ? {} : { keep: body.keep }),
           ...(body.priority === undefined ? {} : { priority: body.priority }),
           ...(body.class === undefined ? {} : { class: body.class }),
+          ...(body.paths === undefined ? {} : { paths: body.paths }),
           version: body.version,
         }),
       )
