@@ -27,6 +27,7 @@ const view: FetchView = {
   heldBytes: 10,
   totalBytes: 20,
   fetchedBytes: 10,
+  deltaExplanation: undefined,
   explanation: {
     segments: Array.from({ length: 65_536 }, () => segment),
     peers: [],
