@@ -28,6 +28,7 @@ import { addMeshRoutes } from './mesh-routes.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
+import { addRequestRoutes } from './request-routes.ts'
 import type { Services } from './services.ts'
 import { createSessions } from './sessions.ts'
 import { addSiteRoutes } from './site-routes.ts'
@@ -127,6 +128,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addMemberRoutes(app, services)
   addGrantRoutes(app, services)
   addOperatorRoutes(app, services)
+  addRequestRoutes(app, services)
   addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)

@@ -3,6 +3,7 @@
  * only ever added. Every part is assembled from three sources, and says so by its names: signed records (what should
  * be), this node's own work (what is here), and the other sites' announcements (what they said, and how old it is).
  */
+import type { PendingRequest } from './join-requests.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 
 export type SiteState = 'self' | 'up' | 'silent' | 'never-seen'
@@ -140,6 +141,15 @@ export interface StatusDocument {
   readonly trees: readonly TreeStatus[]
   readonly traffic: TrafficStatus
   readonly alarms: readonly Alarm[]
+  /** Newcomers without an invite, oldest first: what any site said of them. Absent from nodes of a version before. */
+  readonly requests?: readonly RequestStatus[]
+}
+
+/** A newcomer that waits for an admin. */
+export interface RequestStatus extends PendingRequest {
+  /** The member that it asked. */
+  readonly via: string
+  readonly viaSite: string
 }
 
 /** What the records say of a tree, as far as the document needs it. */
@@ -182,6 +192,8 @@ export interface StatusSources {
   readonly connected: ReadonlySet<string>
   readonly traffic: TrafficStatus
   readonly alarms: readonly Alarm[]
+  /** Made here. */
+  readonly requests?: readonly PendingRequest[]
 }
 
 /**
@@ -212,7 +224,28 @@ export function buildStatus(sources: StatusSources): StatusDocument {
       .toSorted((a, b) => compareText(a.tree, b.tree)),
     traffic: sources.traffic,
     alarms: sources.alarms,
+    requests: requestsOf(sources),
   }
+}
+
+/** Of a newcomer that is a member by now, somebody else's word may be older than ours. */
+function requestsOf({ self, members, heard, requests = [] }: StatusSources): RequestStatus[] {
+  // A site that is silent may have let them in, or lost them, long ago.
+  const fresh = (last: HeardSite | undefined) =>
+    last !== undefined && last.ageMs <= silentAfterMs(members.length) ? last : undefined
+  const said = members.flatMap(({ peer, site }) =>
+    (peer === self.peer ? requests : (fresh(heard.get(peer))?.announcement.requests ?? [])).map(
+      (request) => ({
+        ...request,
+        via: peer,
+        viaSite: site,
+      }),
+    ),
+  )
+  const known = new Set(members.map(({ peer }) => peer))
+  return said
+    .filter(({ peer }) => !known.has(peer))
+    .toSorted((a, b) => a.sinceMs - b.sinceMs || compareText(a.peer, b.peer))
 }
 
 function siteStatus(
