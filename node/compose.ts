@@ -49,8 +49,10 @@ import type { CertificateFiles } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
+import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
+import { createOutside } from './outside.ts'
 import type { Paths } from './paths.ts'
 import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
@@ -241,17 +243,16 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             catalogue: createCatalogue({ ledger, complete }),
             tokens,
             blocks,
-            // Whose a block is, is not known: where a private tree may be here, none is given by its CID.
-            blocksFor: () =>
-              [...ledger.state().trees.values()].every(({ body }) => body.readers === 'members')
-                ? blocks
-                : undefined,
+            // Of no tree: what is everybody's.
+            blocksFor: (tree) =>
+              tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),
             // Times the bodies in flight, this is what serving may hold in memory.
             readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
             readStatus,
             readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
             pull: pulled?.source,
+            outside: createOutside({ ledger, blocks, blocksOf, holdings }),
             readPulled: () => pulled?.usage(),
             scratch,
             readCare,
@@ -277,7 +278,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => deltas.stop())
   const jobs = createJobs({ clock, log })
+  const history = createHistory({ values: values('history'), readStatus, clock, log })
+  parts.defer(() => history.stop())
   const services: Services = {
+    history,
     ledger,
     blocks,
     scratch,
@@ -348,6 +352,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await scrubber.start()
       await api.start()
       await hooks.start()
+      await history.start()
       isReady = true
     },
     readSelf,

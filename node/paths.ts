@@ -12,6 +12,8 @@ import { join, resolve } from 'node:path'
 export interface Paths {
   readonly mode: 'home' | 'system' | 'user'
   readonly configFile: string
+  /** What this user has been told of meshes that the machine is no member of. */
+  readonly knownMeshesFile: string
   readonly keysDir: string
   readonly nodeKeyFile: string
   /** Digests of the tokens that open this node to clients. */
@@ -60,7 +62,8 @@ export function choosePaths({ home, env, uid }: PathSurroundings): Paths {
     run: runtime === undefined ? join(data, 'run') : join(runtime, 'mirrormesh'),
   })
   const system = layOut('system', SYSTEM)
-  return !existsSync(user.configFile) && existsSync(system.socketFile) ? system : user
+  const { knownMeshesFile } = user
+  return !existsSync(user.configFile) && existsSync(system.socketFile) ? { ...system, knownMeshesFile } : user
 }
 
 function nonEmpty(text: string | undefined): string | undefined {
@@ -72,6 +75,7 @@ function layOut(mode: Paths['mode'], dirs: { config: string; data: string; run: 
   return {
     mode,
     configFile: join(dirs.config, 'config.yaml'),
+    knownMeshesFile: join(dirs.config, 'known-meshes.json'),
     keysDir,
     nodeKeyFile: join(keysDir, 'node.key'),
     tokensFile: join(keysDir, 'tokens.json'),

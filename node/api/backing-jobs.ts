@@ -9,13 +9,13 @@ import type { Backing } from '../../src/store/block-backings.ts'
 import { importTree } from '../../src/tree/import.ts'
 import type { AdoptAnswer, DropBackingAnswer } from './job-answers.ts'
 import type { JobControl } from './jobs.ts'
-import { fieldOf, textOf } from './query.ts'
+import type { JobBody } from './schema/job-schema.ts'
 import type { Services } from './services.ts'
 
 /** Reads the folder like a publication and signs nothing: what a later fetch needs of it is then there. */
-export function runAdoptJob(services: Services, body: unknown) {
-  const path = textOf(body, 'path')
-  const tree = checkTreeName(textOf(body, 'tree'))
+export function runAdoptJob(services: Services, body: JobBody<'adopt'>) {
+  const { path } = body
+  const tree = checkTreeName(body.tree)
   if (!isAbsolute(path))
     throw new MirrorError('invalid', `path must be absolute, not ${JSON.stringify(path.slice(0, 200))}`)
   return async ({ signal, report }: JobControl): Promise<AdoptAnswer> => {
@@ -57,10 +57,10 @@ async function chunkerOf(services: Services, tree: string): Promise<ChunkerParam
   return head && bytes && decodeSnapshot(head.snapshot, bytes).chunker
 }
 
-export function runDropBackingJob({ blocks, onBlocksLost }: Services, body: unknown) {
-  const id = fieldOf(body, 'id')
-  const isCopying = fieldOf(body, 'copy') === true
-  if (typeof id !== 'number') throw new MirrorError('invalid', 'id must be a number')
+export function runDropBackingJob(
+  { blocks, onBlocksLost }: Services,
+  { id, copy: isCopying }: JobBody<'drop-backing'>,
+) {
   return async ({ signal, report }: JobControl): Promise<DropBackingAnswer> => {
     const backing = findBacking(blocks.backings.list(), id)
     report({ phase: isCopying ? 'copy' : 'forget', bytes: 0 })

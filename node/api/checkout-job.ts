@@ -3,7 +3,6 @@ import { isAbsolute, join } from 'node:path'
 import { printableName } from '../../src/base/bytes.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import { lookUp } from '../../src/dag/reader.ts'
-import { MAX_VERSIONS } from '../../src/record/kinds/pin.ts'
 import type { CheckoutResult } from '../../src/tree/checkout.ts'
 import { checkOut } from '../../src/tree/checkout.ts'
 import { createCheckoutStorage } from '../../src/tree/checkout-storage.ts'
@@ -14,19 +13,13 @@ import { findSnapshot } from './find-snapshot.ts'
 import type { CheckoutAnswer } from './job-answers.ts'
 import type { JobControl } from './jobs.ts'
 import { pathBytes } from './path-bytes.ts'
-import { fieldOf, optionalTextOf, splitPath, textOf } from './query.ts'
+import { splitPath } from './query.ts'
+import type { JobBody } from './schema/job-schema.ts'
 import type { Services } from './services.ts'
 
-export function runCheckoutJob(services: Services, body: unknown) {
-  const tree = textOf(body, 'tree')
-  const ref = optionalTextOf(body, 'ref')
-  const path = pathBytes(optionalTextOf(body, 'path') ?? '')
-  const dest = textOf(body, 'dest')
-  const isReplacing = fieldOf(body, 'replace') === true
-  const devices = fieldOf(body, 'devices') === true
-  const takesEmpty = fieldOf(body, 'takeEmpty') === true
-  const protect = protectOf(fieldOf(body, 'protect'))
-  const versions = versionsOf(fieldOf(body, 'versions'))
+export function runCheckoutJob(services: Services, body: JobBody<'checkout'>) {
+  const { tree, ref, dest, replace: isReplacing, devices, takeEmpty: takesEmpty, protect, versions } = body
+  const path = pathBytes(body.path)
   if (!isAbsolute(dest))
     throw new MirrorError('invalid', `dest must be an absolute path, not ${JSON.stringify(dest)}`)
   if (versions !== undefined && (path.length > 0 || isReplacing || protect !== undefined)) {
@@ -105,16 +98,4 @@ function versionAnswer(
     ...(checkout ?? NOTHING_WRITTEN),
     versions: { latest: join(dir, 'latest'), sequences, removed, staying, wasThere: checkout === undefined },
   }
-}
-
-function versionsOf(value: unknown): number | undefined {
-  if (value === undefined) return undefined
-  if (Number.isInteger(value) && Number(value) >= 1 && Number(value) <= MAX_VERSIONS) return Number(value)
-  throw new MirrorError('invalid', `versions must be a number from 1 to ${MAX_VERSIONS}`)
-}
-
-function protectOf(value: unknown): string[] | undefined {
-  if (value === undefined) return undefined
-  if (Array.isArray(value) && value.every((path) => typeof path === 'string')) return value
-  throw new MirrorError('invalid', 'protect must be a list of paths')
 }

@@ -3,11 +3,10 @@ import type { CollectionProgress } from '../../src/store/collection.ts'
 import type { CollectAnswer } from './job-answers.ts'
 import type { JobProgress } from './job-document.ts'
 import type { JobControl } from './jobs.ts'
-import { fieldOf } from './query.ts'
+import type { JobBody } from './schema/job-schema.ts'
 import type { Services } from './services.ts'
 
-export function runCollectJob({ collector, clock }: Services, body: unknown) {
-  const isDryRun = fieldOf(body, 'dryRun') === true
+export function runCollectJob({ collector, clock }: Services, { dryRun: isDryRun }: JobBody<'collect'>) {
   return async ({ signal, report }: JobControl): Promise<CollectAnswer> => {
     const startedMs = clock.monotonicMs()
     const {

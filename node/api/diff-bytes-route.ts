@@ -1,29 +1,41 @@
 /** How many bytes a site that holds one snapshot would have to fetch for another: as they are, and as deltas. */
 import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
 import { MirrorError } from '../../src/base/errors.ts'
 import { tryZstdLater, WIRE_LEVEL } from '../../src/block/encoding.ts'
 import type { IndexedBlock } from '../../src/dag/block-index.ts'
 import { listNewBlocks } from '../../src/delta/list-new-blocks.ts'
 import type { DiffBytesAnswer } from './answers.ts'
 import { type FoundSnapshot, findSnapshot } from './find-snapshot.ts'
-import { readQuery } from './query.ts'
+import { parseQuery } from './parse.ts'
 import { says } from './route-spec.ts'
+import { DIFF_BYTES } from './schema/tree-schema.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
 
 /** Blocks to this length are weighed; of more, evenly spread ones stand for the rest. */
 const WEIGHED_BYTES = 64 * 1024 * 1024
 
+const QUERY = z.object({
+  ref: z.string().optional(),
+  toTree: z.string().optional(),
+  toRef: z.string().optional(),
+})
+
 export function addDiffBytesRoute(app: FastifyInstance, services: Services): void {
   app.get<{ Params: { tree: string } }>(
     '/api/v1/trees/:tree/diff-bytes',
-    says({ summary: 'What a site that holds the one snapshot would fetch for the other', scope: 'read' }),
+    says({
+      summary: 'What a site that holds the one snapshot would fetch for the other',
+      scope: 'read',
+      query: QUERY,
+      answer: DIFF_BYTES,
+    }),
     async ({ params: { tree }, url }, reply): Promise<DiffBytesAnswer> => {
-      const query = readQuery(url)
+      const { ref, toTree = tree, toRef } = parseQuery(QUERY, url)
       const held = signalOf(reply)
-      const from = await findSnapshot(services, tree, query.optionalText('ref'), held)
-      const toTree = query.optionalText('toTree') ?? tree
-      const to = await findSnapshot(services, toTree, query.optionalText('toRef'), held)
+      const from = await findSnapshot(services, tree, ref, held)
+      const to = await findSnapshot(services, toTree, toRef, held)
       const { blocks: newBlocks, bytes: newBytes, zstdShare } = await weighNew(services, from, to, held)
       const made = services.ledger
         .state()

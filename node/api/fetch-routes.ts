@@ -1,21 +1,31 @@
 /** /api/v1/fetches: what this node is fetching, from whom, and why each part is where it is. */
 import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
 import { MirrorError } from '../../src/base/errors.ts'
 import type { FetchView } from '../../src/replica/site-agent-tree.ts'
 import type { FetchDocument, FetchSummary } from './answers.ts'
 import { says } from './route-spec.ts'
+import { FETCH, FETCH_SUMMARY } from './schema/fetch-schema.ts'
 import type { Services } from './services.ts'
 
 /** A fetch has 64 active pages of up to 1,024 segments: more than anybody reads. */
 const MAX_SEGMENTS = 2000
 
 export function addFetchRoutes(app: FastifyInstance, { readFetches }: Services): void {
-  app.get('/api/v1/fetches', says({ summary: 'What this node is fetching', scope: 'read' }), () => ({
-    fetches: [...readFetches()].map(([tree, view]) => summaryOf(tree, view)),
-  }))
+  app.get(
+    '/api/v1/fetches',
+    says({
+      summary: 'What this node is fetching',
+      scope: 'read',
+      answer: z.strictObject({ fetches: z.array(FETCH_SUMMARY) }),
+    }),
+    () => ({
+      fetches: [...readFetches()].map(([tree, view]) => summaryOf(tree, view)),
+    }),
+  )
   app.get<{ Params: { tree: string } }>(
     '/api/v1/fetches/:tree',
-    says({ summary: 'One fetch: each peer and each active segment', scope: 'read' }),
+    says({ summary: 'One fetch: each peer and each active segment', scope: 'read', answer: FETCH }),
     ({ params: { tree } }): FetchDocument => {
       const view = readFetches().get(tree)
       if (view === undefined) {

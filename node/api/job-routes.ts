@@ -1,17 +1,19 @@
 /** /api/v1/jobs: publish, checkout, verify and the rest as resources, with their progress as server-sent events. */
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { MirrorError } from '../../src/base/errors.ts'
+import { z } from 'zod'
 import { runAdoptJob, runDropBackingJob } from './backing-jobs.ts'
 import { runCheckoutJob } from './checkout-job.ts'
 import { runCollectJob } from './collect-job.ts'
 import { runDropVersionsJob } from './drop-versions-job.ts'
 import type { JobDocument, JobKind } from './job-document.ts'
 import type { JobControl } from './jobs.ts'
+import { PAGE_QUERY, pageOf } from './page.ts'
+import { parseBody, parseQuery } from './parse.ts'
 import { runPublishJob } from './publish-job.ts'
-import { textOf } from './query.ts'
 import { runRollBackJob } from './roll-back-job.ts'
 import { says } from './route-spec.ts'
+import { JOB, JOB_BODIES, JOB_KINDS, type JobBody } from './schema/job-schema.ts'
 import { JOB_SCOPE } from './scopes.ts'
 import { runScrubJob } from './scrub-job.ts'
 import type { Services } from './services.ts'
@@ -19,11 +21,17 @@ import { signalOf } from './tree-routes.ts'
 import { runVerifyJob } from './verify-job.ts'
 import { runWaitJob } from './wait-job.ts'
 
-type Run = (services: Services, body: unknown) => (control: JobControl) => Promise<unknown>
+type Run<K extends JobKind> = (
+  services: Services,
+  body: JobBody<K>,
+) => (control: JobControl) => Promise<unknown>
 type JobRequest = FastifyRequest<{ Params: { id: string } }>
 
+const KIND = z.object({ kind: z.enum(JOB_KINDS) })
+const ANY_BODY = z.discriminatedUnion('kind', Object.values(JOB_BODIES) as [typeof JOB_BODIES.publish])
+
 /** Each reads its parameters at once, so that what is malformed is refused before a job exists. */
-const RUNNERS: Readonly<Record<JobKind, Run>> = {
+const RUNNERS: { readonly [K in JobKind]: Run<K> } = {
   publish: runPublishJob,
   'drop-versions': runDropVersionsJob,
   'roll-back': runRollBackJob,
@@ -40,22 +48,33 @@ export function addJobRoutes(app: FastifyInstance, services: Services): void {
   const { jobs } = services
   app.post(
     '/api/v1/jobs',
-    says({ summary: 'Starts a job', scope: JOB_SCOPE, status: 202 }),
+    says({ summary: 'Starts a job', scope: JOB_SCOPE, body: ANY_BODY, answer: JOB, status: 202 }),
     ({ body }, reply) => {
-      const kind = textOf(body, 'kind')
-      if (!isKind(kind)) {
-        throw new MirrorError('invalid', `kind is one of ${Object.keys(RUNNERS).join(', ')}`)
-      }
-      const job = jobs.start(kind, RUNNERS[kind](services, body))
+      const { kind } = parseBody(KIND, body)
+      const job = jobs.start(kind, prepare(kind, services, body))
       reply.code(202).header('location', `/api/v1/jobs/${job.id}`)
       return job
     },
   )
-  app.get('/api/v1/jobs', says({ summary: 'Jobs of this run of the daemon', scope: 'read' }), () => ({
-    jobs: jobs.list(),
-  }))
-  app.get('/api/v1/jobs/:id', says({ summary: 'A job', scope: 'read' }), ({ params }: JobRequest) =>
-    jobs.get(params.id),
+  app.get(
+    '/api/v1/jobs',
+    says({
+      summary: 'Jobs of this run of the daemon, oldest first',
+      scope: 'read',
+      query: PAGE_QUERY,
+      answer: z.strictObject({ jobs: z.array(JOB), cursor: z.string().nullable() }),
+    }),
+    ({ url }) => {
+      const keyOf = ({ startedMs, id }: JobDocument): string => `${String(startedMs).padStart(16, '0')} ${id}`
+      const sorted = jobs.list().toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
+      const { items, cursor } = pageOf(sorted, keyOf, parseQuery(PAGE_QUERY, url))
+      return { jobs: items, cursor }
+    },
+  )
+  app.get(
+    '/api/v1/jobs/:id',
+    says({ summary: 'A job', scope: 'read', answer: JOB }),
+    ({ params }: JobRequest) => jobs.get(params.id),
   )
   app.delete(
     '/api/v1/jobs/:id',
@@ -85,6 +104,6 @@ async function* eventText(documents: AsyncIterable<JobDocument>): AsyncGenerator
   }
 }
 
-function isKind(kind: string): kind is JobKind {
-  return Object.hasOwn(RUNNERS, kind)
+function prepare<K extends JobKind>(kind: K, services: Services, body: unknown) {
+  return RUNNERS[kind](services, parseBody(JOB_BODIES[kind] as unknown as z.ZodType<JobBody<K>>, body))
 }

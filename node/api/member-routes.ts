@@ -1,5 +1,6 @@
 /** /api/v1/members, /admins, /invites and /records: who is in the mesh, who may come, and who said what. */
 import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
 import { MirrorError } from '../../src/base/errors.ts'
 import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
 import type { Invite, Member } from '../../src/record/mesh-state.ts'
@@ -13,30 +14,48 @@ import type {
   RecordDocument,
   RecordPage,
 } from './member-answers.ts'
-import { readQuery } from './query.ts'
+import { LIMIT, PAGE_QUERY, pageOf } from './page.ts'
+import { parseQuery } from './parse.ts'
 import { says } from './route-spec.ts'
+import { ADMINS, INVITE, MEMBER, RECORD } from './schema/member-schema.ts'
 import type { Services } from './services.ts'
 
 const MAX_RECORDS = 1000
 
+const RECORDS_QUERY = z.object({
+  limit: LIMIT,
+  cursor: z.string().optional().describe('of the page before'),
+  kind: z.string().optional(),
+  subject: z.string().optional().describe('a tree, a pin, a site or a key'),
+})
+const RECORD_PAGE = z.strictObject({ records: z.array(RECORD), cursor: z.string().nullable() })
+
 export function addMemberRoutes(app: FastifyInstance, services: Services): void {
   const { ledger, clock } = services
 
-  app.get('/api/v1/members', says({ summary: 'Every member, active or not', scope: 'read' }), () => {
-    const connected = new Set(services.host.peers().map(({ peer }) => peer))
-    const members = [...ledger.state().members.values()].map((member) =>
-      describeMember(services, member, connected.has(member.peer)),
-    )
-    return {
-      members: members.toSorted((a, b) =>
-        a.site < b.site || (a.site === b.site && a.peer < b.peer) ? -1 : 1,
-      ),
-    }
-  })
+  app.get(
+    '/api/v1/members',
+    says({
+      summary: 'Every member, active or not',
+      scope: 'read',
+      query: PAGE_QUERY,
+      answer: z.strictObject({ members: z.array(MEMBER), cursor: z.string().nullable() }),
+    }),
+    ({ url }) => {
+      const connected = new Set(services.host.peers().map(({ peer }) => peer))
+      const members = [...ledger.state().members.values()].map((member) =>
+        describeMember(services, member, connected.has(member.peer)),
+      )
+      const keyOf = ({ site, peer }: MemberDocument): string => `${site} ${peer}`
+      const sorted = members.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
+      const { items, cursor } = pageOf(sorted, keyOf, parseQuery(PAGE_QUERY, url))
+      return { members: items, cursor }
+    },
+  )
 
   app.get(
     '/api/v1/admins',
-    says({ summary: "The admins' keys and how many must agree", scope: 'read' }),
+    says({ summary: "The admins' keys and how many must agree", scope: 'read', answer: ADMINS }),
     (): AdminsDocument => {
       const admins = ledger.state().admins
       if (admins === undefined)
@@ -48,7 +67,11 @@ export function addMemberRoutes(app: FastifyInstance, services: Services): void 
 
   app.get(
     '/api/v1/invites',
-    says({ summary: 'Every invite: open, used, expired or withdrawn', scope: 'read' }),
+    says({
+      summary: 'Every invite: open, used, expired or withdrawn',
+      scope: 'read',
+      answer: z.strictObject({ invites: z.array(INVITE) }),
+    }),
     () => {
       const invites = [...ledger.state().invites.values()].map((invite) =>
         describeInvite(invite, clock.nowMs()),
@@ -59,14 +82,16 @@ export function addMemberRoutes(app: FastifyInstance, services: Services): void 
 
   app.get(
     '/api/v1/records',
-    says({ summary: 'The records of the mesh, newest first', scope: 'read' }),
+    says({
+      summary: 'The records of the mesh, newest first',
+      scope: 'read',
+      query: RECORDS_QUERY,
+      answer: RECORD_PAGE,
+    }),
     ({ url }): RecordPage => {
-      const query = readQuery(url)
-      const limit = numberIn(query.optionalText('limit'), 100, MAX_RECORDS)
-      const after = query.optionalText('cursor')
-      const kind = query.optionalText('kind')
-      const subject = query.optionalText('subject')
-      const found = newestRecords(services, { limit: limit + 1, after: readCursor(after), kind, subject })
+      const { limit: wanted = 100, cursor, kind, subject } = parseQuery(RECORDS_QUERY, url)
+      const limit = Math.min(wanted, MAX_RECORDS)
+      const found = newestRecords(services, { limit: limit + 1, after: readPlace(cursor), kind, subject })
       const records = found.slice(0, limit)
       const last = records.at(-1)
       return {
@@ -193,16 +218,9 @@ function compare(a: Place, b: Place): number {
   return b.timeMs - a.timeMs || (a.id === b.id ? 0 : a.id < b.id ? -1 : 1)
 }
 
-function readCursor(text: string | undefined): Place | undefined {
+function readPlace(text: string | undefined): Place | undefined {
   if (text === undefined) return undefined
   const match = /^(-?\d{1,16})-(b[a-z2-7]{20,120})$/.exec(text)
   if (match === null) throw new MirrorError('invalid', 'cursor is not one that this API gave')
   return { timeMs: Number(match[1]), id: match[2]! }
-}
-
-function numberIn(text: string | undefined, usual: number, most: number): number {
-  if (text === undefined) return usual
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : 0
-  if (value < 1) throw new MirrorError('invalid', 'limit is a number from 1')
-  return Math.min(value, most)
 }

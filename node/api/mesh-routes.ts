@@ -1,27 +1,51 @@
 /** /api/v1: this node, the status of the mesh, the records that admins sign, pins. */
 import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
 import { publicKeyOf } from '../../src/record/key.ts'
+import { decodeStored } from '../../src/record/record.ts'
 import type { ChainDocument, PinDocument } from './answers.ts'
-import { readQuery, textOf } from './query.ts'
+import { parseBody, parseQuery } from './parse.ts'
+import { checkPinRights } from './pin-rights.ts'
 import { says } from './route-spec.ts'
+import { STATUS } from './schema/status-schema.ts'
+import { CHAIN, PIN, SELF } from './schema/tree-schema.ts'
 import { RECORD_SCOPE } from './scopes.ts'
 import type { Services } from './services.ts'
 
-export function addMeshRoutes(app: FastifyInstance, services: Services): void {
-  const { ledger } = services
+const NEW_RECORD = z.object({ record: z.string().min(1).describe('signed, in base64') })
+const NEXT_VERSION = z.object({
+  kind: z.string().min(1),
+  name: z.string().min(1),
+  tree: z.string().optional().describe('of a tag'),
+})
 
-  app.get('/api/v1/self', says({ summary: 'This node', scope: 'read' }), () => services.readSelf())
+export function addMeshRoutes(app: FastifyInstance, services: Services): void {
+  const { ledger, clock } = services
+
+  async function submit(bytes: Uint8Array): ReturnType<typeof ledger.submit> {
+    const { content } = decodeStored(bytes)
+    if (content.kind === 'pin') checkPinRights(ledger.state(), content.body, clock.nowMs())
+    return ledger.submit(bytes)
+  }
+
+  app.get('/api/v1/self', says({ summary: 'This node', scope: 'read', answer: SELF }), () =>
+    services.readSelf(),
+  )
   app.get(
     '/api/v1/status',
-    says({ summary: 'The status document: sites, trees by site, traffic, alarms', scope: 'read' }),
+    says({
+      summary: 'The status document: sites, trees by site, traffic, alarms',
+      scope: 'read',
+      answer: STATUS,
+    }),
     () => services.readStatus(),
   )
 
   app.get<{ Params: { peer: string } }>(
     '/api/v1/chain/:peer',
-    says({ summary: 'Where the next record of a key goes on from', scope: 'read' }),
+    says({ summary: 'Where the next record of a key goes on from', scope: 'read', answer: CHAIN }),
     ({ params }): ChainDocument => {
       const tip = ledger.tip(publicKeyOf(params.peer))
       return {
@@ -34,12 +58,18 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
 
   app.post(
     '/api/v1/records',
-    says({ summary: 'Brings a signed record into the mesh', scope: RECORD_SCOPE, status: 201 }),
+    says({
+      summary: 'Brings a signed record into the mesh',
+      scope: RECORD_SCOPE,
+      body: NEW_RECORD,
+      answer: z.strictObject({ id: z.string() }),
+      status: 201,
+    }),
     async ({ body }, reply) => {
-      const record = textOf(body, 'record')
+      const { record } = parseBody(NEW_RECORD, body)
       const bytes = new Uint8Array(Buffer.from(record, 'base64'))
       if (bytes.length === 0) throw new MirrorError('invalid', 'record is not base64')
-      const { id } = await ledger.submit(bytes).catch((error) => {
+      const { id } = await submit(bytes).catch((error) => {
         // What a client sends and cannot be read is its fault, not damage here.
         if (!isMirrorError(error, 'corrupt')) throw error
         throw new MirrorError('invalid', `not a record: ${error.message}`, { cause: error })
@@ -51,32 +81,38 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
 
   app.get(
     '/api/v1/next-version',
-    says({ summary: 'The version that a new record of a kind and name needs', scope: 'read' }),
+    says({
+      summary: 'The version that a new record of a kind and name needs',
+      scope: 'read',
+      query: NEXT_VERSION,
+      answer: z.strictObject({ version: z.int() }),
+    }),
     async ({ url }) => {
-      const query = readQuery(url)
-      const kind = query.text('kind')
-      const name = query.text('name')
-      const tree = query.optionalText('tree')
+      const { kind, name, tree } = parseQuery(NEXT_VERSION, url)
       return { version: (await highestVersion(services, kind, name, tree)) + 1 }
     },
   )
 
-  app.get('/api/v1/pins', says({ summary: 'The pins', scope: 'read' }), () => {
-    const pins = [...ledger.state().pins.values()].map(
-      ({ body }): PinDocument => ({
-        name: body.name,
-        tree: body.tree,
-        sites: body.sites,
-        checkout: body.checkout ?? null,
-        ...(body.versions === undefined ? {} : { versions: body.versions }),
-        ...(body.keep === undefined ? {} : { keep: body.keep }),
-        ...(body.priority === undefined ? {} : { priority: body.priority }),
-        ...(body.class === undefined ? {} : { class: body.class }),
-        version: body.version,
-      }),
-    )
-    return { pins: pins.toSorted((a, b) => (a.name < b.name ? -1 : 1)) }
-  })
+  app.get(
+    '/api/v1/pins',
+    says({ summary: 'The pins', scope: 'read', answer: z.strictObject({ pins: z.array(PIN) }) }),
+    () => {
+      const pins = [...ledger.state().pins.values()].map(
+        ({ body }): PinDocument => ({
+          name: body.name,
+          tree: body.tree,
+          sites: body.sites,
+          checkout: body.checkout ?? null,
+          ...(body.versions === undefined ? {} : { versions: body.versions }),
+          ...(body.keep === undefined ? {} : { keep: body.keep }),
+          ...(body.priority === undefined ? {} : { priority: body.priority }),
+          ...(body.class === undefined ? {} : { class: body.class }),
+          version: body.version,
+        }),
+      )
+      return { pins: pins.toSorted((a, b) => (a.name < b.name ? -1 : 1)) }
+    },
+  )
 }
 
 /**

@@ -11,6 +11,7 @@ import { decodeCbor } from '../../src/block/codec.ts'
 import { type Bodies, decodeBody } from '../../src/record/content.ts'
 import { MAX_RECORD_BYTES } from '../../src/record/record.ts'
 import { parseBody } from './parse.ts'
+import { checkPinRights } from './pin-rights.ts'
 import { says } from './route-spec.ts'
 import { LENT_SCOPE } from './scopes.ts'
 import type { Services } from './services.ts'
@@ -28,7 +29,10 @@ export const OPERATOR_RECORD = z.strictObject({
     .max(MAX_RECORD_BYTES * 2),
 })
 
-export function addOperatorRoutes(app: FastifyInstance, { issueAsNode, readSelf }: Services): void {
+export function addOperatorRoutes(
+  app: FastifyInstance,
+  { issueAsNode, readSelf, ledger, clock }: Services,
+): void {
   app.post(
     '/api/v1/operator/records',
     says({
@@ -47,7 +51,9 @@ export function addOperatorRoutes(app: FastifyInstance, { issueAsNode, readSelf 
   )
 
   function issue<K extends LentKind>(kind: K, bytes: Uint8Array): Promise<Cid> {
-    return issueAsNode(kind, readBody(kind, bytes))
+    const body = readBody(kind, bytes)
+    if (kind === 'pin') checkPinRights(ledger.state(), body as Bodies['pin'], clock.nowMs())
+    return issueAsNode(kind, body)
   }
 }
 

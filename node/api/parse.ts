@@ -1,5 +1,5 @@
 /** Bodies and query strings by their schemas: a fault is `invalid`, with the name of the field and what is allowed there. */
-import type { z } from 'zod'
+import { z } from 'zod'
 import { decodeUtf8 } from '../../src/base/bytes.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import { readRawQuery } from './query.ts'
@@ -12,12 +12,22 @@ export function parseBody<T extends z.ZodType>(schema: T, body: unknown): z.outp
   return parsed(schema, body)
 }
 
+const RAW_FORMAT = 'percent-encoded-bytes'
+
+/** A path within a tree or on a disk: its bytes need not be UTF-8, and are read by `readQuery`. */
+export const RAW = z.string().meta({ format: RAW_FORMAT }).optional()
+
+function isRaw(schema: z.ZodType | undefined): boolean {
+  const inner = schema instanceof z.ZodOptional ? (schema.unwrap() as z.ZodType) : schema
+  return inner?.meta()?.format === RAW_FORMAT
+}
+
 /** Of a repeated name the last one counts. @throws MirrorError `invalid` */
 export function parseQuery<T extends z.ZodObject>(schema: T, url: string): z.output<T> {
   const values: Record<string, string> = {}
   for (const [name, bytes] of readRawQuery(url)) {
     if (!Object.hasOwn(schema.shape, name)) continue
-    const text = decodeUtf8(bytes)
+    const text = isRaw(schema.shape[name]) ? '' : decodeUtf8(bytes)
     if (text === undefined) throw new MirrorError('invalid', `${name} is not UTF-8`)
     values[name] = text
   }

@@ -5,7 +5,7 @@
 import type { FastifyInstance } from 'fastify'
 import { MirrorError } from '../../src/base/errors.ts'
 import { pinName } from '../../src/record/kinds/pin.ts'
-import { PIN_CHANGE, type PinChange, type PinPlan, planPin } from './pin-plan.ts'
+import { PIN_CHANGE, PIN_PLAN, type PinChange, type PinPlan, planPin } from './pin-plan.ts'
 import { says } from './route-spec.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
@@ -24,7 +24,12 @@ export function addPinRoutes(app: FastifyInstance, services: Services): void {
 
   app.post(
     '/api/v1/pins/plan',
-    says({ summary: 'What a change of a pin would set in motion', scope: 'read', body: PIN_CHANGE }),
+    says({
+      summary: 'What a change of a pin would set in motion',
+      scope: 'read',
+      body: PIN_CHANGE,
+      answer: PIN_PLAN,
+    }),
     async ({ body }, reply): Promise<PinPlan> => {
       const read = PIN_CHANGE.safeParse(body)
       if (!read.success) {
@@ -42,7 +47,7 @@ export function addPinRoutes(app: FastifyInstance, services: Services): void {
   /** The plan of that id as it is now. */
   app.get<{ Params: { id: string } }>(
     '/api/v1/pins/plan/:id',
-    says({ summary: 'That plan as it is now; 409 when it is stale', scope: 'read' }),
+    says({ summary: 'That plan as it is now; 409 when it is stale', scope: 'read', answer: PIN_PLAN }),
     async ({ params }, reply): Promise<PinPlan> => {
       const id = params.id.slice(0, 64)
       const change = plans.get(id)

@@ -72,36 +72,3 @@ export function splitPath(path: Uint8Array): Uint8Array[] {
   }
   return names
 }
-
-export function fieldOf(body: unknown, name: string): unknown {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new MirrorError('invalid', 'the body is not a JSON object')
-  }
-  return (body as Record<string, unknown>)[name]
-}
-
-export function textOf(body: unknown, name: string): string {
-  const value = fieldOf(body, name)
-  if (typeof value === 'string' && value !== '') return value
-  throw new MirrorError('invalid', `${name} must be a text`)
-}
-
-export function optionalTextOf(body: unknown, name: string): string | undefined {
-  return fieldOf(body, name) === undefined ? undefined : textOf(body, name)
-}
-
-/** Not empty when it is there. */
-export function listOf(body: unknown, name: string): string[] | undefined {
-  const value = fieldOf(body, name)
-  if (value === undefined) return undefined
-  if (Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'string'))
-    return value
-  throw new MirrorError('invalid', `${name} must be a list of texts`)
-}
-
-export function numberOf(body: unknown, name: string): number | undefined {
-  const value = fieldOf(body, name)
-  if (value === undefined) return undefined
-  if (typeof value === 'number' && value >= 0) return value
-  throw new MirrorError('invalid', `${name} must be a number`)
-}

@@ -2,23 +2,14 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { MirrorError } from '../../src/base/errors.ts'
+import { parseBody } from './parse.ts'
 import { says } from './route-spec.ts'
+import { REQUEST } from './schema/status-schema.ts'
 import type { Services } from './services.ts'
 
-const REQUEST_DOCUMENT = z.strictObject({
-  peer: z.string(),
-  /** As the newcomer shows it too. */
-  code: z.string(),
-  site: z.string().nullable(),
-  region: z.string().nullable(),
-  address: z.string(),
-  sinceMs: z.int(),
-  /** The member that it asked, and its site. */
-  via: z.string(),
-  viaSite: z.string(),
-})
+export type RequestDocument = Readonly<z.infer<typeof REQUEST>>
 
-export type RequestDocument = Readonly<z.infer<typeof REQUEST_DOCUMENT>>
+const NOTHING = z.strictObject({})
 
 export function addRequestRoutes(
   app: FastifyInstance,
@@ -31,7 +22,7 @@ export function addRequestRoutes(
     says({
       summary: 'Newcomers without an invite that wait for an admin, oldest first',
       scope: 'read',
-      answer: z.strictObject({ requests: z.array(REQUEST_DOCUMENT) }),
+      answer: z.strictObject({ requests: z.array(REQUEST) }),
     }),
     () => ({ requests: list() }),
   )
@@ -40,9 +31,11 @@ export function addRequestRoutes(
     says({
       summary: 'Turns a newcomer down, at the member that it asked; its key is not listened to for an hour',
       scope: 'admin',
+      body: NOTHING,
       answer: z.strictObject({ peer: z.string() }),
     }),
-    ({ params: { peer } }) => {
+    ({ params: { peer }, body }) => {
+      parseBody(NOTHING, body)
       if (joinRequests.deny(peer)) return { peer }
       const found = list().find((each) => each.peer === peer && each.via !== readSelf().peer)
       if (found !== undefined) {

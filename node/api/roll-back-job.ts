@@ -4,12 +4,12 @@ import { checkTreeName } from '../../src/dag/tree-name.ts'
 import { findHead } from './find-snapshot.ts'
 import type { RollBackAnswer } from './job-answers.ts'
 import type { JobControl } from './jobs.ts'
-import { textOf } from './query.ts'
+import type { JobBody } from './schema/job-schema.ts'
 import type { Services } from './services.ts'
 
-export function runRollBackJob(services: Services, body: unknown) {
-  const tree = checkTreeName(textOf(body, 'tree'))
-  const ref = textOf(body, 'ref')
+export function runRollBackJob(services: Services, body: JobBody<'roll-back'>) {
+  const tree = checkTreeName(body.tree)
+  const { ref } = body
   if (ref === 'head') throw new MirrorError('invalid', 'roll back to a sequence or a tag, not to head')
   return async ({ signal }: JobControl): Promise<RollBackAnswer> => {
     const { sequence } = findHead(services, tree, ref)

@@ -1,15 +1,10 @@
 /** The job behind `scrub`: reads every stored block, at a set rate, and compares it with its digest. */
-import { MirrorError } from '../../src/base/errors.ts'
 import type { ScrubAnswer } from './job-answers.ts'
 import type { JobControl } from './jobs.ts'
-import { fieldOf } from './query.ts'
+import type { JobBody } from './schema/job-schema.ts'
 import type { Services } from './services.ts'
 
-export function runScrubJob({ scrubber, clock }: Services, body: unknown) {
-  const rate = fieldOf(body, 'bytesPerSecond')
-  if (rate !== undefined && (typeof rate !== 'number' || !(rate >= 1000))) {
-    throw new MirrorError('invalid', 'bytesPerSecond is a number, 1000 or more')
-  }
+export function runScrubJob({ scrubber, clock }: Services, { bytesPerSecond: rate }: JobBody<'scrub'>) {
   return async ({ signal, report }: JobControl): Promise<ScrubAnswer> => {
     const startedMs = clock.monotonicMs()
     const done = await scrubber.run({

@@ -12,6 +12,7 @@ import { makeDirs } from '../../src/posix/make-dirs.ts'
 import { writeDurably } from '../durable-file.ts'
 import { type LoadedCertificate, loadCertificate } from '../gateway/certificate.ts'
 import type { Paths } from '../paths.ts'
+import { readVersion } from '../version.ts'
 import { SOCKET_ACCESS } from './access.ts'
 import { addConsoleRoutes, type ConsoleFiles } from './console-routes.ts'
 import { addDiffBytesRoute } from './diff-bytes-route.ts'
@@ -22,9 +23,11 @@ import { createFailureLimit } from './failure-limit.ts'
 import { addFetchRoutes } from './fetch-routes.ts'
 import { addGrantRoutes } from './grant-routes.ts'
 import { addGuard } from './guard.ts'
+import { addHistoryRoutes } from './history-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
+import { addOpenApiRoute, collectRoutes, type Route } from './openapi.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
@@ -122,7 +125,9 @@ function makeApp(services: Services, secure?: LoadedCertificate): FastifyInstanc
   return app
 }
 
-export function addRoutes(app: FastifyInstance, services: Services, feed: EventFeed): void {
+/** Returns what there is, for the one who describes it. */
+export function addRoutes(app: FastifyInstance, services: Services, feed: EventFeed): readonly Route[] {
+  const routes = collectRoutes(app)
   addEventRoutes(app, services, feed)
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
@@ -138,6 +143,9 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addStoreRoutes(app, services)
   addSiteRoutes(app, services)
   addTokenRoutes(app, services)
+  addHistoryRoutes(app, services)
+  addOpenApiRoute(app, routes, { version: readVersion() })
+  return routes
 }
 
 function makeTcp(

@@ -15,6 +15,7 @@ import type { FetchView } from '../../src/replica/site-agent-tree.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import type { GatewayLog } from '../gateway/gateway-log.ts'
+import type { History } from '../history/history.ts'
 import type { RateMeter } from '../rate-meter.ts'
 import type { Tokens } from '../tokens.ts'
 import type { SelfDocument } from './answers.ts'
@@ -37,6 +38,7 @@ export interface Services {
   readonly issueAsNode: <K extends Kind>(kind: K, body: Bodies[K]) => Promise<Cid>
   readonly log: GatewayLog
   readonly tokens: Tokens
+  readonly history: Pick<History, 'read' | 'names'>
   readonly readSelf: () => SelfDocument
   readonly readStatus: () => StatusDocument
   readonly readFetches: () => ReadonlyMap<string, FetchView>

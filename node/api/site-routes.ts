@@ -24,7 +24,11 @@ export type SiteDocument = Readonly<z.infer<typeof SITE_DOCUMENT>>
 export function addSiteRoutes(app: FastifyInstance, { ledger }: Services): void {
   app.get(
     '/api/v1/sites',
-    says({ summary: 'Sites with their labels, and which are drained', scope: 'read' }),
+    says({
+      summary: 'Sites with their labels, and which are drained',
+      scope: 'read',
+      answer: z.strictObject({ sites: z.array(SITE_DOCUMENT) }),
+    }),
     () => ({ sites: listSites(ledger.state()) }),
   )
 }

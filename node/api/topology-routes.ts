@@ -4,12 +4,13 @@ import { pathClass } from '../../src/topology/path-class.ts'
 import { NO_TOPOLOGY, pathBetween } from '../../src/topology/topology.ts'
 import type { MeasuredPath, TopologyDocument } from './answers.ts'
 import { says } from './route-spec.ts'
+import { TOPOLOGY } from './schema/fetch-schema.ts'
 import type { Services } from './services.ts'
 
 export function addTopologyRoutes(app: FastifyInstance, services: Services): void {
   app.get(
     '/api/v1/topology',
-    says({ summary: 'Declared links, and what this node measures', scope: 'read' }),
+    says({ summary: 'Declared links, and what this node measures', scope: 'read', answer: TOPOLOGY }),
     () => describeTopology(services),
   )
 }

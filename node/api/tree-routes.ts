@@ -1,6 +1,7 @@
 /** /api/v1/trees: what there is, its history, and reading inside snapshots. Long answers are one JSON line an item. */
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
 import { printableName } from '../../src/base/bytes.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import type { Entry } from '../../src/dag/entry.ts'
@@ -12,9 +13,22 @@ import type { DiffHeader, EntryListHeader, HeadDocument, ResolvedPath, TreeDocum
 import { describeChange, describeEntry, joinPath } from './describe.ts'
 import { diffWithDirectory } from './diff-directory-route.ts'
 import { findHead, findSnapshot, findTree, placeOf } from './find-snapshot.ts'
+import { cursorOf, PAGE_QUERY, readCursor } from './page.ts'
+import { parseQuery, RAW } from './parse.ts'
 import { problemOf } from './problem.ts'
 import { readQuery, splitPath } from './query.ts'
 import { says } from './route-spec.ts'
+import { PROBLEM } from './schema/job-schema.ts'
+import {
+  DIFF_HEADER,
+  DIFF_LINE,
+  ENTRY,
+  ENTRY_HEADER,
+  HEAD,
+  PLACE,
+  RESOLVED,
+  TREE,
+} from './schema/tree-schema.ts'
 import { DIFF_SCOPE } from './scopes.ts'
 import type { Services } from './services.ts'
 
@@ -22,39 +36,70 @@ type TreeRequest = FastifyRequest<{ Params: { tree: string } }>
 
 const MAX_HISTORY = 10_000
 
+const REF = z.object({ ref: z.string().optional().describe('a sequence, a tag or head') })
+const REF_PATH = REF.extend({
+  path: RAW.describe('within the tree; its bytes, percent-encoded, need not be UTF-8'),
+})
+const ONE_QUERY = z.object({
+  removed: z.enum(['true', 'false']).optional().describe('true: a deleted one too'),
+})
+const LIST_QUERY = REF_PATH.extend({ recursive: z.enum(['true', 'false']).optional() })
+const DIFF_QUERY = REF.extend({
+  toTree: z.string().optional(),
+  toRef: z.string().optional(),
+  dir: RAW.describe('a folder of the machine of the node, to compare with'),
+  checksum: z.enum(['true', 'false']).optional().describe('with dir: read files'),
+  ignore: z.string().optional().describe('with dir: a JSON list of patterns'),
+})
+/** The last line of an answer that could not be finished. */
+const BROKEN_OFF = z.strictObject({ problem: PROBLEM })
+
 export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   const { ledger, blocks } = services
 
-  app.get('/api/v1/trees', says({ summary: 'Every tree', scope: 'read' }), () => {
-    const trees = [...ledger.state().trees.values()].filter((tree) => !tree.body.removed).map(describeTree)
-    return { trees: trees.toSorted((a, b) => (a.tree < b.tree ? -1 : 1)) }
-  })
+  app.get(
+    '/api/v1/trees',
+    says({ summary: 'Every tree', scope: 'read', answer: z.strictObject({ trees: z.array(TREE) }) }),
+    () => {
+      const trees = [...ledger.state().trees.values()].filter((tree) => !tree.body.removed).map(describeTree)
+      return { trees: trees.toSorted((a, b) => (a.tree < b.tree ? -1 : 1)) }
+    },
+  )
   app.get(
     '/api/v1/trees/:tree',
-    says({ summary: 'One tree', scope: 'read' }),
+    says({ summary: 'One tree', scope: 'read', query: ONE_QUERY, answer: TREE }),
     ({ params, url }: TreeRequest) =>
       describeTree(
-        findTree(services, params.tree, { orRemoved: readQuery(url).optionalText('removed') === 'true' }),
+        findTree(services, params.tree, { orRemoved: parseQuery(ONE_QUERY, url).removed === 'true' }),
       ),
   )
   app.get(
     '/api/v1/trees/:tree/history',
-    says({ summary: 'Heads, newest first', scope: 'read' }),
+    says({
+      summary: 'Heads, newest first',
+      scope: 'read',
+      query: PAGE_QUERY,
+      answer: z.strictObject({ heads: z.array(HEAD), cursor: z.string().nullable() }),
+    }),
     ({ params, url }: TreeRequest) => {
-      const limit = Number(readQuery(url).optionalText('limit') ?? 100)
-      const count = Math.min(Math.max(1, Number.isInteger(limit) ? limit : 100), MAX_HISTORY)
-      return { heads: findTree(services, params.tree).history.slice(-count).reverse().map(describeHead) }
+      const { limit = 100, cursor } = parseQuery(PAGE_QUERY, url)
+      const { history } = findTree(services, params.tree)
+      const end = cursor === undefined ? history.length : endBefore(history, readCursor(cursor))
+      const start = Math.max(0, end - Math.min(limit, MAX_HISTORY))
+      return {
+        heads: history.slice(start, end).reverse().map(describeHead),
+        cursor: start === 0 ? null : cursorOf(String(history[start]!.sequence)),
+      }
     },
   )
   app.get(
     '/api/v1/trees/:tree/place',
-    says({ summary: 'Which head a reference means', scope: 'read' }),
-    ({ params, url }: TreeRequest) =>
-      placeOf(findHead(services, params.tree, readQuery(url).optionalText('ref'))),
+    says({ summary: 'Which head a reference means', scope: 'read', query: REF, answer: PLACE }),
+    ({ params, url }: TreeRequest) => placeOf(findHead(services, params.tree, parseQuery(REF, url).ref)),
   )
   app.get(
     '/api/v1/trees/:tree/resolve',
-    says({ summary: 'What a path is', scope: 'read' }),
+    says({ summary: 'What a path is', scope: 'read', query: REF_PATH, answer: RESOLVED }),
     async ({ params, url }: TreeRequest, reply): Promise<ResolvedPath> => {
       const { place, entry } = await find(params.tree, url, signalOf(reply))
       return {
@@ -72,11 +117,17 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
 
   app.get(
     '/api/v1/trees/:tree/entries',
-    says({ summary: 'A listing, one line an entry', scope: 'read', answerAs: 'lines' }),
+    says({
+      summary: 'A listing, one line an entry',
+      scope: 'read',
+      query: LIST_QUERY,
+      answer: z.union([ENTRY_HEADER, ENTRY, BROKEN_OFF]),
+      answerAs: 'lines',
+    }),
     async (request: TreeRequest, reply) => {
       const held = signalOf(reply)
       const { place, entry, path } = await find(request.params.tree, request.url, held)
-      const isRecursive = readQuery(request.url).optionalText('recursive') === 'true'
+      const isRecursive = parseQuery(LIST_QUERY, request.url).recursive === 'true'
       const header: EntryListHeader = { ...place, path: joinPath(path) }
       return sendLines(services, request, reply, header, async function* (signal) {
         if (entry.type !== 'directory') yield describeEntry([entry.name], entry)
@@ -95,7 +146,7 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
 
   app.get(
     '/api/v1/trees/:tree/file',
-    says({ summary: 'The bytes of a file, verified', scope: 'read', answerAs: 'bytes' }),
+    says({ summary: 'The bytes of a file, verified', scope: 'read', query: REF_PATH, answerAs: 'bytes' }),
     async (request: TreeRequest, reply) => {
       const signal = signalOf(reply)
       const { entry, path } = await find(request.params.tree, request.url, signal)
@@ -111,17 +162,23 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
 
   app.get(
     '/api/v1/trees/:tree/diff',
-    says({ summary: 'What changed, one line a path', scope: DIFF_SCOPE, answerAs: 'lines' }),
+    says({
+      summary: 'What changed, one line a path',
+      scope: DIFF_SCOPE,
+      query: DIFF_QUERY,
+      answer: z.union([DIFF_HEADER, DIFF_LINE, BROKEN_OFF]),
+      answerAs: 'lines',
+    }),
     async (request: TreeRequest, reply) => {
-      const query = readQuery(request.url)
+      const query = parseQuery(DIFF_QUERY, request.url)
       const held = signalOf(reply)
-      if (query.bytes('dir').length > 0) {
+      if (query.dir !== undefined) {
         const { header, changes } = await diffWithDirectory(services, request.params.tree, request.url, held)
         return sendLines(services, request, reply, header, changes)
       }
-      const from = await findSnapshot(services, request.params.tree, query.optionalText('ref'), held)
-      const toTree = query.optionalText('toTree') ?? request.params.tree
-      const to = await findSnapshot(services, toTree, query.optionalText('toRef'), held)
+      const from = await findSnapshot(services, request.params.tree, query.ref, held)
+      const toTree = query.toTree ?? request.params.tree
+      const to = await findSnapshot(services, toTree, query.toRef, held)
       const header: DiffHeader = { from: from.place, to: to.place }
       return sendLines(services, request, reply, header, async function* (signal) {
         for await (const change of diff(blocks, from.snapshot.root, to.snapshot.root, signal)) {
@@ -141,6 +198,12 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
       hint: `See: mirrormesh ls ${tree}@${place.sequence}`,
     })
   }
+}
+
+/** Where the heads before that sequence end. */
+function endBefore(history: readonly Head[], sequence: string): number {
+  const end = history.findIndex((head) => head.sequence >= Number(sequence))
+  return end < 0 ? history.length : end
 }
 
 /** Fires when the client goes away before it has everything. */

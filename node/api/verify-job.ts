@@ -14,17 +14,15 @@ import { type FoundSnapshot, findSnapshot } from './find-snapshot.ts'
 import { followLink } from './follow-link.ts'
 import type { VerifiedSnapshot, VerifyAnswer } from './job-answers.ts'
 import type { JobControl } from './jobs.ts'
-import { optionalTextOf } from './query.ts'
+import type { JobBody } from './schema/job-schema.ts'
 import type { Services } from './services.ts'
 
 const MAX_LISTED = 100
 /** Blocks read at one time: enough to keep a disk busy, few enough for memory. */
 const READS_IN_FLIGHT = 8
 
-export function runVerifyJob(services: Services, body: unknown) {
-  const tree = optionalTextOf(body, 'tree')
-  const ref = optionalTextOf(body, 'ref')
-  const folder = optionalTextOf(body, 'checkout')
+export function runVerifyJob(services: Services, body: JobBody<'verify'>) {
+  const { tree, ref, checkout: folder } = body
   if (folder !== undefined && (tree === undefined || !isAbsolute(folder))) {
     throw new MirrorError('invalid', 'checkout must be an absolute path, and needs a tree')
   }

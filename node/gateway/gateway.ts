@@ -25,6 +25,7 @@ import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
 import type { ReadFile } from './file-response.ts'
 import type { GatewayLog } from './gateway-log.ts'
+import type { MemberRoutesComponents } from './member-routes.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
 import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
@@ -45,6 +46,8 @@ export interface GatewayComponents {
   /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
   readonly pull?: PullSource | undefined
   readonly readPulled?: () => PullUsage | undefined
+  /** What machines outside of the mesh fetch with; absent: nothing of it. */
+  readonly outside?: MemberRoutesComponents | undefined
   /** The blocks of the tree, else those of public trees; undefined where these cannot be told from others. */
   readonly blocksFor: (tree: string | undefined) => NodeSource | undefined
   /** For archives of more blocks than memory should remember. */

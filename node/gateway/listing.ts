@@ -70,7 +70,7 @@ td:first-child{flex-basis:100%}td,th{padding:.1rem .25rem}}
 function versionHtml({ tree, sequence, snapshot, behind }: ListingHead): string {
   const late = behind === undefined || behind === 0 ? '' : `, ${behind} behind the newest`
   return `<p>${escapeHtml(tree ?? '')}, sequence ${sequence}${late}, snapshot <code>${escapeHtml(snapshot ?? '')}</code></p>
-<p>This folder as <a href="?format=json">JSON</a>, <a href="?format=tar">tar</a>, <a href="?format=car">CAR</a></p>
+<p>This folder as <a rel="nofollow" href="?format=json">JSON</a>, <a rel="nofollow" href="?format=tar">tar</a>, <a rel="nofollow" href="?format=car">CAR</a></p>
 `
 }
 
@@ -84,7 +84,7 @@ function headings({ key, isDescending }: FolderOrder): string {
     const sorted = isCurrent ? ` aria-sort="${isDescending ? 'descending' : 'ascending'}"` : ''
     const arrow = isCurrent ? (isDescending ? ' &darr;' : ' &uarr;') : ''
     const href = `?sort=${column}&amp;order=${isNextDescending ? 'desc' : 'asc'}`
-    return `<th scope="col"${sorted}><a href="${href}">${LABELS[column]}</a>${arrow}</th>`
+    return `<th scope="col"${sorted}><a rel="nofollow" href="${href}">${LABELS[column]}</a>${arrow}</th>`
   }).join('')
 }
 

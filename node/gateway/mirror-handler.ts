@@ -6,7 +6,8 @@
  *   /nearest/<tree>/[@V/]path                 a redirect to the nearest site
  *
  * and the headers that say the same beside a file. All of them lead to `@<sequence>` addresses, so that what a client
- * fetches after is of one snapshot; only where this site lacks the snapshot does /nearest lead to the plain address of
+ * fetches after is of one snapshot. Lists for apt and dnf have the form that looks back: dnf asks for the list again before it
+ * downloads packages, and may have read the metadata of the snapshot before. Only where this site lacks the snapshot does /nearest lead to the plain address of
  * one that has it. None leads to a redirect again. A tree that is called as one of these goes before it.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -42,6 +43,8 @@ export interface MirrorHandlers {
   readonly describeFile: DescribeFile
 }
 
+/** For a header: aria2 asks for one at each request, and waits a minute for the first byte. */
+const MAX_READ_FOR_HEADER_BYTES = 64 * 1024 * 1024
 /** Of the headers beside a file. */
 const MAX_LINKS = 5
 
@@ -53,7 +56,7 @@ export function createMirrorHandlers({
 }: MirrorHandlerComponents): MirrorHandlers {
   const sendMirrorList: Handler = async (request, response, target, { rights }) => {
     const { tree, path, sequence } = listed(target, rights)
-    const bases = urlsOf(request, tree, sequence).map((url) => `${url}${path}\n`)
+    const bases = urlsOf(request, tree, sequence, '+').map((url) => `${url}${path}\n`)
     respond(request, response, 'text/plain; charset=utf-8', bases.join(''))
   }
 
@@ -74,7 +77,7 @@ export function createMirrorHandlers({
       sizeBytes: entry.sizeBytes,
       sha256: await digests.sha256(entry, found.readFile, signal),
       modifiedSec: entry.mtimeSec,
-      urls: urlsOf(request, tree, version.sequence).map((url) => url + path),
+      urls: urlsOf(request, tree, version.sequence, form === '3' ? '+' : '').map((url) => url + path),
     }
     if (form === '3') respond(request, response, METALINK3_TYPE, metalink3(file))
     else respond(request, response, METALINK_TYPE, metalink4(file))
@@ -163,11 +166,11 @@ export function createMirrorHandlers({
   }
 
   /** @throws MirrorError `degraded` when no site has it whose address is known */
-  function urlsOf(request: IncomingMessage, tree: ServedTree, sequence: number): string[] {
+  function urlsOf(request: IncomingMessage, tree: ServedTree, sequence: number, plus: '+' | ''): string[] {
     const urls = nearestOf(request, tree, sequence).flatMap(
       ({ url, isSelf }) => url ?? (isSelf ? ownUrl(request) : []),
     )
-    if (urls.length > 0) return urls.map((url) => `${url}${tree.name}/@${sequence}/`)
+    if (urls.length > 0) return urls.map((url) => `${url}${tree.name}/@${sequence}${plus}/`)
     throw new MirrorError(
       'degraded',
       `no site that has ${tree.name} at sequence ${sequence} can be named now`,
@@ -196,9 +199,8 @@ export function createMirrorHandlers({
       return isPath === (word === 'nearest') ? handler : undefined
     },
     async describeFile(request, response, { tree, version, names, entry, readFile }, signal) {
-      const digest = wantsSha256(request)
-        ? await digests.sha256(entry, readFile, signal)
-        : digests.known(entry)
+      const isRead = wantsSha256(request) && entry.sizeBytes <= MAX_READ_FOR_HEADER_BYTES
+      const digest = isRead ? await digests.sha256(entry, readFile, signal) : digests.known(entry)
       if (digest !== undefined) {
         const text = Buffer.from(digest).toString('base64')
         response.setHeader('digest', `SHA-256=${text}`)

@@ -3,6 +3,7 @@ import type { Clock } from '../../src/base/clock.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { createDigests } from './digests.ts'
+import { createMemberRoutes, type MemberRoutesComponents } from './member-routes.ts'
 import { createMirrorHandlers } from './mirror-handler.ts'
 import { createMirrors } from './mirrors.ts'
 import { createTreeHandler, type Handler } from './tree-handler.ts'
@@ -13,6 +14,8 @@ export interface RouteComponents extends TreeLookupComponents, TrustlessComponen
   readonly readStatus: () => StatusDocument
   readonly readTopology: () => Topology
   readonly clock: Clock
+  /** What machines outside of the mesh fetch with; absent: nothing of it. */
+  readonly outside?: MemberRoutesComponents | undefined
 }
 
 export interface RouteOptions extends TreeLookupOptions {
@@ -30,9 +33,11 @@ export function createRoutes(components: RouteComponents, { isSecure, ...options
   })
   const handleTree = createTreeHandler({ lookup, scratch, describeFile: mirrors.describeFile })
   const trustless = createTrustlessHandler(components)
+  const memberRoutes = components.outside && createMemberRoutes(components.outside)
   return (request, response, target, options) => {
     const { rights } = options
-    const handle = mirrors.handlerOf(target, rights) ?? trustless(target, rights) ?? handleTree
+    const handle =
+      memberRoutes?.(target) ?? mirrors.handlerOf(target, rights) ?? trustless(target, rights) ?? handleTree
     return handle(request, response, target, options)
   }
 }

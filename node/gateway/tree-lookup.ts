@@ -1,6 +1,6 @@
 /**
  * From a tree and the names behind it to what lies there: the version that is meant, held while an answer is made of
- * it, and the walk to the entry; for a file that is gone from the tree's plain address, the version before that has it.
+ * it, and the walk to the entry; for a file that is gone from an address that looks back, the version before that has it.
  */
 import { LRUCache } from 'lru-cache'
 import { concatBytes, printableName, utf8 } from '../../src/base/bytes.ts'
@@ -104,8 +104,7 @@ export function createTreeLookup(
       const { blocks } = source
       using held = new DisposableStack()
       held.use(hold(version.snapshot))
-      const mayHaveMoved = version.isLatest && version.isComplete
-      if (mayHaveMoved) moved.note(tree.name, version)
+      if (version.isLatest && version.isComplete) moved.note(tree.name, version)
       onVersion?.(version)
       const snapshot = await readSnapshot(version.snapshot, signal, blocks)
       const names = rest.map(({ name }) => name)
@@ -113,9 +112,12 @@ export function createTreeLookup(
       if (entry !== undefined && !(entry.type === 'file' && isFolderAsked && names.length > 0))
         return owning(held.move(), { ...source, version, snapshot, entry, names })
       const before =
-        mayHaveMoved && !isFolderAsked ? await moved.find(tree, version, names, signal) : undefined
+        version.looksBack && version.isComplete && !isFolderAsked
+          ? await moved.find(tree, version, names, signal)
+          : undefined
       if (before === undefined) throw notThere(tree.name, version.sequence, names)
-      const older = { ...version, ...before.version, behind: behindOf(tree, before.version) }
+      const behind = behindOf(tree, before.version)
+      const older = { ...version, ...before.version, behind, isImmutable: false }
       held.use(hold(older.snapshot))
       onVersion?.(older)
       return owning(held.move(), { ...source, version: older, snapshot, entry: before.entry, names })

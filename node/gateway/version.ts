@@ -6,6 +6,7 @@
  *                          tag `latest` or the newest head by pull-through
  *   /<tree>/@<tag>/...     the tag's snapshot
  *   /<tree>/@<sequence>/.. that head's snapshot: the one address that never changes its meaning
+ *   /<tree>/@<sequence>+/  the same, and for a file that it lacks the snapshots before it, as at the plain address
  *   /<tree>/@head/...      the newest head's snapshot
  *
  * A folder whose name begins with `@` (npm scopes do) stays reachable: what is no version of the tree is a name, and
@@ -51,6 +52,8 @@ export interface ChosenVersion extends TreeVersion {
   readonly isComplete: boolean
   /** The address names no version: it moves as the tree does. */
   readonly isLatest: boolean
+  /** A file that it lacks may be one of the snapshots before. */
+  readonly looksBack: boolean
   /** It is where the tag `latest` leads. */
   readonly isTagged: boolean
 }
@@ -88,7 +91,8 @@ export function chooseVersion(
       ? latest
       : tree.versions.findLast((version) => tree.isComplete(version.snapshot))
   if (found !== undefined) {
-    const version = { ...chosen(tree, found, false), isLatest: true, isTagged: found === latest }
+    const isTagged = found === latest
+    const version = { ...chosen(tree, found, false), isLatest: true, looksBack: true, isTagged }
     return { version, rest }
   }
   const newest = tree.versions.at(-1)
@@ -102,9 +106,10 @@ export function chooseVersion(
 
 function selectedBy(tree: ServedTree, segment: TargetSegment): ChosenVersion | undefined {
   const text = Buffer.from(segment.name.subarray(1)).toString('latin1')
-  if (/^(0|[1-9]\d{0,15})$/.test(text)) {
-    const version = tree.versions.findLast(({ sequence }) => sequence === Number(text))
-    return version === undefined ? undefined : chosen(tree, version, true)
+  const [, digits, plus] = /^(0|[1-9]\d{0,15})(\+?)$/.exec(text) ?? []
+  if (digits !== undefined) {
+    const version = tree.versions.findLast(({ sequence }) => sequence === Number(digits))
+    return version === undefined ? undefined : { ...chosen(tree, version, true), looksBack: plus === '+' }
   }
   const version = text === 'head' ? tree.versions.at(-1) : tree.tags.get(text)
   return version === undefined ? undefined : chosen(tree, version, false)
@@ -128,6 +133,7 @@ function chosen(tree: ServedTree, version: TreeVersion, isImmutable: boolean): C
     behind: behindOf(tree, version),
     isImmutable,
     isLatest: false,
+    looksBack: false,
     isTagged: false,
     isComplete: tree.isComplete(snapshot),
   }

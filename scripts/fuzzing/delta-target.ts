@@ -13,14 +13,15 @@ import type { BlockRange } from '../../src/dag/encodings.ts'
 import { decodeEncodings, decodePlan, encodeEncodings, encodePlan } from '../../src/dag/encodings.ts'
 import { applyDelta } from '../../src/delta/apply-delta.ts'
 import { createDeltaPlan } from '../../src/replica/delta-plan.ts'
-import { mutateBytes, mutateNode, type Random } from './mutate.ts'
+import { mutateBytes, type Random } from './mutate.ts'
+import { attempt, mutated, REFUSALS, type Trial } from './target.ts'
 
 const TOTALS = { targetBlocks: 5000, baseBlocks: 4000 }
 const node = (text: string) => cidOf(DAG_CBOR, Buffer.from(text))
 const indexed = (bytes: Uint8Array): IndexedBlock => ({ cid: cidOf(RAW, bytes), lengthBytes: bytes.length })
 
 /** One input, made and tried. Whether it was taken. */
-export async function tryDelta(random: Random): Promise<{ taken: boolean; input: Uint8Array }> {
+export async function tryDelta(random: Random): Promise<Trial> {
   switch (random.int(4)) {
     case 0:
       return trySet(random)
@@ -131,7 +132,7 @@ async function tryApply(random: Random) {
     }
     return { taken: true, input: parts.frame }
   } catch (error) {
-    checkRefusal(error)
+    if (!isMirrorError(error) || !REFUSALS.some((code) => code === error.code)) throw error
     return { taken: false, input: parts.frame }
   }
 }
@@ -152,27 +153,4 @@ function shuffled(random: Random, blocks: readonly IndexedBlock[]): IndexedBlock
     default:
       return [...blocks]
   }
-}
-
-function mutated(random: Random, seed: Uint8Array): Uint8Array {
-  let bytes = seed
-  for (let left = random.int(3); left >= 0; left--) {
-    if (random.int(3) === 0) return mutateBytes(random, bytes)
-    bytes = mutateNode(random, bytes)
-  }
-  return bytes
-}
-
-function attempt<T>(decode: () => T): T | undefined {
-  try {
-    return decode()
-  } catch (error) {
-    checkRefusal(error)
-    return undefined
-  }
-}
-
-function checkRefusal(error: unknown): void {
-  const isRefusal = isMirrorError(error) && ['corrupt', 'limit', 'unsupported'].includes(error.code)
-  if (!isRefusal) throw error
 }

@@ -1,12 +1,8 @@
 /** The fuzzer: tries inputs of one target until its time is up or one is not treated as it should be. */
 import { parseArgs } from 'node:util'
-import { tryDelta } from './delta-target.ts'
-import { createRandom, type Random } from './mutate.ts'
+import { createRandom } from './mutate.ts'
+import { TARGETS } from './targets.ts'
 
-const TARGETS: Readonly<Record<string, (random: Random) => Promise<{ taken: boolean; input: Uint8Array }>>> =
-  {
-    delta: tryDelta,
-  }
 /** Longer than any input may take on a busy machine. */
 const SLOW_MS = 5000
 const HELP = `Usage: npm run fuzz -- TARGET [--seconds N] [--seed N]

@@ -89,6 +89,7 @@ function change(random: Random, value: unknown, depth: number): unknown {
   if (typeof value === 'string') return random.pick(['', `${value}x`, value.toUpperCase(), '../..', 'a/b'])
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value)
+    if (entries.length === 0) return { some: random.pick(NUMBERS) }
     const [key, item] = random.pick(entries)
     const kind = random.int(8)
     if (kind === 0) return Object.fromEntries(entries.filter(([name]) => name !== key))

@@ -176,5 +176,6 @@ function readChildren({ reader }: OpenNode): PageRef[] {
     }
     children.push({ cid, blocks, sizeBytes })
   }
+  reader.end()
   return children
 }

@@ -19,7 +19,7 @@ import type { Traffic } from './traffic.ts'
 
 /** One try with a member of this region, and with another: then the next is asked. */
 const NEAR_TIMEOUT_MS = 3_000
-const FAR_TIMEOUT_MS = 15_000
+const FAR_TIMEOUT_MS = 20_000
 const BUSY_PAUSE_MS = 200
 /** Control objects are not larger than this, mostly. */
 const OBJECT_BYTES = 64 * 1024
@@ -32,7 +32,10 @@ export interface PullRequestsComponents {
 }
 
 export interface PullRequestsOptions {
+  /** Of all together. On a slow link it must arrive well within the time of one try. */
   readonly maxInFlightBytes: number
+  /** For one block or object, once its turn has come. */
+  readonly timeoutMs: number
   readonly onBlame: (peer: string, error: MirrorError) => void
 }
 
@@ -43,7 +46,7 @@ export interface PullAsk {
 }
 
 export interface PullRequests {
-  /** @throws MirrorError `unreachable` when no connected member has it; the signal's reason */
+  /** @throws MirrorError `unreachable` when no connected member has it, `timed-out`; the signal's reason */
   object(ask: PullAsk, signal: AbortSignal): Promise<Uint8Array>
   block(ask: PullAsk, position: BlockPosition, signal: AbortSignal): Promise<Uint8Array>
   close(): void
@@ -54,7 +57,7 @@ type Outcome = { readonly bytes: Uint8Array } | { readonly failure: PullFailure 
 
 export function createPullRequests(
   { network, peers, traffic, clock }: PullRequestsComponents,
-  { maxInFlightBytes, onBlame }: PullRequestsOptions,
+  { maxInFlightBytes, timeoutMs, onBlame }: PullRequestsOptions,
 ): PullRequests {
   const channels = new Map<string, BlockChannel>()
   const room = new Semaphore(maxInFlightBytes)
@@ -79,6 +82,20 @@ export function createPullRequests(
   }
 
   async function search(
+    ask: PullAsk,
+    one: (peer: PullPeer, signal: AbortSignal) => Promise<Outcome>,
+    outer: AbortSignal,
+  ): Promise<Uint8Array> {
+    const late = new AbortController()
+    const cancel = clock.after(timeoutMs, () => late.abort(tooLate(ask.tree, timeoutMs)))
+    try {
+      return await searchUntil(ask, one, AbortSignal.any([outer, late.signal]))
+    } finally {
+      cancel()
+    }
+  }
+
+  async function searchUntil(
     ask: PullAsk,
     one: (peer: PullPeer, signal: AbortSignal) => Promise<Outcome>,
     signal: AbortSignal,
@@ -195,4 +212,12 @@ export function createPullRequests(
       channels.clear()
     },
   }
+}
+
+function tooLate(tree: string, timeoutMs: number): MirrorError {
+  return new MirrorError(
+    'timed-out',
+    `the sites that hold ${tree} did not send a part of it within ${timeoutMs / 1000} s`,
+    { facts: { tree }, hint: 'What arrived is kept for a while: try again.' },
+  )
 }

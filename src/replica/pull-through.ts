@@ -48,14 +48,14 @@ export interface PullThroughComponents {
 
 export interface PullThroughOptions {
   readonly self: Place
-  /** For one block, from the first question to the answer. */
+  /** For one block, once its turn has come. */
   readonly timeoutMs?: number
   readonly maxInFlightBytes?: number
 }
 
 export interface PullThrough {
-  /** The blocks of a snapshot, from wherever they are. `get` throws instead of calling a block missing. */
-  open(tree: string, snapshot: Cid): NodeSource
+  /** The blocks of a snapshot, from wherever they are. They throw instead of calling a block missing. */
+  open(tree: string, snapshot: Cid): Required<NodeSource>
   usage(): PullUsage
   close(): void
 }
@@ -75,12 +75,15 @@ const COMING_PATIENCE_MS = 1_500
 
 export function createPullThrough(
   components: PullThroughComponents,
-  { self, timeoutMs = 30_000, maxInFlightBytes = 32 * 1024 * 1024 }: PullThroughOptions,
+  { self, timeoutMs = 30_000, maxInFlightBytes = 8 * 1024 * 1024 }: PullThroughOptions,
 ): PullThrough {
   const { network, members, blocksOf, isPrivate, cache, traffic, clock, log, originOf, demandOf, onBlame } =
     components
   const peers = createPullPeers({ members, clock }, { self })
-  const requests = createPullRequests({ network, peers, traffic, clock }, { maxInFlightBytes, onBlame })
+  const requests = createPullRequests(
+    { network, peers, traffic, clock },
+    { maxInFlightBytes, timeoutMs, onBlame },
+  )
   const flights = createSharedFlights<Uint8Array>()
   const searches = new Map<string, IndexSearch>()
   const counts = { fetchedBlocks: 0, fetchedBytes: 0, cachedBlocks: 0, failures: 0 }
@@ -97,11 +100,11 @@ export function createPullThrough(
     return cached
   }
 
-  function keep(tree: string, cid: Cid, bytes: Uint8Array): void {
-    if (!isPrivate(tree)) void cache.put(cid, bytes)
+  async function keep(tree: string, cid: Cid, bytes: Uint8Array): Promise<void> {
+    if (!isPrivate(tree)) await cache.put(cid, bytes)
   }
 
-  /** Once for all who wait, and no longer than `timeoutMs`. */
+  /** Once for all who wait. */
   function fetch(
     tree: string,
     cid: Cid,
@@ -109,21 +112,16 @@ export function createPullThrough(
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
     const run = async (shared: AbortSignal): Promise<Uint8Array> => {
-      const late = new AbortController()
-      const cancel = clock.after(timeoutMs, () => late.abort(tooLate(tree, timeoutMs)))
       try {
-        const bytes = await task(AbortSignal.any([shared, late.signal]))
+        const bytes = await task(shared)
         counts.fetchedBlocks++
         counts.fetchedBytes += bytes.length
         return bytes
       } catch (error) {
         if (shared.aborted) throw error
         counts.failures++
-        const thrown = late.signal.aborted ? late.signal.reason : error
-        log.debug({ tree, cid: cid.toString(), err: thrown }, 'pull.failed')
-        throw thrown
-      } finally {
-        cancel()
+        log.debug({ tree, cid: cid.toString(), err: error }, 'pull.failed')
+        throw error
       }
     }
     return flights.run(`${tree} ${cidKey(cid)}`, run, signal)
@@ -141,7 +139,7 @@ export function createPullThrough(
           cid,
           async (shared) => {
             const bytes = await requests.object(ask, shared)
-            keep(tree, cid, bytes)
+            await keep(tree, cid, bytes)
             return bytes
           },
           signal,
@@ -177,7 +175,7 @@ export function createPullThrough(
         if (stored !== undefined) return stored
       }
       const bytes = await requests.block({ tree, cid, origin: originOf(tree) }, position, signal)
-      if (claim === undefined) keep(tree, cid, bytes)
+      if (claim === undefined) await keep(tree, cid, bytes)
       else await claim.keep(cid, bytes)
       return bytes
     } finally {
@@ -188,27 +186,15 @@ export function createPullThrough(
   return {
     open(tree, snapshot) {
       const objects = objectsOf(tree)
-      return {
-        async get(cid, signal) {
-          if (cid.equals(snapshot)) return objects.get(cid, signal)
-          const known = await atHand(tree, cid, signal)
-          if (known !== undefined) return known
-          return fetch(tree, cid, (shared) => fetchBlock(tree, snapshot, cid, shared), signal)
-        },
+      const get = async (cid: Cid, signal?: AbortSignal): Promise<Uint8Array | undefined> => {
+        if (cid.equals(snapshot)) return objects.get(cid, signal)
+        const known = await atHand(tree, cid, signal)
+        if (known !== undefined) return known
+        return fetch(tree, cid, (shared) => fetchBlock(tree, snapshot, cid, shared), signal)
       }
+      return { get, getMany: (cids, signal) => Promise.all(cids.map((cid) => get(cid, signal))) }
     },
     usage: () => ({ ...cache.usage(), ...counts }),
     close: () => requests.close(),
   }
-}
-
-function tooLate(tree: string, timeoutMs: number): MirrorError {
-  return new MirrorError(
-    'timed-out',
-    `the sites that hold ${tree} did not send a part of it within ${timeoutMs / 1000} s`,
-    {
-      facts: { tree },
-      hint: 'What arrived is kept for a while: try again.',
-    },
-  )
 }

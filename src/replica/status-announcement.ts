@@ -21,13 +21,12 @@
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
 import { MirrorError } from '../base/errors.ts'
-import { isSegment } from '../base/names.ts'
+import { isSegment, isTreeName } from '../base/names.ts'
 import { MAX_WEB_URL_CHARACTERS, readWebUrl } from '../base/web-url.ts'
 import type { Cid } from '../block/cid.ts'
 import { checkCid, parseCid } from '../block/cid.ts'
 import { decodeCbor, encodeCbor } from '../block/codec.ts'
-import { checkTreeName } from '../dag/tree-name.ts'
-import { peerIdOf, publicKeyOf } from '../record/key.ts'
+import { isPeerId } from '../record/key.ts'
 import { isJoinCode } from '../record/request-code.ts'
 import type { PendingRequest } from './join-requests.ts'
 
@@ -127,7 +126,8 @@ function encodeRequest({ peer, code, site, region, address, sinceMs }: PendingRe
 /** It is shown to admins, and what they approve is the key. */
 function decodeRequest(value: unknown): PendingRequest {
   const [peer, code, site, region, address, sinceMs] = list(value, 'request to join', 16)
-  const key = peerIdOf(publicKeyOf(text(peer, 'PeerId', 64)))
+  const key = text(peer, 'PeerId', 64)
+  if (!isPeerId(key)) throw corrupt('a PeerId is none')
   if (!isJoinCode(text(code, 'code', 16))) throw corrupt('a code is none')
   for (const name of [site, region]) if (name !== null && !isSegment(name)) throw corrupt('a name is none')
   return {
@@ -173,7 +173,7 @@ function decodeTree(value: unknown): AnnouncedTree {
     alsoComplete = [],
   ] = list(value, 'tree', 64)
   return {
-    tree: checkTreeName(text(tree, 'tree name', 600)),
+    tree: treeName(text(tree, 'tree name', 600)),
     completeSequence: orNull(completeSequence, (found) => count(found, 'sequence')),
     completeSnapshot: orNull(completeSnapshot, (found) => (checkCid(found) as Cid).toString()),
     isFetching: isFetching === true,
@@ -190,6 +190,11 @@ function decodeTree(value: unknown): AnnouncedTree {
     }),
     alsoComplete: list(alsoComplete, 'sequences', MAX_ALSO_COMPLETE).map((found) => count(found, 'sequence')),
   }
+}
+
+function treeName(name: unknown): string {
+  if (isTreeName(name)) return name
+  throw corrupt("a tree's name is none")
 }
 
 function list(value: unknown, what: string, max: number): unknown[] {

@@ -212,8 +212,8 @@ test('a listing is sorted by the query, and its headings lead to the other order
   assert.equal((await names('sort=time')).at(-1), 'old')
   assert.deepEqual(await names('sort=nonsense&order=nonsense'), byName)
   const page = (await ask('/t/dir/?sort=size')).body.toString()
-  assert.match(page, /aria-sort="descending"><a href="\?sort=size&amp;order=asc">/)
-  assert.match(page, /<a href="\?sort=time&amp;order=desc">/)
+  assert.match(page, /aria-sort="descending"><a rel="nofollow" href="\?sort=size&amp;order=asc">/)
+  assert.match(page, /<a rel="nofollow" href="\?sort=time&amp;order=desc">/)
 })
 
 test('a folder too large to be sorted stays in the order of names, and says so', async () => {

@@ -112,15 +112,15 @@ test('a mirror list names the sites that are complete, up, not drained and known
       assert.equal(answer.headers['content-type'], 'text/plain; charset=utf-8')
       assert.match(String(answer.headers['cache-control']), /private/)
       assert.deepEqual(lines(answer.body), [
-        `http://hq.example/${TREE}/@2/`,
-        `http://lab-a.example/${TREE}/@2/`,
-        `http://lab-b.example/${TREE}/@2/`,
+        `http://hq.example/${TREE}/@2+/`,
+        `http://lab-a.example/${TREE}/@2+/`,
+        `http://lab-b.example/${TREE}/@2+/`,
       ])
       const old = await ask(`/mirrorlist?tree=${TREE}&version=1&path=os/a%20b`)
       assert.deepEqual(lines(old.body).sort(), [
-        `http://behind.example/${TREE}/@1/os/a%20b`,
-        `http://hq.example/${TREE}/@1/os/a%20b`,
-        `http://lab-b.example/${TREE}/@1/os/a%20b`,
+        `http://behind.example/${TREE}/@1+/os/a%20b`,
+        `http://hq.example/${TREE}/@1+/os/a%20b`,
+        `http://lab-b.example/${TREE}/@1+/os/a%20b`,
       ])
       const head = await ask(`/mirrorlist?tree=${TREE}`, { method: 'HEAD' })
       assert.equal(head.headers['content-length'], String(answer.body.length))
@@ -131,9 +131,9 @@ test('a mirror list names the sites that are complete, up, not drained and known
 test('a node that nobody has named is called as the client called it', () =>
   withSites([{ site: 'hq', has: [2] }], async (ask, gateway) => {
     const answer = await ask(`/mirrorlist?tree=${TREE}`)
-    assert.deepEqual(lines(answer.body), [`http://${gateway.address()}/${TREE}/@2/`])
+    assert.deepEqual(lines(answer.body), [`http://${gateway.address()}/${TREE}/@2+/`])
     const named = await ask(`/mirrorlist?tree=${TREE}`, { headers: { host: 'mirror.example' } })
-    assert.deepEqual(lines(named.body), [`http://mirror.example/${TREE}/@2/`])
+    assert.deepEqual(lines(named.body), [`http://mirror.example/${TREE}/@2+/`])
     const evil = await ask(`/mirrorlist?tree=${TREE}`, { headers: { host: 'user:x@evil.example/?' } })
     assert.equal(evil.status, 503)
   }))
@@ -184,7 +184,7 @@ test('a drained node sends its clients elsewhere, and serves those who have nowh
   const drained: Site = { site: 'hq', url: 'http://hq.example/', has: [2], drained: true }
   await withSites([drained, { site: 'lab-a', has: [2] }], async (ask) => {
     assert.deepEqual(lines((await ask(`/mirrorlist?tree=${TREE}`)).body), [
-      `http://lab-a.example/${TREE}/@2/`,
+      `http://lab-a.example/${TREE}/@2+/`,
     ])
     assert.equal(
       (await ask(`/nearest/${TREE}/a%20b`)).headers.location,
@@ -192,7 +192,7 @@ test('a drained node sends its clients elsewhere, and serves those who have nowh
     )
   })
   await withSites([drained], async (ask) => {
-    assert.deepEqual(lines((await ask(`/mirrorlist?tree=${TREE}`)).body), [`http://hq.example/${TREE}/@2/`])
+    assert.deepEqual(lines((await ask(`/mirrorlist?tree=${TREE}`)).body), [`http://hq.example/${TREE}/@2+/`])
   })
 })
 
@@ -230,7 +230,7 @@ test('a site that lacks the snapshot leads to one that has it', () =>
     async (ask) => {
       // Sequence 1 is complete here, and so is what the plain address means; 2 is somewhere else.
       assert.deepEqual(lines((await ask(`/mirrorlist?tree=${TREE}&version=head`)).body), [
-        `http://lab-a.example/${TREE}/@2/`,
+        `http://lab-a.example/${TREE}/@2+/`,
       ])
       const redirect = await ask(`/nearest/${TREE}/@2/a%20b`)
       assert.equal(redirect.headers.location, `http://lab-a.example/${TREE}/@2/a%20b`)
@@ -257,6 +257,7 @@ test('a metalink has the size, the hash and the addresses, in both forms', () =>
       )
       const old = await ask(`/metalink?form=3&tree=${TREE}&path=repodata%2Frepomd.xml`)
       assert.equal(old.headers['content-type'], 'application/metalink+xml')
+      assert.match(old.body.toString(), /lab-a\.example\/builds\/rhel\/@2\+\/repodata\/repomd\.xml</)
       assert.ok(old.body.toString().includes(`<hash type="sha256">${sha256.toString('hex')}</hash>`))
       for (const query of [
         'path=repodata',

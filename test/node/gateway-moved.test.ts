@@ -58,7 +58,30 @@ test('a path that is gone from the plain address is served from the snapshot bef
     },
   ))
 
-test('only the plain address looks back: a version is what it is, and so is a folder', () =>
+test('a sequence with a plus looks back as the plain address does; what it finds there is not for ever', () =>
+  withGateway(
+    async (mesh, clock) => {
+      for (const version of [1, 2, 3]) await mesh.publish('t', repository(version), { timeMs: clock.nowMs() })
+    },
+    async (gateway, clock) => {
+      const own = await askGateway(gateway, '/t/@2+/by-hash/index-2')
+      assert.deepEqual([own.status, own.headers['cache-control']], [200, 'public, max-age=604800, immutable'])
+      const older = await askGateway(gateway, '/t/@2+/by-hash/index-1')
+      assert.deepEqual(
+        [older.body.toString(), older.headers['cache-control']],
+        ['index 1', 'public, no-cache'],
+      )
+      assert.equal(older.headers['x-mirrormesh-sequence'], '1')
+      assert.equal((await askGateway(gateway, '/t/@2+/by-hash/index-3')).status, 404)
+      assert.equal((await askGateway(gateway, '/t/@2%2B/index')).body.toString(), 'index-2')
+      assert.equal((await askGateway(gateway, '/t/@9+/index')).status, 404)
+      clock.advanceTo(clock.monotonicMs() + HOUR_MS + 1)
+      assert.equal((await askGateway(gateway, '/t/@2+/by-hash/index-1')).status, 404)
+      assert.equal((await askGateway(gateway, '/t/@2+/by-hash/index-2')).status, 200)
+    },
+  ))
+
+test('no other address looks back: a version is what it is, and so is a folder', () =>
   withGateway(
     async (mesh, clock) => {
       for (const version of [1, 2]) await mesh.publish('t', repository(version), { timeMs: clock.nowMs() })

@@ -13,6 +13,7 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import { type Cid, cidToKeyBytes } from '../../src/block/cid.ts'
 import type { SignedSite } from './signed-mesh.ts'
 
 export const WATCH = '/mirrormesh/1/watch'
@@ -98,6 +99,42 @@ export async function startHostile(t: TestContext, { key, port }: Pick<SignedSit
           if (type !== TYPE.request) return
           const id = body.subarray(0, 4)
           stream.send(Buffer.concat([frame(TYPE.missing, id), frame(TYPE.end, id)]))
+        }),
+      )
+    },
+    /** Serves what it is given of a snapshot, and says that it holds all of it. */
+    async serve({
+      objects,
+      blockAt,
+    }: {
+      readonly objects: readonly { readonly cid: Cid; readonly bytes: Uint8Array }[]
+      readonly blockAt: (tree: string, offset: number) => Uint8Array | undefined
+    }): Promise<void> {
+      await node.handle(WATCH, (stream) => onFrames(stream, () => stream.send(frame(TYPE.complete))))
+      await node.handle(OBJECT, (stream) =>
+        onFrames(stream, (type, body) => {
+          if (type !== TYPE.request) return
+          const id = body.subarray(0, 4)
+          const wanted = body.subarray(-33)
+          const found = objects.find(({ cid }) => wanted.equals(cidToKeyBytes(cid)))
+          const answer = found === undefined ? frame(TYPE.missing, id) : frame(TYPE.data, id, found.bytes)
+          stream.send(Buffer.concat([answer, frame(TYPE.end, id)]))
+        }),
+      )
+      await node.handle(BLOCKS, (stream) =>
+        onFrames(stream, (type, body) => {
+          if (type !== TYPE.request) return
+          const { id, offsets } = readBlocksRequest(body)
+          const tree = body.subarray(6, 6 + body.readUInt16BE(4)).toString('ascii')
+          for (const offset of offsets) {
+            const bytes = blockAt(tree, offset)
+            stream.send(
+              bytes === undefined
+                ? frame(TYPE.missing, u32(id), u16(1), u16(offset))
+                : frame(TYPE.data, u32(id), u16(offset), Buffer.of(0), u32(bytes.length), bytes),
+            )
+          }
+          stream.send(frame(TYPE.end, u32(id)))
         }),
       )
     },

@@ -43,6 +43,8 @@ export async function signMesh(
     tree,
     pinned,
     hidden = [],
+    http = [],
+    more = () => [],
   }: {
     /** Of each site, the first being the origin. */
     readonly regions: Readonly<Record<string, string>>
@@ -50,6 +52,10 @@ export async function signMesh(
     readonly pinned: readonly string[]
     /** Sites of which other regions know no address that leads anywhere. */
     readonly hidden?: readonly string[]
+    /** Sites that have a gateway. */
+    readonly http?: readonly string[]
+    /** Further records that all know from the start. */
+    readonly more?: (mesh: TestMesh, site: (name: string) => SignedSite) => readonly VerifiedRecord[]
   },
 ): Promise<SignedMesh> {
   const mesh = createTestMesh()
@@ -74,13 +80,14 @@ export async function signMesh(
         removed: false,
       }),
     ),
+    ...more(mesh, named),
   ]
   for (const one of sites) {
     const known = sites.flatMap(({ site, region, key, port }) => {
       const isHidden = hidden.includes(site) && region !== one.region
       return site === one.site ? [] : [{ peer: key.peer, port: isHidden ? DEAD_PORT : port }]
     })
-    await makeHome(one, known, records)
+    await makeHome(one, known, records, http.includes(one.site) ? '127.0.0.1:0' : 'off')
   }
   await writeKey(pathsOf(sites[0]!.home).adminKeyFile, mesh.admin)
   return { mesh, records, sites, site: named }
@@ -90,11 +97,12 @@ async function makeHome(
   { home, key, port }: SignedSite,
   others: readonly { readonly peer: string; readonly port: number }[],
   records: readonly VerifiedRecord[],
+  http: string,
 ): Promise<void> {
   const paths = pathsOf(home)
   await mkdir(dirname(paths.nodeKeyFile), { recursive: true, mode: 0o700 })
   await writeKey(paths.nodeKeyFile, key)
-  await writeConfigFile(paths.configFile, { listen: `127.0.0.1:${port}`, http: 'off' })
+  await writeConfigFile(paths.configFile, { listen: `127.0.0.1:${port}`, http })
   const store = await openStore({ dir: paths.storeDir, clock: systemClock })
   try {
     const addresses = await loadAddressBook(store.values(ADDRESS_NAMESPACE))

@@ -6,8 +6,9 @@ import type { KeyPair } from '../../src/record/key.ts'
 import { createMeshStateBuilder, foldRecords } from '../../src/record/mesh-state-builder.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
 import { treeOf } from '../../src/record/state/tree-records.ts'
+import { proofOf } from '../../src/replica/proof.ts'
 import { type Author, createAuthor, keyOf, NOW_MS, recovery, snapshotOf, sorted } from './author.ts'
-import { plainState } from './plain-state.ts'
+import { plain, plainState } from './plain-state.ts'
 
 const [a, b, c] = [keyOf('a'), keyOf('b'), keyOf('c')]
 const nodes = [keyOf('n0'), keyOf('n1'), keyOf('n2')]
@@ -421,4 +422,27 @@ test('the state depends on the set of records only: not on order, repetition or 
     forks > 0 && heads > 100 && admissions > 0 && encodings > 0 && lent > 5 && byGrant > 5,
     `${forks} forks, ${heads} heads, ${admissions} admissions, ${encodings} encodings, ${lent} pins and ${byGrant} trees by grants`,
   )
+})
+
+test('what proves a tree says of it what all records say', () => {
+  let heads = 0
+  let left = 0
+  fc.assert(
+    fc.property(steps, (script) => {
+      const { mesh, records } = history(script)
+      const all = createMeshStateBuilder(mesh)
+      all.addAll(records)
+      const ledger = { mesh, state: () => all.state, record: all.get, tip: all.tip }
+      for (const tree of all.state.trees.values()) {
+        const proof = proofOf(ledger, tree)
+        const proved = foldRecords(proof, mesh).trees.get(tree.name)
+        const said = (one: typeof tree | undefined) => plain({ ...one, encodings: [], removedTags: [] })
+        assert.deepEqual(said(proved), said(tree))
+        heads += tree.history.length
+        left += all.ids().length - proof.length
+      }
+    }),
+    { numRuns: 150 },
+  )
+  assert.ok(heads > 100 && left > 100, `${heads} heads, ${left} records left out`)
 })

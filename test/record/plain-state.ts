@@ -23,7 +23,8 @@ export function plainState(state: MeshState): unknown {
   })
 }
 
-function plain(value: unknown): unknown {
+/** The same of any part of one. */
+export function plain(value: unknown): unknown {
   const cid = CID.asCID(value)
   if (cid !== null) return cid.toString()
   if (value instanceof Uint8Array) return hex(value)

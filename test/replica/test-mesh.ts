@@ -21,7 +21,9 @@ export interface TestMesh {
   /** As `sign`, going on from a given place: for forks. */
   signAt<K extends Kind>(key: KeyPair, tip: ChainTip | undefined, kind: K, body: Bodies[K]): VerifiedRecord
   member(key: KeyPair, site: string, region: string): VerifiedRecord
-  tree(name: string, publisher: KeyPair): VerifiedRecord[]
+  tree(name: string, publisher: KeyPair, readers?: 'members' | 'granted'): VerifiedRecord[]
+  /** Lets the key read private trees, or takes that back. */
+  reader(key: KeyPair, trees: readonly string[], version?: number, removed?: boolean): VerifiedRecord
 }
 
 export function createTestMesh(): TestMesh {
@@ -75,10 +77,23 @@ export function createTestMesh(): TestMesh {
         expiresMs: null,
         version: 1,
       }),
-    tree: (name, publisher) => [
+    reader: (key, trees, version = 1, removed = false) =>
+      sign(admin, 'grant', {
+        grants: [key.publicKey],
+        name: 'reader',
+        role: 'reader',
+        trees,
+        may: [],
+        expiresMs: null,
+        counter: 0,
+        last: null,
+        version,
+        removed,
+      }),
+    tree: (name, publisher, readers = 'members') => [
       sign(admin, 'tree', {
         name,
-        readers: 'members',
+        readers,
         publishers: [publisher.publicKey].sort(compareBytes),
         version: 1,
         removed: false,

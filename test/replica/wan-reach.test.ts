@@ -13,6 +13,7 @@ function stateOf(pins: Pins): MeshState {
   return {
     members: new Map([member('hq', 'us'), member('us-1', 'us'), member('eu-1', 'eu')]),
     trees: new Map([['build', { newest: { publisher: 'hq' } }]]),
+    sites: new Map(),
     pins: new Map(pins.map((body, number) => [String(number), { body }])),
   } as unknown as MeshState
 }

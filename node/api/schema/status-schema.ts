@@ -1,0 +1,104 @@
+/** Schema of the status document (src/replica/status.ts). */
+import { z } from 'zod'
+import type { StatusDocument } from '../../../src/replica/status.ts'
+
+const CHECKOUT = z.strictObject({
+  path: z.string(),
+  sequence: z.int().nullable(),
+  versions: z.int().exactOptional(),
+})
+
+const REPLICA = z.strictObject({
+  site: z.string(),
+  sequence: z.int().nullable().describe('the newest that is complete there'),
+  alsoComplete: z.array(z.int()).exactOptional().describe('older ones that are complete there too'),
+  state: z.enum(['complete', 'fetching', 'behind', 'unknown']),
+  missingBytes: z.int().nullable(),
+  lag: z
+    .strictObject({ snapshots: z.int(), sinceMs: z.number() })
+    .exactOptional()
+    .describe('heads that it has not completed, and since when'),
+  checkouts: z.array(CHECKOUT),
+  reason: z.string().exactOptional(),
+  hasFailed: z.boolean().exactOptional(),
+})
+
+const TREE = z.strictObject({
+  tree: z.string(),
+  epoch: z.int().nullable(),
+  sequence: z.int().nullable(),
+  snapshot: z.string().nullable(),
+  publisher: z.string().nullable(),
+  files: z.int().nullable(),
+  bytes: z.int().nullable(),
+  timeMs: z.number().nullable().exactOptional(),
+  sites: z.array(REPLICA),
+  inPlace: z
+    .strictObject({ path: z.string(), completeElsewhere: z.int(), isAtRisk: z.boolean() })
+    .exactOptional(),
+})
+
+const SITE = z.strictObject({
+  site: z.string(),
+  region: z.string(),
+  peer: z.string(),
+  state: z.enum(['self', 'up', 'silent', 'never-seen']),
+  ageSeconds: z.number().nullable().describe('since it was last heard of'),
+  addresses: z.array(z.string()),
+  version: z.string().nullable(),
+  url: z.string().nullable().exactOptional().describe('of its gateway, as clients know it'),
+  freeBytes: z.number().nullable().exactOptional(),
+  labels: z.array(z.string()),
+  drained: z.boolean(),
+  note: z.string(),
+  traffic: z.strictObject({ bytesSent: z.int(), bytesReceived: z.int() }).nullable().exactOptional(),
+})
+
+const CLASS = z.strictObject({
+  bytesSent: z.int(),
+  bytesReceived: z.int(),
+  plainBytesSent: z.int(),
+  plainBytesReceived: z.int(),
+})
+
+const TRAFFIC = z.strictObject({
+  peers: z.array(
+    CLASS.extend({
+      site: z.string().nullable(),
+      peer: z.string(),
+      pathClass: z.enum(['site', 'region', 'wan']),
+      blocksSent: z.int(),
+      blocksReceived: z.int(),
+      bytesSentBeforeComplete: z.int(),
+    }),
+  ),
+  classes: z.strictObject({ site: CLASS, region: CLASS, wan: CLASS }),
+  blocksSent: z.int(),
+  blocksSentMoreThanOnce: z.int(),
+  deltas: z.strictObject({ bytesReceived: z.int(), bytesMade: z.int() }).exactOptional(),
+  bytesSentBeforeComplete: z.int(),
+})
+
+/** A newcomer that waits for an admin. */
+export const REQUEST = z.strictObject({
+  peer: z.string(),
+  /** As the newcomer shows it too. */
+  code: z.string(),
+  site: z.string().nullable(),
+  region: z.string().nullable(),
+  address: z.string(),
+  sinceMs: z.int(),
+  /** The member that it asked, and its site. */
+  via: z.string(),
+  viaSite: z.string(),
+})
+
+export const STATUS = z.strictObject({
+  mesh: z.strictObject({ name: z.string(), id: z.string() }),
+  self: z.strictObject({ peer: z.string(), site: z.string(), region: z.string(), version: z.string() }),
+  sites: z.array(SITE),
+  trees: z.array(TREE),
+  traffic: TRAFFIC,
+  alarms: z.array(z.strictObject({ kind: z.string(), subject: z.string(), detail: z.string() })),
+  requests: z.array(REQUEST).exactOptional(),
+}) satisfies z.ZodType<StatusDocument>

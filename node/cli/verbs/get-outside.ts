@@ -1,0 +1,203 @@
+/** `get` from gateways, on a machine that is no member of the mesh. */
+import { resolve } from 'node:path'
+import { printableName, utf8 } from '../../../src/base/bytes.ts'
+import { MirrorError } from '../../../src/base/errors.ts'
+import { pathBytes } from '../../api/path-bytes.ts'
+import { splitPath } from '../../api/query.ts'
+import { encodeName, parseTarget } from '../../gateway/request-target.ts'
+import { checkFresh, chooseMeant } from '../../get/choose-version.ts'
+import { createGateways, type Gateways } from '../../get/gateways.ts'
+import { openOutsideGet } from '../../get/get-outside.ts'
+import { createHttpGateway } from '../../get/http-gateway.ts'
+import { openKnownMeshes } from '../../get/known-meshes.ts'
+import { proveTree } from '../../get/prove-tree.ts'
+import type { Context } from '../context.ts'
+import { createProgress } from '../progress.ts'
+import { formatSeconds } from '../quantity.ts'
+import { readTokenFile } from '../remote-api.ts'
+import { parseTreeSpec } from '../tree-spec.ts'
+import { fileToWrite, writeFile } from '../write-file.ts'
+import { reportCheckout } from './checkout.ts'
+import type { OutsideOptions } from './outside-options.ts'
+
+interface Options extends OutsideOptions {
+  readonly replace?: boolean
+  readonly devices?: boolean
+  readonly json?: boolean
+}
+
+const MAX_GATEWAYS = 16
+
+export async function getOutside(
+  context: Context,
+  text: string,
+  dest: string,
+  options: Options,
+): Promise<void> {
+  const { clock, signal, terminal, paths } = context
+  const source = readSource(text, options.gateway ?? [])
+  const knownMeshes = await openKnownMeshes(paths.knownMeshesFile)
+  const { mesh, known } = knownMeshes.choose(options.mesh, source.origins)
+  const origins = [...new Set([...source.origins, ...(known?.gateways ?? [])])].slice(0, MAX_GATEWAYS)
+  if (origins.length === 0) {
+    throw new MirrorError('invalid', 'no gateway of that mesh is known here', {
+      hint: 'Name one: --gateway URL.',
+    })
+  }
+  const token =
+    options.gatewayTokenFile === undefined ? undefined : await readTokenFile(options.gatewayTokenFile)
+  const all = origins.map((origin, at) => createHttpGateway(origin, at === 0 ? { token } : {}))
+  const gateways = createGateways(all)
+  const progress = createProgress(context, { title: `get ${text}` })
+  // The clock's timers keep no process alive, and between two tries nothing else would.
+  const alive = setInterval(() => undefined, 2 ** 30)
+  try {
+    const { state, tree, names } = await proveTree(all, gateways, {
+      mesh,
+      path: source.path,
+      clock,
+      signal,
+    })
+    const { ref, rest } = splitRef(names, source.ref)
+    const meant = chooseMeant(tree, ref)
+    const { newest } = meant
+    const seen = known?.heads[tree.name]
+    checkFresh(tree, meant, {
+      seen,
+      acceptOlder: options.acceptOlder === true,
+      maxAgeMs: options.maxAge,
+      nowMs: clock.nowMs(),
+    })
+    if (tree.fork !== undefined) {
+      terminal.say(
+        `mirrormesh: the heads of ${tree.name} fork; ${newest.sequence} is the last that is not in dispute`,
+      )
+    }
+    await knownMeshes.note({
+      mesh,
+      name: state.name ?? '',
+      gateways: origins.filter((origin) => !gateways.left.has(origin)),
+      tree: tree.name,
+      head: { epoch: newest.epoch, sequence: newest.sequence, id: newest.id.toString() },
+    })
+    const ageSeconds = Math.max(0, (clock.nowMs() - newest.timeMs) / 1000)
+    const place = {
+      tree: tree.name,
+      epoch: newest.epoch,
+      sequence: meant.sequence,
+      snapshot: meant.snapshot.toString(),
+    }
+    terminal.say(
+      `${tree.name}@${meant.sequence} of mesh ${printableName(utf8(state.name ?? ''))}; the newest head, ${newest.sequence}, is ${formatSeconds(ageSeconds)} old`,
+    )
+    const get = await openOutsideGet(
+      { gateways, clock },
+      {
+        tree: tree.name,
+        snapshot: meant.snapshot,
+        names: rest.map((name) => parseTarget(`/${name}`).segments[0]!.name),
+        signal,
+        onProgress: (now) => progress.update(now),
+      },
+    )
+    try {
+      const { entry } = get
+      const extra = {
+        mesh: mesh.toString(),
+        newestSequence: newest.sequence,
+        headTimeMs: newest.timeMs,
+        leftGateways: Object.fromEntries(gateways.left),
+      }
+      if (entry.type === 'directory') {
+        if (dest === '-') throw new MirrorError('invalid', `${text} is a folder: it cannot go to stdout`)
+        const startMs = clock.monotonicMs()
+        const result = await get.checkOutTo(dest, {
+          isReplacing: options.replace === true,
+          hasDevices: options.devices === true,
+        })
+        progress.end()
+        const seconds = (clock.monotonicMs() - startMs) / 1000
+        const { leftBehind, ...written } = result
+        const answer = { ...place, dest: resolve(dest), ...written, seconds, ...extra }
+        await reportCheckout(
+          context,
+          leftBehind === undefined ? answer : { ...answer, leftBehind },
+          options.json === true,
+        )
+        return
+      }
+      if (entry.type !== 'file') {
+        throw new MirrorError('unsupported', `${text} is a ${entry.type}: it has no content`, {
+          hint: 'Get the folder that holds it.',
+        })
+      }
+      const { mode, mtimeSec, mtimeNsec, sizeBytes } = entry
+      const name = printableName(utf8(decodeLast(rest) ?? tree.name))
+      const found = { ...place, type: 'file' as const, name, mode, mtimeSec, mtimeNsec, sizeBytes }
+      if (dest === '-') {
+        for await (const piece of get.read()) await terminal.print(piece)
+        if (options.json === true) terminal.say(JSON.stringify({ ...found, ...extra }))
+        return
+      }
+      const file = await fileToWrite(dest, found, options.replace === true)
+      await get.viaStore(file, async (read) => {
+        progress.end()
+        await writeFile(context, file, found, read())
+      })
+      if (options.json === true)
+        await terminal.print(`${JSON.stringify({ ...found, dest: file, ...extra }, null, 2)}\n`)
+    } finally {
+      get.close()
+    }
+  } finally {
+    clearInterval(alive)
+    progress.end()
+    sayLeft(context, gateways)
+    for (const gateway of all) gateway.close()
+  }
+}
+
+function sayLeft({ terminal }: Context, { left }: Gateways): void {
+  for (const [origin, why] of left) terminal.say(`mirrormesh: ${origin} is not asked any more: ${why}`)
+}
+
+/** The names below it are percent-encoded, whatever the source was. */
+function readSource(
+  text: string,
+  gateways: readonly string[],
+): { readonly origins: string[]; readonly path: string; readonly ref: string | undefined } {
+  const origins = gateways.map(originOf)
+  if (/^https?:\/\//i.test(text)) {
+    const path = /^https?:\/\/[^/?#]*([^?#]*)/i.exec(text)?.[1] ?? ''
+    // Names that a gateway would refuse are no names here either.
+    parseTarget(path === '' ? '/' : path)
+    return { origins: [...new Set([originOf(text), ...origins])], path, ref: undefined }
+  }
+  const { tree, ref, path } = parseTreeSpec(text)
+  const names = splitPath(pathBytes(path ?? '')).map(encodeName)
+  return { origins: [...new Set(origins)], path: ['', tree, ...names].join('/'), ref }
+}
+
+/** In a URL the version may follow the tree, as at a gateway. */
+function splitRef(
+  names: readonly string[],
+  ref: string | undefined,
+): { readonly ref: string | undefined; readonly rest: readonly string[] } {
+  const [first] = names
+  if (ref !== undefined || first?.startsWith('@') !== true) return { ref, rest: names }
+  return { ref: first.slice(1), rest: names.slice(1) }
+}
+
+function originOf(text: string): string {
+  const url = URL.parse(text)
+  if (url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '')
+    return url.origin
+  throw new MirrorError('invalid', `not the URL of a gateway: ${JSON.stringify(text)}`, {
+    hint: 'It is like http://site.example:8080/.',
+  })
+}
+
+function decodeLast(rest: readonly string[]): string | undefined {
+  const last = rest.at(-1)
+  return last === undefined ? undefined : Buffer.from(parseTarget(`/${last}`).segments[0]!.name).toString()
+}

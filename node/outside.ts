@@ -1,0 +1,23 @@
+/** What the gateway gives to machines outside of the mesh. It looks at rights itself; this is no traffic between sites. */
+import type { BlockServiceComponents } from '../src/replica/block-service.ts'
+import { createBlockService } from '../src/replica/block-service.ts'
+import type { Ledger } from '../src/replica/ledger.ts'
+import { proofOf } from '../src/replica/proof.ts'
+import { createTraffic } from '../src/replica/traffic.ts'
+import type { MemberRoutesComponents } from './gateway/member-routes.ts'
+
+export function createOutside({
+  ledger,
+  ...parts
+}: { readonly ledger: Ledger } & Pick<
+  BlockServiceComponents,
+  'blocks' | 'blocksOf' | 'holdings'
+>): MemberRoutesComponents {
+  return {
+    proofOf(tree) {
+      const found = ledger.state().trees.get(tree)
+      return found === undefined ? [] : proofOf(ledger, found)
+    },
+    server: createBlockService({ ...parts, traffic: createTraffic(), mayRead: () => true }),
+  }
+}

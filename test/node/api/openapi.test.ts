@@ -1,0 +1,176 @@
+/** What the API says of itself, held against what it does: every route, asked of a real daemon. */
+import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import Fastify from 'fastify'
+import type { EventFeed } from '../../../node/api/event-feed.ts'
+import type { Route } from '../../../node/api/openapi.ts'
+import { addRoutes } from '../../../node/api/server.ts'
+import type { Services } from '../../../node/api/services.ts'
+import { createApiClient } from '../../../node/cli/api-client.ts'
+import { choosePaths } from '../../../node/paths.ts'
+import { startDaemon, succeed, succeedJson } from '../program.ts'
+import { tempDir } from '../temp-dir.ts'
+
+/** Those of this program: nothing is asked of them, so they need no services. */
+function ownRoutes(): readonly Route[] {
+  return addRoutes(Fastify(), {} as Services, {} as EventFeed)
+}
+
+test('every route says who may ask and what it answers', () => {
+  for (const { method, path, spec } of ownRoutes()) {
+    const name = `${method} ${path}`
+    assert.ok(spec !== undefined, `${name} says nothing: give it says({ ... })`)
+    assert.match(spec.summary, /^[A-Z][^.]*[^.]$/, name)
+    const hasNoDocument = spec.status === 204 || spec.answerAs === 'bytes' || spec.answerAs === 'events'
+    assert.equal(spec.answer === undefined, hasNoDocument, `${name} has no schema of its answer`)
+    if (method === 'POST' || method === 'PATCH')
+      assert.ok(spec.body !== undefined, `${name} has no schema of its body`)
+    if (method !== 'GET' && spec.scope === 'read') assert.match(path, /plan/, `${name} changes nothing?`)
+  }
+})
+
+interface Described {
+  readonly openapi: string
+  readonly paths: Readonly<
+    Record<string, Readonly<Record<string, { operationId: string; parameters: { name: string }[] }>>>
+  >
+}
+
+test('what the routes answer is what they say', { timeout: 120_000 }, async (t) => {
+  const dir = await tempDir(t)
+  const [home, source] = [join(dir, 'hq'), join(dir, 'source')]
+  await mkdir(join(source, 'sub'), { recursive: true })
+  await mkdir(join(dir, 'out', 'a'), { recursive: true })
+  await writeFile(join(source, 'file'), 'first')
+  await succeed([
+    ...['init', '--home', home, '--mesh', 'm', '--site', 'hq', '--region', 'r'],
+    ...['--listen', '127.0.0.1:0', '--http', 'off'],
+  ])
+  const daemon = await startDaemon(t, home)
+  const api = createApiClient({ paths: choosePaths({ home, env: {}, uid: 0 }), self: 'mirrormesh' })
+  const self = await api.get<{ peer: string }>('/api/v1/self')
+  await succeed(['publish', source, '--home', home, '--tree', 'a/x'])
+  await writeFile(join(source, 'file'), 'second')
+  await succeed(['publish', source, '--home', home, '--tree', 'a/x'])
+  await succeed(['tag', 'a/x@1', 'old', '--home', home])
+  await succeed(['pin', 'add', 'a/**', '--site', 'hq', '--checkout', join(dir, 'out'), '--home', home])
+  await succeed(['invite', '--site', 'lab', '--region', 'r', '--home', home])
+  await succeed(['token', 'create', '--scope', 'read', '--home', home])
+  await succeed(['site', 'label', 'hq', 'big', '--home', home])
+  const plan = await api.post<{ id: string }>('/api/v1/pins/plan', {
+    tree: 'b',
+    sites: { all: true },
+    removed: false,
+  })
+  const job = await api.post<{ id: string }>('/api/v1/jobs', { kind: 'collect', dryRun: true })
+  for await (const { event } of api.events(`/api/v1/jobs/${job.id}/events`)) if (event === 'end') break
+
+  /** For each route that is asked with GET: what to ask. Null: there is nothing to ask here. */
+  const samples: Readonly<Record<string, readonly string[] | null>> = {
+    '/api/v1/self': [''],
+    '/api/v1/session': [''],
+    '/api/v1/status': [''],
+    '/api/v1/chain/:peer': [`/api/v1/chain/${self.peer}`],
+    '/api/v1/next-version': ['?kind=pin&name=x', '?kind=tag&name=old&tree=a/x'],
+    '/api/v1/pins': [''],
+    '/api/v1/pins/plan/:id': [`/api/v1/pins/plan/${plan.id}`],
+    '/api/v1/members': ['', '?limit=1'],
+    '/api/v1/admins': [''],
+    '/api/v1/invites': [''],
+    '/api/v1/records': ['', '?limit=2'],
+    '/api/v1/grants': [''],
+    '/api/v1/requests': [''],
+    '/api/v1/sites': [''],
+    '/api/v1/topology': [''],
+    '/api/v1/fetches': [''],
+    '/api/v1/fetches/:tree': null,
+    '/api/v1/trees': [''],
+    '/api/v1/trees/:tree': ['/api/v1/trees/a%2fx'],
+    '/api/v1/trees/:tree/history': ['/api/v1/trees/a%2fx/history', '/api/v1/trees/a%2fx/history?limit=1'],
+    '/api/v1/trees/:tree/place': ['/api/v1/trees/a%2fx/place?ref=old'],
+    '/api/v1/trees/:tree/resolve': [
+      '/api/v1/trees/a%2fx/resolve?path=file',
+      '/api/v1/trees/a%2fx/resolve?path=sub',
+    ],
+    '/api/v1/trees/:tree/entries': ['/api/v1/trees/a%2fx/entries?recursive=true'],
+    '/api/v1/trees/:tree/file': null,
+    '/api/v1/trees/:tree/diff': [
+      '/api/v1/trees/a%2fx/diff?ref=1&toRef=2',
+      `/api/v1/trees/a%2fx/diff?dir=${source}&checksum=true`,
+    ],
+    '/api/v1/trees/:tree/diff-bytes': ['/api/v1/trees/a%2fx/diff-bytes?ref=1&toRef=2'],
+    '/api/v1/store/backings': [''],
+    '/api/v1/jobs': ['', '?limit=1'],
+    '/api/v1/jobs/:id': [`/api/v1/jobs/${job.id}`],
+    '/api/v1/jobs/:id/events': null,
+    '/api/v1/events': null,
+    '/api/v1/tokens': [''],
+    '/api/v1/history': ['?series=in.wan,complete.a/x'],
+    '/api/v1/history/series': [''],
+    '/api/v1/openapi.json': [''],
+  }
+  const routes = ownRoutes()
+  for (const { method, path, spec } of routes) {
+    if (method !== 'GET') continue
+    const asked = samples[path]
+    assert.ok(asked !== undefined, `no sample for GET ${path}`)
+    for (const sample of asked ?? []) {
+      const url = sample.startsWith('/') ? sample : `${path}${sample}`
+      const documents = spec?.answerAs === 'lines' ? [] : [await api.get<unknown>(url)]
+      if (spec?.answerAs === 'lines') for await (const line of api.lines<unknown>(url)) documents.push(line)
+      assert.ok(documents.length > 0, url)
+      for (const document of documents) {
+        const read = spec?.answer?.safeParse(document)
+        assert.ok(
+          read?.success === true,
+          `${url}: ${read?.error?.message}\n${JSON.stringify(document).slice(0, 2000)}`,
+        )
+      }
+    }
+  }
+
+  const described = await api.get<Described>('/api/v1/openapi.json')
+  assert.match(described.openapi, /^3\.1\./)
+  const names = (found: Iterable<string>) => [...found].toSorted()
+  assert.deepEqual(
+    names(
+      Object.entries(described.paths).flatMap(([path, methods]) =>
+        Object.keys(methods).map((method) => `${method} ${path}`),
+      ),
+    ),
+    names(routes.map(({ method, path }) => `${method.toLowerCase()} ${path.replace(/:(\w+)/g, '{$1}')}`)),
+  )
+  const operations = Object.values(described.paths).flatMap((methods) => Object.values(methods))
+  assert.equal(new Set(operations.map(({ operationId }) => operationId)).size, operations.length)
+  assert.deepEqual(
+    described.paths['/api/v1/records']?.get?.parameters.map(({ name }) => name),
+    ['limit', 'cursor', 'kind', 'subject'],
+  )
+  assert.ok(JSON.stringify(described).includes('percent-encoded-bytes'))
+
+  await t.test('pages lead through all there is, once', async () => {
+    for (const [path, field, key] of [
+      ['/api/v1/trees/a%2fx/history', 'heads', 'sequence'],
+      ['/api/v1/jobs', 'jobs', 'id'],
+      ['/api/v1/records', 'records', 'id'],
+    ] as const) {
+      type Page = Record<string, Record<string, unknown>[]> & { cursor: string | null }
+      const whole = (await api.get<Page>(`${path}?limit=1000`))[field]!.map((item) => item[key])
+      const found: unknown[] = []
+      let cursor: string | null = ''
+      while (cursor !== null) {
+        const page: Page = await api.get<Page>(`${path}?limit=1${cursor === '' ? '' : `&cursor=${cursor}`}`)
+        assert.ok(page[field]!.length <= 1)
+        found.push(...page[field]!.map((item) => item[key]))
+        cursor = page.cursor
+      }
+      assert.deepEqual(found, whole, path)
+      await assert.rejects(api.get(`${path}?cursor=%21`), { code: 'invalid' })
+      await assert.rejects(api.get(`${path}?limit=0`), { code: 'invalid' })
+    }
+  })
+  assert.ok(!/api\.failed/.test(daemon.stderr()))
+  assert.equal((await succeedJson<{ trees: unknown[] }>(['status', '--home', home])).trees.length, 1)
+})
