@@ -95,7 +95,9 @@ function makeAssets(): ConsoleFiles {
   }
 }
 
-const IMPORT = /(?:\bfrom\s*|\bimport\s*\(\s*|^import\s+)['"]([^'"]+)['"]/gm
+/** `import ... from`, `export ... from` and `import '...'` at the beginning of a line, `import('...')` anywhere. */
+const IMPORT =
+  /^(?:import|export)\s+(?:[\w*\s{},]+?\s*\bfrom\s*)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm
 const TYPES_ONLY = /^(?:import|export) type [^'"]*?from ['"][^'"]+['"];?$/gm
 
 /** The first module and all that it leads to, the first one first. */
@@ -106,7 +108,8 @@ function readModules(first: string): Map<string, string> {
     const source = readFileSync(join(ROOT, path), 'utf8')
     const text = IS_SOURCE ? stripTypeScriptTypes(source.replace(TYPES_ONLY, '')) : source
     found.set(path, text)
-    for (const [, specifier = ''] of text.matchAll(IMPORT)) {
+    for (const [, stated, called] of text.matchAll(IMPORT)) {
+      const specifier = stated ?? called ?? ''
       if (specifier.startsWith('.')) visit(join(dirname(path), specifier))
       else if (!(specifier in PACKAGES)) {
         throw new MirrorError(

@@ -5,16 +5,16 @@ import type { StatusDocument } from '../../src/replica/status.ts'
 import { html } from './html.ts'
 import { type Connection, connection, now, reconnect, status } from './live.ts'
 import { Overview } from './overview/page.ts'
+import type { PageProps } from './page-props.ts'
 import { findTroubles } from './problems.ts'
-import { linkTo, type Route, route } from './route.ts'
+import { linkTo, route } from './route.ts'
 import { SignIn } from './sign-in.ts'
+import { SiteList } from './site/list.ts'
+import { SitePage } from './site/page.ts'
 import { useValue } from './state.ts'
 import { age, shown } from './text.ts'
-
-export interface PageProps {
-  readonly status: StatusDocument
-  readonly route: Route
-}
+import { TreeList } from './tree/list.ts'
+import { TreePage } from './tree/page.ts'
 
 interface Page {
   readonly page: string
@@ -22,7 +22,16 @@ interface Page {
   readonly view: ComponentType<PageProps>
 }
 
-const PAGES: readonly Page[] = [{ page: '', title: 'Overview', view: Overview }]
+/** A page of its own for each name: what one keeps is not the other's. */
+function listOr(List: ComponentType<PageProps>, One: ComponentType<PageProps>): ComponentType<PageProps> {
+  return (props) => html`<${props.route.name === '' ? List : One} key=${props.route.name} ...${props} />`
+}
+
+const PAGES: readonly Page[] = [
+  { page: '', title: 'Overview', view: Overview },
+  { page: 'trees', title: 'Trees', view: listOr(TreeList, TreePage) },
+  { page: 'sites', title: 'Sites', view: listOr(SiteList, SitePage) },
+]
 
 export function Shell() {
   const at = useValue(route)

@@ -13,6 +13,8 @@ export interface ConsoleMesh {
   readonly daemon: Daemon
   /** The program at the first node. */
   run(...args: string[]): Promise<string>
+  /** File of a key that nobody has given any right. */
+  strangersKey(): Promise<string>
   /** Invites a site and joins from there; its daemon is another matter. */
   join(site: string, region: string): Promise<string>
 }
@@ -38,6 +40,11 @@ export async function startConsoleMesh(
     token,
     daemon,
     run,
+    async strangersKey() {
+      const file = join(dir, 'stranger.key')
+      await run('admin', 'new-key', file)
+      return file
+    },
     async join(site, region) {
       const home = join(dir, site)
       const invite = (await run('invite', 'create', '--site', site, '--region', region)).trim()

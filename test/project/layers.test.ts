@@ -150,7 +150,10 @@ test('what the console runs in a browser leads to no module of Node.js', () => {
       /^import type [^'"]*from ['"][^'"]+['"]$/gm,
       '',
     )
-    for (const [, specifier = ''] of text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)['"]([^'"]+)['"]/g)) {
+    const pattern =
+      /^(?:import|export)\s+(?:[\w*\s{},]+?\s*\bfrom\s*)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm
+    for (const [, stated, called] of text.matchAll(pattern)) {
+      const specifier = stated ?? called ?? ''
       if (specifier.startsWith('.')) visit(relative(root, resolve(root, dirname(file), specifier)))
       else if (!/^(preact|htm)(\/|$)/.test(specifier)) wrong.push(`${file} imports ${specifier}`)
     }

@@ -21,6 +21,6 @@ export function Command({ text }: { text: string }) {
   }
   return html`<div class="command">
     <code>${text}</code>
-    <button type="button" class="quiet" onClick=${copy} aria-label=${`Copy: ${text}`}>${isCopied ? 'Copied' : 'Copy'}</button>
+    <button type="button" class="quiet" onClick=${copy} aria-label=${isCopied ? 'Copied' : 'Copy the command line'}>${isCopied ? 'Copied' : 'Copy'}</button>
   </div>`
 }

@@ -9,8 +9,11 @@ export interface Loaded<T> {
   readonly reload: () => void
 }
 
-/** With `path` undefined nothing is asked for. An answer that comes late for a page that is gone is dropped. */
-export function useDocument<T>(path: string | undefined, everyMs = 0): Loaded<T> {
+/**
+ * With `path` undefined nothing is asked for; another `revision` asks again. An answer that comes late for a page that is
+ * gone is dropped.
+ */
+export function useDocument<T>(path: string | undefined, everyMs = 0, revision = ''): Loaded<T> {
   const [turn, setTurn] = useState(0)
   const [state, setState] = useState<{ path: string | undefined; value?: T; problem?: Problem }>({ path })
   useEffect(() => {
@@ -43,7 +46,7 @@ export function useDocument<T>(path: string | undefined, everyMs = 0): Loaded<T>
       controller.abort()
       clearTimeout(timer)
     }
-  }, [path, everyMs, turn])
+  }, [path, everyMs, turn, revision])
   const isOfPath = state.path === path
   return {
     value: isOfPath ? state.value : undefined,

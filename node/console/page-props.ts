@@ -1,0 +1,8 @@
+/** What every page is given. */
+import type { StatusDocument } from '../../src/replica/status.ts'
+import type { Route } from './route.ts'
+
+export interface PageProps {
+  readonly status: StatusDocument
+  readonly route: Route
+}

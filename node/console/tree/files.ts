@@ -1,0 +1,86 @@
+/** The files of a snapshot, folder by folder, as this node holds them. */
+import { useEffect, useState } from 'preact/hooks'
+import type { EntryLine, EntryListHeader } from '../../api/answers.ts'
+import { formatBytes, formatCount } from '../../cli/quantity.ts'
+import { getLines, type Problem } from '../api.ts'
+import { html } from '../html.ts'
+import { Trouble } from '../parts/load.ts'
+import { linkTo } from '../route.ts'
+import { shown } from '../text.ts'
+import { childPath, pathText, treePath } from './address.ts'
+
+const SHOWN = 1000
+
+export function Files({ tree, reference, path }: { tree: string; reference: string; path: string }) {
+  const address = treePath(tree, 'entries', reference === '' ? {} : { ref: reference }, path)
+  const [state, setState] = useState<{
+    of?: string
+    header?: EntryListHeader
+    items?: EntryLine[]
+    isWhole?: boolean
+    problem?: Problem
+  }>({})
+  useEffect(() => {
+    const controller = new AbortController()
+    getLines<EntryListHeader, EntryLine>(address, SHOWN, controller.signal).then(
+      ({ header, items, isWhole }) => setState({ of: address, header, items, isWhole }),
+      (problem: Problem) => {
+        if (!controller.signal.aborted) setState({ of: address, problem })
+      },
+    )
+    return () => controller.abort()
+  }, [address])
+  if (state.of !== address) return html`<p class="nothing" role="status">Reading …</p>`
+  if (state.problem !== undefined) return html`<${Trouble} problem=${state.problem} />`
+  const { header, items = [], isWhole = true } = state
+  const ref = String(header?.sequence ?? '')
+  const to = (place: string): string =>
+    linkTo('trees', tree, { view: 'files', ref, ...(place === '' ? {} : { path: place }) })
+  const parts = path === '' ? [] : path.split('/')
+  return html`<section class="card" aria-labelledby="files-title">
+    <header class="card-head">
+      <h2 id="files-title" class="crumbs"><a href=${to('')}>@${ref}</a>${parts.map(
+        (part, i) =>
+          html` / <a key=${part} href=${to(parts.slice(0, i + 1).join('/'))}>${shown(pathText(part))}</a>`,
+      )}</h2>
+      <span class="quiet">${formatCount(items.length)}${isWhole ? '' : ' and more'} here</span>
+    </header>
+    ${
+      items.length === 0
+        ? html`<p class="nothing">This folder is empty.</p>`
+        : html`<div class="scroll-x" tabindex="0" role="region" aria-labelledby="files-title"><table class="files">
+          <thead><tr><th>Name</th><th class="number">Size</th><th class="number">Changed</th><th>Mode</th></tr></thead>
+          <tbody>${items.map((entry) => {
+            const place = childPath(path, entry)
+            return html`<tr key=${place}>
+              <td class="entry ${entry.type}"><${Name} entry=${entry} tree=${tree} reference=${ref} place=${place} to=${to} /></td>
+              <td class="number">${entry.sizeBytes === undefined ? '' : formatBytes(entry.sizeBytes)}</td>
+              <td class="number quiet">${entry.mtime.slice(0, 16).replace('T', ' ')}</td>
+              <td><code class="quiet">${(entry.mode & 0o7777).toString(8).padStart(4, '0')}</code></td>
+            </tr>`
+          })}</tbody></table></div>`
+    }
+    ${!isWhole && html`<p class="nothing">There are more than ${formatCount(SHOWN)}. All of them: mirrormesh ls ${tree}@${ref}</p>`}
+  </section>`
+}
+
+function Name({
+  entry,
+  tree,
+  reference,
+  place,
+  to,
+}: {
+  entry: EntryLine
+  tree: string
+  reference: string
+  place: string
+  to: (place: string) => string
+}) {
+  const name = shown(entry.path)
+  if (entry.type === 'directory') return html`<a href=${to(place)}>${name}/</a>`
+  if (entry.type === 'file')
+    return html`<a href=${treePath(tree, 'file', { ref: reference }, place)} download=${name}>${name}</a>`
+  if (entry.type === 'symlink') return html`${name} <span class="quiet">→ ${shown(entry.target ?? '')}</span>`
+  return html`${name} <span class="tag">${entry.type}</span>`
+}

@@ -1,0 +1,27 @@
+/** Pins in words, and as the command line has them. */
+import type { PinDocument } from '../../api/answers.ts'
+import { quoted, shown } from '../text.ts'
+
+export function whereText(sites: PinDocument['sites']): string {
+  if (sites.all === true) return 'every site'
+  if (sites.label !== undefined) return `sites labelled ${shown(sites.label)}`
+  return sites.region === undefined ? shown(sites.site ?? '') : `every site of ${shown(sites.region)}`
+}
+
+/** As `pin add` and `pin remove` have it. */
+export function whereFlag(sites: PinDocument['sites']): string {
+  if (sites.all === true) return '--all'
+  if (sites.label !== undefined) return `--label ${quoted(sites.label)}`
+  return sites.region === undefined
+    ? `--site ${quoted(sites.site ?? '')}`
+    : `--region ${quoted(sites.region)}`
+}
+
+export function keepText(keep: PinDocument['keep']): string {
+  if (keep === undefined) return "as the sites' settings say"
+  const parts = [
+    ...(keep.last === undefined ? [] : [`the newest ${keep.last}`]),
+    ...(keep.days === undefined ? [] : [`${keep.days} days`]),
+  ]
+  return parts.join(' and ')
+}

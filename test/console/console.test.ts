@@ -1,0 +1,191 @@
+/** The console of a real mesh in a real browser: from an empty page to a complete matrix. */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { startDaemon } from '../node/program.ts'
+import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
+import { startConsoleMesh } from './console-mesh.ts'
+
+const HOSTILE = ['<img src=x onerror=alert(1)>', 'a\u202egpj.exe', '\u001b[31mred']
+const NOT_UTF8 = Buffer.of(0xff, 0xfe)
+const PAGES = [
+  '',
+  'trees',
+  'trees/builds/nightly',
+  'trees/builds/nightly?view=history',
+  'trees/builds/nightly?view=files',
+  'trees/builds/nightly?view=changes',
+  'sites',
+  'sites/lab-a',
+]
+
+test('the console of a mesh of three processes', {
+  skip: skipWithoutBrowser(),
+  timeout: 180_000,
+}, async (t) => {
+  const [browser, mesh] = await Promise.all([openBrowser(t), startConsoleMesh(t)])
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
+  page.setDefaultTimeout(15_000)
+  const errors = watchErrors(page)
+
+  await t.test('nobody sees anything without a token; a wrong one is refused in words', async () => {
+    await page.goto(mesh.url)
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+    assert.deepEqual(await accessFaults(page), [])
+    await page.getByRole('textbox', { name: 'Token' }).fill(`mmt_${'x'.repeat(43)}`)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('alert').getByText('this token is not valid here').waitFor()
+    await page.getByRole('textbox', { name: 'Token' }).fill(mesh.token)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+  })
+
+  await t.test('an empty mesh leads through the first steps', async () => {
+    await page.getByRole('heading', { name: /four steps/ }).waitFor()
+    await page.getByText('mirrormesh invite create').waitFor()
+    assert.equal(await page.locator('[aria-current=step] h3').textContent(), 'Invite a site')
+    assert.deepEqual(await accessFaults(page), [])
+  })
+
+  await t.test('sites appear as they join', async () => {
+    const homes = [await mesh.join('lab-a', 'eu'), await mesh.join('lab-b', 'eu')]
+    await Promise.all(homes.map((home) => startDaemon(t, home)))
+    await page.locator('[aria-current=step] h3', { hasText: 'Say what is kept where' }).waitFor()
+    await page.locator('.fact', { hasText: 'Sites up' }).getByText('3/3').waitFor()
+  })
+
+  const source = join(mesh.dir, 'nightly')
+  const cell = (site: string, said: string) =>
+    page.getByRole('gridcell', { name: `builds/nightly at ${site}: ${said}` })
+
+  await t.test('what is published shows where it is', async () => {
+    await mkdir(source)
+    await writeFile(join(source, 'image'), randomBytes(3_000_000))
+    for (const name of HOSTILE) await writeFile(join(source, name), 'x')
+    await mkdir(Buffer.concat([Buffer.from(`${source}/`), NOT_UTF8]))
+    await writeFile(Buffer.concat([Buffer.from(`${source}/`), NOT_UTF8, Buffer.from('/inside')]), 'y')
+    await mesh.run('publish', source, '--tree', 'builds/nightly')
+    await cell('hq', 'complete, has snapshot 1').waitFor()
+    await page.getByRole('gridcell', { name: 'builds/nightly at lab-a: not kept there' }).waitFor()
+  })
+
+  await t.test(
+    'a pin is planned, refused to a stranger, and signed with a key that stays in the page',
+    async () => {
+      const sent: string[] = []
+      page.on('request', (request) => sent.push(`${request.url()} ${request.postData() ?? ''}`))
+      await page.goto(`${mesh.url}#/trees/builds/nightly`)
+      await page.getByRole('button', { name: 'Add a pin' }).click()
+      const dialog = page.getByRole('dialog')
+      await dialog.getByText('3.0 MB').first().waitFor()
+      await dialog.getByText('mirrormesh pin add builds/nightly --all').waitFor()
+      assert.deepEqual(await accessFaults(page), [])
+      await dialog.getByLabel('Key file').setInputFiles(await mesh.strangersKey())
+      await dialog.getByText('neither an admin nor an operator').waitFor()
+      await dialog.getByRole('button', { name: 'Pin it' }).click()
+      await dialog
+        .getByRole('alert')
+        .getByText(/has no right in this mesh/)
+        .waitFor()
+      await dialog.getByRole('button', { name: 'Another' }).click()
+      await dialog.getByLabel('Key file').setInputFiles(join(mesh.hq, 'keys/admin.key'))
+      await dialog.getByText('an admin').waitFor()
+      await dialog.getByRole('button', { name: 'Pin it' }).click()
+      await dialog.waitFor({ state: 'detached' })
+      await page.getByRole('cell', { name: 'every site' }).waitFor()
+      const { seed } = JSON.parse(await readFile(join(mesh.hq, 'keys/admin.key'), 'utf8')) as { seed: string }
+      assert.ok(sent.some((each) => each.includes('/api/v1/records')))
+      assert.ok(!sent.some((each) => each.includes(seed)))
+    },
+  )
+
+  await t.test('the matrix fills until every site is complete', async () => {
+    await page.getByRole('link', { name: 'Overview' }).click()
+    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, has snapshot 1').waitFor()
+    await page.getByRole('heading', { name: 'All clear' }).waitFor()
+    await page.locator('.fact', { hasText: 'Saved at the origin' }).getByText('%').waitFor()
+    await page.locator('.events').getByText('builds/nightly').first().waitFor()
+  })
+
+  await t.test('and again while the next publish runs', async () => {
+    await writeFile(join(source, 'image'), randomBytes(3_000_000))
+    await mesh.run('publish', source, '--tree', 'builds/nightly')
+    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, has snapshot 2').waitFor()
+  })
+
+  await t.test('names from trees are shown as what they are', async () => {
+    await page.goto(`${mesh.url}#/trees/builds/nightly?view=files`)
+    await page.getByText('<img src=x onerror=alert(1)>').waitFor()
+    await page.getByText('a\\u{202e}gpj.exe').waitFor()
+    await page.getByText('\\x1b[31mred').waitFor()
+    assert.equal(await page.locator('main img').count(), 0)
+    await page.getByRole('link', { name: '\\xff\\xfe/' }).click()
+    await page.getByRole('link', { name: 'inside' }).waitFor()
+    await page.goto(`${mesh.url}#/trees/builds/nightly?view=changes&from=1&to=2`)
+    await page.getByText('1 changed').waitFor()
+  })
+
+  await t.test('a tag is set, and a site drained and put back', async () => {
+    await page.goto(`${mesh.url}#/trees/builds/nightly?view=history`)
+    const row = page.getByRole('row').filter({ hasText: '@1' })
+    await row.getByRole('button', { name: 'Tag' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Name').fill('ga')
+    await dialog.getByText('mirrormesh tag builds/nightly@1 ga').waitFor()
+    await dialog.getByRole('button', { name: 'Set the tag' }).click()
+    await row.getByText('ga', { exact: true }).waitFor()
+    await page.goto(`${mesh.url}#/sites/lab-b`)
+    await page.getByRole('button', { name: 'Drain' }).click()
+    await dialog.getByLabel('Why').fill("the lab's rack moves")
+    await dialog.getByText("mirrormesh site drain lab-b --note 'the lab'\\''s rack moves'").waitFor()
+    await dialog.getByRole('button', { name: 'Drain it' }).click()
+    await page.getByText("the lab's rack moves").waitFor()
+    await page.getByRole('button', { name: 'Back into service' }).click()
+    await dialog.getByRole('button', { name: 'Back into service' }).click()
+    await page.getByRole('button', { name: 'Drain' }).waitFor()
+    assert.match(await mesh.run('site', 'list'), /lab-b +eu +in service/)
+  })
+
+  await t.test('the matrix is walked with the arrows, and leads to trees and sites', async () => {
+    await page.getByRole('link', { name: 'Overview' }).click()
+    await page.getByRole('rowheader').getByRole('link').first().focus()
+    await page.keyboard.press('ArrowRight')
+    await page.locator('[role=gridcell]:focus[aria-label^="builds/nightly at lab-a: complete"]').waitFor()
+    await page.keyboard.press('ArrowUp')
+    await page.locator('a:focus[href="#/sites/lab-a"]').waitFor()
+  })
+
+  for (const address of PAGES) {
+    await t.test(`no serious fault of access at #/${address}, light and dark, wide and narrow`, async () => {
+      await page.goto(`${mesh.url}#/${address}`)
+      await page.locator('main h1').waitFor()
+      await page.locator('.nothing', { hasText: '…' }).waitFor({ state: 'detached' })
+      for (const colorScheme of ['light', 'dark'] as const) {
+        for (const width of [360, 1280]) {
+          await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+          await page.setViewportSize({ width, height: 800 })
+          assert.deepEqual(await accessFaults(page), [], `${colorScheme}, ${width} pixels`)
+          const wide = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth')
+          assert.ok(wide <= 0, `at ${width} pixels the page is ${wide} pixels wider than its window`)
+        }
+      }
+    })
+  }
+
+  await t.test('a node that does not answer is said to be gone, and found when it is back', async () => {
+    await page.setViewportSize({ width: 1280, height: 900 })
+    await page.getByRole('link', { name: 'Overview' }).click()
+    await mesh.daemon.stop()
+    await page.getByRole('status').getByText('reconnecting').waitFor()
+    // What was known stays in sight.
+    await page.getByRole('gridcell').first().waitFor()
+    await startDaemon(t, mesh.hq)
+    // Sessions live as long as the daemon.
+    await page.getByRole('textbox', { name: 'Token' }).fill(mesh.token)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('status').getByText('live').waitFor()
+  })
+
+  assert.deepEqual(errors, [])
+})
