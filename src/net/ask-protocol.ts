@@ -40,7 +40,8 @@ export function questionServer({
   clock,
   log,
 }: {
-  readonly answerer: Answerer
+  /** Without one nothing is answered. */
+  readonly answerer: Answerer | undefined
   readonly clock: Clock
   readonly log: NetLog
 }): (frames: FrameStream, peer: string) => Promise<void> {
@@ -64,6 +65,7 @@ export function questionServer({
   async function answerTo(question: Uint8Array, peer: string): Promise<Uint8Array> {
     if (!mayAsk(peer)) return encodeRefusal('too many questions: ask again later')
     try {
+      if (answerer === undefined) throw new MirrorError('unsupported', 'this node answers no questions')
       const answer = await answerer.answer(peer, question)
       if (answer.length <= MAX_ANSWER_BYTES) return encodeFrame(ANSWER, [answer])
       return encodeRefusal('the answer is too long')

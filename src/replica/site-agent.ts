@@ -25,6 +25,7 @@ import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
 import { newestHeld } from './index-over-base.ts'
+import type { JoinRequestKeeper } from './join-requests.ts'
 import type { Ledger } from './ledger.ts'
 import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
@@ -63,6 +64,8 @@ export interface SiteAgentComponents {
   readonly clock: Clock
   /** Left on the disk of the store; undefined when that cannot be told. */
   readonly readFreeBytes?: () => number | undefined
+  /** Newcomers that asked here. */
+  readonly joinRequests?: Pick<JoinRequestKeeper, 'list' | 'onChange'> | undefined
   /** Uniform in [0, 1); for pauses only. */
   readonly random?: () => number
   readonly logger: ReplicaLog
@@ -133,6 +136,7 @@ export function createSiteAgent(
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
   const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
+  const { joinRequests } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, ledger.state)
   const workers = new Map<string, TreeWorker>()
@@ -325,6 +329,7 @@ export function createSiteAgent(
       bytesSent,
       bytesReceived,
       freeBytes: readFreeBytes(),
+      requests: joinRequests?.list() ?? [],
     }
   }
 
@@ -378,6 +383,7 @@ export function createSiteAgent(
           tellSoon()
         }),
         host.onAddresses(changed),
+        ...(joinRequests === undefined ? [] : [joinRequests.onChange(changed)]),
       ]
       background.signal.addEventListener('abort', () => {
         for (const end of ends) end()
@@ -422,6 +428,7 @@ export function createSiteAgent(
         connected: new Set(host.peers().map(({ peer }) => peer)),
         traffic: trafficStatus(state, self, traffic.totals()),
         alarms: alarms(),
+        requests: joinRequests?.list() ?? [],
       })
     },
     fetches() {
