@@ -242,8 +242,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             // Of no tree: what is everybody's.
             blocksFor: (tree) =>
               tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),
-            // Times the bodies in flight, this is what serving may hold in memory.
-            readFile: createFileReader({ blocks }, { readAheadBytes: 512 * 1024 }).read,
+            // Beside a block for each body in flight, this is what serving holds in memory.
+            readFile: createFileReader({ blocks }, { readAheadBytes: 2 ** 19, maxTotalBytes: 2 ** 26 }).read,
             readStatus,
             readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
             hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
@@ -263,6 +263,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             certificate: certificateOf(config),
             accessLog: config.httpAccessLog,
             keepMovedMs: config.httpKeepMovedHours * 3_600_000,
+            maxConnections: config.httpMaxConnections,
+            maxClientConnections: config.httpClientConnections,
+            maxBodies: config.httpMaxRequests,
+            bytesPerSecond: config.httpBytesPerSecond,
+            clientBytesPerSecond: config.httpClientBytesPerSecond,
           },
         )
   parts.defer(() => gateway?.stop())

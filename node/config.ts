@@ -79,6 +79,36 @@ const SCHEMA = z.strictObject({
     .startsWith('/', 'is not an absolute path')
     .optional()
     .describe('file to which the gateway writes a line for each request, in the combined format'),
+  httpMaxConnections: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(4096)
+    .describe('connections of clients to the gateway at a time; those beyond it are answered 503'),
+  httpClientConnections: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(512)
+    .describe('the same for one client: an IPv4 address, or the /64 of an IPv6 address'),
+  httpMaxRequests: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(1024)
+    .describe('requests that the gateway works on at a time, which is what its memory depends on'),
+  httpBytesPerSecond: z
+    .int()
+    .min(0)
+    .max(100_000_000_000)
+    .default(0)
+    .describe('the most that the gateway sends to its clients, in all; 0 is no cap'),
+  httpClientBytesPerSecond: z
+    .int()
+    .min(0)
+    .max(100_000_000_000)
+    .default(0)
+    .describe('the most that the gateway sends to one client; 0 is no cap'),
   pullQuotaBytes: z
     .int()
     .min(0)
@@ -264,6 +294,11 @@ const NUMBERS: readonly ConfigKey[] = [
   'httpKeepMovedHours',
   'deltaBases',
   'deltaPercent',
+  'httpMaxConnections',
+  'httpClientConnections',
+  'httpMaxRequests',
+  'httpBytesPerSecond',
+  'httpClientBytesPerSecond',
   'pullQuotaBytes',
   'wanUpBytesPerSecond',
   'wanDownBytesPerSecond',

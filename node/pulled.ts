@@ -24,6 +24,8 @@ export interface Pulled {
 
 /** Of one answer: hides 100 ms to the site that holds it at 40 MB/s. */
 const READ_AHEAD_BYTES = 4 * 1024 * 1024
+/** Of all. */
+const MAX_READ_AHEAD_BYTES = 32 * 1024 * 1024
 
 export function openPulled(
   {
@@ -66,12 +68,16 @@ export function openPulled(
     },
     { self },
   )
+  const shares = { readings: 0 }
   return {
     source: {
       mayPull: (tree) => mayRead(ledger.state(), tree, self.peer, clock.nowMs()),
       open(tree, snapshot) {
         const source = through.open(tree, snapshot)
-        const { read } = createFileReader({ blocks: source }, { readAheadBytes: READ_AHEAD_BYTES })
+        const { read } = createFileReader(
+          { blocks: source },
+          { readAheadBytes: READ_AHEAD_BYTES, maxTotalBytes: MAX_READ_AHEAD_BYTES, shares },
+        )
         return { blocks: source, readFile: read }
       },
     },

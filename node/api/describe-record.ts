@@ -1,4 +1,5 @@
 /** One sentence for each record: what an audit shows. Names as the records have them; keys as PeerIds. */
+import { isTreeName, matchesTree } from '../../src/base/names.ts'
 import { peerIdOf } from '../../src/record/key.ts'
 import type { GrantBody } from '../../src/record/kinds/grant.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
@@ -8,6 +9,17 @@ export interface RecordDescription {
   /** What the record is about: a tree, a pin, a site or a key. */
   readonly subject: string
   readonly text: string
+}
+
+/** Whether a name that somebody asks for is its subject, or a tree or site that it concerns. */
+export function isAbout(record: Pick<VerifiedRecord, 'kind' | 'content'>, name: string): boolean {
+  const { content } = record
+  if (describeRecord(record).subject === name) return true
+  if (content.kind !== 'pin') return content.kind === 'grant' && content.body.trees.includes(name)
+  const { tree, sites } = content.body
+  return (
+    tree === name || (isTreeName(name) && matchesTree(tree, name)) || ('site' in sites && sites.site === name)
+  )
 }
 
 export function describeRecord({
@@ -49,14 +61,14 @@ export function describeRecord({
     case 'grant':
       return { subject: content.body.name, text: grantText(content.body) }
     case 'tree': {
-      const { name, publishers, readers, removed } = content.body
+      const { name, publishers, readers, removed, kind: treeKind, gate, keep } = content.body
       const listed = publishers.map((key) => peerIdOf(key)).join(', ')
       const what = readers === 'granted' ? 'private tree' : 'tree'
       return {
         subject: name,
         text: removed
           ? `removed the ${what} ${name}`
-          : `declared the ${what} ${name}, published by ${listed}`,
+          : `declared the ${what} ${name}, published by ${listed}${settingsText({ kind: treeKind, gate, keep })}`,
       }
     }
     case 'epoch': {
@@ -80,9 +92,12 @@ export function describeRecord({
       }
     }
     case 'pin': {
-      const { tree, sites, removed, name } = content.body
+      const { tree, sites, removed, name, version: _version, ...settings } = content.body
       const verb = removed ? 'unpinned' : 'pinned'
-      return { subject: name, text: `${verb} ${tree} ${placeText(sites)}` }
+      return {
+        subject: name,
+        text: `${verb} ${tree} ${placeText(sites)}${removed ? '' : settingsText(settings)}`,
+      }
     }
     case 'site': {
       const { site, labels, drained, note } = content.body
@@ -106,6 +121,14 @@ function grantText({ grants, name, role, trees, may, expiresMs, counter, removed
   const what = may.length === 0 ? '' : ` for ${may.join(', ')}`
   const until = expiresMs === null ? '' : `, until ${new Date(expiresMs).toISOString()}`
   return `made ${key} (${name}) ${role} of ${trees.join(', ')}${what}${until}${since}`
+}
+
+/** Fields that are set, as they are called in a file of the mesh. */
+function settingsText(settings: Readonly<Record<string, unknown>>): string {
+  return Object.entries(settings)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `, ${name} ${typeof value === 'object' ? JSON.stringify(value) : value}`)
+    .join('')
 }
 
 function placeText(sites: PinBody['sites']): string {

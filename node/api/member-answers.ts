@@ -59,6 +59,8 @@ export interface RecordDocument {
   readonly counter: number
   /** By the issuer's clock. */
   readonly timeMs: number
+  /** False when it was replaced or never counted; null for kinds of which each record stands for itself. */
+  readonly isInForce: boolean | null
 }
 
 export interface RecordPage {

@@ -6,7 +6,7 @@ import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
 import type { Invite, Member } from '../../src/record/mesh-state.ts'
 import { isMemberAt } from '../../src/record/mesh-state.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
-import { describeRecord } from './describe-record.ts'
+import { describeRecord, isAbout } from './describe-record.ts'
 import type {
   AdminsDocument,
   InviteDocument,
@@ -16,6 +16,7 @@ import type {
 } from './member-answers.ts'
 import { LIMIT, PAGE_QUERY, pageOf } from './page.ts'
 import { parseQuery } from './parse.ts'
+import { isInForce } from './record-standing.ts'
 import { says } from './route-spec.ts'
 import { ADMINS, INVITE, MEMBER, RECORD } from './schema/member-schema.ts'
 import type { Services } from './services.ts'
@@ -182,7 +183,7 @@ function newestRecords(services: Services, { limit, after, kind, subject }: Want
     if (oldest !== undefined && record.timeMs < oldest.timeMs) continue
     const place = { timeMs: record.timeMs, id: cid.toString() }
     if (after !== undefined && compare(place, after) <= 0) continue
-    if (subject !== undefined && describeRecord(record).subject !== subject) continue
+    if (subject !== undefined && !isAbout(record, subject)) continue
     kept.push({ record, id: place.id })
     if (kept.length < 2 * limit) continue
     trim()
@@ -204,6 +205,7 @@ export function recordDocument(
     id: record.id.toString(),
     kind: record.kind,
     ...describeRecord(record),
+    isInForce: isInForce(ledger.state(), record),
     issuer,
     issuerSite: members.get(issuer)?.site ?? (issuer === self.peer ? self.site : null),
     isAdmin: admins?.keys.includes(issuer) === true,

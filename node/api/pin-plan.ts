@@ -13,7 +13,7 @@ import type { Cid } from '../../src/block/cid.ts'
 import { listNewBlocks } from '../../src/delta/list-new-blocks.ts'
 import { decodePin, type PinBody, pinName } from '../../src/record/kinds/pin.ts'
 import type { Head, Member, MeshState, TreeState } from '../../src/record/mesh-state.ts'
-import { isWanted } from '../../src/replica/site-agent-goals.ts'
+import { hasRight, isPinned, isWanted } from '../../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { NO_TOPOLOGY, pathBetween } from '../../src/topology/topology.ts'
 import { findSnapshot } from './find-snapshot.ts'
@@ -85,10 +85,11 @@ export type PinPlan = Omit<z.infer<typeof PIN_PLAN>, 'pin'> & { readonly pin: Pi
 /** Pairs of snapshots that are compared block by block; of more, upper bounds are given. */
 const MAX_COMPARED = 16
 const MAX_SOURCES = 3
+const MAX_NO_RIGHT = 20
 
 /** @throws MirrorError `invalid` for a change that makes no pin, `not-found` for the removal of one that there is not */
 export async function planPin(
-  services: Pick<Services, 'ledger' | 'blocks' | 'complete' | 'readStatus'>,
+  services: Pick<Services, 'ledger' | 'blocks' | 'complete' | 'readStatus' | 'clock'>,
   change: PinChange,
   nextVersion: number,
   held: AbortSignal,
@@ -104,14 +105,21 @@ export async function planPin(
     ({ name, body }) => !body.removed && matchesTree(pin.tree, name),
   )
   const members = [...before.members.values()].filter(({ isActive }) => isActive)
+  const nowMs = services.clock.nowMs()
+  const withoutRight = new Set<string>()
   const released: { site: string; trees: string[] }[] = []
   const fetching: { member: Member; trees: PlannedTree[] }[] = []
   for (const member of members) {
     const wanted: PlannedTree[] = []
     const left: string[] = []
     for (const tree of trees) {
-      const [was, will] = [isWanted(before, tree.name, member), isWanted(after, tree.name, member)]
+      const [was, will] = [
+        isWanted(before, tree.name, member, nowMs),
+        isWanted(after, tree.name, member, nowMs),
+      ]
       if (was && !will) left.push(tree.name)
+      if (!hasRight(after, tree.name, member.peer, nowMs) && isPinned(after, tree.name, member))
+        withoutRight.add(`${member.site} may not read ${tree.name}, which is private: it gets nothing of it`)
       if (was || !will || tree.newest === undefined) continue
       const from = holdersOf(before, status, tree.name, tree.newest, member)
       wanted.push({ ...(await bytesOf(tree, tree.newest, member)), from })
@@ -142,7 +150,7 @@ export async function planPin(
       ? null
       : sites.reduce((most, { seconds }) => Math.max(most, seconds!), 0),
     released: released.toSorted((a, b) => (a.site < b.site ? -1 : 1)),
-    notes: notesOf(pin, trees, sites),
+    notes: [...notesOf(pin, trees, sites), ...[...withoutRight].toSorted().slice(0, MAX_NO_RIGHT)],
   }
 }
 
@@ -306,6 +314,12 @@ function idOf(state: MeshState, pin: PinBody, trees: readonly TreeState[]): stri
     [...state.members.values()]
       .map(({ peer, origin, isActive }) => [peer, origin.record.toString(), isActive])
       .toSorted(),
+    trees.some(({ body }) => body.readers !== 'members')
+      ? [...state.grants.values()]
+          .flat()
+          .map(({ peer, origin }) => [peer, origin.record.toString()])
+          .toSorted()
+      : [],
     [...state.sites].map(([site, { origin }]) => [site, origin.record.toString()]).toSorted(),
     state.topology?.origin.record.toString(),
   ]

@@ -10,7 +10,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
@@ -23,6 +23,7 @@ import type { Topology } from '../../src/topology/topology.ts'
 import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
 import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
+import { createClientLimits, type Refusal } from './client-limits.ts'
 import type { ReadFile } from './file-response.ts'
 import type { GatewayLog } from './gateway-log.ts'
 import type { MemberRoutesComponents } from './member-routes.ts'
@@ -67,8 +68,13 @@ export interface GatewayComponents {
 export interface GatewayOptions {
   /** `host:port`, IPv6 in brackets, port 0 for any free one. */
   readonly listen: string
+  /** On those beyond it requests are answered 503. */
   readonly maxConnections?: number
-  /** Bodies in flight: each holds some read-ahead, so this bounds memory. */
+  readonly maxClientConnections?: number
+  /** Of bodies; 0 is no limit. */
+  readonly bytesPerSecond?: number
+  readonly clientBytesPerSecond?: number
+  /** Bodies in flight: each holds a block or two, so this bounds memory. */
   readonly maxBodies?: number
   readonly stallTimeoutMs?: number
   /** HTTPS instead of HTTP. */
@@ -98,6 +104,11 @@ const ANSWER_HEADERS = [
   'link',
   'digest',
 ].concat(['content-encoding', 'content-disposition', 'repr-digest', 'x-ipfs-path', 'x-ipfs-roots'])
+const REFUSALS: Readonly<Record<Refusal | 'requests', string>> = {
+  connections: 'this gateway has as many connections as it takes',
+  'client-connections': 'this client has as many connections to this gateway as it may have',
+  requests: 'this gateway is serving as many requests as it can',
+}
 const ALLOWED_METHODS = 'GET, HEAD, OPTIONS'
 
 export function createGateway(
@@ -105,7 +116,10 @@ export function createGateway(
   {
     listen,
     maxConnections = 4096,
-    maxBodies = 256,
+    maxClientConnections = 512,
+    bytesPerSecond = 0,
+    clientBytesPerSecond = 0,
+    maxBodies = 1024,
     stallTimeoutMs = 60_000,
     certificate,
     accessLog: accessLogFile,
@@ -128,6 +142,12 @@ export function createGateway(
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
   const handle = createRoutes(components, { keepMovedMs, isSecure: certificate !== undefined })
   let bodies = 0
+  const clients = createClientLimits(
+    { clock },
+    { maxConnections, maxClientConnections, bytesPerSecond, clientBytesPerSecond },
+  )
+  metrics.watchConnections(clients.connections)
+  const refused = new WeakMap<Socket, Refusal>()
 
   const limits = {
     headersTimeout: 15_000,
@@ -148,7 +168,12 @@ export function createGateway(
       ? (): void => undefined
       : followCertificate(secure, certificate, { clock, log })
   const accessLog = accessLogFile === undefined ? undefined : openAccessLog(accessLogFile, { clock, log })
-  server.maxConnections = maxConnections
+  // Those that are too many get an answer that says so; these, not even that.
+  server.maxConnections = maxConnections + Math.ceil(maxConnections / 4)
+  server.on(secure === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+    const refusal = clients.admit(socket)
+    if (refusal !== undefined) refused.set(socket, refusal)
+  })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     log.debug({ errno: error.code }, 'gateway.client-error')
     const status =
@@ -215,13 +240,19 @@ export function createGateway(
         return sendText(request, response, 200, text, metrics.registry.contentType)
       }
     }
-    if (bodies >= maxBodies) {
-      response.setHeader('retry-after', 2)
-      throw new MirrorError('busy', 'this gateway is serving as many requests as it can')
-    }
+    const refusal = refused.get(request.socket) ?? (bodies >= maxBodies ? 'requests' : undefined)
+    if (refusal !== undefined) throw refuse(response, refusal)
     bodies++
     try {
-      const options: SendOptions = { clock, stallTimeoutMs, signal, onSent }
+      const pace = (bytes: number): Promise<void> => clients.pace(request.socket.remoteAddress, bytes, signal)
+      const isPaced = bytesPerSecond > 0 || clientBytesPerSecond > 0
+      const options: SendOptions = {
+        clock,
+        stallTimeoutMs,
+        signal,
+        onSent,
+        ...(isPaced ? { pace } : {}),
+      }
       const rights = rightsOf(request, { catalogue, tokens })
       await handle(request, response, target, { ...options, rights })
     } finally {
@@ -229,9 +260,18 @@ export function createGateway(
     }
   }
 
+  /** Too much is asked of it: the answer that says so is all that it costs. */
+  function refuse(response: ServerResponse, why: Refusal | 'requests'): MirrorError {
+    metrics.refused(why)
+    response.setHeader('retry-after', why === 'requests' ? 2 : 5)
+    if (why !== 'requests') response.setHeader('connection', 'close')
+    return new MirrorError('busy', REFUSALS[why])
+  }
+
   function fail(request: IncomingMessage, response: ServerResponse, thrown: unknown): void {
     const error = blockMissing(asMirrorError(thrown, 'serve the request'))
-    if (error.code !== 'aborted' && (problemOf(error).status >= 500 || response.headersSent)) {
+    const isOurs = error.code !== 'aborted' && error.code !== 'busy'
+    if (isOurs && (problemOf(error).status >= 500 || response.headersSent)) {
       log.warn({ err: error, method: request.method, url: request.url?.slice(0, 512) }, 'gateway.failed')
     }
     // Too late for a status: a cut connection is the only way to say that the body is not whole.

@@ -76,11 +76,12 @@ export function createMemberRoutes({ proofOf, server }: MemberRoutesComponents):
     request: IncomingMessage,
     response: ServerResponse,
     query: URLSearchParams,
-    { signal, onSent, rights }: SendOptions & { readonly rights: Rights },
+    { signal, onSent, pace, rights }: SendOptions & { readonly rights: Rights },
   ): Promise<void> {
     const tree = treeOf(query, rights)
     const bytes = await server.object(ASKER, tree, cidOf(query, 'cid'), signal)
     if (bytes === undefined) throw notHeld()
+    await pace?.(bytes.length, signal)
     sendBytes(request, response, bytes)
     onSent(bytes.length)
   }
@@ -89,7 +90,7 @@ export function createMemberRoutes({ proofOf, server }: MemberRoutesComponents):
     request: IncomingMessage,
     response: ServerResponse,
     query: URLSearchParams,
-    { signal, onSent, rights }: SendOptions & { readonly rights: Rights },
+    { signal, onSent, pace, rights }: SendOptions & { readonly rights: Rights },
   ): Promise<void> {
     const tree = treeOf(query, rights)
     const offset = Number(/^\d{1,5}$/.exec(query.get('offset') ?? '')?.[0] ?? Number.NaN)
@@ -103,6 +104,7 @@ export function createMemberRoutes({ proofOf, server }: MemberRoutesComponents):
     for await (const [block] of server.blocks(ASKER, asked, signal)) {
       if (block?.bytes === undefined) break
       if (block.zstdOfBytes !== undefined) response.setHeader('x-mirrormesh-plain-bytes', block.zstdOfBytes)
+      await pace?.(block.bytes.length, signal)
       sendBytes(request, response, block.bytes)
       onSent(block.bytes.length)
       return

@@ -12,6 +12,8 @@ export interface GatewayMetrics {
   requestDone(method: string, status: number, seconds: number): void
   bytesSent(bytes: number): void
   inFlight(change: 1 | -1): void
+  refused(reason: string): void
+  watchConnections(read: () => number): void
 }
 
 /** What is done to keep the store small and sound, since the start of the program. */
@@ -66,6 +68,12 @@ export function createMetrics(
     help: 'Requests being answered now',
     registers,
   })
+  const refusals = new Counter({
+    name: 'mirrormesh_gateway_refused_total',
+    help: 'Requests answered 503 because of a limit',
+    labelNames: ['reason'] as const,
+    registers,
+  })
   registerMeshMetrics(registry, readStatus)
   if (readCare !== undefined) registerCareMetrics(registry, readCare)
   if (readRelayed !== undefined) registerRelayMetrics(registry, readRelayed)
@@ -82,6 +90,17 @@ export function createMetrics(
     },
     bytesSent: (sent) => bytes.inc(sent),
     inFlight: (change) => open.inc(change),
+    refused: (reason) => refusals.inc({ reason }),
+    watchConnections(read) {
+      new Gauge({
+        name: 'mirrormesh_gateway_connections',
+        help: 'Connections of clients that are open now',
+        registers,
+        collect() {
+          this.set(read())
+        },
+      })
+    },
   }
 }
 

@@ -11,6 +11,8 @@ export interface SendOptions {
   readonly stallTimeoutMs: number
   readonly signal: AbortSignal
   readonly onSent: (bytes: number) => void
+  /** Resolves when so many bytes may go to this client; absent: at any time. */
+  readonly pace?: ((bytes: number, signal: AbortSignal) => Promise<void>) | undefined
 }
 
 /** Resolves when the last piece was handed to the socket; does not end the response. */
@@ -21,8 +23,10 @@ export async function sendPieces(
 ): Promise<void> {
   for await (const piece of pieces) {
     options.signal.throwIfAborted()
+    const bytes = typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length
+    await options.pace?.(bytes, options.signal)
     const isRoomLeft = response.write(piece)
-    options.onSent(typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length)
+    options.onSent(bytes)
     if (!isRoomLeft) await drained(response, options)
   }
 }

@@ -1,4 +1,5 @@
 /** What a fetch needs of the outside. The network host has these methods; tests bring their own. */
+import type { Block } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import type { BlockChannel, HoldingUpdate } from '../net/ports.ts'
 
@@ -6,7 +7,14 @@ export interface FetchNetwork {
   /** @throws MirrorError `corrupt` when the peer answered with other bytes */
   fetchObject(
     peer: string,
-    request: { readonly tree: string; readonly cid: Cid },
+    request: {
+      readonly tree: string
+      readonly cid: Cid
+      /** What this node has that the object may resemble. */
+      readonly bases?: readonly Block[]
+      /** Told how many bytes the object took on its way, where that is not its length. */
+      readonly onTravelled?: (bytes: number) => void
+    },
     signal?: AbortSignal,
   ): Promise<Uint8Array | undefined>
   openBlocks(peer: string): BlockChannel

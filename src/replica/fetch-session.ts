@@ -22,6 +22,7 @@ import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests } from './fetch-requests.ts'
 import { startHeldUp } from './held-up.ts'
 import type { Holdings } from './holdings.ts'
+import { createIndexOverBase } from './index-over-base.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
 import type {
@@ -46,6 +47,8 @@ export interface FetchOptions {
   readonly signal?: AbortSignal
   /** Called when a peer sent wrong bytes. The fetch has dropped it; disconnecting and reporting is the caller's. */
   readonly onBlame?: (peer: string, error: MirrorError) => void
+  /** A snapshot of the tree that is complete here: its index is what pages of this one's are asked for over. */
+  readonly base?: Cid | undefined
   /** Blocks are made of deltas where there are some; of none by default. */
   readonly deltas?: DeltaOffers | undefined
   readonly deltaTimes?: { readonly waitMs?: number; readonly lateMs?: number }
@@ -146,8 +149,10 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     options.onBlame?.(peer, error)
   }
 
+  const over = createIndexOverBase(components, options.base)
   const objects = createFetchObjects(components, {
     tree,
+    over,
     self,
     origin,
     signal,
@@ -255,6 +260,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
 
   async function readPages(index: Cid): Promise<void> {
     let firstPosition = 0
+    await over.begin(index, signal)
     for await (const { number, page, has: stored } of loadPages({ objects, blocks }, index, signal)) {
       while (!scheduler!.wantsPages() && !signal.aborted)
         await new Promise<void>((resolve) => (wakePages = resolve))

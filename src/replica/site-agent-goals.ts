@@ -7,6 +7,7 @@ import type { PinKeep } from '../record/kinds/pin.ts'
 import { pinCovers, USUAL_PRIORITY } from '../record/kinds/pin.ts'
 import { isDrained, type MeshState, mayRead, placeOf } from '../record/mesh-state.ts'
 import type { Place } from '../topology/path-class.ts'
+import { isPrivateTree } from './tree-views.ts'
 
 export interface Goal {
   readonly tree: string
@@ -46,7 +47,7 @@ export function goalsOf(
     if (!isOwn && !isPinned(state, tree.name, self)) continue
     const own = checkouts.get(tree.name)
     const keep = keepOf(state, tree.name, self) ?? tree.body.keep
-    const hasNoRight = tree.body.readers !== 'members' && !mayRead(state, tree.name, self.peer, nowMs)
+    const hasNoRight = !hasRight(state, tree.name, self.peer, nowMs)
     goals.set(tree.name, {
       tree: tree.name,
       ...((isOut && !isOwn) || hasNoRight ? { isHeldBack: true } : {}),
@@ -99,9 +100,21 @@ export function isPinned(state: MeshState, tree: string, place: Place): boolean 
   return false
 }
 
-/** Whether `place` is to fetch the tree now: a drained site takes nothing more. */
-export function isWanted(state: MeshState, tree: string, place: Place): boolean {
-  return !isDrained(state, place.site) && isPinned(state, tree, place)
+/** Whether the site is to fetch the tree now: a drained one takes nothing more, and nobody what it may not read. */
+export function isWanted(
+  state: MeshState,
+  tree: string,
+  site: Place & { readonly peer: string },
+  nowMs: number,
+): boolean {
+  return (
+    !isDrained(state, site.site) && isPinned(state, tree, site) && hasRight(state, tree, site.peer, nowMs)
+  )
+}
+
+/** Of a private tree: to its directory names and bytes. */
+export function hasRight(state: MeshState, tree: string, peer: string, nowMs: number): boolean {
+  return !isPrivateTree(state, tree) || mayRead(state, tree, peer, nowMs)
 }
 
 interface TreeCheckouts {

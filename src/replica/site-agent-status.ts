@@ -2,15 +2,16 @@
 import type { MeshState, TreeState } from '../record/mesh-state.ts'
 import { type Place, pathClass } from '../topology/path-class.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
-import { type Goal, isPinned } from './site-agent-goals.ts'
+import { type Goal, hasRight, isPinned } from './site-agent-goals.ts'
 import type { TreeWorkerStatus } from './site-agent-tree.ts'
-import type {
-  CheckoutStatus,
-  PeerTraffic,
-  ReplicaStatus,
-  StatusSources,
-  TrafficStatus,
-  TreeFacts,
+import {
+  type CheckoutStatus,
+  NO_RIGHT,
+  type PeerTraffic,
+  type ReplicaStatus,
+  type StatusSources,
+  type TrafficStatus,
+  type TreeFacts,
 } from './status.ts'
 import { type AnnouncedTree, MAX_ALSO_COMPLETE } from './status-announcement.ts'
 import type { TrafficTotals } from './traffic.ts'
@@ -70,8 +71,7 @@ function reasonOf(
     return failures === 1 ? message : `${message} (tried ${failures} times)`
   }
   if (refused !== undefined) return `no check-out at ${refused.path}: ${refused.reason}`
-  if (goal?.hasNoRight === true)
-    return 'no right: the tree is private, and this site is not one of its readers'
+  if (goal?.hasNoRight === true) return NO_RIGHT
   if (isComplete) return undefined
   if (tree.newest === undefined) return 'nothing has been published yet'
   if (goal === undefined) return 'not pinned to this site any more'
@@ -122,11 +122,14 @@ export function siteFacts(state: MeshState): StatusSources['members'] {
     })
 }
 
-export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
+export function treeFacts(state: MeshState, tree: TreeState, nowMs: number): TreeFacts {
   const { newest, epoch } = tree
   const pinnedSites = new Set<string>()
+  const sitesWithoutRight = new Set<string>()
   for (const member of state.members.values()) {
-    if (member.isActive && isPinned(state, tree.name, member)) pinnedSites.add(member.site)
+    if (!member.isActive) continue
+    if (isPinned(state, tree.name, member)) pinnedSites.add(member.site)
+    if (!hasRight(state, tree.name, member.peer, nowMs)) sitesWithoutRight.add(member.site)
   }
   return {
     tree: tree.name,
@@ -144,6 +147,7 @@ export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
         }),
     history: tree.history,
     pinnedSites: [...pinnedSites],
+    ...(sitesWithoutRight.size === 0 ? {} : { sitesWithoutRight }),
   }
 }
 

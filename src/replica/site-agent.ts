@@ -23,6 +23,7 @@ import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
+import { newestHeld } from './index-over-base.ts'
 import type { Ledger } from './ledger.ts'
 import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
@@ -172,7 +173,7 @@ export function createSiteAgent(
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, wants: isWanted(state, tree, member), isConnected }]
+        return [{ peer, site, region, wants: isWanted(state, tree, member, nowMs), isConnected }]
       })
     },
     onChange(listener) {
@@ -236,6 +237,7 @@ export function createSiteAgent(
         scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
+        base: newestHeld(ledger.state().trees.get(tree)?.history, (each) => complete.has(tree, each)),
         deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
         onBlame: blame,
       },
@@ -387,7 +389,7 @@ export function createSiteAgent(
         members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)
-          .map((tree) => treeFacts(state, tree)),
+          .map((tree) => treeFacts(state, tree, clock.nowMs())),
         own: replicas(),
         heard: gossip.heard(),
         connected: new Set(host.peers().map(({ peer }) => peer)),

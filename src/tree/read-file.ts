@@ -1,6 +1,6 @@
 /**
  * Bytes of a file out of its blocks, in order, with the next blocks already on their way. Bounded: READ_AHEAD_BYTES of
- * blocks are held for each reader, and nothing is read that the consumer does not come for.
+ * blocks are held for each reading, less where many share a bound, and nothing is read that the consumer does not come for.
  */
 import { MirrorError } from '../base/errors.ts'
 import type { FileEntry } from '../dag/entry.ts'
@@ -20,10 +20,27 @@ export interface FileReader {
   read(entry: FileEntry, range?: ByteRange, signal?: AbortSignal): AsyncIterable<Uint8Array>
 }
 
+/** Readings that go on. */
+export interface ReadShares {
+  readings: number
+}
+
 export function createFileReader(
   { blocks }: { blocks: NodeSource },
-  { readAheadBytes = READ_AHEAD_BYTES }: { readAheadBytes?: number } = {},
+  {
+    readAheadBytes = READ_AHEAD_BYTES,
+    maxTotalBytes = Number.POSITIVE_INFINITY,
+    shares = { readings: 0 },
+  }: {
+    /** Of one reading: at least one block is on its way. */
+    readonly readAheadBytes?: number
+    /** Of all that go on at a time together: each has its share of it, and one block at least. */
+    readonly maxTotalBytes?: number
+    /** Readers that are given the same have `maxTotalBytes` together. */
+    readonly shares?: ReadShares
+  } = {},
 ): FileReader {
+  const limitBytes = (): number => Math.min(readAheadBytes, maxTotalBytes / shares.readings)
   return {
     async *read(entry, range, signal) {
       const startByte = range?.startByte ?? 0
@@ -33,9 +50,10 @@ export function createFileReader(
       const queue: { part: { offset: number; lengthBytes: number }; bytes: Promise<Uint8Array> }[] = []
       let queuedBytes = 0
       let isDrained = false
+      shares.readings++
       try {
         for (;;) {
-          while (!isDrained && (queue.length === 0 || queuedBytes < readAheadBytes)) {
+          while (!isDrained && (queue.length === 0 || queuedBytes < limitBytes())) {
             const next = await parts.next()
             if (next.done) {
               isDrained = true
@@ -65,6 +83,7 @@ export function createFileReader(
           )
         }
       } finally {
+        shares.readings--
         await parts.return()
       }
 

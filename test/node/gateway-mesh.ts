@@ -9,6 +9,7 @@ import {
 import type { Catalogue, ServedTree, TreeVersion } from '../../node/gateway/version.ts'
 import type { Tokens } from '../../node/tokens.ts'
 import { utf8 } from '../../src/base/bytes.ts'
+import type { Clock } from '../../src/base/clock.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { Block } from '../../src/block/block.ts'
 import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
@@ -115,7 +116,7 @@ export async function createTestMesh() {
     options: Partial<GatewayOptions> = {},
     more: {
       notReady?: () => string | undefined
-      clock?: VirtualClock
+      clock?: Clock
       tokens?: Tokens
       readStatus?: () => StatusDocument
       topology?: Topology

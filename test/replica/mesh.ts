@@ -63,7 +63,11 @@ export interface TestMesh {
   remove(node: TestNode): void
   fetch(node: TestNode, snapshot: Cid, more?: Partial<FetchOptions>): Fetch
   /** What its gateway would read through; `fetching` is what the node fetches by itself meanwhile. */
-  pull(node: TestNode, dir: string, more?: { fetching?: Fetch; timeoutMs?: number }): TestPull
+  pull(
+    node: TestNode,
+    dir: string,
+    more?: { fetching?: Fetch; timeoutMs?: number; isPrivate?: boolean },
+  ): TestPull
   setConnected(node: TestNode, isConnected: boolean): void
 }
 
@@ -152,7 +156,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
         { tree: TREE, snapshot, self: { site: node.name, region: node.region }, ...more },
       )
     },
-    pull(node, dir, { fetching, timeoutMs = 5000 } = {}) {
+    pull(node, dir, { fetching, timeoutMs = 5000, isPrivate = false } = {}) {
       const blamed: string[] = []
       const cache = openBlockCache({}, { dir, quotaBytes: 50_000_000, reserveBytes: 0 })
       const through = createPullThrough(
@@ -160,7 +164,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
           network: networkOf(node.name, nodes),
           members: membersOf(node),
           blocksOf: () => node.store.blocks,
-          isPrivate: () => false,
+          isPrivate: () => isPrivate,
           cache,
           traffic: node.traffic,
           clock,

@@ -36,7 +36,7 @@ test('a pin by label is for the sites that have the label', () => {
   assert.equal(goalsOf(meshWith({ labels: ['shop'], drained: false }), self, 0).has('t'), false)
   const state = meshWith({ labels: ['attic', 'office'], drained: false })
   assert.equal(goalsOf(state, self, 0).get('t')?.isHeldBack, undefined)
-  assert.equal(isWanted(state, 't', self), true)
+  assert.equal(isWanted(state, 't', self, 0), true)
   assert.equal(isPinned(state, 't', { site: 'hq', region: 'eu' }), false)
 })
 
@@ -63,5 +63,5 @@ test('a drained site keeps its goals and is held back from them; others do not w
   const state = meshWith({ labels: ['office'], drained: true })
   assert.equal(goalsOf(state, self, 0).get('t')?.isHeldBack, true)
   assert.equal(isPinned(state, 't', self), true)
-  assert.equal(isWanted(state, 't', self), false)
+  assert.equal(isWanted(state, 't', self, 0), false)
 })

@@ -49,4 +49,5 @@ export const RECORD = z.strictObject({
   isAdmin: z.boolean(),
   counter: z.int(),
   timeMs: z.number(),
+  isInForce: z.boolean().nullable(),
 }) satisfies z.ZodType<RecordDocument>

@@ -20,6 +20,7 @@ const REPLICA = z.strictObject({
     .describe('heads that it has not completed, and since when'),
   checkouts: z.array(CHECKOUT),
   reason: z.string().exactOptional(),
+  hasNoRight: z.boolean().exactOptional().describe('the tree is private, and the site may not read it'),
   hasFailed: z.boolean().exactOptional(),
 })
 

@@ -94,7 +94,7 @@ async function show(
         formatTime(record.timeMs),
         record.issuerSite ?? (record.isAdmin ? 'an admin' : '-'),
         short(record.issuer),
-        record.text,
+        record.isInForce === false ? `${record.text} (not in force)` : record.text,
       ]),
     ),
   )
