@@ -22,7 +22,8 @@ export interface Flow {
 const PERIOD_MS = 2500
 /** Fetches that are asked about at a time. */
 const ASKED = 16
-const LEAST_BYTES_PER_SECOND = 1
+/** Below it is talk: records, pings, who holds what. */
+const LEAST_BYTES_PER_SECOND = 1000
 
 export function useFlows(): { flows: readonly Flow[]; problem: Problem | undefined } {
   const [state, setState] = useState<{ flows: readonly Flow[]; problem?: Problem }>({ flows: [] })

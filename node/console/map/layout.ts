@@ -48,7 +48,8 @@ export function layOutMap(sites: readonly Pick<SiteStatus, 'site' | 'region'>[])
     const [x, y] = [width / 2 + a * Math.cos(angle), height / 2 + b * Math.sin(angle)]
     const own = members.get(region)!
     for (const [j, site] of own.entries()) {
-      const turn = (j / own.length) * 2 * Math.PI - Math.PI / 2
+      // Two stand side by side: one below the other would hide the first one's name.
+      const turn = (j / own.length) * 2 * Math.PI - (own.length === 2 ? 0 : Math.PI / 2)
       const distance = own.length === 1 ? 0 : radii[i]! - 20
       spots.set(site, { x: x + distance * Math.cos(turn), y: y + distance * Math.sin(turn) })
     }

@@ -99,7 +99,7 @@ function Drawing({
   const connected = new Set(topology?.measured.map(({ site }) => site))
   const most = Math.max(1, ...flows.map(({ bytesPerSecond }) => bytesPerSecond))
   const here = layout.sites.get(self)
-  return html`<svg class="map" viewBox="0 0 ${layout.width} ${layout.height}" role="img"
+  return html`<svg class="map" viewBox="0 0 ${layout.width} ${layout.height}" role="group"
       aria-label=${`${sites.length} sites in ${layout.regions.length} regions; the flows are listed beside`}>
     <defs><marker id="tip" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 1 9 5 0 9z" /></marker></defs>
     ${layout.regions.map(

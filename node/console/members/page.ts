@@ -1,11 +1,11 @@
 /** Who is in the mesh, who asks to come in, who may say what. */
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import type { AdminsDocument, MemberDocument } from '../../api/member-answers.ts'
 import { countOf } from '../../cli/quantity.ts'
 import { Action, Dialog } from '../actions/dialog.ts'
 import { type Grant, sign } from '../actions/keys.ts'
 import { html } from '../html.ts'
-import { now } from '../live.ts'
+import { now, onEvent } from '../live.ts'
 import type { PageProps } from '../page-props.ts'
 import { Command } from '../parts/command.ts'
 import { Trouble, useDocument } from '../parts/load.ts'
@@ -24,6 +24,7 @@ export function Members({ status }: PageProps) {
     0,
     `${status.sites.length}`,
   )
+  useEffect(() => onEvent('record', reload), [])
   const regions = [...new Set(status.sites.map(({ region }) => region))].toSorted()
   const members = value?.members ?? []
   return html`
