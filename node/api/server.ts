@@ -31,6 +31,7 @@ import { addOpenApiRoute, collectRoutes, type Route } from './openapi.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
+import { addRequestRoutes } from './request-routes.ts'
 import type { Services } from './services.ts'
 import { createSessions } from './sessions.ts'
 import { addSiteRoutes } from './site-routes.ts'
@@ -132,6 +133,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addMemberRoutes(app, services)
   addGrantRoutes(app, services)
   addOperatorRoutes(app, services)
+  addRequestRoutes(app, services)
   addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)

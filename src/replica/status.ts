@@ -3,6 +3,7 @@
  * only ever added. Every part is assembled from three sources, and says so by its names: signed records (what should
  * be), this node's own work (what is here), and the other sites' announcements (what they said, and how old it is).
  */
+import type { PendingRequest } from './join-requests.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 
 /** Why a site has nothing (new) of a private tree that is pinned to it. */
@@ -31,6 +32,8 @@ export interface ReplicaStatus {
   /** How far it is behind; absent when it is complete, and when nothing is known of it. */
   readonly lag?: ReplicaLag
   readonly checkouts: readonly CheckoutStatus[]
+  /** What is complete there is a part of the tree, under the path filter of its pins. */
+  readonly isFiltered?: boolean
   /** Why it is not complete, in words; absent when it is. */
   readonly reason?: string
   /** The tree is private and the site may not read it, by the records of this node: it fetches nothing of it. */
@@ -145,6 +148,15 @@ export interface StatusDocument {
   readonly trees: readonly TreeStatus[]
   readonly traffic: TrafficStatus
   readonly alarms: readonly Alarm[]
+  /** Newcomers without an invite, oldest first: what any site said of them. Absent from nodes of a version before. */
+  readonly requests?: readonly RequestStatus[]
+}
+
+/** A newcomer that waits for an admin. */
+export interface RequestStatus extends PendingRequest {
+  /** The member that it asked. */
+  readonly via: string
+  readonly viaSite: string
 }
 
 /** What the records say of a tree, as far as the document needs it. */
@@ -189,6 +201,8 @@ export interface StatusSources {
   readonly connected: ReadonlySet<string>
   readonly traffic: TrafficStatus
   readonly alarms: readonly Alarm[]
+  /** Made here. */
+  readonly requests?: readonly PendingRequest[]
 }
 
 /**
@@ -219,7 +233,28 @@ export function buildStatus(sources: StatusSources): StatusDocument {
       .toSorted((a, b) => compareText(a.tree, b.tree)),
     traffic: sources.traffic,
     alarms: sources.alarms,
+    requests: requestsOf(sources),
   }
+}
+
+/** Of a newcomer that is a member by now, somebody else's word may be older than ours. */
+function requestsOf({ self, members, heard, requests = [] }: StatusSources): RequestStatus[] {
+  // A site that is silent may have let them in, or lost them, long ago.
+  const fresh = (last: HeardSite | undefined) =>
+    last !== undefined && last.ageMs <= silentAfterMs(members.length) ? last : undefined
+  const said = members.flatMap(({ peer, site }) =>
+    (peer === self.peer ? requests : (fresh(heard.get(peer))?.announcement.requests ?? [])).map(
+      (request) => ({
+        ...request,
+        via: peer,
+        viaSite: site,
+      }),
+    ),
+  )
+  const known = new Set(members.map(({ peer }) => peer))
+  return said
+    .filter(({ peer }) => !known.has(peer))
+    .toSorted((a, b) => a.sinceMs - b.sinceMs || compareText(a.peer, b.peer))
 }
 
 function siteStatus(
@@ -324,6 +359,7 @@ function heardReplica(
     state: isComplete ? 'complete' : said.isFetching ? 'fetching' : 'behind',
     missingBytes: isComplete ? 0 : said.fetchingSnapshot === head?.snapshot ? said.missingBytes : null,
     checkouts: said.checkouts,
+    ...(said.isFiltered === true ? { isFiltered: true } : {}),
     ...(isComplete || said.reason === '' ? {} : { reason: said.reason }),
   }
 }

@@ -81,6 +81,7 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     '/api/v1/invites': [''],
     '/api/v1/records': ['', '?limit=2'],
     '/api/v1/grants': [''],
+    '/api/v1/requests': [''],
     '/api/v1/sites': [''],
     '/api/v1/topology': [''],
     '/api/v1/fetches': [''],
