@@ -32,6 +32,8 @@ export interface FetchMember {
   readonly region: string
   /** The tree is pinned to its site: it fetches new snapshots too, and takes its share of the segments. */
   readonly wants: boolean
+  /** It wants more of the tree than this site does, and all that this one wants. Only with `wants`. */
+  readonly wantsMore?: boolean
   /**
    * A member of one's own region that wants the tree should be listed before it is connected: right after a start the
    * fetch then waits a moment for what it holds. One that is known to be down for long need not be.

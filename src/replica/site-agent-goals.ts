@@ -2,6 +2,7 @@
  * What this site has to do, worked out of the records: which trees it keeps, at which head, and where it checks them
  * out. Pure. A site keeps what is pinned to it, and what it publishes itself.
  */
+import { type PathFilter, unionOf } from '../base/path-filter.ts'
 import type { Cid } from '../block/cid.ts'
 import type { PinKeep } from '../record/kinds/pin.ts'
 import { pinCovers, USUAL_PRIORITY } from '../record/kinds/pin.ts'
@@ -24,6 +25,8 @@ export interface Goal {
   readonly versions: ReadonlyMap<string, number>
   /** Which complete snapshots stay, as its pins say; absent when none of them does. */
   readonly keep?: PinKeep
+  /** Only this part of the tree; absent for all of it. */
+  readonly filter?: PathFilter
   /** The highest that its pins say; the higher is fetched first. */
   readonly priority: number
   /** Some pin says that it must not wait for others. */
@@ -48,6 +51,7 @@ export function goalsOf(
     const own = checkouts.get(tree.name)
     const keep = keepOf(state, tree.name, self) ?? tree.body.keep
     const hasNoRight = !hasRight(state, tree.name, self.peer, nowMs)
+    const filter = isOwn ? undefined : filterOf(state, tree.name, self)
     goals.set(tree.name, {
       tree: tree.name,
       ...((isOut && !isOwn) || hasNoRight ? { isHeldBack: true } : {}),
@@ -58,6 +62,7 @@ export function goalsOf(
       checkouts: own?.paths ?? [],
       versions: own?.versions ?? new Map(),
       refusedCheckouts: own?.refused ?? [],
+      ...(filter === undefined ? {} : { filter }),
       ...urgencyOf(state, tree.name, self),
       ...(keep === undefined ? {} : { keep }),
     })
@@ -76,6 +81,13 @@ function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefin
     Math.max(0, ...values.map((value) => value ?? 0))
   const [last, days] = [most(said.map((keep) => keep.last)), most(said.map((keep) => keep.days))]
   return { ...(last === 0 ? {} : { last }), ...(days === 0 ? {} : { days }) }
+}
+
+/** Which part of the tree the pins ask `place` to keep; undefined for all of it, or for none. */
+export function filterOf(state: MeshState, tree: string, place: Place): PathFilter | undefined {
+  const at = placeOf(state, place)
+  const pins = [...state.pins.values()].filter(({ body }) => pinCovers(body, tree, at))
+  return unionOf(pins.map(({ body: { paths } }) => (paths === undefined ? undefined : [paths])))
 }
 
 /** How soon `place` is to fetch the tree, by its pins. */

@@ -1,5 +1,5 @@
 /** Puts together what the status document and the announcement need, from the records and the parts of the agent. */
-import type { MeshState, TreeState } from '../record/mesh-state.ts'
+import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
 import { type Place, pathClass } from '../topology/path-class.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import { type Goal, hasRight, isPinned } from './site-agent-goals.ts'
@@ -25,7 +25,13 @@ export function ownReplica(
   worker: TreeWorkerStatus | undefined,
   complete: CompleteSnapshots,
 ): OwnReplica | undefined {
-  const held = tree.history.findLast((head) => complete.has(tree.name, head.snapshot))
+  // What was asked for once, and is no longer, stays for a while as it is.
+  const isHeld = ({ snapshot }: Head): boolean =>
+    goal === undefined
+      ? complete.has(tree.name, snapshot) || complete.viewOf(tree.name, snapshot) !== undefined
+      : complete.holds(tree.name, snapshot, goal.filter)
+  const held = tree.history.findLast(isHeld)
+  const isFiltered = held !== undefined && !complete.has(tree.name, held.snapshot)
   if (goal === undefined && held === undefined) return undefined
   const isComplete = tree.newest !== undefined && held?.id.equals(tree.newest.id) === true
   const alsoComplete = held === undefined ? [] : alsoCompleteOf(tree, held.sequence, complete)
@@ -42,6 +48,7 @@ export function ownReplica(
           : 'behind',
     missingBytes: isComplete ? 0 : (worker?.missingBytes ?? null),
     checkouts: checkoutsOf(tree, goal, worker),
+    ...(isFiltered ? { isFiltered } : {}),
     ...(reason === undefined ? {} : { reason }),
     ...(worker?.failure === undefined ? {} : { hasFailed: true }),
   }
@@ -109,6 +116,7 @@ export function announcedTree(tree: TreeState, own: OwnReplica): AnnouncedTree {
     reason: own.reason ?? '',
     checkouts: own.checkouts,
     alsoComplete: own.alsoComplete ?? [],
+    ...(own.isFiltered === true ? { isFiltered: true } : {}),
   }
 }
 

@@ -9,12 +9,13 @@
 import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
+import { covers, type PathFilter } from '../base/path-filter.ts'
 import { Semaphore } from '../base/semaphore.ts'
 import { type Cid, cidKey } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
 import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
-import { type Effect, mayRead } from '../record/mesh-state.ts'
+import { type Effect, type Member, type MeshState, mayRead } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -24,12 +25,13 @@ import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
 import { newestHeld } from './index-over-base.ts'
+import type { JoinRequestKeeper } from './join-requests.ts'
 import type { Ledger } from './ledger.ts'
 import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
 import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
 import { createCheckoutKeeper } from './site-agent-checkouts.ts'
-import { type Goal, goalsOf, isWanted } from './site-agent-goals.ts'
+import { filterOf, type Goal, goalsOf, isWanted } from './site-agent-goals.ts'
 import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
 import {
@@ -62,6 +64,8 @@ export interface SiteAgentComponents {
   readonly clock: Clock
   /** Left on the disk of the store; undefined when that cannot be told. */
   readonly readFreeBytes?: () => number | undefined
+  /** Newcomers that asked here. */
+  readonly joinRequests?: Pick<JoinRequestKeeper, 'list' | 'onChange'> | undefined
   /** Uniform in [0, 1); for pauses only. */
   readonly random?: () => number
   readonly logger: ReplicaLog
@@ -85,6 +89,8 @@ export interface SiteAgent {
   /** Resolves when nothing of the agent is left running. */
   stop(): Promise<void>
   status(): StatusDocument
+  /** What this site said last of all of itself (status-announcement.ts); undefined before the first. */
+  announced(): Uint8Array | undefined
   /** The fetches that are going on, by tree. */
   fetches(): ReadonlyMap<string, FetchView>
   /** The members as fetches see them. */
@@ -97,6 +103,20 @@ export interface SiteAgent {
   refresh(): void
   /** Called, at most a few times a second, when the status document may read differently. */
   onChange(listener: () => void): () => void
+}
+
+/** Whether the member shares the work on what this site takes of the tree. */
+function wishOf(
+  state: MeshState,
+  tree: string,
+  filter: PathFilter | undefined,
+  member: Member,
+  nowMs: number,
+): { readonly wants: boolean; readonly wantsMore?: boolean } {
+  if (!isWanted(state, tree, member, nowMs)) return { wants: false }
+  const theirs = filterOf(state, tree, member)
+  if (!covers(theirs, filter)) return { wants: false }
+  return covers(filter, theirs) ? { wants: true } : { wants: true, wantsMore: true }
 }
 
 /** Of a path that several fetches use: each step of priority doubles the share. */
@@ -116,6 +136,7 @@ export function createSiteAgent(
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
   const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
+  const { joinRequests } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
@@ -127,6 +148,7 @@ export function createSiteAgent(
     {
       blocks: store.blocks,
       state: ledger.state,
+      shown: complete.shown,
       isPublishedHere: (tree) => ledger.state().trees.get(tree)?.epoch?.publisher === self.peer,
       checkoutSlots,
       clock,
@@ -165,6 +187,7 @@ export function createSiteAgent(
       const shunned = new Set(peers.shunned())
       const silentMs = silentAfterMs(state.members.size)
       const nowMs = clock.nowMs()
+      const filter = goals.get(tree)?.filter
       return [...state.members.values()].flatMap((member) => {
         const { peer, site, region } = member
         if (peer === self.peer || !member.isActive || shunned.has(peer)) return []
@@ -173,7 +196,7 @@ export function createSiteAgent(
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, wants: isWanted(state, tree, member, nowMs), isConnected }]
+        return [{ peer, site, region, ...wishOf(state, tree, filter, member, nowMs), isConnected }]
       })
     },
     onChange(listener) {
@@ -226,7 +249,7 @@ export function createSiteAgent(
     return worker
   }
 
-  function fetchFor({ tree, snapshot, isUrgent, priority, signal }: FetchRequest) {
+  function fetchFor({ tree, snapshot, filter, isUrgent, priority, signal }: FetchRequest) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
       { network, members, blocks: blocksOf(tree), holdings, traffic, clock, log: logger, paths, scratch },
@@ -237,8 +260,13 @@ export function createSiteAgent(
         scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
-        base: newestHeld(ledger.state().trees.get(tree)?.history, (each) => complete.has(tree, each)),
-        deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
+        // A delta is of blocks in any part of the tree, against others in any part of an older snapshot.
+        ...(filter === undefined
+          ? { deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }) }
+          : { filter }),
+        base: newestHeld(ledger.state().trees.get(tree)?.history, (each) =>
+          complete.holds(tree, each, filter),
+        ),
         onBlame: blame,
       },
     )
@@ -247,7 +275,8 @@ export function createSiteAgent(
     const done = fetch.done
       .then((result) => {
         // Before the lease ends: a collection finds it complete, or leased.
-        complete.note(tree, snapshot)
+        if (result.view === undefined) complete.note(tree, snapshot)
+        else complete.noteView(tree, snapshot, result.view)
         return result
       })
       .finally(() => {
@@ -300,6 +329,7 @@ export function createSiteAgent(
       bytesSent,
       bytesReceived,
       freeBytes: readFreeBytes(),
+      requests: joinRequests?.list() ?? [],
     }
   }
 
@@ -346,12 +376,14 @@ export function createSiteAgent(
             notifyMembers()
           changed()
         }),
-        host.onPeer(({ connected }) => {
+        host.onPeer(({ peer, connected }) => {
           notifyMembers()
           if (connected) for (const worker of workers.values()) worker.nudge()
+          if (connected) gossip.connected(peer)
           tellSoon()
         }),
         host.onAddresses(changed),
+        ...(joinRequests === undefined ? [] : [joinRequests.onChange(changed)]),
       ]
       background.signal.addEventListener('abort', () => {
         for (const end of ends) end()
@@ -380,6 +412,7 @@ export function createSiteAgent(
       await Promise.all([background.stop(reason), ...[...workers.values()].map((worker) => worker.stop())])
       listeners.clear()
     },
+    announced: () => gossip.whole(),
     status() {
       const state = ledger.state()
       return buildStatus({
@@ -395,6 +428,7 @@ export function createSiteAgent(
         connected: new Set(host.peers().map(({ peer }) => peer)),
         traffic: trafficStatus(state, self, traffic.totals()),
         alarms: alarms(),
+        requests: joinRequests?.list() ?? [],
       })
     },
     fetches() {

@@ -30,7 +30,14 @@ async function withThree(
       const server = createBlockService({ blocks: store.blocks, holdings, traffic, mayRead: () => true })
       const peer = await start(name, { blockServer: server })
       const parts = { name, region, store, holdings, traffic, server, peer, encodings: new Map() }
-      return { ...parts, isConnected: true, wants: true, corrupt: undefined, onServe: undefined }
+      return {
+        ...parts,
+        isConnected: true,
+        wants: true,
+        filter: undefined,
+        corrupt: undefined,
+        onServe: undefined,
+      }
     }
     const hq = await create('hq', 'east')
     const labs = [await create('lab-a', 'west'), await create('lab-b', 'west')] as const

@@ -116,7 +116,9 @@ function formatTrees(trees: readonly TreeStatus[]): string {
 }
 
 function describeReplica(site: ReplicaStatus, tree: TreeStatus): string {
-  const parts: string[] = [site.state]
+  const parts: string[] = [
+    site.isFiltered === true && site.state === 'complete' ? 'complete (filtered)' : site.state,
+  ]
   if (site.state !== 'complete' && site.sequence !== null && site.sequence !== tree.sequence) {
     parts.push(`has @${site.sequence}`)
   }
