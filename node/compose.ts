@@ -118,7 +118,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const holdings = withSets(createHoldings({ blocks, blocksOf, values, clock }), {
     ...{ blocks, blocksOf, state: ledger.state },
   })

@@ -138,7 +138,7 @@ export function createSiteAgent(
   const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
   const { joinRequests } = components
   const background = createBackground(logger)
-  const blocksOf = createBlocksOf(store.blocks, ledger.state)
+  const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
   const fetchSlots = new Semaphore(maxFetches)

@@ -81,6 +81,7 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
     more: (records, site) => [
       ...records.tree(SECRET, site('hq').key, 'granted'),
       ...records.tree('secret/big', site('hq').key, 'granted'),
+      ...records.tree('secret/copy', site('hq').key, 'granted'),
       ...records.tree(BAIT, site('mallory').key),
       records.reader(site('lab').key, ['secret/*']),
       ...(
@@ -88,6 +89,7 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
           [SECRET, 'lab'],
           [SECRET, 'shop'],
           [BAIT, 'lab'],
+          ['secret/copy', 'lab'],
         ] as const
       ).map(([tree, name]) =>
         records.sign(records.admin, 'pin', {
@@ -296,6 +298,16 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
     await succeed(['token', 'revoke', tokens[0]!.id.slice(0, 6), ...home])
     assert.equal((await get(`/${SECRET}/plan`, token)).status, 401)
   })
+
+  await t.test(
+    'what its readers have of it is not sent again for another tree of the same readers',
+    async () => {
+      const sent = (await hq.status()).traffic.blocksSent
+      await succeed(['publish', source, '--home', hq.home, '--tree', 'secret/copy'])
+      await isComplete('secret/copy')
+      assert.equal((await hq.status()).traffic.blocksSent, sent)
+    },
+  )
 
   await t.test(
     'a grant that is taken back in mid-fetch ends it, and given again the fetch goes on',
