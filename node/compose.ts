@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
-import { MirrorError } from '../src/base/errors.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
@@ -42,27 +41,30 @@ import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { createCatalogue } from './catalogue.ts'
-import type { Config } from './config.ts'
+import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { readFreeBytes } from './free-bytes.ts'
-import type { CertificateFiles } from './gateway/certificate.ts'
+import { certificateOf } from './gateway/certificate.ts'
 import { createGateway } from './gateway/gateway.ts'
-import type { StoreCare } from './gateway/metrics.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
+import { loadLimits } from './limits.ts'
 import type { Log } from './log.ts'
 import { createOutside } from './outside.ts'
 import type { Paths } from './paths.ts'
 import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { careOf } from './store-care.ts'
 import { loadNodeKey, notAMember, readMesh } from './this-node.ts'
 import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
   readonly config: Config
+  /** The same, each with where it comes from. */
+  readonly settings: readonly Setting[]
   readonly clock: Clock
   readonly log: Log
   readonly version: string
@@ -79,7 +81,7 @@ export interface RunningNode {
 const DAY_MS = 24 * 3_600_000
 
 export async function composeNode(options: ComposeOptions): Promise<RunningNode> {
-  const { paths, config, clock, log, version, socket } = options
+  const { paths, config, settings, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
   const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
@@ -129,6 +131,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     const other = ledger.state().members.get(peer)
     return other !== undefined && other.region !== self.region
   }
+  const limits = await loadLimits({
+    file: paths.limitsFile,
+    config,
+    onChange: (caps) => capper.change(caps),
+  })
   const capper = createRateCapper(
     {
       clock,
@@ -138,10 +145,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         return place !== undefined && urgencyOf(ledger.state(), tree, place).isUrgent
       },
     },
-    {
-      wan: { up: config.wanUpBytesPerSecond, down: config.wanDownBytesPerSecond },
-      region: { up: config.regionUpBytesPerSecond, down: config.regionDownBytesPerSecond },
-    },
+    limits.caps(),
   )
   const host = await startHost(
     {
@@ -262,7 +266,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             outside: createOutside({ ledger, blocks, blocksOf, holdings }),
             readPulled: () => pulled?.usage(),
             scratch,
-            readCare,
+            readCare: () => careOf({ collector, scrubber, store }),
             readRelayed: () => host.relayed(),
             readProtocols: () => host.protocols(),
             notReady: () => (isReady ? undefined : 'starting'),
@@ -294,6 +298,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => history.stop())
   const services: Services = {
     history,
+    limits,
+    readSettings: () => settings,
     ledger,
     blocks,
     scratch,
@@ -375,23 +381,6 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     return withInPlaceRisks(agent.status(), blocks.backings.list())
   }
 
-  function readCare(): StoreCare {
-    const collected = collector.status()
-    const scrubbed = scrubber.status()
-    const { blocks: storedBlocks, packBytes } = store.stats()
-    return {
-      blocks: storedBlocks,
-      packBytes,
-      collections: collected.runs,
-      collectedBytes: collected.deadBytes,
-      freedBytes: collected.freedBytes,
-      lastCollectionMs: collected.lastRunMs,
-      scrubbedBytes: scrubbed.bytes,
-      damagedBlocks: scrubbed.damagedBlocks,
-      lastScrubMs: scrubbed.lastEndMs,
-    }
-  }
-
   function readSelf(): SelfDocument {
     return {
       mesh: { id: mesh.toString(), name: ledger.state().name ?? '' },
@@ -402,12 +391,4 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       pid: process.pid,
     }
   }
-}
-
-function certificateOf({ httpCertificate: certificate, httpKey: key }: Config): CertificateFiles | undefined {
-  if (certificate !== undefined && key !== undefined) return { certificate, key }
-  if (certificate === undefined && key === undefined) return undefined
-  throw new MirrorError('invalid', 'httpCertificate and httpKey go together: one of them is missing', {
-    hint: 'See: mirrormesh config show',
-  })
 }

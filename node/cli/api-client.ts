@@ -23,6 +23,7 @@ export interface ApiAnswer {
 export interface ApiClient {
   get<T>(path: string, signal?: AbortSignal): Promise<T>
   post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T>
+  patch<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T>
   delete(path: string, signal?: AbortSignal): Promise<void>
   /** The answer's body as it arrives. */
   stream(path: string, signal?: AbortSignal): Promise<ApiAnswer>
@@ -76,6 +77,7 @@ export function createApiClient({
   return {
     get: (path, signal) => json('GET', path, undefined, signal),
     post: (path, body, signal) => json('POST', path, body, signal),
+    patch: (path, body, signal) => json('PATCH', path, body, signal),
     delete: (path, signal) => json('DELETE', path, undefined, signal),
     async stream(path, signal) {
       const answer = await send('GET', path, undefined, signal)
