@@ -36,6 +36,7 @@ import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import { openStatCaches } from '../src/tree/stat-caches.ts'
+import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
@@ -118,7 +119,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const holdings = withSets(createHoldings({ blocks, blocksOf, values, clock }), {
     ...{ blocks, blocksOf, state: ledger.state },
   })
@@ -162,6 +163,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
           ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
         }),
       ),
+      answerer: createAnswerer({
+        announced: () => agent.announced(),
+        readFetches: () => agent.fetches(),
+        mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
+      }),
       clock,
       log,
     },
