@@ -110,7 +110,7 @@ export function createUploads(
   { maxShrinkShare = 0.3, maxUploads = 8, idleMs = 10 * 60_000 }: UploadsOptions = {},
 ): Uploads {
   const { ledger, blocks, complete, nodeKey, scratch, clock, logger } = components
-  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const uploads = new Map<string, Upload>()
 
   function end(id: string): void {
