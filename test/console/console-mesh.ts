@@ -17,6 +17,8 @@ export interface ConsoleMesh {
   strangersKey(): Promise<string>
   /** Invites a site and joins from there; its daemon is another matter. */
   join(site: string, region: string): Promise<string>
+  /** With a token from elsewhere. */
+  joinBy(invite: string, site: string): Promise<void>
 }
 
 const OFFLINE = ['--listen', '127.0.0.1:0', '--http', 'off']
@@ -44,6 +46,9 @@ export async function startConsoleMesh(
       const file = join(dir, 'stranger.key')
       await run('admin', 'new-key', file)
       return file
+    },
+    async joinBy(invite, site) {
+      await succeed(['--home', join(dir, site), 'join', invite, ...OFFLINE])
     },
     async join(site, region) {
       const home = join(dir, site)

@@ -19,6 +19,11 @@ const PAGES = [
   'trees/builds/nightly?view=changes',
   'sites',
   'sites/lab-a',
+  'transfers',
+  'map',
+  'members',
+  'events',
+  'links',
 ]
 
 test('the console of a mesh of three processes', {
@@ -66,7 +71,7 @@ test('the console of a mesh of three processes', {
     await mkdir(Buffer.concat([Buffer.from(`${source}/`), NOT_UTF8]))
     await writeFile(Buffer.concat([Buffer.from(`${source}/`), NOT_UTF8, Buffer.from('/inside')]), 'y')
     await mesh.run('publish', source, '--tree', 'builds/nightly')
-    await cell('hq', 'complete, has snapshot 1').waitFor()
+    await cell('hq', 'complete, @1, has snapshot 1').waitFor()
     await page.getByRole('gridcell', { name: 'builds/nightly at lab-a: not kept there' }).waitFor()
   })
 
@@ -102,7 +107,7 @@ test('the console of a mesh of three processes', {
 
   await t.test('the matrix fills until every site is complete', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
-    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, has snapshot 1').waitFor()
+    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, @1, has snapshot 1').waitFor()
     await page.getByRole('heading', { name: 'All clear' }).waitFor()
     await page.locator('.fact', { hasText: 'Saved at the origin' }).getByText('%').waitFor()
     await page.locator('.events').getByText('builds/nightly').first().waitFor()
@@ -111,7 +116,7 @@ test('the console of a mesh of three processes', {
   await t.test('and again while the next publish runs', async () => {
     await writeFile(join(source, 'image'), randomBytes(3_000_000))
     await mesh.run('publish', source, '--tree', 'builds/nightly')
-    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, has snapshot 2').waitFor()
+    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, @2, has snapshot 2').waitFor()
   })
 
   await t.test('names from trees are shown as what they are', async () => {
@@ -145,6 +150,20 @@ test('the console of a mesh of three processes', {
     await dialog.getByRole('button', { name: 'Back into service' }).click()
     await page.getByRole('button', { name: 'Drain' }).waitFor()
     assert.match(await mesh.run('site', 'list'), /lab-b +eu +in service/)
+  })
+
+  await t.test('a site is invited in the page, and joins by what the page shows', async () => {
+    await page.goto(`${mesh.url}#/members`)
+    await page.getByRole('button', { name: 'Invite a site' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Site').fill('lab-c')
+    await dialog.getByRole('button', { name: 'Make the invite' }).click()
+    const line = await dialog.getByText('mirrormesh join mm1.').textContent()
+    await mesh.joinBy(line!.split(' ').at(-1)!, 'lab-c')
+    await dialog.getByRole('button', { name: 'Close' }).click()
+    await page.getByRole('row', { name: 'lab-c' }).getByText('active').waitFor()
+    await page.goto(`${mesh.url}#/events?kind=member`)
+    await page.locator('.events').getByText('lab-c').first().waitFor()
   })
 
   await t.test('the matrix is walked with the arrows, and leads to trees and sites', async () => {
