@@ -35,6 +35,7 @@ import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import { openStatCaches } from '../src/tree/stat-caches.ts'
+import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
@@ -117,7 +118,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const holdings = withSets(createHoldings({ blocks, blocksOf, values, clock }), {
     ...{ blocks, blocksOf, state: ledger.state },
   })
@@ -161,6 +162,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
           ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
         }),
       ),
+      answerer: createAnswerer({
+        announced: () => agent.announced(),
+        readFetches: () => agent.fetches(),
+        mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
+      }),
       clock,
       log,
     },

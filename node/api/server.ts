@@ -34,6 +34,7 @@ import { problemOf, sendProblem } from './problem.ts'
 import { addRequestRoutes } from './request-routes.ts'
 import type { Services } from './services.ts'
 import { createSessions } from './sessions.ts'
+import { addSiteFetchRoutes } from './site-fetch-routes.ts'
 import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
 import { createTcpListener, type TcpListener, type TcpPlace } from './tcp-listener.ts'
@@ -142,6 +143,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
   addSiteRoutes(app, services)
+  addSiteFetchRoutes(app, services)
   addTokenRoutes(app, services)
   addHistoryRoutes(app, services)
   addOpenApiRoute(app, routes, { version: readVersion() })

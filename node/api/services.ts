@@ -29,7 +29,7 @@ export interface Services {
   readonly publisher: Publisher
   readonly collector: Pick<Collector, 'run'>
   readonly scrubber: Pick<Scrubber, 'run'>
-  readonly host: Pick<Host, 'addresses' | 'peers'>
+  readonly host: Pick<Host, 'addresses' | 'peers' | 'ask'>
   readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
   readonly clock: Clock
