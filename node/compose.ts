@@ -28,6 +28,7 @@ import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createBlocksOf } from '../src/replica/tree-views.ts'
+import { createUploads } from '../src/replica/uploads.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
@@ -35,6 +36,7 @@ import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import { openStatCaches } from '../src/tree/stat-caches.ts'
+import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
@@ -117,7 +119,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const holdings = withSets(createHoldings({ blocks, blocksOf, values, clock }), {
     ...{ blocks, blocksOf, state: ledger.state },
   })
@@ -161,6 +163,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
           ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
         }),
       ),
+      answerer: createAnswerer({
+        announced: () => agent.announced(),
+        readFetches: () => agent.fetches(),
+        mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
+      }),
       clock,
       log,
     },
@@ -286,6 +293,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const jobs = createJobs({ clock, log })
   const history = createHistory({ values: values('history'), readStatus, clock, log })
   parts.defer(() => history.stop())
+  const uploads = createUploads(
+    { ledger, blocks, complete, host, nodeKey, scratch, clock, logger: log },
+    { maxShrinkShare: config.maxShrinkPercent / 100 },
+  )
+  parts.defer(() => uploads.stop())
   const services: Services = {
     history,
     ledger,
@@ -317,6 +329,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
+    uploads,
     joinRequests,
     issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,

@@ -1,4 +1,5 @@
 /** The libp2p host of a node: starts it, wires its protocols to the ports of the layers above, and stops it. */
+
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { systemClock } from '../base/clock.ts'
@@ -6,6 +7,7 @@ import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { abortable } from './abortable.ts'
 import { addressGroup, dialableAddresses, hostPortToAddress, plainAddress } from './address.ts'
+import { ASK_PROTOCOL, askPeer, questionServer } from './ask-protocol.ts'
 import { BLOCKS_PROTOCOLS, blockAnswers, createBlockChannel } from './block-protocol.ts'
 import { createBulkConnections } from './bulk-connections.ts'
 import type { FrameStream } from './frame-stream.ts'
@@ -21,6 +23,7 @@ import { fetchObject, OBJECT_PROTOCOLS, objectAnswers } from './object-protocol.
 import { deadlineSignal, trackPeers } from './peers.ts'
 import type {
   Admission,
+  Answerer,
   BlockChannel,
   BlockServer,
   Host,
@@ -40,6 +43,7 @@ import { keepReservations } from './reservations.ts'
 import { createStripedChannel } from './striped-channel.ts'
 import { createTraffic } from './traffic.ts'
 import { serveWatch, WATCH_PROTOCOL, watchPeer } from './watch-protocol.ts'
+import { ASK_TO_CLIENT, ASK_TO_SERVER } from './wire/ask.ts'
 import { BLOCKS_TO_CLIENT, BLOCKS_TO_SERVER } from './wire/blocks.ts'
 import type { FrameLimits } from './wire/frame.ts'
 import { JOIN_TO_CLIENT, JOIN_TO_SERVER } from './wire/join.ts'
@@ -61,6 +65,7 @@ export interface HostComponents {
   /** Undefined: nobody can ask to join here. */
   readonly joinRequests?: JoinRequests | undefined
   readonly blockServer: BlockServer
+  readonly answerer?: Answerer | undefined
   readonly clock: Clock
   readonly log?: NetLog
 }
@@ -97,6 +102,7 @@ export async function startHost(
     admission,
     joinRequests,
     blockServer,
+    answerer,
     clock,
     log = silent,
   }: HostComponents,
@@ -224,6 +230,11 @@ export async function startHost(
     idleTimeoutMs: () => limits.FRAME_TIMEOUT_MS,
     serve: (frames, peer) => serveReconciliation(frames, records, peer),
   })
+  await serve(ASK_PROTOCOL, {
+    accept: ASK_TO_SERVER,
+    maxStreams: 4,
+    serve: questionServer({ answerer, clock, log }),
+  })
   await serve(JOIN_PROTOCOL, {
     accept: JOIN_TO_SERVER,
     maxStreams: 1,
@@ -269,6 +280,13 @@ export async function startHost(
     publishRecord: (record) => gossip.publishRecord(record),
     publishStatus: (status) => gossip.publishStatus(status),
     onStatus: (listener) => gossip.onStatus(listener),
+    async ask(peer, question, signal) {
+      const frames = await open(peer, ASK_PROTOCOL, ASK_TO_CLIENT, {
+        signal,
+        answerTimeoutMs: limits.ANSWER_STALL_TIMEOUT_MS,
+      })
+      return await abortable(frames, signal, () => askPeer(frames, question, peer))
+    },
     async reconcile(peer, signal) {
       const frames = await open(peer, RECORDS_PROTOCOL, RECORDS_FRAMES, {
         signal,

@@ -237,6 +237,12 @@ export interface BlockChannel {
   close(): void
 }
 
+/** Answers what other members ask (ask-protocol.ts). */
+export interface Answerer {
+  /** @throws MirrorError `refused`, `not-found` or `unsupported` with a reason that the peer may read */
+  answer(peer: string, question: Uint8Array): Promise<Uint8Array>
+}
+
 export interface Host {
   readonly peerId: string
   /** Addresses that others can dial, without `/p2p/`: the announced ones, or else those listened on. */
@@ -258,6 +264,11 @@ export interface Host {
   publishStatus(status: Uint8Array): Promise<void>
   /** `peer` is the author, whoever relayed it: its signature is checked and it is a member. */
   onStatus(listener: (peer: string, status: Uint8Array) => void): () => void
+  /**
+   * Asks a connected member: 4 KiB at most. The answer has 512 KiB at most, and is whatever the peer says.
+   * @throws MirrorError `refused` with the peer's reason, `unreachable`, `timed-out`
+   */
+  ask(peer: string, question: Uint8Array, signal?: AbortSignal): Promise<Uint8Array>
   /** Makes both sides hold the union of their records (less what either refuses). */
   reconcile(peer: string, signal?: AbortSignal): Promise<{ readonly received: number; readonly sent: number }>
   /**

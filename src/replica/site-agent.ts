@@ -89,6 +89,8 @@ export interface SiteAgent {
   /** Resolves when nothing of the agent is left running. */
   stop(): Promise<void>
   status(): StatusDocument
+  /** What this site said last of all of itself (status-announcement.ts); undefined before the first. */
+  announced(): Uint8Array | undefined
   /** The fetches that are going on, by tree. */
   fetches(): ReadonlyMap<string, FetchView>
   /** The members as fetches see them. */
@@ -136,7 +138,7 @@ export function createSiteAgent(
   const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
   const { joinRequests } = components
   const background = createBackground(logger)
-  const blocksOf = createBlocksOf(store.blocks, ledger.state)
+  const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
   const fetchSlots = new Semaphore(maxFetches)
@@ -374,9 +376,10 @@ export function createSiteAgent(
             notifyMembers()
           changed()
         }),
-        host.onPeer(({ connected }) => {
+        host.onPeer(({ peer, connected }) => {
           notifyMembers()
           if (connected) for (const worker of workers.values()) worker.nudge()
+          if (connected) gossip.connected(peer)
           tellSoon()
         }),
         host.onAddresses(changed),
@@ -409,6 +412,7 @@ export function createSiteAgent(
       await Promise.all([background.stop(reason), ...[...workers.values()].map((worker) => worker.stop())])
       listeners.clear()
     },
+    announced: () => gossip.whole(),
     status() {
       const state = ledger.state()
       return buildStatus({

@@ -1,6 +1,6 @@
 /**
- * What a site says of itself to the whole mesh, every ten seconds and soon after a change: short-lived, never stored
- * with the records. Authenticated by the layer that carries it (gossip messages are signed by their author's key), so
+ * What a site says of itself to the whole mesh, now and then in whole, and in between as deltas (announcement-delta.ts):
+ * short-lived, never stored with the records. Authenticated by the layer that carries it (gossip messages are signed by their author's key), so
  * there is no signature inside.
  *
  *   dag-cbor map, at most 32 KiB (the network's limit), version 1:
@@ -32,7 +32,7 @@ import { isJoinCode } from '../record/request-code.ts'
 import type { PendingRequest } from './join-requests.ts'
 
 export const MAX_ANNOUNCEMENT_BYTES = 32 * 1024
-const MAX_TREES = 512
+export const MAX_ANNOUNCED_TREES = 512
 const MAX_ADDRESSES = 32
 const MAX_CHECKOUTS = 16
 export const MAX_ALSO_COMPLETE = 8
@@ -79,7 +79,7 @@ export interface SiteAnnouncement {
 export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
   let trees = announcement.trees
     .toSorted((a, b) => Number(a.reason === '') - Number(b.reason === ''))
-    .slice(0, MAX_TREES)
+    .slice(0, MAX_ANNOUNCED_TREES)
   for (;;) {
     const bytes = encodeCbor({
       v: 1,
@@ -113,7 +113,7 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     timeMs: count(t, 'time'),
     version: text(n, 'version', 64),
     addresses: list(a, 'addresses', MAX_ADDRESSES).map((address) => text(address, 'address', 256)),
-    trees: list(r, 'trees', MAX_TREES).map(decodeTree),
+    trees: list(r, 'trees', MAX_ANNOUNCED_TREES).map(decodeTree),
     bytesSent: count(bytesSent, 'bytes sent'),
     bytesReceived: count(bytesReceived, 'bytes received'),
     ...(w === undefined ? {} : { url: webUrl(w) }),
@@ -143,7 +143,7 @@ function decodeRequest(value: unknown): PendingRequest {
   }
 }
 
-function encodeTree(entry: AnnouncedTree): unknown[] {
+export function encodeTree(entry: AnnouncedTree): unknown[] {
   return [
     entry.tree,
     entry.completeSequence,
@@ -164,7 +164,7 @@ function encodeTree(entry: AnnouncedTree): unknown[] {
   ]
 }
 
-function decodeTree(value: unknown): AnnouncedTree {
+export function decodeTree(value: unknown): AnnouncedTree {
   const [
     tree,
     completeSequence,
@@ -203,13 +203,13 @@ function treeName(name: unknown): string {
   throw corrupt("a tree's name is none")
 }
 
-function list(value: unknown, what: string, max: number): unknown[] {
+export function list(value: unknown, what: string, max: number): unknown[] {
   if (!Array.isArray(value)) throw corrupt(`${what} is not a list`)
   if (value.length > max) throw new MirrorError('limit', `a site announcement: ${what} has over ${max} items`)
   return value
 }
 
-function text(value: unknown, what: string, max: number): string {
+export function text(value: unknown, what: string, max: number): string {
   if (typeof value !== 'string') throw corrupt(`${what} is not text`)
   if (value.length > max)
     throw new MirrorError('limit', `a site announcement: ${what} is over ${max} characters`)
@@ -223,7 +223,7 @@ function webUrl(value: unknown): string {
   return url
 }
 
-function count(value: unknown, what: string): number {
+export function count(value: unknown, what: string): number {
   if (!Number.isSafeInteger(value) || (value as number) < 0) throw corrupt(`${what} is not a count`)
   return value as number
 }

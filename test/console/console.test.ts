@@ -4,12 +4,19 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { startDaemon } from '../node/program.ts'
+import type { SelfDocument } from '../../node/api/answers.ts'
+import { type Daemon, mirrormesh, startDaemon } from '../node/program.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
-import { startConsoleMesh } from './console-mesh.ts'
+import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
 
 const HOSTILE = ['<img src=x onerror=alert(1)>', 'a\u202egpj.exe', '\u001b[31mred']
 const NOT_UTF8 = Buffer.of(0xff, 0xfe)
+/** The clock of the first node leaps ten minutes at a signal, as after a machine slept: nobody waits for a silence. */
+const CLOCK = {
+  NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(
+    `const now=performance.now.bind(performance);let ahead=0;performance.now=()=>now()+ahead;process.on('SIGUSR2',()=>{ahead+=6e5})`,
+  )}`,
+}
 const PAGES = [
   '',
   'trees',
@@ -30,10 +37,11 @@ test('the console of a mesh of three processes', {
   skip: skipWithoutBrowser(),
   timeout: 180_000,
 }, async (t) => {
-  const [browser, mesh] = await Promise.all([openBrowser(t), startConsoleMesh(t)])
+  const [browser, mesh] = await Promise.all([openBrowser(t), startConsoleMesh(t, { env: CLOCK })])
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
   page.setDefaultTimeout(15_000)
   const errors = watchErrors(page)
+  let labs: Daemon[] = []
 
   await t.test('nobody sees anything without a token; a wrong one is refused in words', async () => {
     await page.goto(mesh.url)
@@ -55,7 +63,7 @@ test('the console of a mesh of three processes', {
 
   await t.test('sites appear as they join', async () => {
     const homes = [await mesh.join('lab-a', 'eu'), await mesh.join('lab-b', 'eu')]
-    await Promise.all(homes.map((home) => startDaemon(t, home)))
+    labs = await Promise.all(homes.map((home) => startDaemon(t, home)))
     await page.locator('[aria-current=step] h3', { hasText: 'Say what is kept where' }).waitFor()
     await page.locator('.fact', { hasText: 'Sites up' }).getByText('3/3').waitFor()
   })
@@ -166,6 +174,42 @@ test('the console of a mesh of three processes', {
     await page.locator('.events').getByText('lab-c').first().waitFor()
   })
 
+  await t.test('a machine without an invite is let in by the code that it shows', async () => {
+    const { mesh: of, addresses } = JSON.parse(await mesh.get('/api/v1/self')) as SelfDocument
+    const asks = [
+      'join',
+      '--request',
+      `127.0.0.1:${addresses[0]!.split('/tcp/')[1]}`,
+      '--mesh',
+      of.id,
+      '--site',
+      'lab-d',
+      '--region',
+      'us',
+      ...OFFLINE,
+    ]
+    let text = ''
+    const joined = mirrormesh(['--home', join(mesh.dir, 'lab-d'), ...asks], {
+      onStart: (child) =>
+        child.stderr?.on('data', (chunk: string) => {
+          text += chunk
+        }),
+    })
+    await page.goto(`${mesh.url}#/`)
+    await page.getByRole('heading', { name: '1 machine asks to join' }).waitFor()
+    await page.getByRole('button', { name: 'Approve' }).click()
+    const dialog = page.getByRole('dialog')
+    const code = /^code (\S+)$/m.exec(text)![1]!
+    const other = code.replace(/\d/g, (digit) => String((Number(digit) + 1) % 10))
+    await dialog.getByLabel(/The code/).fill(other)
+    await dialog.getByText('That is another code').waitFor()
+    assert.ok(await dialog.getByRole('button', { name: 'Let it in' }).isDisabled())
+    await dialog.getByLabel(/The code/).fill(code)
+    await dialog.getByRole('button', { name: 'Let it in' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    assert.equal((await joined).status, 0)
+  })
+
   await t.test('the matrix is walked with the arrows, and leads to trees and sites', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
     await page.getByRole('rowheader').getByRole('link').first().focus()
@@ -191,6 +235,16 @@ test('the console of a mesh of three processes', {
       }
     })
   }
+
+  await t.test('a site that was killed is said to be silent', async () => {
+    await page.setViewportSize({ width: 1280, height: 900 })
+    await page.goto(`${mesh.url}#/`)
+    await labs[1]!.kill()
+    process.kill(mesh.daemon.pid, 'SIGUSR2')
+    await page.getByRole('heading', { name: /^lab-b has been silent for 1\d min$/ }).waitFor()
+    await page.getByRole('gridcell', { name: /builds\/nightly at lab-b: .*before it fell silent/ }).waitFor()
+    await page.locator('.fact', { hasText: 'Sites up' }).getByText('silent').waitFor()
+  })
 
   await t.test('a node that does not answer is said to be gone, and found when it is back', async () => {
     await page.setViewportSize({ width: 1280, height: 900 })

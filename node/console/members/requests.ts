@@ -6,7 +6,8 @@ import { Action, Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'
 import { getJson, postJson } from '../api.ts'
 import { html } from '../html.ts'
-import { now, onEvent } from '../live.ts'
+import { now, onEvent, status } from '../live.ts'
+import { Command } from '../parts/command.ts'
 import { useDocument } from '../parts/load.ts'
 import { publicKeyOf } from '../signing/encode.ts'
 import { useValue } from '../state.ts'
@@ -40,7 +41,8 @@ export function Requests({ isQuiet = false, onChange }: { isQuiet?: boolean; onC
     <header class="card-head"><h2 id="requests-title">${requests.length === 0 ? 'Requests' : `${requests.length} ${requests.length === 1 ? 'machine asks' : 'machines ask'} to join`}</h2></header>
     ${
       requests.length === 0
-        ? html`<p class="nothing">Nobody asks to join. A machine without an invite asks with mirrormesh join ADDRESS, and shows a code to compare.</p>`
+        ? html`<p class="quiet">Nobody asks to join. A machine without an invite can ask, and shows a code to compare:</p>
+          <${Command} text=${`mirrormesh join --request HOST:PORT --mesh ${status.get()?.mesh.id ?? 'ID'} --site SITE --region REGION`} />`
         : html`<div class="scroll-x" tabindex="0" role="region" aria-labelledby="requests-title"><table>
           <thead><tr><th>Code</th><th>Wishes to be</th><th>From</th><th>Asked at</th><th>Key</th><th></th></tr></thead>
           <tbody>${requests.map(

@@ -85,6 +85,8 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     '/api/v1/sites': [''],
     '/api/v1/topology': [''],
     '/api/v1/fetches': [''],
+    '/api/v1/sites/:site/fetches': ['/api/v1/sites/hq/fetches'],
+    '/api/v1/sites/:site/fetches/:tree': null,
     '/api/v1/fetches/:tree': null,
     '/api/v1/trees': [''],
     '/api/v1/trees/:tree': ['/api/v1/trees/a%2fx'],
