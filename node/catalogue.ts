@@ -9,7 +9,7 @@ export function createCatalogue({
   complete,
 }: {
   ledger: Pick<Ledger, 'state'>
-  complete: Pick<CompleteSnapshots, 'has'>
+  complete: Pick<CompleteSnapshots, 'has' | 'viewOf'>
 }): Catalogue {
   return {
     names: () =>
@@ -36,7 +36,9 @@ export function createCatalogue({
             ]) => [tag, { sequence, snapshot, timeMs }],
           ),
         ),
-        isComplete: (snapshot) => complete.has(name, snapshot),
+        isComplete: (snapshot) =>
+          complete.has(name, snapshot) || complete.viewOf(name, snapshot) !== undefined,
+        filterOf: (snapshot) => complete.viewOf(name, snapshot)?.filter,
       }
     },
   }

@@ -239,6 +239,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             catalogue: createCatalogue({ ledger, complete }),
             tokens,
             blocks,
+            shown: complete.shown,
             // Of no tree: what is everybody's.
             blocksFor: (tree) =>
               tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),

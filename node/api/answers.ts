@@ -101,6 +101,8 @@ export interface PinDocument {
   /** 5 when absent. */
   readonly priority?: number
   readonly class?: 'urgent'
+  /** Only this part of the trees. */
+  readonly paths?: { readonly include: readonly string[]; readonly exclude: readonly string[] }
   readonly version: number
 }
 

@@ -4,6 +4,7 @@ import { peerIdOf } from '../../src/record/key.ts'
 import type { GrantBody } from '../../src/record/kinds/grant.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
+import { describeFilter } from '../left-out.ts'
 
 export interface RecordDescription {
   /** What the record is about: a tree, a pin, a site or a key. */
@@ -92,11 +93,12 @@ export function describeRecord({
       }
     }
     case 'pin': {
-      const { tree, sites, removed, name, version: _version, ...settings } = content.body
+      const { tree, sites, removed, name, version: _version, paths, ...settings } = content.body
+      const part = paths === undefined ? '' : `, only ${describeFilter([paths])}`
       const verb = removed ? 'unpinned' : 'pinned'
       return {
         subject: name,
-        text: `${verb} ${tree} ${placeText(sites)}${removed ? '' : settingsText(settings)}`,
+        text: `${verb} ${tree} ${placeText(sites)}${removed ? '' : `${settingsText(settings)}${part}`}`,
       }
     }
     case 'site': {

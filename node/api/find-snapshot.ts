@@ -1,5 +1,6 @@
 /** Which snapshot a reference means, and its documents. Everything is answered from this node's own records and disk. */
 import { MirrorError } from '../../src/base/errors.ts'
+import type { PathFilter } from '../../src/base/path-filter.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
 import type { Head, TreeState } from '../../src/record/mesh-state.ts'
@@ -29,7 +30,7 @@ export function findHead(services: Pick<Services, 'ledger' | 'complete'>, name: 
     throw new MirrorError('not-found', `nothing has been published in ${name} yet`)
   }
   if (ref === undefined) {
-    return tree.history.findLast((head) => services.complete.has(name, head.snapshot)) ?? newest
+    return tree.history.findLast((head) => isHere(services, head)) ?? newest
   }
   if (ref === 'head') return newest
   const tag = tree.tags.get(ref)?.body
@@ -42,10 +43,19 @@ export function findHead(services: Pick<Services, 'ledger' | 'complete'>, name: 
   })
 }
 
+function isHere({ complete }: Pick<Services, 'complete'>, { tree, snapshot }: Head): boolean {
+  return complete.has(tree, snapshot) || complete.viewOf(tree, snapshot) !== undefined
+}
+
 export interface FoundSnapshot {
   readonly head: Head
   readonly cid: Cid
+  /** What is here of it: where a site keeps a part of the tree, its view. */
   readonly snapshot: Snapshot
+  /** The snapshot itself. Of a site that keeps a part it has the shape, and not all contents. */
+  readonly whole: Snapshot
+  /** Which part; absent for all. */
+  readonly filter?: PathFilter
   readonly place: SnapshotPlace
 }
 
@@ -61,7 +71,7 @@ export async function findSnapshot(
 ): Promise<FoundSnapshot> {
   held.throwIfAborted()
   const head = findHead(services, name, ref)
-  if (!services.complete.has(name, head.snapshot)) {
+  if (!isHere(services, head)) {
     throw new MirrorError('degraded', `${name}@${head.sequence} is not complete at this site`, {
       hint: 'See `mirrormesh status` for where it is, and what is missing here.',
     })
@@ -69,8 +79,10 @@ export async function findSnapshot(
   // In the same breath as the question whether it is complete.
   const lease = services.blocks.lease({ purpose: `read ${name}@${head.sequence}`, roots: [head.snapshot] })
   held.addEventListener('abort', () => lease.close(), { once: true })
+  const view = services.complete.viewOf(name, head.snapshot)
   const bytes = await services.blocks.get(head.snapshot)
-  if (bytes === undefined) {
+  const viewBytes = view === undefined ? bytes : await services.blocks.get(view.cid)
+  if (bytes === undefined || viewBytes === undefined) {
     throw new MirrorError(
       'corrupt',
       `the snapshot block of ${name}@${head.sequence} is missing on this disk`,
@@ -79,7 +91,12 @@ export async function findSnapshot(
       },
     )
   }
-  return { head, cid: head.snapshot, snapshot: decodeSnapshot(head.snapshot, bytes), place: placeOf(head) }
+  const whole = decodeSnapshot(head.snapshot, bytes)
+  return {
+    ...{ head, cid: head.snapshot, whole, place: placeOf(head) },
+    snapshot: view === undefined ? whole : decodeSnapshot(view.cid, viewBytes),
+    ...(view === undefined ? {} : { filter: view.filter }),
+  }
 }
 
 export function placeOf({ tree, epoch, sequence, snapshot }: Head): SnapshotPlace {

@@ -107,6 +107,7 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
           ...(body.keep === undefined ? {} : { keep: body.keep }),
           ...(body.priority === undefined ? {} : { priority: body.priority }),
           ...(body.class === undefined ? {} : { class: body.class }),
+          ...(body.paths === undefined ? {} : { paths: body.paths }),
           version: body.version,
         }),
       )

@@ -9,11 +9,15 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { matchesTree } from '../../src/base/names.ts'
-import type { Cid } from '../../src/block/cid.ts'
+import { covers, filterKey, type PathFilter } from '../../src/base/path-filter.ts'
+import type { Block } from '../../src/block/block.ts'
+import { type Cid, cidKey } from '../../src/block/cid.ts'
+import type { NodeSource } from '../../src/dag/reader.ts'
+import { makeView } from '../../src/dag/snapshot-view.ts'
 import { listNewBlocks } from '../../src/delta/list-new-blocks.ts'
 import { decodePin, type PinBody, pinName } from '../../src/record/kinds/pin.ts'
 import type { Head, Member, MeshState, TreeState } from '../../src/record/mesh-state.ts'
-import { isWanted } from '../../src/replica/site-agent-goals.ts'
+import { filterOf, hasRight, isPinned, isWanted } from '../../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import { NO_TOPOLOGY, pathBetween } from '../../src/topology/topology.ts'
 import { findSnapshot } from './find-snapshot.ts'
@@ -35,6 +39,9 @@ export const PIN_CHANGE = z.strictObject({
   keep: z.strictObject({ last: z.int().optional(), days: z.int().optional() }).optional(),
   priority: z.int().optional(),
   class: z.literal('urgent').optional(),
+  paths: z
+    .strictObject({ include: z.array(z.string()).readonly(), exclude: z.array(z.string()).readonly() })
+    .optional(),
   removed: z.boolean(),
 })
 
@@ -85,10 +92,13 @@ export type PinPlan = Omit<z.infer<typeof PIN_PLAN>, 'pin'> & { readonly pin: Pi
 /** Pairs of snapshots that are compared block by block; of more, upper bounds are given. */
 const MAX_COMPARED = 16
 const MAX_SOURCES = 3
+/** Folders that are written anew under a path filter, in memory. */
+const MAX_VIEW_BYTES = 64 * 1024 * 1024
+const MAX_NO_RIGHT = 20
 
 /** @throws MirrorError `invalid` for a change that makes no pin, `not-found` for the removal of one that there is not */
 export async function planPin(
-  services: Pick<Services, 'ledger' | 'blocks' | 'complete' | 'readStatus'>,
+  services: Pick<Services, 'ledger' | 'blocks' | 'complete' | 'readStatus' | 'clock'>,
   change: PinChange,
   nextVersion: number,
   held: AbortSignal,
@@ -104,17 +114,26 @@ export async function planPin(
     ({ name, body }) => !body.removed && matchesTree(pin.tree, name),
   )
   const members = [...before.members.values()].filter(({ isActive }) => isActive)
+  const nowMs = services.clock.nowMs()
+  const withoutRight = new Set<string>()
   const released: { site: string; trees: string[] }[] = []
   const fetching: { member: Member; trees: PlannedTree[] }[] = []
   for (const member of members) {
     const wanted: PlannedTree[] = []
     const left: string[] = []
     for (const tree of trees) {
-      const [was, will] = [isWanted(before, tree.name, member), isWanted(after, tree.name, member)]
+      const [was, will] = [
+        isWanted(before, tree.name, member, nowMs),
+        isWanted(after, tree.name, member, nowMs),
+      ]
       if (was && !will) left.push(tree.name)
-      if (was || !will || tree.newest === undefined) continue
+      if (!hasRight(after, tree.name, member.peer, nowMs) && isPinned(after, tree.name, member))
+        withoutRight.add(`${member.site} may not read ${tree.name}, which is private: it gets nothing of it`)
+      const filter = filterOf(after, tree.name, member)
+      const isMore = !was || !covers(filterOf(before, tree.name, member), filter)
+      if (!will || !isMore || tree.newest === undefined) continue
       const from = holdersOf(before, status, tree.name, tree.newest, member)
-      wanted.push({ ...(await bytesOf(tree, tree.newest, member)), from })
+      wanted.push({ ...(await bytesOf(tree, tree.newest, member, filter)), from })
     }
     if (left.length > 0) released.push({ site: member.site, trees: left })
     if (wanted.length > 0) fetching.push({ member, trees: wanted })
@@ -142,7 +161,7 @@ export async function planPin(
       ? null
       : sites.reduce((most, { seconds }) => Math.max(most, seconds!), 0),
     released: released.toSorted((a, b) => (a.site < b.site ? -1 : 1)),
-    notes: notesOf(pin, trees, sites),
+    notes: [...notesOf(pin, trees, sites), ...[...withoutRight].toSorted().slice(0, MAX_NO_RIGHT)],
   }
 }
 
@@ -164,7 +183,12 @@ function withPin(state: MeshState, body: PinBody): MeshState {
   return { ...state, pins }
 }
 
-type CountBytes = (tree: TreeState, newest: Head, member: Member) => Promise<Omit<PlannedTree, 'from'>>
+type CountBytes = (
+  tree: TreeState,
+  newest: Head,
+  member: Member,
+  filter: PathFilter | undefined,
+) => Promise<Omit<PlannedTree, 'from'>>
 
 /** From what a site last said that it holds; block by block where both snapshots are here in full. */
 function createByteCounter(
@@ -183,11 +207,25 @@ function createByteCounter(
     return bytes
   }
 
-  return async ({ name, history }, newest, { site }) => {
+  const parts = new Map<string, number | undefined>()
+
+  async function partBytes(tree: string, sequence: number, filter: PathFilter): Promise<number | undefined> {
+    const key = `${tree} ${filterKey(filter)}`
+    if (!parts.has(key) && parts.size < MAX_COMPARED)
+      parts.set(key, await bytesUnder(services, tree, sequence, filter, held))
+    return parts.get(key)
+  }
+
+  return async ({ name, history }, newest, { site }, filter) => {
     const { sequence, snapshot, counts } = newest
     const all = { tree: name, sequence, bytes: counts.blockBytes ?? counts.bytes ?? 0, isUpperBound: false }
     const replica = status.trees.find(({ tree }) => tree === name)?.sites.find((each) => each.site === site)
-    if (replica?.state === 'complete') return { ...all, bytes: 0 }
+    if (replica?.state === 'complete' && replica.isFiltered !== true) return { ...all, bytes: 0 }
+    if (filter !== undefined || replica?.isFiltered === true) {
+      const bytes = filter === undefined ? undefined : await partBytes(name, sequence, filter)
+      const isExact = bytes !== undefined && replica?.sequence == null
+      return { ...all, bytes: bytes ?? all.bytes, isUpperBound: !isExact }
+    }
     const heldHead = history.find((head) => head.sequence === replica?.sequence)
     if (heldHead === undefined) {
       const missing = replica?.missingBytes
@@ -196,6 +234,35 @@ function createByteCounter(
     if (heldHead.snapshot.equals(snapshot)) return { ...all, bytes: 0 }
     const bytes = await compare(name, heldHead.sequence, sequence)
     return bytes === undefined ? { ...all, isUpperBound: true } : { ...all, bytes }
+  }
+}
+
+/** Of the part of a snapshot that a filter takes; undefined when it is not here in full, or its shape is too large to tell. */
+async function bytesUnder(
+  services: Pick<Services, 'ledger' | 'blocks' | 'complete'>,
+  tree: string,
+  sequence: number,
+  filter: PathFilter,
+  held: AbortSignal,
+): Promise<number | undefined> {
+  const made = new Map<string, Uint8Array>()
+  let left = MAX_VIEW_BYTES
+  const source: NodeSource = {
+    get: async (cid, signal) => made.get(cidKey(cid)) ?? services.blocks.get(cid, signal),
+  }
+  const put = async (blocks: readonly Block[]): Promise<void> => {
+    for (const { cid, bytes } of blocks) {
+      left -= bytes.length
+      if (left < 0) throw new MirrorError('limit', 'the folders on the way to what a pin takes are too large')
+      made.set(cidKey(cid), bytes.slice())
+    }
+  }
+  try {
+    const { whole } = await findSnapshot(services, tree, String(sequence), held)
+    return (await makeView(source, whole, filter, { put, signal: held })).view.counts.blockBytes
+  } catch (error) {
+    if (isMirrorError(error, 'degraded') || isMirrorError(error, 'limit')) return undefined
+    throw error
   }
 }
 
@@ -237,7 +304,9 @@ function holdersOf(
   const replicas = status.trees.find((each) => each.tree === tree)?.sites ?? []
   return [...members.values()]
     .filter(({ isActive, site }) => isActive && site !== to.site && reachable.has(site))
-    .filter(({ site }) => replicas.some((each) => each.site === site && each.sequence === sequence))
+    .filter(({ site }) =>
+      replicas.some((each) => each.site === site && each.sequence === sequence && each.isFiltered !== true),
+    )
     .map((member) => {
       const path = pathBetween(links, to, member)
       const rank = [
@@ -306,6 +375,12 @@ function idOf(state: MeshState, pin: PinBody, trees: readonly TreeState[]): stri
     [...state.members.values()]
       .map(({ peer, origin, isActive }) => [peer, origin.record.toString(), isActive])
       .toSorted(),
+    trees.some(({ body }) => body.readers !== 'members')
+      ? [...state.grants.values()]
+          .flat()
+          .map(({ peer, origin }) => [peer, origin.record.toString()])
+          .toSorted()
+      : [],
     [...state.sites].map(([site, { origin }]) => [site, origin.record.toString()]).toSorted(),
     state.topology?.origin.record.toString(),
   ]

@@ -9,6 +9,7 @@ import { diff, lookUp, readDirectory, walk } from '../../src/dag/reader.ts'
 import { peerIdOf } from '../../src/record/key.ts'
 import type { Head, TreeState } from '../../src/record/mesh-state.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
+import { leftOut } from '../left-out.ts'
 import type { DiffHeader, EntryListHeader, HeadDocument, ResolvedPath, TreeDocument } from './answers.ts'
 import { describeChange, describeEntry, joinPath } from './describe.ts'
 import { diffWithDirectory } from './diff-directory-route.ts'
@@ -181,7 +182,7 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
       const to = await findSnapshot(services, toTree, query.toRef, held)
       const header: DiffHeader = { from: from.place, to: to.place }
       return sendLines(services, request, reply, header, async function* (signal) {
-        for await (const change of diff(blocks, from.snapshot.root, to.snapshot.root, signal)) {
+        for await (const change of diff(blocks, from.whole.root, to.whole.root, signal)) {
           yield describeChange(change, true)
         }
       })
@@ -190,10 +191,17 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
 
   async function find(tree: string, url: string, held: AbortSignal) {
     const query = readQuery(url)
-    const { snapshot, place } = await findSnapshot(services, tree, query.optionalText('ref'), held)
+    const { snapshot, whole, filter, place } = await findSnapshot(
+      services,
+      tree,
+      query.optionalText('ref'),
+      held,
+    )
     const path = splitPath(query.bytes('path'))
     const entry: Entry | undefined = await lookUp(blocks, snapshot.root, path)
     if (entry !== undefined) return { place, entry, path }
+    if (filter !== undefined && (await lookUp(blocks, whole.root, path)) !== undefined)
+      throw leftOut(`${tree}@${place.sequence}`, joinPath(path), filter)
     throw new MirrorError('not-found', `there is no ${joinPath(path)} in ${tree}@${place.sequence}`, {
       hint: `See: mirrormesh ls ${tree}@${place.sequence}`,
     })

@@ -6,7 +6,9 @@ import { isAbsolute } from 'node:path'
 import { printableName } from '../../src/base/bytes.ts'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
+import type { Entry } from '../../src/dag/entry.ts'
 import { listPages, readPage } from '../../src/dag/reader.ts'
+import { type ViewBlocks, viewBlocks } from '../../src/dag/snapshot-view.ts'
 import { checkClosure } from '../../src/replica/closure-check.ts'
 import { readMarker } from '../../src/tree/checkout-marker.ts'
 import { compareTree } from '../../src/tree/compare.ts'
@@ -61,7 +63,11 @@ export function runVerifyJob(services: Services, body: JobBody<'verify'>) {
 async function findAll(services: Services, ended: AbortSignal): Promise<FoundSnapshot[]> {
   const found: FoundSnapshot[] = []
   for (const tree of services.ledger.state().trees.values()) {
-    const head = tree.history.findLast(({ snapshot }) => services.complete.has(tree.name, snapshot))
+    const { complete } = services
+    const head = tree.history.findLast(
+      ({ snapshot }) =>
+        complete.has(tree.name, snapshot) || complete.viewOf(tree.name, snapshot) !== undefined,
+    )
     if (head !== undefined) found.push(await findSnapshot(services, tree.name, String(head.sequence), ended))
   }
   return found
@@ -85,7 +91,7 @@ async function checkBackings(
 
 async function verifySnapshot(
   { blocks, scratch }: Services,
-  { snapshot, place, cid }: FoundSnapshot,
+  { snapshot, whole, filter, place, cid }: FoundSnapshot,
   signal: AbortSignal,
   onBytes: (bytes: number) => void,
 ): Promise<VerifiedSnapshot> {
@@ -96,11 +102,13 @@ async function verifySnapshot(
     if (missing.first.length < MAX_LISTED) missing.first.push(what.toString())
   }
   try {
+    using wanted = filter === undefined ? undefined : await wantedOf(snapshot.root)
     for await (const ref of listPages(blocks, snapshot.index, signal)) {
       const page = await readPage(blocks, ref, signal)
-      for (let at = 0; at < page.blocks.length; at += READS_IN_FLIGHT) {
+      const listed = page.blocks.filter((block) => wanted === undefined || wanted.has(block.cid))
+      for (let at = 0; at < listed.length; at += READS_IN_FLIGHT) {
         signal.throwIfAborted()
-        const batch = page.blocks.slice(at, at + READS_IN_FLIGHT)
+        const batch = listed.slice(at, at + READS_IN_FLIGHT)
         // `get` hashes what it read: a wrong copy comes back as missing.
         const read = await Promise.all(batch.map((block) => blocks.get(block.cid, signal)))
         batch.forEach((block, i) => {
@@ -119,9 +127,14 @@ async function verifySnapshot(
   if (missing.count > 0) return { ...place, ...counts, missing, unlisted: 0 }
   return { ...place, ...counts, missing, unlisted: (await isClosed()) ? 0 : 1 }
 
+  async function wantedOf(root: Entry): Promise<Pick<ViewBlocks, 'has'> & Disposable> {
+    const { has, close } = await viewBlocks(blocks, root, { signal, scratch })
+    return { has, [Symbol.dispose]: close }
+  }
+
   async function isClosed(): Promise<boolean> {
     try {
-      await checkClosure(blocks, snapshot, signal, scratch)
+      await checkClosure(blocks, whole, signal, scratch, filter === undefined ? undefined : snapshot)
       return true
     } catch (error) {
       if (isMirrorError(error, 'corrupt') || isMirrorError(error, 'unstable')) return false

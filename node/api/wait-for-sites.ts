@@ -1,7 +1,7 @@
 /** Waiting until sites hold a snapshot, or a newer one of its tree, in full. */
 import { MirrorError } from '../../src/base/errors.ts'
 import { isDrained } from '../../src/record/mesh-state.ts'
-import { isPinned, isWanted } from '../../src/replica/site-agent-goals.ts'
+import { hasRight, isPinned, isWanted } from '../../src/replica/site-agent-goals.ts'
 import type { TreeStatus } from '../../src/replica/status.ts'
 import type { JobControl } from './jobs.ts'
 import type { Services } from './services.ts'
@@ -54,7 +54,11 @@ export async function waitForSites(
  * A site that does not keep the tree would be waited for in vain.
  * @throws MirrorError `not-found` for such a site, or one that there is not
  */
-export function checkSites({ ledger, readSelf }: Services, tree: string, sites: readonly string[]): void {
+export function checkSites(
+  { ledger, readSelf, clock }: Services,
+  tree: string,
+  sites: readonly string[],
+): void {
   if (sites.includes('all')) return
   const state = ledger.state()
   for (const site of sites) {
@@ -67,6 +71,12 @@ export function checkSites({ ledger, readSelf }: Services, tree: string, sites: 
         hint: `Nothing was done. First: mirrormesh site undrain ${site}`,
       })
     }
+    if (!hasRight(state, tree, member.peer, clock.nowMs())) {
+      throw new MirrorError('refused', `${site} may not read ${tree}, which is private`, {
+        facts: { tree, site },
+        hint: `Nothing was done. First: mirrormesh grant add ${site} --role reader --tree ${tree}`,
+      })
+    }
     if (isPinned(state, tree, member)) continue
     throw new MirrorError('not-found', `${site} does not keep ${tree}: no pin names it`, {
       facts: { tree, site },
@@ -75,7 +85,7 @@ export function checkSites({ ledger, readSelf }: Services, tree: string, sites: 
   }
 }
 
-function sitesOf({ ledger }: Services, { tree, sites }: Wanted): string[] {
+function sitesOf({ ledger, clock }: Services, { tree, sites }: Wanted): string[] {
   const state = ledger.state()
   const members = [...state.members.values()].filter((member) => member.isActive)
   if (!sites.includes('all')) {
@@ -83,7 +93,7 @@ function sitesOf({ ledger }: Services, { tree, sites }: Wanted): string[] {
     if (unknown !== undefined) throw new MirrorError('not-found', `there is no site ${unknown} to wait for`)
     return [...sites]
   }
-  const pinned = members.filter((member) => isWanted(state, tree, member))
+  const pinned = members.filter((member) => isWanted(state, tree, member, clock.nowMs()))
   return [...new Set(pinned.map((member) => member.site))].sort()
 }
 

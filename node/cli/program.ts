@@ -40,7 +40,7 @@ export async function runProgram(
       await terminal.print(`${readVersion()}\n`)
       return EXIT.ok
     }
-    await program.parseAsync(rest, { from: 'user' })
+    await program.parseAsync(helpOf(rest), { from: 'user' })
     return status
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
@@ -83,6 +83,11 @@ async function createProgram(context: Context, isWanted: (verb: string) => boole
     }
   }
   return program
+}
+
+/** `help pin add` is `pin add --help`: the library's own `help` knows one word. */
+function helpOf(words: string[]): string[] {
+  return words[0] === 'help' && words.length === 3 ? [...words.slice(1), '--help'] : words
 }
 
 function sentence(summary: string): string {

@@ -6,6 +6,7 @@ import type { PinDocument, TopologyDocument, TreeDocument } from '../api/answers
 import type { GrantDocument } from '../api/grant-routes.ts'
 import type { MemberDocument } from '../api/member-answers.ts'
 import type { SiteDocument } from '../api/site-routes.ts'
+import { describeFilter } from '../left-out.ts'
 import { type TopologyChange, topologyChanges } from '../topology/changes.ts'
 import { describeGrants, type GrantChange, grantChanges } from './declared-grant.ts'
 import type { DeclaredPin, DeclaredTreeSettings, MeshFile, PinPlace } from './mesh-file.ts'
@@ -182,14 +183,15 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
       found.keep?.last === pin.keep?.last &&
       found.keep?.days === pin.keep?.days &&
       found.priority === pin.priority &&
-      found.class === pin.class
+      found.class === pin.class &&
+      pathsText(found) === pathsText(pin)
     if (isSame) continue
     const checkout = pin.checkout === undefined ? '' : `, checked out at ${pin.checkout}`
     const versions = pin.versions === undefined ? '' : `, ${pin.versions} versions`
     changes.push({
       kind: 'set-pin',
       pin,
-      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}${keepText(pin.keep)}${urgencyText(pin)}`,
+      text: `${found === undefined ? '+' : '~'} pin ${key}${checkout}${versions}${keepText(pin.keep)}${urgencyText(pin)}${pathsText(pin)}`,
     })
   }
   for (const [key, pin] of there) {
@@ -204,6 +206,10 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
 function keepText(keep: DeclaredPin['keep']): string {
   const last = keep?.last === undefined ? '' : `, keeps the last ${keep.last}`
   return keep?.days === undefined ? last : `${last}, keeps ${keep.days} days`
+}
+
+function pathsText({ paths }: Pick<PinDocument, 'paths'> | Pick<DeclaredPin, 'paths'>): string {
+  return paths === undefined ? '' : `, only ${describeFilter([paths])}`
 }
 
 function urgencyText({ priority, class: urgency }: DeclaredPin): string {
@@ -340,6 +346,10 @@ export function describeMesh({ name, trees, pins, topology, members, sites, gran
       ...(pin.keep === undefined ? {} : { keep: pin.keep }),
       ...(pin.priority === undefined ? {} : { priority: pin.priority }),
       ...(pin.class === undefined ? {} : { class: pin.class }),
+      ...(pin.paths === undefined || pin.paths.include.length === 0 ? {} : { paths: pin.paths.include }),
+      ...(pin.paths === undefined || pin.paths.exclude.length === 0
+        ? {}
+        : { excludePaths: pin.paths.exclude }),
     })),
     ...(labelled.length === 0
       ? {}

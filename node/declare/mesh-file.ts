@@ -7,6 +7,7 @@ import { isNode, LineCounter, parseDocument, stringify } from 'yaml'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
+import { isFilterPath, MAX_FILTER_PATHS, type PathRule } from '../../src/base/path-filter.ts'
 import { MAX_KEEP_DAYS, MAX_KEEP_LAST, MAX_PRIORITY, type PinKeep } from '../../src/record/kinds/pin.ts'
 import { MAX_LABELS } from '../../src/record/kinds/site.ts'
 import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
@@ -45,6 +46,7 @@ export interface DeclaredPin {
   readonly keep: PinKeep | undefined
   readonly priority: number | undefined
   readonly class: 'urgent' | undefined
+  readonly paths: PathRule | undefined
 }
 
 export interface MeshFile {
@@ -70,6 +72,10 @@ const GATE = z.union([
   z.strictObject({ path: z.string().min(1).max(1024), text: z.string().min(1).max(256) }),
   z.strictObject({ repository: z.enum(['deb', 'rpm']) }),
 ])
+const FILTER_PATH = z
+  .string()
+  .transform((path) => path.replace(/\/+$/, ''))
+  .refine(isFilterPath, 'is no path below the root of a tree')
 const PIN = z
   .strictObject({
     tree: z.string().refine(isTreePattern, 'is not a tree or pattern'),
@@ -82,6 +88,8 @@ const PIN = z
     keep: KEEP.optional(),
     priority: z.int().min(1).max(MAX_PRIORITY).optional(),
     class: z.literal('urgent').optional(),
+    paths: z.array(FILTER_PATH).min(1).max(MAX_FILTER_PATHS).optional(),
+    excludePaths: z.array(FILTER_PATH).min(1).max(MAX_FILTER_PATHS).optional(),
   })
   .refine(
     ({ all, label, region, site }) =>
@@ -164,15 +172,18 @@ export function parseMeshFile(text: string, file: string): MeshFile {
         },
       })),
     grants,
-    pins: pins?.map(({ tree, checkout, versions, keep, priority, class: urgency, ...place }) => ({
-      tree,
-      checkout,
-      versions,
-      keep: keep && keepOf(keep),
-      priority,
-      class: urgency,
-      sites: placeOf(place),
-    })),
+    pins: pins?.map(
+      ({ tree, checkout, versions, keep, priority, class: urgency, paths, excludePaths, ...place }) => ({
+        tree,
+        checkout,
+        versions,
+        keep: keep && keepOf(keep),
+        priority,
+        class: urgency,
+        paths: rulesOf(paths, excludePaths),
+        sites: placeOf(place),
+      }),
+    ),
     sites:
       sites &&
       new Map(Object.entries(sites).map(([site, { labels }]) => [site, [...new Set(labels)].toSorted()])),
@@ -180,6 +191,11 @@ export function parseMeshFile(text: string, file: string): MeshFile {
     topology: topology && parseTopologyFile(stringify(topology), `${file}, topology`).topology,
     members: members && new Map(Object.entries(members).map(([site, { region }]) => [site, region])),
   }
+}
+
+function rulesOf(include: string[] = [], exclude: string[] = []): PathRule | undefined {
+  if (include.length + exclude.length === 0) return undefined
+  return { include: [...new Set(include)].toSorted(), exclude: [...new Set(exclude)].toSorted() }
 }
 
 function keepOf({ last, days }: { last?: number | undefined; days?: number | undefined }): PinKeep {

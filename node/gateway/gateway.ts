@@ -39,6 +39,8 @@ import type { Catalogue } from './version.ts'
 export interface GatewayComponents {
   readonly catalogue: Catalogue
   readonly blocks: NodeSource
+  /** The block to read a snapshot from: where this site keeps a part of it, its view's. */
+  readonly shown?: (snapshot: Cid) => Cid
   /** What opens private trees; without it nothing does. */
   readonly tokens?: Pick<Tokens, 'check'> | undefined
   readonly readFile: ReadFile

@@ -121,11 +121,12 @@ function read({ self, sites, trees }: StatusDocument): Omit<Known, 'atMs' | 'ord
     trees: new Map(
       trees.map(({ tree, sites: replicas }) => [
         tree,
-        replicas.flatMap(({ site, sequence, alsoComplete = [] }) => {
+        replicas.flatMap(({ site, sequence, isFiltered, alsoComplete = [] }) => {
           const mirror = mirrors.get(site)
           return mirror === undefined || sequence === null
             ? []
-            : [{ mirror, sequences: [sequence, ...alsoComplete] }]
+            : // Of a part nobody can tell which files are in it.
+              [{ mirror, sequences: isFiltered === true ? alsoComplete : [sequence, ...alsoComplete] }]
         }),
       ]),
     ),

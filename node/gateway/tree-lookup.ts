@@ -10,6 +10,7 @@ import { type Cid, cidKey } from '../../src/block/cid.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
+import { leftOut } from '../left-out.ts'
 import type { ReadFile } from './file-response.ts'
 import { findEntry } from './find-entry.ts'
 import { createMovedPaths } from './moved-path.ts'
@@ -30,6 +31,8 @@ export interface PullSource {
 export interface TreeLookupComponents {
   readonly blocks: NodeSource
   readonly readFile: ReadFile
+  /** The block to read a snapshot from: where this site keeps a part of it, its view's. */
+  readonly shown?: (snapshot: Cid) => Cid
   /** Keeps a snapshot whole while an answer is made of it. */
   readonly hold: (snapshot: Cid) => Disposable
   /** Reads what is not complete here out of the mesh; absent where this site does not do that. */
@@ -74,14 +77,25 @@ export interface TreeLookup {
 const MAX_CACHED_SNAPSHOTS = 64
 
 export function createTreeLookup(
-  { blocks: stored, readFile: readStored, hold, pull, clock }: TreeLookupComponents,
+  {
+    blocks: stored,
+    readFile: readStored,
+    shown = (snapshot) => snapshot,
+    hold,
+    pull,
+    clock,
+  }: TreeLookupComponents,
   { keepMovedMs }: TreeLookupOptions,
 ): TreeLookup {
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
   const here: AnswerSource = { blocks: stored, readFile: readStored }
   const moved = createMovedPaths({ blocks: stored, readSnapshot, clock }, { keepMs: keepMovedMs })
 
-  async function readSnapshot(cid: Cid, signal: AbortSignal, blocks = stored): Promise<Snapshot> {
+  async function readSnapshot(snapshotCid: Cid, signal: AbortSignal, blocks = stored): Promise<Snapshot> {
+    return readBlock(blocks === stored ? shown(snapshotCid) : snapshotCid, signal, blocks)
+  }
+
+  async function readBlock(cid: Cid, signal: AbortSignal, blocks = stored): Promise<Snapshot> {
     const key = cidKey(cid)
     const known = snapshots.get(key)
     if (known !== undefined) return known
@@ -94,6 +108,22 @@ export function createTreeLookup(
     const snapshot = decodeSnapshot(cid, bytes)
     snapshots.set(key, snapshot)
     return snapshot
+  }
+
+  /** A path that the snapshot has, and this site does not keep, is told as such. */
+  async function explainAbsence(
+    tree: ServedTree,
+    { snapshot, sequence }: ChosenVersion,
+    names: readonly Uint8Array[],
+    signal: AbortSignal,
+  ): Promise<MirrorError> {
+    const filter = tree.filterOf?.(snapshot)
+    if (filter !== undefined) {
+      const { root } = await readBlock(snapshot, signal)
+      if ((await findEntry(stored, root, names, signal)) !== undefined)
+        return leftOut(`${tree.name} at sequence ${sequence}`, pathText(names), filter)
+    }
+    return notThere(tree.name, sequence, names)
   }
 
   return {
@@ -115,7 +145,7 @@ export function createTreeLookup(
         version.looksBack && version.isComplete && !isFolderAsked
           ? await moved.find(tree, version, names, signal)
           : undefined
-      if (before === undefined) throw notThere(tree.name, version.sequence, names)
+      if (before === undefined) throw await explainAbsence(tree, version, names, signal)
       const behind = behindOf(tree, before.version)
       const older = { ...version, ...before.version, behind, isImmutable: false }
       held.use(hold(older.snapshot))
@@ -130,6 +160,9 @@ function owning(held: DisposableStack, found: Omit<Found, typeof Symbol.dispose>
 }
 
 function notThere(tree: string, sequence: number, names: readonly Uint8Array[]): MirrorError {
-  const path = printableName(concatBytes(names.flatMap((name) => [utf8('/'), name])))
-  return new MirrorError('not-found', `${tree} at sequence ${sequence} has no ${path}`)
+  return new MirrorError('not-found', `${tree} at sequence ${sequence} has no ${pathText(names)}`)
+}
+
+function pathText(names: readonly Uint8Array[]): string {
+  return printableName(concatBytes(names.flatMap((name) => [utf8('/'), name])))
 }

@@ -13,6 +13,7 @@
  * `%40` instead of `@` is always a name.
  */
 import { MirrorError } from '../../src/base/errors.ts'
+import type { PathFilter } from '../../src/base/path-filter.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import { cidKey } from '../../src/block/cid.ts'
 import type { TargetSegment } from './request-target.ts'
@@ -33,7 +34,10 @@ export interface ServedTree {
   /** Accepted heads, oldest first. */
   readonly versions: readonly TreeVersion[]
   readonly tags: ReadonlyMap<string, TreeVersion>
+  /** In full, or the part of it that this site keeps. */
   isComplete(snapshot: Cid): boolean
+  /** Which part; undefined for all. */
+  filterOf?(snapshot: Cid): PathFilter | undefined
 }
 
 /** The trees that this node knows of, by name. Answers from memory. */

@@ -1,9 +1,10 @@
 /** What crosses the wire to bring a site from one snapshot to the next with deltas, part by part. */
 
 import { type Cid, cidKey, cidOf, RAW } from '../../src/block/cid.ts'
-import { tryZstd, WIRE_LEVEL } from '../../src/block/encoding.ts'
+import { encodeWindowed, tryZstd, WIRE_LEVEL } from '../../src/block/encoding.ts'
 import { createBlockIndexBuilder, decodeIndexNode } from '../../src/dag/block-index.ts'
 import { encodePlan } from '../../src/dag/encodings.ts'
+import { loadPageBases } from '../../src/dag/page-bases.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { BlockReader } from '../../src/store/block-store.ts'
 import { type PlannedDelta, readFrames } from './made-deltas.ts'
@@ -20,8 +21,10 @@ export interface DeltaBytes {
   readonly coveredBytes: number
   /** Of blocks that are in no delta, compressed. */
   readonly restBytes: number
-  /** New pages of the block index, and the snapshot, compressed. */
+  /** New pages of the block index, over those that the site has, and the snapshot, compressed. */
   readonly metadataBytes: number
+  /** The same for a site that asks for whole pages. */
+  readonly wholeMetadataBytes: number
   /** The plan of the deltas, and their own index. */
   readonly planBytes: number
   /** All but `zstdBytes`. */
@@ -39,15 +42,27 @@ export async function deltaBytes(
   for (const { targets } of plan)
     for (const { first, count } of targets) for (let i = 0; i < count; i++) covered.add(first + i)
 
-  const sums = { newBlocks: 0, newBytes: 0, zstdBytes: 0, coveredBytes: 0, restBytes: 0, metadataBytes: 0 }
+  const sums = { newBlocks: 0, newBytes: 0, zstdBytes: 0, coveredBytes: 0, restBytes: 0 }
+  const metadata = { metadataBytes: 0, wholeMetadataBytes: 0 }
+  const indexes = { target: await indexOf(blocks, target), base: await indexOf(blocks, base) }
+  const pageBases = await loadPageBases(blocks, indexes)
+  const overBases = async (cid: Cid, bytes: Uint8Array): Promise<Uint8Array | undefined> => {
+    const named = pageBases?.basesOf(cid) ?? []
+    pageBases?.note(cid, bytes)
+    const window = await Promise.all(named.map(async (each) => (await blocks.get(each))!))
+    return named.length === 0 ? undefined : encodeWindowed(bytes, new Uint8Array(Buffer.concat(window)))
+  }
   for await (const { cid, position } of listAll(blocks, target)) {
     if (held.has(cidKey(cid))) continue
     const bytes = (await blocks.get(cid))!
-    const sent = tryZstd(bytes, WIRE_LEVEL)?.length ?? bytes.length
+    const whole = tryZstd(bytes, WIRE_LEVEL)?.length ?? bytes.length
     if (position === undefined) {
-      sums.metadataBytes += sent
+      const over = await overBases(cid, bytes)
+      metadata.metadataBytes += over?.length ?? whole
+      metadata.wholeMetadataBytes += whole
       continue
     }
+    const sent = whole
     sums.newBlocks += 1
     sums.newBytes += bytes.length
     sums.zstdBytes += sent
@@ -58,11 +73,16 @@ export async function deltaBytes(
   const planBytes = weighPlan(dir, plan)
   return {
     ...sums,
+    ...metadata,
     deltas: plan.length,
     deltaBytes: frames,
     planBytes,
-    totalBytes: frames + sums.restBytes + sums.metadataBytes + planBytes,
+    totalBytes: frames + sums.restBytes + metadata.metadataBytes + planBytes,
   }
+}
+
+async function indexOf(blocks: BlockReader, snapshot: Cid): Promise<Cid> {
+  return decodeSnapshot(snapshot, (await blocks.get(snapshot))!).index
 }
 
 /** As the publisher writes them, in one step. */

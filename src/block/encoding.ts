@@ -10,9 +10,10 @@
  * to a third of its size, programs 38 to 42 percent; of the blocks of packages none pays. A look at 1,024 bytes tells
  * those apart for 5 us (a trial takes 30 to 60), and missed none of 2,900 that pay.
  */
+import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
-import { systemZstd, type ZstdDecoder } from '../posix/zstd.ts'
+import { nativeZstd, type ZstdDecoder } from '../posix/zstd.ts'
 import { MAX_BLOCK_BYTES } from './block.ts'
 import { runInCodecThread } from './codec-thread.ts'
 
@@ -44,7 +45,8 @@ const RANDOM_BITS = 7.8
 const COMPRESS_THERE_BYTES = 16 * 1024
 const DECODE_THERE_BYTES = 64 * 1024
 
-const { ZSTD_c_compressionLevel, ZSTD_d_windowLogMax } = zlib.constants
+const { ZSTD_c_compressionLevel, ZSTD_c_windowLog, ZSTD_d_windowLogMax } = zlib.constants
+const compressLater = promisify<Uint8Array, zlib.ZstdOptions, Buffer>(zlib.zstdCompress)
 const MAX_WINDOW_LOG = Math.log2(MAX_BLOCK_BYTES)
 
 /** A frame of `bytes`, or undefined where it does not pay. For threads that may be busy. */
@@ -62,20 +64,20 @@ export async function tryZstdLater(bytes: Uint8Array, level: number): Promise<Ui
 
 /**
  * The plain bytes, not checked against a CID. For a plain block they are the ones given; else the caller's own.
- * @param system the system's decoder; null does without
+ * @param native the decoder by direct calls; null does without
  * @param into gives the memory for so many plain bytes, which what is returned may lie in
  * @throws MirrorError `corrupt` unless `bytes` are exactly one frame of exactly `lengthBytes`
  */
 export function decodeBlock(
   { encoding, bytes, lengthBytes }: EncodedBlock,
-  system: ZstdDecoder | null = encoding === 'plain' ? null : systemZstd(),
+  native: ZstdDecoder | null = encoding === 'plain' ? null : nativeZstd(),
   into?: (lengthBytes: number) => Uint8Array,
 ): Uint8Array {
   checkEncoded(encoding, bytes, lengthBytes)
   if (encoding === 'plain') return bytes
-  if (system !== null) {
+  if (native !== null) {
     const plain = into?.(lengthBytes) ?? new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
-    if (system.decode(bytes, plain) === lengthBytes) return plain
+    if (native.decode(bytes, plain) === lengthBytes) return plain
   }
   try {
     return decoded(zlib.zstdDecompressSync(bytes, decompressOptions(lengthBytes)), lengthBytes)
@@ -146,6 +148,26 @@ export function decodeWindowed(frame: WindowedFrame): Uint8Array {
   }
 }
 
+/**
+ * A frame of `bytes` over `window`, for `decodeWindowed`; undefined where it saves less than a tenth. In a thread of the pool:
+ * neither is to change until it resolves. For what is small and made for one asker; deltas of content have settings of
+ * their own (delta/encode-delta.ts).
+ */
+export async function encodeWindowed(bytes: Uint8Array, window: Uint8Array): Promise<Uint8Array | undefined> {
+  if (bytes.length === 0 || window.length === 0 || hasDictionaryForm(window)) return undefined
+  const windowLog = Math.ceil(Math.log2(bytes.length + window.length))
+  const frame = await compressLater(bytes, {
+    dictionary: window,
+    chunkSize: 16 * 1024,
+    pledgedSrcSize: bytes.length,
+    params: {
+      [ZSTD_c_compressionLevel]: WIRE_LEVEL,
+      [ZSTD_c_windowLog]: Math.min(MAX_WINDOW_LOG, Math.max(17, windowLog)),
+    },
+  })
+  return frame.length <= bytes.length - bytes.length / 10 ? fitted(frame) : undefined
+}
+
 /** As `decodeWindowed`, in another thread where that is worth the way. */
 export async function decodeWindowedLater(frame: WindowedFrame): Promise<Uint8Array> {
   if (frame.lengthBytes + frame.window.length < DECODE_THERE_BYTES) return decodeWindowed(frame)
@@ -158,10 +180,13 @@ function checkWindowed({ bytes, window, lengthBytes }: WindowedFrame): void {
   const lengths = [bytes.length, window.length, lengthBytes]
   if (!lengths.every((length) => Number.isSafeInteger(length) && length > 0 && length <= MAX_BLOCK_BYTES))
     throw corrupt(`a frame of ${bytes.length} bytes over ${window.length}, for ${lengthBytes}`)
-  // Then it would not be taken for raw content (RFC 8878, section 5).
-  if (window.length >= 4 && Buffer.from(window.buffer, window.byteOffset, 4).readUInt32LE(0) === 0xec30a437)
-    throw corrupt('a window that has the form of a dictionary of its own')
+  if (hasDictionaryForm(window)) throw corrupt('a window that has the form of a dictionary of its own')
   checkFrame(bytes, lengthBytes)
+}
+
+/** Then it would not be taken for raw content (RFC 8878, section 5). */
+function hasDictionaryForm(window: Uint8Array): boolean {
+  return window.length >= 4 && Buffer.from(window.buffer, window.byteOffset, 4).readUInt32LE(0) === 0xec30a437
 }
 
 /** True when lengths fit the encoding: what is checked of a header before anything is read. */

@@ -49,19 +49,31 @@ const FORMAT: ListFormat = {
  * @throws MirrorError `corrupt` for a name out of order or an entry out of bounds
  */
 export function buildDirectory(entries: Iterable<Entry>, emit: (block: Block) => void): Cid {
+  const builder = createDirectoryBuilder(emit)
+  for (const entry of entries) builder.add(entry)
+  return builder.finish()
+}
+
+/** The same, an entry at a time. */
+export function createDirectoryBuilder(emit: (block: Block) => void): {
+  add(entry: Entry): void
+  finish(): Cid
+} {
   const builder = createListBuilder(FORMAT, emit)
   const writer = new CborWriter(512)
   let last: Uint8Array | undefined
-  for (const entry of entries) {
-    const { name } = entry
-    checkName(name)
-    if (last !== undefined && compareBytes(last, name) >= 0) throw outOfOrder(last, name)
-    writer.clear()
-    writeEntry(writer, entry)
-    builder.add(name, 0, writer.view())
-    last = name
+  return {
+    add(entry) {
+      const { name } = entry
+      checkName(name)
+      if (last !== undefined && compareBytes(last, name) >= 0) throw outOfOrder(last, name)
+      writer.clear()
+      writeEntry(writer, entry)
+      builder.add(name, 0, writer.view())
+      last = name
+    },
+    finish: () => builder.finish().cid,
   }
-  return builder.finish().cid
 }
 
 function outOfOrder(last: Uint8Array, name: Uint8Array): MirrorError {

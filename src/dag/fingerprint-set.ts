@@ -14,6 +14,7 @@ import type { Scratch } from './scratch.ts'
 export interface FingerprintSet {
   /** True when the CID was not there before. */
   add(cid: Cid): boolean
+  has(cid: Cid): boolean
   readonly size: number
   /** Gives the scratch back. */
   close(): void
@@ -95,18 +96,18 @@ export function createFingerprintSet({
     held = 0
   }
 
+  function wordsOf({ code, multihash: { digest } }: Cid): [number, number, number, number] {
+    // The codec is part of the CID, and a fingerprint is never all zero.
+    const last = (wordAt(digest, 12) ^ Math.imul(code, 0x9e3779b1)) >>> 0
+    return [wordAt(digest, 0), wordAt(digest, 4), wordAt(digest, 8), last === 0 ? 1 : last]
+  }
+
   return {
     get size() {
       return size
     },
     add(cid) {
-      const { digest } = cid.multihash
-      const a = wordAt(digest, 0)
-      const b = wordAt(digest, 4)
-      const c = wordAt(digest, 8)
-      // The codec is part of the CID, and a fingerprint is never all zero.
-      const last = (wordAt(digest, 12) ^ Math.imul(cid.code, 0x9e3779b1)) >>> 0
-      const d = last === 0 ? 1 : last
+      const [a, b, c, d] = wordsOf(cid)
       let place = find(a, b, c, d)
       if (place >= 0 || runs?.has(a, b, c, d)) return false
       if (held * 3 >= slots * 2) {
@@ -118,6 +119,10 @@ export function createFingerprintSet({
       held += 1
       size += 1
       return true
+    },
+    has(cid) {
+      const [a, b, c, d] = wordsOf(cid)
+      return find(a, b, c, d) >= 0 || runs?.has(a, b, c, d) === true
     },
     close() {
       runs?.close()

@@ -15,7 +15,7 @@ import { claimInvite, JOIN_PROTOCOL, serveClaim } from './join-protocol.ts'
 import { keepAlive } from './keep-alive.ts'
 import { createNode, startNode } from './libp2p-node.ts'
 import * as limits from './limits.ts'
-import { fetchObject, OBJECT_PROTOCOL, objectAnswers } from './object-protocol.ts'
+import { fetchObject, OBJECT_PROTOCOLS, objectAnswers } from './object-protocol.ts'
 import { deadlineSignal, trackPeers } from './peers.ts'
 import type {
   Admission,
@@ -188,10 +188,12 @@ export async function startHost(
       ),
     )
   }
-  await serve(
-    OBJECT_PROTOCOL,
-    serveRequestsOf(OBJECT_TO_SERVER, (peer) => objectAnswers(blockServer, peer)),
-  )
+  for (const protocol of OBJECT_PROTOCOLS) {
+    await serve(
+      protocol,
+      serveRequestsOf(OBJECT_TO_SERVER, (peer) => objectAnswers(blockServer, peer, protocol)),
+    )
+  }
   await serve(WATCH_PROTOCOL, {
     accept: WATCH_TO_SERVER,
     maxStreams: limits.MAX_WATCHES_PER_PEER,
@@ -266,7 +268,7 @@ export async function startHost(
       if (channel === undefined) {
         channel = createRequestChannel({
           clock,
-          open: (opening) => open(peer, OBJECT_PROTOCOL, OBJECT_TO_CLIENT, { signal: opening }),
+          open: (opening) => open(peer, OBJECT_PROTOCOLS, OBJECT_TO_CLIENT, { signal: opening }),
         })
         objectChannels.set(peer, channel)
       }

@@ -6,6 +6,7 @@
  * What a host calls back is called only for peers that it has let in: handlers need no second look at membership,
  * only at the right to the tree asked for.
  */
+import type { Block } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 
 // ---- given to a host -------------------------------------------------------------------------------------------
@@ -55,10 +56,30 @@ export interface ServedBlock {
   readonly zstdOfBytes?: number
 }
 
+/** An object as a zstd frame over a window of bases. */
+export interface ObjectOver {
+  readonly bytes: Uint8Array
+  readonly over: {
+    /** Their numbers in the request, rising. */
+    readonly bases: readonly number[]
+    readonly lengthBytes: number
+  }
+}
+
 /** What this node serves. Each call checks the peer's right to the tree; without it everything is `undefined`. */
 export interface BlockServer {
   /** A control object of the tree: snapshot, index node, directory or file node. */
   object(peer: string, tree: string, cid: Cid, signal: AbortSignal): Promise<Uint8Array | undefined>
+  /**
+   * The same as a frame over those of `bases` that are held here and that the peer may read in the tree; undefined when it
+   * is better sent whole, or cannot be sent. Servers that lack this send whole objects.
+   */
+  objectOver?(
+    peer: string,
+    tree: string,
+    request: { readonly cid: Cid; readonly bases: readonly Cid[] },
+    signal: AbortSignal,
+  ): Promise<ObjectOver | undefined>
   /**
    * One answer per offset, in any order, each as soon as it can be read: in batches of those that are ready together, of
    * 64 KiB or one block. Read no faster than the peer takes them.
@@ -215,7 +236,14 @@ export interface Host {
   /** Verified bytes of a control object, or undefined when the peer has it not. @throws MirrorError `corrupt` with facts {peer} */
   fetchObject(
     peer: string,
-    request: { readonly tree: string; readonly cid: Cid },
+    request: {
+      readonly tree: string
+      readonly cid: Cid
+      /** What this node has that the object may resemble: then perhaps only the difference travels. */
+      readonly bases?: readonly Block[]
+      /** Told how many bytes the object took on its way. */
+      readonly onTravelled?: (bytes: number) => void
+    },
     signal?: AbortSignal,
   ): Promise<Uint8Array | undefined>
   /** Returns at once; the stream opens with the first request. Several channels to one peer are allowed (8 at most). */

@@ -14,11 +14,15 @@ import { CANCEL, decodeRequestBody, END, encodeRequestFrame, REQUEST } from './w
 
 export interface RequestChannel {
   /**
-   * Resolves at the END of the request. `onAnswer` gets every other answer, its type and fields, and the protocol of the
+   * Resolves at the END of the request. `fields` may follow from the protocol that the peer speaks. `onAnswer` gets every other answer, its type and fields, and the protocol of the
    * stream; what it throws breaks the stream.
    * @throws the signal's reason; MirrorError `unreachable` | `corrupt` | `timed-out`
    */
-  request(fields: readonly Uint8Array[], onAnswer: OnAnswer, signal?: AbortSignal): Promise<void>
+  request(
+    fields: readonly Uint8Array[] | ((protocol: string) => readonly Uint8Array[]),
+    onAnswer: OnAnswer,
+    signal?: AbortSignal,
+  ): Promise<void>
   close(): void
 }
 
@@ -129,7 +133,8 @@ export function createRequestChannel(
           if (live.pending.has(id)) live.frames.send(encodeRequestFrame(CANCEL, id)).catch(() => undefined)
         }
         // A failed send ends the stream, and with it `promise`.
-        live.frames.send(encodeRequestFrame(REQUEST, id, fields)).catch((error: unknown) => fail(live, error))
+        const body = typeof fields === 'function' ? fields(live.frames.protocol) : fields
+        live.frames.send(encodeRequestFrame(REQUEST, id, body)).catch((error: unknown) => fail(live, error))
         await orAbort(promise, signal, cancel)
       } finally {
         if (settled === undefined) release()

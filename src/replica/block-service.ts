@@ -12,6 +12,7 @@ import { decodeIndexNode } from '../dag/block-index.ts'
 import type { BlockServer, HoldingUpdate, ServedBlock } from '../net/ports.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { Holdings } from './holdings.ts'
+import { createObjectsOver } from './objects-over.ts'
 import type { Traffic } from './traffic.ts'
 import { createWireEncoder } from './wire-encoder.ts'
 
@@ -97,13 +98,30 @@ export function createBlockService({
     ]
   }
 
+  async function readObject(
+    peer: string,
+    tree: string,
+    cid: Cid,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    if (!mayRead(peer, tree) || !(await holdings.isAllowed(tree, cid))) return undefined
+    const bytes = await blocksOf(tree).get(cid, signal)
+    return mayRead(peer, tree) ? bytes : undefined
+  }
+
+  const objectsOver = createObjectsOver()
+
   return {
     async object(peer, tree, cid, signal) {
-      if (!mayRead(peer, tree) || !(await holdings.isAllowed(tree, cid))) return undefined
-      const bytes = await blocksOf(tree).get(cid, signal)
-      if (bytes === undefined || !mayRead(peer, tree)) return undefined
-      traffic.sentObject(peer, bytes.length)
+      const bytes = await readObject(peer, tree, cid, signal)
+      if (bytes !== undefined) traffic.sentObject(peer, bytes.length)
       return bytes
+    },
+    async objectOver(peer, tree, { cid, bases }, signal) {
+      const found = await objectsOver.encode(cid, bases, (each) => readObject(peer, tree, each, signal))
+      if (found === undefined || !mayRead(peer, tree)) return undefined
+      traffic.sentObject(peer, found.bytes.length, found.over.lengthBytes)
+      return found
     },
     async *blocks(peer, { tree, page: pageCid, offsets, acceptsZstd }, signal): AsyncIterable<ServedBlock[]> {
       const page = mayRead(peer, tree) ? await pageOf(tree, pageCid) : undefined

@@ -4,7 +4,7 @@
  */
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
-import { cidKey, parseCid } from '../block/cid.ts'
+import { cidKey, parseCid, RAW } from '../block/cid.ts'
 import type { ClosureBlock } from '../dag/closure.ts'
 import { closure, listPages, readPage } from '../dag/reader.ts'
 import type { Scratch } from '../dag/scratch.ts'
@@ -14,6 +14,7 @@ import type { BlockReader, BlockStore } from '../store/block-store.ts'
 const BATCH = 1024
 
 /**
+ * @param view what of it has to be here; all of it without one
  * @throws MirrorError `corrupt` when the snapshot reaches a block that its index does not list, or lies about the length
  *   of one; `unstable` when a listed block is no longer stored here (its copy was found damaged): fetching again mends it
  */
@@ -22,6 +23,7 @@ export async function checkClosure(
   snapshot: Snapshot,
   signal: AbortSignal,
   scratch?: Scratch,
+  view?: Snapshot,
 ): Promise<void> {
   let batch: ClosureBlock[] = []
   const check = async (): Promise<void> => {
@@ -34,7 +36,7 @@ export async function checkClosure(
     batch = []
   }
   try {
-    for await (const block of closure(blocks, snapshot.root, signal, scratch)) {
+    for await (const block of closureUnder(blocks, snapshot, view, signal, scratch)) {
       batch.push(block)
       if (batch.length >= BATCH) {
         await check()
@@ -48,7 +50,19 @@ export async function checkClosure(
   }
 }
 
-async function explainMissing(
+async function* closureUnder(
+  blocks: Pick<BlockStore, 'get' | 'getMany'>,
+  snapshot: Snapshot,
+  view: Snapshot | undefined,
+  signal: AbortSignal,
+  scratch: Scratch | undefined,
+): AsyncGenerator<ClosureBlock, void, undefined> {
+  for await (const block of closure(blocks, snapshot.root, signal, scratch))
+    if (view === undefined || block.cid.code !== RAW) yield block
+  if (view !== undefined) yield* closure(blocks, view.root, signal, scratch)
+}
+
+export async function explainMissing(
   blocks: BlockReader,
   snapshot: Snapshot,
   missing: Cid,

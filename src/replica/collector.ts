@@ -166,7 +166,12 @@ export function createCollector(
           chosen = await plan()
           if (!isDryRun) await drop(chosen)
           return {
-            whole: chosen.kept.filter(({ isComplete }) => isComplete).map(({ snapshot }) => snapshot),
+            whole: chosen.kept
+              .filter(({ isComplete, view }) => isComplete && view === undefined)
+              .map(({ snapshot }) => snapshot),
+            views: chosen.kept.flatMap(({ snapshot, view }) =>
+              view === undefined ? [] : [{ snapshot, view }],
+            ),
             partial: [
               ...chosen.kept.filter(({ isComplete }) => !isComplete).map(({ snapshot }) => snapshot),
               ...chosen.partial,

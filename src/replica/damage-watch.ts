@@ -59,10 +59,10 @@ export function createDamageWatch({
     onRevoked: () => void,
   ): Promise<void> {
     let isAnyRevoked = false
-    for (const { tree, snapshot } of complete.list()) {
+    for (const { tree, snapshot, view } of complete.list()) {
       if (stopped.signal.aborted) return
       try {
-        const missing = await findMissing(blocks, snapshot, stopped.signal)
+        const missing = await findMissing(blocks, snapshot, stopped.signal, view?.cid)
         if (missing === undefined) continue
         // Dropped by a collection while this looked: that is no damage.
         if (!complete.list().some((each) => each.tree === tree && each.snapshot.equals(snapshot))) continue

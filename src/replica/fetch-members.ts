@@ -29,6 +29,8 @@ export interface FollowOptions {
   readonly ready: Promise<void>
   readonly onEvents: (events: readonly SchedulerEvent[]) => void
   readonly onGone: (peer: string) => void
+  /** Those that want more are sources, and not waited for. */
+  readonly isAlone?: boolean
 }
 
 export interface Follower {
@@ -41,7 +43,7 @@ export interface Follower {
 
 export function followMembers(
   { network, members, clock }: { network: FetchNetwork; members: FetchMembers; clock: Clock },
-  { tree, snapshot, self, origin, signal, isBlamed, ready, onEvents, onGone }: FollowOptions,
+  { tree, snapshot, self, origin, signal, isBlamed, ready, onEvents, onGone, isAlone = false }: FollowOptions,
 ): Follower {
   const known = new Map<string, FetchMember>()
   const watches = new Map<string, AbortController>()
@@ -53,7 +55,12 @@ export function followMembers(
 
   function refresh(): void {
     if (signal.aborted) return
-    const listed = new Map(members.list(tree).map((member) => [member.peer, member]))
+    const listed = new Map(
+      members
+        .list(tree)
+        .map((member) => (isAlone && member.wantsMore === true ? apart(member) : member))
+        .map((member) => [member.peer, member]),
+    )
     const events: SchedulerEvent[] = []
     for (const peer of [...known.keys()]) {
       if (listed.has(peer) && !isBlamed(peer)) continue
@@ -66,8 +73,9 @@ export function followMembers(
       if (isBlamed(member.peer)) continue
       if (!member.isConnected) endWatch(member.peer)
       if (before === undefined || !isSame(before, member)) {
-        const { peer, site, region, wants, isConnected } = member
-        events.push({ kind: 'peer', peer, place: { site, region }, wants, isConnected })
+        const { peer, site, region, wants, wantsMore, isConnected } = member
+        const more = wantsMore === true ? { wantsMore } : {}
+        events.push({ kind: 'peer', peer, place: { site, region }, wants, ...more, isConnected })
         known.set(peer, member)
       }
     }
@@ -156,5 +164,16 @@ function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
 }
 
 function isSame(a: FetchMember, b: FetchMember): boolean {
-  return a.site === b.site && a.region === b.region && a.wants === b.wants && a.isConnected === b.isConnected
+  return (
+    a.site === b.site &&
+    a.region === b.region &&
+    a.wants === b.wants &&
+    (a.wantsMore === true) === (b.wantsMore === true) &&
+    a.isConnected === b.isConnected
+  )
+}
+
+/** As one that does not want the tree: it may hold some of it. */
+function apart({ wantsMore: _, ...member }: FetchMember): FetchMember {
+  return { ...member, wants: false }
 }

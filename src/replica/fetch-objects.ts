@@ -7,6 +7,7 @@
 import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
+import type { Block } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidKey, verifyBlock } from '../block/cid.ts'
 import type { NodeSource } from '../dag/source.ts'
@@ -14,6 +15,7 @@ import type { BlockStore } from '../store/block-store.ts'
 import type { Place } from '../topology/path-class.ts'
 import type { FetchMembers, FetchNetwork } from './fetch-network.ts'
 import type { Holdings } from './holdings.ts'
+import type { IndexOverBase } from './index-over-base.ts'
 import type { ObjectSources, Told } from './object-sources.ts'
 import { objectSources } from './object-sources.ts'
 import type { Traffic } from './traffic.ts'
@@ -47,11 +49,19 @@ export interface FetchObjectsOptions {
   /** What a member said of the snapshot that is being fetched. */
   readonly told: (peer: string) => Told | undefined
   readonly onWrongBytes: (peer: string, cid: Cid) => void
+  /** What objects may resemble that is here; nothing by default. */
+  readonly over?: Pick<IndexOverBase, 'basesOf' | 'note'>
+}
+
+interface Wanted {
+  readonly tree: string
+  readonly cid: Cid
+  readonly bases: readonly Block[]
 }
 
 export function createFetchObjects(
   { network, members, blocks, holdings, traffic, clock }: FetchObjectsComponents,
-  { tree, self, origin, signal, isBlamed, told, onWrongBytes }: FetchObjectsOptions,
+  { tree, self, origin, signal, isBlamed, told, onWrongBytes, over }: FetchObjectsOptions,
 ): NodeSource {
   const inFlight = new Map<string, Promise<Uint8Array>>()
   const distrustedUntilMs = new Map<string, number>()
@@ -60,22 +70,25 @@ export function createFetchObjects(
     const stored = await blocks.get(cid, signal)
     if (stored !== undefined) {
       await holdings.allow(tree, cid)
+      over?.note(cid, stored)
       return stored
     }
-    const bytes = (await awaitCarrier(cid)) ?? (await search(cid))
+    const wanted = { tree, cid, bases: (await over?.basesOf(cid)) ?? [] }
+    const bytes = (await awaitCarrier(wanted)) ?? (await search(wanted))
     await blocks.put([{ cid, bytes }], { verified: true })
     await holdings.allow(tree, cid)
+    over?.note(cid, bytes)
     return bytes
   }
 
   /** As long as a neighbour gets it for the region. */
-  async function awaitCarrier(cid: Cid): Promise<Uint8Array | undefined> {
+  async function awaitCarrier(wanted: Wanted): Promise<Uint8Array | undefined> {
     const endMs = clock.monotonicMs() + CARRIER_PATIENCE_MS
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = Math.min(MAX_POLL_MS, pauseMs * 2)) {
-      const { carrier, near } = sourcesOf(cid)
+      const { carrier, near } = sourcesOf(wanted.cid)
       const nowMs = clock.monotonicMs()
       if (carrier === undefined || nowMs < (distrustedUntilMs.get(carrier) ?? 0)) return undefined
-      const bytes = await askAll(cid, near, NEAR_TIMEOUT_MS)
+      const bytes = await askAll(wanted, near, NEAR_TIMEOUT_MS)
       if (bytes !== undefined) return bytes
       if (nowMs >= endMs) {
         distrustedUntilMs.set(carrier, nowMs + CARRIER_DISTRUST_MS)
@@ -86,13 +99,13 @@ export function createFetchObjects(
   }
 
   /** Asks everybody until somebody has it. */
-  async function search(cid: Cid): Promise<Uint8Array> {
+  async function search(wanted: Wanted): Promise<Uint8Array> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)) {
-      const { near, otherNear, far } = sourcesOf(cid)
+      const { near, otherNear, far } = sourcesOf(wanted.cid)
       const bytes =
-        (await askAll(cid, near, NEAR_TIMEOUT_MS)) ??
-        (await askAll(cid, far, FAR_TIMEOUT_MS)) ??
-        (await askAll(cid, otherNear, NEAR_TIMEOUT_MS))
+        (await askAll(wanted, near, NEAR_TIMEOUT_MS)) ??
+        (await askAll(wanted, far, FAR_TIMEOUT_MS)) ??
+        (await askAll(wanted, otherNear, NEAR_TIMEOUT_MS))
       if (bytes !== undefined) return bytes
       await sleep(clock, pauseMs, signal)
     }
@@ -104,27 +117,33 @@ export function createFetchObjects(
   }
 
   async function askAll(
-    cid: Cid,
+    wanted: Wanted,
     peers: readonly string[],
     timeoutMs: number,
   ): Promise<Uint8Array | undefined> {
     for (const peer of peers) {
-      const bytes = await ask(peer, cid, timeoutMs)
+      const bytes = await ask(peer, wanted, timeoutMs)
       if (bytes !== undefined) return bytes
     }
     return undefined
   }
 
-  async function ask(peer: string, cid: Cid, timeoutMs: number): Promise<Uint8Array | undefined> {
+  async function ask(peer: string, wanted: Wanted, timeoutMs: number): Promise<Uint8Array | undefined> {
+    const { cid } = wanted
     const timeout = new AbortController()
     const cancel = clock.after(timeoutMs, () => {
       timeout.abort(new MirrorError('timed-out', `peer ${peer} did not answer within ${timeoutMs} ms`))
     })
     try {
-      const bytes = await network.fetchObject(peer, { tree, cid }, AbortSignal.any([signal, timeout.signal]))
+      let travelledBytes: number | undefined
+      const onTravelled = (count: number): void => {
+        travelledBytes = count
+      }
+      const ends = AbortSignal.any([signal, timeout.signal])
+      const bytes = await network.fetchObject(peer, { ...wanted, onTravelled }, ends)
       if (bytes === undefined) return undefined
       verifyBlock(cid, bytes)
-      traffic.receivedObject(peer, bytes.length)
+      traffic.receivedObject(peer, travelledBytes ?? bytes.length, bytes.length)
       return bytes
     } catch (error) {
       signal.throwIfAborted()

@@ -6,22 +6,25 @@
  * A fetch has no state of its own on disk: what is stored is not asked for again, so one that was killed goes on where
  * it was when it is started again. It waits for peers as long as it takes; the caller's signal ends it.
  */
-import { asMirrorError, MirrorError } from '../base/errors.ts'
-import type { Cid } from '../block/cid.ts'
+import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
+import type { PathFilter } from '../base/path-filter.ts'
+import { type Cid, parseCid, RAW } from '../block/cid.ts'
 import type { IndexPage } from '../dag/block-index.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
 import { decodeSnapshot } from '../dag/snapshot.ts'
+import { makeView, viewBlocks } from '../dag/snapshot-view.ts'
 import type { Place } from '../topology/path-class.ts'
-import { checkClosure } from './closure-check.ts'
+import { checkClosure, explainMissing } from './closure-check.ts'
 import { createDeltaFeed, type DeltaCounts, type DeltaOffers } from './delta-feed.ts'
 import type { FetchComponents } from './fetch-components.ts'
 import { createFetchDemand, type FetchDemand } from './fetch-demand.ts'
-import { followMembers } from './fetch-members.ts'
+import { type Follower, followMembers } from './fetch-members.ts'
 import { createFetchObjects } from './fetch-objects.ts'
 import { loadPages } from './fetch-pages.ts'
-import { createFetchRequests } from './fetch-requests.ts'
+import { createFetchRequests, type FetchRequests } from './fetch-requests.ts'
 import { startHeldUp } from './held-up.ts'
 import type { Holdings } from './holdings.ts'
+import { createIndexOverBase } from './index-over-base.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
 import type {
@@ -31,6 +34,7 @@ import type {
   SchedulerOptions,
   SwarmWeights,
 } from './scheduler-types.ts'
+import type { SnapshotView } from './snapshot-views.ts'
 import { createWakeTimer } from './wake-timer.ts'
 
 export type { FetchComponents } from './fetch-components.ts'
@@ -46,6 +50,10 @@ export interface FetchOptions {
   readonly signal?: AbortSignal
   /** Called when a peer sent wrong bytes. The fetch has dropped it; disconnecting and reporting is the caller's. */
   readonly onBlame?: (peer: string, error: MirrorError) => void
+  /** Only this part of the tree: its shape, and the contents under the filter. All of it by default. */
+  readonly filter?: PathFilter
+  /** A snapshot of the tree that is complete here: its index is what pages of this one's are asked for over. */
+  readonly base?: Cid | undefined
   /** Blocks are made of deltas where there are some; of none by default. */
   readonly deltas?: DeltaOffers | undefined
   readonly deltaTimes?: { readonly waitMs?: number; readonly lateMs?: number }
@@ -54,7 +62,7 @@ export interface FetchOptions {
 
 export interface FetchProgress {
   readonly phase: 'snapshot' | 'blocks' | 'check' | 'complete' | 'failed'
-  /** Of the whole snapshot; undefined until its block arrived. */
+  /** Of the snapshot, or of what the filter takes of it; undefined until that is known. */
   readonly totalBlocks: number | undefined
   readonly totalBytes: number | undefined
   /** Stored here, of the pages seen so far. */
@@ -69,6 +77,8 @@ export interface FetchProgress {
 
 export interface FetchResult extends FetchProgress {
   readonly snapshot: Snapshot
+  /** When only what a filter takes is complete here. */
+  readonly view?: SnapshotView
   readonly seconds: number
   /** Blocks that arrived although they were here. */
   readonly duplicateBlocks: number
@@ -94,9 +104,16 @@ export interface Fetch {
 /** Members that come and go before the snapshot block arrives; their holdings wait. */
 const MAX_EARLY_EVENTS = 16_384
 
+/** Whoever waits for it gets the error; nobody has to. */
+function newGoal(): PromiseWithResolvers<void> {
+  const goal = Promise.withResolvers<void>()
+  goal.promise.catch(() => undefined)
+  return goal
+}
+
 export function startFetch(components: FetchComponents, options: FetchOptions): Fetch {
   const { network, blocks, holdings, traffic, clock, log, paths, scratch } = components
-  const { tree, snapshot: snapshotCid, self, origin, weights } = options
+  const { tree, snapshot: snapshotCid, self, origin, weights, filter } = options
   const startMs = clock.monotonicMs()
   /** The scheduler's clock. */
   const abort = new AbortController()
@@ -104,11 +121,12 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const pages = new Map<number, IndexPage>()
   const blamed = new Set<string>()
   const planned = Promise.withResolvers<void>()
-  const complete = Promise.withResolvers<void>()
-  complete.promise.catch(() => undefined)
+  let complete = newGoal()
   const counts = { heldBlocks: 0, heldBytes: 0, fetchedBlocks: 0, fetchedBytes: 0 }
   let phase: FetchProgress['phase'] = 'snapshot'
   let snapshot: Snapshot | undefined
+  /** Of what is wanted; undefined while it is not known. */
+  let totals: { readonly blocks: number; readonly blockBytes: number } | undefined
   let scheduler: Scheduler | undefined
   const heldUp = startHeldUp(clock)
   const wake = createWakeTimer(clock, () => dispatch([{ kind: 'tick' }]))
@@ -146,8 +164,10 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     options.onBlame?.(peer, error)
   }
 
+  const over = createIndexOverBase(components, options.base)
   const objects = createFetchObjects(components, {
     tree,
+    over,
     self,
     origin,
     signal,
@@ -158,21 +178,31 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       follower.refresh()
     },
   })
-  const requests = createFetchRequests(
-    { network, blocks, traffic, clock, heldUp },
-    { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
-  )
-  const follower = followMembers(components, {
-    tree,
-    snapshot: snapshotCid,
-    self,
-    origin,
-    signal,
-    isBlamed: (peer) => blamed.has(peer),
-    ready: planned.promise,
-    onEvents: dispatch,
-    onGone: (peer) => requests.drop(peer),
-  })
+  let requests = openRequests()
+  // The shape of the tree is asked for out of turn: whoever wants all of it comes to it late.
+  let follower = follow(filter !== undefined)
+
+  function openRequests(): FetchRequests {
+    return createFetchRequests(
+      { network, blocks, traffic, clock, heldUp },
+      { tree, signal, page: (number) => pages.get(number), onEvents: dispatch, onError: fail },
+    )
+  }
+
+  function follow(isAlone: boolean): Follower {
+    return followMembers(components, {
+      tree,
+      snapshot: snapshotCid,
+      self,
+      origin,
+      signal,
+      isBlamed: (peer) => blamed.has(peer),
+      ready: planned.promise,
+      onEvents: dispatch,
+      onGone: (peer) => requests.drop(peer),
+      isAlone,
+    })
+  }
 
   const demand = createFetchDemand({
     blocks,
@@ -245,7 +275,8 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     else if (command.kind === 'page-complete') {
       pages.delete(command.page)
       feed?.dropPage(command.page)
-      holding?.fillPage(command.page)
+      // Under a filter there is no more to wait for, which is not all.
+      if (filter === undefined) holding?.fillPage(command.page)
     } else if (command.kind === 'blame') {
       blame(command.peer, `block ${command.offset} of page ${command.page}`)
       requests.drop(command.peer)
@@ -253,25 +284,30 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     } else wake.set(command.atMs)
   }
 
-  async function readPages(index: Cid): Promise<void> {
+  /** @param isWanted what is to be fetched of it; all, by default */
+  async function readPages(index: Cid, isWanted?: (cid: Cid) => boolean): Promise<void> {
     let firstPosition = 0
+    if (scheduler === undefined || totals === undefined || filter === undefined)
+      await over.begin(index, signal)
     for await (const { number, page, has: stored } of loadPages({ objects, blocks }, index, signal)) {
       while (!scheduler!.wantsPages() && !signal.aborted)
         await new Promise<void>((resolve) => (wakePages = resolve))
       wakePages = undefined
       signal.throwIfAborted()
       const lengths = page.blocks.map(({ lengthBytes }) => lengthBytes)
+      const isLeftOut = page.blocks.map(({ cid }) => isWanted?.(cid) === false)
       const has = [...stored]
       const withheld = feed?.takePage(number, firstPosition, page.blocks, has) ?? []
       firstPosition += lengths.length
       for (const [offset, isHere] of has.entries()) {
-        if (!isHere) continue
+        if (!isHere || isLeftOut[offset]) continue
         counts.heldBlocks++
         counts.heldBytes += lengths[offset]!
       }
       pages.set(number, page)
       holding!.addPage(number, page.cid, has)
-      dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has, withheld }])
+      const done = has.map((isHere, offset) => isHere || isLeftOut[offset] === true)
+      dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has: done, withheld }])
     }
     dispatch([{ kind: 'pages-end' }])
   }
@@ -288,8 +324,11 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
         follower.refresh()
       }
       snapshot = await readSnapshot()
-      if (!wasComplete) await fetchBlocks(snapshot)
+      let view: SnapshotView | undefined
+      if (!wasComplete && filter !== undefined) view = await fetchView(snapshot, filter)
+      else if (!wasComplete) await fetchBlocks(snapshot)
       else {
+        totals = snapshot.counts
         counts.heldBlocks = snapshot.counts.blocks
         counts.heldBytes = snapshot.counts.blockBytes
       }
@@ -298,7 +337,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       const seconds = (clock.monotonicMs() - startMs) / 1000
       const deltas = feed === undefined ? {} : { deltas: { ...feed.counts() } }
       log?.info({ tree, snapshot: snapshotCid.toString(), seconds, ...counts, ...deltas }, 'fetch.complete')
-      return { ...progress(), snapshot, seconds, duplicateBlocks }
+      return { ...progress(), snapshot, seconds, duplicateBlocks, ...(view === undefined ? {} : { view }) }
     } catch (error) {
       phase = 'failed'
       throw asMirrorError(error, `fetch ${tree}`, { facts: { tree, snapshot: snapshotCid.toString() } })
@@ -327,6 +366,51 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   }
 
   async function fetchBlocks(found: Snapshot): Promise<void> {
+    totals = found.counts
+    await fetchWanted(found)
+    phase = 'check'
+    await blocks.flush()
+    await checkClosure(blocks, found, signal, scratch)
+    await holding!.complete()
+  }
+
+  /** First the shape of the tree, of which follows what of the contents is wanted; then those. */
+  async function fetchView(found: Snapshot, wanted: PathFilter): Promise<SnapshotView> {
+    await fetchWanted(found, (cid) => cid.code !== RAW)
+    // The nodes that the view has of its own are in no index: nothing else keeps them until it is complete.
+    using _writing = blocks.lease({ purpose: `fetch a part of ${tree}`, isWriter: true })
+    const { cid, view } = await makeView(blocks, found, wanted, {
+      put: (nodes) => blocks.put(nodes),
+      signal,
+      scratch,
+    }).catch(async (error) => {
+      if (!isMirrorError(error, 'not-found') || typeof error.facts.cid !== 'string') throw error
+      throw await explainMissing(blocks, found, parseCid(error.facts.cid), signal)
+    })
+    totals = view.counts
+    Object.assign(counts, { heldBlocks: 0, heldBytes: 0 })
+    scheduler?.close()
+    scheduler = undefined
+    requests.close()
+    follower.close()
+    complete = newGoal()
+    requests = openRequests()
+    follower = follow(false)
+    follower.refresh()
+    const contents = await viewBlocks(blocks, view.root, { signal, scratch })
+    try {
+      await fetchWanted(found, contents.has)
+    } finally {
+      contents.close()
+    }
+    phase = 'check'
+    await blocks.flush()
+    await checkClosure(blocks, found, signal, scratch, view)
+    await holding!.completeView({ filter: wanted, cid })
+    return { filter: wanted, cid }
+  }
+
+  async function fetchWanted(found: Snapshot, isWanted?: (cid: Cid) => boolean): Promise<void> {
     phase = 'blocks'
     scheduler = createScheduler({
       ...(paths === undefined ? {} : { paths }),
@@ -339,11 +423,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     dispatch(early.splice(0))
     planned.resolve()
     feed?.start({ snapshot: found, objects, signal, dispatch, fail })
-    await Promise.all([complete.promise, readPages(found.index).catch(giveUp)])
-    phase = 'check'
-    await blocks.flush()
-    await checkClosure(blocks, found, signal, scratch)
-    await holding!.complete()
+    await Promise.all([complete.promise, readPages(found.index, isWanted).catch(giveUp)])
   }
 
   /** One half failed: the other must not wait for it. */
@@ -355,8 +435,8 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   function progress(): FetchProgress {
     return {
       phase,
-      totalBlocks: snapshot?.counts.blocks,
-      totalBytes: snapshot?.counts.blockBytes,
+      totalBlocks: totals?.blocks,
+      totalBytes: totals?.blockBytes,
       ...counts,
       ...(feed === undefined ? {} : { deltas: feed.counts() }),
     }

@@ -8,7 +8,7 @@
  */
 import { hex } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
-import { MirrorError } from '../base/errors.ts'
+import { isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidKey, cidToKeyBytes } from '../block/cid.ts'
 import { listPages } from '../dag/reader.ts'
@@ -20,6 +20,8 @@ import { BitSet } from './bit-set.ts'
 import type { HoldingWatcher } from './holding-watcher.ts'
 import { createWatcher } from './holding-watcher.ts'
 import { findMissing } from './index-check.ts'
+import { encodeView, type SnapshotView, VIEWS_NAMESPACE } from './snapshot-views.ts'
+import { storedHoldings } from './stored-holdings.ts'
 
 export interface HoldingsComponents {
   readonly blocks: BlockReader
@@ -31,6 +33,7 @@ export interface HoldingsComponents {
 }
 
 export interface Holdings {
+  /** In full. */
   isComplete(tree: string, snapshot: Cid): Promise<boolean>
   /**
    * Registers a snapshot of which every block is stored and durable here (after an import), and tells watchers.
@@ -59,6 +62,8 @@ export interface HoldingInProgress {
   fillPage(page: number): void
   /** The closure was checked and is durable. */
   complete(): Promise<void>
+  /** The same of what a view needs. */
+  completeView(view: SnapshotView): Promise<void>
   /** The fetch ended, complete or not. */
   end(): void
 }
@@ -66,10 +71,12 @@ export interface HoldingInProgress {
 interface Progress {
   readonly full: BitSet
   /** Held blocks of pages that are not full, with the number of blocks in the page. */
-  readonly partial: Map<number, BitSet>
+  readonly partial: Map<number, { readonly held: BitSet; readonly blocks: number }>
   readonly pageCids: Set<string>
 }
 
+/** Of a fetch in progress. Where a filter leaves pages partly held there may be more: those are not told of. */
+const MAX_PARTIAL_PAGES = 8192
 const MARK = new Uint8Array([1])
 
 export function createHoldings({
@@ -79,6 +86,7 @@ export function createHoldings({
   clock,
 }: HoldingsComponents): Holdings {
   const completeValues = values('complete')
+  const viewValues = values(VIEWS_NAMESPACE)
   const pageValues = values('pages')
   const inProgress = new Map<string, Progress>()
   const watchers = new Map<string, Set<HoldingWatcher>>()
@@ -91,7 +99,30 @@ export function createHoldings({
 
   async function markComplete(tree: string, snapshot: Cid): Promise<void> {
     await completeValues.put(nameOf(tree, snapshot), MARK, { sync: true })
+    await viewValues.delete(nameOf(tree, snapshot))
     tell(nameOf(tree, snapshot), { kind: 'complete' })
+  }
+
+  /** What there is of a snapshot that is complete under a filter. False when it is not. */
+  async function pushStored(
+    watcher: HoldingWatcher,
+    tree: string,
+    snapshot: Cid,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if ((await viewValues.get(nameOf(tree, snapshot))) === undefined) return false
+    const blocks = blocksOf(tree)
+    const bytes = await blocks.get(snapshot, signal)
+    if (bytes === undefined) return false
+    watcher.push({ kind: 'pages', full: [] })
+    try {
+      const { index } = decodeSnapshot(snapshot, bytes)
+      for await (const update of storedHoldings(blocks, index, signal)) watcher.push(update)
+    } catch (error) {
+      // Some of its index was lost: whoever looks after damage deals with that.
+      if (!isMirrorError(error, 'not-found')) throw error
+    }
+    return true
   }
 
   async function* watch(tree: string, snapshot: Cid, signal: AbortSignal): AsyncIterable<HoldingUpdate> {
@@ -104,8 +135,10 @@ export function createHoldings({
       const isComplete = (await completeValues.get(name)) !== undefined
       const progress = inProgress.get(name)
       if (isComplete) watcher.push({ kind: 'complete' })
-      else if (progress === undefined) watcher.push({ kind: 'unknown' })
-      else for (const update of stateOf(progress)) watcher.push(update)
+      else if (progress === undefined) {
+        const stored = await pushStored(watcher, tree, snapshot, signal)
+        if (!stored) watcher.push({ kind: 'unknown' })
+      } else for (const update of stateOf(progress)) watcher.push(update)
       for (;;) {
         for (const update of await watcher.next(signal)) {
           yield update
@@ -147,7 +180,10 @@ export function createHoldings({
       await pageValues.batch(operations)
       await markComplete(tree, snapshot)
     },
-    revoke: (tree, snapshot) => completeValues.delete(nameOf(tree, snapshot), { sync: true }),
+    async revoke(tree, snapshot) {
+      await completeValues.delete(nameOf(tree, snapshot), { sync: true })
+      await viewValues.delete(nameOf(tree, snapshot), { sync: true })
+    },
     begin(tree, snapshot) {
       const name = nameOf(tree, snapshot)
       if (inProgress.has(name))
@@ -167,21 +203,24 @@ export function createHoldings({
             fillPage(page)
             return
           }
+          if (!progress.partial.has(page) && progress.partial.size >= MAX_PARTIAL_PAGES) return
           const held = new BitSet(has.length)
           for (const offset of offsets) held.add(offset)
-          progress.partial.set(page, held)
+          progress.partial.set(page, { held, blocks: has.length })
           if (offsets.length > 0) tell(name, { kind: 'blocks', page, offsets })
         },
         addBlocks(page, offsets) {
-          const held = progress.partial.get(page)
-          if (held === undefined) return
-          for (const offset of offsets) held.add(offset)
+          const known = progress.partial.get(page)
+          if (known === undefined) return
+          for (const offset of offsets) known.held.add(offset)
           tell(name, { kind: 'blocks', page, offsets })
+          if (known.held.size === known.blocks) fillPage(page)
         },
         fillPage,
         async complete() {
           await markComplete(tree, snapshot)
         },
+        completeView: (view) => viewValues.put(name, encodeView(view), { sync: true }),
         end() {
           inProgress.delete(name)
         },
@@ -209,5 +248,6 @@ function lost(tree: string, missing: Cid): MirrorError {
 function* stateOf({ full, partial }: Progress): Generator<HoldingUpdate> {
   if (full.size === 0 && partial.size === 0) yield { kind: 'pages', full: [] }
   if (full.size > 0) yield { kind: 'pages', full: [...full] }
-  for (const [page, held] of partial) if (held.size > 0) yield { kind: 'blocks', page, offsets: [...held] }
+  for (const [page, { held }] of partial)
+    if (held.size > 0) yield { kind: 'blocks', page, offsets: [...held] }
 }

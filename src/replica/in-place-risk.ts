@@ -17,8 +17,12 @@ export function withInPlaceRisks(status: StatusDocument, backings: readonly Back
     const path = paths.get(tree.tree)
     if (path === undefined) return tree
     const completeElsewhere = tree.sites.filter(
-      ({ site, sequence }) =>
-        site !== status.self.site && sequence !== null && tree.sequence !== null && sequence >= tree.sequence,
+      ({ site, sequence, isFiltered }) =>
+        isFiltered !== true &&
+        site !== status.self.site &&
+        sequence !== null &&
+        tree.sequence !== null &&
+        sequence >= tree.sequence,
     ).length
     const isAtRisk = completeElsewhere < MIN_COPIES_ELSEWHERE
     return { ...tree, inPlace: { path: printableName(path), completeElsewhere, isAtRisk } }

@@ -56,6 +56,12 @@ export function createRateCapper(
   }
   const of = (peer: string) => buckets[isFar(peer) ? 'wan' : 'region']
 
+  async function give(peer: string, tree: string, bytes: number, signal: AbortSignal): Promise<void> {
+    const { up } = of(peer)
+    if (isUrgent(tree, peer)) up?.spend(bytes)
+    else await up?.take(bytes, signal)
+  }
+
   function capChannel(channel: BlockChannel, down: TokenBucket): BlockChannel {
     let meanBytes = Number.POSITIVE_INFINITY
     return {
@@ -89,10 +95,13 @@ export function createRateCapper(
     serve: (server) => ({
       async object(peer, tree, cid, signal) {
         const bytes = await server.object(peer, tree, cid, signal)
-        const { up } = of(peer)
-        if (bytes !== undefined && isUrgent(tree, peer)) up?.spend(bytes.length)
-        else if (bytes !== undefined) await up?.take(bytes.length, signal)
+        if (bytes !== undefined) await give(peer, tree, bytes.length, signal)
         return bytes
+      },
+      async objectOver(peer, tree, request, signal) {
+        const answer = await server.objectOver?.(peer, tree, request, signal)
+        if (answer !== undefined) await give(peer, tree, answer.bytes.length, signal)
+        return answer
       },
       async *blocks(peer, request, signal) {
         const { up } = of(peer)
@@ -116,8 +125,13 @@ export function createRateCapper(
       async fetchObject(peer, request, signal) {
         const { down } = of(peer)
         if (!isUrgent(request.tree)) await down?.ready(signal)
-        const bytes = await network.fetchObject(peer, request, signal)
-        down?.spend(bytes?.length ?? 0)
+        let travelledBytes: number | undefined
+        const onTravelled = (count: number): void => {
+          travelledBytes = count
+          request.onTravelled?.(count)
+        }
+        const bytes = await network.fetchObject(peer, { ...request, onTravelled }, signal)
+        down?.spend(travelledBytes ?? bytes?.length ?? 0)
         return bytes
       },
       openBlocks(peer) {

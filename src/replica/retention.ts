@@ -5,16 +5,18 @@
  * named by a tag, lies in a check-out or is in use stays as well, and a tree that is no longer asked for goes only after
  * a while, in case somebody changes their mind.
  */
+import { covers } from '../base/path-filter.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidKey } from '../block/cid.ts'
 import type { MeshState, TreeState } from '../record/mesh-state.ts'
+import type { CompleteSnapshot } from './complete-snapshots.ts'
 import type { Goal } from './site-agent-goals.ts'
 
 export interface RetentionInput {
   readonly state: Pick<MeshState, 'trees'>
   /** What this site keeps: see goalsOf. */
   readonly goals: ReadonlyMap<string, Goal>
-  readonly complete: readonly { readonly tree: string; readonly snapshot: Cid }[]
+  readonly complete: readonly CompleteSnapshot[]
   readonly leases: readonly { readonly purpose: string; readonly roots: readonly Cid[] }[]
   /** By their markers. */
   readonly checkouts: readonly { readonly tree: string; readonly snapshot: string; readonly path: string }[]
@@ -37,11 +39,13 @@ export interface RetainedSnapshot {
   readonly sequence?: number
   /** It counts as complete here. */
   readonly isComplete: boolean
+  /** Shows it where it is complete under a path filter. */
+  readonly view?: Cid
   /** In words; never empty. */
   readonly reasons: readonly string[]
 }
 
-export interface DroppedSnapshot extends Omit<RetainedSnapshot, 'isComplete' | 'reasons'> {
+export interface DroppedSnapshot extends Omit<RetainedSnapshot, 'isComplete' | 'reasons' | 'view'> {
   readonly reason: string
 }
 
@@ -77,7 +81,7 @@ export function planRetention(
       held.map(({ snapshot }) => snapshot),
       keepLast,
     )
-    for (const { snapshot } of held) {
+    for (const { snapshot, view } of held) {
       const key = cidKey(snapshot)
       const text = snapshot.toString()
       const head = known?.history.findLast((each) => cidKey(each.snapshot) === key)
@@ -108,7 +112,8 @@ export function planRetention(
       }
       for (const purpose of users.get(key) ?? []) reasons.push(`in use: ${purpose}`)
       const facts = { tree, snapshot, ...(sequence === undefined ? {} : { sequence }) }
-      if (reasons.length > 0) kept.push({ ...facts, isComplete: true, reasons })
+      if (reasons.length > 0)
+        kept.push({ ...facts, ...(view === undefined ? {} : { view: view.cid }), isComplete: true, reasons })
       else
         dropped.push({
           ...facts,
@@ -137,8 +142,14 @@ export function planRetention(
   }
 
   const whole = new Set(kept.map(({ tree, snapshot }) => `${tree}/${cidKey(snapshot)}`))
-  for (const { tree, snapshot, sequence, isHeldBack } of goals.values()) {
-    if (snapshot === undefined || whole.has(`${tree}/${cidKey(snapshot)}`)) continue
+  for (const { tree, snapshot, sequence, filter, isHeldBack } of goals.values()) {
+    if (snapshot === undefined) continue
+    if (whole.has(`${tree}/${cidKey(snapshot)}`)) {
+      const held = input.complete.find((each) => each.tree === tree && each.snapshot.equals(snapshot))
+      // More of it is wanted by now: what came of that stays, too.
+      if (!covers(held?.view?.filter, filter)) partial.push(snapshot)
+      continue
+    }
     const facts = { tree, snapshot, ...(sequence === undefined ? {} : { sequence }) }
     kept.push({
       ...facts,

@@ -40,6 +40,7 @@ export interface PeerState {
   readonly tier: number
   readonly isNear: boolean
   wants: boolean
+  wantsMore: boolean
   isConnected: boolean
   /** It was asked what it holds, and answered. */
   hasAnswered: boolean
@@ -92,7 +93,7 @@ export interface PeerState {
 
 export function createPeer(
   tier: number,
-  event: { peer: string; place: Place; wants: boolean; isConnected: boolean },
+  event: { peer: string; place: Place; wants: boolean; wantsMore?: boolean; isConnected: boolean },
   graceUntilMs: number,
   nowMs: number,
 ): PeerState {
@@ -102,6 +103,7 @@ export function createPeer(
     tier,
     isNear: tier === 0,
     wants: event.wants,
+    wantsMore: event.wantsMore === true,
     isConnected: event.isConnected,
     hasAnswered: false,
     graceUntilMs,

@@ -27,15 +27,20 @@ export function updateRoster(state: SchedulerState, nowMs: number): boolean {
   return !isSame
 }
 
-/** Sites of this region that share the segments now: this one, and those that fetch, are reachable and keep their lease. */
+/**
+ * Sites of this region that share the segments now: this one, and those that fetch, are reachable and keep their lease. Where
+ * some of them want more than this site does, they take all: they would anyway, and know nothing of what this one took.
+ */
 function updateMembers(state: SchedulerState, nowMs: number): void {
   const { self, weights } = state.settings
-  const sites = new Set([self.site])
+  const equals = new Set([self.site])
+  const more = new Set<string>()
   for (const peer of state.peers.values()) {
     if (!peer.isNear || !peer.wants || peer.isComplete || peer.isSilent || peer.isHoarding || peer.isStalled)
       continue
-    if (peer.isConnected || nowMs < peer.graceUntilMs) sites.add(peer.place.site)
+    if (peer.isConnected || nowMs < peer.graceUntilMs) (peer.wantsMore ? more : equals).add(peer.place.site)
   }
+  const sites = more.size > 0 ? more : equals
   const sorted = [...sites].sort()
   const members = sorted.join(' ')
   if (members === state.members) return
@@ -48,19 +53,22 @@ function updateMembers(state: SchedulerState, nowMs: number): void {
 function updateRegions(state: SchedulerState, nowMs: number): void {
   const { self, origin, weights } = state.settings
   if (origin === undefined) return
-  const regions = new Set(self.region === origin.region ? [] : [self.region])
+  const equals = new Set(self.region === origin.region ? [] : [self.region])
+  const more = new Set<string>()
   state.hasRelays = false
   state.hasOrigin = false
   for (const peer of state.peers.values()) {
     if (!isLive(peer, nowMs)) continue
     const { region, site } = peer.place
+    const regions = peer.wantsMore ? more : equals
     const isSilent = state.regions.get(region)?.isSilent === true
     if (region !== origin.region) {
       if (!isSilent) regions.add(region)
     } else if (site === origin.site) state.hasOrigin = true
     else if (!isSilent) state.hasRelays = true
   }
-  const sorted = [...regions].sort()
+  // As with sites: where others outside the origin's region want more, it enters by them.
+  const sorted = [...(more.size > 0 ? more : equals)].sort()
   const names = sorted.join(' ')
   if (names === state.entryRegions) return
   state.entryRegions = names

@@ -15,12 +15,16 @@ export type FailureReason =
   | 'broken'
 
 export type SchedulerEvent =
-  /** A member appeared or changed. `wants`: it fetches this snapshot too, so it takes its share of the segments. */
+  /**
+   * A member appeared or changed. `wants`: it fetches this snapshot too, so it takes its share of the segments. `wantsMore`:
+   * this site wants a part of what that one does, and leaves to it what it can.
+   */
   | {
       readonly kind: 'peer'
       readonly peer: string
       readonly place: Place
       readonly wants: boolean
+      readonly wantsMore?: boolean
       readonly isConnected: boolean
     }
   | { readonly kind: 'peer-left'; readonly peer: string }

@@ -221,6 +221,7 @@ function takePeer(
     return
   }
   known.wants = event.wants
+  known.wantsMore = event.wantsMore === true
   if (known.isConnected === event.isConnected) return
   if (event.isConnected) {
     // A new connection may lead to a restarted node, which tells anew what it holds.

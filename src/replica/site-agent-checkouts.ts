@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import type { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
-import { cidKey } from '../block/cid.ts'
+import { cidKey, parseCid } from '../block/cid.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
 import { decodeSnapshot } from '../dag/snapshot.ts'
 import type { MeshState } from '../record/mesh-state.ts'
@@ -29,6 +29,8 @@ import type { ReplicaLog } from './fetch-network.ts'
 export interface CheckoutKeeperComponents {
   readonly blocks: BlockStore
   readonly isPublishedHere: (tree: string) => boolean
+  /** The block to read a snapshot from: where it is complete under a path filter, its view's. */
+  readonly shown?: (snapshot: Cid) => Cid
   readonly state: () => Pick<MeshState, 'trees'>
   readonly checkoutSlots: Semaphore
   readonly clock: Clock
@@ -71,7 +73,15 @@ export interface CheckoutKeeper {
 }
 
 export function createCheckoutKeeper(
-  { blocks, isPublishedHere, state, checkoutSlots, clock, logger }: CheckoutKeeperComponents,
+  {
+    blocks,
+    isPublishedHere,
+    shown = (snapshot) => snapshot,
+    state,
+    checkoutSlots,
+    clock,
+    logger,
+  }: CheckoutKeeperComponents,
   {
     checkoutWorkers,
     checkoutDevices = false,
@@ -110,7 +120,11 @@ export function createCheckoutKeeper(
     const options = {
       root,
       devices: checkoutDevices,
-      label: { tree, snapshot: snapshot.toString() },
+      label: {
+        tree,
+        snapshot: snapshot.toString(),
+        ...(shown(snapshot).equals(snapshot) ? {} : { view: shown(snapshot).toString() }),
+      },
       counts,
       ...(checkoutWorkers === undefined ? {} : { workers: checkoutWorkers }),
       signal,
@@ -151,12 +165,13 @@ export function createCheckoutKeeper(
     async move(request) {
       const { tree, snapshot: cid, path, signal } = request
       using _lease = blocks.lease({ purpose: `check out ${tree} at ${path}`, roots: [cid] })
-      const bytes = await blocks.get(cid, signal)
+      const shownCid = shown(cid)
+      const bytes = await blocks.get(shownCid, signal)
       if (bytes === undefined) {
         throw new MirrorError('not-found', `the snapshot block ${cid.toString()} is not stored any more`)
       }
       const storage = checkoutsAreStorage && !isPublishedHere(tree) ? storing : leaving
-      const result = await write(request, decodeSnapshot(cid, bytes), storage)
+      const result = await write(request, decodeSnapshot(shownCid, bytes), storage)
       if (result === undefined) return
       const { notRestored, overridden, dropped } = result
       for (const [event, { count, first }] of [
@@ -172,7 +187,12 @@ export function createCheckoutKeeper(
       if (versions !== undefined) return checkedOutVersion(Buffer.from(path), tree)
       const marker = readMarker(path)
       if (marker?.tree !== tree || marker.roots.length !== 1) return undefined
-      return marker.roots[0] === rootIdentity(Buffer.from(path)) ? marker.snapshot : undefined
+      if (marker.roots[0] !== rootIdentity(Buffer.from(path)) || marker.snapshot === undefined)
+        return undefined
+      // Under another filter it is another check-out.
+      return shown(parseCid(marker.snapshot)).toString() === (marker.view ?? marker.snapshot)
+        ? marker.snapshot
+        : undefined
     },
 
     async removeOldTrees(places, signal) {

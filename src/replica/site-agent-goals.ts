@@ -2,11 +2,13 @@
  * What this site has to do, worked out of the records: which trees it keeps, at which head, and where it checks them
  * out. Pure. A site keeps what is pinned to it, and what it publishes itself.
  */
+import { type PathFilter, unionOf } from '../base/path-filter.ts'
 import type { Cid } from '../block/cid.ts'
 import type { PinKeep } from '../record/kinds/pin.ts'
 import { pinCovers, USUAL_PRIORITY } from '../record/kinds/pin.ts'
 import { isDrained, type MeshState, mayRead, placeOf } from '../record/mesh-state.ts'
 import type { Place } from '../topology/path-class.ts'
+import { isPrivateTree } from './tree-views.ts'
 
 export interface Goal {
   readonly tree: string
@@ -23,6 +25,8 @@ export interface Goal {
   readonly versions: ReadonlyMap<string, number>
   /** Which complete snapshots stay, as its pins say; absent when none of them does. */
   readonly keep?: PinKeep
+  /** Only this part of the tree; absent for all of it. */
+  readonly filter?: PathFilter
   /** The highest that its pins say; the higher is fetched first. */
   readonly priority: number
   /** Some pin says that it must not wait for others. */
@@ -46,7 +50,8 @@ export function goalsOf(
     if (!isOwn && !isPinned(state, tree.name, self)) continue
     const own = checkouts.get(tree.name)
     const keep = keepOf(state, tree.name, self) ?? tree.body.keep
-    const hasNoRight = tree.body.readers !== 'members' && !mayRead(state, tree.name, self.peer, nowMs)
+    const hasNoRight = !hasRight(state, tree.name, self.peer, nowMs)
+    const filter = isOwn ? undefined : filterOf(state, tree.name, self)
     goals.set(tree.name, {
       tree: tree.name,
       ...((isOut && !isOwn) || hasNoRight ? { isHeldBack: true } : {}),
@@ -57,6 +62,7 @@ export function goalsOf(
       checkouts: own?.paths ?? [],
       versions: own?.versions ?? new Map(),
       refusedCheckouts: own?.refused ?? [],
+      ...(filter === undefined ? {} : { filter }),
       ...urgencyOf(state, tree.name, self),
       ...(keep === undefined ? {} : { keep }),
     })
@@ -75,6 +81,13 @@ function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefin
     Math.max(0, ...values.map((value) => value ?? 0))
   const [last, days] = [most(said.map((keep) => keep.last)), most(said.map((keep) => keep.days))]
   return { ...(last === 0 ? {} : { last }), ...(days === 0 ? {} : { days }) }
+}
+
+/** Which part of the tree the pins ask `place` to keep; undefined for all of it, or for none. */
+export function filterOf(state: MeshState, tree: string, place: Place): PathFilter | undefined {
+  const at = placeOf(state, place)
+  const pins = [...state.pins.values()].filter(({ body }) => pinCovers(body, tree, at))
+  return unionOf(pins.map(({ body: { paths } }) => (paths === undefined ? undefined : [paths])))
 }
 
 /** How soon `place` is to fetch the tree, by its pins. */
@@ -99,9 +112,21 @@ export function isPinned(state: MeshState, tree: string, place: Place): boolean 
   return false
 }
 
-/** Whether `place` is to fetch the tree now: a drained site takes nothing more. */
-export function isWanted(state: MeshState, tree: string, place: Place): boolean {
-  return !isDrained(state, place.site) && isPinned(state, tree, place)
+/** Whether the site is to fetch the tree now: a drained one takes nothing more, and nobody what it may not read. */
+export function isWanted(
+  state: MeshState,
+  tree: string,
+  site: Place & { readonly peer: string },
+  nowMs: number,
+): boolean {
+  return (
+    !isDrained(state, site.site) && isPinned(state, tree, site) && hasRight(state, tree, site.peer, nowMs)
+  )
+}
+
+/** Of a private tree: to its directory names and bytes. */
+export function hasRight(state: MeshState, tree: string, peer: string, nowMs: number): boolean {
+  return !isPrivateTree(state, tree) || mayRead(state, tree, peer, nowMs)
 }
 
 interface TreeCheckouts {

@@ -1,16 +1,17 @@
 /** Puts together what the status document and the announcement need, from the records and the parts of the agent. */
-import type { MeshState, TreeState } from '../record/mesh-state.ts'
+import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
 import { type Place, pathClass } from '../topology/path-class.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
-import { type Goal, isPinned } from './site-agent-goals.ts'
+import { type Goal, hasRight, isPinned } from './site-agent-goals.ts'
 import type { TreeWorkerStatus } from './site-agent-tree.ts'
-import type {
-  CheckoutStatus,
-  PeerTraffic,
-  ReplicaStatus,
-  StatusSources,
-  TrafficStatus,
-  TreeFacts,
+import {
+  type CheckoutStatus,
+  NO_RIGHT,
+  type PeerTraffic,
+  type ReplicaStatus,
+  type StatusSources,
+  type TrafficStatus,
+  type TreeFacts,
 } from './status.ts'
 import { type AnnouncedTree, MAX_ALSO_COMPLETE } from './status-announcement.ts'
 import type { TrafficTotals } from './traffic.ts'
@@ -24,7 +25,13 @@ export function ownReplica(
   worker: TreeWorkerStatus | undefined,
   complete: CompleteSnapshots,
 ): OwnReplica | undefined {
-  const held = tree.history.findLast((head) => complete.has(tree.name, head.snapshot))
+  // What was asked for once, and is no longer, stays for a while as it is.
+  const isHeld = ({ snapshot }: Head): boolean =>
+    goal === undefined
+      ? complete.has(tree.name, snapshot) || complete.viewOf(tree.name, snapshot) !== undefined
+      : complete.holds(tree.name, snapshot, goal.filter)
+  const held = tree.history.findLast(isHeld)
+  const isFiltered = held !== undefined && !complete.has(tree.name, held.snapshot)
   if (goal === undefined && held === undefined) return undefined
   const isComplete = tree.newest !== undefined && held?.id.equals(tree.newest.id) === true
   const alsoComplete = held === undefined ? [] : alsoCompleteOf(tree, held.sequence, complete)
@@ -41,6 +48,7 @@ export function ownReplica(
           : 'behind',
     missingBytes: isComplete ? 0 : (worker?.missingBytes ?? null),
     checkouts: checkoutsOf(tree, goal, worker),
+    ...(isFiltered ? { isFiltered } : {}),
     ...(reason === undefined ? {} : { reason }),
     ...(worker?.failure === undefined ? {} : { hasFailed: true }),
   }
@@ -70,8 +78,7 @@ function reasonOf(
     return failures === 1 ? message : `${message} (tried ${failures} times)`
   }
   if (refused !== undefined) return `no check-out at ${refused.path}: ${refused.reason}`
-  if (goal?.hasNoRight === true)
-    return 'no right: the tree is private, and this site is not one of its readers'
+  if (goal?.hasNoRight === true) return NO_RIGHT
   if (isComplete) return undefined
   if (tree.newest === undefined) return 'nothing has been published yet'
   if (goal === undefined) return 'not pinned to this site any more'
@@ -109,6 +116,7 @@ export function announcedTree(tree: TreeState, own: OwnReplica): AnnouncedTree {
     reason: own.reason ?? '',
     checkouts: own.checkouts,
     alsoComplete: own.alsoComplete ?? [],
+    ...(own.isFiltered === true ? { isFiltered: true } : {}),
   }
 }
 
@@ -122,11 +130,14 @@ export function siteFacts(state: MeshState): StatusSources['members'] {
     })
 }
 
-export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
+export function treeFacts(state: MeshState, tree: TreeState, nowMs: number): TreeFacts {
   const { newest, epoch } = tree
   const pinnedSites = new Set<string>()
+  const sitesWithoutRight = new Set<string>()
   for (const member of state.members.values()) {
-    if (member.isActive && isPinned(state, tree.name, member)) pinnedSites.add(member.site)
+    if (!member.isActive) continue
+    if (isPinned(state, tree.name, member)) pinnedSites.add(member.site)
+    if (!hasRight(state, tree.name, member.peer, nowMs)) sitesWithoutRight.add(member.site)
   }
   return {
     tree: tree.name,
@@ -144,6 +155,7 @@ export function treeFacts(state: MeshState, tree: TreeState): TreeFacts {
         }),
     history: tree.history,
     pinnedSites: [...pinnedSites],
+    ...(sitesWithoutRight.size === 0 ? {} : { sitesWithoutRight }),
   }
 }
 

@@ -10,6 +10,7 @@
 import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
 import { asMirrorError, type ErrorCode, MirrorError } from '../base/errors.ts'
+import { filterKey, type PathFilter } from '../base/path-filter.ts'
 import type { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -46,13 +47,14 @@ export interface FetchView extends ReturnType<RunningFetch['progress']> {
 }
 
 export interface FetchRequest extends Pick<Goal, 'isUrgent' | 'priority'> {
+  readonly filter: PathFilter | undefined
   readonly tree: string
   readonly snapshot: Cid
   readonly signal: AbortSignal
 }
 
 export interface TreeWorkerComponents {
-  readonly complete: Pick<CompleteSnapshots, 'has' | 'note'>
+  readonly complete: Pick<CompleteSnapshots, 'holds'>
   /** Resolves its `done` when the snapshot is complete and that is durable. Ends with the signal. */
   readonly startFetch: (request: FetchRequest) => RunningFetch
   /** Puts the snapshot at `path`. */
@@ -128,7 +130,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     const { snapshot } = wanted
     if (snapshot === undefined || wanted.isHeldBack === true) return true
     return (
-      complete.has(tree, snapshot) &&
+      complete.holds(tree, snapshot, wanted.filter) &&
       wanted.checkouts.every((path) => checkouts.get(path) === snapshot.toString())
     )
   }
@@ -162,7 +164,11 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
 
   async function reach(current: Goal, snapshot: Cid, signal: AbortSignal): Promise<void> {
     canInterrupt = true
-    if (!complete.has(tree, snapshot)) await fetchSnapshot(current, snapshot, signal)
+    if (!complete.holds(tree, snapshot, current.filter)) {
+      await fetchSnapshot(current, snapshot, signal)
+      // Under another filter than before it is to be written anew.
+      for (const path of current.checkouts) if (isWanted(path)) checkouts.set(path, readCheckout(path))
+    }
     const errors: MirrorError[] = []
     canInterrupt = false
     for (const path of current.checkouts) {
@@ -183,7 +189,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
   }
 
   async function fetchSnapshot(
-    { isUrgent, priority }: Goal,
+    { filter, isUrgent, priority }: Goal,
     snapshot: Cid,
     signal: AbortSignal,
   ): Promise<void> {
@@ -195,13 +201,12 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         logger.info({ tree, snapshot: snapshot.toString() }, 'replica.fetch-started')
         const stall = new AbortController()
         const ends = AbortSignal.any([signal, stall.signal])
-        const request = { tree, snapshot, isUrgent, priority, signal: ends }
+        const request = { tree, snapshot, filter, isUrgent, priority, signal: ends }
         fetching = { ...components.startFetch(request), snapshot, startMs: clock.monotonicMs() }
         enter('fetching')
         const endWatch = watchProgress(fetching, stall)
         try {
           await fetching.done
-          complete.note(tree, snapshot)
         } catch (error) {
           throw stall.signal.aborted ? stall.signal.reason : error
         } finally {
@@ -291,6 +296,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
       const isOther =
         next?.snapshot === undefined ||
         next.isHeldBack !== before?.isHeldBack ||
+        !isSameFilter(next.filter, before?.filter) ||
         // One that waits for its turn waits in another line from now on.
         (phase === 'waiting' && (next.isUrgent !== before?.isUrgent || next.priority !== before.priority)) ||
         before?.snapshot?.equals(next.snapshot) !== true
@@ -359,10 +365,14 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
 
   function missingBytes(): number | undefined {
     if (goal?.snapshot === undefined) return undefined
-    if (complete.has(tree, goal.snapshot)) return 0
+    if (complete.holds(tree, goal.snapshot, goal.filter)) return 0
     const progress = fetching?.progress()
     return progress?.totalBytes === undefined
       ? undefined
       : Math.max(0, progress.totalBytes - progress.heldBytes)
   }
+}
+
+function isSameFilter(a: PathFilter | undefined, b: PathFilter | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : filterKey(a) === filterKey(b)
 }

@@ -9,12 +9,13 @@
 import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
+import { covers, type PathFilter } from '../base/path-filter.ts'
 import { Semaphore } from '../base/semaphore.ts'
 import { type Cid, cidKey } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
 import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
-import { type Effect, mayRead } from '../record/mesh-state.ts'
+import { type Effect, type Member, type MeshState, mayRead } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -23,12 +24,13 @@ import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
+import { newestHeld } from './index-over-base.ts'
 import type { Ledger } from './ledger.ts'
 import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
 import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
 import { createCheckoutKeeper } from './site-agent-checkouts.ts'
-import { type Goal, goalsOf, isWanted } from './site-agent-goals.ts'
+import { filterOf, type Goal, goalsOf, isWanted } from './site-agent-goals.ts'
 import { createStatusGossip } from './site-agent-gossip.ts'
 import { createPeerKeeper } from './site-agent-peers.ts'
 import {
@@ -98,6 +100,20 @@ export interface SiteAgent {
   onChange(listener: () => void): () => void
 }
 
+/** Whether the member shares the work on what this site takes of the tree. */
+function wishOf(
+  state: MeshState,
+  tree: string,
+  filter: PathFilter | undefined,
+  member: Member,
+  nowMs: number,
+): { readonly wants: boolean; readonly wantsMore?: boolean } {
+  if (!isWanted(state, tree, member, nowMs)) return { wants: false }
+  const theirs = filterOf(state, tree, member)
+  if (!covers(theirs, filter)) return { wants: false }
+  return covers(filter, theirs) ? { wants: true } : { wants: true, wantsMore: true }
+}
+
 /** Of a path that several fetches use: each step of priority doubles the share. */
 function pathWeight(priority: number, isUrgent: boolean): number {
   return 2 ** (priority - USUAL_PRIORITY + (isUrgent ? MAX_PRIORITY : 0))
@@ -126,6 +142,7 @@ export function createSiteAgent(
     {
       blocks: store.blocks,
       state: ledger.state,
+      shown: complete.shown,
       isPublishedHere: (tree) => ledger.state().trees.get(tree)?.epoch?.publisher === self.peer,
       checkoutSlots,
       clock,
@@ -164,6 +181,7 @@ export function createSiteAgent(
       const shunned = new Set(peers.shunned())
       const silentMs = silentAfterMs(state.members.size)
       const nowMs = clock.nowMs()
+      const filter = goals.get(tree)?.filter
       return [...state.members.values()].flatMap((member) => {
         const { peer, site, region } = member
         if (peer === self.peer || !member.isActive || shunned.has(peer)) return []
@@ -172,7 +190,7 @@ export function createSiteAgent(
         const isConnected = connected.has(peer)
         const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
         if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, wants: isWanted(state, tree, member), isConnected }]
+        return [{ peer, site, region, ...wishOf(state, tree, filter, member, nowMs), isConnected }]
       })
     },
     onChange(listener) {
@@ -225,7 +243,7 @@ export function createSiteAgent(
     return worker
   }
 
-  function fetchFor({ tree, snapshot, isUrgent, priority, signal }: FetchRequest) {
+  function fetchFor({ tree, snapshot, filter, isUrgent, priority, signal }: FetchRequest) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
       { network, members, blocks: blocksOf(tree), holdings, traffic, clock, log: logger, paths, scratch },
@@ -236,7 +254,13 @@ export function createSiteAgent(
         scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
-        deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }),
+        // A delta is of blocks in any part of the tree, against others in any part of an older snapshot.
+        ...(filter === undefined
+          ? { deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }) }
+          : { filter }),
+        base: newestHeld(ledger.state().trees.get(tree)?.history, (each) =>
+          complete.holds(tree, each, filter),
+        ),
         onBlame: blame,
       },
     )
@@ -245,7 +269,8 @@ export function createSiteAgent(
     const done = fetch.done
       .then((result) => {
         // Before the lease ends: a collection finds it complete, or leased.
-        complete.note(tree, snapshot)
+        if (result.view === undefined) complete.note(tree, snapshot)
+        else complete.noteView(tree, snapshot, result.view)
         return result
       })
       .finally(() => {
@@ -387,7 +412,7 @@ export function createSiteAgent(
         members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)
-          .map((tree) => treeFacts(state, tree)),
+          .map((tree) => treeFacts(state, tree, clock.nowMs())),
         own: replicas(),
         heard: gossip.heard(),
         connected: new Set(host.peers().map(({ peer }) => peer)),

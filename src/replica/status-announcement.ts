@@ -10,7 +10,8 @@
  *     a  addresses, <= 32 strings of <= 256 characters
  *     r  trees, <= 512 lists of [tree, completeSequence|null, completeSnapshot CID|null, isFetching,
  *        fetchingSnapshot CID|null, missingBytes|null, reason, [[checkout path, sequence|null, versions?], ...],
- *        [other complete sequences, newest first, <= 8]]
+ *        [other complete sequences, newest first, <= 8],
+ *        isFiltered?: what is complete is so under a path filter]
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
  *     f  optional: bytes left on the disk of its store
@@ -50,6 +51,8 @@ export interface AnnouncedTree {
   }[]
   /** Complete beside `completeSequence`, newest first; empty from nodes of a version before. */
   readonly alsoComplete: readonly number[]
+  /** What is complete is so under a path filter: a part of the tree. */
+  readonly isFiltered?: boolean
 }
 
 export interface SiteAnnouncement {
@@ -124,6 +127,7 @@ function encodeTree(entry: AnnouncedTree): unknown[] {
         ...(versions === undefined ? [] : [versions]),
       ]),
     entry.alsoComplete.slice(0, MAX_ALSO_COMPLETE),
+    ...(entry.isFiltered === true ? [true] : []),
   ]
 }
 
@@ -138,6 +142,7 @@ function decodeTree(value: unknown): AnnouncedTree {
     reason,
     checkouts,
     alsoComplete = [],
+    isFiltered,
   ] = list(value, 'tree', 64)
   return {
     tree: treeName(text(tree, 'tree name', 600)),
@@ -156,6 +161,7 @@ function decodeTree(value: unknown): AnnouncedTree {
       }
     }),
     alsoComplete: list(alsoComplete, 'sequences', MAX_ALSO_COMPLETE).map((found) => count(found, 'sequence')),
+    ...(isFiltered === true ? { isFiltered: true } : {}),
   }
 }
 

@@ -5,6 +5,9 @@
  */
 import type { SiteAnnouncement } from './status-announcement.ts'
 
+/** Why a site has nothing (new) of a private tree that is pinned to it. */
+export const NO_RIGHT = 'no right: the tree is private, and the site is not one of its readers'
+
 export type SiteState = 'self' | 'up' | 'silent' | 'never-seen'
 export type ReplicaState = 'complete' | 'fetching' | 'behind' | 'unknown'
 
@@ -28,8 +31,12 @@ export interface ReplicaStatus {
   /** How far it is behind; absent when it is complete, and when nothing is known of it. */
   readonly lag?: ReplicaLag
   readonly checkouts: readonly CheckoutStatus[]
+  /** What is complete there is a part of the tree, under the path filter of its pins. */
+  readonly isFiltered?: boolean
   /** Why it is not complete, in words; absent when it is. */
   readonly reason?: string
+  /** The tree is private and the site may not read it, by the records of this node: it fetches nothing of it. */
+  readonly hasNoRight?: boolean
   /** Its last try failed, and it tries again. Known of this node's own site alone. */
   readonly hasFailed?: boolean
 }
@@ -157,6 +164,8 @@ export interface TreeFacts {
   readonly history?: readonly { readonly timeMs: number }[]
   /** Sites that the records say should hold it. */
   readonly pinnedSites: readonly string[]
+  /** Of a private tree: sites that may not read it. */
+  readonly sitesWithoutRight?: ReadonlySet<string>
 }
 
 export interface HeardSite {
@@ -277,9 +286,15 @@ function treeStatus(sources: StatusSources, facts: TreeFacts): TreeStatus {
     bytes: head?.bytes ?? null,
     timeMs: head === undefined ? null : (facts.history?.[head.sequence - 1]?.timeMs ?? null),
     sites: [...replicas.values()]
-      .map((replica) => withLag(replica, facts))
+      .map((replica) => withRight(withLag(replica, facts), facts))
       .toSorted((a, b) => compareText(a.site, b.site)),
   }
+}
+
+/** A site that does not know it yet, or is silent, has no right all the same. */
+function withRight(replica: ReplicaStatus, { sitesWithoutRight }: TreeFacts): ReplicaStatus {
+  if (sitesWithoutRight?.has(replica.site) !== true) return replica
+  return { ...replica, hasNoRight: true, reason: NO_RIGHT }
 }
 
 function withLag(replica: ReplicaStatus, { head, history }: TreeFacts): ReplicaStatus {
@@ -311,6 +326,7 @@ function heardReplica(
     state: isComplete ? 'complete' : said.isFetching ? 'fetching' : 'behind',
     missingBytes: isComplete ? 0 : said.fetchingSnapshot === head?.snapshot ? said.missingBytes : null,
     checkouts: said.checkouts,
+    ...(said.isFiltered === true ? { isFiltered: true } : {}),
     ...(isComplete || said.reason === '' ? {} : { reason: said.reason }),
   }
 }

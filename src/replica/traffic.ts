@@ -60,8 +60,9 @@ export interface Traffic {
     },
   ): void
   receivedBlock(peer: string, bytes: number, plainBytes?: number): void
-  sentObject(peer: string, bytes: number): void
-  receivedObject(peer: string, bytes: number): void
+  /** @param bytes as it travelled. @param plainBytes the same when left out */
+  sentObject(peer: string, bytes: number, plainBytes?: number): void
+  receivedObject(peer: string, bytes: number, plainBytes?: number): void
   /** Of the blocks received, one is a delta. */
   tookDelta(bytes: number): void
   madeOfDeltas(bytes: number): void
@@ -116,16 +117,16 @@ export function createTraffic(): Traffic {
         tally.blocksReceived++
       }
     },
-    sentObject(peer, bytes) {
+    sentObject(peer, bytes, plainBytes = bytes) {
       for (const tally of tallies(peer)) {
         tally.bytesSent += bytes
-        tally.plainBytesSent += bytes
+        tally.plainBytesSent += plainBytes
       }
     },
-    receivedObject(peer, bytes) {
+    receivedObject(peer, bytes, plainBytes = bytes) {
       for (const tally of tallies(peer)) {
         tally.bytesReceived += bytes
-        tally.plainBytesReceived += bytes
+        tally.plainBytesReceived += plainBytes
       }
     },
     tookDelta(bytes) {

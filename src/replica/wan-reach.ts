@@ -36,7 +36,10 @@ export function createWanReach({
     const answer =
       state.trees.get(tree)?.newest?.publisher === self.peer &&
       [...state.members.values()].some(
-        (member) => member.isActive && pathClass(self, member) === 'wan' && isWanted(state, tree, member),
+        (member) =>
+          member.isActive &&
+          pathClass(self, member) === 'wan' &&
+          isWanted(state, tree, member, clock.nowMs()),
       )
     trees.set(tree, answer)
     return answer

@@ -18,6 +18,8 @@ import { countShares } from './snapshot-shares.ts'
 export interface CollectionRoots {
   /** Snapshots that count as complete and stay. */
   readonly whole: readonly Cid[]
+  /** Snapshots that count as complete under a path filter, with the views that show them. */
+  readonly views?: readonly { readonly snapshot: Cid; readonly view: Cid }[]
   /** Snapshots that are not complete here, and sets of encodings: what there is of them stays. */
   readonly partial: readonly Cid[]
   /** Snapshots that go, whose shares a dry run is to tell. */
@@ -88,16 +90,20 @@ export function createCollect(target: CollectionTarget): Collect {
     using _held = leases.hold()
     target.touchPending()
     const early = leasedRoots()
-    const { whole, partial, dropped = [] } = await choose()
+    const { whole, views = [], partial, dropped = [] } = await choose()
     const live = createKeyFilter({ capacity: target.countBlocks() + 1024 })
     const marker = createMarker({ blocks, keep: live.add }, { signal })
-    const total = whole.length + partial.length
+    const total = whole.length + views.length + partial.length
     for (const [i, snapshot] of whole.entries()) {
       onProgress({ phase: 'mark', done: i, total })
       await marker.whole(snapshot)
     }
-    for (const [i, snapshot] of partial.entries()) {
+    for (const [i, { snapshot, view }] of views.entries()) {
       onProgress({ phase: 'mark', done: whole.length + i, total })
+      await marker.view(snapshot, view)
+    }
+    for (const [i, snapshot] of partial.entries()) {
+      onProgress({ phase: 'mark', done: whole.length + views.length + i, total })
       await marker.partial(snapshot)
     }
     // Until an instant at which every root of every lease is marked. What is leased later is looked up later.

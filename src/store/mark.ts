@@ -7,8 +7,9 @@
  */
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
-import { cidToKeyBytes } from '../block/cid.ts'
+import { cidToKeyBytes, RAW } from '../block/cid.ts'
 import { decodeIndexNode } from '../dag/block-index.ts'
+import { closure } from '../dag/closure.ts'
 import { decodeEncodings, isEncodings } from '../dag/encodings.ts'
 import { createFingerprintSet } from '../dag/fingerprint-set.ts'
 import { decodeSnapshot } from '../dag/snapshot.ts'
@@ -20,6 +21,11 @@ export interface Marker {
    * @throws MirrorError `corrupt` when it cannot be read in full
    */
   whole(snapshot: Cid): Promise<void>
+  /**
+   * A snapshot that counts as complete under a path filter, as its view shows it.
+   * @throws MirrorError `corrupt` when what the view needs cannot be read in full
+   */
+  view(snapshot: Cid, view: Cid): Promise<void>
   /** A snapshot, or a set of encodings, of which some may be missing: what is here of it, and what its pages here list, stays. */
   partial(root: Cid): Promise<void>
 }
@@ -31,6 +37,24 @@ export function createMarker(
   // Apart: a node that was read for a partial snapshot may have missing nodes below it.
   const whole = createFingerprintSet()
   const partial = createFingerprintSet()
+
+  async function markView(snapshot: Cid, viewCid: Cid): Promise<void> {
+    keep(cidToKeyBytes(snapshot))
+    keep(cidToKeyBytes(viewCid))
+    await read(snapshot, snapshot, true)
+    const view = decodeSnapshot(viewCid, (await read(viewCid, snapshot, true))!)
+    const stack = [view.index]
+    const seen = createFingerprintSet()
+    for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
+      if (!seen.add(cid)) continue
+      keep(cidToKeyBytes(cid))
+      const node = decodeIndexNode(cid, (await read(cid, snapshot, true))!)
+      if (node.kind === 'branch') for (const child of node.children) stack.push(child.cid)
+      else for (const block of node.page.blocks) if (block.cid.code !== RAW) keep(cidToKeyBytes(block.cid))
+    }
+    const source = { get: (cid: Cid) => read(cid, snapshot, true) }
+    for await (const { cid } of closure(source, view.root, signal)) keep(cidToKeyBytes(cid))
+  }
 
   async function mark(snapshot: Cid, isWhole: boolean): Promise<void> {
     keep(cidToKeyBytes(snapshot))
@@ -64,7 +88,7 @@ export function createMarker(
     if (bytes !== undefined || !isWhole) return bytes
     throw new MirrorError(
       'corrupt',
-      `snapshot ${snapshot.toString()} counts as complete, and block ${cid.toString()} of its index is missing: nothing is collected`,
+      `snapshot ${snapshot.toString()} counts as complete, and block ${cid.toString()} that it needs is missing: nothing is collected`,
       {
         facts: { snapshot: snapshot.toString(), cid: cid.toString() },
         hint: 'A copy on disk was damaged. It is fetched again from a site that has it; check the disk.',
@@ -74,6 +98,7 @@ export function createMarker(
 
   return {
     whole: (snapshot) => mark(snapshot, true),
+    view: markView,
     partial: (root) => mark(root, false),
   }
 }

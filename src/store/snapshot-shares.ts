@@ -54,7 +54,11 @@ export async function countShares(
       count(cid, nodeBytes.length)
       const node = decodeIndexNode(cid, nodeBytes)
       if (node.kind === 'branch') stack.push(...node.children.map((child) => child.cid))
-      else for (const block of node.page.blocks) count(block.cid, block.lengthBytes)
+      else {
+        // Of a snapshot that is here in part some are missing.
+        const has = await blocks.has(node.page.blocks.map((block) => block.cid))
+        for (const [i, block] of node.page.blocks.entries()) if (has[i]) count(block.cid, block.lengthBytes)
+      }
     }
     return share
   }

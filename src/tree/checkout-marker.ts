@@ -15,6 +15,8 @@ export interface CheckoutLabel {
   readonly tree: string
   /** CID. */
   readonly snapshot: string
+  /** CID of the view that was written, where the site keeps a part of the tree. */
+  readonly view?: string
 }
 
 export interface CheckoutMarker extends Partial<CheckoutLabel> {
@@ -117,13 +119,14 @@ export function readMarker(dest: string | Uint8Array): CheckoutMarker | undefine
 }
 
 function parseMarker(fields: Record<string, unknown>): CheckoutMarker | undefined {
-  const { version, roots, tree, snapshot, protect, moving, old, folder, versions } = fields
+  const { version, roots, tree, snapshot, view, protect, moving, old, folder, versions } = fields
   if (version !== 1 || !isListOf(roots, isText)) return undefined
   const isLabelled = isText(tree) && isText(snapshot)
   return {
     version,
     roots,
     ...(isLabelled ? { tree, snapshot } : {}),
+    ...(isLabelled && isText(view) ? { view } : {}),
     ...(isListOf(protect, isText) ? { protect } : {}),
     ...(isListOf(moving, isMove) ? { moving } : {}),
     ...(isListOf(old, isOld) ? { old } : {}),

@@ -127,8 +127,9 @@ export function switchTo(
 }
 
 function labelOf(marker: CheckoutMarker | undefined): Partial<CheckoutLabel> {
-  const { tree, snapshot } = marker ?? {}
-  return tree === undefined || snapshot === undefined ? {} : { tree, snapshot }
+  const { tree, snapshot, view } = marker ?? {}
+  if (tree === undefined || snapshot === undefined) return {}
+  return { tree, snapshot, ...(view === undefined ? {} : { view }) }
 }
 
 function toName(name: string): Buffer {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createConnection } from 'node:net'
 import { test } from 'node:test'
+import zlib from 'node:zlib'
 import { noise as noiseEncryption } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
@@ -14,16 +15,17 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
+import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { BLOCKS_PROTOCOLS } from '../../src/net/block-protocol.ts'
 import { gossipTopics } from '../../src/net/gossip.ts'
 import { JOIN_PROTOCOL } from '../../src/net/join-protocol.ts'
 import { MAX_INBOUND_PER_PEER } from '../../src/net/limits.ts'
-import { OBJECT_PROTOCOL } from '../../src/net/object-protocol.ts'
 import { RECORDS_PROTOCOL } from '../../src/net/record-protocol.ts'
 import { WATCH_PROTOCOL } from '../../src/net/watch-protocol.ts'
 import { encodeBlocksRequest } from '../../src/net/wire/blocks.ts'
-import { u16, u24, u32 } from '../../src/net/wire/fields.ts'
+import { u8, u16, u24, u32 } from '../../src/net/wire/fields.ts'
 import { createFrameDecoder, encodeFrame } from '../../src/net/wire/frame.ts'
+import { decodeObjectRequest, OBJECT_1, OBJECT_2 } from '../../src/net/wire/object.ts'
 import { DONE, RECORDS } from '../../src/net/wire/records.ts'
 import { DATA, decodeRequestBody, END, encodeRequestFrame, REQUEST } from '../../src/net/wire/request.ts'
 import { MESH, noise, PAGE, seedOf, type TestPeer, TREE, until, withHosts } from './mesh.ts'
@@ -31,7 +33,7 @@ import { MESH, noise, PAGE, seedOf, type TestPeer, TREE, until, withHosts } from
 type Raw = Libp2p<{ gossip: ReturnType<ReturnType<typeof gossipsub>> }>
 
 const [BLOCKS_PROTOCOL] = BLOCKS_PROTOCOLS
-const PROTOCOLS = [...BLOCKS_PROTOCOLS, OBJECT_PROTOCOL, WATCH_PROTOCOL, RECORDS_PROTOCOL]
+const PROTOCOLS = [...BLOCKS_PROTOCOLS, OBJECT_2, OBJECT_1, WATCH_PROTOCOL, RECORDS_PROTOCOL]
 
 /** A libp2p node under the attacker's control, and a host that may or may not know it. */
 async function withAttacker(
@@ -195,10 +197,7 @@ test('a stream that says nothing, and a frame that never ends, are given up', as
   await withAttacker(
     async (_victim, _attacker, connect) => {
       const connection = await connect()
-      const [mute, slow] = [
-        await connection.newStream(BLOCKS_PROTOCOL),
-        await connection.newStream(OBJECT_PROTOCOL),
-      ]
+      const [mute, slow] = [await connection.newStream(BLOCKS_PROTOCOL), await connection.newStream(OBJECT_2)]
       const ends = [ending(mute), ending(slow)]
       slow.send(Uint8Array.of(0, 0, 0, 20, 1, 7))
       let isOver = false
@@ -361,7 +360,7 @@ test('an object that comes again and again instead of ending is refused at the s
       for (; sent < 3; sent++) stream.send(encodeRequestFrame(DATA, decodeRequestBody(body).id, [noise(10)]))
     }
   }
-  await withServer(OBJECT_PROTOCOL, answer, async (victim, attacker) => {
+  await withServer(OBJECT_1, answer, async (victim, attacker) => {
     await assert.rejects(victim.host.fetchObject(attacker.peerId.toString(), { tree: TREE, cid: PAGE }), {
       code: 'corrupt',
       message: /second time/,
@@ -377,11 +376,78 @@ test('an object that is cut off is no wrong bytes: a node that stops is not to b
       void stream.close()
     }
   }
-  await withServer(OBJECT_PROTOCOL, answer, async (victim, attacker) => {
+  await withServer(OBJECT_1, answer, async (victim, attacker) => {
     await assert.rejects(victim.host.fetchObject(attacker.peerId.toString(), { tree: TREE, cid: PAGE }), {
       code: 'unreachable',
     })
   })
+})
+
+/** Answers each request with `fields`, which follow from those of the request. */
+function answering(fields: (request: Uint8Array) => readonly Uint8Array[]) {
+  const decoder = createFrameDecoder({ 1: 10_000, 2: 4 })
+  return (stream: Stream, message: Uint8Array): void => {
+    for (const { type, body } of decoder.push(message)) {
+      if (type !== REQUEST) continue
+      const { id, fields: asked } = decodeRequestBody(body)
+      stream.send(encodeRequestFrame(DATA, id, fields(asked)))
+      stream.send(encodeRequestFrame(END, id))
+    }
+  }
+}
+
+const base = { cid: cidOf(DAG_CBOR, noise(5000)), bytes: noise(5000) }
+const wanted = new Uint8Array(
+  Buffer.concat([base.bytes.subarray(0, 3000), noise(200), base.bytes.subarray(3000)]),
+)
+const frameOf = (bytes: Uint8Array): Uint8Array =>
+  zlib.zstdCompressSync(bytes, { dictionary: base.bytes, pledgedSrcSize: bytes.length })
+
+for (const [what, fields] of [
+  ['over a base that nobody named', [u8(2), u32(wanted.length), frameOf(wanted)]],
+  ['that is said to be longer than any', [u8(1), u32(0xffff_ffff), frameOf(wanted)]],
+  ['of another length than is said', [u8(1), u32(wanted.length - 1), frameOf(wanted)]],
+  ['that expands without bound', [u8(1), u32(4096), frameOf(new Uint8Array(64 * 1024 * 1024))]],
+  ['of other bytes', [u8(1), u32(wanted.length), frameOf(wanted.toReversed())]],
+  ['that is no frame', [u8(1), u32(wanted.length), noise(300)]],
+  ['cut off in its head', [u8(1), Uint8Array.of(0)]],
+] as const) {
+  test(`an object as a difference ${what} is wrong bytes`, async () => {
+    await withServer(
+      OBJECT_2,
+      answering(() => fields),
+      async (victim, attacker) => {
+        const request = { tree: TREE, cid: cidOf(DAG_CBOR, wanted), bases: [base] }
+        await assert.rejects(victim.host.fetchObject(attacker.peerId.toString(), request), {
+          code: 'corrupt',
+        })
+      },
+    )
+  })
+}
+
+test('a difference comes as the object it makes; a node of the version before is asked as it expects, and sends all of it', async () => {
+  for (const [protocol, fields] of [
+    [OBJECT_2, [u8(1), u32(wanted.length), frameOf(wanted)]],
+    [OBJECT_1, [wanted]],
+  ] as const) {
+    const asked: Uint8Array[] = []
+    const answer = answering((request) => {
+      asked.push(request)
+      return fields
+    })
+    await withServer(protocol, answer, async (victim, attacker) => {
+      let travelled = 0
+      const onTravelled = (bytes: number): void => {
+        travelled = bytes
+      }
+      const request = { tree: TREE, cid: cidOf(DAG_CBOR, wanted), bases: [base] }
+      const bytes = await victim.host.fetchObject(attacker.peerId.toString(), { ...request, onTravelled })
+      assert.deepEqual(bytes, wanted)
+      assert.equal(travelled, fields.at(-1)!.length)
+    })
+    assert.equal(decodeObjectRequest(asked[0]!, protocol).bases?.length ?? 0, protocol === OBJECT_2 ? 1 : 0)
+  }
 })
 
 test('an admitter that answers with records without end does not fill a newcomer', async () => {

@@ -18,7 +18,15 @@ import {
 } from '../../src/net/wire/blocks.ts'
 import { createFrameDecoder, encodeFrame, type Frame } from '../../src/net/wire/frame.ts'
 import { decodeClaim, decodeRefusal, encodeClaim, encodeRefusal } from '../../src/net/wire/join.ts'
-import { decodeObjectRequest, encodeObjectRequest } from '../../src/net/wire/object.ts'
+import {
+  decodeObjectData,
+  decodeObjectRequest,
+  encodeObjectData,
+  encodeObjectRequest,
+  MAX_BASES,
+  OBJECT_1,
+  OBJECT_2,
+} from '../../src/net/wire/object.ts'
 import { decodeRecords, decodeWant, recordsFrames, wantFrames } from '../../src/net/wire/records.ts'
 import {
   decodeUpdate,
@@ -85,7 +93,23 @@ test('requests survive the wire', () => {
       assert.deepEqual(decodeBlocksRequest(concatBytes(encodeBlocksRequest(request))), request)
       assert.deepEqual(decodeMissing(encodeOffsets(list)), list)
       const wanted = { tree: name, cid: page }
-      assert.deepEqual(decodeObjectRequest(concatBytes(encodeObjectRequest(wanted))), wanted)
+      for (const version of [OBJECT_1, OBJECT_2]) {
+        const bytes = concatBytes(encodeObjectRequest(wanted, version))
+        assert.deepEqual(decodeObjectRequest(bytes, version), wanted)
+      }
+      const over = { ...wanted, bases: [page, page, page].slice(list.length % 3) }
+      assert.deepEqual(decodeObjectRequest(concatBytes(encodeObjectRequest(over))), over)
+      const whole = concatBytes(encodeObjectRequest(over, OBJECT_1))
+      assert.deepEqual(decodeObjectRequest(whole, OBJECT_1), wanted)
+      const difference = {
+        bytes: page.bytes,
+        over: { bases: [0, 2].slice(list.length % 2), lengthBytes: 1000 },
+      }
+      assert.deepEqual(decodeObjectData(concatBytes(encodeObjectData(difference)), MAX_BASES), difference)
+      for (const version of [OBJECT_1, OBJECT_2]) {
+        const sent = concatBytes(encodeObjectData({ bytes: page.bytes }, version))
+        assert.deepEqual(decodeObjectData(sent, MAX_BASES, version), { bytes: page.bytes })
+      }
       const watch = { tree: name, snapshot: page }
       assert.deepEqual(decodeWatch(body(encodeWatch(watch))), watch)
     }),
@@ -156,7 +180,9 @@ test('claims and refusals survive the wire; a refusal is printable whatever it h
 test('whatever the bytes, a decoder answers or throws a MirrorError', () => {
   const decoders: ((bytes: Uint8Array) => unknown)[] = [
     decodeBlocksRequest,
-    decodeObjectRequest,
+    (bytes) => decodeObjectRequest(bytes, OBJECT_1),
+    (bytes) => decodeObjectRequest(bytes, OBJECT_2),
+    (bytes) => decodeObjectData(bytes, 3),
     decodeMissing,
     (bytes) => decodeBlockData(bytes, BLOCKS_1),
     (bytes) => decodeBlockData(bytes, BLOCKS_2),

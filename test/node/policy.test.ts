@@ -1,21 +1,24 @@
-/** What admins say of sites and pins, on real processes: labels, drains, plans. */
+/** What admins say of sites and pins, on real processes: labels, drains, plans, parts of trees. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { PublishAnswer, WaitAnswer } from '../../node/api/job-answers.ts'
+import type { CollectAnswer, PublishAnswer, VerifyAnswer, WaitAnswer } from '../../node/api/job-answers.ts'
 import type { PinPlan } from '../../node/api/pin-plan.ts'
 import type { SiteDocument } from '../../node/api/site-routes.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
-import { mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
+import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
 const TREE = 'builds/x'
 
-test('an admin steers what is kept where: labels, drains, plans', { timeout: 300_000 }, async (t) => {
+test('an admin steers what is kept where: labels, drains, plans, parts of trees', {
+  timeout: 300_000,
+}, async (t) => {
   const dir = await tempDir(t)
   const homes = { hq: join(dir, 'hq'), lab: join(dir, 'lab'), shop: join(dir, 'shop') }
+  const http = await freePort()
   const listen = ['--listen', '127.0.0.1:0', '--http', 'off']
   const at = (home: string, ...args: string[]): string[] => ['--home', home, ...args]
   const publish = async (text: string): Promise<PublishAnswer> => {
@@ -28,11 +31,13 @@ test('an admin steers what is kept where: labels, drains, plans', { timeout: 300
   const hq = await startDaemon(t, homes.hq)
   for (const site of ['lab', 'shop'] as const) {
     const token = await succeed(at(homes.hq, 'invite', '--site', site, '--region', 'eu'))
-    await succeed(at(homes[site], 'join', token.trim(), ...listen))
+    const gateway = site === 'lab' ? ['--http', `127.0.0.1:${http}`] : []
+    await succeed(at(homes[site], 'join', token.trim(), ...listen, ...gateway))
   }
   const daemons = { hq, lab: await startDaemon(t, homes.lab), shop: await startDaemon(t, homes.shop) }
-  const replica = (status: StatusDocument, site: string) =>
-    status.trees.find(({ tree }) => tree === TREE)?.sites.find((each) => each.site === site)
+  const replicaOf = (status: StatusDocument, tree: string, site: string) =>
+    status.trees.find((each) => each.tree === tree)?.sites.find((each) => each.site === site)
+  const replica = (status: StatusDocument, site: string) => replicaOf(status, TREE, site)
 
   await t.test('a pin by label is for the sites that have it', async () => {
     await succeed(at(homes.hq, 'site', 'label', 'lab', 'office', 'big'))
@@ -145,6 +150,77 @@ test('an admin steers what is kept where: labels, drains, plans', { timeout: 300
       at(homes.hq, 'pin', 'plan', TREE, '--label', 'office', '--remove'),
     )
     assert.deepEqual([removal.released, removal.sites], [[{ site: 'lab', trees: [TREE] }], []])
+  })
+
+  await t.test('an office keeps a part of a tree: complete means that part, everywhere', async () => {
+    const mirror = join(dir, 'mirror')
+    for (const arch of ['aarch64', 'noarch', 'x86_64'])
+      for (const name of ['one.rpm', 'two.rpm', 'debug/one.rpm']) {
+        await mkdir(join(mirror, arch, 'debug'), { recursive: true })
+        await writeFile(join(mirror, arch, name), randomBytes(40_000))
+      }
+    const tree = 'mirror/fedora'
+    const place = join(dir, 'office-mirror')
+    await succeed(at(homes.hq, 'publish', mirror, '--tree', tree))
+    const args = [
+      tree,
+      '--site',
+      'lab',
+      '--path',
+      'x86_64/',
+      '--path',
+      'noarch',
+      '--exclude-path',
+      'x86_64/debug',
+    ]
+    const plan = await succeedJson<PinPlan>(at(homes.hq, 'pin', 'plan', ...args))
+    const { bytes, isUpperBound } = plan.sites[0]!.trees[0]!
+    assert.ok(bytes > 200_000 && bytes < 210_000 && !isUpperBound, `${bytes} of five files`)
+    await succeed(at(homes.hq, 'pin', 'add', ...args, '--checkout', place))
+    await succeed(at(homes.hq, 'wait', tree, '--sites', 'lab', '--timeout', '60s'))
+    const checked = await until('the check-out', async () => {
+      const names = await readdir(place, { recursive: true }).catch(() => [])
+      return names.length > 0 && names.toSorted()
+    })
+    assert.deepEqual(checked, [
+      'noarch',
+      'noarch/debug',
+      'noarch/debug/one.rpm',
+      'noarch/one.rpm',
+      'noarch/two.rpm',
+      'x86_64',
+      'x86_64/one.rpm',
+      'x86_64/two.rpm',
+    ])
+    assert.match(await succeed(at(homes.hq, 'status')), /mirror\/fedora .*\n +lab +complete \(filtered\)/)
+    assert.match(await succeed(at(homes.hq, 'pin', 'list')), /noarch, x86_64 without x86_64\/debug/)
+    const verified = await succeedJson<VerifyAnswer>(at(homes.lab, 'verify', tree, '--checkout', place))
+    assert.equal(verified.isGood, true)
+    assert.ok(verified.snapshots[0]!.bytes < 220_000, 'what is not kept is not missed')
+    const base = `http://127.0.0.1:${http}/${tree}`
+    assert.equal((await fetch(`${base}/x86_64/one.rpm`)).status, 200)
+    const gone = await fetch(`${base}/aarch64/one.rpm`)
+    assert.equal(gone.status, 404)
+    assert.match(await gone.text(), /keeps only a part of it: noarch, x86_64 without x86_64\/debug/)
+    assert.match(await (await fetch(`${base}/nowhere`)).text(), /has no \/nowhere/)
+    const listed = await succeed(at(homes.lab, 'ls', tree))
+    assert.ok(!listed.includes('aarch64') && listed.includes('noarch'), listed)
+    const missing = await mirrormesh(at(homes.lab, 'get', `${tree}:aarch64/one.rpm`, join(dir, 'x')))
+    assert.equal(missing.status, 5)
+    assert.match(missing.stderr, /keeps only a part of it/)
+    const kept = await succeedJson<CollectAnswer>(at(homes.lab, 'gc', '--dry-run'))
+    assert.equal(kept.deadBlocks, 0)
+    // More of it: what is new is fetched, and the check-out is written anew.
+    await succeed(at(homes.hq, 'pin', 'add', tree, '--site', 'lab', '--path', 'aarch64', '--checkout', place))
+    await until('the check-out of another part', async () => (await readdir(place)).join() === 'aarch64')
+    await succeed(at(homes.lab, 'gc'))
+    assert.equal((await succeedJson<VerifyAnswer>(at(homes.lab, 'verify', tree))).isGood, true)
+    await succeed(at(homes.hq, 'pin', 'add', tree, '--site', 'lab', '--checkout', place))
+    await until('all of it', async () => (await readdir(place)).length === 3)
+    await until('the others hear of it', async () => {
+      const replica = replicaOf(await daemons.hq.status(), tree, 'lab')
+      return replica?.state === 'complete' && replica.isFiltered === undefined
+    })
   })
 
   await t.test('labels are in the file of the mesh', async () => {

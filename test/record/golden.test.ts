@@ -159,6 +159,14 @@ function later() {
     version: 1,
     removed: false,
   })
+  const part = createAuthor().say(admin, 'pin', {
+    name: 'mirror/**@label:office',
+    tree: 'mirror/**',
+    sites: { label: 'office' },
+    paths: { include: ['noarch', 'x86_64'], exclude: ['x86_64/debug'] },
+    version: 1,
+    removed: false,
+  })
   const site = createAuthor().say(admin, 'site', {
     site: 'brno',
     labels: ['czech', 'office'],
@@ -241,6 +249,7 @@ function later() {
     ['later-withdrawal.hex', hex(withdrawal.bytes)],
     ['later-pin-label.hex', hex(labelled.bytes)],
     ['later-pin-priority.hex', hex(hurried.bytes)],
+    ['later-pin-paths.hex', hex(part.bytes)],
     ['later-site.hex', hex(site.bytes)],
   ])
 }
@@ -307,6 +316,9 @@ test('golden records are read, and make the state that they always made', () => 
   const hurried = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-priority.hex'), 'hex'))).content
   assert.ok(hurried?.kind === 'pin')
   assert.deepEqual([hurried.body.priority, hurried.body.class], [8, 'urgent'])
+  const part = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-paths.hex'), 'hex'))).content
+  assert.ok(part?.kind === 'pin')
+  assert.deepEqual(part.body.paths, { include: ['noarch', 'x86_64'], exclude: ['x86_64/debug'] })
   const site = decodeSigned(new Uint8Array(Buffer.from(read('later-site.hex'), 'hex'))).content
   assert.ok(site?.kind === 'site')
   assert.deepEqual(site.body.labels, ['czech', 'office'])

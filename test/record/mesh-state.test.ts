@@ -55,6 +55,27 @@ test('a pin whose versions have no place or no sense is kept, and has no effect'
   assert.deepEqual([...builder.state.pins.keys()], ['good'])
 })
 
+test('a pin with paths that are none, or too many, has no effect', () => {
+  const author = createAuthor()
+  const pin = { tree: 'a', sites: { all: true }, version: 1, removed: false }
+  const many = Array.from({ length: 65 }, (_, i) => `p${String(i).padStart(2, '0')}`)
+  const wrong = [
+    {},
+    { include: [], exclude: [] },
+    { include: ['a'] },
+    { include: ['a/'], exclude: [] },
+    { include: ['../a'], exclude: [] },
+    { include: ['b', 'a'], exclude: [] },
+    { include: ['a', 'a'], exclude: [] },
+    { include: many, exclude: [] },
+    { include: many.slice(0, 40), exclude: many.slice(0, 40) },
+  ]
+  for (const [i, paths] of wrong.entries()) author.sayOpaque(admin, 'pin', { ...pin, name: `${i}`, paths })
+  const paths = { include: many.slice(0, 60), exclude: ['p00/x'] }
+  author.say(admin, 'pin', { ...pin, name: 'good', sites: { all: true }, paths })
+  assert.deepEqual([...fold(author).pins.keys()], ['good'])
+})
+
 test('of a site the last writer counts, and what is malformed has no effect', () => {
   const author = createAuthor()
   const site = { site: 'brno', labels: ['a', 'b'], drained: false, note: '', version: 1 }

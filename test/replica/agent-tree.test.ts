@@ -44,8 +44,7 @@ function setUp({ slots = 2, fetchSlots = new Semaphore(slots) } = {}) {
   const worker = createTreeWorker(
     {
       complete: {
-        has: (_, cid) => done.has(cid.toString()),
-        note: (_, cid) => void done.add(cid.toString()),
+        holds: (_, cid) => done.has(cid.toString()),
       },
       startFetch({ snapshot: cid, signal }) {
         const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -53,7 +52,7 @@ function setUp({ slots = 2, fetchSlots = new Semaphore(slots) } = {}) {
         fetches.push({ snapshot: cid.toString(), resolve, reject, signal })
         const counts = { totalBlocks: 10, heldBlocks: 3, totalBytes: 100, heldBytes: 30, fetchedBytes: 30 }
         return {
-          done: promise,
+          done: promise.then(() => void done.add(cid.toString())),
           progress: () => ({ phase: 'blocks' as const, ...counts }),
           explain: () => undefined,
         }

@@ -9,6 +9,7 @@ import { startFetch } from '../../src/replica/fetch-session.ts'
 import { createHoldings } from '../../src/replica/holdings.ts'
 import { createTraffic } from '../../src/replica/traffic.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
+import { META } from '../dag/trees.ts'
 import type { TestPeer } from '../net/mesh.ts'
 import { introduce, withHosts } from '../net/mesh.ts'
 import type { TestNode } from './mesh.ts'
@@ -29,7 +30,14 @@ async function withThree(
       const server = createBlockService({ blocks: store.blocks, holdings, traffic, mayRead: () => true })
       const peer = await start(name, { blockServer: server })
       const parts = { name, region, store, holdings, traffic, server, peer, encodings: new Map() }
-      return { ...parts, isConnected: true, wants: true, corrupt: undefined, onServe: undefined }
+      return {
+        ...parts,
+        isConnected: true,
+        wants: true,
+        filter: undefined,
+        corrupt: undefined,
+        onServe: undefined,
+      }
     }
     const hq = await create('hq', 'east')
     const labs = [await create('lab-a', 'west'), await create('lab-b', 'west')] as const
@@ -49,6 +57,7 @@ function fetchAt(
   all: readonly HostedNode[],
   snapshot: Cid,
   scheduling: Partial<typeof PATIENT> = {},
+  base?: Cid,
 ) {
   const others = all.filter((other) => other !== node)
   return startFetch(
@@ -74,7 +83,7 @@ function fetchAt(
       traffic: node.traffic,
       clock,
     },
-    { tree: TREE, snapshot, self: { site: node.name, region: node.region }, scheduling },
+    { tree: TREE, snapshot, self: { site: node.name, region: node.region }, scheduling, base },
   )
 }
 
@@ -136,5 +145,35 @@ test('over real hosts, a site that loses its neighbour and its own connection in
     const result = await fetching.done
     assert.equal(result.heldBlocks, snapshot.counts.blocks)
     assert.equal(result.fetchedBlocks, snapshot.counts.blocks)
+  })
+})
+
+test('over real hosts, a site that holds a snapshot asks for the index of the next as a difference', async () => {
+  await withThree(async (hq, labs) => {
+    const plan = (edited: number) => {
+      const made = filesPlan(3000, 600)
+      if (made.type !== 'directory') throw new Error('not a directory')
+      const children = new Map(made.children)
+      for (const name of [...children.keys()].slice(1500, 1500 + edited))
+        children.set(name, { type: 'file', meta: META, chunks: [Buffer.from(`edited ${name}`)] })
+      return { ...made, children }
+    }
+    const first = await publish(hq, plan(0))
+    await Promise.all(labs.map((lab) => fetchAt(lab, [hq, ...labs], first.cid, PATIENT).done))
+    const before = labs.map((lab) => lab.traffic.totals())
+    const next = await publish(hq, plan(20))
+    const results = await Promise.all(
+      labs.map((lab) => fetchAt(lab, [hq, ...labs], next.cid, PATIENT, first.cid).done),
+    )
+    for (const [i, { heldBlocks }] of results.entries()) {
+      assert.equal(heldBlocks, next.snapshot.counts.blocks)
+      const after = labs[i]!.traffic.totals()
+      const received = after.bytesReceived - before[i]!.bytesReceived
+      const plain = after.plainBytesReceived - before[i]!.plainBytesReceived
+      // What is saved are pages of the index: no block of these trees is compressed on the way.
+      assert.ok(plain - received > 20_000, `${received} bytes received of ${plain}`)
+    }
+    const sent = hq.traffic.totals()
+    assert.ok(sent.plainBytesSent > sent.bytesSent)
   })
 })

@@ -5,6 +5,7 @@
 import type { Clock } from '../../src/base/clock.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { MirrorError } from '../../src/base/errors.ts'
+import { covers, type PathFilter } from '../../src/base/path-filter.ts'
 import type { Block } from '../../src/block/block.ts'
 import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import type { Cid } from '../../src/block/cid.ts'
@@ -50,6 +51,8 @@ export interface TestNode {
   readonly server: BlockServer
   isConnected: boolean
   wants: boolean
+  /** Which part of the tree it keeps. */
+  filter: PathFilter | undefined
   /** Changes each block on its way out. */
   corrupt: ((bytes: Uint8Array) => Uint8Array) | undefined
   /** Called for each block that it is about to send. */
@@ -63,7 +66,11 @@ export interface TestMesh {
   remove(node: TestNode): void
   fetch(node: TestNode, snapshot: Cid, more?: Partial<FetchOptions>): Fetch
   /** What its gateway would read through; `fetching` is what the node fetches by itself meanwhile. */
-  pull(node: TestNode, dir: string, more?: { fetching?: Fetch; timeoutMs?: number }): TestPull
+  pull(
+    node: TestNode,
+    dir: string,
+    more?: { fetching?: Fetch; timeoutMs?: number; isPrivate?: boolean },
+  ): TestPull
   setConnected(node: TestNode, isConnected: boolean): void
 }
 
@@ -88,7 +95,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
             peer: other.name,
             site: other.name,
             region: other.region,
-            wants: other.wants,
+            ...wishOf(node, other),
             isConnected: other.isConnected,
           }),
         ),
@@ -123,6 +130,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
         server,
         isConnected: true,
         wants: true,
+        filter: undefined,
         corrupt: undefined,
         onServe: undefined,
         encodings: new Map(),
@@ -149,10 +157,16 @@ export function createMesh({ compresses = false } = {}): TestMesh {
           traffic: node.traffic,
           clock,
         },
-        { tree: TREE, snapshot, self: { site: node.name, region: node.region }, ...more },
+        {
+          tree: TREE,
+          snapshot,
+          self: { site: node.name, region: node.region },
+          ...(node.filter && { filter: node.filter }),
+          ...more,
+        },
       )
     },
-    pull(node, dir, { fetching, timeoutMs = 5000 } = {}) {
+    pull(node, dir, { fetching, timeoutMs = 5000, isPrivate = false } = {}) {
       const blamed: string[] = []
       const cache = openBlockCache({}, { dir, quotaBytes: 50_000_000, reserveBytes: 0 })
       const through = createPullThrough(
@@ -160,7 +174,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
           network: networkOf(node.name, nodes),
           members: membersOf(node),
           blocksOf: () => node.store.blocks,
-          isPrivate: () => false,
+          isPrivate: () => isPrivate,
           cache,
           traffic: node.traffic,
           clock,
@@ -175,6 +189,12 @@ export function createMesh({ compresses = false } = {}): TestMesh {
     },
   }
   return mesh
+}
+
+/** As the site agent tells it. */
+function wishOf(self: TestNode, other: TestNode): { wants: boolean; wantsMore?: boolean } {
+  if (!other.wants || !covers(other.filter, self.filter)) return { wants: false }
+  return covers(self.filter, other.filter) ? { wants: true } : { wants: true, wantsMore: true }
 }
 
 function networkOf(self: string, nodes: ReadonlyMap<string, TestNode>): FetchNetwork {
@@ -223,6 +243,24 @@ export function filesPlan(count: number, bytes: number, seed = 0): Plan {
 }
 
 /** Stores a snapshot of `plan` at `node`, leaving out what `keep` refuses, and adopts it there. */
+function countEntries(plan: Plan): Omit<Snapshot['counts'], 'blocks' | 'blockBytes'> {
+  const counts = { files: 0, directories: 0, symlinks: 0, specials: 0, bytes: 0 }
+  const count = (node: Plan): void => {
+    if (node.type === 'file') {
+      counts.files++
+      counts.bytes += node.chunks.reduce((sum, { length }) => sum + length, 0)
+    } else if (node.type === 'symlink') counts.symlinks++
+    else if (node.type === 'fifo') counts.specials++
+    else {
+      counts.directories++
+      for (const child of node.children.values()) count(child)
+    }
+  }
+  count(plan)
+  const { specials, ...others } = counts
+  return specials === 0 ? others : { ...others, specials }
+}
+
 export async function publish(
   node: TestNode,
   plan: Plan,
@@ -237,10 +275,7 @@ export async function publish(
     createdMs: 1_700_000_000_000,
     chunker: DEFAULT_CHUNKER,
     counts: {
-      files: 0,
-      directories: 1,
-      symlinks: 0,
-      bytes: 0,
+      ...countEntries(plan),
       blocks: index.blocks,
       blockBytes: index.sizeBytes,
     },

@@ -12,7 +12,7 @@ function stateOf(pins: Pins): MeshState {
     [peer, { peer, site: peer, region, isActive: true }] as const
   return {
     members: new Map([member('hq', 'us'), member('us-1', 'us'), member('eu-1', 'eu')]),
-    trees: new Map([['build', { newest: { publisher: 'hq' } }]]),
+    trees: new Map([['build', { newest: { publisher: 'hq' }, body: { readers: 'members' } }]]),
     sites: new Map(),
     pins: new Map(pins.map((body, number) => [String(number), { body }])),
   } as unknown as MeshState

@@ -20,6 +20,8 @@ const REPLICA = z.strictObject({
     .describe('heads that it has not completed, and since when'),
   checkouts: z.array(CHECKOUT),
   reason: z.string().exactOptional(),
+  isFiltered: z.boolean().exactOptional().describe('what is complete there is a part of the tree'),
+  hasNoRight: z.boolean().exactOptional().describe('the tree is private, and the site may not read it'),
   hasFailed: z.boolean().exactOptional(),
 })
 

@@ -99,6 +99,7 @@ export const PIN = z.strictObject({
   keep: KEEP.exactOptional(),
   priority: z.int().exactOptional(),
   class: z.literal('urgent').exactOptional(),
+  paths: z.strictObject({ include: z.array(z.string()), exclude: z.array(z.string()) }).exactOptional(),
   version: z.int(),
 }) satisfies z.ZodType<PinDocument>
 

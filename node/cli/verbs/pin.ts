@@ -2,12 +2,15 @@
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { checkSegment, isTreePattern } from '../../../src/base/names.ts'
+import type { PathRule } from '../../../src/base/path-filter.ts'
 import type { PinBody, PinKeep, PinSites } from '../../../src/record/kinds/pin.ts'
 import type { StatusDocument } from '../../../src/replica/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
+import { describeFilter } from '../../left-out.ts'
 import { type AsNode, withAsNode } from '../as-node-option.ts'
 import type { Context } from '../context.ts'
 import { readKeepDays, readKeepLast, readPriority } from '../keep-option.ts'
+import { readFilterPath } from '../path-option.ts'
 import { formatTable } from '../table.ts'
 import { readVersions } from '../versions-option.ts'
 
@@ -25,6 +28,8 @@ interface Placement extends Where {
   readonly keepDays?: number
   readonly priority?: number
   readonly urgent?: boolean
+  readonly path?: string[]
+  readonly excludePath?: string[]
 }
 
 export function define(command: Command, context: Context): void {
@@ -105,6 +110,7 @@ function settingsOf(options: Placement): Omit<PinSettings, 'removed'> {
     ...(checkout === undefined ? {} : { checkout }),
     ...(versions === undefined ? {} : { versions }),
     ...keepOf(options),
+    ...pathsOf(options),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
     ...(options.urgent === true ? { class: 'urgent' as const } : {}),
   }
@@ -123,6 +129,16 @@ function withPlacement(command: Command): Command {
     )
     .option('--keep-last <N>', 'the newest N complete snapshots stay at these sites', readKeepLast)
     .option('--keep-days <N>', 'what was published within N days stays as well', readKeepDays)
+    .option(
+      '--path <PATH>',
+      'only what lies at or below this path of the tree; may be given several times',
+      readFilterPath,
+    )
+    .option(
+      '--exclude-path <PATH>',
+      'but not what lies at or below this one; may be repeated',
+      readFilterPath,
+    )
     .option('--priority <N>', '1 to 9, 5 when left out: the higher is fetched first', readPriority)
     .option('--urgent', 'does not wait for other fetches, and caps on rates do not hold it up')
 }
@@ -269,6 +285,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         { title: 'VERSIONS', align: 'right' },
         { title: 'KEEP' },
         { title: 'PRIORITY' },
+        { title: 'PATHS' },
       ],
       pins.map((pin) => [
         pin.tree,
@@ -277,9 +294,20 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         pin.versions === undefined ? '-' : String(pin.versions),
         keepText(pin.keep),
         [pin.priority ?? '', pin.class ?? ''].join(' ').trim() || '-',
+        pin.paths === undefined ? 'all' : describeFilter([pin.paths]),
       ]),
     ),
   )
+}
+
+function pathsOf({ path = [], excludePath = [] }: Placement): { paths?: PathRule } {
+  if (path.length + excludePath.length === 0) return {}
+  return {
+    paths: {
+      include: [...new Set(path)].toSorted(),
+      exclude: [...new Set(excludePath)].toSorted(),
+    },
+  }
 }
 
 function keepOf({ keepLast, keepDays }: Placement): { keep?: PinKeep } {

@@ -16,7 +16,7 @@ export function define(command: Command, context: Context): void {
     .option('--json', 'print the status document as JSON')
     .option(
       '--check',
-      'exit 4 unless every site that is not drained is up, every pinned tree complete and checked out, and nothing alarming',
+      'exit 4 unless every site that is not drained is up, every tree complete and checked out where it is pinned and may be read, and nothing alarming',
     )
     .action((options: Options) => show(context, options))
 }
@@ -37,7 +37,8 @@ export function isWell(status: StatusDocument): boolean {
     status.trees.every((tree) => tree.inPlace?.isAtRisk !== true) &&
     status.trees.every((tree) =>
       tree.sites.every(
-        ({ site, state, reason }) => drained.has(site) || (state === 'complete' && reason === undefined),
+        ({ site, state, reason, hasNoRight }) =>
+          drained.has(site) || hasNoRight === true || (state === 'complete' && reason === undefined),
       ),
     )
   )
@@ -115,7 +116,9 @@ function formatTrees(trees: readonly TreeStatus[]): string {
 }
 
 function describeReplica(site: ReplicaStatus, tree: TreeStatus): string {
-  const parts: string[] = [site.state]
+  const parts: string[] = [
+    site.isFiltered === true && site.state === 'complete' ? 'complete (filtered)' : site.state,
+  ]
   if (site.state !== 'complete' && site.sequence !== null && site.sequence !== tree.sequence) {
     parts.push(`has @${site.sequence}`)
   }

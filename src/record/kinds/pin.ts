@@ -7,6 +7,7 @@
  * | checkout | text, absolute path, <= 4095 bytes | optional: the sites also keep the newest complete snapshot as plain files there |
  * | keep | {days?: int 1-36500, last?: int 1-10000} | optional: which complete snapshots stay at the sites, instead of each site's own setting |
  * | name | text, 1-256 | what a later version replaces; `pinName` makes the usual one |
+ * | paths | {exclude: [text], include: [text]} | optional: only what lies at or below an included path (any, when there is none) and no excluded one; each list rises strictly, 1 to 64 paths together |
  * | priority | int, 1-9 | optional, 5 when absent: the higher is fetched first |
  * | removed | bool | a tombstone |
  * | sites | {all: true}, {label: text}, {region: text} or {site: text} | where |
@@ -14,11 +15,20 @@
  * | version | int >= 1 | the highest counts |
  * | versions | int, 1-100 | optional, with checkout: that many of the newest lie there side by side, with a link `latest` |
  *
- * Fields for filters and priority come later; a node that does not know one ignores the whole pin rather
- * than keep the wrong thing.
+ * A node that does not know a field ignores the whole pin rather than keep the wrong thing.
  */
 import { isTreePattern, matchesTree } from '../../base/names.ts'
-import { readBoolean, readFields, readInteger, readSegment, readText, wrong } from '../fields.ts'
+import { isFilterPath, MAX_FILTER_PATHS, type PathRule } from '../../base/path-filter.ts'
+import {
+  checkRising,
+  readBoolean,
+  readFields,
+  readInteger,
+  readList,
+  readSegment,
+  readText,
+  wrong,
+} from '../fields.ts'
 
 export type PinSites =
   | { readonly all: true }
@@ -42,6 +52,8 @@ export interface PinBody {
   /** The directory is one of versions, of which so many stay. */
   readonly versions?: number
   readonly keep?: PinKeep
+  /** Of the trees, only this part. */
+  readonly paths?: PathRule
   /** USUAL_PRIORITY when absent; the higher is fetched first. */
   readonly priority?: number
   readonly class?: 'urgent'
@@ -70,7 +82,7 @@ export function decodePin(value: unknown): PinBody {
     value,
     'pin',
     ['name', 'tree', 'sites', 'version', 'removed'],
-    ['checkout', 'class', 'keep', 'priority', 'versions'],
+    ['checkout', 'class', 'keep', 'paths', 'priority', 'versions'],
   )
   if (!isTreePattern(fields.tree)) throw wrong('tree', "is not a tree's name or pattern")
   return {
@@ -80,6 +92,7 @@ export function decodePin(value: unknown): PinBody {
     ...(fields.checkout === undefined ? {} : { checkout: readPath(fields.checkout) }),
     ...(fields.versions === undefined ? {} : { versions: readVersions(fields) }),
     ...(fields.keep === undefined ? {} : { keep: readKeep(fields.keep) }),
+    ...(fields.paths === undefined ? {} : { paths: readPaths(fields.paths) }),
     ...(fields.priority === undefined
       ? {}
       : { priority: readInteger(fields, 'priority', { min: 1, max: MAX_PRIORITY }) }),
@@ -105,6 +118,23 @@ export function coversPlace(sites: PinSites, { site, region, labels }: LabelledP
   if ('all' in sites) return true
   if ('label' in sites) return labels.includes(sites.label)
   return 'region' in sites ? sites.region === region : sites.site === site
+}
+
+function readPaths(value: unknown): PathRule {
+  const fields = readFields(value, 'paths', ['exclude', 'include'])
+  const read = (name: 'exclude' | 'include'): string[] => {
+    const list = readList(fields, name, { max: MAX_FILTER_PATHS }, (path) => {
+      if (!isFilterPath(path)) throw wrong(name, 'holds what is no path of names joined by slashes')
+      return path
+    })
+    checkRising(list, (a, b) => (a < b ? -1 : a > b ? 1 : 0), name)
+    return list
+  }
+  const rule = { include: read('include'), exclude: read('exclude') }
+  const count = rule.include.length + rule.exclude.length
+  if (count < 1 || count > MAX_FILTER_PATHS)
+    throw wrong('paths', `names none, or over ${MAX_FILTER_PATHS} paths`)
+  return rule
 }
 
 function readClass(value: unknown): 'urgent' {

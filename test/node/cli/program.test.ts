@@ -123,6 +123,12 @@ test('a join with a damaged token is exit code 2, and makes nothing', async (t) 
   }
 })
 
+test('help knows a verb, and a verb of a noun', async () => {
+  assert.match(await succeed(['help', 'publish']), /Usage: mirrormesh publish /)
+  assert.match(await succeed(['help', 'pin', 'add']), /Usage: mirrormesh pin add /)
+  assert.match(await succeed(['help', 'pin']), /Usage: mirrormesh pin \[options\] \[command\]/)
+})
+
 test('the completion scripts are scripts, and bash completes verbs, nouns and options', async (t) => {
   const dir = await tempDir(t)
   for (const shell of ['bash', 'zsh', 'fish']) {
