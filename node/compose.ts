@@ -28,6 +28,7 @@ import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createBlocksOf } from '../src/replica/tree-views.ts'
+import { createUploads } from '../src/replica/uploads.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
@@ -292,6 +293,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const jobs = createJobs({ clock, log })
   const history = createHistory({ values: values('history'), readStatus, clock, log })
   parts.defer(() => history.stop())
+  const uploads = createUploads(
+    { ledger, blocks, complete, host, nodeKey, scratch, clock, logger: log },
+    { maxShrinkShare: config.maxShrinkPercent / 100 },
+  )
+  parts.defer(() => uploads.stop())
   const services: Services = {
     history,
     ledger,
@@ -323,6 +329,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
+    uploads,
     joinRequests,
     issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
