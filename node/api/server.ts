@@ -31,14 +31,17 @@ import { addOpenApiRoute, collectRoutes, type Route } from './openapi.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
+import { addRequestRoutes } from './request-routes.ts'
 import type { Services } from './services.ts'
 import { createSessions } from './sessions.ts'
+import { addSiteFetchRoutes } from './site-fetch-routes.ts'
 import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
 import { createTcpListener, type TcpListener, type TcpPlace } from './tcp-listener.ts'
 import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
+import { addUploadRoutes } from './upload-routes.ts'
 
 export interface Api {
   start(): Promise<void>
@@ -132,6 +135,8 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addMemberRoutes(app, services)
   addGrantRoutes(app, services)
   addOperatorRoutes(app, services)
+  addRequestRoutes(app, services)
+  addUploadRoutes(app, services)
   addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
@@ -140,6 +145,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
   addSiteRoutes(app, services)
+  addSiteFetchRoutes(app, services)
   addTokenRoutes(app, services)
   addHistoryRoutes(app, services)
   addOpenApiRoute(app, routes, { version: readVersion() })

@@ -10,7 +10,7 @@ import { type Cid, cidKey } from '../../src/block/cid.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
-import { leftOut } from '../left-out.ts'
+import { isLeftOut, leftOut } from '../left-out.ts'
 import type { ReadFile } from './file-response.ts'
 import { findEntry } from './find-entry.ts'
 import { createMovedPaths } from './moved-path.ts'
@@ -165,11 +165,11 @@ export function createTreeLookup(
       const entry = await findCached(snapshot.root, names, signal, blocks)
       if (entry !== undefined && !(entry.type === 'file' && isFolderAsked && names.length > 0))
         return owning(held.move(), { ...source, version, snapshot, entry, names })
-      const before =
-        version.looksBack && version.isComplete && !isFolderAsked
-          ? await moved.find(tree, version, names, signal)
-          : undefined
-      if (before === undefined) throw await explainAbsence(tree, version, names, signal)
+      const absence = await explainAbsence(tree, version, names, signal)
+      // What the snapshot has, though not here, did not move: an older one's would be another file.
+      const mayHaveMoved = version.looksBack && version.isComplete && !isFolderAsked && !isLeftOut(absence)
+      const before = mayHaveMoved ? await moved.find(tree, version, names, signal) : undefined
+      if (before === undefined) throw absence
       const behind = behindOf(tree, before.version)
       const older = { ...version, ...before.version, behind, isImmutable: false }
       held.use(hold(older.snapshot))
