@@ -75,6 +75,8 @@ export interface TreeLookup {
 }
 
 const MAX_CACHED_SNAPSHOTS = 64
+const MAX_CACHED_ENTRIES = 8192
+const MAX_CACHED_PATH = 1024
 
 export function createTreeLookup(
   {
@@ -89,6 +91,10 @@ export function createTreeLookup(
 ): TreeLookup {
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
   const here: AnswerSource = { blocks: stored, readFile: readStored }
+  /** By root and path: where a path leads in a root never changes. */
+  const entries = new LRUCache<string, NonNullable<Awaited<ReturnType<typeof findEntry>>>>({
+    max: MAX_CACHED_ENTRIES,
+  })
   const moved = createMovedPaths({ blocks: stored, readSnapshot, clock }, { keepMs: keepMovedMs })
 
   async function readSnapshot(snapshotCid: Cid, signal: AbortSignal, blocks = stored): Promise<Snapshot> {
@@ -108,6 +114,24 @@ export function createTreeLookup(
     const snapshot = decodeSnapshot(cid, bytes)
     snapshots.set(key, snapshot)
     return snapshot
+  }
+
+  async function findCached(
+    root: Entry,
+    names: readonly Uint8Array[],
+    signal: AbortSignal,
+    blocks: NodeSource,
+  ): ReturnType<typeof findEntry> {
+    if (blocks !== stored || root.type !== 'directory') return findEntry(blocks, root, names, signal)
+    const path = names.map((name) =>
+      Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1'),
+    )
+    const key = `${cidKey(root.directory)}/${path.join('/')}`
+    const known = entries.get(key)
+    if (known !== undefined) return known
+    const found = await findEntry(blocks, root, names, signal)
+    if (found !== undefined && key.length <= MAX_CACHED_PATH) entries.set(key, found)
+    return found
   }
 
   /** A path that the snapshot has, and this site does not keep, is told as such. */
@@ -138,7 +162,7 @@ export function createTreeLookup(
       onVersion?.(version)
       const snapshot = await readSnapshot(version.snapshot, signal, blocks)
       const names = rest.map(({ name }) => name)
-      const entry = await findEntry(blocks, snapshot.root, names, signal)
+      const entry = await findCached(snapshot.root, names, signal, blocks)
       if (entry !== undefined && !(entry.type === 'file' && isFolderAsked && names.length > 0))
         return owning(held.move(), { ...source, version, snapshot, entry, names })
       const absence = await explainAbsence(tree, version, names, signal)
