@@ -7,7 +7,6 @@ import type { Server } from 'node:https'
 import { createSecureContext } from 'node:tls'
 import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
-import type { Config } from '../config.ts'
 import type { GatewayLog } from './gateway-log.ts'
 
 export interface CertificateFiles {
@@ -94,16 +93,4 @@ function stampOf({ certificate, key }: CertificateFiles): string | undefined {
   } catch {
     return undefined
   }
-}
-
-/** @throws MirrorError `invalid` for one without the other */
-export function certificateOf({
-  httpCertificate: certificate,
-  httpKey: key,
-}: Pick<Config, 'httpCertificate' | 'httpKey'>): CertificateFiles | undefined {
-  if (certificate !== undefined && key !== undefined) return { certificate, key }
-  if (certificate === undefined && key === undefined) return undefined
-  throw new MirrorError('invalid', 'httpCertificate and httpKey go together: one of them is missing', {
-    hint: 'See: mirrormesh config show',
-  })
 }

@@ -238,14 +238,22 @@ export function mayRead(state: MeshState, tree: string, peer: PeerId, nowMs: num
   const found = state.trees.get(tree)
   if (found === undefined || state.revoked.has(peer)) return false
   if (found.body.readers === 'members') return isMemberAt(state, peer, nowMs)
-  if (found.epoch?.publisher === peer || found.body.publishers.some((key) => peerIdOf(key) === peer))
-    return true
+  if (found.epoch?.publisher === peer || publishersOf(found.body).has(peer)) return true
   return (
     isMemberAt(state, peer, nowMs) &&
     grantsAt(state, peer, nowMs).some(
       ({ body }) => body.role === 'reader' && body.trees.some((pattern) => matchesTree(pattern, tree)),
     )
   )
+}
+
+/** Asked for each block of a private tree, and for each member: printing a key takes longer than all else. */
+const publishers = new WeakMap<TreeBody, ReadonlySet<PeerId>>()
+
+function publishersOf(body: TreeBody): ReadonlySet<PeerId> {
+  const known = publishers.get(body) ?? new Set(body.publishers.map((key) => peerIdOf(key)))
+  publishers.set(body, known)
+  return known
 }
 
 /** Whether all who may read the tree called `inner` may read `outer` as well, at `nowMs`. */
@@ -255,7 +263,7 @@ export function readersInclude(state: MeshState, outer: string, inner: string, n
   if (found === undefined || other === undefined) return false
   if (found.body.readers === 'members') return other.body.readers === 'members'
   const readers = new Set([
-    ...found.body.publishers.map((key) => peerIdOf(key)),
+    ...publishersOf(found.body),
     ...(found.epoch === undefined ? [] : [found.epoch.publisher]),
     ...[...state.grants.keys()].filter((peer) => mayRead(state, inner, peer, nowMs)),
   ])
