@@ -35,6 +35,7 @@ import type { Services } from './services.ts'
 import { createSessions } from './sessions.ts'
 import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
+import { addTakedownRoutes } from './takedown-routes.ts'
 import { createTcpListener, type TcpListener, type TcpPlace } from './tcp-listener.ts'
 import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
@@ -140,6 +141,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
   addSiteRoutes(app, services)
+  addTakedownRoutes(app, services)
   addTokenRoutes(app, services)
   addHistoryRoutes(app, services)
   addOpenApiRoute(app, routes, { version: readVersion() })

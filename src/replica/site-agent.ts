@@ -15,7 +15,7 @@ import { type Cid, cidKey } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
 import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
-import { type Effect, type Member, type MeshState, mayRead } from '../record/mesh-state.ts'
+import { type Effect, type Member, type MeshState, mayRead, newestStanding } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -61,6 +61,10 @@ export interface SiteAgentComponents {
   readonly traffic: Traffic
   readonly addressBook: AddressBook
   readonly clock: Clock
+  /** Takedowns that are carried out here. */
+  readonly readTakedowns?: () => readonly string[]
+  /** A takedown means it. */
+  readonly isGone?: (tree: string, snapshot: Cid) => boolean
   /** Left on the disk of the store; undefined when that cannot be told. */
   readonly readFreeBytes?: () => number | undefined
   /** Uniform in [0, 1); for pauses only. */
@@ -130,7 +134,14 @@ export function createSiteAgent(
   { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
+  const {
+    random = Math.random,
+    scratch,
+    network = host,
+    readFreeBytes = () => undefined,
+    readTakedowns,
+    isGone,
+  } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, ledger.state)
   const workers = new Map<string, TreeWorker>()
@@ -143,6 +154,7 @@ export function createSiteAgent(
       blocks: store.blocks,
       state: ledger.state,
       shown: complete.shown,
+      ...(isGone === undefined ? {} : { isGone }),
       isPublishedHere: (tree) => ledger.state().trees.get(tree)?.epoch?.publisher === self.peer,
       checkoutSlots,
       clock,
@@ -302,7 +314,13 @@ export function createSiteAgent(
   function replicas(): Map<string, OwnReplica> {
     const out = new Map<string, OwnReplica>()
     for (const tree of ledger.state().trees.values()) {
-      const own = ownReplica(tree, goals.get(tree.name), workers.get(tree.name)?.status(), complete)
+      const own = ownReplica(
+        tree,
+        goals.get(tree.name),
+        workers.get(tree.name)?.status(),
+        complete,
+        newestStanding(ledger.state(), tree),
+      )
       if (own !== undefined) out.set(tree.name, own)
     }
     return out
@@ -323,6 +341,7 @@ export function createSiteAgent(
       bytesSent,
       bytesReceived,
       freeBytes: readFreeBytes(),
+      ...(readTakedowns === undefined ? {} : { takedownsDone: readTakedowns() }),
     }
   }
 
@@ -409,6 +428,7 @@ export function createSiteAgent(
         mesh: { name: state.name ?? '', id: ledger.mesh.toString() },
         self: { ...self, addresses: host.addresses() },
         freeBytes: readFreeBytes() ?? null,
+        ...(readTakedowns === undefined ? {} : { takedownsDone: readTakedowns() }),
         members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)

@@ -15,6 +15,7 @@
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
  *     f  optional: bytes left on the disk of its store
+ *     k  optional: takedowns that are carried out there, <= 64 strings of 16 characters
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
@@ -28,6 +29,7 @@ import { decodeCbor, encodeCbor } from '../block/codec.ts'
 export const MAX_ANNOUNCEMENT_BYTES = 32 * 1024
 const MAX_TREES = 512
 const MAX_ADDRESSES = 32
+const MAX_TAKEDOWNS = 64
 const MAX_CHECKOUTS = 16
 export const MAX_ALSO_COMPLETE = 8
 const MAX_REASON_CHARACTERS = 200
@@ -65,6 +67,7 @@ export interface SiteAnnouncement {
   /** Of its gateway, as clients know it (readWebUrl). */
   readonly url?: string
   readonly freeBytes?: number | undefined
+  readonly takedownsDone?: readonly string[]
 }
 
 /** Encodes within the limits: what does not fit is cut, trees that are not complete come first. */
@@ -82,6 +85,9 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
       s: [announcement.bytesSent, announcement.bytesReceived],
       ...(announcement.url === undefined ? {} : { w: announcement.url }),
       ...(announcement.freeBytes === undefined ? {} : { f: announcement.freeBytes }),
+      ...(announcement.takedownsDone === undefined
+        ? {}
+        : { k: announcement.takedownsDone.slice(0, MAX_TAKEDOWNS) }),
     })
     if (bytes.length <= MAX_ANNOUNCEMENT_BYTES || trees.length === 0) return bytes
     trees = trees.slice(0, Math.floor(trees.length / 2))
@@ -92,7 +98,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s, w, f } = value as Record<string, unknown>
+  const { v, t, n, a, r, s, w, f, k } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -107,6 +113,9 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     bytesReceived: count(bytesReceived, 'bytes received'),
     ...(w === undefined ? {} : { url: webUrl(w) }),
     ...(f === undefined ? {} : { freeBytes: count(f, 'free bytes') }),
+    ...(k === undefined
+      ? {}
+      : { takedownsDone: list(k, 'takedowns', MAX_TAKEDOWNS).map((id) => text(id, 'takedown', 16)) }),
   }
 }
 

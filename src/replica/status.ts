@@ -86,6 +86,8 @@ export interface SiteStatus {
   readonly url?: string | null
   /** Left on the disk of its store, as it last said; null when it has not. */
   readonly freeBytes?: number | null
+  /** Takedowns that it says are carried out there; absent when it has said nothing of them. */
+  readonly takedownsDone?: readonly string[]
   /** By which pins name groups of sites. */
   readonly labels: readonly string[]
   /** On its way out of service: it serves what it has, takes nothing new, and nobody is sent there. */
@@ -135,6 +137,20 @@ export interface Alarm {
   readonly detail: string
 }
 
+export interface TakedownStatus {
+  readonly name: string
+  readonly tree: string
+  readonly path: string | null
+  /** Of the heads whose snapshots it names. */
+  readonly sequences: readonly number[]
+  readonly reason: string
+  readonly record: string
+  readonly issuer: string
+  readonly timeMs: number
+  /** Unknown: the site has not been heard of, or its program knows no takedowns. */
+  readonly sites: readonly { readonly site: string; readonly state: 'done' | 'pending' | 'unknown' }[]
+}
+
 export interface StatusDocument {
   readonly mesh: { readonly name: string; readonly id: string }
   readonly self: {
@@ -147,6 +163,8 @@ export interface StatusDocument {
   readonly trees: readonly TreeStatus[]
   readonly traffic: TrafficStatus
   readonly alarms: readonly Alarm[]
+  /** Those in force, newest first; absent when there are none. */
+  readonly takedowns?: readonly TakedownStatus[]
 }
 
 /** What the records say of a tree, as far as the document needs it. */
@@ -182,6 +200,7 @@ export interface StatusSources {
   }
   /** Of this site. */
   readonly freeBytes?: number | null
+  readonly takedownsDone?: readonly string[]
   readonly members: readonly Pick<SiteStatus, 'peer' | 'site' | 'region' | 'labels' | 'drained' | 'note'>[]
   readonly trees: readonly TreeFacts[]
   /** This site's own replicas, by tree. */
@@ -225,7 +244,7 @@ export function buildStatus(sources: StatusSources): StatusDocument {
 }
 
 function siteStatus(
-  { self, heard, connected, members, traffic, freeBytes = null }: StatusSources,
+  { self, heard, connected, members, traffic, freeBytes = null, takedownsDone }: StatusSources,
   member: StatusSources['members'][number],
   ownAddresses: readonly string[],
 ): SiteStatus {
@@ -239,6 +258,7 @@ function siteStatus(
       url: self.url ?? null,
       traffic: ownTraffic(traffic),
       freeBytes,
+      ...(takedownsDone === undefined ? {} : { takedownsDone }),
     }
   }
   const last = heard.get(member.peer)
@@ -256,6 +276,9 @@ function siteStatus(
         ? null
         : { bytesSent: last.announcement.bytesSent, bytesReceived: last.announcement.bytesReceived },
     freeBytes: last?.announcement.freeBytes ?? null,
+    ...(last?.announcement.takedownsDone === undefined
+      ? {}
+      : { takedownsDone: last.announcement.takedownsDone }),
   }
 }
 
