@@ -17,6 +17,7 @@ import { createDamageWatch } from '../src/replica/damage-watch.ts'
 import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
 import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
+import { createJoinRequests } from '../src/replica/join-requests.ts'
 import { createLedger } from '../src/replica/ledger.ts'
 import { createPublisher } from '../src/replica/publish.ts'
 import { createRateCapper } from '../src/replica/rate-caps.ts'
@@ -36,6 +37,7 @@ import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
 import { openStatCaches } from '../src/tree/stat-caches.ts'
+import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
@@ -118,12 +120,13 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const self = { peer: nodeKey.peer, site: member.site, region: member.region, version }
 
   const traffic = createTraffic()
-  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const holdings = withSets(createHoldings({ blocks, blocksOf, values, clock }), {
     ...{ blocks, blocksOf, state: ledger.state },
   })
   const complete = await loadCompleteSnapshots({ values, holdings })
-  const membership = createMembership({ ledger, nodeKey, clock })
+  const membership = createMembership({ ledger, nodeKey, clock }, { takesRequests: config.joinRequests })
+  const joinRequests = createJoinRequests({ ledger, nodeKey, clock, logger: log })
   const isOtherRegion = (peer: string): boolean => {
     const other = ledger.state().members.get(peer)
     return other !== undefined && other.region !== self.region
@@ -149,6 +152,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       membership,
       records: ledger,
       admission: createAdmission({ ledger, nodeKey, clock, logger: log }),
+      joinRequests: config.joinRequests ? joinRequests : undefined,
       blockServer: capper.serve(
         createBlockService({
           blocks,
@@ -160,6 +164,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
           ...(config.wireCompression === 'wan' ? { isFar: createWanReach({ ledger, clock, self }) } : {}),
         }),
       ),
+      answerer: createAnswerer({
+        announced: () => agent.announced(),
+        readFetches: () => agent.fetches(),
+        mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
+      }),
       clock,
       log,
     },
@@ -186,6 +195,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       complete,
       traffic,
       addressBook,
+      joinRequests,
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
@@ -330,6 +340,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
+    joinRequests,
     issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
     readStatus,

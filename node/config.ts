@@ -55,6 +55,10 @@ const SCHEMA = z.strictObject({
     .boolean()
     .default(true)
     .describe('whether other nodes can connect to this one; if not, members relay for it'),
+  joinRequests: z
+    .boolean()
+    .default(true)
+    .describe('whether a machine without an invite may ask here to join; an admin decides (member requests)'),
   http: z
     .string()
     .refine((text) => text === 'off' || isHostPort(text), {
@@ -289,7 +293,7 @@ const SCHEMA = z.strictObject({
     .describe('how long the tree that a check-out replaced stays beside it, for NFS clients that read it'),
 })
 
-const BOOLEANS: readonly ConfigKey[] = ['reachable', 'devices', 'checkoutsAreStorage']
+const BOOLEANS: readonly ConfigKey[] = ['reachable', 'joinRequests', 'devices', 'checkoutsAreStorage']
 const NUMBERS: readonly ConfigKey[] = [
   'httpKeepMovedHours',
   'deltaBases',

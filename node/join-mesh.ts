@@ -6,6 +6,7 @@
  */
 import type { Clock } from '../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../src/base/errors.ts'
+import type { Cid } from '../src/block/cid.ts'
 import { type InviteToken, parseInviteToken } from '../src/record/invite-token.ts'
 import { type KeyPair, peerIdOf } from '../src/record/key.ts'
 import type { Member } from '../src/record/mesh-state.ts'
@@ -15,6 +16,7 @@ import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.
 import { openStore } from '../src/store/store.ts'
 import { alreadyANode } from './found-mesh.ts'
 import { loadOrCreateKey } from './keys.ts'
+import { startNewcomer } from './newcomer-host.ts'
 import type { Paths } from './paths.ts'
 import { checkConfigFile, type SettingsToWrite, writeConfigFile } from './write-config.ts'
 
@@ -42,7 +44,7 @@ export async function joinMesh(
     const node = await loadOrCreateKey(paths.nodeKeyFile, "this node's key")
     await checkConfigFile(paths.configFile, settings)
     const records = await claim({ node, clock }, token, signal)
-    const { name, member } = checkAdmitted(records, token, node)
+    const { name, member } = checkAdmitted(records, { mesh: token.mesh, peer: peerIdOf(token.peer) }, node)
     await writeConfigFile(paths.configFile, settings)
     const admitter = peerIdOf(token.peer)
     const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
@@ -65,39 +67,8 @@ async function claim(
   token: InviteToken,
   signal: AbortSignal,
 ): Promise<Uint8Array[]> {
-  const { startHost } = await import('../src/net/host.ts')
   const admitter = peerIdOf(token.peer)
-  const host = await startHost(
-    {
-      keySeed: node.seed,
-      mesh: token.mesh,
-      clock,
-      membership: { isMember: (peer) => peer === admitter, acceptsGuests: () => false },
-      records: {
-        ids: () => [],
-        get: async () => [],
-        offer: async (records) => ({
-          accepted: 0,
-          refused: records.map(() => ({ reason: 'not a member yet' })),
-        }),
-      },
-      admission: {
-        claim: async () => {
-          throw new MirrorError('refused', 'this node is joining itself')
-        },
-      },
-      blockServer: {
-        object: async () => undefined,
-        async *blocks() {
-          // Nothing is held yet.
-        },
-        async *watch() {
-          // Nothing is held yet.
-        },
-      },
-    },
-    { listen: [] },
-  )
+  const host = await startNewcomer({ node, clock, mesh: token.mesh, isMember: (peer) => peer === admitter })
   try {
     return await host.join(
       {
@@ -124,23 +95,19 @@ async function claim(
   }
 }
 
-/** The answer is believed only as far as signatures lead from the mesh's id, which the token vouches for. */
-function checkAdmitted(
+/** The answer is believed only as far as signatures lead from the mesh's id, which the token or the user vouches for. */
+export function checkAdmitted(
   records: readonly Uint8Array[],
-  token: InviteToken,
+  { mesh, peer }: { readonly mesh: Cid; readonly peer: string },
   node: KeyPair,
 ): { name: string; member: Member } {
-  const state = foldRecords(records.map(decodeSigned), token.mesh)
+  const state = foldRecords(records.map(decodeSigned), mesh)
   const member = state.members.get(node.peer)
   if (state.name === undefined || member === undefined || !member.isActive) {
-    throw new MirrorError(
-      'corrupt',
-      `what ${peerIdOf(token.peer)} answered does not make this node a member`,
-      {
-        facts: { records: records.length },
-        hint: 'Ask the admin who made the invite: is that node up to date?',
-      },
-    )
+    throw new MirrorError('corrupt', `what ${peer} answered does not make this node a member of ${mesh}`, {
+      facts: { records: records.length },
+      hint: 'Ask an admin of the mesh: is that node up to date, and is this the id of the mesh?',
+    })
   }
   return { name: state.name, member }
 }

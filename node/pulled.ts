@@ -56,7 +56,7 @@ export function openPulled(
     {
       network,
       members: agent.members,
-      blocksOf: createBlocksOf(blocks, ledger.state),
+      blocksOf: createBlocksOf(blocks, { state: ledger.state, clock }),
       isPrivate: (tree) => isPrivateTree(ledger.state(), tree),
       cache,
       traffic,

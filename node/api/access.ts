@@ -1,5 +1,7 @@
 /** What a request may do, and by whose token. On the Unix socket everything, as its file mode decides who may open it. */
 import { MirrorError } from '../../src/base/errors.ts'
+import type { MeshState } from '../../src/record/mesh-state.ts'
+import { isPrivateTree } from '../../src/replica/tree-views.ts'
 import { scopeCovers, type TokenScope } from '../tokens.ts'
 import type { Asked, RouteSpec } from './route-spec.ts'
 
@@ -30,6 +32,14 @@ export function checkLeast({ scope }: Access, spec: RouteSpec | undefined): void
 export function checkAsked({ scope }: Access, spec: RouteSpec | undefined, asked: Asked): void {
   const needed = spec?.scope ?? 'admin'
   if (typeof needed !== 'string') check(scope, needed.of(asked))
+}
+
+/**
+ * To look inside of a private tree one has to be more than a reader of the status.
+ * @throws MirrorError `refused`
+ */
+export function checkInside({ scope }: Access, state: Pick<MeshState, 'trees'>, tree: string): void {
+  if (state.trees.has(tree) && isPrivateTree(state, tree)) check(scope, 'operate')
 }
 
 function check(scope: TokenScope, needed: TokenScope): void {

@@ -22,7 +22,7 @@ export function runAdoptJob(services: Services, body: JobBody<'adopt'>) {
     const { ledger, blocks, clock, tempDir, workers } = services
     const chunker = await chunkerOf(services, tree)
     const adopted = await importTree(
-      { blocks: createBlocksOf(blocks, ledger.state)(tree), clock, tempDir },
+      { blocks: createBlocksOf(blocks, { state: ledger.state, clock })(tree), clock, tempDir },
       {
         path,
         tree,

@@ -33,17 +33,21 @@ export function addFetchRoutes(app: FastifyInstance, { readFetches }: Services):
           hint: 'mirrormesh status tells where it is complete.',
         })
       }
-      const { segments = [], peers = [], requestedBlocks = {}, duplicateBlocks = 0 } = view.explanation ?? {}
-      return {
-        ...summaryOf(tree, view),
-        peers,
-        requestedBlocks,
-        duplicateBlocks,
-        segments: segments.slice(0, MAX_SEGMENTS),
-        moreSegments: Math.max(0, segments.length - MAX_SEGMENTS),
-      }
+      return fetchDocument(tree, view)
     },
   )
+}
+
+export function fetchDocument(tree: string, view: FetchView, maxSegments = MAX_SEGMENTS): FetchDocument {
+  const { segments = [], peers = [], requestedBlocks = {}, duplicateBlocks = 0 } = view.explanation ?? {}
+  return {
+    ...summaryOf(tree, view),
+    peers,
+    requestedBlocks,
+    duplicateBlocks,
+    segments: segments.slice(0, maxSegments),
+    moreSegments: Math.max(0, segments.length - maxSegments),
+  }
 }
 
 export function summaryOf(tree: string, view: FetchView): FetchSummary {

@@ -15,6 +15,8 @@ export interface MemberDocument {
   readonly invite: string | null
   readonly timeMs: number
   readonly record: string
+  /** Of the record. Absent from nodes of a version before. */
+  readonly version?: number
   /** Trees whose active publisher it is. */
   readonly publishes: readonly string[]
   /** The last record of its key that this node knows: where a revocation cuts. */

@@ -123,6 +123,7 @@ function describeMember(
     invite: member.invite ?? null,
     timeMs: member.origin.timeMs,
     record: member.origin.record.toString(),
+    version: member.version,
     publishes: [...state.trees.values()]
       .filter((tree) => !tree.body.removed && tree.epoch?.publisher === member.peer)
       .map(({ name }) => name)

@@ -31,8 +31,10 @@ import { addOpenApiRoute, collectRoutes, type Route } from './openapi.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
+import { addRequestRoutes } from './request-routes.ts'
 import type { Services } from './services.ts'
 import { createSessions } from './sessions.ts'
+import { addSiteFetchRoutes } from './site-fetch-routes.ts'
 import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
 import { addTakedownRoutes } from './takedown-routes.ts'
@@ -133,6 +135,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addMemberRoutes(app, services)
   addGrantRoutes(app, services)
   addOperatorRoutes(app, services)
+  addRequestRoutes(app, services)
   addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
@@ -142,6 +145,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addStoreRoutes(app, services)
   addSiteRoutes(app, services)
   addTakedownRoutes(app, services)
+  addSiteFetchRoutes(app, services)
   addTokenRoutes(app, services)
   addHistoryRoutes(app, services)
   addOpenApiRoute(app, routes, { version: readVersion() })

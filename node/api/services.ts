@@ -7,6 +7,7 @@ import type { Bodies, Kind } from '../../src/record/content.ts'
 import type { Collector } from '../../src/replica/collector.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import type { DeltaMode } from '../../src/replica/delta-mode.ts'
+import type { JoinRequestKeeper } from '../../src/replica/join-requests.ts'
 import type { Ledger } from '../../src/replica/ledger.ts'
 import type { Publisher } from '../../src/replica/publish.ts'
 import type { Scrubber } from '../../src/replica/scrubber.ts'
@@ -28,10 +29,11 @@ export interface Services {
   readonly publisher: Publisher
   readonly collector: Pick<Collector, 'run'>
   readonly scrubber: Pick<Scrubber, 'run'>
-  readonly host: Pick<Host, 'addresses' | 'peers'>
+  readonly host: Pick<Host, 'addresses' | 'peers' | 'ask'>
   readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
   readonly clock: Clock
+  readonly joinRequests: Pick<JoinRequestKeeper, 'deny'>
   /** Signs with this node's key what a grant lets it say. @throws MirrorError `refused` when it would not count */
   readonly issueAsNode: <K extends Kind>(kind: K, body: Bodies[K]) => Promise<Cid>
   readonly log: GatewayLog

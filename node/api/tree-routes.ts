@@ -10,6 +10,7 @@ import { peerIdOf } from '../../src/record/key.ts'
 import type { Head, TreeState } from '../../src/record/mesh-state.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
 import { leftOut } from '../left-out.ts'
+import { checkInside } from './access.ts'
 import type { DiffHeader, EntryListHeader, HeadDocument, ResolvedPath, TreeDocument } from './answers.ts'
 import { describeChange, describeEntry, joinPath } from './describe.ts'
 import { diffWithDirectory } from './diff-directory-route.ts'
@@ -101,8 +102,9 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   app.get(
     '/api/v1/trees/:tree/resolve',
     says({ summary: 'What a path is', scope: 'read', query: REF_PATH, answer: RESOLVED }),
-    async ({ params, url }: TreeRequest, reply): Promise<ResolvedPath> => {
-      const { place, entry } = await find(params.tree, url, signalOf(reply))
+    async (request: TreeRequest, reply): Promise<ResolvedPath> => {
+      const { params } = request
+      const { place, entry } = await find(request, signalOf(reply))
       return {
         ...place,
         type: entry.type,
@@ -127,7 +129,7 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
     }),
     async (request: TreeRequest, reply) => {
       const held = signalOf(reply)
-      const { place, entry, path } = await find(request.params.tree, request.url, held)
+      const { place, entry, path } = await find(request, held)
       const isRecursive = parseQuery(LIST_QUERY, request.url).recursive === 'true'
       const header: EntryListHeader = { ...place, path: joinPath(path) }
       return sendLines(services, request, reply, header, async function* (signal) {
@@ -150,7 +152,7 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
     says({ summary: 'The bytes of a file, verified', scope: 'read', query: REF_PATH, answerAs: 'bytes' }),
     async (request: TreeRequest, reply) => {
       const signal = signalOf(reply)
-      const { entry, path } = await find(request.params.tree, request.url, signal)
+      const { entry, path } = await find(request, signal)
       if (entry.type !== 'file') {
         throw new MirrorError('invalid', `${joinPath(path)} is a ${entry.type}, not a file`)
       }
@@ -173,12 +175,14 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
     async (request: TreeRequest, reply) => {
       const query = parseQuery(DIFF_QUERY, request.url)
       const held = signalOf(reply)
+      checkInside(request.access, ledger.state(), request.params.tree)
       if (query.dir !== undefined) {
         const { header, changes } = await diffWithDirectory(services, request.params.tree, request.url, held)
         return sendLines(services, request, reply, header, changes)
       }
       const from = await findSnapshot(services, request.params.tree, query.ref, held)
       const toTree = query.toTree ?? request.params.tree
+      checkInside(request.access, ledger.state(), toTree)
       const to = await findSnapshot(services, toTree, query.toRef, held)
       const header: DiffHeader = { from: from.place, to: to.place }
       return sendLines(services, request, reply, header, async function* (signal) {
@@ -189,7 +193,8 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
     },
   )
 
-  async function find(tree: string, url: string, held: AbortSignal) {
+  async function find({ access, params: { tree }, url }: TreeRequest, held: AbortSignal) {
+    checkInside(access, ledger.state(), tree)
     const query = readQuery(url)
     const { snapshot, whole, filter, place } = await findSnapshot(
       services,

@@ -20,7 +20,7 @@ export interface Verb {
 export const VERBS: readonly Verb[] = [
   everyday('init', 'start a new mesh, with this machine as its first site', () => import('./verbs/init.ts')),
   everyday('invite', 'make a token with which one new site may join', () => import('./verbs/invite.ts')),
-  everyday('join', 'join a mesh with a token', () => import('./verbs/join.ts')),
+  everyday('join', 'join a mesh with a token, or ask to be let in', () => import('./verbs/join.ts')),
   everyday('daemon', 'run the node of this site', () => import('./verbs/daemon.ts')),
   everyday('status', 'show the whole mesh: sites, trees, traffic', () => import('./verbs/status.ts')),
   everyday('publish', 'make a folder the new head of a tree', () => import('./verbs/publish.ts')),
@@ -39,7 +39,7 @@ export const VERBS: readonly Verb[] = [
   everyday('scrub', 'read the whole store at a set rate, to find damage', () => import('./verbs/scrub.ts')),
   noun('site', 'label sites, take one out of service', () => import('./verbs/site.ts')),
   noun('admin', 'show and change the keys that speak for the mesh', () => import('./verbs/admin.ts')),
-  noun('member', 'list the nodes of the mesh, and revoke one', () => import('./verbs/member.ts')),
+  noun('member', 'list the nodes of the mesh, let one in, revoke one', () => import('./verbs/member.ts')),
   noun('grant', 'lend pins, tags, trees or reading to other keys', () => import('./verbs/grant.ts')),
   noun('events', 'show who said what in the mesh, and when', () => import('./verbs/events.ts')),
   noun('tree', 'create and list trees, show and steer their history', () => import('./verbs/tree.ts')),

@@ -2,17 +2,22 @@
 import type { ComponentType } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import { Events } from './events/page.ts'
 import { html } from './html.ts'
 import { type Connection, connection, now, reconnect, status } from './live.ts'
+import { MeshMap } from './map/page.ts'
+import { Members } from './members/page.ts'
 import { Overview } from './overview/page.ts'
 import type { PageProps } from './page-props.ts'
 import { findTroubles } from './problems.ts'
 import { linkTo, route } from './route.ts'
+import { Settings } from './settings/page.ts'
 import { SignIn } from './sign-in.ts'
 import { SiteList } from './site/list.ts'
 import { SitePage } from './site/page.ts'
 import { useValue } from './state.ts'
 import { age, shown } from './text.ts'
+import { Transfers } from './transfers/page.ts'
 import { TreeList } from './tree/list.ts'
 import { TreePage } from './tree/page.ts'
 
@@ -31,6 +36,11 @@ const PAGES: readonly Page[] = [
   { page: '', title: 'Overview', view: Overview },
   { page: 'trees', title: 'Trees', view: listOr(TreeList, TreePage) },
   { page: 'sites', title: 'Sites', view: listOr(SiteList, SitePage) },
+  { page: 'transfers', title: 'Transfers', view: Transfers },
+  { page: 'map', title: 'Map', view: MeshMap },
+  { page: 'members', title: 'Members', view: Members },
+  { page: 'events', title: 'Events', view: Events },
+  { page: 'links', title: 'Links and limits', view: Settings },
 ]
 
 export function Shell() {

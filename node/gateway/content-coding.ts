@@ -4,8 +4,8 @@
  *
  * Bounded: windows of 128 KiB, and no more input than the client has taken output for.
  */
-import { once } from 'node:events'
-import type { Transform } from 'node:stream'
+import { Readable, type Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { constants, createGzip, createZstdCompress } from 'node:zlib'
 
 export type ContentCoding = 'zstd' | 'gzip' | 'identity'
@@ -49,7 +49,7 @@ function coderOf(coding: 'zstd' | 'gzip'): Transform {
 }
 
 async function* through(pieces: AsyncIterable<string>, coder: Transform): AsyncGenerator<Uint8Array> {
-  const fed = feed(pieces, coder)
+  const fed = pipeline(Readable.from(pieces, { highWaterMark: 1 }), coder)
   // Seen below: a failure destroys the coder, which ends the loop.
   fed.catch(() => undefined)
   try {
@@ -57,18 +57,5 @@ async function* through(pieces: AsyncIterable<string>, coder: Transform): AsyncG
     await fed
   } finally {
     coder.destroy()
-  }
-}
-
-async function feed(pieces: AsyncIterable<string>, coder: Transform): Promise<void> {
-  try {
-    for await (const piece of pieces) {
-      if (coder.destroyed) return
-      if (!coder.write(piece)) await Promise.race([once(coder, 'drain'), once(coder, 'close')])
-    }
-    coder.end()
-  } catch (error) {
-    coder.destroy(error as Error)
-    throw error
   }
 }

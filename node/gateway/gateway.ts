@@ -141,7 +141,7 @@ export function createGateway(
     notReady,
   } = components
   const { host, port } = parseListen(listen)
-  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled })
+  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled, clock })
   const handle = createRoutes(components, { keepMovedMs, isSecure: certificate !== undefined })
   let bodies = 0
   const clients = createClientLimits(

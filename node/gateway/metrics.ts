@@ -3,9 +3,11 @@
  * Rates are metrics, decisions are logs. Labels come from closed sets only: never a path, never a client.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { PullUsage } from '../../src/replica/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import { registerMeshMetrics } from './mesh-metrics.ts'
 
 export interface GatewayMetrics {
   readonly registry: Registry
@@ -37,7 +39,9 @@ export function createMetrics(
     readRelayed,
     readProtocols,
     readPulled,
+    clock = systemClock,
   }: {
+    readonly clock?: Clock
     readonly readCare?: (() => StoreCare) | undefined
     readonly readRelayed?: (() => RelayCounts) | undefined
     readonly readProtocols?: (() => readonly ProtocolTraffic[]) | undefined
@@ -74,7 +78,7 @@ export function createMetrics(
     labelNames: ['reason'] as const,
     registers,
   })
-  registerMeshMetrics(registry, readStatus)
+  registerMeshMetrics(registry, readStatus, clock)
   if (readCare !== undefined) registerCareMetrics(registry, readCare)
   if (readRelayed !== undefined) registerRelayMetrics(registry, readRelayed)
   if (readProtocols !== undefined) registerProtocolMetrics(registry, readProtocols)
@@ -102,78 +106,6 @@ export function createMetrics(
       })
     },
   }
-}
-
-/** Read from the status document when asked, so that nothing is counted twice. */
-function registerMeshMetrics(registry: Registry, readStatus: () => StatusDocument): void {
-  const registers = [registry]
-  new Gauge({
-    name: 'mirrormesh_sites',
-    help: 'Sites of the mesh by what this node knows of them',
-    labelNames: ['state'] as const,
-    registers,
-    collect() {
-      this.reset()
-      for (const state of ['self', 'up', 'silent', 'never-seen'] as const) this.set({ state }, 0)
-      for (const site of readStatus().sites) this.inc({ state: site.state })
-    },
-  })
-  new Gauge({
-    name: 'mirrormesh_replicas',
-    help: 'Replicas (tree at a site) by state',
-    labelNames: ['state'] as const,
-    registers,
-    collect() {
-      this.reset()
-      for (const state of ['complete', 'fetching', 'behind', 'unknown'] as const) this.set({ state }, 0)
-      for (const tree of readStatus().trees) for (const site of tree.sites) this.inc({ state: site.state })
-    },
-  })
-  new Gauge({
-    name: 'mirrormesh_alarms',
-    help: 'Problems that an operator must see',
-    registers,
-    collect() {
-      this.set(readStatus().alarms.length)
-    },
-  })
-  // Totals kept elsewhere since the start of the program: shown as gauges here, they only rise.
-  new Gauge({
-    name: 'mirrormesh_traffic_bytes',
-    help: 'Bytes exchanged with peers since the start, by path class and direction',
-    labelNames: ['class', 'direction'] as const,
-    registers,
-    collect() {
-      for (const [name, { bytesSent, bytesReceived }] of Object.entries(readStatus().traffic.classes)) {
-        this.set({ class: name, direction: 'sent' }, bytesSent)
-        this.set({ class: name, direction: 'received' }, bytesReceived)
-      }
-    },
-  })
-  new Gauge({
-    name: 'mirrormesh_delta_bytes',
-    help: 'Deltas fetched since the start, and plain bytes of the blocks made of them',
-    labelNames: ['what'] as const,
-    registers,
-    collect() {
-      const { bytesReceived = 0, bytesMade = 0 } = readStatus().traffic.deltas ?? {}
-      this.set({ what: 'fetched' }, bytesReceived)
-      this.set({ what: 'made' }, bytesMade)
-    },
-  })
-  new Gauge({
-    name: 'mirrormesh_traffic_plain_bytes',
-    help: 'The same bytes, before blocks were compressed for the way',
-    labelNames: ['class', 'direction'] as const,
-    registers,
-    collect() {
-      const { classes } = readStatus().traffic
-      for (const [name, { plainBytesSent, plainBytesReceived }] of Object.entries(classes)) {
-        this.set({ class: name, direction: 'sent' }, plainBytesSent)
-        this.set({ class: name, direction: 'received' }, plainBytesReceived)
-      }
-    },
-  })
 }
 
 /** Counted elsewhere, and read when asked. */

@@ -114,6 +114,14 @@ function tryAnnouncement(random: Random): Trial {
       alsoComplete: [6, 5],
     })),
     ...{ bytesSent: 1, bytesReceived: 2 },
+    requests: Array.from({ length: random.int(3) }, (_, i) => ({
+      peer: keyOf(`newcomer ${i}`).peer,
+      code: '1234-5678',
+      site: random.pick([null, 'lab']),
+      region: 'eu',
+      address: '192.0.2.9',
+      sinceMs: 1_750_000_000_000,
+    })),
   } as Parameters<typeof encodeAnnouncement>[0])
   const input = mutated(random, seed)
   const found = attempt(() => decodeAnnouncement(input))

@@ -3,6 +3,7 @@ import { tryDag } from './dag-target.ts'
 import { tryDelta } from './delta-target.ts'
 import { tryHttp } from './http-target.ts'
 import { tryRecord } from './record-target.ts'
+import { tryStatus } from './status-target.ts'
 import type { Target } from './target.ts'
 import { tryWire } from './wire-target.ts'
 
@@ -11,5 +12,6 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   delta: tryDelta,
   http: tryHttp,
   record: tryRecord,
+  status: tryStatus,
   wire: tryWire,
 }

@@ -11,6 +11,7 @@ import {
 } from '../../src/net/wire/blocks.ts'
 import { createFrameDecoder, encodeFrame } from '../../src/net/wire/frame.ts'
 import { decodeClaim, decodeRefusal, encodeRefusal } from '../../src/net/wire/join.ts'
+import { decodeCommit, decodePoll, encodeCommit } from '../../src/net/wire/join-request.ts'
 import { decodeObjectRequest, encodeObjectRequest } from '../../src/net/wire/object.ts'
 import { decodeRecords, decodeWant } from '../../src/net/wire/records.ts'
 import {
@@ -89,12 +90,19 @@ function trySmall(random: Random): Trial {
     const [first] = [...createFrameDecoder(WATCH_TO_SERVER).push(frame)]
     return first!.body
   }
+  const commit = encodeCommit({
+    mesh: PAGE,
+    commitment: new Uint8Array(32),
+    wish: { site: 'lab', region: 'eu' },
+  }).slice(5)
   const cases: readonly [Uint8Array, (bytes: Uint8Array) => unknown][] = [
     [body(encodeWatch({ tree: TREE, snapshot: PAGE })), decodeWatch],
     [Buffer.concat(encodeObjectRequest({ tree: TREE, cid: PAGE })), decodeObjectRequest],
     [encodeFrame(1, [Buffer.from('some'), Buffer.from('records')]), decodeRecords],
     [Uint8Array.from({ length: 64 }, () => random.int(256)), decodeWant],
     [Uint8Array.from({ length: 96 }, () => random.int(256)), decodeClaim],
+    [commit, decodeCommit],
+    [Uint8Array.from({ length: 33 }, () => random.int(256)), decodePoll],
     [encodeRefusal('the invite has expired'), decodeRefusal],
     [Uint8Array.from({ length: 20 }, () => random.int(256)), decodeMissing],
   ]

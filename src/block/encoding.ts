@@ -13,7 +13,7 @@
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
-import { systemZstd, type ZstdDecoder } from '../posix/zstd.ts'
+import { nativeZstd, type ZstdDecoder } from '../posix/zstd.ts'
 import { MAX_BLOCK_BYTES } from './block.ts'
 import { runInCodecThread } from './codec-thread.ts'
 
@@ -64,20 +64,20 @@ export async function tryZstdLater(bytes: Uint8Array, level: number): Promise<Ui
 
 /**
  * The plain bytes, not checked against a CID. For a plain block they are the ones given; else the caller's own.
- * @param system the system's decoder; null does without
+ * @param native the decoder by direct calls; null does without
  * @param into gives the memory for so many plain bytes, which what is returned may lie in
  * @throws MirrorError `corrupt` unless `bytes` are exactly one frame of exactly `lengthBytes`
  */
 export function decodeBlock(
   { encoding, bytes, lengthBytes }: EncodedBlock,
-  system: ZstdDecoder | null = encoding === 'plain' ? null : systemZstd(),
+  native: ZstdDecoder | null = encoding === 'plain' ? null : nativeZstd(),
   into?: (lengthBytes: number) => Uint8Array,
 ): Uint8Array {
   checkEncoded(encoding, bytes, lengthBytes)
   if (encoding === 'plain') return bytes
-  if (system !== null) {
+  if (native !== null) {
     const plain = into?.(lengthBytes) ?? new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
-    if (system.decode(bytes, plain) === lengthBytes) return plain
+    if (native.decode(bytes, plain) === lengthBytes) return plain
   }
   try {
     return decoded(zlib.zstdDecompressSync(bytes, decompressOptions(lengthBytes)), lengthBytes)

@@ -75,3 +75,16 @@ export function dialableAddresses(addresses: readonly string[]): string[] {
   const outside = unique.filter((address) => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address))
   return outside.length > 0 ? outside : unique
 }
+
+/** Whose a connection is, as far as its address tells: who has one address of an IPv6 /64 has them all. */
+export function addressGroup(address: string): string {
+  const [, kind, host = address] = address.split('/')
+  if (kind !== 'ip6') return host
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(host)?.[1]
+  if (mapped !== undefined) return mapped
+  const [head = '', tail = ''] = host.split('::')
+  const groups = head === '' ? [] : head.split(':')
+  const rest = tail === '' ? [] : tail.split(':')
+  while (groups.length + rest.length < 8) groups.push('0')
+  return `${groups.concat(rest).slice(0, 4).join(':')}::/64`
+}

@@ -1,7 +1,7 @@
 /**
  * Who gets in. A connection is judged when its key is proven, before anything else is said on it: members may stay;
- * while an invite is open strangers may come as guests, a few at a time and for a short time. Every stream is judged
- * again, so that a guest reaches the join protocol only, and a revoked member nothing. All bounds on streams are for one
+ * while an invite is open, or requests to join are taken, strangers may come as guests, a few at a time and for a short time. Every stream is judged
+ * again, so that a guest reaches the two protocols of newcomers only, and a revoked member nothing. All bounds on streams are for one
  * connection, so the connections of one peer are bounded here.
  */
 import type { GossipSubComponents } from '@libp2p/gossipsub'
@@ -22,8 +22,11 @@ export interface Gate {
   onClose(connection: Connection): void
   /** Offers a peer once more to libp2p's own services: what they had on a connection that ended begins again on this one. */
   renew(connection: Connection): void
-  /** Lets this node connect to `peer`, who is not a member of anything known, until the function returned is called. */
-  allowOutbound(peer: string): () => void
+  /**
+   * Lets this node connect to `peer`, who is not a member of anything known, until the function returned is called;
+   * to anybody when it is undefined.
+   */
+  allowOutbound(peer: string | undefined): () => void
   /** Forgets the timers. */
   stop(): void
 }
@@ -44,15 +47,15 @@ export function createGate(
   { guestTimeoutMs = GUEST_TIMEOUT_MS } = {},
 ): Gate {
   const guests = new Map<Connection, () => void>()
-  const allowed = new Map<string, number>()
+  const allowed = new Map<string | undefined, number>()
   const topologies = new Set<Topology>()
   /** Inbound ones of each peer, the oldest first. */
   const inbound = new Map<string, Set<Connection>>()
 
   const denies = (peer: string, direction: 'inbound' | 'outbound'): boolean => {
     if (membership.isMember(peer)) return false
-    if (direction === 'outbound') return !allowed.has(peer)
-    if (membership.acceptsGuests() && guests.size < MAX_GUESTS) return false
+    if (direction === 'outbound') return !allowed.has(peer) && !allowed.has(undefined)
+    if (membership.acceptsGuests(peer) && guests.size < MAX_GUESTS) return false
     log.info({ peer }, 'net.gate.refused')
     return true
   }

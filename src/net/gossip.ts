@@ -10,8 +10,9 @@ import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
 import { blake3 } from '../block/hash.ts'
-import { MAX_RECORD_BYTES, MAX_STATUS_BYTES, MAX_TRACKED_PEERS, MIB } from './limits.ts'
+import { MAX_RECORD_BYTES, MAX_STATUS_BYTES, MIB } from './limits.ts'
 import type { Membership, NetLog, RecordExchange } from './ports.ts'
+import { rateLimit } from './rate-limit.ts'
 import { u32 } from './wire/fields.ts'
 
 export const GOSSIP_PROTOCOLS = ['/meshsub/1.2.0', '/meshsub/1.1.0', '/meshsub/1.0.0']
@@ -182,22 +183,5 @@ export function createGossip(
 function checkSize(bytes: Uint8Array, limit: number, what: string): void {
   if (bytes.length > limit) {
     throw new MirrorError('limit', `${what} of ${bytes.length} bytes is over the limit of ${limit}`)
-  }
-}
-
-/** A token bucket for each key; the keys longest unused are forgotten, which refills them. */
-function rateLimit(clock: Clock, burst: number, intervalMs: number): (key: string) => boolean {
-  const buckets = new Map<string, { tokens: number; atMs: number }>()
-  return (key) => {
-    const nowMs = clock.monotonicMs()
-    const bucket = buckets.get(key) ?? { tokens: burst, atMs: nowMs }
-    bucket.tokens = Math.min(burst, bucket.tokens + (nowMs - bucket.atMs) / intervalMs)
-    bucket.atMs = nowMs
-    buckets.delete(key)
-    buckets.set(key, bucket)
-    if (buckets.size > MAX_TRACKED_PEERS) buckets.delete(buckets.keys().next().value!)
-    if (bucket.tokens < 1) return false
-    bucket.tokens--
-    return true
   }
 }

@@ -1,10 +1,13 @@
 /** The libp2p host of a node: starts it, wires its protocols to the ports of the layers above, and stops it. */
+
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { systemClock } from '../base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
 import type { Cid } from '../block/cid.ts'
-import { dialableAddresses, hostPortToAddress, plainAddress } from './address.ts'
+import { abortable } from './abortable.ts'
+import { addressGroup, dialableAddresses, hostPortToAddress, plainAddress } from './address.ts'
+import { ASK_PROTOCOL, askPeer, questionServer } from './ask-protocol.ts'
 import { BLOCKS_PROTOCOLS, blockAnswers, createBlockChannel } from './block-protocol.ts'
 import { createBulkConnections } from './bulk-connections.ts'
 import type { FrameStream } from './frame-stream.ts'
@@ -12,6 +15,7 @@ import { frameStream } from './frame-stream.ts'
 import { createGate } from './gate.ts'
 import { createGossip, gossipTopics } from './gossip.ts'
 import { claimInvite, JOIN_PROTOCOL, serveClaim } from './join-protocol.ts'
+import { askToJoin, JOIN_REQUEST_PROTOCOL, serveJoinRequest } from './join-request-protocol.ts'
 import { keepAlive } from './keep-alive.ts'
 import { createNode, startNode } from './libp2p-node.ts'
 import * as limits from './limits.ts'
@@ -19,9 +23,11 @@ import { fetchObject, OBJECT_PROTOCOLS, objectAnswers } from './object-protocol.
 import { deadlineSignal, trackPeers } from './peers.ts'
 import type {
   Admission,
+  Answerer,
   BlockChannel,
   BlockServer,
   Host,
+  JoinRequests,
   Membership,
   NetLog,
   RecordExchange,
@@ -37,9 +43,11 @@ import { keepReservations } from './reservations.ts'
 import { createStripedChannel } from './striped-channel.ts'
 import { createTraffic } from './traffic.ts'
 import { serveWatch, WATCH_PROTOCOL, watchPeer } from './watch-protocol.ts'
+import { ASK_TO_CLIENT, ASK_TO_SERVER } from './wire/ask.ts'
 import { BLOCKS_TO_CLIENT, BLOCKS_TO_SERVER } from './wire/blocks.ts'
 import type { FrameLimits } from './wire/frame.ts'
 import { JOIN_TO_CLIENT, JOIN_TO_SERVER } from './wire/join.ts'
+import { JOIN_REQUEST_TO_CLIENT, JOIN_REQUEST_TO_SERVER } from './wire/join-request.ts'
 import { OBJECT_TO_CLIENT, OBJECT_TO_SERVER } from './wire/object.ts'
 import { RECORDS_FRAMES } from './wire/records.ts'
 import { WATCH_TO_CLIENT, WATCH_TO_SERVER } from './wire/watch.ts'
@@ -54,7 +62,10 @@ export interface HostComponents {
   readonly membership: Membership
   readonly records: RecordExchange
   readonly admission: Admission
+  /** Undefined: nobody can ask to join here. */
+  readonly joinRequests?: JoinRequests | undefined
   readonly blockServer: BlockServer
+  readonly answerer?: Answerer | undefined
   readonly clock: Clock
   readonly log?: NetLog
 }
@@ -73,17 +84,28 @@ export interface HostOptions {
 interface ServedProtocol {
   readonly accept: FrameLimits
   readonly maxStreams: number
-  /** True for join: strangers may use it. */
+  /** True for those of newcomers: strangers may use them. */
   readonly isOpenToGuests?: boolean
   readonly idleTimeoutMs?: () => number
-  serve(frames: FrameStream, peer: string): Promise<void>
+  serve(frames: FrameStream, peer: string, address: string): Promise<void>
 }
 
 const silent: NetLog = { debug: () => undefined, info: () => undefined, warn: () => undefined }
 
 /** @throws MirrorError `invalid` for an address, `io` and others when it cannot listen */
 export async function startHost(
-  { keySeed, mesh, membership, records, admission, blockServer, clock, log = silent }: HostComponents,
+  {
+    keySeed,
+    mesh,
+    membership,
+    records,
+    admission,
+    joinRequests,
+    blockServer,
+    answerer,
+    clock,
+    log = silent,
+  }: HostComponents,
   { listen, announce = [], isReachable = () => true, security = ['tls', 'noise'] }: HostOptions,
 ): Promise<Host> {
   const gate = createGate({ membership, clock, log, mayRelay: isReachable })
@@ -145,7 +167,10 @@ export async function startHost(
       protocol,
       (stream: Stream, connection: Connection) => {
         const peer = connection.remotePeer.toString()
-        if (!membership.isMember(peer) && !(served.isOpenToGuests === true && membership.acceptsGuests())) {
+        if (
+          !membership.isMember(peer) &&
+          !(served.isOpenToGuests === true && membership.acceptsGuests(peer))
+        ) {
           stream.abort(new MirrorError('refused', 'members only', { facts: { peer } }))
           return
         }
@@ -159,7 +184,7 @@ export async function startHost(
           },
         )
         const done = served
-          .serve(frames, peer)
+          .serve(frames, peer, addressGroup(plainAddress(connection.remoteAddr)))
           .catch((error: unknown) => {
             log.debug({ peer, protocol, error: String(error) }, 'net.stream.ended')
             frames.abort(error as Error)
@@ -205,12 +230,27 @@ export async function startHost(
     idleTimeoutMs: () => limits.FRAME_TIMEOUT_MS,
     serve: (frames, peer) => serveReconciliation(frames, records, peer),
   })
+  await serve(ASK_PROTOCOL, {
+    accept: ASK_TO_SERVER,
+    maxStreams: 4,
+    serve: questionServer({ answerer, clock, log }),
+  })
   await serve(JOIN_PROTOCOL, {
     accept: JOIN_TO_SERVER,
     maxStreams: 1,
     isOpenToGuests: true,
     serve: (frames, peer) => serveClaim({ frames, admission, log }, peer, mesh),
   })
+  if (joinRequests !== undefined) {
+    await serve(JOIN_REQUEST_PROTOCOL, {
+      accept: JOIN_REQUEST_TO_SERVER,
+      maxStreams: 1,
+      isOpenToGuests: true,
+      idleTimeoutMs: () => limits.FIRST_FRAME_TIMEOUT_MS,
+      serve: (frames, peer, address) =>
+        serveJoinRequest({ frames, requests: joinRequests, log }, { peer, address }, mesh),
+    })
+  }
   await startNode(node, listen)
   // In real time, as the timers of libp2p itself: a virtual minute is too short for an answer.
   const endKeepAlive = keepAlive({ node, clock: systemClock, log })
@@ -240,6 +280,13 @@ export async function startHost(
     publishRecord: (record) => gossip.publishRecord(record),
     publishStatus: (status) => gossip.publishStatus(status),
     onStatus: (listener) => gossip.onStatus(listener),
+    async ask(peer, question, signal) {
+      const frames = await open(peer, ASK_PROTOCOL, ASK_TO_CLIENT, {
+        signal,
+        answerTimeoutMs: limits.ANSWER_STALL_TIMEOUT_MS,
+      })
+      return await abortable(frames, signal, () => askPeer(frames, question, peer))
+    },
     async reconcile(peer, signal) {
       const frames = await open(peer, RECORDS_PROTOCOL, RECORDS_FRAMES, {
         signal,
@@ -261,6 +308,26 @@ export async function startHost(
       } finally {
         disallow()
         await peers.disconnect(peer)
+      }
+    },
+    async askToJoin({ address, question }, signal) {
+      const disallow = gate.allowOutbound(undefined)
+      let peer: string | undefined
+      try {
+        peer = await peers.dialAddress(hostPortToAddress(address), signal)
+        const asked = peer
+        const frames = await open(asked, JOIN_REQUEST_PROTOCOL, JOIN_REQUEST_TO_CLIENT, {
+          signal,
+          answerTimeoutMs: limits.GUEST_TIMEOUT_MS,
+        })
+        const self = node.peerId.toString()
+        const answer = await abortable(frames, signal, () =>
+          askToJoin(frames, question, { self, peer: asked }),
+        )
+        return { ...answer, peer }
+      } finally {
+        disallow()
+        if (peer !== undefined) await peers.disconnect(peer)
       }
     },
     fetchObject(peer, request, signal) {
@@ -329,29 +396,5 @@ export async function startHost(
       await Promise.race([Promise.all(serving), gaveUp])
       patience.cancel()
     },
-  }
-}
-
-/** Runs `task` on a stream that the signal aborts; then the signal's reason is thrown at once. */
-async function abortable<T>(
-  frames: FrameStream,
-  signal: AbortSignal | undefined,
-  task: () => Promise<T>,
-): Promise<T> {
-  const aborted = Promise.withResolvers<never>()
-  aborted.promise.catch(() => undefined)
-  const abort = (): void => {
-    frames.abort(new MirrorError('aborted', 'no longer wanted'))
-    aborted.reject(signal?.reason)
-  }
-  signal?.addEventListener('abort', abort, { once: true })
-  if (signal?.aborted === true) abort()
-  try {
-    return await Promise.race([task(), aborted.promise])
-  } catch (error) {
-    signal?.throwIfAborted()
-    throw error
-  } finally {
-    signal?.removeEventListener('abort', abort)
   }
 }

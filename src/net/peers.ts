@@ -4,6 +4,7 @@
  */
 import type { Connection, PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../base/clock.ts'
 import { isMirrorError, MirrorError } from '../base/errors.ts'
 import { peerAddress, plainAddress, relayOf } from './address.ts'
@@ -25,6 +26,8 @@ export interface Peers {
     signal?: AbortSignal,
     options?: { readonly asGuest?: boolean },
   ): Promise<void>
+  /** Whoever answers there, as a guest of theirs. @throws MirrorError `unreachable` | `timed-out` | `aborted` */
+  dialAddress(address: string, signal?: AbortSignal): Promise<string>
   /** One more connection to a connected peer, where we know how to dial it. @throws MirrorError `unreachable` */
   dialAnother(peer: string, signal: AbortSignal): Promise<Connection>
   /** True when the peer has an open direct connection besides this one. */
@@ -201,6 +204,18 @@ export function trackPeers({
         if (signal?.aborted === true) throw signal.reason
         if (isMirrorError(error)) throw error
         throw dialError(error, peer, addresses, deadline.signal.aborted)
+      } finally {
+        deadline.cancel()
+      }
+    },
+    async dialAddress(address, signal) {
+      const deadline = deadlineSignal(clock, DIAL_TIMEOUT_MS, signal)
+      try {
+        const { remotePeer } = await node.dial(multiaddr(address), { signal: deadline.signal })
+        return remotePeer.toString()
+      } catch (error) {
+        if (signal?.aborted === true) throw signal.reason
+        throw dialError(error, 'there', [address], deadline.signal.aborted)
       } finally {
         deadline.cancel()
       }

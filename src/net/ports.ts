@@ -8,6 +8,7 @@
  */
 import type { Block } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
+import type { JoinWish } from '../record/request-code.ts'
 
 // ---- given to a host -------------------------------------------------------------------------------------------
 
@@ -15,8 +16,11 @@ import type { Cid } from '../block/cid.ts'
 export interface Membership {
   /** A member that is not revoked. */
   isMember(peer: string): boolean
-  /** True while an invite made here is open: strangers may connect, for the join protocol only, for a short time. */
-  acceptsGuests(): boolean
+  /**
+   * True while an invite made here is open, or requests to join are taken: strangers may connect, for these two protocols
+   * only, for a short time.
+   */
+  acceptsGuests(peer: string): boolean
 }
 
 /** The set of signed records held here. */
@@ -45,6 +49,43 @@ export interface Admission {
     readonly secret: Uint8Array
     readonly invite: Cid
   }): Promise<{ readonly records: readonly Uint8Array[] }>
+}
+
+/** Takes the requests of newcomers that have no invite. Strangers call all of it: each throws `refused` with a reason for them. */
+export interface JoinRequests {
+  /** Of a member: the records that a newcomer starts from. */
+  admitted(peer: string): readonly Uint8Array[] | undefined
+  /** Whether an exchange may begin now: it counts from here on, however it ends. */
+  begin(newcomer: Newcomer): void
+  /** Both nonces are known: the request is pending, if what was revealed is what was committed to. */
+  complete(
+    newcomer: Newcomer,
+    exchange: {
+      readonly commitment: Uint8Array
+      readonly wish: JoinWish
+      readonly newcomerNonce: Uint8Array
+      readonly memberNonce: Uint8Array
+    },
+  ): void
+  /** The member's nonce of the pending request. */
+  pending(peer: string): Uint8Array | undefined
+}
+
+/** A new request, or how an earlier one stands. */
+export type JoinQuestion =
+  | { readonly kind: 'ask'; readonly mesh: Cid; readonly nonce: Uint8Array; readonly wish: JoinWish }
+  | { readonly kind: 'poll'; readonly mesh: Cid }
+
+export type JoinAnswer =
+  /** It is a member: the records that it starts from, unverified. */
+  | { readonly kind: 'admitted'; readonly records: readonly Uint8Array[] }
+  | { readonly kind: 'pending'; readonly memberNonce: Uint8Array }
+  | { readonly kind: 'unknown' }
+
+export interface Newcomer {
+  readonly peer: string
+  /** Where it connects from: an IPv4 address, or the /64 of an IPv6 one. */
+  readonly address: string
 }
 
 /** A block asked for by its position: an index page and an offset in it. */
@@ -196,6 +237,12 @@ export interface BlockChannel {
   close(): void
 }
 
+/** Answers what other members ask (ask-protocol.ts). */
+export interface Answerer {
+  /** @throws MirrorError `refused`, `not-found` or `unsupported` with a reason that the peer may read */
+  answer(peer: string, question: Uint8Array): Promise<Uint8Array>
+}
+
 export interface Host {
   readonly peerId: string
   /** Addresses that others can dial, without `/p2p/`: the announced ones, or else those listened on. */
@@ -217,6 +264,11 @@ export interface Host {
   publishStatus(status: Uint8Array): Promise<void>
   /** `peer` is the author, whoever relayed it: its signature is checked and it is a member. */
   onStatus(listener: (peer: string, status: Uint8Array) => void): () => void
+  /**
+   * Asks a connected member: 4 KiB at most. The answer has 512 KiB at most, and is whatever the peer says.
+   * @throws MirrorError `refused` with the peer's reason, `unreachable`, `timed-out`
+   */
+  ask(peer: string, question: Uint8Array, signal?: AbortSignal): Promise<Uint8Array>
   /** Makes both sides hold the union of their records (less what either refuses). */
   reconcile(peer: string, signal?: AbortSignal): Promise<{ readonly received: number; readonly sent: number }>
   /**
@@ -233,6 +285,14 @@ export interface Host {
     },
     signal?: AbortSignal,
   ): Promise<Uint8Array[]>
+  /**
+   * Asks to join at `host:port`, whoever answers there; or how an earlier request stands.
+   * @throws MirrorError `refused` with the peer's reason, `unreachable`, `timed-out`
+   */
+  askToJoin(
+    request: { readonly address: string; readonly question: JoinQuestion },
+    signal?: AbortSignal,
+  ): Promise<JoinAnswer & { readonly peer: string }>
   /** Verified bytes of a control object, or undefined when the peer has it not. @throws MirrorError `corrupt` with facts {peer} */
   fetchObject(
     peer: string,

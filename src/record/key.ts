@@ -83,12 +83,8 @@ export function peerIdOf(publicKey: PublicKey): PeerId {
 
 /** @throws MirrorError `invalid` when `peer` is not the PeerId of an Ed25519 key */
 export function publicKeyOf(peer: PeerId): PublicKey {
-  const bytes = decodeBase58(peer)
-  if (
-    bytes === undefined ||
-    bytes.length !== PEER_PREFIX.length + KEY_BYTES ||
-    PEER_PREFIX.some((byte, i) => bytes[i] !== byte)
-  ) {
+  const key = keyBytesOf(peer)
+  if (key === undefined) {
     throw new MirrorError(
       'invalid',
       `not the PeerId of an Ed25519 key: ${JSON.stringify(peer.slice(0, 80))}`,
@@ -97,7 +93,18 @@ export function publicKeyOf(peer: PeerId): PublicKey {
       },
     )
   }
-  return bytes.slice(PEER_PREFIX.length)
+  return key
+}
+
+function keyBytesOf(peer: string): PublicKey | undefined {
+  const bytes = decodeBase58(peer)
+  const isKey =
+    bytes?.length === PEER_PREFIX.length + KEY_BYTES && PEER_PREFIX.every((byte, i) => bytes[i] === byte)
+  return isKey ? bytes.slice(PEER_PREFIX.length) : undefined
+}
+
+export function isPeerId(text: string): boolean {
+  return keyBytesOf(text) !== undefined
 }
 
 function decodeBase58(text: string): Uint8Array | undefined {

@@ -276,6 +276,20 @@ export function newestStanding(
   return gone.size === 0 ? history.at(-1) : history.findLast(({ snapshot }) => !gone.has(cidKey(snapshot)))
 }
 
+/** Whether all who may read the tree called `inner` may read `outer` as well, at `nowMs`. */
+export function readersInclude(state: MeshState, outer: string, inner: string, nowMs: number): boolean {
+  const found = state.trees.get(inner)
+  const other = state.trees.get(outer)
+  if (found === undefined || other === undefined) return false
+  if (found.body.readers === 'members') return other.body.readers === 'members'
+  const readers = new Set([
+    ...found.body.publishers.map((key) => peerIdOf(key)),
+    ...(found.epoch === undefined ? [] : [found.epoch.publisher]),
+    ...[...state.grants.keys()].filter((peer) => mayRead(state, inner, peer, nowMs)),
+  ])
+  return [...readers].every((peer) => mayRead(state, outer, peer, nowMs))
+}
+
 /** A site with all by which a pin may name it. */
 export function placeOf(state: Pick<MeshState, 'sites'>, { site, region }: Place): LabelledPlace {
   return { site, region, labels: state.sites.get(site)?.body.labels ?? [] }

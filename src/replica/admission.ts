@@ -62,13 +62,13 @@ export function createAdmission({ ledger, nodeKey, clock, logger }: AdmissionCom
 
 /**
  * Members by the records; a guest is let in only until the last invite made for this node to admit expires. A used one
- * counts as well: who comes with it is told so, instead of meeting a closed door.
+ * counts as well: who comes with it is told so, instead of meeting a closed door. Where requests to join are taken, any key that
+ * was not revoked may come.
  */
-export function createMembership({
-  ledger,
-  nodeKey,
-  clock,
-}: Pick<AdmissionComponents, 'ledger' | 'nodeKey' | 'clock'>): Membership {
+export function createMembership(
+  { ledger, nodeKey, clock }: Pick<AdmissionComponents, 'ledger' | 'nodeKey' | 'clock'>,
+  { takesRequests = false }: { /** To join without an invite. */ readonly takesRequests?: boolean } = {},
+): Membership {
   // Asked on every connection: the invites, of which there may be thousands, are gone through only when they change.
   let latestExpiryMs: number | undefined
   ledger.subscribe(({ effects }) => {
@@ -81,7 +81,8 @@ export function createMembership({
       const member = ledger.state().members.get(peer)
       return member?.isActive === true && (member.expiresMs === null || member.expiresMs > clock.nowMs())
     },
-    acceptsGuests() {
+    acceptsGuests(peer) {
+      if (takesRequests && !ledger.state().revoked.has(peer)) return true
       latestExpiryMs ??= latestExpiry(ledger.state(), nodeKey)
       return latestExpiryMs > clock.nowMs()
     },

@@ -122,7 +122,7 @@ export function createDeltaPublisher(
   { maxShare = MAX_SHARE, minNewBytes = MIN_NEW_BYTES, maxBases = 1, workers }: DeltaPublisherOptions = {},
 ): DeltaPublisher {
   const { ledger, blocks, holdings, complete, nodeKey, clock, logger, makeDeltas } = components
-  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const turn = new Semaphore(1)
   const stopped = new AbortController()
   /** By tree: the newest, which ends the one before. */

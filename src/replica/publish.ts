@@ -123,7 +123,7 @@ export function createPublisher(
   } = {},
 ): Publisher {
   const { ledger, blocks, complete, nodeKey, clock, tempDir, statCaches, logger } = components
-  const blocksOf = createBlocksOf(blocks, ledger.state)
+  const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   let reconciled: Promise<boolean> | undefined
 
   /** Once a start; again as long as nobody has answered. */

@@ -79,7 +79,7 @@ export async function dropVersions(
   { tree, versions, signal }: DropVersionsOptions,
 ): Promise<RollBackResult> {
   const { ledger, complete, nodeKey, logger } = components
-  const blocks = createBlocksOf(components.blocks, ledger.state)(tree)
+  const blocks = createBlocksOf(components.blocks, { state: ledger.state, clock: components.clock })(tree)
   checkPublisher(ledger.state(), tree, nodeKey)
   await abortable(reconcile(), signal)
   const { newest, body } = checkPublisher(ledger.state(), tree, nodeKey)

@@ -1,21 +1,26 @@
 /**
- * Tells the mesh how this site is (within a second of a change, and from time to time without one: see announcePeriodMs), and
- * remembers what the other sites said last. What is heard is a claim, not a record: it is shown with its age, it finds peers, and nothing is
+ * Tells the mesh how this site is (soon after a change, and from time to time without one: see announcePeriodMs), in whole or
+ * as what changed since (announcement-sender.ts), and remembers what the other sites said last. A site that has heard a change
+ * and not what it is based on asks its author, when they are connected; else the next whole one tells. What is heard is a claim, not a record: it is shown with its age, it finds peers, and nothing is
  * ever decided by it. An older one than the last is no news: whoever repeats what a site once said could make a dead one
  * look alive, or send the others to addresses that it left.
  */
+import { LRUCache } from 'lru-cache'
 import type { Clock } from '../base/clock.ts'
-import { asMirrorError } from '../base/errors.ts'
+import { asMirrorError, MirrorError } from '../base/errors.ts'
 import type { Host } from '../net/ports.ts'
 import type { AddressBook } from './address-book.ts'
+import { type AnnouncementDelta, applyAnnouncementDelta, decodeDelta } from './announcement-delta.ts'
+import { createAnnouncementSender } from './announcement-sender.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
+import { encodeQuestion } from './questions.ts'
 import type { Background } from './site-agent-background.ts'
 import { announcePeriodMs, type HeardSite } from './status.ts'
-import { decodeAnnouncement, encodeAnnouncement, type SiteAnnouncement } from './status-announcement.ts'
+import { decodeAnnouncement, type SiteAnnouncement } from './status-announcement.ts'
 
 export interface StatusGossipComponents {
-  readonly host: Pick<Host, 'publishStatus' | 'onStatus' | 'peers'>
+  readonly host: Pick<Host, 'publishStatus' | 'onStatus' | 'peers' | 'ask'>
   readonly ledger: Pick<Ledger, 'state'>
   readonly addressBook: AddressBook
   readonly clock: Clock
@@ -32,18 +37,33 @@ export interface StatusGossip {
   start(): void
   /** Something that the others may want to know changed. */
   changed(): void
+  /** A member came: what it is, it says itself. */
+  connected(peer: string): void
+  /** What this site said last of all of itself. */
+  whole(): Uint8Array | undefined
   /** By PeerId, members only. */
   heard(): Map<string, HeardSite>
 }
 
 const MIN_INTERVAL_MS = 1_000
+/** In a large mesh changes that follow each other closely are told together: each costs every site a message. */
+const MIN_INTERVAL_A_MEMBER_MS = 50
+/** One author is not asked more often: after an answer, and after none. */
+const ASK_PAUSE_MS = 60_000
+const ASK_AGAIN_MS = 5_000
+const ASK_TIMEOUT_MS = 15_000
+const MAX_ASKED = 1024
 /** A site whose clock was further ahead than this, and was put right since, is heard again. */
 const MAX_AHEAD_MS = 5 * 60_000
 
 export function createStatusGossip(components: StatusGossipComponents): StatusGossip {
   const { host, ledger, addressBook, clock, random, logger, background, announce } = components
-  const last = new Map<string, { announcement: SiteAnnouncement; atMs: number }>()
+  const last = new Map<string, Heard>()
+  const askedAtMs = new LRUCache<string, number>({ max: MAX_ASKED })
+  const sender = createAnnouncementSender()
   let sentAtMs = Number.NEGATIVE_INFINITY
+  let isBeat = true
+  let beatAtMs = Number.NEGATIVE_INFINITY
   let cancelNext: (() => void) | undefined
   let nextAtMs = Number.POSITIVE_INFINITY
 
@@ -56,9 +76,16 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
 
   function send(): void {
     nextAtMs = Number.POSITIVE_INFINITY
-    sentAtMs = clock.monotonicMs()
-    background.run('announce the status', () => host.publishStatus(encodeAnnouncement(announce())))
-    sendAt(sentAtMs + Math.round(announcePeriodMs(activeMembers()) * (0.9 + random() * 0.2)))
+    const nowMs = clock.monotonicMs()
+    const members = activeMembers()
+    isBeat = nowMs >= beatAtMs
+    const bytes = sender.next(announce(), { isBeat, members })
+    if (bytes !== undefined) {
+      sentAtMs = nowMs
+      beatAtMs = nowMs + Math.round(announcePeriodMs(members) * (0.9 + random() * 0.2))
+      background.run('announce the status', () => host.publishStatus(bytes))
+    }
+    sendAt(beatAtMs)
   }
 
   function activeMembers(): number {
@@ -70,23 +97,68 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
   function hear(peer: string, bytes: Uint8Array): void {
     if (ledger.state().members.get(peer)?.isActive !== true) return
     try {
-      const announcement = decodeAnnouncement(bytes)
-      const lastMs = last.get(peer)?.announcement.timeMs ?? Number.NEGATIVE_INFINITY
-      if (announcement.timeMs <= lastMs && lastMs <= clock.nowMs() + MAX_AHEAD_MS) {
-        logger.debug({ peer, timeMs: announcement.timeMs, lastMs }, 'status.repeated')
+      const delta = decodeDelta(bytes)
+      const whole = delta === undefined ? decodeAnnouncement(bytes) : undefined
+      const before = last.get(peer)
+      const timeMs = (delta ?? whole)!.timeMs
+      const lastMs = before?.timeMs ?? Number.NEGATIVE_INFINITY
+      if (timeMs <= lastMs && lastMs <= clock.nowMs() + MAX_AHEAD_MS) {
+        logger.debug({ peer, timeMs, lastMs }, 'status.repeated')
         return
       }
-      last.set(peer, { announcement, atMs: clock.monotonicMs() })
+      const heard = heardOf({ timeMs, atMs: clock.monotonicMs(), base: whole ?? before?.base, delta })
+      last.set(peer, heard)
       components.onHeard(peer)
-      if (announcement.addresses.length === 0) return
-      const before = addressBook.of(peer)
-      background.run('remember addresses', async () => {
-        await addressBook.remember(peer, announcement.addresses)
-        if (JSON.stringify(before) !== JSON.stringify(addressBook.of(peer))) components.onAddresses(peer)
-      })
+      if (whole !== undefined) rememberAddresses(peer, whole)
+      else if (heard.base?.timeMs !== delta?.baseMs) askForWhole(peer)
     } catch (error) {
       logger.debug({ peer, err: asMirrorError(error, 'read a site announcement') }, 'status.unreadable')
     }
+  }
+
+  function rememberAddresses(peer: string, { addresses }: SiteAnnouncement): void {
+    if (addresses.length === 0) return
+    const before = addressBook.of(peer)
+    background.run('remember addresses', async () => {
+      await addressBook.remember(peer, addresses)
+      if (JSON.stringify(before) !== JSON.stringify(addressBook.of(peer))) components.onAddresses(peer)
+    })
+  }
+
+  /** What its author, whose connection proves its key, has said before this node listened. */
+  function askForWhole(peer: string): void {
+    const nowMs = clock.monotonicMs()
+    const isConnected = host.peers().some((each) => each.peer === peer)
+    const isMember = ledger.state().members.get(peer)?.isActive === true
+    if (
+      !isConnected ||
+      !isMember ||
+      nowMs - (askedAtMs.get(peer) ?? Number.NEGATIVE_INFINITY) < ASK_PAUSE_MS
+    ) {
+      return
+    }
+    askedAtMs.set(peer, nowMs)
+    background.run('ask for a status', async () => {
+      const patience = new AbortController()
+      const cancel = clock.after(ASK_TIMEOUT_MS, () =>
+        patience.abort(new MirrorError('timed-out', `${peer} does not say how it is`)),
+      )
+      try {
+        const signal = AbortSignal.any([patience.signal, background.signal])
+        const base = decodeAnnouncement(await host.ask(peer, encodeQuestion({ ask: 'status' }), signal))
+        const now = last.get(peer)
+        if ((now?.base?.timeMs ?? Number.NEGATIVE_INFINITY) >= base.timeMs) return
+        const { timeMs, delta } = now ?? { timeMs: base.timeMs, delta: undefined }
+        last.set(peer, heardOf({ timeMs, atMs: now?.atMs ?? clock.monotonicMs(), base, delta }))
+        components.onHeard(peer)
+        rememberAddresses(peer, base)
+      } catch (error) {
+        askedAtMs.set(peer, nowMs - ASK_PAUSE_MS + ASK_AGAIN_MS)
+        logger.debug({ peer, err: asMirrorError(error, 'ask for a status') }, 'status.not-answered')
+      } finally {
+        cancel()
+      }
+    })
   }
 
   return {
@@ -98,7 +170,14 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
       })
       sendAt(clock.monotonicMs())
     },
-    changed: () => sendAt(Math.max(clock.monotonicMs(), sentAtMs + MIN_INTERVAL_MS)),
+    changed() {
+      const pauseMs = Math.max(MIN_INTERVAL_MS, activeMembers() * MIN_INTERVAL_A_MEMBER_MS)
+      sendAt(Math.max(clock.monotonicMs(), sentAtMs + pauseMs))
+    },
+    connected(peer) {
+      if (last.get(peer)?.base === undefined) askForWhole(peer)
+    },
+    whole: () => sender.base(),
     heard() {
       const { members } = ledger.state()
       const nowMs = clock.monotonicMs()
@@ -114,4 +193,33 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
       return out
     },
   }
+}
+
+/** What one site said last. */
+interface Heard {
+  readonly timeMs: number
+  readonly atMs: number
+  /** All of itself; undefined when only changes were heard. */
+  readonly base: SiteAnnouncement | undefined
+  /** The last one since then. */
+  readonly delta: AnnouncementDelta | undefined
+  readonly announcement: SiteAnnouncement
+}
+
+function heardOf(parts: Omit<Heard, 'announcement'>): Heard {
+  return { ...parts, announcement: announcementOf(parts) }
+}
+
+const NOTHING_SAID: Omit<SiteAnnouncement, 'timeMs' | 'bytesSent' | 'bytesReceived'> = {
+  version: '',
+  addresses: [],
+  trees: [],
+}
+
+/** Of a delta without its base only that the site is there is known, and what it had before. */
+function announcementOf({ base, delta }: Pick<Heard, 'base' | 'delta'>): SiteAnnouncement {
+  if (delta === undefined) return base!
+  if (base?.timeMs === delta.baseMs) return applyAnnouncementDelta(base, delta)
+  const { timeMs, bytesSent, bytesReceived } = delta
+  return { ...(base ?? NOTHING_SAID), timeMs, bytesSent, bytesReceived }
 }

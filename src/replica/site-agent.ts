@@ -25,6 +25,7 @@ import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
 import type { Holdings } from './holdings.ts'
 import { newestHeld } from './index-over-base.ts'
+import type { JoinRequestKeeper } from './join-requests.ts'
 import type { Ledger } from './ledger.ts'
 import { createPathShares } from './path-shares.ts'
 import { createBackground } from './site-agent-background.ts'
@@ -67,6 +68,8 @@ export interface SiteAgentComponents {
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
   /** Left on the disk of the store; undefined when that cannot be told. */
   readonly readFreeBytes?: () => number | undefined
+  /** Newcomers that asked here. */
+  readonly joinRequests?: Pick<JoinRequestKeeper, 'list' | 'onChange'> | undefined
   /** Uniform in [0, 1); for pauses only. */
   readonly random?: () => number
   readonly logger: ReplicaLog
@@ -90,6 +93,8 @@ export interface SiteAgent {
   /** Resolves when nothing of the agent is left running. */
   stop(): Promise<void>
   status(): StatusDocument
+  /** What this site said last of all of itself (status-announcement.ts); undefined before the first. */
+  announced(): Uint8Array | undefined
   /** The fetches that are going on, by tree. */
   fetches(): ReadonlyMap<string, FetchView>
   /** The members as fetches see them. */
@@ -142,8 +147,9 @@ export function createSiteAgent(
     readTakedowns,
     isGone,
   } = components
+  const { joinRequests } = components
   const background = createBackground(logger)
-  const blocksOf = createBlocksOf(store.blocks, ledger.state)
+  const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
   const paths = createPathShares()
   const fetchSlots = new Semaphore(maxFetches)
@@ -342,6 +348,7 @@ export function createSiteAgent(
       bytesReceived,
       freeBytes: readFreeBytes(),
       ...(readTakedowns === undefined ? {} : { takedownsDone: readTakedowns() }),
+      requests: joinRequests?.list() ?? [],
     }
   }
 
@@ -388,12 +395,14 @@ export function createSiteAgent(
             notifyMembers()
           changed()
         }),
-        host.onPeer(({ connected }) => {
+        host.onPeer(({ peer, connected }) => {
           notifyMembers()
           if (connected) for (const worker of workers.values()) worker.nudge()
+          if (connected) gossip.connected(peer)
           tellSoon()
         }),
         host.onAddresses(changed),
+        ...(joinRequests === undefined ? [] : [joinRequests.onChange(changed)]),
       ]
       background.signal.addEventListener('abort', () => {
         for (const end of ends) end()
@@ -422,6 +431,7 @@ export function createSiteAgent(
       await Promise.all([background.stop(reason), ...[...workers.values()].map((worker) => worker.stop())])
       listeners.clear()
     },
+    announced: () => gossip.whole(),
     status() {
       const state = ledger.state()
       return buildStatus({
@@ -438,6 +448,7 @@ export function createSiteAgent(
         connected: new Set(host.peers().map(({ peer }) => peer)),
         traffic: trafficStatus(state, self, traffic.totals()),
         alarms: alarms(),
+        requests: joinRequests?.list() ?? [],
       })
     },
     fetches() {

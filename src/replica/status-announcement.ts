@@ -1,6 +1,6 @@
 /**
- * What a site says of itself to the whole mesh, every ten seconds and soon after a change: short-lived, never stored
- * with the records. Authenticated by the layer that carries it (gossip messages are signed by their author's key), so
+ * What a site says of itself to the whole mesh, now and then in whole, and in between as deltas (announcement-delta.ts):
+ * short-lived, never stored with the records. Authenticated by the layer that carries it (gossip messages are signed by their author's key), so
  * there is no signature inside.
  *
  *   dag-cbor map, at most 32 KiB (the network's limit), version 1:
@@ -17,21 +17,28 @@
  *     f  optional: bytes left on the disk of its store
  *     k  optional: takedowns that are carried out there, <= 64 strings of 16 characters
  *
+ *     j  optional: newcomers that asked here to join, <= 8 lists of [PeerId, code, site|null, region|null, address,
+ *        ms since 1970]
+ *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
 import { MirrorError } from '../base/errors.ts'
-import { isTreeName } from '../base/names.ts'
+import { isSegment, isTreeName } from '../base/names.ts'
 import { MAX_WEB_URL_CHARACTERS, readWebUrl } from '../base/web-url.ts'
 import type { Cid } from '../block/cid.ts'
 import { checkCid, parseCid } from '../block/cid.ts'
 import { decodeCbor, encodeCbor } from '../block/codec.ts'
+import { isPeerId } from '../record/key.ts'
+import { isJoinCode } from '../record/request-code.ts'
+import type { PendingRequest } from './join-requests.ts'
 
 export const MAX_ANNOUNCEMENT_BYTES = 32 * 1024
-const MAX_TREES = 512
+export const MAX_ANNOUNCED_TREES = 512
 const MAX_ADDRESSES = 32
 const MAX_TAKEDOWNS = 64
 const MAX_CHECKOUTS = 16
 export const MAX_ALSO_COMPLETE = 8
+const MAX_REQUESTS = 8
 const MAX_REASON_CHARACTERS = 200
 /** A path as text: escapes can make it four times PATH_MAX, which nobody needs to see in a status. */
 const MAX_PATH_CHARACTERS = 1024
@@ -68,13 +75,14 @@ export interface SiteAnnouncement {
   readonly url?: string
   readonly freeBytes?: number | undefined
   readonly takedownsDone?: readonly string[]
+  readonly requests?: readonly PendingRequest[]
 }
 
 /** Encodes within the limits: what does not fit is cut, trees that are not complete come first. */
 export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
   let trees = announcement.trees
     .toSorted((a, b) => Number(a.reason === '') - Number(b.reason === ''))
-    .slice(0, MAX_TREES)
+    .slice(0, MAX_ANNOUNCED_TREES)
   for (;;) {
     const bytes = encodeCbor({
       v: 1,
@@ -88,6 +96,9 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
       ...(announcement.takedownsDone === undefined
         ? {}
         : { k: announcement.takedownsDone.slice(0, MAX_TAKEDOWNS) }),
+      ...(announcement.requests === undefined || announcement.requests.length === 0
+        ? {}
+        : { j: announcement.requests.slice(0, MAX_REQUESTS).map(encodeRequest) }),
     })
     if (bytes.length <= MAX_ANNOUNCEMENT_BYTES || trees.length === 0) return bytes
     trees = trees.slice(0, Math.floor(trees.length / 2))
@@ -98,7 +109,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s, w, f, k } = value as Record<string, unknown>
+  const { v, t, n, a, r, s, w, f, j, k } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -108,7 +119,7 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     timeMs: count(t, 'time'),
     version: text(n, 'version', 64),
     addresses: list(a, 'addresses', MAX_ADDRESSES).map((address) => text(address, 'address', 256)),
-    trees: list(r, 'trees', MAX_TREES).map(decodeTree),
+    trees: list(r, 'trees', MAX_ANNOUNCED_TREES).map(decodeTree),
     bytesSent: count(bytesSent, 'bytes sent'),
     bytesReceived: count(bytesReceived, 'bytes received'),
     ...(w === undefined ? {} : { url: webUrl(w) }),
@@ -116,10 +127,32 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     ...(k === undefined
       ? {}
       : { takedownsDone: list(k, 'takedowns', MAX_TAKEDOWNS).map((id) => text(id, 'takedown', 16)) }),
+    ...(j === undefined ? {} : { requests: list(j, 'requests to join', MAX_REQUESTS).map(decodeRequest) }),
   }
 }
 
-function encodeTree(entry: AnnouncedTree): unknown[] {
+function encodeRequest({ peer, code, site, region, address, sinceMs }: PendingRequest): unknown[] {
+  return [peer, code, site, region, address, sinceMs]
+}
+
+/** It is shown to admins, and what they approve is the key. */
+function decodeRequest(value: unknown): PendingRequest {
+  const [peer, code, site, region, address, sinceMs] = list(value, 'request to join', 16)
+  const key = text(peer, 'PeerId', 64)
+  if (!isPeerId(key)) throw corrupt('a PeerId is none')
+  if (!isJoinCode(text(code, 'code', 16))) throw corrupt('a code is none')
+  for (const name of [site, region]) if (name !== null && !isSegment(name)) throw corrupt('a name is none')
+  return {
+    peer: key,
+    code: code as string,
+    site: site as string | null,
+    region: region as string | null,
+    address: text(address, 'address', 64),
+    sinceMs: count(sinceMs, 'time'),
+  }
+}
+
+export function encodeTree(entry: AnnouncedTree): unknown[] {
   return [
     entry.tree,
     entry.completeSequence,
@@ -140,7 +173,7 @@ function encodeTree(entry: AnnouncedTree): unknown[] {
   ]
 }
 
-function decodeTree(value: unknown): AnnouncedTree {
+export function decodeTree(value: unknown): AnnouncedTree {
   const [
     tree,
     completeSequence,
@@ -179,13 +212,13 @@ function treeName(name: unknown): string {
   throw corrupt("a tree's name is none")
 }
 
-function list(value: unknown, what: string, max: number): unknown[] {
+export function list(value: unknown, what: string, max: number): unknown[] {
   if (!Array.isArray(value)) throw corrupt(`${what} is not a list`)
   if (value.length > max) throw new MirrorError('limit', `a site announcement: ${what} has over ${max} items`)
   return value
 }
 
-function text(value: unknown, what: string, max: number): string {
+export function text(value: unknown, what: string, max: number): string {
   if (typeof value !== 'string') throw corrupt(`${what} is not text`)
   if (value.length > max)
     throw new MirrorError('limit', `a site announcement: ${what} is over ${max} characters`)
@@ -199,7 +232,7 @@ function webUrl(value: unknown): string {
   return url
 }
 
-function count(value: unknown, what: string): number {
+export function count(value: unknown, what: string): number {
   if (!Number.isSafeInteger(value) || (value as number) < 0) throw corrupt(`${what} is not a count`)
   return value as number
 }

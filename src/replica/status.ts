@@ -3,6 +3,7 @@
  * only ever added. Every part is assembled from three sources, and says so by its names: signed records (what should
  * be), this node's own work (what is here), and the other sites' announcements (what they said, and how old it is).
  */
+import type { PendingRequest } from './join-requests.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 
 /** Why a site has nothing (new) of a private tree that is pinned to it. */
@@ -165,6 +166,15 @@ export interface StatusDocument {
   readonly alarms: readonly Alarm[]
   /** Those in force, newest first; absent when there are none. */
   readonly takedowns?: readonly TakedownStatus[]
+  /** Newcomers without an invite, oldest first: what any site said of them. Absent from nodes of a version before. */
+  readonly requests?: readonly RequestStatus[]
+}
+
+/** A newcomer that waits for an admin. */
+export interface RequestStatus extends PendingRequest {
+  /** The member that it asked. */
+  readonly via: string
+  readonly viaSite: string
 }
 
 /** What the records say of a tree, as far as the document needs it. */
@@ -210,15 +220,17 @@ export interface StatusSources {
   readonly connected: ReadonlySet<string>
   readonly traffic: TrafficStatus
   readonly alarms: readonly Alarm[]
+  /** Made here. */
+  readonly requests?: readonly PendingRequest[]
 }
 
 /**
- * How often a site says how it is while nothing changes. Every site passes on what every site says, to about three
- * others and in 600 bytes, headers included: at 10 s each, 100 sites would send 18 KB/s each. So the mesh as a whole says so
- * much a second, whatever its size.
+ * How often a site says that it is there while nothing changes. Every site passes on what every site says, to about three
+ * others and in some 540 bytes, headers included: at 10 s each, 100 sites would send 19 KB/s each. So the mesh as a whole says
+ * so much a second, whatever its size. (All of itself a site says the more seldom the more it is: announcement-sender.ts.)
  */
 export function announcePeriodMs(members: number): number {
-  return Math.max(10_000, members * 8_000)
+  return Math.max(10_000, members * 6_000)
 }
 
 /** A site is silent when its last announcement is older than this (three are missed) and nothing is connected. */
@@ -240,7 +252,28 @@ export function buildStatus(sources: StatusSources): StatusDocument {
       .toSorted((a, b) => compareText(a.tree, b.tree)),
     traffic: sources.traffic,
     alarms: sources.alarms,
+    requests: requestsOf(sources),
   }
+}
+
+/** Of a newcomer that is a member by now, somebody else's word may be older than ours. */
+function requestsOf({ self, members, heard, requests = [] }: StatusSources): RequestStatus[] {
+  // A site that is silent may have let them in, or lost them, long ago.
+  const fresh = (last: HeardSite | undefined) =>
+    last !== undefined && last.ageMs <= silentAfterMs(members.length) ? last : undefined
+  const said = members.flatMap(({ peer, site }) =>
+    (peer === self.peer ? requests : (fresh(heard.get(peer))?.announcement.requests ?? [])).map(
+      (request) => ({
+        ...request,
+        via: peer,
+        viaSite: site,
+      }),
+    ),
+  )
+  const known = new Set(members.map(({ peer }) => peer))
+  return said
+    .filter(({ peer }) => !known.has(peer))
+    .toSorted((a, b) => a.sinceMs - b.sinceMs || compareText(a.peer, b.peer))
 }
 
 function siteStatus(
@@ -269,7 +302,7 @@ function siteStatus(
     state: isUp ? 'up' : last === undefined ? 'never-seen' : 'silent',
     ageSeconds: last === undefined ? null : Math.round(last.ageMs / 1000),
     addresses: last?.announcement.addresses ?? [],
-    version: last?.announcement.version ?? null,
+    version: last?.announcement.version || null,
     url: last?.announcement.url ?? null,
     traffic:
       last === undefined

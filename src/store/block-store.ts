@@ -95,6 +95,11 @@ export interface TreeOfBlocks {
   readonly tree: string
   /** Asked each time that something is stored: the readers of a tree may change. */
   readonly isPrivate: () => boolean
+  /**
+   * Whether all who may read this tree may read that one. Then a block that came through that one first becomes this tree's when
+   * it is asked for by `get`, `getMany` or `has`. Never, by default.
+   */
+  readonly mayTakeFrom?: (tree: string) => boolean
 }
 
 export interface LeaseOptions {

@@ -55,8 +55,14 @@ export function createMemoryStore({
   /** Of blocks that came through private trees alone: which. */
   const owners = new Map<string, Set<string>>()
 
-  function of({ tree, isPrivate }: TreeOfBlocks): BlockStore {
+  function of({ tree, isPrivate, mayTakeFrom = () => false }: TreeOfBlocks): BlockStore {
     const mayHave = (cid: Cid): boolean => owners.get(cidKey(cid))?.has(tree) ?? true
+    const takeOver = (cids: readonly Cid[]): void => {
+      for (const cid of cids) {
+        const [first] = owners.get(cidKey(cid)) ?? []
+        if (first !== undefined && !mayHave(cid) && mayTakeFrom(first)) take(cidKey(cid), true)
+      }
+    }
     const seen = <T>(cids: readonly Cid[], found: readonly T[], none: T): T[] =>
       found.map((one, i) => (mayHave(cids[i]!) ? one : none))
     /** @param wasHere whether the block was stored before it came */
@@ -74,11 +80,18 @@ export function createMemoryStore({
     return {
       ...blockStore,
       get: async (cid, signal) => {
+        takeOver([cid])
         const bytes = await blockStore.get(cid, signal)
         return mayHave(cid) ? bytes : undefined
       },
-      has: async (cids) => seen(cids, await blockStore.has(cids), false),
-      getMany: async (cids, signal) => seen(cids, await blockStore.getMany(cids, signal), undefined),
+      has: async (cids) => {
+        takeOver(cids)
+        return seen(cids, await blockStore.has(cids), false)
+      },
+      getMany: async (cids, signal) => {
+        takeOver(cids)
+        return seen(cids, await blockStore.getMany(cids, signal), undefined)
+      },
       getEncoded: async (cids, signal) => seen(cids, await blockStore.getEncoded(cids, signal), undefined),
       put: (added, options) =>
         taking(

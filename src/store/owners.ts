@@ -27,16 +27,21 @@ export const OWNED_FORMAT = 3
 export interface Owners {
   /** Undefined for a tree that never owned a block. */
   find(tree: string): number | undefined
+  /** Its name; undefined for NOBODY. */
+  nameOf(number: number): string | undefined
   /** Its number from now on. On disk with, or before, whatever is written afterwards. */
   register(tree: string): Promise<number>
 }
 
 export async function loadOwners(index: Index): Promise<Owners> {
   const numbers = new Map<string, number>()
+  const names = new Map<number, string>()
   let last = NOBODY
   for await (const [key, value] of index.entries(ALL_TREES)) {
     const number = numberOfTreeKey(key)
-    numbers.set(Buffer.from(value).toString('utf8'), number)
+    const name = Buffer.from(value).toString('utf8')
+    numbers.set(name, number)
+    names.set(number, name)
     last = Math.max(last, number)
   }
   const registering = new Map<string, Promise<number>>()
@@ -51,11 +56,13 @@ export async function loadOwners(index: Index): Promise<Owners> {
       { sync: false },
     )
     numbers.set(tree, number)
+    names.set(number, tree)
     return number
   }
 
   return {
     find: (tree) => numbers.get(tree),
+    nameOf: (number) => names.get(number),
     async register(tree) {
       const known = numbers.get(tree)
       if (known !== undefined) return known

@@ -217,13 +217,13 @@ export async function openPackStore(
   const backed = { backings: backingIndex, reader: backingReader, lose }
   const scrub = createScrub({ files, index, folder, reader, backed, clock, log, onCorrupt })
   const parts: OwnedBlocks = {
-    get: async (cid, signal, asker) => (await read(cid, signal, asker))?.plain,
+    get: async (cid, signal, asker) => (await read(cid, signal, asker, true))?.plain,
 
     async getMany(cids, signal, asker) {
       // One that shared memory would keep all that was read with it.
       const own = (bytes: Uint8Array): Uint8Array =>
         bytes.buffer.byteLength === bytes.length ? bytes : new Uint8Array(bytes)
-      return (await readMany(cids, signal, asker)).map((block) => block && own(block.plain))
+      return (await readMany(cids, signal, asker, true)).map((block) => block && own(block.plain))
     },
 
     async getEncoded(cids, signal, asker) {
@@ -240,13 +240,14 @@ export async function openPackStore(
         wanted.map((i) => cids[i]!),
         signal,
         asker,
+        false,
       )
       for (const [n, i] of wanted.entries()) found[i] = read[n] && encodedOf(read[n])
       return found
     },
 
     async has(cids, asker) {
-      return (await findFor(cids, asker)).map((place) => place !== undefined)
+      return (await findFor(cids, asker, true)).map((place) => place !== undefined)
     },
 
     async put(blocks: readonly PutBlock[], { verified = false }: PutOptions = {}, owner) {
@@ -276,7 +277,7 @@ export async function openPackStore(
     },
 
     async locate(cids, asker) {
-      const places = await findFor(cids, asker)
+      const places = await findFor(cids, asker, false)
       const inFiles = places.filter((place): place is FilePlace => place?.encoding === 'file')
       const backed = inFiles.length === 0 ? [] : await locateBacked(backingIndex, inFiles)
       let at = 0
@@ -302,6 +303,7 @@ export async function openPackStore(
     },
 
     backings,
+    admit,
   }
 
   const rest = {

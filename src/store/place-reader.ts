@@ -23,14 +23,20 @@ export interface PlacedBlock extends ReadBlock {
 export interface PlaceReader {
   /** Where they lie, whoever may have them. Touches them: a collection that runs leaves what it finds. */
   find(cids: readonly Cid[]): Promise<(Place | undefined)[]>
-  /** As `find`, of what the asker may have. */
-  findFor(cids: readonly Cid[], asker: Asker | undefined): Promise<(Place | undefined)[]>
-  read(cid: Cid, signal: AbortSignal | undefined, asker: Asker | undefined): Promise<PlacedBlock | undefined>
+  /** As `find`, of what the asker may have; with `isTaking`, and may take over, which it does then. */
+  findFor(cids: readonly Cid[], asker: Asker | undefined, isTaking: boolean): Promise<(Place | undefined)[]>
+  read(
+    cid: Cid,
+    signal: AbortSignal | undefined,
+    asker: Asker | undefined,
+    isTaking: boolean,
+  ): Promise<PlacedBlock | undefined>
   /** With one look-up, and few reads. What lies in a file, was moved meanwhile or is damaged is read by itself. */
   readMany(
     cids: readonly Cid[],
     signal: AbortSignal | undefined,
     asker: Asker | undefined,
+    isTaking: boolean,
   ): Promise<(PlacedBlock | undefined)[]>
 }
 
@@ -81,10 +87,14 @@ export function createPlaceReader({
     return places
   }
 
-  async function findFor(cids: readonly Cid[], asker: Asker | undefined): Promise<(Place | undefined)[]> {
+  async function findFor(
+    cids: readonly Cid[],
+    asker: Asker | undefined,
+    isTaking: boolean,
+  ): Promise<(Place | undefined)[]> {
     const places = await find(cids)
     if (asker === undefined || places.every((place) => place?.owner === undefined)) return places
-    const may = await mayHave(cids, (i) => places[i]?.owner, asker, index.areMarked)
+    const may = await mayHave(cids, (i) => places[i]?.owner, asker, isTaking, index.areMarked)
     return places.map((place, i) => (may[i] === true ? place : undefined))
   }
 
@@ -92,8 +102,9 @@ export function createPlaceReader({
     cid: Cid,
     signal: AbortSignal | undefined,
     asker: Asker | undefined,
+    isTaking: boolean,
   ): Promise<PlacedBlock | undefined> {
-    let [place] = await findFor([cid], asker)
+    let [place] = await findFor([cid], asker, isTaking)
     while (place !== undefined) {
       signal?.throwIfAborted()
       const block = await readAt(cid, place)
@@ -117,8 +128,9 @@ export function createPlaceReader({
     cids: readonly Cid[],
     signal: AbortSignal | undefined,
     asker: Asker | undefined,
+    isTaking: boolean,
   ): Promise<(PlacedBlock | undefined)[]> {
-    const places = await findFor(cids, asker)
+    const places = await findFor(cids, asker, isTaking)
     signal?.throwIfAborted()
     const packed = cids.flatMap((cid, i) => {
       const place = places[i]
@@ -131,7 +143,8 @@ export function createPlaceReader({
       if ('plain' in block) found[i] = { ...block, place }
     }
     for (const [i, cid] of cids.entries())
-      if (found[i] === undefined && places[i] !== undefined) found[i] = await read(cid, signal, asker)
+      if (found[i] === undefined && places[i] !== undefined)
+        found[i] = await read(cid, signal, asker, isTaking)
     return found
   }
 

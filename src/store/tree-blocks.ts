@@ -13,6 +13,10 @@ import type { Owners } from './owners.ts'
 export interface Asker {
   /** The tree's number, once it has one. */
   readonly number: () => number | undefined
+  /** Whether the blocks of that owner become the asker's when it asks for them. */
+  readonly mayTakeFrom: (owner: number) => boolean
+  /** They do. */
+  readonly take: (cids: readonly Cid[]) => Promise<void>
 }
 
 /** The store's parts, each told who asks, or whose the blocks are that come. */
@@ -41,6 +45,8 @@ export interface OwnedBlocks {
     owner: number | undefined,
   ): Promise<void>
   readonly backings: OwnedBackings
+  /** Blocks that are stored came through `owner` as well. */
+  admit(cids: readonly Cid[], owner: number | undefined): Promise<void>
 }
 
 type Rest = Pick<BlockStore, 'flush' | 'reservePack' | 'releasePack' | 'claimSpace' | 'lease' | 'leases'>
@@ -59,9 +65,16 @@ export function createTreeBlocks(parts: OwnedBlocks, rest: Rest, owners: Owners)
     of,
   }
 
-  function of({ tree, isPrivate }: TreeOfBlocks): BlockStore {
-    const asker: Asker = { number: () => owners.find(tree) }
+  function of({ tree, isPrivate, mayTakeFrom = () => false }: TreeOfBlocks): BlockStore {
     const owner = async (): Promise<number | undefined> => (isPrivate() ? owners.register(tree) : undefined)
+    const asker: Asker = {
+      number: () => owners.find(tree),
+      mayTakeFrom(number) {
+        const name = owners.nameOf(number)
+        return name !== undefined && mayTakeFrom(name)
+      },
+      take: async (cids) => parts.admit(cids, await owner()),
+    }
     return {
       ...rest,
       get: (cid, signal) => parts.get(cid, signal, asker),
@@ -82,14 +95,38 @@ export function createTreeBlocks(parts: OwnedBlocks, rest: Rest, owners: Owners)
   return whole
 }
 
-/** Which blocks the asker may have, by their owners; `areMarked` is asked about those that neither answer. */
+/**
+ * Which blocks the asker may have, by their owners; `areMarked` is asked about those that neither answer. With `isTaking` it gets
+ * those that it may take over.
+ */
 export async function mayHave(
   cids: readonly Cid[],
   ownerOf: (at: number) => number | undefined,
   asker: Asker,
+  isTaking: boolean,
   areMarked: (keys: readonly Uint8Array[], tree: number) => Promise<boolean[]>,
 ): Promise<boolean[]> {
-  const number = asker.number()
+  const may = await isOwnOrMarked(cids, ownerOf, asker.number(), areMarked)
+  if (!isTaking) return may
+  const takeable = new Map<number, boolean>()
+  const taken = cids.filter((_, i) => {
+    const owner = ownerOf(i)
+    if (may[i] === true || owner === undefined) return false
+    const is = takeable.get(owner) ?? asker.mayTakeFrom(owner)
+    takeable.set(owner, is)
+    if (is) may[i] = true
+    return is
+  })
+  if (taken.length > 0) await asker.take(taken)
+  return may
+}
+
+async function isOwnOrMarked(
+  cids: readonly Cid[],
+  ownerOf: (at: number) => number | undefined,
+  number: number | undefined,
+  areMarked: (keys: readonly Uint8Array[], tree: number) => Promise<boolean[]>,
+): Promise<boolean[]> {
   const may = cids.map((_, i) => {
     const owner = ownerOf(i)
     return owner === undefined || owner === number

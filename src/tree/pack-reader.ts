@@ -9,7 +9,7 @@ import { CID_KEY_BYTES } from '../block/cid.ts'
 import { decodeBlock } from '../block/encoding.ts'
 import { blake3, DIGEST_BYTES } from '../block/hash.ts'
 import { openBeneath } from '../posix/open-beneath.ts'
-import { systemZstd } from '../posix/zstd.ts'
+import { nativeZstd } from '../posix/zstd.ts'
 import type { BlockPlace } from '../store/block-store.ts'
 
 const WINDOW_BYTES = 512 * 1024
@@ -127,7 +127,7 @@ function unpack(
   into: (lengthBytes: number) => Uint8Array,
 ): Uint8Array | undefined {
   try {
-    return decodeBlock({ encoding: 'zstd', bytes, lengthBytes }, systemZstd(), into)
+    return decodeBlock({ encoding: 'zstd', bytes, lengthBytes }, nativeZstd(), into)
   } catch (error) {
     if (isMirrorError(error, 'corrupt')) return undefined
     throw error

@@ -13,13 +13,17 @@ export interface ConsoleMesh {
   readonly daemon: Daemon
   /** The program at the first node. */
   run(...args: string[]): Promise<string>
+  /** Of the API, as text. */
+  get(path: string): Promise<string>
   /** File of a key that nobody has given any right. */
   strangersKey(): Promise<string>
   /** Invites a site and joins from there; its daemon is another matter. */
   join(site: string, region: string): Promise<string>
+  /** With a token from elsewhere. */
+  joinBy(invite: string, site: string): Promise<void>
 }
 
-const OFFLINE = ['--listen', '127.0.0.1:0', '--http', 'off']
+export const OFFLINE = ['--listen', '127.0.0.1:0', '--http', 'off']
 
 export async function startConsoleMesh(
   t: TestContext,
@@ -40,10 +44,19 @@ export async function startConsoleMesh(
     token,
     daemon,
     run,
+    async get(path) {
+      const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
+        headers: { authorization: `Bearer ${token}` },
+      })
+      return answer.text()
+    },
     async strangersKey() {
       const file = join(dir, 'stranger.key')
       await run('admin', 'new-key', file)
       return file
+    },
+    async joinBy(invite, site) {
+      await succeed(['--home', join(dir, site), 'join', invite, ...OFFLINE])
     },
     async join(site, region) {
       const home = join(dir, site)

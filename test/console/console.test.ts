@@ -4,12 +4,19 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { startDaemon } from '../node/program.ts'
+import type { SelfDocument } from '../../node/api/answers.ts'
+import { type Daemon, mirrormesh, startDaemon } from '../node/program.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
-import { startConsoleMesh } from './console-mesh.ts'
+import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
 
 const HOSTILE = ['<img src=x onerror=alert(1)>', 'a\u202egpj.exe', '\u001b[31mred']
 const NOT_UTF8 = Buffer.of(0xff, 0xfe)
+/** The clock of the first node leaps ten minutes at a signal, as after a machine slept: nobody waits for a silence. */
+const CLOCK = {
+  NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(
+    `const now=performance.now.bind(performance);let ahead=0;performance.now=()=>now()+ahead;process.on('SIGUSR2',()=>{ahead+=6e5})`,
+  )}`,
+}
 const PAGES = [
   '',
   'trees',
@@ -19,16 +26,22 @@ const PAGES = [
   'trees/builds/nightly?view=changes',
   'sites',
   'sites/lab-a',
+  'transfers',
+  'map',
+  'members',
+  'events',
+  'links',
 ]
 
 test('the console of a mesh of three processes', {
   skip: skipWithoutBrowser(),
   timeout: 180_000,
 }, async (t) => {
-  const [browser, mesh] = await Promise.all([openBrowser(t), startConsoleMesh(t)])
+  const [browser, mesh] = await Promise.all([openBrowser(t), startConsoleMesh(t, { env: CLOCK })])
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
   page.setDefaultTimeout(15_000)
   const errors = watchErrors(page)
+  let labs: Daemon[] = []
 
   await t.test('nobody sees anything without a token; a wrong one is refused in words', async () => {
     await page.goto(mesh.url)
@@ -50,7 +63,7 @@ test('the console of a mesh of three processes', {
 
   await t.test('sites appear as they join', async () => {
     const homes = [await mesh.join('lab-a', 'eu'), await mesh.join('lab-b', 'eu')]
-    await Promise.all(homes.map((home) => startDaemon(t, home)))
+    labs = await Promise.all(homes.map((home) => startDaemon(t, home)))
     await page.locator('[aria-current=step] h3', { hasText: 'Say what is kept where' }).waitFor()
     await page.locator('.fact', { hasText: 'Sites up' }).getByText('3/3').waitFor()
   })
@@ -66,7 +79,7 @@ test('the console of a mesh of three processes', {
     await mkdir(Buffer.concat([Buffer.from(`${source}/`), NOT_UTF8]))
     await writeFile(Buffer.concat([Buffer.from(`${source}/`), NOT_UTF8, Buffer.from('/inside')]), 'y')
     await mesh.run('publish', source, '--tree', 'builds/nightly')
-    await cell('hq', 'complete, has snapshot 1').waitFor()
+    await cell('hq', 'complete, @1, has snapshot 1').waitFor()
     await page.getByRole('gridcell', { name: 'builds/nightly at lab-a: not kept there' }).waitFor()
   })
 
@@ -102,7 +115,7 @@ test('the console of a mesh of three processes', {
 
   await t.test('the matrix fills until every site is complete', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
-    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, has snapshot 1').waitFor()
+    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, @1, has snapshot 1').waitFor()
     await page.getByRole('heading', { name: 'All clear' }).waitFor()
     await page.locator('.fact', { hasText: 'Saved at the origin' }).getByText('%').waitFor()
     await page.locator('.events').getByText('builds/nightly').first().waitFor()
@@ -111,7 +124,7 @@ test('the console of a mesh of three processes', {
   await t.test('and again while the next publish runs', async () => {
     await writeFile(join(source, 'image'), randomBytes(3_000_000))
     await mesh.run('publish', source, '--tree', 'builds/nightly')
-    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, has snapshot 2').waitFor()
+    for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, @2, has snapshot 2').waitFor()
   })
 
   await t.test('names from trees are shown as what they are', async () => {
@@ -147,6 +160,56 @@ test('the console of a mesh of three processes', {
     assert.match(await mesh.run('site', 'list'), /lab-b +eu +in service/)
   })
 
+  await t.test('a site is invited in the page, and joins by what the page shows', async () => {
+    await page.goto(`${mesh.url}#/members`)
+    await page.getByRole('button', { name: 'Invite a site' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Site').fill('lab-c')
+    await dialog.getByRole('button', { name: 'Make the invite' }).click()
+    const line = await dialog.getByText('mirrormesh join mm1.').textContent()
+    await mesh.joinBy(line!.split(' ').at(-1)!, 'lab-c')
+    await dialog.getByRole('button', { name: 'Close' }).click()
+    await page.getByRole('row', { name: 'lab-c' }).getByText('active').waitFor()
+    await page.goto(`${mesh.url}#/events?kind=member`)
+    await page.locator('.events').getByText('lab-c').first().waitFor()
+  })
+
+  await t.test('a machine without an invite is let in by the code that it shows', async () => {
+    const { mesh: of, addresses } = JSON.parse(await mesh.get('/api/v1/self')) as SelfDocument
+    const asks = [
+      'join',
+      '--request',
+      `127.0.0.1:${addresses[0]!.split('/tcp/')[1]}`,
+      '--mesh',
+      of.id,
+      '--site',
+      'lab-d',
+      '--region',
+      'us',
+      ...OFFLINE,
+    ]
+    let text = ''
+    const joined = mirrormesh(['--home', join(mesh.dir, 'lab-d'), ...asks], {
+      onStart: (child) =>
+        child.stderr?.on('data', (chunk: string) => {
+          text += chunk
+        }),
+    })
+    await page.goto(`${mesh.url}#/`)
+    await page.getByRole('heading', { name: '1 machine asks to join' }).waitFor()
+    await page.getByRole('button', { name: 'Approve' }).click()
+    const dialog = page.getByRole('dialog')
+    const code = /^code (\S+)$/m.exec(text)![1]!
+    const other = code.replace(/\d/g, (digit) => String((Number(digit) + 1) % 10))
+    await dialog.getByLabel(/The code/).fill(other)
+    await dialog.getByText('That is another code').waitFor()
+    assert.ok(await dialog.getByRole('button', { name: 'Let it in' }).isDisabled())
+    await dialog.getByLabel(/The code/).fill(code)
+    await dialog.getByRole('button', { name: 'Let it in' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    assert.equal((await joined).status, 0)
+  })
+
   await t.test('the matrix is walked with the arrows, and leads to trees and sites', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
     await page.getByRole('rowheader').getByRole('link').first().focus()
@@ -172,6 +235,16 @@ test('the console of a mesh of three processes', {
       }
     })
   }
+
+  await t.test('a site that was killed is said to be silent', async () => {
+    await page.setViewportSize({ width: 1280, height: 900 })
+    await page.goto(`${mesh.url}#/`)
+    await labs[1]!.kill()
+    process.kill(mesh.daemon.pid, 'SIGUSR2')
+    await page.getByRole('heading', { name: /^lab-b has been silent for 1\d min$/ }).waitFor()
+    await page.getByRole('gridcell', { name: /builds\/nightly at lab-b: .*before it fell silent/ }).waitFor()
+    await page.locator('.fact', { hasText: 'Sites up' }).getByText('silent').waitFor()
+  })
 
   await t.test('a node that does not answer is said to be gone, and found when it is back', async () => {
     await page.setViewportSize({ width: 1280, height: 900 })

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { layOutMap } from '../../node/console/map/layout.ts'
 import { cellOf } from '../../node/console/overview/cell.ts'
 import { columnsOf, replicaOf, rowsOf } from '../../node/console/overview/rows.ts'
 import { addUp } from '../../node/console/overview/totals.ts'
@@ -98,7 +99,7 @@ test('a cell tells the share that is there, the lag, and in words all of it', ()
   }
   const cell = cellOf(tree('a/b', [replica]), site!, replica, NOW)
   assert.deepEqual([cell.kind, cell.text, cell.share], ['fetching', '75 %', 0.75])
-  assert.equal(cell.label, 'a/b at hq: fetching, has snapshot 2, 2 behind, 2 h, 250 B to come')
+  assert.equal(cell.label, 'a/b at hq: fetching, 75 %, has snapshot 2, 2 behind, 2 h, 250 B to come')
   assert.equal(cellOf(tree('a', []), site!, undefined, NOW).kind, 'none')
 })
 
@@ -151,4 +152,21 @@ test('nothing that turns or hides text gets to the page as it is', () => {
 test('an argument of a command line survives a shell', () => {
   assert.equal(quoted('builds/nightly@41'), 'builds/nightly@41')
   assert.equal(quoted("it's $HOME"), `'it'\\''s $HOME'`)
+})
+
+test('on the map no two sites share a place, and all are within it', () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(7), { minLength: 1, maxLength: 120 }), (regions) => {
+      const { width, height, sites } = layOutMap(
+        regions.map((region, i) => ({ site: `s${i}`, region: `r${region}` })),
+      )
+      const spots = [...sites.values()]
+      assert.equal(spots.length, regions.length)
+      for (const [i, { x, y }] of spots.entries()) {
+        assert.ok(x > 0 && x < width && y > 0 && y < height)
+        for (const other of spots.slice(0, i)) assert.ok(Math.hypot(x - other.x, y - other.y) > 18)
+      }
+    }),
+    { numRuns: 60 },
+  )
 })

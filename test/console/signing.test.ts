@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { createCipheriv, scryptSync } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { blake3OfBlock } from '../../node/console/signing/blake3.ts'
 import { encodeCbor, linkOf, publicKeyOf, type Value } from '../../node/console/signing/encode.ts'
+import { inviteBody, inviteToken } from '../../node/console/signing/invite.ts'
 import { openKeyFile } from '../../node/console/signing/key-file.ts'
 import { signRecord } from '../../node/console/signing/record.ts'
 import { scrypt } from '../../node/console/signing/scrypt.ts'
@@ -12,7 +14,9 @@ import { openSeed } from '../../node/sealed-seed.ts'
 import { utf8 } from '../../src/base/bytes.ts'
 import { cidOf, DAG_CBOR, parseCid } from '../../src/block/cid.ts'
 import { encodeCbor as encodeHere } from '../../src/block/codec.ts'
+import { blake3 } from '../../src/block/hash.ts'
 import { draftRecord, signRecord as signHere } from '../../src/record/draft.ts'
+import { inviteSecretHash, parseInviteToken } from '../../src/record/invite-token.ts'
 import { keyPairFromSeed } from '../../src/record/key.ts'
 import { pinName } from '../../src/record/kinds/pin.ts'
 import { decodeSigned } from '../../src/record/record.ts'
@@ -156,4 +160,37 @@ test('a protected key opens with its passphrase alone, and no message quotes a s
     openKeyFile(encodeKeyFile({ ...key, peer: other.peer })),
     /does not hold the key that it names/,
   )
+})
+
+test('BLAKE3 of a block is BLAKE3', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), (given) => {
+      assert.deepEqual(Buffer.from(blake3OfBlock(given)), Buffer.from(blake3.digest(given)))
+    }),
+  )
+  assert.throws(() => blake3OfBlock(new Uint8Array(65)), RangeError)
+})
+
+test('an invite made in the page is read as one of the command line, and its record holds no secret', () => {
+  const secret = new Uint8Array(32).fill(9)
+  const addresses = ['/ip4/10.0.0.1/tcp/4001', '/ip4/10.0.0.2/tcp/4001/p2p/x/p2p-circuit']
+  const self = { mesh: { id: mesh.toString(), name: 'm' }, peer: key.peer, addresses }
+  const invitation = { site: 'lab', region: 'eu', expiresMs: 1_800_000_000_000, secret, self }
+  const token = parseInviteToken(inviteToken(invitation, before.toString()))
+  assert.deepEqual(
+    { ...token, mesh: token.mesh.toString(), invite: token.invite.toString() },
+    {
+      mesh: mesh.toString(),
+      peer: key.publicKey,
+      addrs: [addresses[0]],
+      secret,
+      invite: before.toString(),
+      site: 'lab',
+      region: 'eu',
+      expiresMs: 1_800_000_000_000,
+    },
+  )
+  const body = inviteBody(invitation) as { secretHash: Uint8Array }
+  assert.deepEqual(Buffer.from(body.secretHash), Buffer.from(inviteSecretHash(secret)))
+  assert.ok(!Buffer.from(encodeCbor(body)).includes(Buffer.from(secret)))
 })

@@ -22,6 +22,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     listen: 'file',
     announce: 'default',
     reachable: 'default',
+    joinRequests: 'default',
     http: 'environment',
     httpCertificate: 'default',
     httpKey: 'default',

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { FetchDocument, FetchSummary } from '../../node/api/answers.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
-import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
+import { type Daemon, freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
 test('a fetch can be seen while it waits, and is gone when it is complete', {
@@ -17,9 +17,10 @@ test('a fetch can be seen while it waits, and is gone when it is complete', {
   const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--listen', listen, '--http', 'off']
   await succeed(['init', '--home', hq, ...place])
   const origin = await startDaemon(t, hq)
+  const atSite = <T>(daemon: Daemon, site: string) => daemon.get<T>(`/api/v1/sites/${site}/fetches`)
   const token = (await succeed(['invite', '--home', hq, '--site', 'lab', '--region', 'eu'])).trim()
   await succeed(['join', '--home', lab, token, '--listen', '127.0.0.1:0', '--http', 'off'])
-  await startDaemon(t, lab)
+  const mirror = await startDaemon(t, lab)
   await mkdir(source)
   await writeFile(join(source, 'file'), 'bytes of a build')
   await succeed(['publish', source, '--tree', 'build', '--home', hq])
@@ -50,10 +51,14 @@ test('a fetch can be seen while it waits, and is gone when it is complete', {
   assert.match(await succeed(show), /^build: snapshot, 0 B of \? held, 0 B fetched in /)
   assert.deepEqual((await succeedJson<FetchDocument>(show)).segments, [])
 
-  await startDaemon(t, hq)
+  await assert.rejects(atSite(mirror, 'hq'), { code: 'unreachable', message: /not connected to hq/ })
+  await assert.rejects(atSite(mirror, 'none'), { code: 'not-found' })
+  assert.equal((await atSite<{ fetches: FetchSummary[] }>(mirror, 'lab')).fetches[0]?.tree, 'build')
+  const again = await startDaemon(t, hq)
   await until('the fetch ends', async () => {
     const { fetches } = await succeedJson<{ fetches: FetchSummary[] }>(list)
     return fetches.length === 0 ? true : undefined
   })
   assert.match((await mirrormesh(list)).stderr, /nothing is being fetched/)
+  assert.deepEqual(await atSite(again, 'lab'), { site: 'lab', fetches: [] })
 })

@@ -14,7 +14,7 @@ import type { Gateway } from '../../node/gateway/gateway.ts'
 import type { ListingRow } from '../../node/gateway/listing-row.ts'
 import { tarOf } from '../../node/gateway/tar.ts'
 import { utf8 } from '../../src/base/bytes.ts'
-import { type Cid, checkCid, cidOf, RAW, verifyBlock } from '../../src/block/cid.ts'
+import { type Cid, checkCid, cidOf, DAG_CBOR, RAW, verifyBlock } from '../../src/block/cid.ts'
 import { type AskOptions, askGateway } from './gateway-client.ts'
 import { chunkAt, createTestMesh, MTIME_SEC } from './gateway-mesh.ts'
 import { tempDir } from './temp-dir.ts'
@@ -243,13 +243,50 @@ test('sorting is for some clients at a time; when they are gone it is there agai
   for (let i = 0; i < 20; i++) await assert.rejects(orderRows(broken, order), /unreadable/)
 })
 
-test('a client that stops reading a large listing holds up the reading of the folder', async () => {
+/** Ten megabytes as JSON, more than the buffers of a socket take. */
+async function largeFolder() {
   const own = await createTestMesh()
-  const rows = Array.from(
-    { length: 60_000 },
-    (_, i) => [`file-${String(i).padStart(8, '0')}`, utf8('x')] as const,
+  const nameOf = (i: number): string => String(i).padStart(230, 'n')
+  await own.publish(
+    't',
+    Array.from({ length: 15_000 }, (_, i) => [nameOf(i), utf8('x')] as const),
   )
-  await own.publish('t', rows)
+  return own
+}
+
+test('a large listing is compressed piece by piece, and one that breaks off breaks the connection', async () => {
+  const own = await largeFolder()
+  const at = await own.start()
+  const warnings: string[] = []
+  const onWarning = ({ message }: Error): number => warnings.push(message)
+  process.on('warning', onWarning)
+  try {
+    const plain = await askGateway(at, '/t/?format=json')
+    for (const [coding, decode] of [
+      ['gzip', gunzipSync],
+      ['zstd', zstdDecompressSync],
+    ] as const) {
+      const answer = await askGateway(at, '/t/?format=json', { headers: { 'accept-encoding': coding } })
+      assert.ok(decode(answer.body).equals(plain.body))
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual(warnings, [])
+    const { cids, blocks } = await readCar('/t/?format=car', at)
+    own.remove(
+      cids.filter((cid) => cid.code === DAG_CBOR && blocks.get(cid.toString())!.length > 1000).at(-1)!,
+    )
+    for (const coding of ['gzip', 'zstd', 'identity']) {
+      const broken = askGateway(at, '/t/?format=json', { headers: { 'accept-encoding': coding } })
+      await assert.rejects(broken, /aborted|hang up|ECONNRESET/, coding)
+    }
+  } finally {
+    process.off('warning', onWarning)
+    await at.stop(0)
+  }
+})
+
+test('a client that stops reading a large listing holds up the reading of the folder', async () => {
+  const own = await largeFolder()
   const at = await own.start()
   try {
     const [host, port] = at.address().split(':')
@@ -259,7 +296,7 @@ test('a client that stops reading a large listing holds up the reading of the fo
     await once(socket, 'readable')
     const reads = await settled(() => own.reads())
     const answer = await askGateway(at, '/t/?format=json')
-    assert.equal(JSON.parse(answer.body.toString()).entries.length, rows.length)
+    assert.equal(JSON.parse(answer.body.toString()).entries.length, 15_000)
     const all = own.reads() - reads
     assert.ok(
       reads < 0.8 * all,

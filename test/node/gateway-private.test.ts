@@ -6,6 +6,7 @@ import { tokenIn } from '../../node/gateway/rights.ts'
 import { loadTokens } from '../../node/tokens.ts'
 import { utf8 } from '../../src/base/bytes.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
+import { cidOf, RAW } from '../../src/block/cid.ts'
 import { createTestMesh } from './gateway-mesh.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -41,6 +42,8 @@ async function shownBy(answer: Response): Promise<unknown> {
   return { status: answer.status, headers, body: await answer.text() }
 }
 
+const block = cidOf(RAW, utf8('for few')).toString()
+
 test('without a token a private tree is what a tree that does not exist is', async (t) => {
   const { gateway, make } = await withSecrets(t)
   assert.equal((await get(gateway, '/builds/open/a.txt')).status, 200)
@@ -53,6 +56,10 @@ test('without a token a private tree is what a tree that does not exist is', asy
       ['/vault/keys/@1/a.txt', '/vault/nope/@1/a.txt'],
       ['/vault/keys', '/vault/nope'],
       ['/vault/', '/valet/'],
+      ['/mirrorlist?tree=vault/keys', '/mirrorlist?tree=vault/nope'],
+      ['/metalink?tree=vault/keys&path=a.txt', '/metalink?tree=vault/nope&path=a.txt'],
+      ['/nearest/vault/keys/a.txt', '/nearest/vault/nope/a.txt'],
+      [`/ipfs/${block}?format=raw&tree=vault/keys`, `/ipfs/${block}?format=raw&tree=vault/nope`],
     ] as const) {
       const seen = await shownBy(await get(gateway, real, authorization))
       assert.deepEqual(seen, await shownBy(await get(gateway, none, authorization)), real)
@@ -77,6 +84,8 @@ test('a token opens its trees, as a bearer and as the password of any user', asy
     assert.deepEqual(await names(await get(gateway, '/builds/', authorization)), ['open', 'secret'])
     assert.equal((await get(gateway, '/vault/keys/a.txt', authorization)).status, 404)
   }
+  for (const path of ['/mirrorlist?tree=builds/secret', '/metalink?tree=builds/secret&path=a.txt'])
+    assert.equal((await get(gateway, path, `Bearer ${token}`)).status, 200, path)
   const listing = await get(gateway, '/builds/secret/@1/', `Bearer ${token}`)
   assert.equal(listing.headers.get('vary'), 'accept, accept-encoding, authorization')
   assert.equal(listing.headers.get('cache-control'), 'private, max-age=604800, immutable')

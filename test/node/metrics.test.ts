@@ -3,7 +3,13 @@ import { test } from 'node:test'
 import { createMetrics } from '../../node/gateway/metrics.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 
-const STATUS = { sites: [], trees: [], alarms: [], traffic: { classes: {} } } as unknown as StatusDocument
+const STATUS = {
+  self: { site: 'hq', region: 'eu', version: '1' },
+  sites: [],
+  trees: [],
+  alarms: [],
+  traffic: { classes: {} },
+} as unknown as StatusDocument
 
 test('/metrics shows what collections, scrubs and relaying have done, as it is when it is asked', async () => {
   let freedBytes = 5

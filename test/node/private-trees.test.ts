@@ -81,6 +81,7 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
     more: (records, site) => [
       ...records.tree(SECRET, site('hq').key, 'granted'),
       ...records.tree('secret/big', site('hq').key, 'granted'),
+      ...records.tree('secret/copy', site('hq').key, 'granted'),
       ...records.tree(BAIT, site('mallory').key),
       records.reader(site('lab').key, ['secret/*']),
       ...(
@@ -88,6 +89,7 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
           [SECRET, 'lab'],
           [SECRET, 'shop'],
           [BAIT, 'lab'],
+          ['secret/copy', 'lab'],
         ] as const
       ).map(([tree, name]) =>
         records.sign(records.admin, 'pin', {
@@ -103,6 +105,7 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
   const [hqSite, labSite, shopSite] = [mesh.site('hq'), mesh.site('lab'), mesh.site('shop')]
   const configOf = ({ home }: { home: string }): string => choosePaths({ home, env: {}, uid: 0 }).configFile
   // So that a fetch of 12 MB takes a while.
+  await appendFile(configOf(labSite), 'apiListen: 127.0.0.1:0\n')
   await appendFile(configOf(hqSite), 'regionUpBytesPerSecond: 3000000\n')
   const mallory = await startHostile(t, mesh.site('mallory'))
   const chunk = cidOf(RAW, SECRET_BYTES)
@@ -296,6 +299,35 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
     await succeed(['token', 'revoke', tokens[0]!.id.slice(0, 6), ...home])
     assert.equal((await get(`/${SECRET}/plan`, token)).status, 401)
   })
+
+  await t.test('over the network its content is for tokens that may operate the node', async () => {
+    const { api } = await apiOf(lab).get<SelfDocument>('/api/v1/self')
+    const at = async (route: string, token: string): Promise<number> => {
+      const headers = { authorization: `Bearer ${token}` }
+      return (await fetch(new URL(`/api/v1/trees/${route}`, api!), { headers })).status
+    }
+    const make = async (scope: string): Promise<string> =>
+      (await succeed(['token', 'create', '--scope', scope, '--name', scope, '--home', lab.home])).trim()
+    const [reads, operates] = [await make('read'), await make('operate')]
+    const name = encodeURIComponent(SECRET)
+    assert.equal(await at(name, reads), 200, 'that it exists')
+    for (const route of ['entries', 'file?path=plan', 'resolve?path=plan', 'diff']) {
+      assert.equal(await at(`${name}/${route}`, reads), 403, route)
+      assert.equal(await at(`${name}/${route}`, operates), 200, route)
+    }
+    assert.equal(await at(`${BAIT}/diff?toTree=${name}`, reads), 403)
+    assert.equal(await at(`${BAIT}/file?path=real`, reads), 200)
+  })
+
+  await t.test(
+    'what its readers have of it is not sent again for another tree of the same readers',
+    async () => {
+      const sent = (await hq.status()).traffic.blocksSent
+      await succeed(['publish', source, '--home', hq.home, '--tree', 'secret/copy'])
+      await isComplete('secret/copy')
+      assert.equal((await hq.status()).traffic.blocksSent, sent)
+    },
+  )
 
   await t.test(
     'a grant that is taken back in mid-fetch ends it, and given again the fetch goes on',

@@ -11,6 +11,7 @@ import { makeSpecial, packDevice, unpackDevice } from '../../src/posix/special.t
 import { syncFileSystem } from '../../src/posix/sync.ts'
 import { setMtime, setMtimeOfFd } from '../../src/posix/times.ts'
 import { getXattr, listXattrs, readXattrs, removeXattr, setXattr } from '../../src/posix/xattr.ts'
+import { nativeZstd } from '../../src/posix/zstd.ts'
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-posix-'))
 after(() => fs.rmSync(dir, { recursive: true, force: true }))
@@ -169,4 +170,9 @@ test('names of owners come from the two files, first line first', () => {
   assert.equal(names.user(7), undefined)
   assert.equal(names.group(10), 'wheel')
   assert.equal(readOwnerNames('/nonexistent', '/nonexistent').user(0), undefined)
+})
+
+test("the decoder is the process's own zstd: two versions in one process would be mixed", () => {
+  const [major, minor, patch] = process.versions.zstd!.split('.').map(Number)
+  assert.equal(nativeZstd()?.version, (major! * 100 + minor!) * 100 + patch!)
 })

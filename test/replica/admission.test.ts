@@ -47,14 +47,14 @@ test('a withdrawn invite is refused, and nobody is listened to on its account', 
   const { mesh, ledger, invite, claim, membership } = await setUp()
   const withdrawal = mesh.sign(mesh.admin, 'withdrawal', { invite: invite.id })
   await ledger.offer([withdrawal.bytes], 'local')
-  assert.equal(membership.acceptsGuests(), false)
+  assert.equal(membership.acceptsGuests(newcomer.peer), false)
   await assert.rejects(claim(), refusedFor(/withdrawn/))
 })
 
 test('an invite makes a member, durably before it is told, with records that prove it by themselves', async () => {
   const { mesh, log, ledger, claim, membership } = await setUp()
   assert.equal(membership.isMember(newcomer.peer), false)
-  assert.equal(membership.acceptsGuests(), true)
+  assert.equal(membership.acceptsGuests(newcomer.peer), true)
   const { records } = await claim()
   const state = foldRecords(records.map(decodeSigned), mesh.mesh)
   assert.equal(state.members.get(newcomer.peer)?.site, 'lab')
@@ -94,11 +94,11 @@ test('a wrong secret, an unknown invite, an expired one, and one for another adm
   await assert.rejects(claim(newcomer.peer, secret, mesh.mesh), refusedFor(/no such invite/))
   clock.advanceTo(START_MS + 60_000)
   await assert.rejects(claim(), refusedFor(/expired/))
-  assert.equal(membership.acceptsGuests(), false)
+  assert.equal(membership.acceptsGuests(newcomer.peer), false)
   assert.equal(ledger.state().members.size, 1)
   const elsewhere = await setUp({ admitter: rival })
   await assert.rejects(elsewhere.claim(), refusedFor(/another node/))
-  assert.equal(elsewhere.membership.acceptsGuests(), false)
+  assert.equal(elsewhere.membership.acceptsGuests(newcomer.peer), false)
 })
 
 test('when the disk is full nobody is admitted, and the invite can be used later', async () => {

@@ -3,6 +3,7 @@ import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { systemClock } from '../../src/base/clock.ts'
+import { MirrorError } from '../../src/base/errors.ts'
 import { startHost } from '../../src/net/host.ts'
 import type { Host } from '../../src/net/ports.ts'
 import type { KeyPair } from '../../src/record/key.ts'
@@ -83,6 +84,13 @@ export async function startSite(
         traffic,
         mayRead: (peer) => membership.isMember(peer),
       }),
+      answerer: {
+        async answer() {
+          const announced = agent.announced()
+          if (announced === undefined) throw new MirrorError('not-found', 'nothing was said yet')
+          return announced
+        },
+      },
       clock,
       log: logger,
     },

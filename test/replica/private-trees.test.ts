@@ -8,6 +8,7 @@ import { listPages } from '../../src/dag/reader.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { HoldingUpdate } from '../../src/net/ports.ts'
 import type { KeyPair } from '../../src/record/key.ts'
+import { readersInclude } from '../../src/record/mesh-state.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { createBlockService } from '../../src/replica/block-service.ts'
 import { createHoldings } from '../../src/replica/holdings.ts'
@@ -52,6 +53,22 @@ test('only a publisher and readers pursue a private tree, and take a share of it
   const facts = treeFacts(state, state.trees.get('secret')!, START_MS)
   assert.deepEqual([...(facts.sitesWithoutRight ?? [])], ['shop'])
   assert.equal(treeFacts(state, state.trees.get('open')!, START_MS).sitesWithoutRight, undefined)
+
+  records.push(
+    ...mesh.tree('narrow', hq, 'granted'),
+    ...mesh.tree('theirs', lab, 'granted'),
+    ...mesh.tree('of-a-stranger', testKey(14), 'granted'),
+  )
+  const nested = foldRecords(records, mesh.mesh)
+  const includes = (outer: string, inner: string): boolean => readersInclude(nested, outer, inner, START_MS)
+  assert.ok(includes('secret', 'narrow'), 'hq alone reads the narrow one')
+  assert.ok(includes('secret', 'theirs'), 'the lab reads both')
+  assert.equal(includes('narrow', 'secret'), false)
+  assert.equal(includes('theirs', 'secret'), false, 'hq does not')
+  assert.equal(includes('secret', 'of-a-stranger'), false, 'its publisher is no reader')
+  assert.equal(includes('secret', 'open'), false)
+  assert.ok(includes('open', 'secret') && includes('open', 'open') && includes('secret', 'secret'))
+  assert.equal(includes('secret', 'unknown') || includes('unknown', 'secret'), false)
 
   const revoked = foldRecords([...records, mesh.reader(lab, ['sec*'], 2, true)], mesh.mesh)
   assert.equal(goalsOf(revoked, labSite, START_MS).get('secret')?.hasNoRight, true)

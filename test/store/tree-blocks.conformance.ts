@@ -146,6 +146,39 @@ export function testTreeBlocks({ name, setup }: ConformanceSetup): void {
         }
       }))
 
+    test('a tree takes over what came through one that all its readers may read, and keeps it', () =>
+      withStore(async (all) => {
+        const [wide, narrow, own] = [sampleBlocks(6), sampleBlocks(6, 300, 100), sampleBlocks(2, 300, 200)]
+        let sources = ['wide']
+        const inner = all.of({ tree: 'inner', isPrivate: yes, mayTakeFrom: (tree) => sources.includes(tree) })
+        await asTree(all, 'wide', true).put(wide)
+        await asTree(all, 'narrow', true).put(narrow)
+        await inner.put(own)
+        const both = [...wide.slice(0, 4), ...narrow, ...own]
+        const cids = both.map(({ cid }) => cid)
+        const isTheirs = (i: number): boolean => i < 4 || i >= 10
+        // Where bytes lie, and as they rest, is asked of what a tree has taken already.
+        const [first] = wide
+        assert.deepEqual(await inner.getEncoded([first!.cid]), [undefined])
+        assert.deepEqual(await inner.locate([first!.cid]), [undefined])
+        assert.deepEqual(
+          await inner.has(cids),
+          cids.map((_, i) => isTheirs(i)),
+        )
+        await checkSeen(inner, both, isTheirs, 'the inner tree')
+        assert.deepEqual(await inner.get(wide[4]!.cid), wide[4]!.bytes)
+        sources = []
+        await all.flush()
+        await checkSeen(inner, [...both, wide[4]!], (i) => isTheirs(i), 'when their readers part')
+        assert.equal(await inner.get(wide[5]!.cid), undefined, 'what it has not asked for in time')
+        await checkSeen(asTree(all, 'narrow', true), wide, no, 'another tree')
+        await checkSeen(asTree(all, 'open', false), both, no, 'a public tree')
+        await checkSeen(asTree(all, 'wide', true), [...wide, ...own], (i) => i < 6, 'the wide tree')
+        const open = all.of({ tree: 'open', isPrivate: no, mayTakeFrom: (tree) => tree === 'wide' })
+        assert.deepEqual(await open.has([first!.cid]), [true])
+        await checkSeen(asTree(all, 'any', false), [first!], yes, 'what a public tree took over')
+      }))
+
     test('no order of puts shows a tree what it must not see', () =>
       withStore(async (all) => {
         let firstSeed = 0

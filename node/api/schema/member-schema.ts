@@ -14,6 +14,7 @@ export const MEMBER = z.strictObject({
   invite: z.string().nullable(),
   timeMs: z.number(),
   record: z.string(),
+  version: z.int().exactOptional(),
   publishes: z.array(z.string()),
   chain: z.strictObject({ counter: z.int(), last: z.string().nullable() }),
 }) satisfies z.ZodType<MemberDocument>

@@ -94,6 +94,20 @@ const TAKEDOWN = z.strictObject({
   sites: z.array(z.strictObject({ site: z.string(), state: z.enum(['done', 'pending', 'unknown']) })),
 })
 
+/** A newcomer that waits for an admin. */
+export const REQUEST = z.strictObject({
+  peer: z.string(),
+  /** As the newcomer shows it too. */
+  code: z.string(),
+  site: z.string().nullable(),
+  region: z.string().nullable(),
+  address: z.string(),
+  sinceMs: z.int(),
+  /** The member that it asked, and its site. */
+  via: z.string(),
+  viaSite: z.string(),
+})
+
 export const STATUS = z.strictObject({
   mesh: z.strictObject({ name: z.string(), id: z.string() }),
   self: z.strictObject({ peer: z.string(), site: z.string(), region: z.string(), version: z.string() }),
@@ -102,4 +116,5 @@ export const STATUS = z.strictObject({
   traffic: TRAFFIC,
   alarms: z.array(z.strictObject({ kind: z.string(), subject: z.string(), detail: z.string() })),
   takedowns: z.array(TAKEDOWN).exactOptional().describe('those in force, newest first'),
+  requests: z.array(REQUEST).exactOptional(),
 }) satisfies z.ZodType<StatusDocument>

@@ -1,4 +1,4 @@
-/** `member`: the nodes of the mesh, and how one of them is thrown out. */
+/** `member`: the nodes of the mesh, how one of them is thrown out, and how one comes in that has no invite. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import type { MemberDocument } from '../../api/member-answers.ts'
@@ -7,6 +7,7 @@ import type { Context } from '../context.ts'
 import { formatTime } from '../quantity.ts'
 import { formatTable, shortIds } from '../table.ts'
 import { describeGrant, readGrants } from './grant.ts'
+import { define as defineRequests } from './member-requests.ts'
 
 interface RevokeOptions {
   readonly reason: string
@@ -16,6 +17,7 @@ interface RevokeOptions {
 }
 
 export function define(command: Command, context: Context): void {
+  defineRequests(command, context)
   command
     .command('list')
     .description('list the members, those whose key was revoked included')

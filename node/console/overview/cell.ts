@@ -57,10 +57,13 @@ export function cellOf(
   if (replica.reason !== undefined) parts.push(replica.reason)
   if (site.state === 'silent')
     parts.push(`as it said ${formatSeconds(roughly(silentSeconds(site, nowMs)))} ago, before it fell silent`)
+  const text = shortText(kind, replica, lag, share)
+  // What is seen is heard, too.
+  if (!parts.some((part) => part.includes(text))) parts.splice(1, 0, text)
   return {
     kind,
     sign,
-    text: shortText(kind, replica, lag, share),
+    text,
     label: parts.join(', '),
     ...(share === undefined ? {} : { share }),
   }
@@ -74,7 +77,7 @@ function shortText(
 ): string {
   if (kind === 'complete') return sequence === null ? '' : `@${sequence}`
   if (kind === 'failed') return lag ?? 'fails'
-  if (kind === 'unknown') return 'unheard'
+  if (kind === 'unknown') return 'unknown'
   if (kind !== 'fetching') return lag ?? 'waits'
   if (missingBytes === null) return 'fetching'
   return share === undefined ? formatBytes(missingBytes) : `${Math.floor(share * 100)} %`

@@ -5,8 +5,10 @@ import { formatBytes } from '../../cli/quantity.ts'
 import { RecentEvents } from '../events/recent.ts'
 import { html } from '../html.ts'
 import { now, rates } from '../live.ts'
+import { Requests } from '../members/requests.ts'
 import { Chart } from '../parts/chart.ts'
 import { Fact } from '../parts/fact.ts'
+import { useDocument } from '../parts/load.ts'
 import { findTroubles } from '../problems.ts'
 import { linkTo } from '../route.ts'
 import { useValue } from '../state.ts'
@@ -24,6 +26,7 @@ export function Overview({ status }: { status: StatusDocument }) {
   const troubles = useMemo(() => findTroubles(status, nowMs), [status, nowMs])
   return html`
     <h1 class="unseen" tabindex="-1">Overview of ${shown(status.mesh.name)}</h1>
+    <${Requests} isQuiet />
     ${isNew(status) ? html`<${FirstSteps} status=${status} />` : html`<${Headline} troubles=${troubles} totals=${totals} />`}
     <${Facts} totals=${totals} nowMs=${nowMs} />
     ${!isNew(status) && html`<${Matrix} status=${status} nowMs=${nowMs} />`}
@@ -60,19 +63,39 @@ function Facts({ totals, nowMs }: { totals: Totals; nowMs: number }) {
   </dl>`
 }
 
+interface History {
+  readonly fromMs: number
+  readonly stepMs: number
+  readonly series: Readonly<Record<string, readonly (number | null)[]>>
+}
+
+const LINES = [
+  { name: 'from other regions', tone: 'in', pick: 'farIn', of: ['in.wan'] },
+  { name: 'to other regions', tone: 'out', pick: 'farOut', of: ['out.wan'] },
+  { name: 'from this region', tone: 'near-in', pick: 'nearIn', of: ['in.region', 'in.site'] },
+  { name: 'to this region', tone: 'near-out', pick: 'nearOut', of: ['out.region', 'out.site'] },
+] as const
+const HISTORY = `/api/v1/history?series=${LINES.flatMap(({ of }) => of).join(',')}`
+
+/** What the node has kept of the hour; from its end on, what this page has seen itself. */
 function Rates({ nowMs }: { nowMs: number }) {
   const points = useValue(rates)
-  const lines = [
-    { name: 'from other regions', tone: 'in', pick: 'farIn' },
-    { name: 'to other regions', tone: 'out', pick: 'farOut' },
-    { name: 'from this region', tone: 'near-in', pick: 'nearIn' },
-    { name: 'to this region', tone: 'near-out', pick: 'nearOut' },
-  ] as const
-  const series = lines.map(({ name, tone, pick }) => ({
-    name,
-    tone,
-    points: points.map((point) => [point.timeMs, point[pick]] as const),
-  }))
+  const { value: kept } = useDocument<History>(HISTORY, 30_000)
+  const series = LINES.map(({ name, tone, pick, of }) => {
+    const known = (kept?.series[of[0]] ?? []).map((_, i) => {
+      const values = of.map((each) => kept!.series[each]?.[i] ?? null)
+      const isKnown = values.some((each) => each !== null)
+      return [
+        kept!.fromMs + i * kept!.stepMs,
+        isKnown ? values.reduce<number>((sum, each) => sum + (each ?? 0), 0) : null,
+      ] as const
+    })
+    const end = known.findLast(([, value]) => value !== null)?.[0] ?? 0
+    const own = points
+      .filter(({ timeMs }) => timeMs > end)
+      .map((point) => [point.timeMs, point[pick]] as const)
+    return { name, tone, points: [...known.filter(([timeMs]) => timeMs <= end), ...own] }
+  })
   return html`<${Chart} series=${series} fromMs=${nowMs - HOUR_MS} toMs=${nowMs} format=${rate}
     label="Bytes a second of this node, in the last hour, by direction and distance" />`
 }
