@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
-import { MirrorError } from '../src/base/errors.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
@@ -30,12 +29,12 @@ import { createTakedownKeeper } from '../src/replica/takedown-keeper.ts'
 import { withTakedowns } from '../src/replica/takedown-status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createBlocksOf } from '../src/replica/tree-views.ts'
+import { createUploads } from '../src/replica/uploads.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
-import { createFileReader } from '../src/tree/read-file.ts'
 import { openStatCaches } from '../src/tree/stat-caches.ts'
 import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
@@ -43,19 +42,16 @@ import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
-import { createCatalogue } from './catalogue.ts'
+import { composeGateway } from './compose-gateway.ts'
 import type { Config } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { readFreeBytes } from './free-bytes.ts'
-import type { CertificateFiles } from './gateway/certificate.ts'
-import { createGateway } from './gateway/gateway.ts'
 import type { StoreCare } from './gateway/metrics.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
 import type { Log } from './log.ts'
-import { createOutside } from './outside.ts'
 import type { Paths } from './paths.ts'
 import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
@@ -261,42 +257,22 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const gateway =
     config.http === 'off'
       ? undefined
-      : createGateway(
+      : composeGateway(
           {
-            catalogue: createCatalogue({ ledger, complete, isGone: takedowns.isGone }),
+            ledger,
+            complete,
+            takedowns,
             tokens,
             blocks,
-            shown: complete.shown,
-            // Of no tree: what is everybody's.
-            blocksFor: (tree) =>
-              tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),
-            // Beside a block for each body in flight, this is what serving holds in memory.
-            readFile: createFileReader({ blocks }, { readAheadBytes: 2 ** 19, maxTotalBytes: 2 ** 26 }).read,
-            readStatus,
-            readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
-            hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
-            pull: pulled?.source,
-            outside: createOutside({ ledger, blocks, blocksOf, holdings }),
-            readPulled: () => pulled?.usage(),
+            blocksOf,
+            holdings,
+            host,
+            pulled,
             scratch,
-            readCare,
-            readRelayed: () => host.relayed(),
-            readProtocols: () => host.protocols(),
-            notReady: () => (isReady ? undefined : 'starting'),
             clock,
             log,
           },
-          {
-            listen: config.http,
-            certificate: certificateOf(config),
-            accessLog: config.httpAccessLog,
-            keepMovedMs: config.httpKeepMovedHours * 3_600_000,
-            maxConnections: config.httpMaxConnections,
-            maxClientConnections: config.httpClientConnections,
-            maxBodies: config.httpMaxRequests,
-            bytesPerSecond: config.httpBytesPerSecond,
-            clientBytesPerSecond: config.httpClientBytesPerSecond,
-          },
+          { config, readStatus, readCare, notReady: () => (isReady ? undefined : 'starting') },
         )
   parts.defer(() => gateway?.stop())
   const rates = createRateMeter({ host, clock })
@@ -309,6 +285,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const jobs = createJobs({ clock, log })
   const history = createHistory({ values: values('history'), readStatus, clock, log })
   parts.defer(() => history.stop())
+  const uploads = createUploads(
+    { ledger, blocks, complete, host, nodeKey, scratch, clock, logger: log },
+    { maxShrinkShare: config.maxShrinkPercent / 100 },
+  )
+  parts.defer(() => uploads.stop())
   const services: Services = {
     history,
     ledger,
@@ -340,6 +321,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
+    uploads,
     joinRequests,
     issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
@@ -421,12 +403,4 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       pid: process.pid,
     }
   }
-}
-
-function certificateOf({ httpCertificate: certificate, httpKey: key }: Config): CertificateFiles | undefined {
-  if (certificate !== undefined && key !== undefined) return { certificate, key }
-  if (certificate === undefined && key === undefined) return undefined
-  throw new MirrorError('invalid', 'httpCertificate and httpKey go together: one of them is missing', {
-    hint: 'See: mirrormesh config show',
-  })
 }

@@ -42,6 +42,7 @@ import { createTcpListener, type TcpListener, type TcpPlace } from './tcp-listen
 import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
+import { addUploadRoutes } from './upload-routes.ts'
 
 export interface Api {
   start(): Promise<void>
@@ -136,6 +137,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addGrantRoutes(app, services)
   addOperatorRoutes(app, services)
   addRequestRoutes(app, services)
+  addUploadRoutes(app, services)
   addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)

@@ -13,6 +13,7 @@ import type { Publisher } from '../../src/replica/publish.ts'
 import type { Scrubber } from '../../src/replica/scrubber.ts'
 import type { FetchView } from '../../src/replica/site-agent-tree.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import type { Uploads } from '../../src/replica/uploads.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import type { GatewayLog } from '../gateway/gateway-log.ts'
 import type { History } from '../history/history.ts'
@@ -33,6 +34,7 @@ export interface Services {
   readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
   readonly clock: Clock
+  readonly uploads: Uploads
   readonly joinRequests: Pick<JoinRequestKeeper, 'deny'>
   /** Signs with this node's key what a grant lets it say. @throws MirrorError `refused` when it would not count */
   readonly issueAsNode: <K extends Kind>(kind: K, body: Bodies[K]) => Promise<Cid>

@@ -23,6 +23,8 @@ export interface ApiAnswer {
 export interface ApiClient {
   get<T>(path: string, signal?: AbortSignal): Promise<T>
   post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T>
+  /** Bytes as they are. */
+  put(path: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>
   delete(path: string, signal?: AbortSignal): Promise<void>
   /** The answer's body as it arrives. */
   stream(path: string, signal?: AbortSignal): Promise<ApiAnswer>
@@ -76,6 +78,7 @@ export function createApiClient({
   return {
     get: (path, signal) => json('GET', path, undefined, signal),
     post: (path, body, signal) => json('POST', path, body, signal),
+    put: (path, bytes, signal) => json('PUT', path, bytes, signal),
     delete: (path, signal) => json('DELETE', path, undefined, signal),
     async stream(path, signal) {
       const answer = await send('GET', path, undefined, signal)
@@ -148,7 +151,8 @@ function exchange(
   signal: AbortSignal | undefined,
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const payload = body === undefined ? undefined : JSON.stringify(body)
+    const isBytes = body instanceof Uint8Array
+    const payload = body === undefined || isBytes ? body : JSON.stringify(body)
     const outgoing = (isSecure ? httpsRequest : httpRequest)(
       {
         ...options,
@@ -159,7 +163,10 @@ function exchange(
           ...options.headers,
           ...(payload === undefined
             ? { accept: 'application/json' }
-            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
+            : {
+                'content-type': isBytes ? 'application/octet-stream' : 'application/json',
+                'content-length': Buffer.byteLength(payload),
+              }),
         },
         ...(signal === undefined ? {} : { signal }),
       },

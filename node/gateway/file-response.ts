@@ -13,8 +13,16 @@ import { contentTypeOf } from './content-type.ts'
 import { checkConditions, httpDate, modifiedSecOf, rangeApplies, type Validators } from './precondition.ts'
 import { type SendOptions, sendPieces } from './send-body.ts'
 
-/** Reads the bytes of a file in [startByte, endByte), verified, in pieces of any size. */
-export type ReadFile = (entry: FileEntry, range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
+/**
+ * Reads the bytes of a file in [startByte, endByte), verified, in pieces of any size.
+ * @param isOnce each piece is done with when the next is asked for: its memory may be used again then
+ */
+export type ReadFile = (
+  entry: FileEntry,
+  range: ByteRange,
+  signal: AbortSignal,
+  isOnce?: boolean,
+) => AsyncIterable<Uint8Array>
 
 export interface FileResponse {
   readonly entry: FileEntry
@@ -63,7 +71,7 @@ export async function sendFile(
   }
   const ranges = answer.kind === 'whole' ? [{ startByte: 0, endByte: entry.sizeBytes }] : answer.ranges
   const [first] = ranges
-  const read = (range: ByteRange): AsyncIterable<Uint8Array> => readFile(entry, range, options.signal)
+  const read = (range: ByteRange): AsyncIterable<Uint8Array> => readFile(entry, range, options.signal, true)
   if (ranges.length > 1) {
     const boundary = `mirrormesh-${randomBytes(12).toString('hex')}`
     const headers = ranges.map(

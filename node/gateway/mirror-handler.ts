@@ -13,6 +13,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { readWebUrl } from '../../src/base/web-url.ts'
+import { isLeftOut } from '../left-out.ts'
 import type { Digests } from './digests.ts'
 import { METALINK_TYPE, METALINK3_TYPE, metalink3, metalink4 } from './metalink.ts'
 import type { Mirror, Mirrors } from './mirrors.ts'
@@ -47,6 +48,7 @@ export interface MirrorHandlers {
 const MAX_READ_FOR_HEADER_BYTES = 64 * 1024 * 1024
 /** Of the headers beside a file. */
 const MAX_LINKS = 5
+const MAX_LINKED_PATH_CHARACTERS = 768
 
 export function createMirrorHandlers({
   mirrors,
@@ -106,11 +108,11 @@ export function createMirrorHandlers({
       using found = await lookup.find({ tree, rest, isFolderAsked, isHereOnly: true, signal })
       const { version, names } = found
       const path = names.map(encodeName).join('/')
-      const [nearest] = nearestOf(request, tree, version.sequence)
+      const [nearest] = nearestOf(request, tree, version.sequence, { hasSelf: true })
       const base = nearest === undefined || nearest.isSelf ? '/' : nearest.url!
       return `${base}${tree.name}/@${version.sequence}/${path}${path === '' ? '' : slash}`
     } catch (error) {
-      if (!isMirrorError(error, 'degraded')) throw error
+      if (!isMirrorError(error, 'degraded') && !isLeftOut(error)) throw error
       const { sequence, rest: path, isSelected } = elsewhere(tree, rest, error)
       const nearest = nearestOf(request, tree, sequence).find(({ isSelf }) => !isSelf)
       if (nearest === undefined) throw error
@@ -159,9 +161,12 @@ export function createMirrorHandlers({
     }
   }
 
-  function nearestOf(request: IncomingMessage, tree: ServedTree, sequence: number): readonly Mirror[] {
-    const here = tree.versions.findLast((version) => version.sequence === sequence)
-    const hasSelf = here !== undefined && tree.isComplete(here.snapshot)
+  function nearestOf(
+    request: IncomingMessage,
+    tree: ServedTree,
+    sequence: number,
+    { hasSelf = isWholeHere(tree, sequence) } = {},
+  ): readonly Mirror[] {
     return mirrors.nearest(tree.name, sequence, request.socket.remoteAddress, { hasSelf })
   }
 
@@ -208,6 +213,8 @@ export function createMirrorHandlers({
       }
       if (tree.isPrivate) return
       const path = names.map(encodeName).join('/')
+      // Clients take headers of 16 KiB in all, or less.
+      if (path.length > MAX_LINKED_PATH_CHARACTERS) return
       const links = nearestOf(request, tree, version.sequence)
         .filter(({ isSelf }) => !isSelf)
         .slice(0, MAX_LINKS)
@@ -219,6 +226,12 @@ export function createMirrorHandlers({
       response.setHeader('link', links.join(', '))
     },
   }
+}
+
+/** Not a part of it alone: which files would be in that, no list can say. */
+function isWholeHere(tree: ServedTree, sequence: number): boolean {
+  const here = tree.versions.findLast((version) => version.sequence === sequence)
+  return here !== undefined && tree.isComplete(here.snapshot) && tree.filterOf?.(here.snapshot) === undefined
 }
 
 /** RFC 9530, and RFC 3230 before it. */

@@ -15,7 +15,10 @@ export interface SendOptions {
   readonly pace?: ((bytes: number, signal: AbortSignal) => Promise<void>) | undefined
 }
 
-/** Resolves when the last piece was handed to the socket; does not end the response. */
+/**
+ * Resolves when the last piece was taken; does not end the response. The next piece is asked for when the socket has done with
+ * the one before, whose memory may be used again then.
+ */
 export async function sendPieces(
   response: ServerResponse,
   pieces: AsyncIterable<Uint8Array | string>,
@@ -25,28 +28,32 @@ export async function sendPieces(
     options.signal.throwIfAborted()
     const bytes = typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length
     await options.pace?.(bytes, options.signal)
-    const isRoomLeft = response.write(piece)
+    const taken = written(response, piece, options)
     options.onSent(bytes)
-    if (!isRoomLeft) await drained(response, options)
+    await taken
   }
 }
 
-function drained(response: ServerResponse, { clock, stallTimeoutMs, signal }: SendOptions): Promise<void> {
+function written(
+  response: ServerResponse,
+  piece: Uint8Array | string,
+  { clock, stallTimeoutMs, signal }: SendOptions,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const finish = (settle: () => void): void => {
       cancel()
-      response.off('drain', onDrain)
       signal.removeEventListener('abort', onAbort)
       settle()
     }
-    const onDrain = (): void => finish(resolve)
     const onAbort = (): void => finish(() => reject(signal.reason))
     const cancel = clock.after(stallTimeoutMs, () =>
       finish(() => reject(new MirrorError('timed-out', `the client took nothing for ${stallTimeoutMs} ms`))),
     )
-    response.once('drain', onDrain)
+    signal.addEventListener('abort', onAbort, { once: true })
+    response.write(piece, (error) =>
+      finish(() => (error === null || error === undefined ? resolve() : reject(error))),
+    )
     if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
   })
 }
 

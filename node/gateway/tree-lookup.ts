@@ -10,7 +10,7 @@ import { type Cid, cidKey } from '../../src/block/cid.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
-import { leftOut } from '../left-out.ts'
+import { isLeftOut, leftOut } from '../left-out.ts'
 import type { ReadFile } from './file-response.ts'
 import { findEntry } from './find-entry.ts'
 import { createMovedPaths } from './moved-path.ts'
@@ -75,6 +75,8 @@ export interface TreeLookup {
 }
 
 const MAX_CACHED_SNAPSHOTS = 64
+const MAX_CACHED_ENTRIES = 8192
+const MAX_CACHED_PATH = 1024
 
 export function createTreeLookup(
   {
@@ -89,6 +91,10 @@ export function createTreeLookup(
 ): TreeLookup {
   const snapshots = new LRUCache<string, Snapshot>({ max: MAX_CACHED_SNAPSHOTS })
   const here: AnswerSource = { blocks: stored, readFile: readStored }
+  /** By root and path: where a path leads in a root never changes. */
+  const entries = new LRUCache<string, NonNullable<Awaited<ReturnType<typeof findEntry>>>>({
+    max: MAX_CACHED_ENTRIES,
+  })
   const moved = createMovedPaths({ blocks: stored, readSnapshot, clock }, { keepMs: keepMovedMs })
 
   async function readSnapshot(snapshotCid: Cid, signal: AbortSignal, blocks = stored): Promise<Snapshot> {
@@ -108,6 +114,24 @@ export function createTreeLookup(
     const snapshot = decodeSnapshot(cid, bytes)
     snapshots.set(key, snapshot)
     return snapshot
+  }
+
+  async function findCached(
+    root: Entry,
+    names: readonly Uint8Array[],
+    signal: AbortSignal,
+    blocks: NodeSource,
+  ): ReturnType<typeof findEntry> {
+    if (blocks !== stored || root.type !== 'directory') return findEntry(blocks, root, names, signal)
+    const path = names.map((name) =>
+      Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1'),
+    )
+    const key = `${cidKey(root.directory)}/${path.join('/')}`
+    const known = entries.get(key)
+    if (known !== undefined) return known
+    const found = await findEntry(blocks, root, names, signal)
+    if (found !== undefined && key.length <= MAX_CACHED_PATH) entries.set(key, found)
+    return found
   }
 
   /** A path that the snapshot has, and this site does not keep, is told as such. */
@@ -138,14 +162,14 @@ export function createTreeLookup(
       onVersion?.(version)
       const snapshot = await readSnapshot(version.snapshot, signal, blocks)
       const names = rest.map(({ name }) => name)
-      const entry = await findEntry(blocks, snapshot.root, names, signal)
+      const entry = await findCached(snapshot.root, names, signal, blocks)
       if (entry !== undefined && !(entry.type === 'file' && isFolderAsked && names.length > 0))
         return owning(held.move(), { ...source, version, snapshot, entry, names })
-      const before =
-        version.looksBack && version.isComplete && !isFolderAsked
-          ? await moved.find(tree, version, names, signal)
-          : undefined
-      if (before === undefined) throw await explainAbsence(tree, version, names, signal)
+      const absence = await explainAbsence(tree, version, names, signal)
+      // What the snapshot has, though not here, did not move: an older one's would be another file.
+      const mayHaveMoved = version.looksBack && version.isComplete && !isFolderAsked && !isLeftOut(absence)
+      const before = mayHaveMoved ? await moved.find(tree, version, names, signal) : undefined
+      if (before === undefined) throw absence
       const behind = behindOf(tree, before.version)
       const older = { ...version, ...before.version, behind, isImmutable: false }
       held.use(hold(older.snapshot))

@@ -247,8 +247,7 @@ export function mayRead(state: MeshState, tree: string, peer: PeerId, nowMs: num
   const found = state.trees.get(tree)
   if (found === undefined || state.revoked.has(peer)) return false
   if (found.body.readers === 'members') return isMemberAt(state, peer, nowMs)
-  if (found.epoch?.publisher === peer || found.body.publishers.some((key) => peerIdOf(key) === peer))
-    return true
+  if (found.epoch?.publisher === peer || publishersOf(found.body).has(peer)) return true
   return (
     isMemberAt(state, peer, nowMs) &&
     grantsAt(state, peer, nowMs).some(
@@ -276,6 +275,15 @@ export function newestStanding(
   return gone.size === 0 ? history.at(-1) : history.findLast(({ snapshot }) => !gone.has(cidKey(snapshot)))
 }
 
+/** Asked for each block of a private tree, and for each member: printing a key takes longer than all else. */
+const publishers = new WeakMap<TreeBody, ReadonlySet<PeerId>>()
+
+function publishersOf(body: TreeBody): ReadonlySet<PeerId> {
+  const known = publishers.get(body) ?? new Set(body.publishers.map((key) => peerIdOf(key)))
+  publishers.set(body, known)
+  return known
+}
+
 /** Whether all who may read the tree called `inner` may read `outer` as well, at `nowMs`. */
 export function readersInclude(state: MeshState, outer: string, inner: string, nowMs: number): boolean {
   const found = state.trees.get(inner)
@@ -283,7 +291,7 @@ export function readersInclude(state: MeshState, outer: string, inner: string, n
   if (found === undefined || other === undefined) return false
   if (found.body.readers === 'members') return other.body.readers === 'members'
   const readers = new Set([
-    ...found.body.publishers.map((key) => peerIdOf(key)),
+    ...publishersOf(found.body),
     ...(found.epoch === undefined ? [] : [found.epoch.publisher]),
     ...[...state.grants.keys()].filter((peer) => mayRead(state, inner, peer, nowMs)),
   ])

@@ -36,9 +36,14 @@ export function nextHead(
 export type PublishableTree = TreeState & { readonly epoch: NonNullable<TreeState['epoch']> }
 
 /** @throws MirrorError `not-found` for an unknown tree, `conflict` for one in dispute, `refused` when the key is not its publisher's */
-export function checkPublisher(state: MeshState, name: string, nodeKey: KeyPair): PublishableTree {
+export function checkPublisher(
+  state: MeshState,
+  name: string,
+  key: Pick<KeyPair, 'peer'>,
+  whose = 'this node',
+): PublishableTree {
   const tree = state.trees.get(name)
-  const facts = { tree: name, peer: nodeKey.peer }
+  const facts = { tree: name, peer: key.peer }
   if (tree === undefined || tree.body.removed) {
     throw new MirrorError('not-found', `the mesh has no tree ${name}`, {
       facts,
@@ -51,8 +56,8 @@ export function checkPublisher(state: MeshState, name: string, nodeKey: KeyPair)
       hint: `An admin chooses the branch to go on from: mirrormesh tree resolve-fork ${name}.`,
     })
   }
-  if (tree.epoch?.publisher !== nodeKey.peer) {
-    throw new MirrorError('refused', `this node is not the publisher of ${name}`, {
+  if (tree.epoch?.publisher !== key.peer) {
+    throw new MirrorError('refused', `${whose} is not the publisher of ${name}`, {
       facts,
       hint:
         tree.epoch === undefined

@@ -342,15 +342,16 @@ function treeStatus(sources: StatusSources, facts: TreeFacts): TreeStatus {
     bytes: head?.bytes ?? null,
     timeMs: head === undefined ? null : (facts.history?.[head.sequence - 1]?.timeMs ?? null),
     sites: [...replicas.values()]
-      .map((replica) => withRight(withLag(replica, facts), facts))
+      .map((replica) => withLag(withRight(replica, facts), facts))
       .toSorted((a, b) => compareText(a.site, b.site)),
   }
 }
 
-/** A site that does not know it yet, or is silent, has no right all the same. */
+/** A site that does not know it yet, or is silent, has no right all the same. It is not behind: nobody waits for it. */
 function withRight(replica: ReplicaStatus, { sitesWithoutRight }: TreeFacts): ReplicaStatus {
   if (sitesWithoutRight?.has(replica.site) !== true) return replica
-  return { ...replica, hasNoRight: true, reason: NO_RIGHT }
+  const denied = { ...replica, hasNoRight: true, reason: NO_RIGHT }
+  return replica.state === 'complete' ? denied : { ...denied, state: 'unknown', missingBytes: null }
 }
 
 function withLag(replica: ReplicaStatus, { head, history }: TreeFacts): ReplicaStatus {

@@ -34,7 +34,7 @@ const PROGRAMS = [
   'rpmbuild',
 ]
 const missing = PROGRAMS.filter((name) => spawnSync('which', [name]).status !== 0)
-const PUBLISHES = 5
+const PUBLISHES = 4
 const run = promisify(execFile)
 
 test('the clients that people have', {
@@ -166,6 +166,58 @@ test('the clients that people have', {
     )
   })
 
+  await t.test('a client is sent to the site whose subnet it is in, unless that is drained', async () => {
+    const file = join(work, 'links.yaml')
+    await writeFile(file, 'sites:\n  hq: { subnets: [127.0.7.0/24] }\n  lab: { subnets: [127.0.8.0/24] }\n')
+    await succeed(['topology', 'apply', file, '--home', hq.home])
+    const reached = async (from: string): Promise<string> => {
+      const out = join(work, 'reached')
+      const url = `${base}/nearest/${TREE}/images/disk.img`
+      const given = ['-fsSL', '--max-redirs', '1', '--interface', from, '-o', out, '-w', '%{url_effective}']
+      const { stdout } = await run('curl', [...given, url])
+      assert.ok((await readFile(out)).equals(image))
+      return new URL(stdout).port
+    }
+    await until('the lab knows the subnets', async () => (await reached('127.0.7.1')) === String(ports.hq))
+    assert.equal(await reached('127.0.8.1'), String(ports.lab))
+    assert.equal(await reached('127.0.0.1'), String(ports.lab), 'of no subnet: where it asks')
+    await succeed(['site', 'drain', 'hq', '--home', hq.home])
+    await until('the lab knows of it', async () => (await reached('127.0.7.1')) === String(ports.lab))
+    await succeed(['site', 'undrain', 'hq', '--home', hq.home])
+  })
+
+  await t.test(
+    'what an index names is there after a move: by the address, a mirror list and a metalink',
+    async () => {
+      const apts = await Promise.all(
+        blocksOf('apt').map(async (sources, at) => {
+          const home = join(dir, `apt-move-${at}`)
+          const apt = await createApt(home, sources)
+          await apt('update')
+          return { home, download: () => apt('download', 'hello') }
+        }),
+      )
+      const dnfs = await Promise.all(
+        blocksOf('dnf').map(async (repo, at) => {
+          const home = join(dir, `dnf-move-${at}`)
+          const dnf = await createDnf(home, repo)
+          await dnf('makecache')
+          const stay = ['--setopt=metadata_expire=-1', '--downloadonly', '--downloaddir', join(home, 'out')]
+          return { home, download: () => dnf('install', ...stay, 'hello') }
+        }),
+      )
+      await prepare(2)
+      await publish()
+      await until('the address has moved', async () => (await shown()) === 2)
+      for (const { home, download } of [...apts, ...dnfs]) {
+        await download()
+        const [name = ''] = await readdir(join(home, 'out'))
+        // dnf may find by itself that what it has read is not the newest any more, and read again.
+        assert.match(name, home.includes('apt') ? /^hello_1_/ : /^hello-[12]-/)
+      }
+    },
+  )
+
   await t.test('no run fails while snapshots are published without end', async (t) => {
     let isPublishing = true
     const runs = { apt: 0, dnf: 0 }
@@ -208,7 +260,7 @@ test('the clients that people have', {
     await Promise.all(loops)
     t.diagnostic(`${runs.apt} runs of apt and ${runs.dnf} of dnf, while ${seen.size} snapshots were shown`)
     assert.ok(runs.apt >= 3 && runs.dnf >= 3, JSON.stringify(runs))
-    assert.ok(seen.size >= 4, `the address moved: ${[...seen]}`)
+    assert.ok(seen.size >= 3, `the address moved: ${[...seen]}`)
     await until('the lab has the last', async () => (await shown()) === version)
     // Gone from the newest snapshot, and asked for by whoever read the index before it.
     const old = await fetch(`${base}/${TREE}/debian/pool/hello_${version - 1}_all.deb`)

@@ -10,6 +10,7 @@ import type { Catalogue, ServedTree, TreeVersion } from '../../node/gateway/vers
 import type { Tokens } from '../../node/tokens.ts'
 import { utf8 } from '../../src/base/bytes.ts'
 import type { Clock } from '../../src/base/clock.ts'
+import type { PathFilter } from '../../src/base/path-filter.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { Block } from '../../src/block/block.ts'
 import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
@@ -51,6 +52,7 @@ export async function createTestMesh() {
   const trees = new Map<string, TestTree>()
   const removed = new Set<string>()
   const secret = new Set<string>()
+  const narrowed = new Map<string, { readonly filter: PathFilter; readonly view: Cid }>()
   const events: { fields: object; event: string }[] = []
 
   async function publish(
@@ -100,6 +102,7 @@ export async function createTestMesh() {
         versions,
         tags,
         isComplete: (cid) => complete.has(cidKey(cid)),
+        filterOf: (cid) => narrowed.get(cidKey(cid))?.filter,
       }
     },
   }
@@ -131,6 +134,7 @@ export async function createTestMesh() {
         catalogue,
         blocks,
         readFile: createFileReader({ blocks }, { readAheadBytes: 4096 }).read,
+        shown: (snapshot) => narrowed.get(cidKey(snapshot))?.view ?? snapshot,
         blocksFor: more.blocksFor ?? (() => blocks),
         scratch: createMemoryScratch(),
         hold: (snapshot) => store.blocks.lease({ purpose: 'answer', roots: [snapshot] }),
@@ -159,6 +163,10 @@ export async function createTestMesh() {
     /** From now on only those who show a token for it may read it. */
     hide(tree: string) {
       secret.add(tree)
+    },
+    /** This node keeps a part of it: what `view` has. */
+    narrow({ snapshot }: TreeVersion, view: TreeVersion, filter: PathFilter) {
+      narrowed.set(cidKey(snapshot), { filter, view: view.snapshot })
     },
     remove(cid: Cid) {
       removed.add(cidKey(cid))

@@ -13,7 +13,7 @@ import type { FileEntry } from '../../src/dag/entry.ts'
 import type { SiteStatus, StatusDocument } from '../../src/replica/status.ts'
 import { NO_TOPOLOGY, type Topology } from '../../src/topology/topology.ts'
 import { type AskOptions, askGateway } from './gateway-client.ts'
-import { createTestMesh, emptyStatus } from './gateway-mesh.ts'
+import { createTestMesh, emptyStatus, type Node } from './gateway-mesh.ts'
 
 const TREE = 'builds/rhel'
 const content = utf8('the metadata')
@@ -238,6 +238,60 @@ test('a site that lacks the snapshot leads to one that has it', () =>
     },
     { isComplete: false },
   ))
+
+test('of a part that it keeps a node names itself in no list, and sends those who ask for the rest elsewhere', async () => {
+  const mesh = await createTestMesh()
+  const clock = new VirtualClock()
+  const timeMs = clock.nowMs()
+  await mesh.publish(TREE, [['left-out', utf8('older')]], { timeMs })
+  const whole: Node = [
+    ['kept', utf8('kept')],
+    ['left-out', utf8('newer')],
+  ]
+  const second = await mesh.publish(TREE, whole, { timeMs })
+  mesh.narrow(second, await mesh.publish('view', [['kept', utf8('kept')]]), [
+    { include: ['kept'], exclude: [] },
+  ])
+  const sites = [
+    { site: 'hq', has: [1] },
+    { site: 'lab-a', has: [2, 1] },
+  ]
+  const gateway = await mesh.start({}, { clock, readStatus: () => statusOf(sites) })
+  try {
+    const ask = (path: string) => askGateway(gateway, path)
+    assert.equal((await ask(`/${TREE}/kept`)).body.toString(), 'kept')
+    const absent = await ask(`/${TREE}/left-out`)
+    assert.equal(absent.status, 404, 'the older one is another file')
+    assert.match(absent.body.toString(), /keeps only a part/)
+    assert.deepEqual(lines((await ask(`/mirrorlist?tree=${TREE}`)).body), [
+      `http://lab-a.example/${TREE}/@2+/`,
+    ])
+    assert.match(
+      String((await ask(`/nearest/${TREE}/left-out`)).headers.location),
+      /^http:\/\/lab-a\.example\/.*\/left-out$/,
+    )
+    assert.match(String((await ask(`/nearest/${TREE}/kept`)).headers.location), /\/@2\/kept$/)
+  } finally {
+    await gateway.stop(0)
+  }
+})
+
+test('a file so deep that its address is long has no links beside it', async () => {
+  const mesh = await createTestMesh()
+  const deep = Array.from({ length: 5 }, (_, i) => `${i}`.repeat(200))
+  await mesh.publish(
+    't',
+    deep.reduceRight<Node>((node, name) => [[name, node]], [['f', utf8('deep')]]),
+  )
+  const gateway = await mesh.start()
+  try {
+    const answer = await askGateway(gateway, `/t/${deep.join('/')}/f`)
+    assert.equal(answer.body.toString(), 'deep')
+    assert.equal(answer.headers.link, undefined)
+  } finally {
+    await gateway.stop(0)
+  }
+})
 
 test('a metalink has the size, the hash and the addresses, in both forms', () =>
   withSites(

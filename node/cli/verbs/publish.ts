@@ -30,6 +30,7 @@ interface Options {
   readonly deltas?: string
   readonly dryRun?: boolean
   readonly itemize?: boolean
+  readonly key?: string
   readonly json?: boolean
 }
 
@@ -65,6 +66,10 @@ export function define(command: Command, context: Context): void {
       '--deltas <WHEN>',
       'make deltas against the snapshot before: before, along (while it is out already), after, or off',
     )
+    .option(
+      '--key <FILE>',
+      "a publisher's key: this machine reads PATH and signs, the node takes the blocks (see below)",
+    )
     .option('-n, --dry-run', 'read and count everything, store and sign nothing')
     .option('-i, --itemize', 'with --dry-run: also list what differs from the newest snapshot')
     .option('--json', 'print the result as JSON')
@@ -77,6 +82,10 @@ read by itself.
 
 Sites that hold the snapshot before fetch deltas, where there are some, and make the new blocks of them. With \`along\`, the
 default of the setting \`deltas\`, the head goes out at once and this command ends when the deltas are made.
+
+With --key this machine needs no node of its own, only one that it may ask: that of --home, or of --api URL with a token
+that may operate. The key is one that an admin made a publisher (grant add, or tree create --publisher PEERID). Nothing is
+copied here; what the node lacks is sent there, and the head goes out when the node has it all.
 ${ITEMS_HELP}`,
     )
     .action((path: string, options: Options) => publish(context, path, options))
@@ -93,6 +102,19 @@ async function publish(context: Context, path: string, options: Options): Promis
   const ignore = readRules(options)
   const source = resolve(path)
   checkSource(source)
+  if (options.key !== undefined) {
+    const { publishWithKey } = await import('../publish-with-key.ts')
+    await publishWithKey(context, {
+      ...options,
+      key: options.key,
+      tree,
+      source,
+      ignore,
+      timeoutMs,
+      notes: parseNotes(options.note),
+    })
+    return
+  }
   if (!isDry) {
     const { ensureTree } = await import('../ensure-tree.ts')
     await ensureTree(context, tree)

@@ -1,0 +1,121 @@
+/** The gateway of a node, put together of the node's parts and settings. */
+import type { Clock } from '../src/base/clock.ts'
+import { MirrorError } from '../src/base/errors.ts'
+import type { Scratch } from '../src/dag/scratch.ts'
+import type { Host } from '../src/net/ports.ts'
+import type { BlockServiceComponents } from '../src/replica/block-service.ts'
+import type { CompleteSnapshots } from '../src/replica/complete-snapshots.ts'
+import type { Holdings } from '../src/replica/holdings.ts'
+import type { Ledger } from '../src/replica/ledger.ts'
+import type { StatusDocument } from '../src/replica/status.ts'
+import type { TakedownKeeper } from '../src/replica/takedown-keeper.ts'
+import type { BlockStore } from '../src/store/block-store.ts'
+import { NO_TOPOLOGY } from '../src/topology/topology.ts'
+import { createBlockLender } from '../src/tree/block-lender.ts'
+import { createFileReader } from '../src/tree/read-file.ts'
+import { createCatalogue } from './catalogue.ts'
+import type { Config } from './config.ts'
+import type { CertificateFiles } from './gateway/certificate.ts'
+import { createGateway, type Gateway } from './gateway/gateway.ts'
+import { createHotBlocks } from './gateway/hot-blocks.ts'
+import type { StoreCare } from './gateway/metrics.ts'
+import type { Log } from './log.ts'
+import { createOutside } from './outside.ts'
+import type { Pulled } from './pulled.ts'
+import type { Tokens } from './tokens.ts'
+
+/** Read ahead for one answer, and for all together: beside a block or two for each, what serving holds in memory. */
+const READ_AHEAD_BYTES = 512 * 1024
+const MAX_READ_AHEAD_BYTES = 64 * 1024 * 1024
+
+export function composeGateway(
+  {
+    ledger,
+    complete,
+    takedowns,
+    tokens,
+    blocks,
+    blocksOf,
+    holdings,
+    host,
+    pulled,
+    scratch,
+    clock,
+    log,
+  }: {
+    readonly ledger: Ledger
+    readonly complete: CompleteSnapshots
+    readonly takedowns: Pick<TakedownKeeper, 'isGone'>
+    readonly tokens: Tokens
+    readonly blocks: BlockStore
+    readonly blocksOf: NonNullable<BlockServiceComponents['blocksOf']>
+    readonly holdings: Holdings
+    readonly host: Pick<Host, 'relayed' | 'protocols'>
+    readonly pulled: Pulled | undefined
+    readonly scratch: Scratch
+    readonly clock: Clock
+    readonly log: Log
+  },
+  {
+    config,
+    readStatus,
+    readCare,
+    notReady,
+  }: {
+    readonly config: Config
+    readonly readStatus: () => StatusDocument
+    readonly readCare: () => StoreCare
+    readonly notReady: () => string | undefined
+  },
+): Gateway {
+  const hot = createHotBlocks(blocks)
+  const files = createFileReader(
+    { blocks: hot, lender: createBlockLender({ blocks }) },
+    { readAheadBytes: READ_AHEAD_BYTES, maxTotalBytes: MAX_READ_AHEAD_BYTES },
+  )
+  return createGateway(
+    {
+      catalogue: createCatalogue({ ledger, complete, isGone: takedowns.isGone }),
+      tokens,
+      blocks: hot,
+      shown: complete.shown,
+      // Of no tree: what is everybody's.
+      blocksFor: (tree) =>
+        tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),
+      readFile: (entry, range, signal, isOnce) =>
+        isOnce === true ? files.readOnce(entry, range, signal) : files.read(entry, range, signal),
+      readStatus,
+      readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
+      hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+      pull: pulled?.source,
+      outside: createOutside({ ledger, blocks, blocksOf, holdings }),
+      readPulled: () => pulled?.usage(),
+      scratch,
+      readCare,
+      readRelayed: () => host.relayed(),
+      readProtocols: () => host.protocols(),
+      notReady,
+      clock,
+      log,
+    },
+    {
+      listen: config.http,
+      certificate: certificateOf(config),
+      accessLog: config.httpAccessLog,
+      keepMovedMs: config.httpKeepMovedHours * 3_600_000,
+      maxConnections: config.httpMaxConnections,
+      maxClientConnections: config.httpClientConnections,
+      maxBodies: config.httpMaxRequests,
+      bytesPerSecond: config.httpBytesPerSecond,
+      clientBytesPerSecond: config.httpClientBytesPerSecond,
+    },
+  )
+}
+
+function certificateOf({ httpCertificate: certificate, httpKey: key }: Config): CertificateFiles | undefined {
+  if (certificate !== undefined && key !== undefined) return { certificate, key }
+  if (certificate === undefined && key === undefined) return undefined
+  throw new MirrorError('invalid', 'httpCertificate and httpKey go together: one of them is missing', {
+    hint: 'See: mirrormesh config show',
+  })
+}

@@ -1,0 +1,132 @@
+/**
+ * Reads blocks of packs into memory that is used again: for serving, where each block is sent and forgotten. Memory of its own
+ * for each would be garbage at the rate of the network, and collecting that costs more than reading, hashing and sending it.
+ *
+ * A loan's bytes are right until it is given back, and nobody may look at them after. One that is never given back is garbage, no
+ * more. Everything lent was verified. Blocks that do not rest plain in packs, or are not found where they should be, come
+ * from the store as they always do.
+ */
+import fs from 'node:fs'
+import { promisify } from 'node:util'
+import type { Cid } from '../block/cid.ts'
+import { isBlockOf } from '../block/cid.ts'
+import type { BlockPlace, BlockStore } from '../store/block-store.ts'
+
+export interface Loan {
+  /** One for each CID, in order; undefined where the block is missing. */
+  readonly bytes: readonly (Uint8Array | undefined)[]
+  /** Once, when nobody needs the bytes any more. */
+  release(): void
+}
+
+export interface BlockLender {
+  lend(cids: readonly Cid[], signal?: AbortSignal): Promise<Loan>
+}
+
+/** Of one loan: more is lent out of memory of its own. */
+const SLAB_BYTES = 512 * 1024
+/** Kept for the next ones. */
+const MAX_POOLED = 32
+/** What lies between two blocks is read with them up to here: entry headers, mostly. */
+const MAX_GAP_BYTES = 16 * 1024
+
+const readAsync = promisify(fs.read)
+
+interface Run {
+  readonly path: string
+  readonly start: number
+  end: number
+  readonly members: number[]
+}
+
+export function createBlockLender({
+  blocks,
+}: {
+  readonly blocks: Pick<BlockStore, 'get' | 'locate'>
+}): BlockLender {
+  const pool: Uint8Array[] = []
+
+  /** Fills `bytes` with the blocks of a run that lie there as they should. */
+  async function readRun(
+    { path, start, end, members }: Run,
+    into: Uint8Array,
+    cids: readonly Cid[],
+    places: readonly (BlockPlace | undefined)[],
+    bytes: (Uint8Array | undefined)[],
+  ): Promise<void> {
+    let fd: number
+    try {
+      fd = fs.openSync(path, 'r')
+    } catch {
+      // A collection may have moved what was in it: the store knows where.
+      return
+    }
+    let count = 0
+    try {
+      while (count < end - start) {
+        const { bytesRead } = await readAsync(fd, into, count, end - start - count, start + count)
+        if (bytesRead === 0) break
+        count += bytesRead
+      }
+    } finally {
+      fs.closeSync(fd)
+    }
+    for (const i of members) {
+      const { offset, lengthBytes } = places[i]!
+      const at = offset - start
+      if (at + lengthBytes > count) continue
+      const block = into.subarray(at, at + lengthBytes)
+      if (isBlockOf(cids[i]!, block)) bytes[i] = block
+    }
+  }
+
+  return {
+    async lend(cids, signal) {
+      const places = await blocks.locate(cids)
+      signal?.throwIfAborted()
+      const runs = runsOf(places)
+      const wantedBytes = runs.reduce((sum, { start, end }) => sum + end - start, 0)
+      const isPooled = wantedBytes <= SLAB_BYTES
+      const slab =
+        (isPooled ? pool.pop() : undefined) ??
+        new Uint8Array(Buffer.allocUnsafeSlow(isPooled ? SLAB_BYTES : wantedBytes).buffer)
+      const bytes: (Uint8Array | undefined)[] = cids.map(() => undefined)
+      let at = 0
+      await Promise.all(
+        runs.map((run) => {
+          const into = slab.subarray(at, at + run.end - run.start)
+          at += into.length
+          return readRun(run, into, cids, places, bytes)
+        }),
+      )
+      for (const [i, cid] of cids.entries()) bytes[i] ??= await blocks.get(cid, signal)
+      return {
+        bytes,
+        release() {
+          if (isPooled && pool.length < MAX_POOLED) pool.push(slab)
+        },
+      }
+    },
+  }
+}
+
+/** Of blocks that rest plain in packs. */
+function runsOf(places: readonly (BlockPlace | undefined)[]): Run[] {
+  const order = places.flatMap((place, i) =>
+    place !== undefined && place.encoding === 'plain' && place.root === undefined ? [i] : [],
+  )
+  order.sort((a, b) => {
+    const [one, other] = [places[a]!, places[b]!]
+    return one.path === other.path ? one.offset - other.offset : one.path < other.path ? -1 : 1
+  })
+  const runs: Run[] = []
+  for (const i of order) {
+    const { path, offset, storedBytes } = places[i]!
+    const last = runs.at(-1)
+    if (last?.path === path && offset <= last.end + MAX_GAP_BYTES) {
+      last.end = Math.max(last.end, offset + storedBytes)
+      last.members.push(i)
+    } else runs.push({ path, start: offset, end: offset + storedBytes, members: [i] })
+  }
+  return runs
+}
