@@ -25,6 +25,8 @@ import { withSets } from '../src/replica/set-holdings.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
 import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
+import { createTakedownKeeper } from '../src/replica/takedown-keeper.ts'
+import { withTakedowns } from '../src/replica/takedown-status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createBlocksOf } from '../src/replica/tree-views.ts'
 import { createUploads } from '../src/replica/uploads.ts'
@@ -192,6 +194,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       joinRequests,
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
+      readTakedowns: () => takedowns.done(),
+      isGone: (tree, snapshot) => takedowns.isGone(tree, snapshot),
       logger: log,
       self: { ...self, url: publicUrlOf(config) },
     },
@@ -206,6 +210,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
 
   const collector = createCollector(
     {
+      isGone: (tree, snapshot) => takedowns.isGone(tree, snapshot),
       ledger,
       store,
       complete,
@@ -223,6 +228,18 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     },
   )
   parts.defer(() => collector.stop())
+  const takedowns = createTakedownKeeper({
+    ledger,
+    complete,
+    blocks,
+    values,
+    checkedOut: collector.checkedOut,
+    collect: (signal) => collector.run({ signal }),
+    clock,
+    logger: log,
+    onChanged: () => agent.refresh(),
+  })
+  parts.defer(() => takedowns.stop())
   const scrubber = createScrubber(
     { store, clock, logger: log },
     { bytesPerSecond: config.scrubBytesPerSecond, everyMs: config.scrubEveryDays * DAY_MS },
@@ -241,7 +258,20 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     config.http === 'off'
       ? undefined
       : composeGateway(
-          { ledger, complete, tokens, blocks, blocksOf, holdings, host, pulled, scratch, clock, log },
+          {
+            ledger,
+            complete,
+            takedowns,
+            tokens,
+            blocks,
+            blocksOf,
+            holdings,
+            host,
+            pulled,
+            scratch,
+            clock,
+            log,
+          },
           { config, readStatus, readCare, notReady: () => (isReady ? undefined : 'starting') },
         )
   parts.defer(() => gateway?.stop())
@@ -327,6 +357,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await gateway?.start()
       await agent.start()
       damageWatch.start({ complete, blocks, onRevoked: () => agent.refresh() })
+      await takedowns.start()
+      agent.onChange(takedowns.look)
       collector.start()
       rates.start()
       void deltas.resume()
@@ -341,7 +373,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   }
 
   function readStatus(): StatusDocument {
-    return withInPlaceRisks(agent.status(), blocks.backings.list())
+    return withTakedowns(withInPlaceRisks(agent.status(), blocks.backings.list()), ledger.state())
   }
 
   function readCare(): StoreCare {

@@ -37,6 +37,7 @@ import { createSessions } from './sessions.ts'
 import { addSiteFetchRoutes } from './site-fetch-routes.ts'
 import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
+import { addTakedownRoutes } from './takedown-routes.ts'
 import { createTcpListener, type TcpListener, type TcpPlace } from './tcp-listener.ts'
 import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
@@ -145,6 +146,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
   addSiteRoutes(app, services)
+  addTakedownRoutes(app, services)
   addSiteFetchRoutes(app, services)
   addTokenRoutes(app, services)
   addHistoryRoutes(app, services)

@@ -91,6 +91,7 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     '/api/v1/trees': [''],
     '/api/v1/trees/:tree': ['/api/v1/trees/a%2fx'],
     '/api/v1/trees/:tree/history': ['/api/v1/trees/a%2fx/history', '/api/v1/trees/a%2fx/history?limit=1'],
+    '/api/v1/trees/:tree/takedown': ['/api/v1/trees/a%2fx/takedown?ref=1'],
     '/api/v1/trees/:tree/place': ['/api/v1/trees/a%2fx/place?ref=old'],
     '/api/v1/trees/:tree/resolve': [
       '/api/v1/trees/a%2fx/resolve?path=file',
