@@ -6,7 +6,8 @@
  *
  * a line with a prompt is a command at that site; what follows is what it prints, stdout and stderr together. `…` stands for
  * anything within a line, a line of its own for any lines. Commands run in one shared folder, each site with a home of its own
- * there; `VAR=$(...)` is known to later commands, a daemon is started by `mirrormesh daemon &` and ended by `kill %1`.
+ * there; `VAR=$(...)` is known to later commands, a daemon is started by `mirrormesh daemon &` and ended by `kill %1`. What else ends in
+ * `&` goes on in the background, and `wait` waits for it.
  * Addresses in 10.0.0.0/8 become free ports of this machine, in commands, and themselves again in what is printed. A command
  * that only reads is tried again for a while: what it shows may be on its way.
  */
@@ -53,6 +54,7 @@ export interface Terminal {
 export function openTerminal(t: TestContext, dir: string): Terminal {
   const ports = new Map<string, number>()
   const daemons = new Map<string, ChildProcess>()
+  const background = new Map<string, Promise<unknown>>()
   const variables = join(dir, '.variables')
   writeFileSync(variables, '')
   t.after(() => Promise.all([...daemons.keys()].map((site) => stop(site, 'SIGKILL'))))
@@ -112,6 +114,16 @@ export function openTerminal(t: TestContext, dir: string): Terminal {
     const [, flag] = /^kill (-9 )?%1$/.exec(command) ?? [undefined, null]
     if (flag !== null) {
       await stop(site, flag === undefined ? 'SIGTERM' : 'SIGKILL')
+      return ''
+    }
+    if (command === 'wait') {
+      await background.get(site)
+      return ''
+    }
+    if (command.endsWith(' &')) {
+      const child = shell(site, `. ./.variables\nexec ${local.slice(0, -2)}`)
+      background.set(site, new Promise((resolve) => child.once('close', resolve)))
+      t.after(() => child.exitCode ?? child.kill('SIGKILL'))
       return ''
     }
     const [, name] = /^([A-Z][A-Z_]*)=/.exec(command) ?? []

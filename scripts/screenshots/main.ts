@@ -52,9 +52,9 @@ const MEANWHILE: readonly Shot[] = [
     address: 'map',
     prepare: (page) => page.locator('.map .flow').first().waitFor({ state: 'attached' }),
   },
-  { name: 'overview', address: '' },
-  { name: 'overview-dark', address: '', isDark: true },
-  { name: 'overview-narrow', address: '', isNarrow: true },
+  { name: 'overview', address: '', prepare: hasRates },
+  { name: 'overview-dark', address: '', isDark: true, prepare: hasRates },
+  { name: 'overview-narrow', address: '', isNarrow: true, prepare: hasRates },
   {
     name: 'transfers',
     address: 'transfers',
@@ -64,6 +64,11 @@ const MEANWHILE: readonly Shot[] = [
     },
   },
 ]
+
+/** A rate is the difference of two looks. */
+async function hasRates(page: Page): Promise<void> {
+  await page.locator('.fact', { hasText: 'Moving here' }).getByText('/s').first().waitFor()
+}
 
 async function takeAll(): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'mirrormesh-screenshots-'))

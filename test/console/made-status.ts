@@ -4,7 +4,7 @@ import type { ReplicaStatus, SiteStatus, StatusDocument, TreeStatus } from '../.
 export interface Size {
   readonly sites: number
   readonly trees: number
-  /** Another number: the same mesh, a moment later. */
+  /** Another number: the same mesh, a moment later. One tree of fifty has moved then. */
   readonly turn?: number
 }
 
@@ -50,7 +50,8 @@ function madeSite(i: number): SiteStatus {
 }
 
 function madeTree(i: number, sites: readonly SiteStatus[], turn: number, nowMs: number): TreeStatus {
-  const sequence = 10 + ((i * 7) % 90) + turn
+  const moves = Math.floor((turn + i) / 50)
+  const sequence = 10 + ((i * 7) % 90) + moves
   const bytes = 2e9 + i * 1e7
   return {
     tree: `builds/release-${i % 12}/component-${String(i).padStart(3, '0')}`,
@@ -62,7 +63,7 @@ function madeTree(i: number, sites: readonly SiteStatus[], turn: number, nowMs: 
     bytes,
     timeMs: nowMs - (5 + i * 3) * MINUTE_MS,
     sites: sites.flatMap((site, j) => {
-      const dice = (i * 31 + j * 17 + turn * (i % 5)) % 100
+      const dice = (i * 31 + j * 17 + moves * 7) % 100
       return dice >= 90 ? [] : [madeReplica(site, dice, { sequence, bytes, nowMs })]
     }),
   }

@@ -15,7 +15,7 @@ import { cidOf, cidToKeyBytes, DAG_CBOR, parseCid, RAW } from '../../src/block/c
 import { draftRecord, signRecord } from '../../src/record/draft.ts'
 import { generateKeyPair } from '../../src/record/key.ts'
 import { signUpload } from '../../src/record/upload-proof.ts'
-import { mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
+import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
 const TREE = 'logs/brq'
@@ -33,7 +33,8 @@ test('a machine with a publisher key and no node publishes through one that it m
   await writeFile(join(source, 'sub/large'), randomBytes(16_000_000))
   for (let i = 0; i < 20; i++) await writeFile(join(source, `file-${i}`), `content ${i}`)
   await succeed(at(homes.hq, 'init', '--mesh', 'acme', '--site', 'hq', '--region', 'us', ...listen))
-  const hq = await startDaemon(t, homes.hq)
+  const apiListen = `127.0.0.1:${await freePort()}`
+  const hq = await startDaemon(t, homes.hq, { MIRRORMESH_API_LISTEN: apiListen })
   const token = await succeed(at(homes.hq, 'invite', '--site', 'lab', '--region', 'eu'))
   await succeed(at(homes.lab, 'join', token.trim(), ...listen))
   await startDaemon(t, homes.lab)
@@ -86,6 +87,23 @@ test('a machine with a publisher key and no node publishes through one that it m
     assert.match(await succeed(publish('--tree', TREE, '--no-exclude')), /^logs\/brq@2 .*\(unchanged\)/)
   })
 
+  await t.test('over the network it takes a token that may operate the node, and no more', async () => {
+    await writeFile(join(source, 'file-8'), 'changed too')
+    const through = async (scope: string): Promise<readonly string[]> => {
+      const text = await succeed(at(homes.hq, 'token', 'create', '--scope', scope, '--name', scope))
+      const file = join(dir, `token-${scope}`)
+      await writeFile(file, text, { mode: 0o600 })
+      return [
+        ...['--api', `http://${apiListen}`, '--token-file', file],
+        ...['publish', source, '--key', keyFile, '--tree', TREE, '--json'],
+      ]
+    }
+    const refused = await mirrormesh(await through('read'))
+    assert.equal(refused.status, 6, refused.stderr)
+    const third = JSON.parse(await succeed(await through('operate'))) as Result
+    assert.deepEqual([third.sequence, third.isNew], [3, true])
+  })
+
   await t.test('what has lost much waits for a yes, and other names are not its', async () => {
     const small = join(dir, 'small')
     await mkdir(small)
@@ -94,7 +112,7 @@ test('a machine with a publisher key and no node publishes through one that it m
     assert.equal(lost.status, 6, lost.stderr)
     assert.match(lost.stderr, /--accept-shrink/)
     assert.equal((await mirrormesh(publish('--tree', 'builds/x'))).status, 6)
-    assert.equal((await head())?.sequence, 2)
+    assert.equal((await head())?.sequence, 3)
   })
 
   await t.test(
@@ -133,7 +151,7 @@ test('a machine with a publisher key and no node publishes through one that it m
       const draft = draftRecord({
         kind: 'head',
         body: {
-          ...{ tree: TREE, epoch: 1, sequence: 3, previous: parseCid(now.id), counts: {} },
+          ...{ tree: TREE, epoch: 1, sequence: 4, previous: parseCid(now.id), counts: {} },
           snapshot: cidOf(DAG_CBOR, Buffer.from('nowhere')),
         },
         ...{ mesh, issuer: key.publicKey, timeMs: Date.now() },
@@ -143,7 +161,7 @@ test('a machine with a publisher key and no node publishes through one that it m
       await assert.rejects(api.post(`/api/v1/uploads/${id}/head`, { record }), /proved complete/)
       await api.delete(`/api/v1/uploads/${id}`)
       await assert.rejects(put(cidToKeyBytes(cidOf(RAW, bytes)), length, bytes), { code: 'not-found' })
-      assert.equal((await head())?.sequence, 2)
+      assert.equal((await head())?.sequence, 3)
     },
   )
 })

@@ -8,7 +8,13 @@ import { encodeCbor } from '../../src/block/codec.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { goalsOf } from '../../src/replica/site-agent-goals.ts'
-import { buildStatus, type HeardSite, type StatusSources, silentAfterMs } from '../../src/replica/status.ts'
+import {
+  buildStatus,
+  type HeardSite,
+  NO_RIGHT,
+  type StatusSources,
+  silentAfterMs,
+} from '../../src/replica/status.ts'
 import {
   type AnnouncedTree,
   decodeAnnouncement,
@@ -183,6 +189,31 @@ test('what is behind says by how many heads, and since when; what is complete or
   assert.equal(lagOf({ completeSequence: 5, completeSnapshot: cid('5') }), undefined)
   assert.equal(labOf(sources([], { trees }))?.lag, undefined)
   assert.equal(buildStatus(sources([], { trees })).trees[0]?.timeMs, 40)
+})
+
+test('a site that may not read a tree is not behind, whatever it says', () => {
+  const trees = [
+    {
+      tree: 't',
+      head: { epoch: 1, sequence: 4, snapshot: cid('4') },
+      history: [10, 20, 30, 40].map((timeMs) => ({ timeMs })),
+      pinnedSites: ['lab'],
+      sitesWithoutRight: new Set(['lab']),
+    },
+  ]
+  const said = [[], [heardAt(0, tree('t', { completeSequence: 2, missingBytes: 7 }))]]
+  for (const heard of said) {
+    const lab = labOf(sources(heard, { trees }))
+    assert.deepEqual(
+      [lab?.state, lab?.missingBytes, lab?.lag, lab?.hasNoRight],
+      ['unknown', null, undefined, true],
+    )
+    assert.equal(lab?.reason, NO_RIGHT)
+  }
+  const complete = labOf(
+    sources([heardAt(0, tree('t', { completeSequence: 4, completeSnapshot: cid('4') }))], { trees }),
+  )
+  assert.deepEqual([complete?.state, complete?.hasNoRight], ['complete', true])
 })
 
 test('each site tells what it has sent and received', () => {

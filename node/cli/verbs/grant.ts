@@ -8,6 +8,7 @@ import {
   OPERATOR_RIGHTS,
   type OperatorRight,
 } from '../../../src/record/kinds/grant.ts'
+import type { ChainDocument } from '../../api/answers.ts'
 import type { GrantDocument } from '../../api/grant-routes.ts'
 import type { AdminsDocument } from '../../api/member-answers.ts'
 import { confirm } from '../confirm.ts'
@@ -213,7 +214,9 @@ export async function signGrant(
   const before = (await readGrants(context)).find(
     (each) => each.peer === peer && each.role === role && each.name === name,
   )
-  const from = before === undefined || of.isDiscarding === true ? { counter: 0, last: null } : before.chain
+  // From now on: what the key signed before, in vain perhaps, is not to count by this.
+  const chain = await context.api.get<ChainDocument>(`/api/v1/chain/${peer}`, context.signal)
+  const from = of.isDiscarding === true ? { counter: 0, prev: null } : chain
   const id = await signAndSubmit(context, admin, 'grant', {
     grants: [publicKeyOf(peer)],
     name,
@@ -222,7 +225,7 @@ export async function signGrant(
     may: of.may,
     expiresMs: of.expiresMs,
     counter: from.counter,
-    last: from.last === null ? null : parseCid(from.last),
+    last: from.prev === null ? null : parseCid(from.prev),
     version: (before?.version ?? 0) + 1,
     removed: of.isRemoved === true,
   })

@@ -142,6 +142,13 @@ test('a check-out that cannot be made at another site is told here, and is not w
   assert.equal(isWell(status({})), true)
   const bad = status({ reason: '/out is not a check-out of mirrormesh (tried 4 times)' })
   assert.equal(isWell(bad), false)
+  const denied = { state: 'unknown', sequence: null, reason: 'no right', checkouts: [] } as const
+  assert.equal(
+    isWell(status({ ...denied, hasNoRight: true })),
+    true,
+    'nobody waits for a site without the right',
+  )
+  assert.equal(isWell(status(denied)), false)
   assert.match(
     formatStatus(bad),
     /no check-out at \/out yet, \/out is not a check-out of mirrormesh \(tried 4/,
