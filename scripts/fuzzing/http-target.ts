@@ -1,8 +1,10 @@
 /** What clients of the gateway send: addresses, ranges, conditions. Taken or refused; never a name that leads out. */
 import assert from 'node:assert/strict'
 import { parseRange } from '../../node/gateway/byte-range.ts'
+import { chooseCoding } from '../../node/gateway/content-coding.ts'
 import { checkConditions } from '../../node/gateway/precondition.ts'
-import { encodeSegments, parseTarget } from '../../node/gateway/request-target.ts'
+import { encodeSegments, parseQueryPath, parseTarget } from '../../node/gateway/request-target.ts'
+import { readWebUrl } from '../../src/base/web-url.ts'
 import { mutateBytes, type Random } from './mutate.ts'
 import { attempt, TEXT_REFUSALS, type Trial } from './target.ts'
 
@@ -21,10 +23,23 @@ const RANGES = [
   'bytes=18446744073709551616-',
   'bytes=1-0',
 ]
+const QUERIES = [
+  'tree=builds/nightly&path=repodata/repomd.xml',
+  'path=a%2Fb%20c+d/',
+  'path=%2e%2e/x&path=y',
+  'path=',
+]
+const CODINGS = ['gzip, deflate, br, zstd', 'zstd;q=0.5, gzip;q=0.8, identity;q=0', '*;q=0, gzip', 'x-gzip']
+const URLS = [
+  'http://lab-a.example:8080/',
+  'https://[2001:db8::1]/mirrors/',
+  'http://user:x@a/?q#f',
+  'http://a/nearest/',
+]
 const DATES = ['Thu, 27 Nov 2025 10:00:00 GMT', '"etag", W/"weak"', '*', '"unterminated']
 
 export function tryHttp(random: Random): Trial {
-  return random.pick([tryTarget, tryRange, tryConditions])(random)
+  return random.pick([tryTarget, tryQueryPath, tryRange, tryConditions, tryCoding, tryWebUrl])(random)
 }
 
 function changed(random: Random, seeds: readonly string[]): string {
@@ -49,6 +64,34 @@ function tryTarget(random: Random): Trial {
     )
   }
   return { taken: target !== undefined, input: Buffer.from(text, 'latin1') }
+}
+
+function tryQueryPath(random: Random): Trial {
+  const text = changed(random, QUERIES)
+  const path = attempt(() => parseQueryPath(text, 'path'), TEXT_REFUSALS)
+  for (const { name } of path?.segments ?? []) {
+    const shown = Buffer.from(name).toString('latin1')
+    assert.ok(shown !== '' && shown !== '.' && shown !== '..' && !/[/\0]/.test(shown))
+  }
+  return { taken: (path?.segments.length ?? 0) > 0, input: Buffer.from(text, 'latin1') }
+}
+
+function tryCoding(random: Random): Trial {
+  const text = changed(random, CODINGS)
+  const coding = chooseCoding(text)
+  assert.ok(['zstd', 'gzip', 'identity'].includes(coding))
+  return { taken: coding !== 'identity', input: Buffer.from(text, 'latin1') }
+}
+
+/** What a member says is its gateway goes into lists, XML and headers. */
+function tryWebUrl(random: Random): Trial {
+  const text = changed(random, URLS)
+  const url = readWebUrl(text)
+  if (url !== undefined) {
+    assert.match(url, /^https?:\/\/[^\s<>"]+\/$/)
+    assert.equal(readWebUrl(url), url)
+  }
+  return { taken: url !== undefined, input: Buffer.from(text, 'latin1') }
 }
 
 function tryRange(random: Random): Trial {

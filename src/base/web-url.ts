@@ -9,7 +9,8 @@ export function readWebUrl(text: string): string | undefined {
   if (text.length > MAX_WEB_URL_CHARACTERS) return undefined
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol) || url.hostname === '') return undefined
-  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') return undefined
+  // An empty query is no query to the parser, and stays in the text.
+  if (url.username !== '' || url.password !== '' || /[?#]/.test(url.href)) return undefined
   const href = url.href.endsWith('/') ? url.href : `${url.href}/`
   // Below that there are redirects to such addresses: one there would lead round in a circle.
   if (/^\/+nearest\//.test(new URL(href).pathname)) return undefined

@@ -8,7 +8,8 @@ import type { GossipSubComponents } from '@libp2p/gossipsub'
 import type { Connection, ConnectionGater, PeerId, StreamHandler, Topology } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
-import { GUEST_TIMEOUT_MS, MAX_GUESTS, MAX_INBOUND_PER_PEER } from './limits.ts'
+import { addressGroup, plainAddress } from './address.ts'
+import { GUEST_TIMEOUT_MS, MAX_GUESTS, MAX_GUESTS_PER_ADDRESS, MAX_INBOUND_PER_PEER } from './limits.ts'
 import type { Membership, NetLog } from './ports.ts'
 
 type Registrar = GossipSubComponents['registrar']
@@ -60,6 +61,12 @@ export function createGate(
     return true
   }
 
+  const addressOf = ({ remoteAddr }: Connection): string => addressGroup(plainAddress(remoteAddr))
+  const guestsAt = (connection: Connection): number => {
+    const address = addressOf(connection)
+    return [...guests.keys()].filter((guest) => addressOf(guest) === address).length
+  }
+
   const areMembers = (...peers: readonly PeerId[]): boolean =>
     peers.every((peer) => membership.isMember(peer.toString()))
 
@@ -89,7 +96,7 @@ export function createGate(
       }
       if (membership.isMember(peer)) return
       // Many may have been on their way in when there was room for one.
-      if (guests.size >= MAX_GUESTS) {
+      if (guests.size >= MAX_GUESTS || guestsAt(connection) >= MAX_GUESTS_PER_ADDRESS) {
         connection.abort(new MirrorError('limit', 'there are too many guests'))
         return
       }

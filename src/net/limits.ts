@@ -62,6 +62,8 @@ export const MAX_UPDATE_ENTRIES = 65_536
 
 export const GUEST_TIMEOUT_MS = 15_000
 export const MAX_GUESTS = 8
+/** So that one stranger does not keep out all others. */
+export const MAX_GUESTS_PER_ADDRESS = 4
 /** One is the rule, two when both dial at once, 8 where blocks need them; one more closes the oldest, which may be what a restart left behind. */
 export const MAX_INBOUND_PER_PEER = 10
 export const MAX_JOIN_RECORDS = 100_000

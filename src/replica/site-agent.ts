@@ -15,7 +15,7 @@ import { type Cid, cidKey } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
 import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
-import { type Effect, type Member, type MeshState, mayRead } from '../record/mesh-state.ts'
+import { type Effect, type Member, type MeshState, mayRead, newestStanding } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -62,6 +62,10 @@ export interface SiteAgentComponents {
   readonly traffic: Traffic
   readonly addressBook: AddressBook
   readonly clock: Clock
+  /** Takedowns that are carried out here. */
+  readonly readTakedowns?: () => readonly string[]
+  /** A takedown means it. */
+  readonly isGone?: (tree: string, snapshot: Cid) => boolean
   /** Left on the disk of the store; undefined when that cannot be told. */
   readonly readFreeBytes?: () => number | undefined
   /** Newcomers that asked here. */
@@ -135,7 +139,14 @@ export function createSiteAgent(
   { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
+  const {
+    random = Math.random,
+    scratch,
+    network = host,
+    readFreeBytes = () => undefined,
+    readTakedowns,
+    isGone,
+  } = components
   const { joinRequests } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
@@ -149,6 +160,7 @@ export function createSiteAgent(
       blocks: store.blocks,
       state: ledger.state,
       shown: complete.shown,
+      ...(isGone === undefined ? {} : { isGone }),
       isPublishedHere: (tree) => ledger.state().trees.get(tree)?.epoch?.publisher === self.peer,
       checkoutSlots,
       clock,
@@ -308,7 +320,13 @@ export function createSiteAgent(
   function replicas(): Map<string, OwnReplica> {
     const out = new Map<string, OwnReplica>()
     for (const tree of ledger.state().trees.values()) {
-      const own = ownReplica(tree, goals.get(tree.name), workers.get(tree.name)?.status(), complete)
+      const own = ownReplica(
+        tree,
+        goals.get(tree.name),
+        workers.get(tree.name)?.status(),
+        complete,
+        newestStanding(ledger.state(), tree),
+      )
       if (own !== undefined) out.set(tree.name, own)
     }
     return out
@@ -329,6 +347,7 @@ export function createSiteAgent(
       bytesSent,
       bytesReceived,
       freeBytes: readFreeBytes(),
+      ...(readTakedowns === undefined ? {} : { takedownsDone: readTakedowns() }),
       requests: joinRequests?.list() ?? [],
     }
   }
@@ -419,6 +438,7 @@ export function createSiteAgent(
         mesh: { name: state.name ?? '', id: ledger.mesh.toString() },
         self: { ...self, addresses: host.addresses() },
         freeBytes: readFreeBytes() ?? null,
+        ...(readTakedowns === undefined ? {} : { takedownsDone: readTakedowns() }),
         members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)

@@ -19,6 +19,8 @@ test('what could be something else is none', () => {
     'http://user:secret@lab-a.example/',
     'http://lab-a.example/?x=1',
     'http://lab-a.example/#x',
+    'http://lab-a.example/?',
+    'http://lab-a.example/#',
     'http://lab-a.example/nearest/',
     `http://lab-a.example/${'x'.repeat(300)}`,
   ]) {
