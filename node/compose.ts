@@ -43,24 +43,27 @@ import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { composeGateway } from './compose-gateway.ts'
-import type { Config } from './config.ts'
+import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { readFreeBytes } from './free-bytes.ts'
-import type { StoreCare } from './gateway/metrics.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
+import { loadLimits } from './limits.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
 import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { careOf } from './store-care.ts'
 import { loadNodeKey, notAMember, readMesh } from './this-node.ts'
 import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
   readonly config: Config
+  /** The same, each with where it comes from. */
+  readonly settings: readonly Setting[]
   readonly clock: Clock
   readonly log: Log
   readonly version: string
@@ -77,7 +80,7 @@ export interface RunningNode {
 const DAY_MS = 24 * 3_600_000
 
 export async function composeNode(options: ComposeOptions): Promise<RunningNode> {
-  const { paths, config, clock, log, version, socket } = options
+  const { paths, config, settings, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
   const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
@@ -127,6 +130,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     const other = ledger.state().members.get(peer)
     return other !== undefined && other.region !== self.region
   }
+  const limits = await loadLimits({
+    file: paths.limitsFile,
+    config,
+    onChange: (caps) => capper.change(caps),
+  })
   const capper = createRateCapper(
     {
       clock,
@@ -136,10 +144,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         return place !== undefined && urgencyOf(ledger.state(), tree, place).isUrgent
       },
     },
-    {
-      wan: { up: config.wanUpBytesPerSecond, down: config.wanDownBytesPerSecond },
-      region: { up: config.regionUpBytesPerSecond, down: config.regionDownBytesPerSecond },
-    },
+    limits.caps(),
   )
   const host = await startHost(
     {
@@ -203,6 +208,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       checkoutDevices: config.devices,
       checkoutsAreStorage: config.checkoutsAreStorage,
       keepOldSeconds: config.keepOldSeconds,
+      freezeAlarmMs: config.freezeAlarmHours * 3_600_000,
       ...(config.workers === undefined ? {} : { checkoutWorkers: config.workers }),
     },
   )
@@ -272,7 +278,12 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
             clock,
             log,
           },
-          { config, readStatus, readCare, notReady: () => (isReady ? undefined : 'starting') },
+          {
+            config,
+            readStatus,
+            readCare: () => careOf({ collector, scrubber, store }),
+            notReady: () => (isReady ? undefined : 'starting'),
+          },
         )
   parts.defer(() => gateway?.stop())
   const rates = createRateMeter({ host, clock })
@@ -292,6 +303,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => uploads.stop())
   const services: Services = {
     history,
+    limits,
+    readSettings: () => settings,
     ledger,
     blocks,
     scratch,
@@ -374,23 +387,6 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
 
   function readStatus(): StatusDocument {
     return withTakedowns(withInPlaceRisks(agent.status(), blocks.backings.list()), ledger.state())
-  }
-
-  function readCare(): StoreCare {
-    const collected = collector.status()
-    const scrubbed = scrubber.status()
-    const { blocks: storedBlocks, packBytes } = store.stats()
-    return {
-      blocks: storedBlocks,
-      packBytes,
-      collections: collected.runs,
-      collectedBytes: collected.deadBytes,
-      freedBytes: collected.freedBytes,
-      lastCollectionMs: collected.lastRunMs,
-      scrubbedBytes: scrubbed.bytes,
-      damagedBlocks: scrubbed.damagedBlocks,
-      lastScrubMs: scrubbed.lastEndMs,
-    }
   }
 
   function readSelf(): SelfDocument {

@@ -25,6 +25,7 @@ import { addGrantRoutes } from './grant-routes.ts'
 import { addGuard } from './guard.ts'
 import { addHistoryRoutes } from './history-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
+import { addLimitRoutes } from './limit-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { addOpenApiRoute, collectRoutes, type Route } from './openapi.ts'
@@ -150,6 +151,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addSiteFetchRoutes(app, services)
   addTokenRoutes(app, services)
   addHistoryRoutes(app, services)
+  addLimitRoutes(app, services)
   addOpenApiRoute(app, routes, { version: readVersion() })
   return routes
 }
