@@ -26,7 +26,7 @@ import type { Tokens } from './tokens.ts'
 
 /** Read ahead for one answer, and for all together: beside a block or two for each, what serving holds in memory. */
 const READ_AHEAD_BYTES = 512 * 1024
-const MAX_READ_AHEAD_BYTES = 64 * 1024 * 1024
+const MAX_READ_AHEAD_BYTES = 32 * 1024 * 1024
 
 export function composeGateway(
   {
