@@ -27,16 +27,16 @@ export interface BlockLender {
 
 /**
  * Of one loan: more is lent out of memory of its own. With a thousand clients each has a block, with a few each has many. Of each
- * size so many are kept for the next ones, 112 MiB in all; MAX_IDLE of each once nothing has been given back for a while.
+ * size so many are kept for the next ones, 48 MiB in all; MAX_IDLE of each once nothing has been given back for a while.
  */
 const SLABS = [
-  { sizeBytes: 64 * 1024, maxPooled: 512 },
-  { sizeBytes: 128 * 1024, maxPooled: 512 },
+  { sizeBytes: 64 * 1024, maxPooled: 256 },
+  { sizeBytes: 128 * 1024, maxPooled: 128 },
   { sizeBytes: 512 * 1024, maxPooled: 32 },
 ] as const
 const MAX_IDLE = 16
 /** Loans that are read at a time: more would only wait for the disk with memory in their hands. */
-const MAX_READING = 32
+const MAX_READING = 16
 const IDLE_MS = 10_000
 /** What lies between two blocks is read with them up to here: entry headers, mostly. */
 const MAX_GAP_BYTES = 16 * 1024
