@@ -113,6 +113,16 @@ test('the console of a mesh of three processes', {
     },
   )
 
+  await t.test('a pin that would take the place of another says so before', async () => {
+    await page.getByRole('button', { name: 'Add a pin' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText('it is replaced').waitFor()
+    await dialog.getByLabel('Only what lies at').fill('x86_64 repodata')
+    await dialog.getByText('mirrormesh pin add builds/nightly --all --path repodata --path x86_64').waitFor()
+    await dialog.getByRole('button', { name: 'Cancel' }).click()
+    await dialog.waitFor({ state: 'detached' })
+  })
+
   await t.test('the matrix fills until every site is complete', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
     for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, @1, has snapshot 1').waitFor()
