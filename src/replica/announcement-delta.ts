@@ -60,8 +60,8 @@ export function deltaBetween(base: SiteAnnouncement, now: SiteAnnouncement): Ann
 }
 
 /** What only an announcement tells. */
-function headOf({ version, addresses, url }: SiteAnnouncement): string {
-  return JSON.stringify([version, addresses, url])
+function headOf({ version, addresses, url, requests = [] }: SiteAnnouncement): string {
+  return JSON.stringify([version, addresses, url, requests.map(({ peer, code }) => [peer, code])])
 }
 
 export function applyAnnouncementDelta(base: SiteAnnouncement, delta: AnnouncementDelta): SiteAnnouncement {
