@@ -1,4 +1,5 @@
 /** The trees as the gateway serves them, out of the records and of what is complete here. */
+import type { Cid } from '../src/block/cid.ts'
 import type { TreeState } from '../src/record/mesh-state.ts'
 import type { CompleteSnapshots } from '../src/replica/complete-snapshots.ts'
 import type { Ledger } from '../src/replica/ledger.ts'
@@ -7,9 +8,12 @@ import type { Catalogue } from './gateway/version.ts'
 export function createCatalogue({
   ledger,
   complete,
+  isGone = () => false,
 }: {
   ledger: Pick<Ledger, 'state'>
   complete: Pick<CompleteSnapshots, 'has' | 'viewOf'>
+  /** A takedown means it: it is served no more. */
+  isGone?: (tree: string, snapshot: Cid) => boolean
 }): Catalogue {
   return {
     names: () =>
@@ -24,17 +28,19 @@ export function createCatalogue({
       return {
         name,
         isPrivate: isPrivate(tree),
-        versions: tree.history,
+        versions: tree.history.filter(({ snapshot }) => !isGone(name, snapshot)),
         tags: new Map(
-          [...tree.tags].map(
-            ([
-              tag,
-              {
-                body: { sequence, snapshot },
-                origin: { timeMs },
-              },
-            ]) => [tag, { sequence, snapshot, timeMs }],
-          ),
+          [...tree.tags]
+            .filter(([, { body }]) => !isGone(name, body.snapshot))
+            .map(
+              ([
+                tag,
+                {
+                  body: { sequence, snapshot },
+                  origin: { timeMs },
+                },
+              ]) => [tag, { sequence, snapshot, timeMs }],
+            ),
         ),
         isComplete: (snapshot) =>
           complete.has(name, snapshot) || complete.viewOf(name, snapshot) !== undefined,

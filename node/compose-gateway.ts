@@ -8,6 +8,7 @@ import type { CompleteSnapshots } from '../src/replica/complete-snapshots.ts'
 import type { Holdings } from '../src/replica/holdings.ts'
 import type { Ledger } from '../src/replica/ledger.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
+import type { TakedownKeeper } from '../src/replica/takedown-keeper.ts'
 import type { BlockStore } from '../src/store/block-store.ts'
 import { NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createBlockLender } from '../src/tree/block-lender.ts'
@@ -25,12 +26,13 @@ import type { Tokens } from './tokens.ts'
 
 /** Read ahead for one answer, and for all together: beside a block or two for each, what serving holds in memory. */
 const READ_AHEAD_BYTES = 512 * 1024
-const MAX_READ_AHEAD_BYTES = 64 * 1024 * 1024
+const MAX_READ_AHEAD_BYTES = 32 * 1024 * 1024
 
 export function composeGateway(
   {
     ledger,
     complete,
+    takedowns,
     tokens,
     blocks,
     blocksOf,
@@ -43,6 +45,7 @@ export function composeGateway(
   }: {
     readonly ledger: Ledger
     readonly complete: CompleteSnapshots
+    readonly takedowns: Pick<TakedownKeeper, 'isGone'>
     readonly tokens: Tokens
     readonly blocks: BlockStore
     readonly blocksOf: NonNullable<BlockServiceComponents['blocksOf']>
@@ -72,7 +75,7 @@ export function composeGateway(
   )
   return createGateway(
     {
-      catalogue: createCatalogue({ ledger, complete }),
+      catalogue: createCatalogue({ ledger, complete, isGone: takedowns.isGone }),
       tokens,
       blocks: hot,
       shown: complete.shown,

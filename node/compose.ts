@@ -25,6 +25,8 @@ import { withSets } from '../src/replica/set-holdings.ts'
 import { createSiteAgent } from '../src/replica/site-agent.ts'
 import { urgencyOf } from '../src/replica/site-agent-goals.ts'
 import type { StatusDocument } from '../src/replica/status.ts'
+import { createTakedownKeeper } from '../src/replica/takedown-keeper.ts'
+import { withTakedowns } from '../src/replica/takedown-status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createBlocksOf } from '../src/replica/tree-views.ts'
 import { createUploads } from '../src/replica/uploads.ts'
@@ -41,24 +43,27 @@ import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { composeGateway } from './compose-gateway.ts'
-import type { Config } from './config.ts'
+import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
 import { readFreeBytes } from './free-bytes.ts'
-import type { StoreCare } from './gateway/metrics.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
 import { createHooks } from './hooks/hooks.ts'
+import { loadLimits } from './limits.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
 import { openPulled, type Pulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
+import { careOf } from './store-care.ts'
 import { loadNodeKey, notAMember, readMesh } from './this-node.ts'
 import { loadTokens } from './tokens.ts'
 
 export interface ComposeOptions {
   readonly paths: Paths
   readonly config: Config
+  /** The same, each with where it comes from. */
+  readonly settings: readonly Setting[]
   readonly clock: Clock
   readonly log: Log
   readonly version: string
@@ -75,7 +80,7 @@ export interface RunningNode {
 const DAY_MS = 24 * 3_600_000
 
 export async function composeNode(options: ComposeOptions): Promise<RunningNode> {
-  const { paths, config, clock, log, version, socket } = options
+  const { paths, config, settings, clock, log, version, socket } = options
   await using parts = new AsyncDisposableStack()
   const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
@@ -125,6 +130,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     const other = ledger.state().members.get(peer)
     return other !== undefined && other.region !== self.region
   }
+  const limits = await loadLimits({
+    file: paths.limitsFile,
+    config,
+    onChange: (caps) => capper.change(caps),
+  })
   const capper = createRateCapper(
     {
       clock,
@@ -134,10 +144,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         return place !== undefined && urgencyOf(ledger.state(), tree, place).isUrgent
       },
     },
-    {
-      wan: { up: config.wanUpBytesPerSecond, down: config.wanDownBytesPerSecond },
-      region: { up: config.regionUpBytesPerSecond, down: config.regionDownBytesPerSecond },
-    },
+    limits.caps(),
   )
   const host = await startHost(
     {
@@ -192,6 +199,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       joinRequests,
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
+      readTakedowns: () => takedowns.done(),
+      isGone: (tree, snapshot) => takedowns.isGone(tree, snapshot),
       logger: log,
       self: { ...self, url: publicUrlOf(config) },
     },
@@ -199,6 +208,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       checkoutDevices: config.devices,
       checkoutsAreStorage: config.checkoutsAreStorage,
       keepOldSeconds: config.keepOldSeconds,
+      freezeAlarmMs: config.freezeAlarmHours * 3_600_000,
       ...(config.workers === undefined ? {} : { checkoutWorkers: config.workers }),
     },
   )
@@ -206,6 +216,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
 
   const collector = createCollector(
     {
+      isGone: (tree, snapshot) => takedowns.isGone(tree, snapshot),
       ledger,
       store,
       complete,
@@ -223,6 +234,18 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     },
   )
   parts.defer(() => collector.stop())
+  const takedowns = createTakedownKeeper({
+    ledger,
+    complete,
+    blocks,
+    values,
+    checkedOut: collector.checkedOut,
+    collect: (signal) => collector.run({ signal }),
+    clock,
+    logger: log,
+    onChanged: () => agent.refresh(),
+  })
+  parts.defer(() => takedowns.stop())
   const scrubber = createScrubber(
     { store, clock, logger: log },
     { bytesPerSecond: config.scrubBytesPerSecond, everyMs: config.scrubEveryDays * DAY_MS },
@@ -241,8 +264,26 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     config.http === 'off'
       ? undefined
       : composeGateway(
-          { ledger, complete, tokens, blocks, blocksOf, holdings, host, pulled, scratch, clock, log },
-          { config, readStatus, readCare, notReady: () => (isReady ? undefined : 'starting') },
+          {
+            ledger,
+            complete,
+            takedowns,
+            tokens,
+            blocks,
+            blocksOf,
+            holdings,
+            host,
+            pulled,
+            scratch,
+            clock,
+            log,
+          },
+          {
+            config,
+            readStatus,
+            readCare: () => careOf({ collector, scrubber, store }),
+            notReady: () => (isReady ? undefined : 'starting'),
+          },
         )
   parts.defer(() => gateway?.stop())
   const rates = createRateMeter({ host, clock })
@@ -262,6 +303,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => uploads.stop())
   const services: Services = {
     history,
+    limits,
+    readSettings: () => settings,
     ledger,
     blocks,
     scratch,
@@ -327,6 +370,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await gateway?.start()
       await agent.start()
       damageWatch.start({ complete, blocks, onRevoked: () => agent.refresh() })
+      await takedowns.start()
+      agent.onChange(takedowns.look)
       collector.start()
       rates.start()
       void deltas.resume()
@@ -341,24 +386,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   }
 
   function readStatus(): StatusDocument {
-    return withInPlaceRisks(agent.status(), blocks.backings.list())
-  }
-
-  function readCare(): StoreCare {
-    const collected = collector.status()
-    const scrubbed = scrubber.status()
-    const { blocks: storedBlocks, packBytes } = store.stats()
-    return {
-      blocks: storedBlocks,
-      packBytes,
-      collections: collected.runs,
-      collectedBytes: collected.deadBytes,
-      freedBytes: collected.freedBytes,
-      lastCollectionMs: collected.lastRunMs,
-      scrubbedBytes: scrubbed.bytes,
-      damagedBlocks: scrubbed.damagedBlocks,
-      lastScrubMs: scrubbed.lastEndMs,
-    }
+    return withTakedowns(withInPlaceRisks(agent.status(), blocks.backings.list()), ledger.state())
   }
 
   function readSelf(): SelfDocument {

@@ -5,7 +5,7 @@
 import type { Writable } from 'node:stream'
 import type { Clock } from '../src/base/clock.ts'
 import { composeNode } from './compose.ts'
-import type { Config } from './config.ts'
+import type { Config, Setting } from './config.ts'
 import { createLog, type Log } from './log.ts'
 import { notifySystemd } from './notify-systemd.ts'
 import { type Paths, socketToBind } from './paths.ts'
@@ -14,13 +14,14 @@ import { readVersion } from './version.ts'
 export interface DaemonComponents {
   readonly paths: Paths
   readonly config: Config
+  readonly settings: readonly Setting[]
   readonly clock: Clock
   readonly env: Readonly<Record<string, string | undefined>>
   readonly stderr: { readonly stream: Writable; readonly isTty: boolean }
 }
 
 export async function runDaemon(
-  { paths, config, clock, env, stderr }: DaemonComponents,
+  { paths, config, settings, clock, env, stderr }: DaemonComponents,
   { signal, onReady }: { signal: AbortSignal; onReady: (line: string) => Promise<void> },
 ): Promise<void> {
   const log = createLog(config, stderr)
@@ -33,7 +34,7 @@ export async function runDaemon(
     'daemon.starting',
   )
   const socket = socketToBind(paths, { env, uid: process.getuid?.() ?? 0 })
-  const node = await composeNode({ paths, config, clock, log, version, socket })
+  const node = await composeNode({ paths, config, settings, clock, log, version, socket })
   try {
     await node.start()
     const self = node.readSelf()

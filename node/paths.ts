@@ -18,6 +18,8 @@ export interface Paths {
   readonly nodeKeyFile: string
   /** Digests of the tokens that open this node to clients. */
   readonly tokensFile: string
+  /** Caps that were set while the daemon ran. */
+  readonly limitsFile: string
   /** Only on machines from which a mesh is administered. */
   readonly adminKeyFile: string
   /** Only until its owner takes it off the machine. */
@@ -81,6 +83,7 @@ function layOut(mode: Paths['mode'], dirs: { config: string; data: string; run: 
     tokensFile: join(keysDir, 'tokens.json'),
     adminKeyFile: join(keysDir, 'admin.key'),
     recoveryKeyFile: join(keysDir, 'recovery.key'),
+    limitsFile: join(dirs.data, 'limits.json'),
     storeDir: join(dirs.data, 'store'),
     tempDir: join(dirs.data, 'tmp'),
     cacheDir: join(dirs.data, 'cache'),

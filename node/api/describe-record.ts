@@ -109,6 +109,10 @@ export function describeRecord({
       ]
       return { subject: site, text: `said of the site ${site}: ${said.join(', ')}${note && `: ${note}`}` }
     }
+    case 'takedown': {
+      const { tree, name, reason, removed } = content.body
+      return { subject: tree, text: `${removed ? 'lifted the takedown of' : 'took down'} ${name}: ${reason}` }
+    }
     case 'topology':
       return { subject: 'topology', text: `declared the topology, version ${content.body.version}` }
     case 'unknown':

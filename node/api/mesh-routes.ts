@@ -8,10 +8,11 @@ import { decodeStored } from '../../src/record/record.ts'
 import type { ChainDocument, PinDocument } from './answers.ts'
 import { parseBody, parseQuery } from './parse.ts'
 import { checkPinRights } from './pin-rights.ts'
+import { isMet, listedAs, listTag, refuseStale } from './precondition.ts'
 import { says } from './route-spec.ts'
 import { STATUS } from './schema/status-schema.ts'
 import { CHAIN, PIN, SELF } from './schema/tree-schema.ts'
-import { RECORD_SCOPE } from './scopes.ts'
+import { RECORD_SCOPE, recordKind } from './scopes.ts'
 import type { Services } from './services.ts'
 
 const NEW_RECORD = z.object({ record: z.string().min(1).describe('signed, in base64') })
@@ -64,11 +65,15 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
       body: NEW_RECORD,
       answer: z.strictObject({ id: z.string() }),
       status: 201,
+      otherwise: { 412: 'the list that tells of such records is not as If-Match says any more' },
     }),
-    async ({ body }, reply) => {
-      const { record } = parseBody(NEW_RECORD, body)
+    async (request, reply) => {
+      const { record } = parseBody(NEW_RECORD, request.body)
       const bytes = new Uint8Array(Buffer.from(record, 'base64'))
       if (bytes.length === 0) throw new MirrorError('invalid', 'record is not base64')
+      const listed = listedAs(recordKind(record))
+      const tag = listed === undefined ? undefined : listTag(ledger.state(), listed)
+      if (!isMet(request, tag)) return refuseStale(reply)
       const { id } = await submit(bytes).catch((error) => {
         // What a client sends and cannot be read is its fault, not damage here.
         if (!isMirrorError(error, 'corrupt')) throw error
@@ -96,7 +101,8 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
   app.get(
     '/api/v1/pins',
     says({ summary: 'The pins', scope: 'read', answer: z.strictObject({ pins: z.array(PIN) }) }),
-    () => {
+    (_, reply) => {
+      reply.header('etag', listTag(ledger.state(), 'pin'))
       const pins = [...ledger.state().pins.values()].map(
         ({ body }): PinDocument => ({
           name: body.name,

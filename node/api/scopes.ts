@@ -44,7 +44,7 @@ export const RECORD_SCOPE: RouteSpec['scope'] = {
   least: 'operate',
   of({ body }) {
     const { record } = (body ?? {}) as { record?: unknown }
-    return OPERATE_RECORDS.has(kindOf(record)) ? 'operate' : 'admin'
+    return OPERATE_RECORDS.has(recordKind(record)) ? 'operate' : 'admin'
   },
 }
 
@@ -63,7 +63,8 @@ export const DIFF_SCOPE: RouteSpec['scope'] = {
   of: ({ query }) => (query.has('dir') ? 'admin' : 'read'),
 }
 
-function kindOf(record: unknown): string {
+/** Empty for what is no record. */
+export function recordKind(record: unknown): string {
   if (typeof record !== 'string') return ''
   try {
     return decodeStored(new Uint8Array(Buffer.from(record, 'base64'))).kind

@@ -25,6 +25,7 @@ import { addGrantRoutes } from './grant-routes.ts'
 import { addGuard } from './guard.ts'
 import { addHistoryRoutes } from './history-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
+import { addLimitRoutes } from './limit-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { addOpenApiRoute, collectRoutes, type Route } from './openapi.ts'
@@ -37,6 +38,7 @@ import { createSessions } from './sessions.ts'
 import { addSiteFetchRoutes } from './site-fetch-routes.ts'
 import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
+import { addTakedownRoutes } from './takedown-routes.ts'
 import { createTcpListener, type TcpListener, type TcpPlace } from './tcp-listener.ts'
 import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
@@ -145,9 +147,11 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addJobRoutes(app, services)
   addStoreRoutes(app, services)
   addSiteRoutes(app, services)
+  addTakedownRoutes(app, services)
   addSiteFetchRoutes(app, services)
   addTokenRoutes(app, services)
   addHistoryRoutes(app, services)
+  addLimitRoutes(app, services)
   addOpenApiRoute(app, routes, { version: readVersion() })
   return routes
 }

@@ -15,8 +15,10 @@ import type { FetchView } from '../../src/replica/site-agent-tree.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
 import type { Uploads } from '../../src/replica/uploads.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
+import type { Setting } from '../config.ts'
 import type { GatewayLog } from '../gateway/gateway-log.ts'
 import type { History } from '../history/history.ts'
+import type { Limits } from '../limits.ts'
 import type { RateMeter } from '../rate-meter.ts'
 import type { Tokens } from '../tokens.ts'
 import type { SelfDocument } from './answers.ts'
@@ -40,6 +42,9 @@ export interface Services {
   readonly issueAsNode: <K extends Kind>(kind: K, body: Bodies[K]) => Promise<Cid>
   readonly log: GatewayLog
   readonly tokens: Tokens
+  readonly limits: Limits
+  /** Of this run of the daemon. Secrets are in files that settings only name. */
+  readonly readSettings: () => readonly Setting[]
   readonly history: Pick<History, 'read' | 'names'>
   readonly readSelf: () => SelfDocument
   readonly readStatus: () => StatusDocument

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { DeclaredSite, MeshState } from '../../src/record/mesh-state.ts'
+import { listTag } from './precondition.ts'
 import { says } from './route-spec.ts'
 import type { Services } from './services.ts'
 
@@ -29,7 +30,10 @@ export function addSiteRoutes(app: FastifyInstance, { ledger }: Services): void 
       scope: 'read',
       answer: z.strictObject({ sites: z.array(SITE_DOCUMENT) }),
     }),
-    () => ({ sites: listSites(ledger.state()) }),
+    (_, reply) => {
+      reply.header('etag', listTag(ledger.state(), 'site'))
+      return { sites: listSites(ledger.state()) }
+    },
   )
 }
 

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { pathClass } from '../../src/topology/path-class.ts'
 import { NO_TOPOLOGY, pathBetween } from '../../src/topology/topology.ts'
 import type { MeasuredPath, TopologyDocument } from './answers.ts'
+import { listTag } from './precondition.ts'
 import { says } from './route-spec.ts'
 import { TOPOLOGY } from './schema/fetch-schema.ts'
 import type { Services } from './services.ts'
@@ -11,7 +12,10 @@ export function addTopologyRoutes(app: FastifyInstance, services: Services): voi
   app.get(
     '/api/v1/topology',
     says({ summary: 'Declared links, and what this node measures', scope: 'read', answer: TOPOLOGY }),
-    () => describeTopology(services),
+    (_, reply) => {
+      reply.header('etag', listTag(services.ledger.state(), 'topology'))
+      return describeTopology(services)
+    },
   )
 }
 

@@ -17,6 +17,7 @@ import { diffWithDirectory } from './diff-directory-route.ts'
 import { findHead, findSnapshot, findTree, placeOf } from './find-snapshot.ts'
 import { cursorOf, PAGE_QUERY, readCursor } from './page.ts'
 import { parseQuery, RAW } from './parse.ts'
+import { listTag } from './precondition.ts'
 import { problemOf } from './problem.ts'
 import { readQuery, splitPath } from './query.ts'
 import { says } from './route-spec.ts'
@@ -62,7 +63,8 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   app.get(
     '/api/v1/trees',
     says({ summary: 'Every tree', scope: 'read', answer: z.strictObject({ trees: z.array(TREE) }) }),
-    () => {
+    (_, reply) => {
+      reply.header('etag', listTag(ledger.state(), 'tree'))
       const trees = [...ledger.state().trees.values()].filter((tree) => !tree.body.removed).map(describeTree)
       return { trees: trees.toSorted((a, b) => (a.tree < b.tree ? -1 : 1)) }
     },

@@ -23,6 +23,7 @@ export interface ApiAnswer {
 export interface ApiClient {
   get<T>(path: string, signal?: AbortSignal): Promise<T>
   post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T>
+  patch<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T>
   /** Bytes as they are. */
   put(path: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>
   delete(path: string, signal?: AbortSignal): Promise<void>
@@ -78,6 +79,7 @@ export function createApiClient({
   return {
     get: (path, signal) => json('GET', path, undefined, signal),
     post: (path, body, signal) => json('POST', path, body, signal),
+    patch: (path, body, signal) => json('PATCH', path, body, signal),
     put: (path, bytes, signal) => json('PUT', path, bytes, signal),
     delete: (path, signal) => json('DELETE', path, undefined, signal),
     async stream(path, signal) {

@@ -4,7 +4,7 @@ import type { TreeSpec } from './tree-spec.ts'
 
 export function treeUrl(
   { tree, ref, path }: TreeSpec,
-  what: '' | 'entries' | 'file' | 'history' | 'diff' | 'diff-bytes' | 'place' | 'resolve',
+  what: '' | 'entries' | 'file' | 'history' | 'diff' | 'diff-bytes' | 'place' | 'resolve' | 'takedown',
   query: Readonly<Record<string, string>> = {},
 ): string {
   const search = new URLSearchParams(query)

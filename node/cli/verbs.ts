@@ -58,6 +58,11 @@ export const VERBS: readonly Verb[] = [
   ),
   noun('mesh', 'keep what admins say in one file', () => import('./verbs/mesh.ts')),
   noun('store', 'show what lies outside of the store, and let go of it', () => import('./verbs/store.ts')),
+  noun(
+    'limits',
+    'show and change what this site sends and receives at most',
+    () => import('./verbs/limits.ts'),
+  ),
   noun('config', 'show paths and settings, check the config file', () => import('./verbs/config.ts')),
   noun('completion', 'print a completion script for a shell', () => import('./verbs/completion.ts')),
 ]

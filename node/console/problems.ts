@@ -2,8 +2,9 @@
  * What is wrong in the mesh, the worst first. Pure: the same document gives the same list, so the overview, the pages
  * of trees and sites, and their counts never disagree. One entry a thing, however many trees or sites it touches.
  */
-import type { ReplicaStatus, SiteStatus, StatusDocument, TreeStatus } from '../../src/replica/status.ts'
+import type { ReplicaStatus, SiteStatus, StatusDocument } from '../../src/replica/status.ts'
 import { formatSeconds } from '../cli/quantity.ts'
+import { perTree } from './per-tree.ts'
 import { roughly, silentSeconds } from './text.ts'
 
 export type Severity = 'critical' | 'serious' | 'warning'
@@ -35,7 +36,8 @@ export function findTroubles(status: StatusDocument, nowMs: number): TroubleFoun
     lost.add(site.site)
     found.push(ofSite(site, nowMs))
   }
-  for (const tree of status.trees) found.push(...ofTree(tree, lost, nowMs))
+  const key = [...lost].join(' ')
+  for (const tree of status.trees) found.push(...ofTree(tree, nowMs, key))
   return found.toSorted((a, b) => WEIGHT[a.severity] - WEIGHT[b.severity])
 }
 
@@ -56,7 +58,9 @@ function ofSite(status: SiteStatus, nowMs: number): TroubleFound {
   }
 }
 
-function ofTree(tree: TreeStatus, lost: ReadonlySet<string>, nowMs: number): TroubleFound[] {
+/** The sites that are lost are its key: what they have not done is told by their silence. */
+const ofTree = perTree((tree, nowMs, key): readonly TroubleFound[] => {
+  const lost = new Set(key.split(' '))
   const found: TroubleFound[] = []
   const add = (severity: Severity, title: string, detail: string): void => {
     found.push({ severity, title, detail, page: 'trees', name: tree.tree })
@@ -94,7 +98,7 @@ function ofTree(tree: TreeStatus, lost: ReadonlySet<string>, nowMs: number): Tro
     )
   }
   return found
-}
+})
 
 export function isFailed({ state, reason, hasFailed }: ReplicaStatus): boolean {
   // A complete one with a reason has a check-out that cannot be made.

@@ -51,7 +51,11 @@ function written(
     )
     signal.addEventListener('abort', onAbort, { once: true })
     response.write(piece, (error) =>
-      finish(() => (error === null || error === undefined ? resolve() : reject(error))),
+      finish(() => {
+        if (error === null || error === undefined) resolve()
+        else if (signal.aborted) reject(signal.reason)
+        else reject(new MirrorError('aborted', 'the client closed the connection', { cause: error }))
+      }),
     )
     if (signal.aborted) onAbort()
   })

@@ -13,7 +13,7 @@ export interface PlacedPart extends FilePart {
 }
 
 /** A file node that is to be read, with what its entry or its parent says of it. */
-interface FileRef {
+export interface FileRef {
   readonly cid: Cid
   readonly sizeBytes: number
   /** Absent for a file's root. */
@@ -32,6 +32,8 @@ export async function* fileParts(
     endByte: sizeBytes,
   },
   signal?: AbortSignal,
+  /** For those who read the same files again and again, and keep decoded nodes. */
+  load: LoadFileNode = loadFileNode,
 ): AsyncGenerator<PlacedPart, void, undefined> {
   const { startByte, endByte } = range
   if (
@@ -46,32 +48,37 @@ export async function* fileParts(
     )
   }
   if (content === undefined || startByte === endByte) return
-  const stack: { ref: FileRef; offset: number; isChunk: boolean }[] = [
-    {
-      ref: { cid: content, sizeBytes },
-      offset: 0,
-      isChunk: content.code === RAW,
-    },
-  ]
-  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-    const { ref, offset, isChunk } = next
-    if (offset >= endByte || offset + ref.sizeBytes <= startByte) continue
-    if (isChunk) {
-      yield { cid: ref.cid, lengthBytes: ref.sizeBytes, offset }
+  if (content.code === RAW) {
+    if (startByte < sizeBytes) yield { cid: content, lengthBytes: sizeBytes, offset: 0 }
+    return
+  }
+  // The nodes on the way down, each with its next part and where that starts: a reader of a large file holds no more.
+  const { node } = await load(source, { cid: content, sizeBytes }, signal)
+  const open = [{ node, at: 0, offset: 0 }]
+  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+    const part = top.node.parts[top.at]
+    if (part === undefined || top.offset >= endByte) {
+      open.pop()
       continue
     }
-    const { node } = await loadFileNode(source, ref, signal)
-    let end = offset + ref.sizeBytes
-    for (const { cid, lengthBytes } of [...node.parts].reverse()) {
-      end -= lengthBytes
-      stack.push({
-        ref: { cid, sizeBytes: lengthBytes, level: node.level - 1 },
-        offset: end,
-        isChunk: node.level === 0,
-      })
+    const { offset } = top
+    top.at++
+    top.offset += part.lengthBytes
+    if (top.offset <= startByte) continue
+    if (top.node.level === 0) {
+      yield { cid: part.cid, lengthBytes: part.lengthBytes, offset }
+      continue
     }
+    const ref = { cid: part.cid, sizeBytes: part.lengthBytes, level: top.node.level - 1 }
+    open.push({ node: (await load(source, ref, signal)).node, at: 0, offset })
   }
 }
+
+export type LoadFileNode = (
+  source: NodeSource,
+  ref: FileRef,
+  signal: AbortSignal | undefined,
+) => Promise<{ readonly node: FileNode }>
 
 /** @throws MirrorError `corrupt` when the node is not what its parent or its entry says of it */
 export async function loadFileNode(

@@ -20,6 +20,7 @@ import { decodePin, type PinBody } from './kinds/pin.ts'
 import { decodeRevocation, type RevocationBody } from './kinds/revocation.ts'
 import { decodeSite, type SiteBody } from './kinds/site.ts'
 import { decodeTag, type TagBody } from './kinds/tag.ts'
+import { decodeTakedown, type TakedownBody } from './kinds/takedown.ts'
 import { decodeTopologyBody, type TopologyBody } from './kinds/topology.ts'
 import { decodeTree, type TreeBody } from './kinds/tree.ts'
 import { decodeWithdrawal, type WithdrawalBody } from './kinds/withdrawal.ts'
@@ -37,6 +38,7 @@ export interface Bodies {
   readonly revocation: RevocationBody
   readonly site: SiteBody
   readonly tag: TagBody
+  readonly takedown: TakedownBody
   readonly topology: TopologyBody
   readonly tree: TreeBody
   readonly withdrawal: WithdrawalBody
@@ -71,6 +73,7 @@ const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   revocation: decodeRevocation,
   site: decodeSite,
   tag: decodeTag,
+  takedown: decodeTakedown,
   topology: decodeTopologyBody,
   tree: decodeTree,
   withdrawal: decodeWithdrawal,

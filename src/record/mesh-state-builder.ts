@@ -23,6 +23,7 @@ import type {
   Member,
   MeshState,
   Pin,
+  Takedown,
   TreeState,
 } from './mesh-state.ts'
 import type { VerifiedRecord } from './record.ts'
@@ -40,6 +41,7 @@ import { originOf } from './state/origin.ts'
 import { createPinRecords } from './state/pins.ts'
 import { createSiteRecords } from './state/sites.ts'
 import { createSortedIds } from './state/sorted-ids.ts'
+import { createTakedownRecords } from './state/takedowns.ts'
 import { createTopologyRecords } from './state/topologies.ts'
 import { changedTree } from './state/tree-changes.ts'
 import { createTreeRecords, fileTreeRecord, type TreeRecords, treeOf } from './state/tree-records.ts'
@@ -89,6 +91,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const authority = createAuthority(chains, adminSets)
   const membership = createMembership(authority)
   const pinRecords = createPinRecords(authority)
+  const takedownRecords = createTakedownRecords(authority)
   const siteRecords = createSiteRecords(authority)
   const topologyRecords = createTopologyRecords(authority)
   const treeRecords = new Map<string, TreeRecords>()
@@ -100,6 +103,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const pins = new Map<string, Pin>()
   const removedPins = new Map<string, Pin>()
   const grants = new Map<PeerId, readonly Grant[]>()
+  const takedowns = new Map<string, Takedown>()
   const sites = new Map<string, DeclaredSite>()
   const revoked = new Set<PeerId>()
   const forkedTrees = new Map<string, TreeState>()
@@ -124,6 +128,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     removedPins,
     grants,
     sites,
+    takedowns,
     get topology() {
       return topology
     },
@@ -139,6 +144,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     membership.learn(record)
     pinRecords.learn(record)
     siteRecords.learn(record)
+    takedownRecords.learn(record)
     topologyRecords.learn(record)
     const tree = treeOf(record)
     if (tree !== undefined) fileTreeRecord(recordsOf(tree), record)
@@ -165,6 +171,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     for (const name of treeRecords.keys()) dirty.trees.add(name)
     for (const name of pinRecords.names()) dirty.pins.add(name)
     for (const name of siteRecords.names()) dirty.sites.add(name)
+    for (const name of takedownRecords.names()) dirty.takedowns.add(name)
     dirty.topology = true
     for (const key of membership.inviteKeys()) dirty.invites.add(key)
     for (const peer of membership.peers()) dirty.peers.add(peer)
@@ -224,6 +231,13 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
       if (!isSameOrigin(before, after)) effects.push({ kind: 'pin', pin: name })
     }
     for (const peer of dirty.grantees) settleGrants(peer, effects)
+    for (const name of dirty.takedowns) {
+      const before = takedowns.get(name)
+      const after = takedownRecords.takedown(name)
+      if (after === undefined) takedowns.delete(name)
+      else takedowns.set(name, after)
+      if (!isSameOrigin(before, after)) effects.push({ kind: 'takedown', takedown: name })
+    }
     for (const name of dirty.sites) {
       const before = sites.get(name)
       const after = siteRecords.site(name)

@@ -4,7 +4,7 @@
  * PeerIds, names of trees, CIDs as text.
  */
 import { matchesTree } from '../base/names.ts'
-import type { Cid } from '../block/cid.ts'
+import { type Cid, cidKey } from '../block/cid.ts'
 import { type PeerId, type PublicKey, peerIdOf } from './key.ts'
 import type { EncodingsBody } from './kinds/encodings.ts'
 import type { GrantBody } from './kinds/grant.ts'
@@ -12,6 +12,7 @@ import type { InviteBody } from './kinds/invite.ts'
 import type { LabelledPlace, PinBody } from './kinds/pin.ts'
 import type { SiteBody } from './kinds/site.ts'
 import type { TagBody } from './kinds/tag.ts'
+import type { TakedownBody } from './kinds/takedown.ts'
 import type { TopologyBody } from './kinds/topology.ts'
 import type { TreeBody } from './kinds/tree.ts'
 
@@ -148,6 +149,11 @@ export interface DeclaredSite {
   readonly origin: Origin
 }
 
+export interface Takedown {
+  readonly body: TakedownBody
+  readonly origin: Origin
+}
+
 export interface DeclaredTopology {
   readonly body: TopologyBody
   readonly origin: Origin
@@ -179,6 +185,8 @@ export interface MeshState {
   readonly grants: ReadonlyMap<PeerId, readonly Grant[]>
   /** By the site's name; of a site of which nothing is said there is none. */
   readonly sites: ReadonlyMap<string, DeclaredSite>
+  /** By name, those that were lifted included. */
+  readonly takedowns: ReadonlyMap<string, Takedown>
   /** Undefined as long as no admin has declared one. */
   readonly topology: DeclaredTopology | undefined
   readonly revoked: ReadonlySet<PeerId>
@@ -200,6 +208,7 @@ export type Effect =
   | { readonly kind: 'revoked'; readonly peer: PeerId }
   | { readonly kind: 'admins' }
   | { readonly kind: 'site'; readonly site: string }
+  | { readonly kind: 'takedown'; readonly takedown: string }
   | { readonly kind: 'topology' }
   | { readonly kind: 'alarm'; readonly alarm: Alarm }
 
@@ -245,6 +254,25 @@ export function mayRead(state: MeshState, tree: string, peer: PeerId, nowMs: num
       ({ body }) => body.role === 'reader' && body.trees.some((pattern) => matchesTree(pattern, tree)),
     )
   )
+}
+
+/** Snapshots of the tree that are named by a takedown in force, as the keys of their CIDs. */
+export function takenDown(state: Pick<MeshState, 'takedowns'>, tree: string): ReadonlySet<string> {
+  const keys = new Set<string>()
+  for (const { body } of state.takedowns.values()) {
+    if (body.tree !== tree || body.removed) continue
+    for (const snapshot of body.snapshots) keys.add(cidKey(snapshot))
+  }
+  return keys
+}
+
+/** The newest head that no takedown names: where sites stand. */
+export function newestStanding(
+  state: Pick<MeshState, 'takedowns'>,
+  { name, history }: Pick<TreeState, 'history' | 'name'>,
+): Head | undefined {
+  const gone = takenDown(state, name)
+  return gone.size === 0 ? history.at(-1) : history.findLast(({ snapshot }) => !gone.has(cidKey(snapshot)))
 }
 
 /** Asked for each block of a private tree, and for each member: printing a key takes longer than all else. */

@@ -60,8 +60,8 @@ export function deltaBetween(base: SiteAnnouncement, now: SiteAnnouncement): Ann
 }
 
 /** What only an announcement tells. */
-function headOf({ version, addresses, url, requests = [] }: SiteAnnouncement): string {
-  return JSON.stringify([version, addresses, url, requests.map(({ peer, code }) => [peer, code])])
+function headOf({ version, addresses, url, takedownsDone, requests }: SiteAnnouncement): string {
+  return JSON.stringify([version, addresses, url, takedownsDone, requests ?? []])
 }
 
 export function applyAnnouncementDelta(base: SiteAnnouncement, delta: AnnouncementDelta): SiteAnnouncement {
@@ -89,6 +89,7 @@ function textOf(tree: AnnouncedTree): string {
     tree.reason,
     tree.checkouts.map(({ path, sequence, versions }) => [path, sequence, versions ?? null]),
     tree.alsoComplete,
+    tree.isFiltered === true,
   ])
 }
 

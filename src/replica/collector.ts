@@ -8,7 +8,7 @@
 import type { Clock } from '../base/clock.ts'
 import { sleep } from '../base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../base/errors.ts'
-import { cidFromKeyBytes } from '../block/cid.ts'
+import { type Cid, cidFromKeyBytes } from '../block/cid.ts'
 import type { CollectionProgress, CollectionReport } from '../store/collection.ts'
 import type { KeyValueOperation } from '../store/key-value.ts'
 import type { Store } from '../store/store.ts'
@@ -30,6 +30,8 @@ export interface CollectorComponents {
   readonly logger: ReplicaLog
   /** A complete snapshot could not be read in full. */
   readonly onHole: () => void
+  /** A takedown means it: nothing of it stays. */
+  readonly isGone?: (tree: string, snapshot: Cid) => boolean
   /** Some snapshot counts as complete no longer. */
   readonly onDropped: () => void
 }
@@ -57,6 +59,8 @@ export interface CollectorStatus {
 }
 
 export interface Collector {
+  /** Printed CIDs of the snapshots that lie in check-outs of pins, by their markers. */
+  checkedOut(): string[]
   /** @throws MirrorError as `Store.collect` does */
   run(options?: CollectorRunOptions): Promise<CollectorResult>
   status(): CollectorStatus
@@ -74,7 +78,7 @@ const FULL_MS = 24 * 3_600_000
 const SWEEP_BATCH = 512
 
 export function createCollector(
-  { ledger, store, complete, self, clock, logger, onHole, onDropped }: CollectorComponents,
+  { ledger, store, complete, self, clock, logger, onHole, onDropped, isGone }: CollectorComponents,
   options: CollectorOptions,
 ): Collector {
   const stopped = new AbortController()
@@ -93,9 +97,7 @@ export function createCollector(
 
   async function plan(): Promise<RetentionPlan> {
     const unneededSinceMs = await followUnneeded(new Set(askedFor().keys()))
-    const checkouts = [...goals().values()].flatMap(({ tree, checkouts: paths, versions }) =>
-      paths.flatMap((path) => (versions.has(path) ? readVersions(tree, path) : readCheckout(path))),
-    )
+    const checkouts = readCheckouts()
     // Without an await from here on: what is complete and who uses it are looked at in one instant.
     return planRetention(
       {
@@ -105,9 +107,16 @@ export function createCollector(
         leases: store.blocks.leases(),
         checkouts,
         unneededSinceMs,
+        ...(isGone === undefined ? {} : { isGone }),
         nowMs: clock.nowMs(),
       },
       options,
+    )
+  }
+
+  function readCheckouts(): { tree: string; snapshot: string; path: string }[] {
+    return [...goals().values()].flatMap(({ tree, checkouts: paths, versions }) =>
+      paths.flatMap((path) => (versions.has(path) ? readVersions(tree, path) : readCheckout(path))),
     )
   }
 
@@ -261,6 +270,7 @@ export function createCollector(
   }
 
   return {
+    checkedOut: () => readCheckouts().map(({ snapshot }) => snapshot),
     run: (runOptions = {}) => run(runOptions),
     status: () => ({ ...totals, lastRunMs }),
     start() {

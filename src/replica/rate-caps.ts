@@ -33,6 +33,8 @@ export interface RateCaps {
 export interface RateCapper {
   serve(server: BlockServer): BlockServer
   fetch(network: FetchNetwork): FetchNetwork
+  /** From now on. What waits for its turn goes by the new ones. */
+  change(caps: RateCaps): void
 }
 
 export function createRateCapper(
@@ -50,26 +52,58 @@ export function createRateCapper(
 ): RateCapper {
   const bucket = (bytesPerSecond: number): TokenBucket | undefined =>
     bytesPerSecond === 0 ? undefined : createTokenBucket(clock, bytesPerSecond)
-  const buckets = {
-    wan: { up: bucket(caps.wan.up), down: bucket(caps.wan.down) },
-    region: { up: bucket(caps.region.up), down: bucket(caps.region.down) },
-  }
+  const bucketsOf = ({ wan, region }: RateCaps) => ({
+    wan: { up: bucket(wan.up), down: bucket(wan.down) },
+    region: { up: bucket(region.up), down: bucket(region.down) },
+    changed: new AbortController(),
+  })
+  let buckets = bucketsOf(caps)
   const of = (peer: string) => buckets[isFar(peer) ? 'wan' : 'region']
 
-  async function give(peer: string, tree: string, bytes: number, signal: AbortSignal): Promise<void> {
-    const { up } = of(peer)
-    if (isUrgent(tree, peer)) up?.spend(bytes)
-    else await up?.take(bytes, signal)
+  /** Waits for a turn; when the caps change meanwhile, for one by the new ones. Returns the bucket that gave it. */
+  async function turn(
+    pick: () => TokenBucket | undefined,
+    wait: (bucket: TokenBucket, signal: AbortSignal) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<TokenBucket | undefined> {
+    for (;;) {
+      const found = pick()
+      if (found === undefined) return undefined
+      const changed = buckets.changed.signal
+      try {
+        await wait(found, signal === undefined ? changed : AbortSignal.any([signal, changed]))
+        return found
+      } catch (error) {
+        if (signal?.aborted === true || !changed.aborted) throw error
+      }
+    }
   }
 
-  function capChannel(channel: BlockChannel, down: TokenBucket): BlockChannel {
+  async function give(peer: string, tree: string, bytes: number, signal: AbortSignal): Promise<void> {
+    if (isUrgent(tree, peer)) of(peer).up?.spend(bytes)
+    else
+      await turn(
+        () => of(peer).up,
+        (up, ended) => up.take(bytes, ended),
+        signal,
+      )
+  }
+
+  function capChannel(channel: BlockChannel): BlockChannel {
     let meanBytes = Number.POSITIVE_INFINITY
     return {
       peer: channel.peer,
       async request(request, onAnswers, signal) {
         const all = request.offsets
         for (let at = 0; at < all.length; ) {
-          if (!isUrgent(request.tree)) await down.ready(signal)
+          const pick = () => of(channel.peer).down
+          const down = isUrgent(request.tree)
+            ? pick()
+            : await turn(pick, (found, ended) => found.ready(ended), signal)
+          if (down === undefined) {
+            const rest = at === 0 ? all : all.slice(at)
+            return await channel.request({ ...request, offsets: rest }, onAnswers, signal)
+          }
           const count = Math.max(MIN_OFFSETS, Math.floor((ASK_SECONDS * down.bytesPerSecond) / meanBytes))
           const offsets = all.slice(at, at + count)
           at += offsets.length
@@ -104,8 +138,8 @@ export function createRateCapper(
         return answer
       },
       async *blocks(peer, request, signal) {
-        const { up } = of(peer)
         for await (const batch of server.blocks(peer, request, signal)) {
+          const { up } = of(peer)
           if (up === undefined) yield batch
           else if (isUrgent(request.tree, peer)) {
             up.spend(batch.reduce((sum, { bytes }) => sum + (bytes?.length ?? 0), 0))
@@ -114,7 +148,7 @@ export function createRateCapper(
           // One by one: at a low cap a batch would be seconds of nothing, and then all of it at once.
           else
             for (const block of batch) {
-              if (block.bytes !== undefined) await up.take(block.bytes.length, signal)
+              if (block.bytes !== undefined) await give(peer, request.tree, block.bytes.length, signal)
               yield [block]
             }
         }
@@ -123,23 +157,24 @@ export function createRateCapper(
     }),
     fetch: (network) => ({
       async fetchObject(peer, request, signal) {
-        const { down } = of(peer)
-        if (!isUrgent(request.tree)) await down?.ready(signal)
+        const pick = () => of(peer).down
+        if (!isUrgent(request.tree)) await turn(pick, (found, ended) => found.ready(ended), signal)
         let travelledBytes: number | undefined
         const onTravelled = (count: number): void => {
           travelledBytes = count
           request.onTravelled?.(count)
         }
         const bytes = await network.fetchObject(peer, { ...request, onTravelled }, signal)
-        down?.spend(travelledBytes ?? bytes?.length ?? 0)
+        pick()?.spend(travelledBytes ?? bytes?.length ?? 0)
         return bytes
       },
-      openBlocks(peer) {
-        const { down } = of(peer)
-        const channel = network.openBlocks(peer)
-        return down === undefined ? channel : capChannel(channel, down)
-      },
+      openBlocks: (peer) => capChannel(network.openBlocks(peer)),
       watch: network.watch.bind(network),
     }),
+    change(next) {
+      const { changed } = buckets
+      buckets = bucketsOf(next)
+      changed.abort()
+    },
   }
 }

@@ -20,6 +20,8 @@ export interface RetentionInput {
   readonly leases: readonly { readonly purpose: string; readonly roots: readonly Cid[] }[]
   /** By their markers. */
   readonly checkouts: readonly { readonly tree: string; readonly snapshot: string; readonly path: string }[]
+  /** A takedown means it: nothing of it stays. */
+  readonly isGone?: (tree: string, snapshot: Cid) => boolean
   /** When a tree was first seen that is held and not asked for. */
   readonly unneededSinceMs: ReadonlyMap<string, number>
   readonly nowMs: number
@@ -63,7 +65,7 @@ export function planRetention(
   input: RetentionInput,
   { keepSnapshots, graceMs }: RetentionOptions,
 ): RetentionPlan {
-  const { state, goals, leases, checkouts, unneededSinceMs, nowMs } = input
+  const { state, goals, leases, checkouts, unneededSinceMs, nowMs, isGone = () => false } = input
   const kept: RetainedSnapshot[] = []
   const dropped: DroppedSnapshot[] = []
   const users = new Map<string, string[]>()
@@ -138,7 +140,7 @@ export function planRetention(
         .map(({ snapshot }) => snapshot),
       ...[...known.tags.values()].map(({ body }) => body.snapshot),
     ]
-    partial.push(...wanted.filter((snapshot) => !isHeld.has(cidKey(snapshot))))
+    partial.push(...wanted.filter((each) => !isHeld.has(cidKey(each)) && !isGone(tree, each)))
   }
 
   const whole = new Set(kept.map(({ tree, snapshot }) => `${tree}/${cidKey(snapshot)}`))

@@ -32,6 +32,8 @@ export interface CheckoutKeeperComponents {
   /** The block to read a snapshot from: where it is complete under a path filter, its view's. */
   readonly shown?: (snapshot: Cid) => Cid
   readonly state: () => Pick<MeshState, 'trees'>
+  /** A takedown means it. */
+  readonly isGone?: (tree: string, snapshot: Cid) => boolean
   readonly checkoutSlots: Semaphore
   readonly clock: Clock
   readonly logger: ReplicaLog
@@ -78,6 +80,7 @@ export function createCheckoutKeeper(
     isPublishedHere,
     shown = (snapshot) => snapshot,
     state,
+    isGone,
     checkoutSlots,
     clock,
     logger,
@@ -96,7 +99,10 @@ export function createCheckoutKeeper(
   function keptOf(tree: string, versions: number): KeptVersions {
     const tags = state().trees.get(tree)?.tags
     const tagged = new Set([...(tags?.values() ?? [])].map(({ body }) => body.snapshot.toString()))
-    return { versions, keepOldSeconds, isTagged: (snapshot) => tagged.has(snapshot) }
+    return {
+      ...{ versions, keepOldSeconds, isTagged: (snapshot) => tagged.has(snapshot) },
+      isGone: (snapshot) => isGone?.(tree, parseCid(snapshot)) === true,
+    }
   }
 
   function sequenceOf(tree: string, snapshot: Cid): number {

@@ -6,7 +6,7 @@ import { type PathFilter, unionOf } from '../base/path-filter.ts'
 import type { Cid } from '../block/cid.ts'
 import type { PinKeep } from '../record/kinds/pin.ts'
 import { pinCovers, USUAL_PRIORITY } from '../record/kinds/pin.ts'
-import { isDrained, type MeshState, mayRead, placeOf } from '../record/mesh-state.ts'
+import { isDrained, type MeshState, mayRead, newestStanding, placeOf } from '../record/mesh-state.ts'
 import type { Place } from '../topology/path-class.ts'
 import { isPrivateTree } from './tree-views.ts'
 
@@ -49,6 +49,7 @@ export function goalsOf(
     const isOwn = tree.newest?.publisher === self.peer
     if (!isOwn && !isPinned(state, tree.name, self)) continue
     const own = checkouts.get(tree.name)
+    const newest = newestStanding(state, tree)
     const keep = keepOf(state, tree.name, self) ?? tree.body.keep
     const hasNoRight = !hasRight(state, tree.name, self.peer, nowMs)
     const filter = isOwn ? undefined : filterOf(state, tree.name, self)
@@ -56,9 +57,7 @@ export function goalsOf(
       tree: tree.name,
       ...((isOut && !isOwn) || hasNoRight ? { isHeldBack: true } : {}),
       ...(hasNoRight ? { hasNoRight } : {}),
-      ...(tree.newest === undefined
-        ? {}
-        : { sequence: tree.newest.sequence, snapshot: tree.newest.snapshot }),
+      ...(newest === undefined ? {} : { sequence: newest.sequence, snapshot: newest.snapshot }),
       checkouts: own?.paths ?? [],
       versions: own?.versions ?? new Map(),
       refusedCheckouts: own?.refused ?? [],

@@ -1,5 +1,5 @@
 /** Puts together what the status document and the announcement need, from the records and the parts of the agent. */
-import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
+import { type Head, type MeshState, newestStanding, type TreeState } from '../record/mesh-state.ts'
 import { type Place, pathClass } from '../topology/path-class.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import { type Goal, hasRight, isPinned } from './site-agent-goals.ts'
@@ -24,6 +24,8 @@ export function ownReplica(
   goal: Goal | undefined,
   worker: TreeWorkerStatus | undefined,
   complete: CompleteSnapshots,
+  /** The head that sites stand at: see newestStanding. */
+  newest: Head | undefined = tree.newest,
 ): OwnReplica | undefined {
   // What was asked for once, and is no longer, stays for a while as it is.
   const isHeld = ({ snapshot }: Head): boolean =>
@@ -33,7 +35,7 @@ export function ownReplica(
   const held = tree.history.findLast(isHeld)
   const isFiltered = held !== undefined && !complete.has(tree.name, held.snapshot)
   if (goal === undefined && held === undefined) return undefined
-  const isComplete = tree.newest !== undefined && held?.id.equals(tree.newest.id) === true
+  const isComplete = newest !== undefined && held?.id.equals(newest.id) === true
   const alsoComplete = held === undefined ? [] : alsoCompleteOf(tree, held.sequence, complete)
   const reason = reasonOf(tree, goal, worker, isComplete)
   return {
@@ -131,7 +133,8 @@ export function siteFacts(state: MeshState): StatusSources['members'] {
 }
 
 export function treeFacts(state: MeshState, tree: TreeState, nowMs: number): TreeFacts {
-  const { newest, epoch } = tree
+  const { epoch } = tree
+  const newest = newestStanding(state, tree)
   const pinnedSites = new Set<string>()
   const sitesWithoutRight = new Set<string>()
   for (const member of state.members.values()) {

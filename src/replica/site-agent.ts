@@ -15,7 +15,7 @@ import { type Cid, cidKey } from '../block/cid.ts'
 import type { Scratch } from '../dag/scratch.ts'
 import type { Host } from '../net/ports.ts'
 import { MAX_PRIORITY, USUAL_PRIORITY } from '../record/kinds/pin.ts'
-import { type Effect, type Member, type MeshState, mayRead } from '../record/mesh-state.ts'
+import { type Effect, type Member, type MeshState, mayRead, newestStanding } from '../record/mesh-state.ts'
 import type { BlockStore } from '../store/block-store.ts'
 import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
@@ -23,6 +23,7 @@ import { createDeltaOffers } from './delta-offers.ts'
 import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
+import { createFreezeWatch } from './freeze-watch.ts'
 import type { Holdings } from './holdings.ts'
 import { newestHeld } from './index-over-base.ts'
 import type { JoinRequestKeeper } from './join-requests.ts'
@@ -62,6 +63,10 @@ export interface SiteAgentComponents {
   readonly traffic: Traffic
   readonly addressBook: AddressBook
   readonly clock: Clock
+  /** Takedowns that are carried out here. */
+  readonly readTakedowns?: () => readonly string[]
+  /** A takedown means it. */
+  readonly isGone?: (tree: string, snapshot: Cid) => boolean
   /** Left on the disk of the store; undefined when that cannot be told. */
   readonly readFreeBytes?: () => number | undefined
   /** Newcomers that asked here. */
@@ -82,6 +87,8 @@ export interface SiteAgentComponents {
 export interface SiteAgentOptions extends CheckoutKeeperOptions {
   readonly maxFetches?: number
   readonly maxCheckouts?: number
+  /** A publisher of which nothing is heard for so long raises an alarm; 0 for never. */
+  readonly freezeAlarmMs?: number
 }
 
 export interface SiteAgent {
@@ -132,10 +139,17 @@ const ARRIVAL_MS = 30_000
 
 export function createSiteAgent(
   components: SiteAgentComponents,
-  { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
+  { maxFetches = 3, maxCheckouts = 1, freezeAlarmMs = 0, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
-  const { random = Math.random, scratch, network = host, readFreeBytes = () => undefined } = components
+  const {
+    random = Math.random,
+    scratch,
+    network = host,
+    readFreeBytes = () => undefined,
+    readTakedowns,
+    isGone,
+  } = components
   const { joinRequests } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
@@ -149,6 +163,7 @@ export function createSiteAgent(
       blocks: store.blocks,
       state: ledger.state,
       shown: complete.shown,
+      ...(isGone === undefined ? {} : { isGone }),
       isPublishedHere: (tree) => ledger.state().trees.get(tree)?.epoch?.publisher === self.peer,
       checkoutSlots,
       clock,
@@ -161,6 +176,7 @@ export function createSiteAgent(
   const blamed = new Map<string, string>()
   const demands = new Map<string, FetchDemand>()
   let goals: ReadonlyMap<string, Goal> = new Map()
+  const freezes = createFreezeWatch(self, { silentMs: freezeAlarmMs })
   let startedAtMs = Number.POSITIVE_INFINITY
   let cancelChange: (() => void) | undefined
 
@@ -308,7 +324,13 @@ export function createSiteAgent(
   function replicas(): Map<string, OwnReplica> {
     const out = new Map<string, OwnReplica>()
     for (const tree of ledger.state().trees.values()) {
-      const own = ownReplica(tree, goals.get(tree.name), workers.get(tree.name)?.status(), complete)
+      const own = ownReplica(
+        tree,
+        goals.get(tree.name),
+        workers.get(tree.name)?.status(),
+        complete,
+        newestStanding(ledger.state(), tree),
+      )
       if (own !== undefined) out.set(tree.name, own)
     }
     return out
@@ -329,6 +351,7 @@ export function createSiteAgent(
       bytesSent,
       bytesReceived,
       freeBytes: readFreeBytes(),
+      ...(readTakedowns === undefined ? {} : { takedownsDone: readTakedowns() }),
       requests: joinRequests?.list() ?? [],
     }
   }
@@ -343,6 +366,9 @@ export function createSiteAgent(
       if (failure === undefined || (failure.failures < 3 && failure.code !== 'no-space')) continue
       out.push({ kind: `replica-${failure.code}`, subject: tree, detail: failure.message })
     }
+    const heard = gossip.heard()
+    const times = { nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs() }
+    out.push(...freezes.alarms(ledger.state(), { kept: goals.keys(), heard, ...times }))
     return out
   }
 
@@ -419,6 +445,7 @@ export function createSiteAgent(
         mesh: { name: state.name ?? '', id: ledger.mesh.toString() },
         self: { ...self, addresses: host.addresses() },
         freeBytes: readFreeBytes() ?? null,
+        ...(readTakedowns === undefined ? {} : { takedownsDone: readTakedowns() }),
         members: siteFacts(state),
         trees: [...state.trees.values()]
           .filter(({ body }) => !body.removed)

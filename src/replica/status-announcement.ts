@@ -15,6 +15,7 @@
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
  *     f  optional: bytes left on the disk of its store
+ *     k  optional: takedowns that are carried out there, <= 64 strings of 16 characters
  *
  *     j  optional: newcomers that asked here to join, <= 8 lists of [PeerId, code, site|null, region|null, address,
  *        ms since 1970]
@@ -34,6 +35,7 @@ import type { PendingRequest } from './join-requests.ts'
 export const MAX_ANNOUNCEMENT_BYTES = 32 * 1024
 export const MAX_ANNOUNCED_TREES = 512
 const MAX_ADDRESSES = 32
+const MAX_TAKEDOWNS = 64
 const MAX_CHECKOUTS = 16
 export const MAX_ALSO_COMPLETE = 8
 const MAX_REQUESTS = 8
@@ -72,6 +74,7 @@ export interface SiteAnnouncement {
   /** Of its gateway, as clients know it (readWebUrl). */
   readonly url?: string
   readonly freeBytes?: number | undefined
+  readonly takedownsDone?: readonly string[]
   readonly requests?: readonly PendingRequest[]
 }
 
@@ -90,6 +93,9 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
       s: [announcement.bytesSent, announcement.bytesReceived],
       ...(announcement.url === undefined ? {} : { w: announcement.url }),
       ...(announcement.freeBytes === undefined ? {} : { f: announcement.freeBytes }),
+      ...(announcement.takedownsDone === undefined
+        ? {}
+        : { k: announcement.takedownsDone.slice(0, MAX_TAKEDOWNS) }),
       ...(announcement.requests === undefined || announcement.requests.length === 0
         ? {}
         : { j: announcement.requests.slice(0, MAX_REQUESTS).map(encodeRequest) }),
@@ -103,7 +109,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s, w, f, j } = value as Record<string, unknown>
+  const { v, t, n, a, r, s, w, f, j, k } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -118,6 +124,9 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     bytesReceived: count(bytesReceived, 'bytes received'),
     ...(w === undefined ? {} : { url: webUrl(w) }),
     ...(f === undefined ? {} : { freeBytes: count(f, 'free bytes') }),
+    ...(k === undefined
+      ? {}
+      : { takedownsDone: list(k, 'takedowns', MAX_TAKEDOWNS).map((id) => text(id, 'takedown', 16)) }),
     ...(j === undefined ? {} : { requests: list(j, 'requests to join', MAX_REQUESTS).map(decodeRequest) }),
   }
 }

@@ -87,6 +87,8 @@ export interface SiteStatus {
   readonly url?: string | null
   /** Left on the disk of its store, as it last said; null when it has not. */
   readonly freeBytes?: number | null
+  /** Takedowns that it says are carried out there; absent when it has said nothing of them. */
+  readonly takedownsDone?: readonly string[]
   /** By which pins name groups of sites. */
   readonly labels: readonly string[]
   /** On its way out of service: it serves what it has, takes nothing new, and nobody is sent there. */
@@ -136,6 +138,20 @@ export interface Alarm {
   readonly detail: string
 }
 
+export interface TakedownStatus {
+  readonly name: string
+  readonly tree: string
+  readonly path: string | null
+  /** Of the heads whose snapshots it names. */
+  readonly sequences: readonly number[]
+  readonly reason: string
+  readonly record: string
+  readonly issuer: string
+  readonly timeMs: number
+  /** Unknown: the site has not been heard of, or its program knows no takedowns. */
+  readonly sites: readonly { readonly site: string; readonly state: 'done' | 'pending' | 'unknown' }[]
+}
+
 export interface StatusDocument {
   readonly mesh: { readonly name: string; readonly id: string }
   readonly self: {
@@ -148,6 +164,8 @@ export interface StatusDocument {
   readonly trees: readonly TreeStatus[]
   readonly traffic: TrafficStatus
   readonly alarms: readonly Alarm[]
+  /** Those in force, newest first; absent when there are none. */
+  readonly takedowns?: readonly TakedownStatus[]
   /** Newcomers without an invite, oldest first: what any site said of them. Absent from nodes of a version before. */
   readonly requests?: readonly RequestStatus[]
 }
@@ -192,6 +210,7 @@ export interface StatusSources {
   }
   /** Of this site. */
   readonly freeBytes?: number | null
+  readonly takedownsDone?: readonly string[]
   readonly members: readonly Pick<SiteStatus, 'peer' | 'site' | 'region' | 'labels' | 'drained' | 'note'>[]
   readonly trees: readonly TreeFacts[]
   /** This site's own replicas, by tree. */
@@ -258,7 +277,7 @@ function requestsOf({ self, members, heard, requests = [] }: StatusSources): Req
 }
 
 function siteStatus(
-  { self, heard, connected, members, traffic, freeBytes = null }: StatusSources,
+  { self, heard, connected, members, traffic, freeBytes = null, takedownsDone }: StatusSources,
   member: StatusSources['members'][number],
   ownAddresses: readonly string[],
 ): SiteStatus {
@@ -272,6 +291,7 @@ function siteStatus(
       url: self.url ?? null,
       traffic: ownTraffic(traffic),
       freeBytes,
+      ...(takedownsDone === undefined ? {} : { takedownsDone }),
     }
   }
   const last = heard.get(member.peer)
@@ -289,6 +309,9 @@ function siteStatus(
         ? null
         : { bytesSent: last.announcement.bytesSent, bytesReceived: last.announcement.bytesReceived },
     freeBytes: last?.announcement.freeBytes ?? null,
+    ...(last?.announcement.takedownsDone === undefined
+      ? {}
+      : { takedownsDone: last.announcement.takedownsDone }),
   }
 }
 

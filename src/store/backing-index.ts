@@ -21,7 +21,7 @@ import {
 import type { BackedFile, BackingPaths, BackingSize, FileIdentity, NewBacking } from './block-backings.ts'
 import type { FilePlace, IndexOperation, Place } from './index.ts'
 import { blockIndexKey, decodeCount, encodeCount, encodePlace, metaIndexKey } from './index.ts'
-import { admission, withOwner } from './owners.ts'
+import { admission, markOwner, withOwner } from './owners.ts'
 import type { PackIndex } from './pack-index.ts'
 
 /** A block that lies in the backing, by its place in the index. */
@@ -254,10 +254,10 @@ export function createBackingIndex(
       await index.change(
         async () => {
           const held = await heldOf(backingId, run)
-          const operations: IndexOperation[] = held.map(({ key }) => ({
-            type: 'del',
-            key: blockIndexKey(key),
-          }))
+          const operations = held.flatMap(({ key, place }): IndexOperation[] => [
+            { type: 'del', key: blockIndexKey(key) },
+            ...markOwner(key, place),
+          ])
           for (const { fileId, offset } of run)
             operations.push({ type: 'del', key: rangeKey(backingId, fileId, offset) })
           return { operations, addedBlocks: -held.length }

@@ -110,6 +110,14 @@ export function markFor(key: Uint8Array, tree: number): IndexOperation {
   return { type: 'put', key: ownerMarkKey(key, tree), value: new Uint8Array(0) }
 }
 
+/**
+ * For a block that is lost, and may come back through another tree: the one that has it from before, and may count as complete,
+ * sees it again then.
+ */
+export function markOwner(key: Uint8Array, { owner }: Pick<Place, 'owner'>): IndexOperation[] {
+  return owner === undefined || owner === NOBODY ? [] : [markFor(key, owner)]
+}
+
 export async function dropMarks(index: Pick<Index, 'entries'>, key: Uint8Array): Promise<IndexOperation[]> {
   const operations: IndexOperation[] = []
   for await (const [mark] of index.entries(marksOf(key))) operations.push({ type: 'del', key: mark })

@@ -26,7 +26,7 @@ import {
   packIndexKey,
 } from './index.ts'
 import type { Claim } from './leases.ts'
-import { admission, dropMarks, markFor, mergeOwners, withOwner } from './owners.ts'
+import { admission, dropMarks, markFor, markOwner, mergeOwners, withOwner } from './owners.ts'
 
 export interface PlacedEntry extends PackedEntry, PackPlace {
   readonly encoding: PackPlace['encoding']
@@ -186,7 +186,7 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
         const [now] = await find([key])
         if (now === undefined || !isSamePlace(now, place)) return
         // Not synced: a forgotten block that comes back with a crash is found damaged again.
-        await write([{ type: 'del', key: blockIndexKey(key) }], -1, false)
+        await write([{ type: 'del', key: blockIndexKey(key) }, ...markOwner(key, now)], -1, false)
       }),
     cutPacks: (sizes) =>
       turn.run(async () => {
@@ -203,7 +203,7 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
             ends.set(place.packId, Math.max(end, ends.get(place.packId) ?? 0))
             continue
           }
-          operations.push({ type: 'del', key })
+          operations.push({ type: 'del', key }, ...markOwner(key.slice(1), place))
           dropped += 1
           if (operations.length >= 10_000) {
             await write(operations, -dropped, false)

@@ -8,6 +8,8 @@
  */
 import fs from 'node:fs'
 import { promisify } from 'node:util'
+import { systemClock } from '../base/clock.ts'
+import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import { isBlockOf } from '../block/cid.ts'
 import type { BlockPlace, BlockStore } from '../store/block-store.ts'
@@ -23,10 +25,19 @@ export interface BlockLender {
   lend(cids: readonly Cid[], signal?: AbortSignal): Promise<Loan>
 }
 
-/** Of one loan: more is lent out of memory of its own. */
-const SLAB_BYTES = 512 * 1024
-/** Kept for the next ones. */
-const MAX_POOLED = 32
+/**
+ * Of one loan: more is lent out of memory of its own. With a thousand clients each has a block, with a few each has many. Of each
+ * size so many are kept for the next ones, 48 MiB in all; MAX_IDLE of each once nothing has been given back for a while.
+ */
+const SLABS = [
+  { sizeBytes: 64 * 1024, maxPooled: 256 },
+  { sizeBytes: 128 * 1024, maxPooled: 128 },
+  { sizeBytes: 512 * 1024, maxPooled: 32 },
+] as const
+const MAX_IDLE = 16
+/** Loans that are read at a time: more would only wait for the disk with memory in their hands. */
+const MAX_READING = 16
+const IDLE_MS = 10_000
 /** What lies between two blocks is read with them up to here: entry headers, mostly. */
 const MAX_GAP_BYTES = 16 * 1024
 
@@ -44,7 +55,29 @@ export function createBlockLender({
 }: {
   readonly blocks: Pick<BlockStore, 'get' | 'locate'>
 }): BlockLender {
-  const pool: Uint8Array[] = []
+  const pools = SLABS.map((slab) => ({ ...slab, free: [] as Uint8Array[] }))
+  const reading = new Semaphore(MAX_READING)
+  let isTrimDue = false
+  let givenBackMs = 0
+
+  /** Not after each loan: a timer for every block would cost as much as the block. */
+  function trim(): void {
+    isTrimDue = false
+    const idleMs = systemClock.monotonicMs() - givenBackMs
+    if (idleMs < IDLE_MS) trimAfter(IDLE_MS - idleMs)
+    else for (const { free } of pools) free.length = Math.min(free.length, MAX_IDLE)
+  }
+
+  function trimAfter(delayMs: number): void {
+    isTrimDue = true
+    systemClock.after(delayMs, trim)
+  }
+
+  function giveBack(pool: (typeof pools)[number] | undefined, slab: Uint8Array): void {
+    if (pool !== undefined && pool.free.length < pool.maxPooled) pool.free.push(slab)
+    givenBackMs = systemClock.monotonicMs()
+    if (!isTrimDue) trimAfter(IDLE_MS)
+  }
 
   /** Fills `bytes` with the blocks of a run that lie there as they should. */
   async function readRun(
@@ -80,34 +113,31 @@ export function createBlockLender({
     }
   }
 
-  return {
-    async lend(cids, signal) {
-      const places = await blocks.locate(cids)
-      signal?.throwIfAborted()
-      const runs = runsOf(places)
-      const wantedBytes = runs.reduce((sum, { start, end }) => sum + end - start, 0)
-      const isPooled = wantedBytes <= SLAB_BYTES
-      const slab =
-        (isPooled ? pool.pop() : undefined) ??
-        new Uint8Array(Buffer.allocUnsafeSlow(isPooled ? SLAB_BYTES : wantedBytes).buffer)
-      const bytes: (Uint8Array | undefined)[] = cids.map(() => undefined)
-      let at = 0
-      await Promise.all(
-        runs.map((run) => {
-          const into = slab.subarray(at, at + run.end - run.start)
-          at += into.length
-          return readRun(run, into, cids, places, bytes)
-        }),
-      )
-      for (const [i, cid] of cids.entries()) bytes[i] ??= await blocks.get(cid, signal)
-      return {
-        bytes,
-        release() {
-          if (isPooled && pool.length < MAX_POOLED) pool.push(slab)
-        },
-      }
-    },
+  async function read(cids: readonly Cid[], signal: AbortSignal | undefined): Promise<Loan> {
+    const places = await blocks.locate(cids)
+    signal?.throwIfAborted()
+    const runs = runsOf(places)
+    const wantedBytes = runs.reduce((sum, { start, end }) => sum + end - start, 0)
+    const pool = pools.find(({ sizeBytes }) => wantedBytes <= sizeBytes)
+    const slab =
+      pool?.free.pop() ?? new Uint8Array(Buffer.allocUnsafeSlow(pool?.sizeBytes ?? wantedBytes).buffer)
+    const bytes: (Uint8Array | undefined)[] = cids.map(() => undefined)
+    let at = 0
+    await Promise.all(
+      runs.map((run) => {
+        const into = slab.subarray(at, at + run.end - run.start)
+        at += into.length
+        return readRun(run, into, cids, places, bytes)
+      }),
+    )
+    for (const [i, cid] of cids.entries()) bytes[i] ??= await blocks.get(cid, signal)
+    return {
+      bytes,
+      release: () => giveBack(pool, slab),
+    }
   }
+
+  return { lend: (cids, signal) => reading.run(() => read(cids, signal), 1, signal) }
 }
 
 /** Of blocks that rest plain in packs. */

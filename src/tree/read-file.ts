@@ -3,13 +3,15 @@
  * blocks are held for each reading, less where many share a bound, and nothing is read that the consumer does not come for.
  */
 import { MirrorError } from '../base/errors.ts'
-import type { Cid } from '../block/cid.ts'
+import { type Cid, cidKey, RAW } from '../block/cid.ts'
 import type { FileEntry } from '../dag/entry.ts'
-import { fileParts, type PlacedPart } from '../dag/reader.ts'
+import { fileParts, type LoadFileNode, loadFileNode, type PlacedPart } from '../dag/reader.ts'
 import type { NodeSource } from '../dag/source.ts'
 import type { BlockLender, Loan } from './block-lender.ts'
 
 const READ_AHEAD_BYTES = 2 * 1024 * 1024
+/** Decoded, of up to a few hundred kB each. */
+const MAX_NODES = 32
 /** One look-up and mostly one read of the disk, instead of four of each. */
 const BATCH_BYTES = 256 * 1024
 
@@ -50,12 +52,25 @@ export function createFileReader(
   const batchBytes = blocks.getMany === undefined && lender === undefined ? 1 : BATCH_BYTES
   const limitBytes = (): number => Math.min(readAheadBytes, maxTotalBytes / shares.readings)
 
+  /** By CID and by what its parent says of it. */
+  const nodes = new Map<string, Awaited<ReturnType<LoadFileNode>>>()
+
+  /** A thousand readers of one file share its nodes. */
+  const load: LoadFileNode = async (source, ref, signal) => {
+    const key = `${cidKey(ref.cid)} ${ref.sizeBytes} ${ref.level}`
+    const loaded = nodes.get(key) ?? (await loadFileNode(source, ref, signal))
+    nodes.delete(key)
+    if (nodes.size >= MAX_NODES) nodes.delete(nodes.keys().next().value!)
+    nodes.set(key, loaded)
+    return loaded
+  }
+
   async function fetch(
     cids: readonly Cid[],
     isLent: boolean,
     signal: AbortSignal | undefined,
   ): Promise<Pick<Loan, 'bytes'> & Partial<Loan>> {
-    if (isLent && cids.length > 1) return lender!.lend(cids, signal)
+    if (isLent && cids.length > 0) return lender!.lend(cids, signal)
     if (cids.length > 1 && blocks.getMany !== undefined) return { bytes: await blocks.getMany(cids, signal) }
     return { bytes: cids.length === 0 ? [] : [await blocks.get(cids[0]!, signal)] }
   }
@@ -69,7 +84,7 @@ export function createFileReader(
     const startByte = range?.startByte ?? 0
     const endByte = Math.min(range?.endByte ?? entry.sizeBytes, entry.sizeBytes)
     if (startByte >= endByte) return
-    const parts = fileParts(blocks, entry, { startByte, endByte }, signal)
+    const parts = fileParts(blocks, entry, { startByte, endByte }, signal, load)
     const queue: {
       readonly part: PlacedPart
       readonly bytes: Promise<Uint8Array>
@@ -132,7 +147,9 @@ export function createFileReader(
 
   return {
     read: (entry, range, signal) => read(entry, range, signal, false),
-    readOnce: (entry, range, signal) => read(entry, range, signal, lender !== undefined),
+    // A file of one chunk may be at hand.
+    readOnce: (entry, range, signal) =>
+      read(entry, range, signal, lender !== undefined && entry.content?.code !== RAW),
   }
 }
 

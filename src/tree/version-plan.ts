@@ -14,6 +14,8 @@ export interface VersionPlanInput<T extends { readonly sequence: number; readonl
   readonly before?: number | undefined
   readonly keep: number
   readonly isTagged: (snapshot: string) => boolean
+  /** It is not to lie anywhere any more. */
+  readonly isGone?: (snapshot: string) => boolean
   /** Whose time of grace is running, by their sequences as text. */
   readonly old: readonly { readonly name: string; readonly untilMs: number }[]
   readonly keepOldMs: number
@@ -35,6 +37,7 @@ export function planVersions<T extends { readonly sequence: number; readonly sna
   before,
   keep,
   isTagged,
+  isGone = () => false,
   old,
   keepOldMs,
   nowMs,
@@ -45,6 +48,10 @@ export function planVersions<T extends { readonly sequence: number; readonly sna
   const times = new Map(old.map(({ name, untilMs }) => [name, untilMs]))
   for (const [at, version] of versions.entries()) {
     const { sequence, snapshot } = version
+    if (isGone(snapshot) && sequence !== latest) {
+      due.push(version)
+      continue
+    }
     if (at < keep || sequence === latest || isTagged(snapshot)) {
       staying.push(version)
       continue

@@ -49,6 +49,8 @@ export interface KeptVersions {
   readonly versions: number
   /** Of printed CIDs: they stay as well. */
   readonly isTagged?: (snapshot: string) => boolean
+  /** It is not to lie anywhere any more. */
+  readonly isGone?: (snapshot: string) => boolean
   /** How long a version stays that would go. */
   readonly keepOldSeconds?: number
 }
@@ -158,7 +160,7 @@ export async function pruneVersions(
 
 function planOf(
   dir: Buffer,
-  { versions, isTagged = () => false, keepOldSeconds = 0 }: KeptVersions,
+  { versions, isTagged = () => false, isGone = () => false, keepOldSeconds = 0 }: KeptVersions,
   { latest, nowMs }: { latest?: number; nowMs: number },
 ): VersionPlan<Version> {
   const current = latestVersion(dir)?.sequence
@@ -168,6 +170,7 @@ function planOf(
     before: latest === current ? undefined : current,
     keep: versions,
     isTagged,
+    isGone,
     old: readFolder(dir)?.old ?? [],
     keepOldMs: keepOldSeconds * 1000,
     nowMs,

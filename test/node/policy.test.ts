@@ -1,7 +1,7 @@
-/** What admins say of sites and pins, on real processes: labels, drains, plans, parts of trees. */
+/** What admins say of sites and pins, on real processes: labels, drains, plans, parts of trees, takedowns. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { CollectAnswer, PublishAnswer, VerifyAnswer, WaitAnswer } from '../../node/api/job-answers.ts'
@@ -221,6 +221,82 @@ test('an admin steers what is kept where: labels, drains, plans, parts of trees'
       const replica = replicaOf(await daemons.hq.status(), tree, 'lab')
       return replica?.state === 'complete' && replica.isFiltered === undefined
     })
+  })
+
+  await t.test('a leaked file is taken down everywhere, and each site says so', async () => {
+    const tree = 'builds/z'
+    const place = join(dir, 'shop-z')
+    const source = join(dir, 'source-z')
+    await mkdir(source, { recursive: true })
+    await writeFile(join(source, 'program'), randomBytes(50_000))
+    const publishZ = () => succeedJson<PublishAnswer>(at(homes.hq, 'publish', source, '--tree', tree))
+    await publishZ()
+    await succeed(at(homes.hq, 'pin', 'add', tree, '--region', 'eu'))
+    await succeed(at(homes.hq, 'pin', 'add', tree, '--site', 'shop', '--checkout', place))
+    await succeed(at(homes.hq, 'wait', tree, '--sites', 'all', '--timeout', '60s'))
+    const secret = randomBytes(70_000)
+    await writeFile(join(source, 'secret.key'), secret)
+    await publishZ()
+    await succeed(at(homes.hq, 'wait', tree, '--sites', 'all', '--timeout', '60s'))
+    await until('the check-out has the secret', async () => (await readdir(place)).includes('secret.key'))
+    const base = `http://127.0.0.1:${http}/${tree}`
+    assert.equal((await fetch(`${base}/secret.key`)).status, 200)
+
+    const unsure = await mirrormesh(at(homes.hq, 'tree', 'takedown', tree, '--path', 'secret.key'))
+    assert.equal(unsure.status, 2, unsure.stderr)
+    const refused = await mirrormesh(
+      at(homes.lab, 'tree', 'takedown', tree, '--path', 'secret.key', '--reason', 'x', '--yes'),
+    )
+    assert.equal(refused.status, 6, refused.stderr)
+    const args = ['tree', 'takedown', tree, '--path', 'secret.key', '--reason', 'a key leaked', '--yes']
+    const said = await mirrormesh(at(homes.hq, ...args))
+    assert.equal(said.status, 0, said.stderr)
+    assert.match(said.stderr, /@2 goes from every site.*back to @1/s)
+    await until('every site has done it', async () => {
+      const { takedowns = [] } = await daemons.hq.status()
+      return takedowns[0]?.sites.every(({ state }) => state === 'done')
+    })
+    await until('the check-out went back', async () => !(await readdir(place)).includes('secret.key'))
+    assert.equal((await fetch(`${base}/program`)).status, 200)
+    assert.equal((await fetch(`${base}/secret.key`)).status, 404)
+    assert.equal((await fetch(`${base}/@2/program`)).status, 404)
+    for (const home of Object.values(homes)) {
+      const gone = await mirrormesh(at(home, 'get', `${tree}@2:secret.key`, join(dir, 'stolen')))
+      assert.notEqual(gone.status, 0, home)
+      const packs = join(home, 'store', 'packs')
+      for (const name of await readdir(packs)) {
+        const bytes = await readFile(join(packs, name)).catch(() => Buffer.alloc(0))
+        assert.equal(bytes.includes(secret.subarray(1000, 1064)), false, `${name} of ${home} has some of it`)
+      }
+    }
+    assert.match(
+      await succeed(at(homes.lab, 'tree', 'takedown', tree, '--list')),
+      /builds\/z:secret\.key +\S+ \S+ +a key leaked +hq lab shop +- +-/,
+    )
+    assert.match(
+      await succeed(at(homes.lab, 'events', '--kind', 'takedown')),
+      /took down builds\/z:secret.key: a key leaked/,
+    )
+    const status = await daemons.hq.status()
+    assert.deepEqual(
+      [replicaOf(status, tree, 'lab')?.sequence, replicaOf(status, tree, 'lab')?.state],
+      [1, 'complete'],
+    )
+
+    // A node that was away hears of it, and nothing brings it back.
+    await daemons.lab.stop()
+    daemons.lab = await startDaemon(t, homes.lab)
+    await rm(join(source, 'secret.key'))
+    const next = await succeedJson<PublishAnswer>(
+      at(homes.hq, 'publish', source, '--tree', tree, '--no-exclude'),
+    )
+    assert.equal(next.sequence, 3)
+    await succeed(at(homes.hq, 'wait', tree, '--sites', 'all', '--timeout', '60s'))
+    const after = await until('the restarted one still says so', async () => {
+      const { takedowns = [] } = await daemons.hq.status()
+      return takedowns[0]?.sites.every(({ state }) => state === 'done') && takedowns[0]
+    })
+    assert.deepEqual(after.sequences, [2])
   })
 
   await t.test('labels are in the file of the mesh', async () => {

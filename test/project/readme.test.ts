@@ -98,7 +98,8 @@ test('every command in the documents is one that --help knows', { timeout: 120_0
     for (const command of commandsIn(readFileSync(join(root, name), 'utf8'))) {
       const words = command.split(/\s+/).slice(1)
       if (!command.startsWith('mirrormesh')) continue
-      if (words[0] === '--home') words.splice(0, 2)
+      // What stands with every verb may stand before it.
+      while (['--home', '--api', '--token-file'].includes(words[0] ?? '')) words.splice(0, 2)
       const verb = [
         'tree',
         'pin',
@@ -112,6 +113,7 @@ test('every command in the documents is one that --help knows', { timeout: 120_0
         'mesh',
         'site',
         'token',
+        'limits',
         'grant',
       ].includes(words[0] ?? '')
         ? words.slice(0, 2).join(' ')

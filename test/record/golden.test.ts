@@ -167,6 +167,16 @@ function later() {
     version: 1,
     removed: false,
   })
+  const takedown = createAuthor().say(admin, 'takedown', {
+    name: 'builds/x:secret.key',
+    tree: 'builds/x',
+    snapshots: [snapshotOf('golden')],
+    path: 'secret.key',
+    through: 7,
+    reason: 'a key leaked',
+    version: 1,
+    removed: false,
+  })
   const site = createAuthor().say(admin, 'site', {
     site: 'brno',
     labels: ['czech', 'office'],
@@ -250,6 +260,7 @@ function later() {
     ['later-pin-label.hex', hex(labelled.bytes)],
     ['later-pin-priority.hex', hex(hurried.bytes)],
     ['later-pin-paths.hex', hex(part.bytes)],
+    ['later-takedown.hex', hex(takedown.bytes)],
     ['later-site.hex', hex(site.bytes)],
   ])
 }
@@ -319,6 +330,10 @@ test('golden records are read, and make the state that they always made', () => 
   const part = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-paths.hex'), 'hex'))).content
   assert.ok(part?.kind === 'pin')
   assert.deepEqual(part.body.paths, { include: ['noarch', 'x86_64'], exclude: ['x86_64/debug'] })
+  const takedown = decodeSigned(new Uint8Array(Buffer.from(read('later-takedown.hex'), 'hex'))).content
+  assert.ok(takedown?.kind === 'takedown')
+  assert.deepEqual([takedown.body.path, takedown.body.through], ['secret.key', 7])
+  assert.ok(takedown.body.snapshots[0]?.equals(snapshotOf('golden')))
   const site = decodeSigned(new Uint8Array(Buffer.from(read('later-site.hex'), 'hex'))).content
   assert.ok(site?.kind === 'site')
   assert.deepEqual(site.body.labels, ['czech', 'office'])

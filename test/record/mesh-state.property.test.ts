@@ -35,6 +35,7 @@ const steps = fc.array(
       'pin',
       'topology',
       'site',
+      'takedown',
       'member',
       'invite',
       'withdrawal',
@@ -184,6 +185,17 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
         admin,
         'pin',
         { name: `p${pick % 2}`, tree: '**', sites: { all: true }, version, removed },
+        branch(admin),
+      )
+      return
+    case 'takedown':
+      author.say(
+        admin,
+        'takedown',
+        {
+          ...{ name: `t${pick % 2}`, tree, snapshots: [snapshotOf(`s${other % 5}`)], path: null },
+          ...{ through: other, reason: `${other}`, version, removed },
+        },
         branch(admin),
       )
       return

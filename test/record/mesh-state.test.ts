@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { KeyPair } from '../../src/record/key.ts'
+import { newestStanding, takenDown } from '../../src/record/mesh-state.ts'
 import { createMeshStateBuilder, foldRecords } from '../../src/record/mesh-state-builder.ts'
 import type { Author } from './author.ts'
 import { admin, createAuthor, keyOf as key, snapshotOf } from './author.ts'
@@ -74,6 +75,35 @@ test('a pin with paths that are none, or too many, has no effect', () => {
   const paths = { include: many.slice(0, 60), exclude: ['p00/x'] }
   author.say(admin, 'pin', { ...pin, name: 'good', sites: { all: true }, paths })
   assert.deepEqual([...fold(author).pins.keys()], ['good'])
+})
+
+test('a takedown names snapshots until it is lifted, and sites stand at the newest head without one', () => {
+  const author = createAuthor()
+  author.tree('t', [pub])
+  author.epoch('t', pub)
+  const first = author.head(pub, 't', undefined, 'one')
+  author.head(pub, 't', first, 'two')
+  const takedown = { name: 'x', tree: 't', snapshots: [snapshotOf('two')], path: null, through: 2 }
+  const said = { reason: 'r', version: 1, removed: false }
+  for (const wrong of [
+    { snapshots: [] },
+    { snapshots: [snapshotOf('two'), snapshotOf('two')] },
+    { path: '../x' },
+    { reason: '' },
+    { later: 1 },
+  ])
+    author.sayOpaque(admin, 'takedown', { ...takedown, ...said, version: 9, ...wrong })
+  author.say(pub, 'takedown', { ...takedown, ...said, version: 9 })
+  const standing = () => {
+    const state = fold(author)
+    return newestStanding(state, state.trees.get('t')!)?.sequence
+  }
+  assert.equal(standing(), 2)
+  author.say(admin, 'takedown', { ...takedown, ...said })
+  assert.equal(standing(), 1)
+  assert.deepEqual([...takenDown(fold(author), 'u')], [])
+  author.say(admin, 'takedown', { ...takedown, ...said, version: 2, removed: true })
+  assert.equal(standing(), 2)
 })
 
 test('of a site the last writer counts, and what is malformed has no effect', () => {

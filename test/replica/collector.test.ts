@@ -46,7 +46,12 @@ async function setUp({ keepSnapshots = 2, everyMs = 3_600_000 } = {}) {
       encodings: new Map(),
       fork: undefined,
     }
-    return { trees: new Map([['t', tree]]), pins: new Map(), sites: new Map() } as unknown as MeshState
+    return {
+      trees: new Map([['t', tree]]),
+      pins: new Map(),
+      sites: new Map(),
+      takedowns: new Map(),
+    } as unknown as MeshState
   }
   const events: string[] = []
   const collector = createCollector(

@@ -129,3 +129,25 @@ test('an urgent tree is counted and not held up; the others make room for it', a
   )
   assert.ok(restMs + nextMs > 3500)
 })
+
+test('a cap that changes counts at once, for what waits as well', async () => {
+  const none = { up: 0, down: 0 }
+  for (const [wan, leastMs, mostMs] of [
+    [none, 1000, 1000],
+    [{ up: 40_000, down: 40_000 }, 1500, 2100],
+  ] as const) {
+    const { clock, serve, fetch, change } = capper()
+    clock.after(1000, () => change({ wan, region: none }))
+    const channel = fetch(network).openBlocks('far')
+    const work = [
+      drain(serve(server).blocks('far', request, signal)),
+      channel.request(request, () => undefined).then(() => channel.request(request, () => undefined)),
+    ]
+    const ms = await timeOf(clock, Promise.all(work))
+    assert.ok(ms >= leastMs && ms <= mostMs, `${ms} ms`)
+  }
+  // A cap where there was none.
+  const { clock, serve, change } = capper()
+  change({ wan: none, region: { up: 10_000, down: 10_000 } })
+  assert.ok((await timeOf(clock, drain(serve(server).blocks('near', request, signal)))) > 3500)
+})

@@ -18,6 +18,7 @@ import { createStatusGossip } from '../../src/replica/site-agent-gossip.ts'
 import { announcePeriodMs } from '../../src/replica/status.ts'
 import {
   type AnnouncedTree,
+  decodeAnnouncement,
   encodeAnnouncement,
   type SiteAnnouncement,
 } from '../../src/replica/status-announcement.ts'
@@ -243,4 +244,19 @@ test('at rest a site of many trees costs every site less than 1 KB a second, at 
       if (process.env.SHOW !== undefined) console.log(members, trees, Math.round(bytesPerSecond))
     }
   }
+})
+
+test('what only an announcement tells is announced at once, and a part is another thing than the whole', () => {
+  const sender = createAnnouncementSender()
+  const base = { ...announcement(START_MS), trees: [treeAt('x', 1)], takedownsDone: [] }
+  const asked = { isBeat: false, members: 3 }
+  assert.equal(decodeDelta(sender.next(base, asked)!), undefined)
+  assert.equal(sender.next({ ...base, timeMs: START_MS + 1 }, asked), undefined)
+  const done = { ...base, timeMs: START_MS + 2, takedownsDone: ['0123456789abcdef'] }
+  const bytes = sender.next(done, asked)!
+  assert.equal(decodeDelta(bytes), undefined)
+  assert.deepEqual(decodeAnnouncement(bytes), done)
+  const part = { ...done, timeMs: START_MS + 3, trees: [{ ...treeAt('x', 1), isFiltered: true }] }
+  // All of it: a delta of one tree out of one would be no shorter.
+  assert.deepEqual(decodeAnnouncement(sender.next(part, asked)!), part)
 })

@@ -185,6 +185,35 @@ test("a check-out whose block was lost does not make it everybody's", async (t) 
   await store.close()
 })
 
+test("a block that is lost and comes back through another tree is still the first one's", async (t) => {
+  const dir = tempDirOf(t)
+  const root = tempDirOf(t)
+  const [packed, backed] = [BLOCKS.slice(0, 3), BLOCKS.slice(3, 6)]
+  let store = await openStore({ dir, clock: systemClock })
+  await asTree(store.blocks, 'secret', true).put(packed)
+  await store.blocks.flush()
+  await store.close()
+  const [name] = fs.readdirSync(`${dir}/packs`)
+  const bytes = fs.readFileSync(`${dir}/packs/${name}`)
+  for (const block of packed) bytes[bytes.indexOf(Buffer.from(block.bytes))]! ^= 1
+  fs.writeFileSync(`${dir}/packs/${name}`, bytes)
+  store = await openStore({ dir, clock: systemClock })
+  const [secret, other] = [asTree(store.blocks, 'secret', true), asTree(store.blocks, 'other', true)]
+  fs.writeFileSync(path.join(root, 'file'), Buffer.concat(backed.map((block) => block.bytes)))
+  const id = await secret.backings.create({ purpose: 'adopted', label: 'secret', path: Buffer.from(root) })
+  await secret.backings.commit(id, [backedFile(root, 'file', backed)])
+  await checkSeen(secret, backed, yes)
+  await store.blocks.backings.drop(id)
+  const lost = [...packed, ...backed]
+  for (const { cid } of lost) assert.equal(await store.blocks.get(cid), undefined)
+  await other.put(lost)
+  await checkSeen(other, lost, yes)
+  await checkSeen(secret, lost, yes)
+  await checkSeen(asTree(store.blocks, 'third', true), lost, no)
+  await checkSeen(asTree(store.blocks, 'open', false), lost, no)
+  await store.close()
+})
+
 function tempDirOf(t: TestContext): string {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-trees-'))
   t.after(() => fs.rmSync(dir, { recursive: true, force: true }))

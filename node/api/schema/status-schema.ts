@@ -50,6 +50,7 @@ const SITE = z.strictObject({
   version: z.string().nullable(),
   url: z.string().nullable().exactOptional().describe('of its gateway, as clients know it'),
   freeBytes: z.number().nullable().exactOptional(),
+  takedownsDone: z.array(z.string()).exactOptional(),
   labels: z.array(z.string()),
   drained: z.boolean(),
   note: z.string(),
@@ -81,6 +82,18 @@ const TRAFFIC = z.strictObject({
   bytesSentBeforeComplete: z.int(),
 })
 
+const TAKEDOWN = z.strictObject({
+  name: z.string(),
+  tree: z.string(),
+  path: z.string().nullable(),
+  sequences: z.array(z.int()),
+  reason: z.string(),
+  record: z.string(),
+  issuer: z.string(),
+  timeMs: z.number(),
+  sites: z.array(z.strictObject({ site: z.string(), state: z.enum(['done', 'pending', 'unknown']) })),
+})
+
 /** A newcomer that waits for an admin. */
 export const REQUEST = z.strictObject({
   peer: z.string(),
@@ -102,5 +115,6 @@ export const STATUS = z.strictObject({
   trees: z.array(TREE),
   traffic: TRAFFIC,
   alarms: z.array(z.strictObject({ kind: z.string(), subject: z.string(), detail: z.string() })),
+  takedowns: z.array(TAKEDOWN).exactOptional().describe('those in force, newest first'),
   requests: z.array(REQUEST).exactOptional(),
 }) satisfies z.ZodType<StatusDocument>

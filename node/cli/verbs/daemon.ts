@@ -25,12 +25,20 @@ what is in flight has been stored; a second one ends it at once, which loses not
 }
 
 async function run({ paths, env, clock, signal, terminal }: Context, options: Options): Promise<void> {
-  const { loadConfig } = await import('../../config.ts')
-  const config = await loadConfig({ file: paths.configFile, env, flags: { ...options } })
+  const { explainConfig, loadConfig } = await import('../../config.ts')
+  const sources = { file: paths.configFile, env, flags: { ...options } }
+  const config = await loadConfig(sources)
   // A fault in the settings is told before half a second of loading.
   const { runDaemon } = await import('../../daemon.ts')
   await runDaemon(
-    { paths, config, clock, env, stderr: { stream: terminal.err.stream, isTty: terminal.err.isTty } },
+    {
+      paths,
+      config,
+      settings: await explainConfig(sources),
+      clock,
+      env,
+      stderr: { stream: terminal.err.stream, isTty: terminal.err.isTty },
+    },
     {
       signal,
       onReady: (line) => terminal.print(`${line}\n`),

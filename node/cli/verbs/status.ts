@@ -76,6 +76,10 @@ export function formatStatus(status: StatusDocument): string {
       ]),
     ),
   )
+  for (const { name, sites } of status.takedowns ?? []) {
+    const left = sites.filter(({ state }) => state !== 'done').map(({ site }) => site)
+    if (left.length > 0) parts.push(`takedown of ${name}: not done yet at ${left.join(', ')}\n`)
+  }
   for (const { tree, inPlace } of status.trees) {
     if (inPlace !== undefined) parts.push(`${tree}: ${describeInPlace(inPlace)}\n`)
   }

@@ -22,6 +22,7 @@ import { define as defineDelete } from './tree-delete.ts'
 import { define as defineEpochs } from './tree-epoch.ts'
 import { define as defineRollback } from './tree-rollback.ts'
 import { define as defineSet } from './tree-set.ts'
+import { define as defineTakedown } from './tree-takedown.ts'
 
 interface Options {
   readonly json?: boolean
@@ -61,6 +62,7 @@ export function define(command: Command, context: Context): void {
     .option('--json', 'print them as JSON')
     .action((tree: string, options: Options & { limit: string }) => history(context, tree, options))
   defineDelete(command, context)
+  defineTakedown(command, context)
   defineRollback(command, context)
   defineEpochs(command, context)
   defineSet(command, context)

@@ -1,5 +1,6 @@
 /** Rows and columns of the matrix: which trees and sites, in which order. Pure; one pass over all replicas. */
 import type { ReplicaStatus, SiteStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+import { perTree } from '../per-tree.ts'
 import { type CellKind, kindOf } from './cell.ts'
 
 export interface Filter {
@@ -39,11 +40,11 @@ export function rowsOf(status: StatusDocument, filter: Filter, nowMs: number): T
   return rows.map(({ tree }) => tree)
 }
 
-function weightOf(tree: TreeStatus, nowMs: number): number {
+const weightOf = perTree((tree, nowMs) => {
   let most = 0
   for (const replica of tree.sites) most = Math.max(most, WEIGHT[kindOf(replica, nowMs)])
   return most
-}
+})
 
 const bySite = new WeakMap<TreeStatus, ReadonlyMap<string, ReplicaStatus>>()
 

@@ -1,5 +1,6 @@
 /** The figures of the overview: one pass over the status document, however large it is. Pure. */
 import type { StatusDocument } from '../../../src/replica/status.ts'
+import { perTree } from '../per-tree.ts'
 
 export interface Totals {
   readonly sites: number
@@ -43,14 +44,9 @@ export function addUp(status: StatusDocument): Totals {
       treesEmpty++
       continue
     }
-    let complete = 0
-    for (const each of tree.sites) {
-      if (each.state === 'complete') complete++
-      else {
-        missingBytes += each.missingBytes ?? 0
-        if (each.state === 'fetching') fetching++
-      }
-    }
+    const { complete, ...own } = countCopies(tree, 0)
+    missingBytes += own.missingBytes
+    fetching += own.fetching
     replicas += tree.sites.length
     replicasComplete += complete
     if (complete === tree.sites.length && complete > 0) treesComplete++
@@ -72,6 +68,18 @@ export function addUp(status: StatusDocument): Totals {
     saved: savingOf(status, publishers),
   }
 }
+
+const countCopies = perTree(({ sites }) => {
+  let complete = 0
+  let missingBytes = 0
+  let fetching = 0
+  for (const each of sites) {
+    if (each.state === 'complete') complete++
+    else missingBytes += each.missingBytes ?? 0
+    if (each.state === 'fetching') fetching++
+  }
+  return { complete, missingBytes, fetching }
+})
 
 function savingOf(status: StatusDocument, publishers: ReadonlySet<string>): Saving | undefined {
   let received = 0

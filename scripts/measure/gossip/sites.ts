@@ -31,7 +31,15 @@ for (const home of process.argv.slice(2)) {
   }
   const log = createLog({ ...config, logFormat: 'json' }, { stream: listener(home), isTty: false })
   const socket = { file: paths.socketFile }
-  const node = await composeNode({ paths, config, clock: systemClock, log, version: readVersion(), socket })
+  const node = await composeNode({
+    paths,
+    config,
+    settings: [],
+    clock: systemClock,
+    log,
+    version: readVersion(),
+    socket,
+  })
   nodes.push(node)
   await node.start()
 }

@@ -9,6 +9,7 @@ export interface Dirty {
   readonly trees: Set<string>
   readonly pins: Set<string>
   readonly sites: Set<string>
+  readonly takedowns: Set<string>
   topology: boolean
   readonly peers: Set<PeerId>
   readonly invites: Set<string>
@@ -20,6 +21,7 @@ export function nothingDirty(): Dirty {
     trees: new Set(),
     pins: new Set(),
     sites: new Set(),
+    takedowns: new Set(),
     topology: false,
     peers: new Set(),
     invites: new Set(),
@@ -34,6 +36,7 @@ export function markRecord(dirty: Dirty, record: VerifiedRecord): void {
   if (tree !== undefined) dirty.trees.add(tree)
   if (content.kind === 'pin') dirty.pins.add(content.body.name)
   if (content.kind === 'site') dirty.sites.add(content.body.site)
+  if (content.kind === 'takedown') dirty.takedowns.add(content.body.name)
   if (content.kind === 'topology') dirty.topology = true
   if (content.kind === 'grant') dirty.grantees.add(granteeOf(content.body))
   if (content.kind === 'invite') dirty.invites.add(cidKey(record.id))

@@ -82,6 +82,11 @@ export function objectionTo(record: VerifiedRecord, judges: Judges): string | un
         siteObjection(record, authority) ??
         superseded(content.body.version, state.sites.get(content.body.site)?.body.version)
       )
+    case 'takedown':
+      return (
+        authority.adminObjection(record) ??
+        superseded(content.body.version, state.takedowns.get(content.body.name)?.body.version)
+      )
     case 'topology':
       return (
         authority.adminObjection(record) ?? superseded(content.body.version, state.topology?.body.version)

@@ -1,15 +1,22 @@
 /** What the API says of itself, held against what it does: every route, asked of a real daemon. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import Fastify from 'fastify'
+import type { ChainDocument } from '../../../node/api/answers.ts'
 import type { EventFeed } from '../../../node/api/event-feed.ts'
 import type { Route } from '../../../node/api/openapi.ts'
 import { addRoutes } from '../../../node/api/server.ts'
 import type { Services } from '../../../node/api/services.ts'
 import { createApiClient } from '../../../node/cli/api-client.ts'
+import { loadKey } from '../../../node/keys.ts'
 import { choosePaths } from '../../../node/paths.ts'
+import { parseCid } from '../../../src/block/cid.ts'
+import { draftRecord, signRecord } from '../../../src/record/draft.ts'
+import { pinName } from '../../../src/record/kinds/pin.ts'
 import { startDaemon, succeed, succeedJson } from '../program.ts'
 import { tempDir } from '../temp-dir.ts'
 
@@ -29,6 +36,40 @@ test('every route says who may ask and what it answers', () => {
       assert.ok(spec.body !== undefined, `${name} has no schema of its body`)
     if (method !== 'GET' && spec.scope === 'read') assert.match(path, /plan/, `${name} changes nothing?`)
   }
+})
+
+/** Signed by the mesh's admin, as the verbs do it. */
+async function aPinRecord(home: string): Promise<Uint8Array> {
+  const paths = choosePaths({ home, env: {}, uid: 0 })
+  const admin = await loadKey(paths.adminKeyFile, 'the key of an admin')
+  const api = createApiClient({ paths, self: 'mirrormesh' })
+  const chain = await api.get<ChainDocument>(`/api/v1/chain/${admin.peer}`)
+  const sites = { all: true } as const
+  const draft = draftRecord({
+    mesh: parseCid(chain.mesh),
+    issuer: admin.publicKey,
+    timeMs: Date.now(),
+    kind: 'pin',
+    body: { name: pinName('z', sites), tree: 'z', sites, removed: false, version: 1 },
+    tip: { counter: chain.counter, id: parseCid(chain.prev!) },
+  })
+  return signRecord(draft, admin)
+}
+
+test('docs/api.md tells of every route', () => {
+  const text = readFileSync(join(import.meta.dirname, '../../../docs/api.md'), 'utf8')
+  const missing = ownRoutes()
+    .map(
+      ({ method, path }) => `${method} ${path.replace(/:(\w+)/g, (_, name: string) => name.toUpperCase())}`,
+    )
+    .filter(
+      (route) =>
+        !text
+          .split(route)
+          .slice(1)
+          .some((rest) => !/^[A-Za-z/-]/.test(rest)),
+    )
+  assert.deepEqual(missing, [])
 })
 
 interface Described {
@@ -91,6 +132,7 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     '/api/v1/trees': [''],
     '/api/v1/trees/:tree': ['/api/v1/trees/a%2fx'],
     '/api/v1/trees/:tree/history': ['/api/v1/trees/a%2fx/history', '/api/v1/trees/a%2fx/history?limit=1'],
+    '/api/v1/trees/:tree/takedown': ['/api/v1/trees/a%2fx/takedown?ref=1'],
     '/api/v1/trees/:tree/place': ['/api/v1/trees/a%2fx/place?ref=old'],
     '/api/v1/trees/:tree/resolve': [
       '/api/v1/trees/a%2fx/resolve?path=file',
@@ -111,6 +153,8 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     '/api/v1/tokens': [''],
     '/api/v1/history': ['?series=in.wan,complete.a/x'],
     '/api/v1/history/series': [''],
+    '/api/v1/limits': [''],
+    '/api/v1/config': [''],
     '/api/v1/openapi.json': [''],
   }
   const routes = ownRoutes()
@@ -172,6 +216,57 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
       await assert.rejects(api.get(`${path}?cursor=%21`), { code: 'invalid' })
       await assert.rejects(api.get(`${path}?limit=0`), { code: 'invalid' })
     }
+  })
+  await t.test('a change on the ground of what is no longer so is refused', async () => {
+    const socketPath = join(home, 'run/api.sock')
+    const ask = (method: string, path: string, headers: Record<string, string> = {}, body?: object) =>
+      new Promise<{ status: number; etag: string | undefined; text: string }>((resolve, reject) => {
+        const outgoing = request(
+          { socketPath, method, path, headers: { 'content-type': 'application/json', ...headers } },
+          (incoming) => {
+            let text = ''
+            incoming.setEncoding('utf8').on('data', (chunk: string) => {
+              text += chunk
+            })
+            incoming.on('end', () =>
+              resolve({ status: incoming.statusCode ?? 0, etag: incoming.headers.etag, text }),
+            )
+          },
+        )
+        outgoing.on('error', reject)
+        outgoing.end(body === undefined ? undefined : JSON.stringify(body))
+      })
+    const { etag: before = '' } = await ask('GET', '/api/v1/limits')
+    const change = (etag: string, value: number | null) =>
+      ask('PATCH', '/api/v1/limits', { 'if-match': etag }, { wanUpBytesPerSecond: value })
+    const changed = await change(before, 1_000_000)
+    assert.equal(changed.status, 200)
+    assert.equal((await change(before, 5)).status, 412)
+    assert.equal((await change(changed.etag ?? '', null)).status, 200)
+    assert.equal((await ask('PATCH', '/api/v1/limits', {}, { wanUp: 5 })).status, 400)
+
+    const shown = ['limits', 'set', '--wan-up', '20M', '--region-down', 'none', '--home', home]
+    assert.match(await succeed(shown), /^wan up +20\.0 MB\/s +set; config says no cap$/m)
+    await succeed(['limits', 'set', '--wan-up', 'config', '--region-down', 'config', '--home', home])
+    assert.doesNotMatch(await succeed(['limits', 'show', '--home', home]), /set/)
+
+    for (const [path, command] of [
+      ['/api/v1/pins', ['pin', 'remove', 'a/**', '--site', 'hq']],
+      ['/api/v1/sites', ['site', 'drain', 'hq', '--note', 'x']],
+      ['/api/v1/trees', ['tag', 'a/x@2', 'new']],
+    ] as const) {
+      const seen = (await ask('GET', path)).etag
+      assert.ok(seen !== undefined && (await ask('GET', path)).etag === seen, path)
+      await succeed([...command, '--home', home])
+      assert.notEqual((await ask('GET', path)).etag, seen, path)
+    }
+    // A record that is known already may come again, unless the list has changed since.
+    const pins = (await ask('GET', '/api/v1/pins')).etag ?? ''
+    const tree = (await ask('GET', '/api/v1/trees')).etag ?? ''
+    const record = Buffer.from(await aPinRecord(home)).toString('base64')
+    assert.equal((await ask('POST', '/api/v1/records', { 'if-match': tree }, { record })).status, 412)
+    const good = await ask('POST', '/api/v1/records', { 'if-match': pins }, { record })
+    assert.equal(good.status, 201, good.text)
   })
   assert.ok(!/api\.failed/.test(daemon.stderr()))
   assert.equal((await succeedJson<{ trees: unknown[] }>(['status', '--home', home])).trees.length, 1)

@@ -1,0 +1,62 @@
+/** /api/v1/limits: the caps of this site, as they are and as they shall be; /api/v1/config: what is set. */
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
+import { LIMIT_CHANGE, LIMIT_NAMES } from '../limits.ts'
+import { parseBody } from './parse.ts'
+import { etagOf, isMet, refuseStale } from './precondition.ts'
+import { says } from './route-spec.ts'
+import type { Services } from './services.ts'
+
+const LIMITS = z.record(
+  z.enum(LIMIT_NAMES),
+  z.strictObject({ value: z.int(), from: z.enum(['config', 'set']), configured: z.int() }),
+)
+const SETTING = z.strictObject({
+  key: z.string(),
+  value: z.unknown(),
+  from: z.enum(['flag', 'environment', 'file', 'default']),
+  meaning: z.string(),
+})
+
+export function addLimitRoutes(app: FastifyInstance, { limits, readSettings, log }: Services): void {
+  app.get(
+    '/api/v1/limits',
+    says({
+      summary: 'What this site sends and receives at most, in bytes a second',
+      scope: 'read',
+      answer: LIMITS,
+    }),
+    (_, reply) => {
+      const document = limits.read()
+      reply.header('etag', etagOf(document))
+      return document
+    },
+  )
+  app.patch(
+    '/api/v1/limits',
+    says({
+      summary: 'Changes some of them; null takes back what was set',
+      scope: 'operate',
+      body: LIMIT_CHANGE,
+      answer: LIMITS,
+      otherwise: { 412: 'they are not as If-Match says any more' },
+    }),
+    async (request, reply) => {
+      const change = parseBody(LIMIT_CHANGE, request.body)
+      if (!isMet(request, etagOf(limits.read()))) return refuseStale(reply)
+      const document = await limits.change(change)
+      log.info({ ...change, by: request.access.token?.id ?? 'socket' }, 'limits.changed')
+      reply.header('etag', etagOf(document))
+      return document
+    },
+  )
+  app.get(
+    '/api/v1/config',
+    says({
+      summary: 'Every setting of this run of the daemon, without secrets',
+      scope: 'operate',
+      answer: z.strictObject({ settings: z.array(SETTING) }),
+    }),
+    () => ({ settings: readSettings() }),
+  )
+}
