@@ -285,6 +285,14 @@ const SCHEMA = z.strictObject({
     .max(100_000)
     .default(60)
     .describe('a head that is known and not complete here for so long is told as behind'),
+  freezeAlarmHours: z
+    .number()
+    .min(0)
+    .max(10_000)
+    .default(24)
+    .describe(
+      'a publisher of which nothing is heard for so long raises an alarm: what is newest here may not be; 0 for never',
+    ),
   keepOldSeconds: z
     .int()
     .min(0)
@@ -316,6 +324,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'scrubBytesPerSecond',
   'scrubEveryDays',
   'hookBehindMinutes',
+  'freezeAlarmHours',
   'keepOldSeconds',
 ]
 

@@ -159,7 +159,7 @@ async function measurePart(folder: string, server: Server, { load, beside }: Par
     p99Ms: result.p99Ms,
     // What the load beside cost cannot be told from it.
     cpuSecondsPerGB: isAlone ? cpuSeconds / (result.bytes / 1e9) : Number.NaN,
-    cpuMsPerRequest: isAlone ? (1000 * cpuSeconds) / result.requests : Number.NaN,
+    cpuMsPerRequest: isAlone && result.requests > 0 ? (1000 * cpuSeconds) / result.requests : Number.NaN,
     peakMB: server.peakMB(),
   }
 }

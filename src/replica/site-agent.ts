@@ -23,6 +23,7 @@ import { createDeltaOffers } from './delta-offers.ts'
 import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
 import { startFetch } from './fetch-session.ts'
+import { createFreezeWatch } from './freeze-watch.ts'
 import type { Holdings } from './holdings.ts'
 import { newestHeld } from './index-over-base.ts'
 import type { JoinRequestKeeper } from './join-requests.ts'
@@ -86,6 +87,8 @@ export interface SiteAgentComponents {
 export interface SiteAgentOptions extends CheckoutKeeperOptions {
   readonly maxFetches?: number
   readonly maxCheckouts?: number
+  /** A publisher of which nothing is heard for so long raises an alarm; 0 for never. */
+  readonly freezeAlarmMs?: number
 }
 
 export interface SiteAgent {
@@ -136,7 +139,7 @@ const ARRIVAL_MS = 30_000
 
 export function createSiteAgent(
   components: SiteAgentComponents,
-  { maxFetches = 3, maxCheckouts = 1, ...checkoutOptions }: SiteAgentOptions = {},
+  { maxFetches = 3, maxCheckouts = 1, freezeAlarmMs = 0, ...checkoutOptions }: SiteAgentOptions = {},
 ): SiteAgent {
   const { ledger, store, host, holdings, complete, traffic, addressBook, clock, logger, self } = components
   const {
@@ -173,6 +176,7 @@ export function createSiteAgent(
   const blamed = new Map<string, string>()
   const demands = new Map<string, FetchDemand>()
   let goals: ReadonlyMap<string, Goal> = new Map()
+  const freezes = createFreezeWatch(self, { silentMs: freezeAlarmMs })
   let startedAtMs = Number.POSITIVE_INFINITY
   let cancelChange: (() => void) | undefined
 
@@ -362,6 +366,9 @@ export function createSiteAgent(
       if (failure === undefined || (failure.failures < 3 && failure.code !== 'no-space')) continue
       out.push({ kind: `replica-${failure.code}`, subject: tree, detail: failure.message })
     }
+    const heard = gossip.heard()
+    const times = { nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs() }
+    out.push(...freezes.alarms(ledger.state(), { kept: goals.keys(), heard, ...times }))
     return out
   }
 

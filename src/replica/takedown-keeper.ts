@@ -1,6 +1,7 @@
 /**
  * Carries out takedowns at this site: what a takedown names stops to count as complete, durably, so that it is not served and
- * not fetched again; check-outs move away from it; then a collection takes its blocks, but for those that something else needs.
+ * not fetched again; check-outs move away from it; then two collections, one after the other, take its blocks, but for those that
+ * something else needs.
  * Only then it is done, which is written down and told. Whatever was killed in between is gone about again.
  *
  * A takedown by path also names what only this site knows to have the path: each snapshot that is complete here is looked at.
@@ -58,6 +59,8 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
   const doneValues = values('takedowns-done')
   const foundValues = values('takedowns-found')
   const doneIds = new Set<string>()
+  /** Collected once: what was on its way into the store meanwhile goes with the next. */
+  const onceIds = new Set<string>()
   /** Names of takedowns by what they found here: `tree/key of the CID`. */
   const found = new Map<string, string>()
   let working: Promise<void> | undefined
@@ -137,6 +140,12 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
             isAnyLeft = true
             continue
           }
+          if (!onceIds.has(id)) {
+            onceIds.add(id)
+            isAnyLeft = true
+            continue
+          }
+          onceIds.delete(id)
           doneIds.add(id)
           await doneValues.put(id, utf8(takedown.body.name), { sync: true })
           logger.info({ tree: takedown.body.tree, takedown: takedown.body.name }, 'takedown.done')

@@ -9,6 +9,7 @@
 import fs from 'node:fs'
 import { promisify } from 'node:util'
 import { systemClock } from '../base/clock.ts'
+import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
 import { isBlockOf } from '../block/cid.ts'
 import type { BlockPlace, BlockStore } from '../store/block-store.ts'
@@ -26,14 +27,16 @@ export interface BlockLender {
 
 /**
  * Of one loan: more is lent out of memory of its own. With a thousand clients each has a block, with a few each has many. Of each
- * size so many are kept for the next ones, 112 MiB in all; MAX_IDLE of each once nothing has been given back for a while.
+ * size so many are kept for the next ones, 48 MiB in all; MAX_IDLE of each once nothing has been given back for a while.
  */
 const SLABS = [
-  { sizeBytes: 64 * 1024, maxPooled: 512 },
-  { sizeBytes: 128 * 1024, maxPooled: 512 },
+  { sizeBytes: 64 * 1024, maxPooled: 256 },
+  { sizeBytes: 128 * 1024, maxPooled: 128 },
   { sizeBytes: 512 * 1024, maxPooled: 32 },
 ] as const
 const MAX_IDLE = 16
+/** Loans that are read at a time: more would only wait for the disk with memory in their hands. */
+const MAX_READING = 16
 const IDLE_MS = 10_000
 /** What lies between two blocks is read with them up to here: entry headers, mostly. */
 const MAX_GAP_BYTES = 16 * 1024
@@ -53,6 +56,7 @@ export function createBlockLender({
   readonly blocks: Pick<BlockStore, 'get' | 'locate'>
 }): BlockLender {
   const pools = SLABS.map((slab) => ({ ...slab, free: [] as Uint8Array[] }))
+  const reading = new Semaphore(MAX_READING)
   let isTrimDue = false
   let givenBackMs = 0
 
@@ -109,31 +113,31 @@ export function createBlockLender({
     }
   }
 
-  return {
-    async lend(cids, signal) {
-      const places = await blocks.locate(cids)
-      signal?.throwIfAborted()
-      const runs = runsOf(places)
-      const wantedBytes = runs.reduce((sum, { start, end }) => sum + end - start, 0)
-      const pool = pools.find(({ sizeBytes }) => wantedBytes <= sizeBytes)
-      const slab =
-        pool?.free.pop() ?? new Uint8Array(Buffer.allocUnsafeSlow(pool?.sizeBytes ?? wantedBytes).buffer)
-      const bytes: (Uint8Array | undefined)[] = cids.map(() => undefined)
-      let at = 0
-      await Promise.all(
-        runs.map((run) => {
-          const into = slab.subarray(at, at + run.end - run.start)
-          at += into.length
-          return readRun(run, into, cids, places, bytes)
-        }),
-      )
-      for (const [i, cid] of cids.entries()) bytes[i] ??= await blocks.get(cid, signal)
-      return {
-        bytes,
-        release: () => giveBack(pool, slab),
-      }
-    },
+  async function read(cids: readonly Cid[], signal: AbortSignal | undefined): Promise<Loan> {
+    const places = await blocks.locate(cids)
+    signal?.throwIfAborted()
+    const runs = runsOf(places)
+    const wantedBytes = runs.reduce((sum, { start, end }) => sum + end - start, 0)
+    const pool = pools.find(({ sizeBytes }) => wantedBytes <= sizeBytes)
+    const slab =
+      pool?.free.pop() ?? new Uint8Array(Buffer.allocUnsafeSlow(pool?.sizeBytes ?? wantedBytes).buffer)
+    const bytes: (Uint8Array | undefined)[] = cids.map(() => undefined)
+    let at = 0
+    await Promise.all(
+      runs.map((run) => {
+        const into = slab.subarray(at, at + run.end - run.start)
+        at += into.length
+        return readRun(run, into, cids, places, bytes)
+      }),
+    )
+    for (const [i, cid] of cids.entries()) bytes[i] ??= await blocks.get(cid, signal)
+    return {
+      bytes,
+      release: () => giveBack(pool, slab),
+    }
   }
+
+  return { lend: (cids, signal) => reading.run(() => read(cids, signal), 1, signal) }
 }
 
 /** Of blocks that rest plain in packs. */

@@ -113,6 +113,16 @@ test('the console of a mesh of three processes', {
     },
   )
 
+  await t.test('a pin that would take the place of another says so before', async () => {
+    await page.getByRole('button', { name: 'Add a pin' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText('it is replaced').waitFor()
+    await dialog.getByLabel('Only what lies at').fill('x86_64 repodata')
+    await dialog.getByText('mirrormesh pin add builds/nightly --all --path repodata --path x86_64').waitFor()
+    await dialog.getByRole('button', { name: 'Cancel' }).click()
+    await dialog.waitFor({ state: 'detached' })
+  })
+
   await t.test('the matrix fills until every site is complete', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
     for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, @1, has snapshot 1').waitFor()
@@ -160,11 +170,35 @@ test('the console of a mesh of three processes', {
     assert.match(await mesh.run('site', 'list'), /lab-b +eu +in service/)
   })
 
+  await t.test('a node that was made an operator signs by itself, what it may and no more', async () => {
+    const { peer } = JSON.parse(await mesh.get('/api/v1/self')) as SelfDocument
+    await mesh.run('grant', 'add', peer, '--role', 'operator', '--tree', 'builds/**', '--may', 'tags')
+    await page.goto(`${mesh.url}#/trees/builds/nightly?view=history`)
+    // The page forgets the key that it was given.
+    await page.reload()
+    await page.getByRole('row').filter({ hasText: '@2' }).getByRole('button', { name: 'Tag' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Name').fill('candidate')
+    await dialog.getByRole('button', { name: 'Sign with the key of this node' }).click()
+    await dialog.getByRole('button', { name: 'Set the tag' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    await page.getByRole('row').filter({ hasText: '@2' }).getByText('candidate', { exact: true }).waitFor()
+    await page.goto(`${mesh.url}#/sites/lab-a`)
+    await page.getByRole('button', { name: 'Drain' }).click()
+    await dialog.getByRole('button', { name: 'Drain it' }).click()
+    await dialog
+      .getByRole('alert')
+      .getByText(/may not sign that site record/)
+      .waitFor()
+    await page.reload()
+  })
+
   await t.test('a site is invited in the page, and joins by what the page shows', async () => {
     await page.goto(`${mesh.url}#/members`)
     await page.getByRole('button', { name: 'Invite a site' }).click()
     const dialog = page.getByRole('dialog')
     await dialog.getByLabel('Site').fill('lab-c')
+    await dialog.getByLabel('Key file').setInputFiles(join(mesh.hq, 'keys/admin.key'))
     await dialog.getByRole('button', { name: 'Make the invite' }).click()
     const line = await dialog.getByText('mirrormesh join mm1.').textContent()
     await mesh.joinBy(line!.split(' ').at(-1)!, 'lab-c')

@@ -63,6 +63,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     keepOldSeconds: 'default',
     hooks: 'default',
     hookBehindMinutes: 'default',
+    freezeAlarmHours: 'default',
   })
   for (const each of settings) assert.notEqual(each.meaning, '', `${each.key} says what it means`)
 })

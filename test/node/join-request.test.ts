@@ -2,20 +2,24 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import type { MemberDocument } from '../../node/api/member-answers.ts'
 import type { RequestDocument } from '../../node/api/request-routes.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { freePort, mirrormesh, type Outcome, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
-/** A `join --request` that goes on in the background. */
-function ask(...args: readonly string[]): { readonly stderr: () => string; readonly done: Promise<Outcome> } {
+/** A `join --request` that goes on in the background, as long as the test. */
+function ask(
+  t: TestContext,
+  ...args: readonly string[]
+): { readonly stderr: () => string; readonly done: Promise<Outcome> } {
   let child: ChildProcess | undefined
   let text = ''
   const done = mirrormesh(args, {
     onStart(started) {
       child = started
+      t.after(() => started.kill('SIGKILL'))
       started.stderr?.on('data', (chunk: string) => {
         text += chunk
       })
@@ -63,6 +67,7 @@ test('a machine without an invite asks, shows a code, and is let in by an admin 
   })
 
   const shop = ask(
+    t,
     ...at(
       homes.shop,
       'join',
@@ -89,6 +94,10 @@ test('a machine without an invite asks, shows a code, and is let in by an admin 
     assert.match(
       await succeed(at(homes.hq, 'member', 'requests')),
       new RegExp(`${first} +shop +eu +.* lab +12D3KooW`),
+    )
+    assert.match(
+      await succeed(at(homes.hq, 'status')),
+      new RegExp(`ASKS to join: shop, code ${first}, at lab`),
     )
     const missing = await mirrormesh(at(homes.hq, 'member', 'approve', '0000-0000', '--yes'))
     assert.equal(missing.status, 5, missing.stderr)
@@ -130,7 +139,7 @@ test('a machine without an invite asks, shows a code, and is let in by an admin 
   })
 
   await t.test('one that is turned down ends, and one that nobody answers gives up', async () => {
-    const bad = ask(...at(homes.bad, 'join', '--request', labAddress, '--mesh', mesh, ...listen))
+    const bad = ask(t, ...at(homes.bad, 'join', '--request', labAddress, '--mesh', mesh, ...listen))
     const code = await codeOf(bad)
     const wishless = await until('hq knows', async () => (await requestsAt(homes.hq))[0])
     assert.deepEqual([wishless.code, wishless.site], [code, null])

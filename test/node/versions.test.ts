@@ -60,7 +60,7 @@ test('a lab keeps the newest two side by side by a pin, and a link to the newest
   assert.match(await succeed(['status', '--home', home]), /@4 at .*\/out\/latest \(versions: 2\)/)
   const { pins } = await succeedJson<{ pins: PinDocument[] }>(['pin', 'list', '--home', home])
   assert.equal(pins[0]?.versions, 2)
-  assert.match(await succeed(['pin', 'list', '--home', home]), /VERSIONS +KEEP\n.* 2 +-\n/)
+  assert.match(await succeed(['pin', 'list', '--home', home]), /VERSIONS +KEEP .*\n.* 2 +- +- +all\n/)
 
   const latest = join(dest, 'latest')
   const checked = await succeedJson<VerifyAnswer>(['verify', TREE, '--checkout', latest, '--home', home])

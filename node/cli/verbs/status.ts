@@ -54,6 +54,8 @@ export function formatStatus(status: StatusDocument): string {
   )
   const parts = [`mesh ${mesh.name}, seen from ${self.site} (${self.region})\n`]
   for (const alarm of status.alarms) parts.push(`ALARM ${alarm.kind} ${alarm.subject}: ${alarm.detail}\n`)
+  for (const { code, site, viaSite, peer } of status.requests ?? [])
+    parts.push(`ASKS to join: ${site ?? peer}, code ${code}, at ${viaSite}; see member requests\n`)
   parts.push(
     formatTable(
       [

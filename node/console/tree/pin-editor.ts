@@ -14,18 +14,21 @@ import { html } from '../html.ts'
 import { Trouble } from '../parts/load.ts'
 import type { Value } from '../signing/encode.ts'
 import { quoted, shown } from '../text.ts'
-import { whereFlag, whereText } from './pin-text.ts'
+import { describePin, whereFlag, whereText } from './pin-text.ts'
 
 type Where = PinDocument['sites']
 
 export function PinEditor({
   tree,
   status,
+  pins = [],
   removes,
   onClose,
 }: {
   tree: string
   status: StatusDocument
+  /** Those that stand: one for each tree and place, so a new one may take an old one's. */
+  pins?: readonly PinDocument[]
   removes?: PinDocument
   onClose: () => void
 }) {
@@ -35,6 +38,13 @@ export function PinEditor({
   const [versions, setVersions] = useState('')
   const [last, setLast] = useState('')
   const [days, setDays] = useState('')
+  const [include, setInclude] = useState('')
+  const [exclude, setExclude] = useState('')
+  const [priority, setPriority] = useState('')
+  const [isUrgent, setUrgent] = useState(false)
+  const replaced = pins.find(
+    (pin) => pin.tree === pattern && JSON.stringify(pin.sites) === JSON.stringify(where),
+  )
   const change: PinChange = {
     tree: pattern,
     sites: where as PinChange['sites'],
@@ -49,6 +59,11 @@ export function PinEditor({
             ...(days === '' ? {} : { days: Number(days) }),
           },
         }),
+    ...(include === '' && exclude === ''
+      ? {}
+      : { paths: { include: namesIn(include), exclude: namesIn(exclude) } }),
+    ...(priority === '' ? {} : { priority: Number(priority) }),
+    ...(isUrgent ? { class: 'urgent' as const } : {}),
   }
   const { plan, problem } = usePlan(change)
   const run = async (): Promise<undefined> => {
@@ -70,9 +85,15 @@ export function PinEditor({
           ${checkout !== '' && html`<label>Versions side by side <input type="number" min="1" max="100" value=${versions} onInput=${text(setVersions)} placeholder="only the newest" /></label>`}
           <label>Keep the newest <input type="number" min="1" value=${last} onInput=${text(setLast)} placeholder="as the sites say" /></label>
           <label>Keep for days <input type="number" min="1" value=${days} onInput=${text(setDays)} placeholder="as the sites say" /></label>
+          <label>Only what lies at <input type="text" value=${include} onInput=${text(setInclude)} placeholder="all of it; x86_64 repodata" spellcheck=${false} /></label>
+          <label>But not at <input type="text" value=${exclude} onInput=${text(setExclude)} placeholder="x86_64/debug" spellcheck=${false} /></label>
+          <label>Priority <input type="number" min="1" max="9" value=${priority} onInput=${text(setPriority)} placeholder="5; the higher is fetched first" /></label>
+          <label class="check"><input type="checkbox" checked=${isUrgent} onChange=${(event: Event) => setUrgent((event.target as HTMLInputElement).checked)} />
+            Urgent: waits for nothing, and no cap holds it up</label>
         </div>`
         : html`<p>The sites stop to follow <b>${shown(tree)}</b> by this pin. What they hold stays there until it is collected.</p>`
     }
+    ${removes === undefined && replaced !== undefined && html`<p class="notice warn">There is a pin for this place: it is replaced, with all that it says (${describePin(replaced)}).</p>`}
     <${Preview} plan=${plan} problem=${problem} />
   </${Dialog}>`
 }
@@ -161,12 +182,31 @@ function WhereField({
   </select></label>`
 }
 
-function commandOf({ tree, sites, checkout, versions, keep, removed }: PinChange): string {
+/** Paths have no spaces in them here: those that do are named with the command line. */
+function namesIn(text: string): string[] {
+  return [...new Set(text.split(/[\s,]+/).filter((each) => each !== ''))].toSorted()
+}
+
+function commandOf({
+  tree,
+  sites,
+  checkout,
+  versions,
+  keep,
+  paths,
+  priority,
+  class: kind,
+  removed,
+}: PinChange): string {
   return [
     `mirrormesh pin ${removed ? 'remove' : 'add'} ${quoted(tree)} ${whereFlag(sites as Where)}`,
     ...(checkout === undefined ? [] : [`--checkout ${quoted(checkout)}`]),
     ...(versions === undefined ? [] : [`--versions ${versions}`]),
     ...(keep?.last === undefined ? [] : [`--keep-last ${keep.last}`]),
     ...(keep?.days === undefined ? [] : [`--keep-days ${keep.days}`]),
+    ...(paths?.include ?? []).map((path) => `--path ${quoted(path)}`),
+    ...(paths?.exclude ?? []).map((path) => `--exclude-path ${quoted(path)}`),
+    ...(priority === undefined ? [] : [`--priority ${priority}`]),
+    ...(kind === undefined ? [] : ['--urgent']),
   ].join(' ')
 }

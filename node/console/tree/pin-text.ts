@@ -25,3 +25,20 @@ export function keepText(keep: PinDocument['keep']): string {
   ]
   return parts.join(' and ')
 }
+
+/** Which part of the trees, how urgent: all that a pin may say beside its place. */
+export function partText({ paths }: PinDocument): string {
+  if (paths === undefined) return 'all of it'
+  const not = paths.exclude.length === 0 ? '' : ` but not ${paths.exclude.map(shown).join(', ')}`
+  return `${paths.include.length === 0 ? 'all' : paths.include.map(shown).join(', ')}${not}`
+}
+
+export function describePin(pin: PinDocument): string {
+  const parts = [
+    pin.checkout === null ? 'no check-out' : `check-out at ${shown(pin.checkout)}`,
+    `keeps ${keepText(pin.keep)}`,
+    partText(pin),
+    pin.class ?? `priority ${pin.priority ?? 5}`,
+  ]
+  return parts.join(', ')
+}

@@ -1,5 +1,6 @@
 /** What the API says of itself, held against what it does: every route, asked of a real daemon. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
@@ -54,6 +55,22 @@ async function aPinRecord(home: string): Promise<Uint8Array> {
   })
   return signRecord(draft, admin)
 }
+
+test('docs/api.md tells of every route', () => {
+  const text = readFileSync(join(import.meta.dirname, '../../../docs/api.md'), 'utf8')
+  const missing = ownRoutes()
+    .map(
+      ({ method, path }) => `${method} ${path.replace(/:(\w+)/g, (_, name: string) => name.toUpperCase())}`,
+    )
+    .filter(
+      (route) =>
+        !text
+          .split(route)
+          .slice(1)
+          .some((rest) => !/^[A-Za-z/-]/.test(rest)),
+    )
+  assert.deepEqual(missing, [])
+})
 
 interface Described {
   readonly openapi: string

@@ -214,11 +214,22 @@ test('the API over TCP lets in who has a token of the right scope, and nobody el
     )
   })
 
-  await t.test('a token that was revoked ends its sessions', async () => {
+  await t.test('a token that was revoked ends its sessions and streams', async () => {
     const login = await ask(`${url}/console/login`, { method: 'POST', body: { token: tokens.operate } })
     const cookie = (login.headers['set-cookie']?.[0] ?? '').split(';')[0]!
     assert.equal((await ask(status, { headers: { cookie } })).status, 200)
+    const { closed } = await new Promise<{ closed: Promise<unknown> }>((resolve, reject) => {
+      const stream = request(`${url}/api/v1/events`, { headers: { cookie }, agent: false }, (incoming) => {
+        assert.match(incoming.headers['content-type'] ?? '', /^text\/event-stream/)
+        assert.equal(incoming.headers['cache-control'], 'no-store')
+        incoming.on('error', () => undefined).resume()
+        resolve({ closed: new Promise((ended) => incoming.once('close', ended)) })
+      })
+      stream.on('error', reject)
+      stream.end()
+    })
     await succeed(['token', 'revoke', tokens.operate.slice(4, 16), '--home', home])
+    await closed
     assert.equal((await ask(status, { headers: { cookie } })).status, 401)
     assert.equal((await ask(status, { headers: bearer(tokens.operate) })).status, 401)
     assert.equal(
