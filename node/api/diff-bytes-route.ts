@@ -5,6 +5,7 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { tryZstdLater, WIRE_LEVEL } from '../../src/block/encoding.ts'
 import type { IndexedBlock } from '../../src/dag/block-index.ts'
 import { listNewBlocks } from '../../src/delta/list-new-blocks.ts'
+import { checkInside } from './access.ts'
 import type { DiffBytesAnswer } from './answers.ts'
 import { type FoundSnapshot, findSnapshot } from './find-snapshot.ts'
 import { parseQuery } from './parse.ts'
@@ -31,8 +32,10 @@ export function addDiffBytesRoute(app: FastifyInstance, services: Services): voi
       query: QUERY,
       answer: DIFF_BYTES,
     }),
-    async ({ params: { tree }, url }, reply): Promise<DiffBytesAnswer> => {
+    async ({ access, params: { tree }, url }, reply): Promise<DiffBytesAnswer> => {
       const { ref, toTree = tree, toRef } = parseQuery(QUERY, url)
+      // What two trees have in common tells of the one what is known of the other.
+      for (const each of [tree, toTree]) checkInside(access, services.ledger.state(), each)
       const held = signalOf(reply)
       const from = await findSnapshot(services, tree, ref, held)
       const to = await findSnapshot(services, toTree, toRef, held)

@@ -8,6 +8,7 @@ import { cidKey } from '../../src/block/cid.ts'
 import { lookUp } from '../../src/dag/reader.ts'
 import { MAX_TAKEN_DOWN, takedownName } from '../../src/record/kinds/takedown.ts'
 import { type Head, takenDown } from '../../src/record/mesh-state.ts'
+import { checkInside } from './access.ts'
 import { findHead, findSnapshot, findTree } from './find-snapshot.ts'
 import { parseQuery } from './parse.ts'
 import { says } from './route-spec.ts'
@@ -44,8 +45,9 @@ export function addTakedownRoutes(app: FastifyInstance, services: Services): voi
       query: QUERY,
       answer: TAKEDOWN_PLAN,
     }),
-    async ({ params: { tree }, url }, reply): Promise<TakedownPlan> => {
+    async ({ access, params: { tree }, url }, reply): Promise<TakedownPlan> => {
       const { ref, path } = parseQuery(QUERY, url)
+      if (path !== undefined) checkInside(access, services.ledger.state(), tree)
       if ((ref === undefined) === (path === undefined))
         throw new MirrorError('invalid', 'name one of a snapshot and a path')
       const heads =

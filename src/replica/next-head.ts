@@ -1,8 +1,9 @@
 /** Who may sign the next head of a tree, and what that head says. */
 import { MirrorError } from '../base/errors.ts'
+import { type Cid, cidKey } from '../block/cid.ts'
 import type { KeyPair } from '../record/key.ts'
 import type { HeadBody } from '../record/kinds/head.ts'
-import type { Head, MeshState, TreeState } from '../record/mesh-state.ts'
+import { type Head, type MeshState, type TreeState, takenDown } from '../record/mesh-state.ts'
 
 export interface NextSnapshot extends Pick<Head, 'snapshot' | 'counts'> {
   /** The snapshot has parts of this head's (of none, when there was none): it may follow no other. */
@@ -17,6 +18,7 @@ export function nextHead(
   nodeKey: KeyPair,
 ): HeadBody {
   const { name, epoch, newest } = checkPublisher(state, tree, nodeKey)
+  checkStanding(state, tree, snapshot)
   if (madeOf !== undefined && newest?.id.toString() !== madeOf.head?.id.toString()) {
     throw new MirrorError('conflict', `${name} was published meanwhile, and this would take that back`, {
       facts: { tree },
@@ -31,6 +33,18 @@ export function nextHead(
     snapshot,
     counts,
   }
+}
+
+/**
+ * What was taken down does not come back by being published again: no site would serve it.
+ * @throws MirrorError `refused`
+ */
+export function checkStanding(state: Pick<MeshState, 'takedowns'>, tree: string, snapshot: Cid): void {
+  if (!takenDown(state, tree).has(cidKey(snapshot))) return
+  throw new MirrorError('refused', `${tree}: an admin has taken this very snapshot down`, {
+    facts: { tree, snapshot: snapshot.toString() },
+    hint: 'Take out what it was taken down for, and publish again. See: mirrormesh status.',
+  })
 }
 
 export type PublishableTree = TreeState & { readonly epoch: NonNullable<TreeState['epoch']> }

@@ -36,7 +36,7 @@ import type { DeltaMode } from './delta-mode.ts'
 import type { DeltaPublisher, DeltaRequest, DeltaWork } from './delta-publisher.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
-import { checkPublisher, nextHead } from './next-head.ts'
+import { checkPublisher, checkStanding, nextHead } from './next-head.ts'
 import { type HeadPlace, isSame, type PublishResult, resultOf, unchangedResult } from './publish-result.ts'
 import { checkRules } from './publish-rules.ts'
 import { reconcileWithPeers } from './reconcile-first.ts'
@@ -186,6 +186,7 @@ export function createPublisher(
         tree,
       })
       if (previous !== undefined && isSame(imported.snapshot, previous)) {
+        checkStanding(ledger.state(), tree, before.snapshot)
         if (options.isDry !== true) await complete.adopt(tree, before.snapshot, signal)
         logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
         return { head: before, isNew: false }
@@ -197,6 +198,7 @@ export function createPublisher(
       return { head: { epoch: epoch.epoch, sequence, snapshot: imported.snapshotCid }, isNew: true }
     }
     signal?.throwIfAborted()
+    checkStanding(ledger.state(), tree, imported.snapshotCid)
     await complete.adopt(tree, imported.snapshotCid, signal)
     const said = {
       snapshot: imported.snapshotCid,

@@ -5,6 +5,9 @@
  * The order is that of a publish (publish.ts): every block durable, then the snapshot complete, then the head. An upload
  * holds a lease, so that no collection takes what nothing names yet; left alone it ends, and what it brought is collected.
  * The next one finds what is still there.
+ *
+ * The right to publish is looked at again with each request: a key that was revoked, or whose grant has ended, stores
+ * nothing more, and its upload is over.
  */
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
@@ -24,7 +27,7 @@ import { checkClosure } from './closure-check.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import type { Ledger } from './ledger.ts'
-import { checkPublisher } from './next-head.ts'
+import { checkPublisher, checkStanding, type PublishableTree } from './next-head.ts'
 import { isSame } from './publish-result.ts'
 import { checkRules } from './publish-rules.ts'
 import { reconcileWithPeers } from './reconcile-first.ts'
@@ -46,6 +49,8 @@ export interface UploadsOptions {
   /** See shrink-guard.ts. */
   readonly maxShrinkShare?: number
   readonly maxUploads?: number
+  /** Of one key, so that it cannot keep the others out. */
+  readonly maxOfPublisher?: number
   /** An upload of which nothing was heard for so long is over. */
   readonly idleMs?: number
 }
@@ -96,6 +101,12 @@ export interface Uploads {
   stop(): void
 }
 
+function noUpload(id: string): MirrorError {
+  return new MirrorError('not-found', `there is no upload ${id.slice(0, 64)} (any more)`, {
+    hint: 'Publish again: what was sent is mostly still there.',
+  })
+}
+
 interface Upload {
   readonly tree: string
   readonly publisher: PeerId
@@ -103,48 +114,99 @@ interface Upload {
   readonly lease: Lease
   finished: Cid | undefined
   cancelIdle: () => void
+  /** Requests that are being answered: none of them loses the lease under its hands. */
+  working: number
 }
 
 export function createUploads(
   components: UploadsComponents,
-  { maxShrinkShare = 0.3, maxUploads = 8, idleMs = 10 * 60_000 }: UploadsOptions = {},
+  { maxShrinkShare = 0.3, maxUploads = 8, maxOfPublisher = 4, idleMs = 10 * 60_000 }: UploadsOptions = {},
 ): Uploads {
   const { ledger, blocks, complete, nodeKey, scratch, clock, logger } = components
   const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const uploads = new Map<string, Upload>()
+  /** By publisher: those that are being opened. */
+  const opening: PeerId[] = []
 
   function end(id: string): void {
     const upload = uploads.get(id)
     if (upload === undefined) return
     uploads.delete(id)
     upload.cancelIdle()
-    upload.lease.close()
+    if (upload.working === 0) upload.lease.close()
   }
 
   function use(id: string): Upload {
     const upload = uploads.get(id)
-    if (upload === undefined) {
-      throw new MirrorError('not-found', `there is no upload ${id.slice(0, 64)} (any more)`, {
-        hint: 'Publish again: what was sent is mostly still there.',
-      })
+    if (upload === undefined) throw noUpload(id)
+    try {
+      treeOf(upload)
+    } catch (error) {
+      end(id)
+      throw error
     }
-    upload.cancelIdle()
-    upload.cancelIdle = clock.after(idleMs, () => end(id))
     return upload
   }
 
-  /** As what a publisher's node checks of itself. */
-  function treeOf({ tree, publisher }: Pick<Upload, 'publisher' | 'tree'>) {
-    return checkPublisher(ledger.state(), tree, { peer: publisher }, `the key ${publisher}`)
+  /** It is not idle meanwhile, and whoever gives it up takes nothing from under the work. */
+  async function during<T>(id: string, work: (upload: Upload) => Promise<T>): Promise<T> {
+    const upload = use(id)
+    upload.cancelIdle()
+    upload.working++
+    try {
+      return await work(upload)
+    } finally {
+      upload.working--
+      if (upload.working === 0) rest(id, upload)
+    }
+  }
+
+  function rest(id: string, upload: Upload): void {
+    if (uploads.get(id) === upload) upload.cancelIdle = clock.after(idleMs, () => end(id))
+    else upload.lease.close()
+  }
+
+  /** As what a publisher's node checks of itself; and that the mesh would take its head now. */
+  function treeOf({ tree, publisher }: Pick<Upload, 'publisher' | 'tree'>): PublishableTree {
+    const found = checkPublisher(ledger.state(), tree, { peer: publisher }, `the key ${publisher}`)
+    const isLent = !found.epoch.isByGrant || isGranted(tree, publisher)
+    if (isLent && !ledger.state().revoked.has(publisher)) return found
+    throw new MirrorError(
+      'refused',
+      isLent
+        ? `the key ${publisher} has been revoked`
+        : `no grant lets ${publisher} publish ${tree} any more`,
+      {
+        facts: { tree, publisher },
+        hint: 'What it published before stays. An admin can let it again, or another key.',
+      },
+    )
+  }
+
+  function isGranted(tree: string, publisher: PeerId): boolean {
+    return grantsAt(ledger.state(), publisher, clock.nowMs()).some(
+      ({ body }) => body.role === 'publisher' && body.trees.some((pattern) => matchesTree(pattern, tree)),
+    )
+  }
+
+  /** Room for one more, from now on. */
+  function checkRoom(publisher: PeerId): void {
+    const all = [...[...uploads.values()].map((upload) => upload.publisher), ...opening]
+    const own = all.filter((each) => each === publisher)
+    if (all.length < maxUploads && own.length < maxOfPublisher) return
+    throw new MirrorError(
+      'busy',
+      own.length < maxOfPublisher
+        ? `${all.length} uploads are under way at this node`
+        : `${own.length} uploads of ${publisher} are under way at this node`,
+      { hint: 'Try again later.' },
+    )
   }
 
   async function create({ tree, publisher, records }: UploadOpening): Promise<void> {
     const state = ledger.state()
     if (state.trees.has(tree)) return
-    const isGranted = grantsAt(state, publisher, clock.nowMs()).some(
-      ({ body }) => body.role === 'publisher' && body.trees.some((pattern) => matchesTree(pattern, tree)),
-    )
-    if (!isGranted) {
+    if (!isGranted(tree, publisher)) {
       throw new MirrorError(
         'refused',
         `the mesh has no tree ${tree}, and no grant lets ${publisher} create it`,
@@ -168,119 +230,127 @@ export function createUploads(
     }
   }
 
-  return {
-    async open(opening) {
-      const { tree, publisher, timeMs, signature } = opening
-      const facts = { tree, publisher }
-      if (uploads.size >= maxUploads)
-        throw new MirrorError('busy', `${uploads.size} uploads are under way at this node`, {
-          hint: 'Try again later.',
-        })
-      const isTimely = Math.abs(clock.nowMs() - timeMs) <= UPLOAD_PROOF_MS
-      if (
-        !isTimely ||
-        !verifyUpload(publicKeyOf(publisher), { mesh: ledger.mesh, tree, timeMs }, signature)
-      ) {
-        throw new MirrorError('refused', `${publisher} has not signed this upload to ${tree} just now`, {
-          facts,
-          hint: 'Are the clocks of the two machines right?',
-        })
-      }
-      // It may have published elsewhere a moment ago: its next record goes on from there.
-      if (!(await reconcileWithPeers(components))) logger.warn(facts, 'publish.unreconciled')
-      await create(opening)
-      const { newest: before } = treeOf(opening)
-      if (!mayRead(ledger.state(), tree, nodeKey.peer, clock.nowMs())) {
-        throw new MirrorError('refused', `${tree} is private, and this node may not read it`, {
-          facts,
-          hint: "Publish through a node with a reader's grant.",
-        })
-      }
-      const lease = blocks.lease({
-        purpose: `upload to ${tree}`,
-        isWriter: true,
-        roots: before === undefined ? [] : [before.snapshot],
+  async function openOne(wanted: UploadOpening): Promise<OpenedUpload> {
+    const { tree, publisher, timeMs, signature } = wanted
+    const facts = { tree, publisher }
+    const isTimely = Math.abs(clock.nowMs() - timeMs) <= UPLOAD_PROOF_MS
+    if (!isTimely || !verifyUpload(publicKeyOf(publisher), { mesh: ledger.mesh, tree, timeMs }, signature)) {
+      throw new MirrorError('refused', `${publisher} has not signed this upload to ${tree} just now`, {
+        facts,
+        hint: 'Are the clocks of the two machines right?',
       })
-      const id = randomBytes(16).toString('hex')
-      const view = blocksOf(tree)
-      uploads.set(id, {
-        tree,
-        publisher,
-        blocks: view,
-        lease,
-        finished: undefined,
-        cancelIdle: () => undefined,
+    }
+    // It may have published elsewhere a moment ago: its next record goes on from there.
+    if (!(await reconcileWithPeers(components))) logger.warn(facts, 'publish.unreconciled')
+    await create(wanted)
+    const { newest: before } = treeOf(wanted)
+    if (!mayRead(ledger.state(), tree, nodeKey.peer, clock.nowMs())) {
+      throw new MirrorError('refused', `${tree} is private, and this node may not read it`, {
+        facts,
+        hint: "Publish through a node with a reader's grant.",
       })
-      use(id)
-      logger.info({ ...facts, upload: id }, 'upload.opened')
+    }
+    const lease = blocks.lease({
+      purpose: `upload to ${tree}`,
+      isWriter: true,
+      roots: before === undefined ? [] : [before.snapshot],
+    })
+    const id = randomBytes(16).toString('hex')
+    const view = blocksOf(tree)
+    const upload: Upload = {
+      ...{ tree, publisher, lease, blocks: view, finished: undefined, working: 0 },
+      cancelIdle: () => undefined,
+    }
+    uploads.set(id, upload)
+    try {
       const snapshot = before === undefined ? undefined : await view.get(before.snapshot)
+      rest(id, upload)
+      logger.info({ ...facts, upload: id }, 'upload.opened')
       return { id, before, snapshot }
-    },
-    has: (id, cids) => use(id).blocks.has(cids),
-    put: (id, given) => use(id).blocks.put(given),
-    async finish(id, { snapshot: cid, allowEmpty, acceptShrink }, signal) {
-      const upload = use(id)
-      const { tree, blocks: view, lease } = upload
-      const { newest: before, epoch, body } = treeOf(upload)
-      const snapshot = await readSnapshot(view, cid)
-      if (snapshot?.tree !== tree)
-        throw new MirrorError('invalid', `${cid} is no snapshot of ${tree} that was uploaded here`)
-      lease.protect(cid)
-      const previous = before === undefined ? undefined : await readSnapshot(view, before.snapshot)
-      checkShrink({ ...previous?.counts, ...before?.counts } as Snapshot['counts'], snapshot.counts, {
-        maxShare: maxShrinkShare,
-        isAccepted: acceptShrink,
-        isEmptyAccepted: allowEmpty,
-        source: 'the source',
-        tree,
-      })
-      await view.flush()
-      await checkClosure(view, snapshot, signal, scratch)
-      if (before !== undefined && previous !== undefined && isSame(snapshot, previous)) {
-        await complete.adopt(tree, before.snapshot, signal)
-        return {
-          epoch: before.epoch,
-          sequence: before.sequence,
-          previous: before.previous,
-          isNew: false,
-          unjudged: [],
-        }
-      }
-      const unjudged = await checkRules(
-        body,
-        { source: view, root: snapshot.root, before: previous?.root },
-        signal,
-      )
-      await complete.adopt(tree, cid, signal)
-      upload.finished = cid
-      use(id)
-      return {
-        epoch: epoch.epoch,
-        sequence: (before?.sequence ?? 0) + 1,
-        previous: before?.id ?? null,
-        isNew: true,
-        unjudged,
-      }
-    },
-    async publish(id, bytes) {
-      const { tree, publisher, finished } = use(id)
-      const { content, issuerPeer } = decodeSigned(bytes)
-      const isHead =
-        content.kind === 'head' &&
-        content.body.tree === tree &&
-        issuerPeer === publisher &&
-        finished?.equals(content.body.snapshot) === true
-      if (!isHead) {
-        throw new MirrorError(
-          'refused',
-          `what ends the upload is ${publisher}'s head of ${tree} with the snapshot that was proved complete`,
-        )
-      }
-      const { id: record } = await ledger.submit(bytes)
-      logger.info({ tree, publisher, snapshot: finished.toString(), upload: id }, 'upload.published')
+    } catch (error) {
       end(id)
-      return { id: record }
+      throw error
+    }
+  }
+
+  async function finishOne(
+    id: string,
+    upload: Upload,
+    { snapshot: cid, allowEmpty, acceptShrink }: UploadEnd,
+    signal: AbortSignal,
+  ): Promise<FinishedUpload> {
+    const { tree, blocks: view, lease } = upload
+    const { newest: before, epoch, body } = treeOf(upload)
+    const snapshot = await readSnapshot(view, cid)
+    if (snapshot?.tree !== tree)
+      throw new MirrorError('invalid', `${cid} is no snapshot of ${tree} that was uploaded here`)
+    lease.protect(cid)
+    const previous = before === undefined ? undefined : await readSnapshot(view, before.snapshot)
+    checkShrink({ ...previous?.counts, ...before?.counts } as Snapshot['counts'], snapshot.counts, {
+      maxShare: maxShrinkShare,
+      isAccepted: acceptShrink,
+      isEmptyAccepted: allowEmpty,
+      source: 'the source',
+      tree,
+    })
+    await view.flush()
+    await checkClosure(view, snapshot, signal, scratch)
+    const isUnchanged = before !== undefined && previous !== undefined && isSame(snapshot, previous)
+    const unjudged = isUnchanged
+      ? []
+      : await checkRules(body, { source: view, root: snapshot.root, before: previous?.root }, signal)
+    // Much may have been said meanwhile.
+    use(id)
+    const adopted = isUnchanged ? before.snapshot : cid
+    checkStanding(ledger.state(), tree, adopted)
+    await complete.adopt(tree, adopted, signal)
+    if (isUnchanged) {
+      const { epoch: of, sequence, previous: ofPrevious } = before
+      return { epoch: of, sequence, previous: ofPrevious, isNew: false, unjudged }
+    }
+    upload.finished = cid
+    return {
+      epoch: epoch.epoch,
+      sequence: (before?.sequence ?? 0) + 1,
+      previous: before?.id ?? null,
+      isNew: true,
+      unjudged,
+    }
+  }
+
+  return {
+    async open(wanted) {
+      checkRoom(wanted.publisher)
+      opening.push(wanted.publisher)
+      try {
+        return await openOne(wanted)
+      } finally {
+        opening.splice(opening.indexOf(wanted.publisher), 1)
+      }
     },
+    has: (id, cids) => during(id, (upload) => upload.blocks.has(cids)),
+    put: (id, given) => during(id, (upload) => upload.blocks.put(given)),
+    finish: (id, wanted, signal) => during(id, (upload) => finishOne(id, upload, wanted, signal)),
+    publish: (id, bytes) =>
+      during(id, async ({ tree, publisher, finished }) => {
+        const { content, issuerPeer } = decodeSigned(bytes)
+        const isHead =
+          content.kind === 'head' &&
+          content.body.tree === tree &&
+          issuerPeer === publisher &&
+          finished?.equals(content.body.snapshot) === true
+        if (!isHead) {
+          throw new MirrorError(
+            'refused',
+            `what ends the upload is ${publisher}'s head of ${tree} with the snapshot that was proved complete`,
+          )
+        }
+        checkStanding(ledger.state(), tree, finished)
+        const { id: record } = await ledger.submit(bytes)
+        logger.info({ tree, publisher, snapshot: finished.toString(), upload: id }, 'upload.published')
+        end(id)
+        return { id: record }
+      }),
     close: end,
     stop() {
       for (const id of [...uploads.keys()]) end(id)

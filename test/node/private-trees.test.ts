@@ -316,6 +316,10 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
       assert.equal(await at(`${name}/${route}`, operates), 200, route)
     }
     assert.equal(await at(`${BAIT}/diff?toTree=${name}`, reads), 403)
+    assert.equal(await at(`${BAIT}/diff-bytes?toTree=${name}`, reads), 403, 'what it has in common')
+    assert.equal(await at(`${name}/diff-bytes?toTree=${BAIT}`, reads), 403)
+    assert.equal(await at(`${name}/takedown?path=plan`, reads), 403, 'whether it has that path')
+    assert.equal(await at(`${name}/takedown?path=plan`, operates), 200)
     assert.equal(await at(`${BAIT}/file?path=real`, reads), 200)
   })
 
