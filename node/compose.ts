@@ -291,7 +291,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const history = createHistory({ values: values('history'), readStatus, clock, log })
   parts.defer(() => history.stop())
   const uploads = createUploads(
-    { ledger, blocks, complete, host, nodeKey, scratch, clock, logger: log },
+    {
+      ...{ ledger, blocks, complete, host, nodeKey, scratch, clock, logger: log },
+      readFreeBytes: () => readFreeBytes(paths.storeDir),
+      isGone: takedowns.isGone,
+    },
     { maxShrinkShare: config.maxShrinkPercent / 100 },
   )
   parts.defer(() => uploads.stop())

@@ -45,9 +45,10 @@ export interface Ledger extends RecordExchange {
   tip(key: PublicKey): ChainTip | undefined
   /**
    * A record signed elsewhere (by an admin at the CLI) for this node to bring into the mesh. The same one twice is fine.
+   * `check` is called when its turn has come, with the state that it will be added to; what it throws stops it.
    * @throws MirrorError `corrupt`, `conflict` when its place in the chain is taken, `refused` when it has no effect
    */
-  submit(bytes: Uint8Array): Promise<{ readonly id: Cid }>
+  submit(bytes: Uint8Array, check?: (state: MeshState) => void): Promise<{ readonly id: Cid }>
   /**
    * Signs by a key of this node. `body` is called when its turn has come, with the state that it will be added to, and
    * may throw to give up.
@@ -206,10 +207,11 @@ export async function createLedger(
     return { accepted, refused: reasons.map((reason) => ({ reason })) }
   }
 
-  async function submit(bytes: Uint8Array): Promise<{ id: Cid }> {
+  async function submit(bytes: Uint8Array, check?: (state: MeshState) => void): Promise<{ id: Cid }> {
     const record = decodeSigned(bytes)
     return turns.run(async () => {
       if (builder.get(record.id) !== undefined) return { id: record.id }
+      check?.(builder.state)
       checkPlace(builder.tip(record.issuer), record)
       const { verdict, reason } = builder.assess(record)
       if (verdict === 'refused' || (verdict === 'idle' && record.content.kind !== 'unknown')) {

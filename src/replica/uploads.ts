@@ -7,99 +7,36 @@
  * The next one finds what is still there.
  *
  * The right to publish is looked at again with each request: a key that was revoked, or whose grant has ended, stores
- * nothing more, and its upload is over.
+ * nothing more, and its upload is over. So it is after a day, and when the snapshot that it goes on from is taken down.
  */
 import { randomBytes } from 'node:crypto'
-import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
 import { matchesTree } from '../base/names.ts'
 import type { Block } from '../block/block.ts'
-import type { Cid } from '../block/cid.ts'
-import type { Scratch } from '../dag/scratch.ts'
+import { type Cid, cidKey } from '../block/cid.ts'
 import { decodeSnapshot, type Snapshot } from '../dag/snapshot.ts'
-import type { Host } from '../net/ports.ts'
-import { type KeyPair, type PeerId, publicKeyOf } from '../record/key.ts'
-import { grantsAt, type Head, mayRead } from '../record/mesh-state.ts'
+import { type PeerId, publicKeyOf } from '../record/key.ts'
+import { grantsAt, type MeshState, mayRead } from '../record/mesh-state.ts'
 import { decodeSigned } from '../record/record.ts'
 import { UPLOAD_PROOF_MS, verifyUpload } from '../record/upload-proof.ts'
 import type { BlockStore, Lease } from '../store/block-store.ts'
 import { checkClosure } from './closure-check.ts'
-import type { CompleteSnapshots } from './complete-snapshots.ts'
-import type { ReplicaLog } from './fetch-network.ts'
-import type { Ledger } from './ledger.ts'
 import { checkPublisher, checkStanding, type PublishableTree } from './next-head.ts'
 import { isSame } from './publish-result.ts'
 import { checkRules } from './publish-rules.ts'
 import { reconcileWithPeers } from './reconcile-first.ts'
 import { checkShrink } from './shrink-guard.ts'
 import { createBlocksOf } from './tree-views.ts'
-
-export interface UploadsComponents {
-  readonly ledger: Ledger
-  readonly blocks: BlockStore
-  readonly complete: Pick<CompleteSnapshots, 'adopt'>
-  readonly host: Pick<Host, 'peers' | 'reconcile'>
-  readonly nodeKey: KeyPair
-  readonly scratch: Scratch
-  readonly clock: Clock
-  readonly logger: ReplicaLog
-}
-
-export interface UploadsOptions {
-  /** See shrink-guard.ts. */
-  readonly maxShrinkShare?: number
-  readonly maxUploads?: number
-  /** Of one key, so that it cannot keep the others out. */
-  readonly maxOfPublisher?: number
-  /** An upload of which nothing was heard for so long is over. */
-  readonly idleMs?: number
-}
-
-export interface UploadOpening {
-  readonly tree: string
-  readonly publisher: PeerId
-  readonly timeMs: number
-  readonly signature: Uint8Array
-  /** The publisher's own records that create the tree, by a grant, when there is none. */
-  readonly records: readonly Uint8Array[]
-}
-
-export interface OpenedUpload {
-  readonly id: string
-  /** The newest head; undefined before the first. */
-  readonly before: Head | undefined
-  /** Its snapshot's block, where it is stored here. */
-  readonly snapshot: Uint8Array | undefined
-}
-
-export interface UploadEnd {
-  readonly snapshot: Cid
-  readonly allowEmpty: boolean
-  readonly acceptShrink: boolean
-}
-
-export interface FinishedUpload {
-  /** Where the head is to go; of an unchanged snapshot, where it is. */
-  readonly epoch: number
-  readonly sequence: number
-  readonly previous: Cid | null
-  readonly isNew: boolean
-  readonly unjudged: readonly string[]
-}
-
-export interface Uploads {
-  /** @throws MirrorError `refused` for a key that may not publish there, `not-found` for a tree that there is not, `busy` */
-  open(opening: UploadOpening): Promise<OpenedUpload>
-  /** Which of them are stored. */
-  has(id: string, cids: readonly Cid[]): Promise<boolean[]>
-  put(id: string, blocks: readonly Block[]): Promise<void>
-  /** Proves the snapshot complete here. @throws MirrorError `refused` by a gate or the shrink guard, `unstable` when blocks are missing */
-  finish(id: string, end: UploadEnd, signal: AbortSignal): Promise<FinishedUpload>
-  /** The signed head of a finished upload, which it ends. @throws MirrorError as Ledger.submit */
-  publish(id: string, record: Uint8Array): Promise<{ readonly id: Cid }>
-  close(id: string): void
-  stop(): void
-}
+import { createUploadSpace } from './upload-space.ts'
+import type {
+  FinishedUpload,
+  OpenedUpload,
+  UploadEnd,
+  UploadOpening,
+  Uploads,
+  UploadsComponents,
+  UploadsOptions,
+} from './upload-types.ts'
 
 function noUpload(id: string): MirrorError {
   return new MirrorError('not-found', `there is no upload ${id.slice(0, 64)} (any more)`, {
@@ -107,23 +44,47 @@ function noUpload(id: string): MirrorError {
   })
 }
 
+interface Finished {
+  readonly snapshot: Cid
+  /** The gates and the shrink guard have compared it with this head's snapshot. */
+  readonly after: Cid | undefined
+  /** Of all its blocks, and a little more. */
+  readonly bytes: number
+}
+
 interface Upload {
   readonly tree: string
   readonly publisher: PeerId
   readonly blocks: BlockStore
   readonly lease: Lease
-  finished: Cid | undefined
+  finished: Finished | undefined
+  /** Stored by it, and not before. */
+  newBytes: number
   cancelIdle: () => void
+  readonly cancelAge: () => void
+  /** Ends what runs for it. */
+  readonly ended: AbortController
   /** Requests that are being answered: none of them loses the lease under its hands. */
   working: number
 }
 
+/** What a snapshot takes beside its blocks: itself, and for each of them a line of its index. No less. */
+const SNAPSHOT_BYTES = 1024
+const INDEX_BYTES = 64
+
 export function createUploads(
   components: UploadsComponents,
-  { maxShrinkShare = 0.3, maxUploads = 8, maxOfPublisher = 4, idleMs = 10 * 60_000 }: UploadsOptions = {},
+  {
+    maxShrinkShare = 0.3,
+    maxUploads = 8,
+    maxOfPublisher = 4,
+    idleMs = 10 * 60_000,
+    maxAgeMs = 24 * 3_600_000,
+  }: UploadsOptions = {},
 ): Uploads {
-  const { ledger, blocks, complete, nodeKey, scratch, clock, logger } = components
+  const { ledger, blocks, complete, readFreeBytes, isGone, nodeKey, scratch, clock, logger } = components
   const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
+  const space = createUploadSpace({ clock, readFreeBytes })
   const uploads = new Map<string, Upload>()
   /** By publisher: those that are being opened. */
   const opening: PeerId[] = []
@@ -133,6 +94,8 @@ export function createUploads(
     if (upload === undefined) return
     uploads.delete(id)
     upload.cancelIdle()
+    upload.cancelAge()
+    upload.ended.abort(noUpload(id))
     if (upload.working === 0) upload.lease.close()
   }
 
@@ -250,16 +213,20 @@ export function createUploads(
         hint: "Publish through a node with a reader's grant.",
       })
     }
+    const id = randomBytes(16).toString('hex')
     const lease = blocks.lease({
       purpose: `upload to ${tree}`,
       isWriter: true,
-      roots: before === undefined ? [] : [before.snapshot],
+      // What was taken down is published over by such an upload: it must not hold the takedown up.
+      roots: before === undefined || isGone(tree, before.snapshot) ? [] : [before.snapshot],
+      onEndAsked: () => end(id),
     })
-    const id = randomBytes(16).toString('hex')
     const view = blocksOf(tree)
     const upload: Upload = {
-      ...{ tree, publisher, lease, blocks: view, finished: undefined, working: 0 },
+      ...{ tree, publisher, lease, blocks: view, finished: undefined, newBytes: 0, working: 0 },
       cancelIdle: () => undefined,
+      cancelAge: clock.after(maxAgeMs, () => end(id)),
+      ended: new AbortController(),
     }
     uploads.set(id, upload)
     try {
@@ -269,6 +236,20 @@ export function createUploads(
       return { id, before, snapshot }
     } catch (error) {
       end(id)
+      throw error
+    }
+  }
+
+  async function put(upload: Upload, given: readonly Block[]): Promise<void> {
+    const has = await upload.blocks.has(given.map(({ cid }) => cid))
+    const lacking = new Map(given.filter((_, at) => has[at] !== true).map((each) => [cidKey(each.cid), each]))
+    const newBytes = lacking.values().reduce((sum, { bytes }) => sum + bytes.length, 0)
+    space.take(upload.publisher, newBytes)
+    try {
+      await upload.blocks.put(given)
+      upload.newBytes += newBytes
+    } catch (error) {
+      space.giveBack(upload.publisher, newBytes)
       throw error
     }
   }
@@ -294,7 +275,17 @@ export function createUploads(
       tree,
     })
     await view.flush()
-    await checkClosure(view, snapshot, signal, scratch)
+    // As they are stored: what the snapshot says of itself is its publisher's word.
+    let bytes = SNAPSHOT_BYTES
+    const counted: BlockStore = {
+      ...view,
+      async locate(cids) {
+        const places = await view.locate(cids)
+        for (const place of places) bytes += (place?.lengthBytes ?? 0) + INDEX_BYTES
+        return places
+      },
+    }
+    await checkClosure(counted, snapshot, signal, scratch)
     const isUnchanged = before !== undefined && previous !== undefined && isSame(snapshot, previous)
     const unjudged = isUnchanged
       ? []
@@ -308,7 +299,7 @@ export function createUploads(
       const { epoch: of, sequence, previous: ofPrevious } = before
       return { epoch: of, sequence, previous: ofPrevious, isNew: false, unjudged }
     }
-    upload.finished = cid
+    upload.finished = { snapshot: cid, after: before?.id, bytes }
     return {
       epoch: epoch.epoch,
       sequence: (before?.sequence ?? 0) + 1,
@@ -329,25 +320,31 @@ export function createUploads(
       }
     },
     has: (id, cids) => during(id, (upload) => upload.blocks.has(cids)),
-    put: (id, given) => during(id, (upload) => upload.blocks.put(given)),
-    finish: (id, wanted, signal) => during(id, (upload) => finishOne(id, upload, wanted, signal)),
+    put: (id, given) => during(id, (upload) => put(upload, given)),
+    finish: (id, wanted, signal) =>
+      during(id, (upload) => finishOne(id, upload, wanted, AbortSignal.any([signal, upload.ended.signal]))),
     publish: (id, bytes) =>
-      during(id, async ({ tree, publisher, finished }) => {
+      during(id, async ({ tree, publisher, finished, newBytes }) => {
         const { content, issuerPeer } = decodeSigned(bytes)
         const isHead =
           content.kind === 'head' &&
           content.body.tree === tree &&
           issuerPeer === publisher &&
-          finished?.equals(content.body.snapshot) === true
+          finished?.snapshot.equals(content.body.snapshot) === true
         if (!isHead) {
           throw new MirrorError(
             'refused',
             `what ends the upload is ${publisher}'s head of ${tree} with the snapshot that was proved complete`,
           )
         }
-        checkStanding(ledger.state(), tree, finished)
-        const { id: record } = await ledger.submit(bytes)
-        logger.info({ tree, publisher, snapshot: finished.toString(), upload: id }, 'upload.published')
+        const { snapshot, after } = finished
+        const { previous } = content.body
+        const { id: record } = await ledger.submit(bytes, (state) => {
+          checkStanding(state, tree, snapshot)
+          checkJudged(state, tree, { after, previous })
+        })
+        space.giveBack(publisher, Math.min(newBytes, finished.bytes))
+        logger.info({ tree, publisher, snapshot: snapshot.toString(), upload: id }, 'upload.published')
         end(id)
         return { id: record }
       }),
@@ -361,4 +358,23 @@ export function createUploads(
 async function readSnapshot(blocks: BlockStore, cid: Cid): Promise<Snapshot | undefined> {
   const bytes = await blocks.get(cid)
   return bytes === undefined ? undefined : decodeSnapshot(cid, bytes)
+}
+
+/** Another upload of its publisher may have ended meanwhile: what was judged against the head before it was not judged. */
+function checkJudged(
+  state: MeshState,
+  tree: string,
+  { after, previous }: { readonly after: Cid | undefined; readonly previous: Cid | null },
+): void {
+  const newest = state.trees.get(tree)?.newest?.id
+  const isJudged = [newest, previous].every((id) => id?.toString() === after?.toString())
+  if (isJudged) return
+  throw new MirrorError(
+    'conflict',
+    `${tree} was published meanwhile: the snapshot was not compared with that`,
+    {
+      facts: { tree },
+      hint: 'Finish the upload again: it is compared with what is newest then.',
+    },
+  )
 }

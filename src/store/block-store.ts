@@ -116,6 +116,8 @@ export interface LeaseOptions {
   readonly isWriter?: boolean
   /** A takedown may end it: the reader can live with blocks that are missing then. */
   readonly mayBeEnded?: boolean
+  /** A takedown asks by this for an end: who holds it closes it as soon as it can, and not before it has stopped to rely on it. */
+  readonly onEndAsked?: () => void
   /**
    * Snapshots and sets of encodings: their blocks, the nodes of their indexes and all that these list stay, as far as they
    * are here.

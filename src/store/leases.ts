@@ -91,12 +91,15 @@ export function createLeases(): Leases {
     return false
   }
 
-  function open(purpose: string, roots: readonly Cid[], from: number | undefined, mayBeEnded = false): Lease {
+  function open(
+    { purpose, roots = [], mayBeEnded = false, onEndAsked }: LeaseOptions,
+    from: number | undefined,
+  ): Lease {
     const id = Symbol(purpose)
     const close = (): void => {
       if (held.delete(id) && from !== undefined) dropUnneeded()
     }
-    const lease = { purpose, roots, from, end: mayBeEnded ? close : undefined }
+    const lease = { purpose, roots, from, end: mayBeEnded ? close : onEndAsked }
     held.set(id, lease)
     newestFrom = Math.max(newestFrom, from ?? 0)
     return {
@@ -109,11 +112,10 @@ export function createLeases(): Leases {
   }
 
   return {
-    lease: ({ purpose, isWriter = false, mayBeEnded = false, roots = [] }) =>
-      open(purpose, roots, isWriter ? openSegment().number : undefined, mayBeEnded),
+    lease: (options) => open(options, options.isWriter === true ? openSegment().number : undefined),
     hold() {
       const newest = openSegment()
-      return open('collection', [], segments[0]?.number ?? newest.number)
+      return open({ purpose: 'collection' }, segments[0]?.number ?? newest.number)
     },
     list: () =>
       [...held.values()].map(({ purpose, roots, end }) => ({
