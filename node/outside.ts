@@ -2,7 +2,7 @@
 import type { BlockServiceComponents } from '../src/replica/block-service.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
 import type { Ledger } from '../src/replica/ledger.ts'
-import { proofOf } from '../src/replica/proof.ts'
+import { createProofs } from '../src/replica/proofs.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import type { MemberRoutesComponents } from './gateway/member-routes.ts'
 
@@ -13,11 +13,9 @@ export function createOutside({
   BlockServiceComponents,
   'blocks' | 'blocksOf' | 'holdings'
 >): MemberRoutesComponents {
+  const proofs = createProofs({ ledger })
   return {
-    proofOf(tree) {
-      const found = ledger.state().trees.get(tree)
-      return found === undefined ? [] : proofOf(ledger, found)
-    },
+    proofOf: (tree) => proofs.of(tree) ?? { records: [], bytes: 0 },
     server: createBlockService({ ...parts, traffic: createTraffic(), mayRead: () => true }),
   }
 }

@@ -68,12 +68,15 @@ function without(alarms: readonly Alarm[], others: readonly Alarm[]): Alarm[] {
   return alarms.filter((alarm) => !known.has(keyOf(alarm)))
 }
 
-/** Each start and end, and progress now and then. What a job ended with is at /api/v1/jobs/ID. */
+/**
+ * Each start and end, and progress now and then. What a job ended with is at /api/v1/jobs/ID, for those who may operate the node:
+ * it may name files of private trees.
+ */
 function jobSource({ clock, jobs }: Services): EventSource {
   return (emit) => {
     const waiting = new Map<string, JobDocument>()
     let cancel = (): void => undefined
-    const tell = ({ result: _, ...job }: JobDocument): void => emit('job', job)
+    const tell = ({ result: _, problem: __, ...job }: JobDocument): void => emit('job', job)
     const flush = (): void => {
       cancel = (): void => undefined
       for (const job of waiting.values()) tell(job)

@@ -60,7 +60,8 @@ export function addJobRoutes(app: FastifyInstance, services: Services): void {
     '/api/v1/jobs',
     says({
       summary: 'Jobs of this run of the daemon, oldest first',
-      scope: 'read',
+      // What they found may be inside of private trees, or on the machine's disk.
+      scope: 'operate',
       query: PAGE_QUERY,
       answer: z.strictObject({ jobs: z.array(JOB), cursor: z.string().nullable() }),
     }),
@@ -73,7 +74,7 @@ export function addJobRoutes(app: FastifyInstance, services: Services): void {
   )
   app.get(
     '/api/v1/jobs/:id',
-    says({ summary: 'A job', scope: 'read', answer: JOB }),
+    says({ summary: 'A job', scope: 'operate', answer: JOB }),
     ({ params }: JobRequest) => jobs.get(params.id),
   )
   app.delete(
@@ -86,7 +87,7 @@ export function addJobRoutes(app: FastifyInstance, services: Services): void {
   )
   app.get(
     '/api/v1/jobs/:id/events',
-    says({ summary: 'Its progress, and its end', scope: 'read', answerAs: 'events' }),
+    says({ summary: 'Its progress, and its end', scope: 'operate', answerAs: 'events' }),
     ({ params }: JobRequest, reply) => {
       jobs.get(params.id)
       const events = jobs.watch(params.id, signalOf(reply))

@@ -16,6 +16,7 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { type Cid, parseCid } from '../../src/block/cid.ts'
 import type { BlockServer } from '../../src/net/ports.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
+import type { Proof } from '../../src/replica/proofs.ts'
 import { parseTarget, type RequestTarget } from './request-target.ts'
 import type { Rights } from './rights.ts'
 import { type SendOptions, sendPieces } from './send-body.ts'
@@ -24,7 +25,7 @@ import { matchTree } from './version.ts'
 
 export interface MemberRoutesComponents {
   /** Of a tree that is known. */
-  readonly proofOf: (tree: string) => readonly VerifiedRecord[]
+  readonly proofOf: (tree: string) => Proof
   /** As for members, but for the right to the tree, which is looked at here. */
   readonly server: Pick<BlockServer, 'object' | 'blocks'>
 }
@@ -61,10 +62,10 @@ export function createMemberRoutes({ proofOf, server }: MemberRoutesComponents):
     const path = query.get('path') ?? `/${query.get('tree') ?? ''}`
     const match = matchTree(options.rights.catalogue, parseTarget(path).segments)
     if (match === undefined) throw options.rights.noSuchTree()
-    const records = proofOf(match.tree.name)
+    const { records, bytes } = proofOf(match.tree.name)
     response.writeHead(200, {
       'content-type': 'application/octet-stream',
-      'content-length': records.reduce((sum, { bytes }) => sum + 4 + bytes.length, 0),
+      'content-length': bytes + 4 * records.length,
       'cache-control': 'no-store',
       'x-mirrormesh-tree': match.tree.name,
     })

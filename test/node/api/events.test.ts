@@ -51,6 +51,11 @@ test('what happens is told as it happens, and again to a client that comes back'
     const [tree] = (trees ?? []) as { tree: string; sites: { state: string }[] }[]
     return event === 'status' && tree?.tree === 'x' && tree.sites[0]?.state === 'complete'
   })
+  await api.post('/api/v1/jobs', { kind: 'verify', tree: 'nowhere' })
+  const failed = await first.find('a job that failed', (event, { kind, state }) => {
+    return event === 'job' && kind === 'verify' && state === 'failed'
+  })
+  assert.equal(JSON.stringify(failed).includes('nowhere'), false, 'what it met is for who may see it')
   first.end()
   await first.ended
 
