@@ -22,7 +22,7 @@ export interface Proofs {
 type Made = Proof | { readonly error: MirrorError }
 
 export function createProofs(
-  { ledger }: { readonly ledger: Pick<Ledger, 'state' | 'record' | 'tip' | 'mesh' | 'subscribe'> },
+  { ledger }: { readonly ledger: Pick<Ledger, 'state' | 'record' | 'evidence' | 'subscribe'> },
   {
     maxRecords = 1024 * 1024,
     maxProofs = 4096,
