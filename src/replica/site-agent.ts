@@ -44,7 +44,7 @@ import {
   treeFacts,
 } from './site-agent-status.ts'
 import { createTreeWorker, type FetchRequest, type FetchView, type TreeWorker } from './site-agent-tree.ts'
-import { type Alarm, buildStatus, type StatusDocument, silentAfterMs } from './status.ts'
+import { type Alarm, buildStatus, type HeardSite, type StatusDocument, silentAfterMs } from './status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 import { swarmOf } from './swarm-facts.ts'
 import type { Traffic } from './traffic.ts'
@@ -98,6 +98,8 @@ export interface SiteAgent {
   status(): StatusDocument
   /** What this site said last of all of itself (status-announcement.ts); undefined before the first. */
   announced(): Uint8Array | undefined
+  /** What the other sites said last, by PeerId. */
+  heard(): ReadonlyMap<string, HeardSite>
   /** The fetches that are going on, by tree. */
   fetches(): ReadonlyMap<string, FetchView>
   /** The members as fetches see them. */
@@ -346,7 +348,7 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own)]
+        return tree === undefined ? [] : [announcedTree(tree, own, complete)]
       }),
       bytesSent,
       bytesReceived,
@@ -439,6 +441,7 @@ export function createSiteAgent(
       listeners.clear()
     },
     announced: () => gossip.whole(),
+    heard: () => gossip.heard(),
     status() {
       const state = ledger.state()
       return buildStatus({
