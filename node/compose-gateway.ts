@@ -86,7 +86,8 @@ export function composeGateway(
         isOnce === true ? files.readOnce(entry, range, signal) : files.read(entry, range, signal),
       readStatus,
       readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
-      hold: (snapshot) => blocks.lease({ purpose: 'answer of the gateway', roots: [snapshot] }),
+      hold: (snapshot) =>
+        blocks.lease({ purpose: 'answer of the gateway', mayBeEnded: true, roots: [snapshot] }),
       pull: pulled?.source,
       outside: createOutside({ ledger, blocks, blocksOf, holdings }),
       readPulled: () => pulled?.usage(),

@@ -242,6 +242,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     values,
     checkedOut: collector.checkedOut,
     collect: (signal) => collector.run({ signal }),
+    forgetPulled: () => void pulled?.cache.makeRoom(Number.MAX_SAFE_INTEGER),
     clock,
     logger: log,
     onChanged: () => agent.refresh(),
@@ -257,7 +258,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     config.http === 'off' || config.pullQuotaBytes === 0
       ? undefined
       : openPulled(
-          { blocks, ledger, agent, network: capper.fetch(host), traffic, clock, log },
+          {
+            ...{ blocks, ledger, agent, network: capper.fetch(host), traffic, clock, log },
+            isGone: takedowns.isGone,
+          },
           { dir: join(paths.cacheDir, 'pulled'), quotaBytes: config.pullQuotaBytes, self },
         )
   parts.defer(() => pulled?.close())
@@ -266,18 +270,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       ? undefined
       : composeGateway(
           {
-            ledger,
-            complete,
-            takedowns,
-            tokens,
-            blocks,
-            blocksOf,
-            holdings,
-            host,
-            pulled,
-            scratch,
-            clock,
-            log,
+            ...{ ledger, complete, takedowns, tokens, blocks, blocksOf, holdings, host },
+            ...{ pulled, scratch, clock, log },
           },
           {
             config,

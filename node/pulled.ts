@@ -1,10 +1,11 @@
 /** What the gateway reads of snapshots that are not complete here: the parts of it, put together. */
 import type { Clock } from '../src/base/clock.ts'
+import type { Cid } from '../src/block/cid.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
 import type { FetchNetwork } from '../src/replica/fetch-network.ts'
 import type { Ledger } from '../src/replica/ledger.ts'
 import { createPullThrough, type PullUsage } from '../src/replica/pull-through.ts'
-import type { SiteAgent } from '../src/replica/site-agent.ts'
+import type { SiteAgent } from '../src/replica/site-agent-types.ts'
 import { swarmOf } from '../src/replica/swarm-facts.ts'
 import type { Traffic } from '../src/replica/traffic.ts'
 import { createBlocksOf, isPrivateTree } from '../src/replica/tree-views.ts'
@@ -36,6 +37,7 @@ export function openPulled(
     traffic,
     clock,
     log,
+    isGone,
   }: {
     readonly blocks: BlockStore
     readonly ledger: Pick<Ledger, 'state'>
@@ -44,6 +46,7 @@ export function openPulled(
     readonly traffic: Traffic
     readonly clock: Clock
     readonly log: Log
+    readonly isGone: (tree: string, snapshot: Cid) => boolean
   },
   {
     dir,
@@ -58,6 +61,7 @@ export function openPulled(
       members: agent.members,
       blocksOf: createBlocksOf(blocks, { state: ledger.state, clock }),
       isPrivate: (tree) => isPrivateTree(ledger.state(), tree),
+      isGone,
       cache,
       traffic,
       clock,

@@ -77,7 +77,10 @@ export async function findSnapshot(
     })
   }
   // In the same breath as the question whether it is complete.
-  const lease = services.blocks.lease({ purpose: `read ${name}@${head.sequence}`, roots: [head.snapshot] })
+  const lease = services.blocks.lease({
+    ...{ purpose: `read ${name}@${head.sequence}`, roots: [head.snapshot] },
+    mayBeEnded: true,
+  })
   held.addEventListener('abort', () => lease.close(), { once: true })
   const view = services.complete.viewOf(name, head.snapshot)
   const bytes = await services.blocks.get(head.snapshot)

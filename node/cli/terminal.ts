@@ -39,14 +39,25 @@ export function processTerminal(): Terminal {
     hasColor: stdout.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb',
     print(text) {
       return new Promise((resolve) => {
-        if (stdout.write(text)) resolve()
+        if (stdout.write(typeof text === 'string' ? withoutControls(text) : text)) resolve()
         else stdout.once('drain', resolve)
       })
     },
     say(line) {
-      stderr.write(`${line}\n`)
+      stderr.write(`${withoutControls(line)}\n`)
     },
   }
+}
+
+/**
+ * What other members say of themselves (a reason, an address, a path) is shown to admins who decide by it: it must not move the
+ * cursor, nor turn the order of the text around. The bytes of files go out as they are.
+ */
+export function withoutControls(text: string): string {
+  return text.replace(/(?![\t\n])[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, (one) => {
+    const code = one.charCodeAt(0).toString(16)
+    return code.length > 2 ? `\\u{${code}}` : `\\x${code.padStart(2, '0')}`
+  })
 }
 
 /** Gathers small lines into writes of about 64 KiB. */

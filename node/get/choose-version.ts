@@ -1,7 +1,14 @@
 /** Which snapshot of a proved tree is meant, by the rules of the gateways' addresses. */
 import { MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
-import type { Head, TreeState } from '../../src/record/mesh-state.ts'
+import { cidKey } from '../../src/block/cid.ts'
+import {
+  type Head,
+  type MeshState,
+  newestStanding,
+  type TreeState,
+  takenDown,
+} from '../../src/record/mesh-state.ts'
 
 export interface MeantVersion {
   readonly sequence: number
@@ -12,9 +19,20 @@ export interface MeantVersion {
   readonly newest: Head
 }
 
-/** @param ref a tag, a sequence in digits, or `head`; absent: the tag `latest` if there is one, else the newest head */
-export function chooseMeant(tree: TreeState, ref: string | undefined): MeantVersion {
+/**
+ * What an admin has taken down is meant by nothing: a gateway that has not heard of it is not asked for it.
+ * @param ref a tag, a sequence in digits, or `head`; absent: the tag `latest` if there is one, else the newest head
+ * @throws MirrorError `not-found` for what there is not, `refused` for what was taken down
+ */
+export function chooseMeant(
+  state: Pick<MeshState, 'takedowns'>,
+  tree: TreeState,
+  ref: string | undefined,
+): MeantVersion {
   const { newest, tags, history, name } = tree
+  const gone = takenDown(state, name)
+  const standing = newestStanding(state, tree)
+  const isGone = ({ snapshot }: { readonly snapshot: Cid }): boolean => gone.has(cidKey(snapshot))
   if (newest === undefined) throw new MirrorError('not-found', `nothing has been published in ${name} yet`)
   const ofHead = ({ sequence, snapshot, timeMs }: Head): MeantVersion => ({
     sequence,
@@ -22,19 +40,31 @@ export function chooseMeant(tree: TreeState, ref: string | undefined): MeantVers
     saidMs: timeMs,
     newest,
   })
-  const wanted = ref ?? (tags.has('latest') ? 'latest' : 'head')
-  if (wanted === 'head') return ofHead(newest)
+  const latest = tags.get('latest')
+  const wanted = ref ?? (latest !== undefined && !isGone(latest.body) ? 'latest' : 'head')
+  if (wanted === 'head') {
+    if (standing === undefined) throw wasTakenDown(name)
+    return ofHead(standing)
+  }
   if (/^(0|[1-9]\d{0,15})$/.test(wanted)) {
     const head = history.find(({ sequence }) => sequence === Number(wanted))
+    if (head !== undefined && isGone(head)) throw wasTakenDown(`${name}@${wanted}`)
     if (head !== undefined) return ofHead(head)
   }
   const tag = tags.get(wanted)
+  if (tag !== undefined && isGone(tag.body)) throw wasTakenDown(`${name}@${wanted}`)
   if (tag !== undefined) {
     const { sequence, snapshot } = tag.body
     return { sequence, snapshot, saidMs: tag.origin.timeMs, newest }
   }
   throw new MirrorError('not-found', `${name} has no snapshot ${wanted}`, {
     hint: `Its newest sequence is ${newest.sequence}.`,
+  })
+}
+
+function wasTakenDown(what: string): MirrorError {
+  return new MirrorError('refused', `${what} was taken down by an admin of the mesh`, {
+    hint: 'Ask for another version, or without one.',
   })
 }
 

@@ -9,8 +9,8 @@ import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../../src/block/block.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { BlockAnswer } from '../../src/net/ports.ts'
-import { MAX_RECORD_BYTES } from '../../src/record/record.ts'
 import { MAX_PROOF_BYTES, MAX_PROOF_RECORDS } from '../../src/replica/proof.ts'
+import { framesIn } from './proof-frames.ts'
 
 export interface HttpGateway {
   /** Its scheme, host and port. */
@@ -140,25 +140,6 @@ export function createHttpGateway(
     },
     close: () => agent.destroy(),
   }
-}
-
-function framesIn(bytes: Uint8Array, origin: string): Uint8Array[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const records: Uint8Array[] = []
-  for (let at = 0; at < bytes.length; ) {
-    const length = at + 4 <= bytes.length ? view.getUint32(at) : 0
-    if (
-      length === 0 ||
-      length > MAX_RECORD_BYTES ||
-      at + 4 + length > bytes.length ||
-      records.length === MAX_PROOF_RECORDS
-    ) {
-      throw new MirrorError('corrupt', `${origin} sends something else than records`)
-    }
-    records.push(bytes.subarray(at + 4, at + 4 + length))
-    at += 4 + length
-  }
-  return records
 }
 
 function detailOf(problem: Uint8Array | undefined): string | undefined {

@@ -2,6 +2,7 @@
 import { tryDag } from './dag-target.ts'
 import { tryDelta } from './delta-target.ts'
 import { tryHttp } from './http-target.ts'
+import { tryProof } from './proof-target.ts'
 import { tryRecord } from './record-target.ts'
 import { tryStatus } from './status-target.ts'
 import type { Target } from './target.ts'
@@ -11,6 +12,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   dag: tryDag,
   delta: tryDelta,
   http: tryHttp,
+  proof: tryProof,
   record: tryRecord,
   status: tryStatus,
   wire: tryWire,

@@ -33,6 +33,7 @@ import { createAuthority } from './state/authority.ts'
 import { createChains } from './state/chains.ts'
 import { markRecord, nothingDirty } from './state/dirty.ts'
 import { appendEncodings } from './state/encodings.ts'
+import { evidenceOf } from './state/evidence.ts'
 import { appendHead } from './state/fast-head.ts'
 import { granteeOf } from './state/grants.ts'
 import { createMembership } from './state/membership.ts'
@@ -67,6 +68,8 @@ export interface MeshStateBuilder {
   records(): Iterable<VerifiedRecord>
   /** 32-byte digests of all kept records, rising: what reconciliation compares. */
   ids(): readonly Uint8Array[]
+  /** The kept records that the tree's state rests on, encodings aside; not the chains that they need. Empty for none. */
+  evidence(tree: string): readonly VerifiedRecord[]
   /** Where an issuer's next record goes on from. Of a forked chain, the tip with the highest counter, then the lowest id. */
   tip(issuer: PublicKey): ChainTip | undefined
   /**
@@ -350,6 +353,12 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     get: (id) => chains.get(id),
     records: () => chains.records(),
     ids: () => ids.list(),
+    evidence(name) {
+      const tree = trees.get(name)
+      return tree === undefined
+        ? []
+        : evidenceOf(tree, recordsOf(name), { adminSets, authority, chains, members })
+    },
     tip: (issuer) => chains.tip(issuer),
     rank: (peer) => (chains.wasEverAdmin(peer) ? 'admin' : chains.maySign(peer) ? 'signer' : 'other'),
     waiting: () => chains.waiting(),

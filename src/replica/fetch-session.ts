@@ -13,93 +13,26 @@ import type { IndexPage } from '../dag/block-index.ts'
 import type { Snapshot } from '../dag/snapshot.ts'
 import { decodeSnapshot } from '../dag/snapshot.ts'
 import { makeView, viewBlocks } from '../dag/snapshot-view.ts'
-import type { Place } from '../topology/path-class.ts'
 import { checkClosure, explainMissing } from './closure-check.ts'
-import { createDeltaFeed, type DeltaCounts, type DeltaOffers } from './delta-feed.ts'
+import { createDeltaFeed } from './delta-feed.ts'
 import type { FetchComponents } from './fetch-components.ts'
-import { createFetchDemand, type FetchDemand } from './fetch-demand.ts'
+import { createFetchDemand } from './fetch-demand.ts'
 import { type Follower, followMembers } from './fetch-members.ts'
 import { createFetchObjects } from './fetch-objects.ts'
 import { loadPages } from './fetch-pages.ts'
 import { createFetchRequests, type FetchRequests } from './fetch-requests.ts'
+import type { Fetch, FetchOptions, FetchProgress, FetchResult } from './fetch-types.ts'
 import { startHeldUp } from './held-up.ts'
 import type { Holdings } from './holdings.ts'
 import { createIndexOverBase } from './index-over-base.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createScheduler } from './scheduler.ts'
-import type {
-  Explanation,
-  SchedulerCommand,
-  SchedulerEvent,
-  SchedulerOptions,
-  SwarmWeights,
-} from './scheduler-types.ts'
+import type { SchedulerCommand, SchedulerEvent } from './scheduler-types.ts'
 import type { SnapshotView } from './snapshot-views.ts'
 import { createWakeTimer } from './wake-timer.ts'
 
 export type { FetchComponents } from './fetch-components.ts'
-
-export interface FetchOptions {
-  readonly tree: string
-  readonly snapshot: Cid
-  readonly self: Place
-  /** Where the snapshot was published, if that is known. */
-  readonly origin?: Place | undefined
-  /** Shares of regions and sites; the same for all by default. */
-  readonly weights?: SwarmWeights
-  readonly signal?: AbortSignal
-  /** Called when a peer sent wrong bytes. The fetch has dropped it; disconnecting and reporting is the caller's. */
-  readonly onBlame?: (peer: string, error: MirrorError) => void
-  /** Only this part of the tree: its shape, and the contents under the filter. All of it by default. */
-  readonly filter?: PathFilter
-  /** A snapshot of the tree that is complete here: its index is what pages of this one's are asked for over. */
-  readonly base?: Cid | undefined
-  /** Blocks are made of deltas where there are some; of none by default. */
-  readonly deltas?: DeltaOffers | undefined
-  readonly deltaTimes?: { readonly waitMs?: number; readonly lateMs?: number }
-  readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'weights'>>
-}
-
-export interface FetchProgress {
-  readonly phase: 'snapshot' | 'blocks' | 'check' | 'complete' | 'failed'
-  /** Of the snapshot, or of what the filter takes of it; undefined until that is known. */
-  readonly totalBlocks: number | undefined
-  readonly totalBytes: number | undefined
-  /** Stored here, of the pages seen so far. */
-  readonly heldBlocks: number
-  readonly heldBytes: number
-  /** Of those, the ones that came over the network in this fetch. */
-  readonly fetchedBlocks: number
-  readonly fetchedBytes: number
-  /** What came as deltas instead; absent where none were looked for. */
-  readonly deltas?: DeltaCounts
-}
-
-export interface FetchResult extends FetchProgress {
-  readonly snapshot: Snapshot
-  /** When only what a filter takes is complete here. */
-  readonly view?: SnapshotView
-  readonly seconds: number
-  /** Blocks that arrived although they were here. */
-  readonly duplicateBlocks: number
-}
-
-export interface Fetch {
-  /**
-   * @throws MirrorError `aborted`; `corrupt` for a snapshot that is malformed or whose index leaves blocks out;
-   *   `unstable` when a stored block was lost meanwhile (start again); `no-space` or `io` from the store
-   */
-  readonly done: Promise<FetchResult>
-  progress(): FetchProgress
-  /** Why each block is where it is; undefined before the snapshot block arrived. */
-  explain(): Explanation | undefined
-  /** The same of the deltas; undefined while none are fetched. */
-  explainDeltas(): Explanation | undefined
-  /** For readers that cannot wait until it is complete. */
-  readonly demand: FetchDemand
-  /** Ends it; `done` rejects with `aborted`. What is stored stays. */
-  stop(): void
-}
+export type { Fetch, FetchOptions, FetchProgress, FetchResult } from './fetch-types.ts'
 
 /** Members that come and go before the snapshot block arrives; their holdings wait. */
 const MAX_EARLY_EVENTS = 16_384

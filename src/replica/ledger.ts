@@ -41,6 +41,8 @@ export interface Ledger extends RecordExchange {
   /** A live view: it changes as records come in. */
   state(): MeshState
   record(id: Cid): VerifiedRecord | undefined
+  /** The records that the tree's state rests on: see MeshStateBuilder. */
+  evidence(tree: string): readonly VerifiedRecord[]
   /** Where the key's next record goes on from. */
   tip(key: PublicKey): ChainTip | undefined
   /**
@@ -233,6 +235,7 @@ export async function createLedger(
     mesh,
     state: () => builder.state,
     record: (id) => builder.get(id),
+    evidence: (tree) => builder.evidence(tree),
     tip: (key) => builder.tip(key),
     ids: () => builder.ids(),
     async get(ids) {

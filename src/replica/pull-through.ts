@@ -36,6 +36,8 @@ export interface PullThroughComponents {
   /** Of public trees only: what came through one may be read in all. */
   readonly cache: BlockCache
   readonly isPrivate: (tree: string) => boolean
+  /** A takedown means it: an answer that is on its way ends, and nothing of it is kept. */
+  readonly isGone?: (tree: string, snapshot: Cid) => boolean
   readonly traffic: Traffic
   readonly clock: Clock
   readonly log: ReplicaLog
@@ -77,8 +79,20 @@ export function createPullThrough(
   components: PullThroughComponents,
   { self, timeoutMs = 30_000, maxInFlightBytes = 8 * 1024 * 1024 }: PullThroughOptions,
 ): PullThrough {
-  const { network, members, blocksOf, isPrivate, cache, traffic, clock, log, originOf, demandOf, onBlame } =
-    components
+  const {
+    network,
+    members,
+    blocksOf,
+    isPrivate,
+    isGone = () => false,
+    cache,
+    traffic,
+    clock,
+    log,
+    originOf,
+    demandOf,
+    onBlame,
+  } = components
   const peers = createPullPeers({ members, clock }, { self })
   const requests = createPullRequests(
     { network, peers, traffic, clock },
@@ -100,8 +114,8 @@ export function createPullThrough(
     return cached
   }
 
-  async function keep(tree: string, cid: Cid, bytes: Uint8Array): Promise<void> {
-    if (!isPrivate(tree)) await cache.put(cid, bytes)
+  async function keep(tree: string, snapshot: Cid, cid: Cid, bytes: Uint8Array): Promise<void> {
+    if (!isPrivate(tree) && !isGone(tree, snapshot)) await cache.put(cid, bytes)
   }
 
   /** Once for all who wait. */
@@ -128,7 +142,7 @@ export function createPullThrough(
   }
 
   /** Snapshots and index nodes: what is asked for by CID. */
-  function objectsOf(tree: string): NodeSource {
+  function objectsOf(tree: string, snapshot: Cid): NodeSource {
     return {
       async get(cid, signal) {
         const known = await atHand(tree, cid, signal)
@@ -139,7 +153,7 @@ export function createPullThrough(
           cid,
           async (shared) => {
             const bytes = await requests.object(ask, shared)
-            await keep(tree, cid, bytes)
+            await keep(tree, snapshot, cid, bytes)
             return bytes
           },
           signal,
@@ -152,7 +166,7 @@ export function createPullThrough(
     const key = `${tree} ${cidKey(snapshot)}`
     let search = searches.get(key)
     if (search === undefined) {
-      const objects = objectsOf(tree)
+      const objects = objectsOf(tree, snapshot)
       const { index } = decodeSnapshot(snapshot, (await objects.get(snapshot, signal))!)
       search = searches.get(key) ?? createIndexSearch(objects, index)
       if (searches.size >= MAX_SEARCHES) searches.delete(searches.keys().next().value!)
@@ -175,7 +189,7 @@ export function createPullThrough(
         if (stored !== undefined) return stored
       }
       const bytes = await requests.block({ tree, cid, origin: originOf(tree) }, position, signal)
-      if (claim === undefined) await keep(tree, cid, bytes)
+      if (claim === undefined) await keep(tree, snapshot, cid, bytes)
       else await claim.keep(cid, bytes)
       return bytes
     } finally {
@@ -185,7 +199,7 @@ export function createPullThrough(
 
   return {
     open(tree, snapshot) {
-      const objects = objectsOf(tree)
+      const objects = objectsOf(tree, snapshot)
       const get = async (cid: Cid, signal?: AbortSignal): Promise<Uint8Array | undefined> => {
         if (cid.equals(snapshot)) return objects.get(cid, signal)
         const known = await atHand(tree, cid, signal)

@@ -30,6 +30,8 @@ export interface TakedownKeeperComponents {
   /** Printed CIDs of the snapshots that lie in check-outs of pins. */
   readonly checkedOut: () => readonly string[]
   readonly collect: (signal: AbortSignal) => Promise<unknown>
+  /** What lies outside of the store, fetched for readers: nobody knows of which snapshots. */
+  readonly forgetPulled?: () => void
   readonly clock: Clock
   readonly logger: ReplicaLog
   /** Snapshots count as complete no longer, or a takedown is done. */
@@ -54,7 +56,8 @@ export function takedownId({ origin: { record } }: Takedown): string {
 }
 
 export function createTakedownKeeper(components: TakedownKeeperComponents): TakedownKeeper {
-  const { ledger, complete, blocks, values, checkedOut, collect, clock, logger, onChanged } = components
+  const { ledger, complete, blocks, values, checkedOut, collect, forgetPulled, clock, logger, onChanged } =
+    components
   const stopped = new AbortController()
   const doneValues = values('takedowns-done')
   const foundValues = values('takedowns-found')
@@ -112,6 +115,7 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
     }
     if (targets.length > 0) onChanged()
     if (isInUse(tree)) return false
+    forgetPulled?.()
     await collect(stopped.signal)
     // What was complete or in use by the time that the collection chose has stayed.
     return !isInUse(tree) && (await targetsOf(takedown)).length === 0
@@ -122,6 +126,8 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
     const gone = new Set(
       history.filter(({ snapshot }) => isGone(tree, snapshot)).map(({ snapshot }) => snapshot.toString()),
     )
+    // A client that reads a byte a minute would hold it up for days. What it gets less is missing, and its answer is cut.
+    for (const { roots, end } of blocks.leases()) if (roots.some((root) => gone.has(root.toString()))) end?.()
     return (
       checkedOut().some((snapshot) => gone.has(snapshot)) ||
       blocks.leases().some(({ roots }) => roots.some((root) => gone.has(root.toString())))

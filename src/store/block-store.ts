@@ -88,7 +88,7 @@ export interface BlockStore extends BlockReader {
   /** Keeps a collection from blocks that somebody relies on, until it is closed. In memory only: see leases.ts. */
   lease(options: LeaseOptions): Lease
   /** The open ones, oldest first. */
-  leases(): readonly { readonly purpose: string; readonly roots: readonly Cid[] }[]
+  leases(): readonly HeldLease[]
 }
 
 export interface TreeOfBlocks {
@@ -102,11 +102,20 @@ export interface TreeOfBlocks {
   readonly mayTakeFrom?: (tree: string) => boolean
 }
 
+export interface HeldLease {
+  readonly purpose: string
+  readonly roots: readonly Cid[]
+  /** Absent where whoever relies on it cannot do without. */
+  readonly end?: () => void
+}
+
 export interface LeaseOptions {
   /** In words, for those who ask why something stays: `fetch of builds/nightly`. */
   readonly purpose: string
   /** Every block that is asked for or stored from now on stays. */
   readonly isWriter?: boolean
+  /** A takedown may end it: the reader can live with blocks that are missing then. */
+  readonly mayBeEnded?: boolean
   /**
    * Snapshots and sets of encodings: their blocks, the nodes of their indexes and all that these list stay, as far as they
    * are here.

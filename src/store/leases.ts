@@ -10,7 +10,7 @@
  *   them out of the batch; one that comes later waits until the batch is done. So none is told "here" of what goes.
  */
 import type { Cid } from '../block/cid.ts'
-import type { Lease, LeaseOptions } from './block-store.ts'
+import type { HeldLease, Lease, LeaseOptions } from './block-store.ts'
 import type { KeyFilter } from './key-filter.ts'
 import { createKeyFilter } from './key-filter.ts'
 
@@ -30,11 +30,6 @@ export interface Leases {
   deleting(keys: readonly Uint8Array[]): Promise<void> | undefined
   /** Claims what is untouched of `keys` for deletion. One batch at a time. */
   claim(keys: readonly Uint8Array[]): Claim
-}
-
-export interface HeldLease {
-  readonly purpose: string
-  readonly roots: readonly Cid[]
 }
 
 export interface Claim {
@@ -59,7 +54,12 @@ interface Segment {
 export function createLeases(): Leases {
   const held = new Map<
     symbol,
-    { readonly purpose: string; roots: readonly Cid[]; from: number | undefined }
+    {
+      readonly purpose: string
+      roots: readonly Cid[]
+      from: number | undefined
+      readonly end: (() => void) | undefined
+    }
   >()
   let segments: Segment[] = []
   let nextNumber = 0
@@ -91,14 +91,14 @@ export function createLeases(): Leases {
     return false
   }
 
-  function open(purpose: string, roots: readonly Cid[], from: number | undefined): Lease {
+  function open(purpose: string, roots: readonly Cid[], from: number | undefined, mayBeEnded = false): Lease {
     const id = Symbol(purpose)
-    const lease = { purpose, roots, from }
-    held.set(id, lease)
-    newestFrom = Math.max(newestFrom, from ?? 0)
     const close = (): void => {
       if (held.delete(id) && from !== undefined) dropUnneeded()
     }
+    const lease = { purpose, roots, from, end: mayBeEnded ? close : undefined }
+    held.set(id, lease)
+    newestFrom = Math.max(newestFrom, from ?? 0)
     return {
       protect(root) {
         lease.roots = [...lease.roots, root]
@@ -109,13 +109,17 @@ export function createLeases(): Leases {
   }
 
   return {
-    lease: ({ purpose, isWriter = false, roots = [] }) =>
-      open(purpose, roots, isWriter ? openSegment().number : undefined),
+    lease: ({ purpose, isWriter = false, mayBeEnded = false, roots = [] }) =>
+      open(purpose, roots, isWriter ? openSegment().number : undefined, mayBeEnded),
     hold() {
       const newest = openSegment()
       return open('collection', [], segments[0]?.number ?? newest.number)
     },
-    list: () => [...held.values()].map(({ purpose, roots }) => ({ purpose, roots })),
+    list: () =>
+      [...held.values()].map(({ purpose, roots, end }) => ({
+        ...{ purpose, roots },
+        ...(end === undefined ? {} : { end }),
+      })),
     touch(keys) {
       // Without a segment nobody asked for it.
       if (segments.length === 0) return

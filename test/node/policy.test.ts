@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { get, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { CollectAnswer, PublishAnswer, VerifyAnswer, WaitAnswer } from '../../node/api/job-answers.ts'
@@ -236,11 +237,17 @@ test('an admin steers what is kept where: labels, drains, plans, parts of trees'
     await succeed(at(homes.hq, 'wait', tree, '--sites', 'all', '--timeout', '60s'))
     const secret = randomBytes(70_000)
     await writeFile(join(source, 'secret.key'), secret)
+    const large = randomBytes(32_000_000)
+    await writeFile(join(source, 'large'), large)
     await publishZ()
     await succeed(at(homes.hq, 'wait', tree, '--sites', 'all', '--timeout', '60s'))
     await until('the check-out has the secret', async () => (await readdir(place)).includes('secret.key'))
     const base = `http://127.0.0.1:${http}/${tree}`
     assert.equal((await fetch(`${base}/secret.key`)).status, 200)
+    // A client that has begun to read, and takes nothing more for now.
+    const slow = await new Promise<IncomingMessage>((resolve, reject) => {
+      get(`${base}/large`, { agent: false }, resolve).on('error', reject)
+    })
 
     const unsure = await mirrormesh(at(homes.hq, 'tree', 'takedown', tree, '--path', 'secret.key'))
     assert.equal(unsure.status, 2, unsure.stderr)
@@ -256,6 +263,12 @@ test('an admin steers what is kept where: labels, drains, plans, parts of trees'
       const { takedowns = [] } = await daemons.hq.status()
       return takedowns[0]?.sites.every(({ state }) => state === 'done')
     })
+    const pieces: Buffer[] = []
+    await assert.rejects(async () => {
+      for await (const piece of slow) pieces.push(piece as Buffer)
+    }, 'its answer is cut')
+    const got = Buffer.concat(pieces)
+    assert.ok(got.equals(large.subarray(0, got.length)), 'and what it got is right')
     await until('the check-out went back', async () => !(await readdir(place)).includes('secret.key'))
     assert.equal((await fetch(`${base}/program`)).status, 200)
     assert.equal((await fetch(`${base}/secret.key`)).status, 404)

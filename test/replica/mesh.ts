@@ -69,7 +69,7 @@ export interface TestMesh {
   pull(
     node: TestNode,
     dir: string,
-    more?: { fetching?: Fetch; timeoutMs?: number; isPrivate?: boolean },
+    more?: { fetching?: Fetch; timeoutMs?: number; isPrivate?: boolean; isGone?: () => boolean },
   ): TestPull
   setConnected(node: TestNode, isConnected: boolean): void
 }
@@ -166,7 +166,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
         },
       )
     },
-    pull(node, dir, { fetching, timeoutMs = 5000, isPrivate = false } = {}) {
+    pull(node, dir, { fetching, timeoutMs = 5000, isPrivate = false, isGone = () => false } = {}) {
       const blamed: string[] = []
       const cache = openBlockCache({}, { dir, quotaBytes: 50_000_000, reserveBytes: 0 })
       const through = createPullThrough(
@@ -175,6 +175,7 @@ export function createMesh({ compresses = false } = {}): TestMesh {
           members: membersOf(node),
           blocksOf: () => node.store.blocks,
           isPrivate: () => isPrivate,
+          isGone,
           cache,
           traffic: node.traffic,
           clock,

@@ -116,3 +116,19 @@ test('the reader of a snapshot that is being fetched comes first, and nothing is
   const twice = result.fetchedBlocks + fetchedBlocks - snapshot.counts.blocks
   assert.ok(twice <= 8, `${twice} blocks came twice`)
 })
+
+test('of what is taken down while it is read nothing is kept', async (t: TestContext) => {
+  const mesh = createMesh()
+  const [hq, lab] = [mesh.add('hq', 'us'), mesh.add('lab', 'eu')]
+  const { cid } = await publish(hq, filesPlan(20, 3000))
+  let gone = false
+  const pull = mesh.pull(lab, tempDir(t), { isGone: () => gone })
+  assert.equal(await read(pull, cid, 'file-00001'), contentOf(1, 3000))
+  const { blocks } = pull.cache.usage()
+  assert.ok(blocks > 0)
+  gone = true
+  pull.cache.makeRoom(Number.MAX_SAFE_INTEGER)
+  assert.equal(pull.cache.usage().blocks, 0)
+  assert.equal(await read(pull, cid, 'file-00002'), contentOf(2, 3000))
+  assert.equal(pull.cache.usage().blocks, 0)
+})

@@ -36,6 +36,7 @@ async function setUp(t: TestContext) {
   const listeners = new Set<(change: { effects: { kind: string }[] }) => void>()
   const checkedOut: string[] = []
   let collections = 0
+  const forgotten = { times: 0, failures: 0 }
   const keeperOf = (of: CompleteSnapshots) => {
     const keeper = createTakedownKeeper({
       ledger: {
@@ -54,6 +55,10 @@ async function setUp(t: TestContext) {
         await store.collect({
           choose: () => ({ whole: of.list().map(({ snapshot }) => snapshot), partial: [] }),
         })
+      },
+      forgetPulled() {
+        if (forgotten.failures-- > 0) throw new Error('the disk says no')
+        forgotten.times++
       },
       // Retries at once: what they wait for is of this process.
       clock: { ...clock, after: (_, task) => clock.after(1, task) },
@@ -88,6 +93,7 @@ async function setUp(t: TestContext) {
     values,
     node,
     runs: () => collections,
+    forgotten,
   }
 }
 
@@ -143,4 +149,23 @@ test('it is not done while a reader or a check-out has it, nor when it came back
   complete.note(TREE, first.cid)
   keeper.look()
   await until(() => !complete.has(TREE, first.cid))
+})
+
+test('a reader who takes his time does not hold it up, and what was fetched for readers goes before it is done', {
+  timeout: 20_000,
+}, async (t) => {
+  const { complete, keeperOf, takeDown, until, first, second, store, forgotten } = await setUp(t)
+  const keeper = keeperOf(complete)
+  await keeper.start()
+  const read = (snapshot: typeof first.cid) =>
+    store.blocks.lease({ purpose: 'answer', mayBeEnded: true, roots: [snapshot] })
+  const [, other] = [read(first.cid), read(second.cid)]
+  forgotten.failures = 1
+  takeDown({ snapshots: [first.cid], path: null })
+  await until(() => keeper.done().length === 1)
+  assert.ok(forgotten.times > 0 && forgotten.failures < 0)
+  assert.deepEqual(await store.blocks.has([first.cid, second.cid]), [false, true])
+  assert.equal(store.blocks.leases().length, 1, 'who reads another snapshot goes on')
+  other.close()
+  assert.deepEqual(store.blocks.leases(), [])
 })

@@ -59,7 +59,7 @@ export async function getOutside(
       signal,
     })
     const { ref, rest } = splitRef(names, source.ref)
-    const meant = chooseMeant(tree, ref)
+    const meant = chooseMeant(state, tree, ref)
     const { newest } = meant
     const seen = known?.heads[tree.name]
     checkFresh(tree, meant, {

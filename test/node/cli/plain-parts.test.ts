@@ -4,6 +4,7 @@ import { problemOf } from '../../../node/cli/api-client.ts'
 import { EXIT, EXIT_HELP, exitStatusOf } from '../../../node/cli/exit-codes.ts'
 import { countOf, formatBytes, formatSeconds, parseDuration } from '../../../node/cli/quantity.ts'
 import { formatTable, shortIds } from '../../../node/cli/table.ts'
+import { withoutControls } from '../../../node/cli/terminal.ts'
 import { parseTreeSpec } from '../../../node/cli/tree-spec.ts'
 import { treeUrl } from '../../../node/cli/tree-url.ts'
 import { formatStatus, isWell } from '../../../node/cli/verbs/status.ts'
@@ -153,4 +154,12 @@ test('a check-out that cannot be made at another site is told here, and is not w
     formatStatus(bad),
     /no check-out at \/out yet, \/out is not a check-out of mirrormesh \(tried 4/,
   )
+})
+
+test('what others say cannot write over what is shown', () => {
+  assert.equal(
+    withoutControls('from \x1b[2A\x1b[2Kcode 1111-2222\r\u202e\x9b1m\ta\n'),
+    'from \\x1b[2A\\x1b[2Kcode 1111-2222\\x0d\\u{202e}\\x9b1m\ta\n',
+  )
+  assert.equal(withoutControls('Straße └ 北京 ✔ \\x'), 'Straße └ 北京 ✔ \\x')
 })
