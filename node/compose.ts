@@ -224,6 +224,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       logger: log,
       onHole: () => damageWatch.found(),
+      heard: () => agent.heard(),
       onDropped: () => agent.refresh(),
     },
     {

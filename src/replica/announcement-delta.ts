@@ -90,6 +90,7 @@ function textOf(tree: AnnouncedTree): string {
     tree.checkouts.map(({ path, sequence, versions }) => [path, sequence, versions ?? null]),
     tree.alsoComplete,
     tree.isFiltered === true,
+    tree.completeRuns ?? null,
   ])
 }
 

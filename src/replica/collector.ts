@@ -16,10 +16,12 @@ import { readMarker } from '../tree/checkout-marker.ts'
 import { listVersions } from '../tree/version-folder.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { ReplicaLog } from './fetch-network.ts'
+import { lastCopies } from './last-copies.ts'
 import type { Ledger } from './ledger.ts'
 import { planRetention, type RetentionOptions, type RetentionPlan } from './retention.ts'
 import { planSets, type SetRetentionOptions } from './set-retention.ts'
 import { type Goal, goalsOf } from './site-agent-goals.ts'
+import type { HeardSite } from './status.ts'
 
 export interface CollectorComponents {
   readonly ledger: Pick<Ledger, 'state'>
@@ -32,6 +34,8 @@ export interface CollectorComponents {
   readonly onHole: () => void
   /** A takedown means it: nothing of it stays. */
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
+  /** What the other sites said last, by PeerId: the copies of others are counted on by it. */
+  readonly heard?: () => ReadonlyMap<string, HeardSite>
   /** Some snapshot counts as complete no longer. */
   readonly onDropped: () => void
 }
@@ -78,7 +82,7 @@ const FULL_MS = 24 * 3_600_000
 const SWEEP_BATCH = 512
 
 export function createCollector(
-  { ledger, store, complete, self, clock, logger, onHole, onDropped, isGone }: CollectorComponents,
+  { ledger, store, complete, self, clock, logger, onHole, onDropped, isGone, heard }: CollectorComponents,
   options: CollectorOptions,
 ): Collector {
   const stopped = new AbortController()
@@ -98,17 +102,30 @@ export function createCollector(
   async function plan(): Promise<RetentionPlan> {
     const unneededSinceMs = await followUnneeded(new Set(askedFor().keys()))
     const checkouts = readCheckouts()
+    const nowMs = clock.nowMs()
+    const state = ledger.state()
     // Without an await from here on: what is complete and who uses it are looked at in one instant.
     return planRetention(
       {
-        state: ledger.state(),
+        state,
         goals: askedFor(),
         complete: complete.list(),
         leases: store.blocks.leases(),
         checkouts,
         unneededSinceMs,
+        ...(heard === undefined
+          ? {}
+          : {
+              lastCopy: lastCopies({
+                state,
+                self: self.peer,
+                heard: heard(),
+                nowMs,
+                ...(isGone === undefined ? {} : { isGone }),
+              }),
+            }),
         ...(isGone === undefined ? {} : { isGone }),
-        nowMs: clock.nowMs(),
+        nowMs,
       },
       options,
     )

@@ -10,6 +10,7 @@ import type { Cid } from '../block/cid.ts'
 import { cidKey } from '../block/cid.ts'
 import type { MeshState, TreeState } from '../record/mesh-state.ts'
 import type { CompleteSnapshot } from './complete-snapshots.ts'
+import type { HeldSnapshot } from './last-copies.ts'
 import type { Goal } from './site-agent-goals.ts'
 
 export interface RetentionInput {
@@ -22,6 +23,8 @@ export interface RetentionInput {
   readonly checkouts: readonly { readonly tree: string; readonly snapshot: string; readonly path: string }[]
   /** A takedown means it: nothing of it stays. */
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
+  /** Why what would be dropped stays for the sake of others (last-copies.ts); undefined when it may go. */
+  readonly lastCopy?: (held: HeldSnapshot) => string | undefined
   /** When a tree was first seen that is held and not asked for. */
   readonly unneededSinceMs: ReadonlyMap<string, number>
   readonly nowMs: number
@@ -113,6 +116,10 @@ export function planRetention(
         if (checkout.snapshot === text) reasons.push(`checked out at ${checkout.path}`)
       }
       for (const purpose of users.get(key) ?? []) reasons.push(`in use: ${purpose}`)
+      if (reasons.length === 0) {
+        const wanted = input.lastCopy?.({ tree, snapshot, filter: view?.filter, isNewest: newest[0] === key })
+        if (wanted !== undefined) reasons.push(wanted)
+      }
       const facts = { tree, snapshot, ...(sequence === undefined ? {} : { sequence }) }
       if (reasons.length > 0)
         kept.push({ ...facts, ...(view === undefined ? {} : { view: view.cid }), isComplete: true, reasons })

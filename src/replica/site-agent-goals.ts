@@ -70,7 +70,7 @@ export function goalsOf(
 }
 
 /** Of several pins each gets what it asks for. */
-function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefined {
+export function keepOf(state: MeshState, tree: string, place: Place): PinKeep | undefined {
   const here = placeOf(state, place)
   const said = [...state.pins.values()].flatMap(({ body }) =>
     body.keep !== undefined && pinCovers(body, tree, here) ? [body.keep] : [],

@@ -1,8 +1,8 @@
 /**
  * Tells the mesh how this site is (soon after a change, and from time to time without one: see announcePeriodMs), in whole or
  * as what changed since (announcement-sender.ts), and remembers what the other sites said last. A site that has heard a change
- * and not what it is based on asks its author, when they are connected; else the next whole one tells. What is heard is a claim, not a record: it is shown with its age, it finds peers, and nothing is
- * ever decided by it. An older one than the last is no news: whoever repeats what a site once said could make a dead one
+ * and not what it is based on asks its author, when they are connected; else the next whole one tells. What is heard is a claim, not a record: it is shown with its age, it finds peers, and of
+ * decisions only one rests on it: that others hold what is dropped here (last-copies.ts), which takes two of them. An older one than the last is no news: whoever repeats what a site once said could make a dead one
  * look alive, or send the others to addresses that it left.
  */
 import { LRUCache } from 'lru-cache'
@@ -183,9 +183,15 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
       const nowMs = clock.monotonicMs()
       const connected = new Set(host.peers().map(({ peer }) => peer))
       const out = new Map<string, HeardSite>()
-      for (const [peer, { announcement, atMs }] of last) {
+      for (const [peer, { announcement, atMs, base, delta }] of last) {
         if (members.get(peer)?.isActive === true) {
-          out.set(peer, { announcement, ageMs: nowMs - atMs, isConnected: connected.has(peer) })
+          const isOutdated = delta !== undefined && delta.baseMs !== base?.timeMs
+          out.set(peer, {
+            announcement,
+            ageMs: nowMs - atMs,
+            isConnected: connected.has(peer),
+            ...(isOutdated ? { isOutdated } : {}),
+          })
         } else {
           last.delete(peer)
         }

@@ -13,7 +13,7 @@ import {
   type TrafficStatus,
   type TreeFacts,
 } from './status.ts'
-import { type AnnouncedTree, MAX_ALSO_COMPLETE } from './status-announcement.ts'
+import { type AnnouncedTree, MAX_ALSO_COMPLETE, MAX_RUNS } from './status-announcement.ts'
 import type { TrafficTotals } from './traffic.ts'
 
 export type OwnReplica = Omit<ReplicaStatus, 'site'>
@@ -105,7 +105,12 @@ function checkoutsOf(
   })
 }
 
-export function announcedTree(tree: TreeState, own: OwnReplica): AnnouncedTree {
+export function announcedTree(
+  tree: TreeState,
+  own: OwnReplica,
+  complete: Pick<CompleteSnapshots, 'has'>,
+): AnnouncedTree {
+  const isCut = own.alsoComplete?.length === MAX_ALSO_COMPLETE
   const held =
     own.sequence === null ? undefined : tree.history.find(({ sequence }) => sequence === own.sequence)
   return {
@@ -119,7 +124,25 @@ export function announcedTree(tree: TreeState, own: OwnReplica): AnnouncedTree {
     checkouts: own.checkouts,
     alsoComplete: own.alsoComplete ?? [],
     ...(own.isFiltered === true ? { isFiltered: true } : {}),
+    ...(isCut ? { completeRuns: completeRuns(tree, complete) } : {}),
   }
+}
+
+/** Who drops older ones counts on what is told here, so all are; what is left out is taken as not held. */
+function completeRuns(
+  tree: TreeState,
+  complete: Pick<CompleteSnapshots, 'has'>,
+): [from: number, to: number][] {
+  const runs: [from: number, to: number][] = []
+  for (let at = tree.history.length - 1; at >= 0; at--) {
+    const { sequence, snapshot } = tree.history[at]!
+    if (!complete.has(tree.name, snapshot)) continue
+    const run = runs.at(-1)
+    if (run !== undefined && run[0] === sequence + 1) run[0] = sequence
+    else if (runs.length === MAX_RUNS) break
+    else runs.push([sequence, sequence])
+  }
+  return runs
 }
 
 export function siteFacts(state: MeshState): StatusSources['members'] {

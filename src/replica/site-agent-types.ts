@@ -14,7 +14,7 @@ import type { JoinRequestKeeper } from './join-requests.ts'
 import type { Ledger } from './ledger.ts'
 import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
 import type { FetchView } from './site-agent-tree.ts'
-import type { StatusDocument } from './status.ts'
+import type { HeardSite, StatusDocument } from './status.ts'
 import type { Traffic } from './traffic.ts'
 
 export interface SiteAgentComponents {
@@ -65,6 +65,8 @@ export interface SiteAgent {
   status(): StatusDocument
   /** What this site said last of all of itself (status-announcement.ts); undefined before the first. */
   announced(): Uint8Array | undefined
+  /** What the other sites said last, by PeerId. */
+  heard(): ReadonlyMap<string, HeardSite>
   /** The fetches that are going on, by tree. */
   fetches(): ReadonlyMap<string, FetchView>
   /** The members as fetches see them. */

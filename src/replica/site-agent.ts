@@ -266,7 +266,7 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own)]
+        return tree === undefined ? [] : [announcedTree(tree, own, complete)]
       }),
       bytesSent,
       bytesReceived,
@@ -359,6 +359,7 @@ export function createSiteAgent(
       listeners.clear()
     },
     announced: () => gossip.whole(),
+    heard: () => gossip.heard(),
     status() {
       const state = ledger.state()
       return buildStatus({

@@ -11,7 +11,9 @@
  *     r  trees, <= 512 lists of [tree, completeSequence|null, completeSnapshot CID|null, isFetching,
  *        fetchingSnapshot CID|null, missingBytes|null, reason, [[checkout path, sequence|null, versions?], ...],
  *        [other complete sequences, newest first, <= 8],
- *        isFiltered?: what is complete is so under a path filter]
+ *        isFiltered?: what is complete is so under a path filter,
+ *        [from, to, from, to, ...]?: when more are complete than the list before can name, all that are, as runs of
+ *        sequences, newest first, <= 32 numbers]
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
  *     f  optional: bytes left on the disk of its store
@@ -38,6 +40,7 @@ const MAX_ADDRESSES = 32
 const MAX_TAKEDOWNS = 64
 const MAX_CHECKOUTS = 16
 export const MAX_ALSO_COMPLETE = 8
+export const MAX_RUNS = 16
 const MAX_REQUESTS = 8
 const MAX_REASON_CHARACTERS = 200
 /** A path as text: escapes can make it four times PATH_MAX, which nobody needs to see in a status. */
@@ -62,6 +65,8 @@ export interface AnnouncedTree {
   readonly alsoComplete: readonly number[]
   /** What is complete is so under a path filter: a part of the tree. */
   readonly isFiltered?: boolean
+  /** Complete in whole, from one sequence to another, newest first; only where `alsoComplete` cannot name them all. */
+  readonly completeRuns?: readonly (readonly [from: number, to: number])[]
 }
 
 export interface SiteAnnouncement {
@@ -169,7 +174,11 @@ export function encodeTree(entry: AnnouncedTree): unknown[] {
         ...(versions === undefined ? [] : [versions]),
       ]),
     entry.alsoComplete.slice(0, MAX_ALSO_COMPLETE),
-    ...(entry.isFiltered === true ? [true] : []),
+    ...(entry.completeRuns === undefined
+      ? entry.isFiltered === true
+        ? [true]
+        : []
+      : [entry.isFiltered === true, entry.completeRuns.slice(0, MAX_RUNS).flat()]),
   ]
 }
 
@@ -185,6 +194,7 @@ export function decodeTree(value: unknown): AnnouncedTree {
     checkouts,
     alsoComplete = [],
     isFiltered,
+    runs,
   ] = list(value, 'tree', 64)
   return {
     tree: treeName(text(tree, 'tree name', 600)),
@@ -204,7 +214,16 @@ export function decodeTree(value: unknown): AnnouncedTree {
     }),
     alsoComplete: list(alsoComplete, 'sequences', MAX_ALSO_COMPLETE).map((found) => count(found, 'sequence')),
     ...(isFiltered === true ? { isFiltered: true } : {}),
+    ...(runs === undefined ? {} : { completeRuns: decodeRuns(runs) }),
   }
+}
+
+function decodeRuns(value: unknown): [from: number, to: number][] {
+  const numbers = list(value, 'runs of sequences', 2 * MAX_RUNS).map((found) => count(found, 'sequence'))
+  if (numbers.length % 2 !== 0) throw corrupt('a run of sequences has no end')
+  const runs: [from: number, to: number][] = []
+  for (let i = 0; i < numbers.length; i += 2) runs.push([numbers[i]!, numbers[i + 1]!])
+  return runs
 }
 
 function treeName(name: unknown): string {

@@ -200,6 +200,8 @@ export interface HeardSite {
   readonly announcement: SiteAnnouncement
   readonly ageMs: number
   readonly isConnected: boolean
+  /** Its trees are as it said earlier: what changed since was heard, and not what it builds on. */
+  readonly isOutdated?: boolean
 }
 
 export interface StatusSources {

@@ -9,6 +9,7 @@ import { loadCompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import { createHoldings } from '../../src/replica/holdings.ts'
 import type { Ledger } from '../../src/replica/ledger.ts'
 import { createScrubber } from '../../src/replica/scrubber.ts'
+import type { HeardSite } from '../../src/replica/status.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import type { ScrubOptions } from '../../src/store/scrub.ts'
 import { sampleBlocks } from '../store/sample-blocks.ts'
@@ -30,7 +31,21 @@ async function pass(clock: VirtualClock, ms: number): Promise<void> {
   clock.advanceTo(untilMs)
 }
 
-async function setUp({ keepSnapshots = 2, everyMs = 3_600_000 } = {}) {
+interface Others {
+  readonly pins: MeshState['pins']
+  readonly members: MeshState['members']
+  readonly heard: Map<string, HeardSite>
+}
+
+async function setUp({
+  keepSnapshots = 2,
+  everyMs = 3_600_000,
+  others,
+}: {
+  keepSnapshots?: number
+  everyMs?: number
+  others?: Others
+} = {}) {
   const clock = new VirtualClock()
   const store = createMemoryStore()
   const holdings = createHoldings({ blocks: store.blocks, values: store.values, clock })
@@ -48,7 +63,8 @@ async function setUp({ keepSnapshots = 2, everyMs = 3_600_000 } = {}) {
     }
     return {
       trees: new Map([['t', tree]]),
-      pins: new Map(),
+      pins: others?.pins ?? new Map(),
+      members: others?.members ?? new Map(),
       sites: new Map(),
       takedowns: new Map(),
     } as unknown as MeshState
@@ -62,6 +78,7 @@ async function setUp({ keepSnapshots = 2, everyMs = 3_600_000 } = {}) {
       self: SELF,
       clock,
       logger: createTestLogger(),
+      ...(others === undefined ? {} : { heard: () => others.heard }),
       onHole: () => events.push('hole'),
       onDropped: () => events.push('dropped'),
     },
@@ -96,6 +113,39 @@ test('what is dropped is no longer complete, also after a restart, and its pages
   }
   assert.equal(await store.blocks.get(first.own[0]!.cid), undefined)
   assert.equal(collector.status().runs, 1)
+})
+
+test('what the pins of another site want goes when that site has said that it holds it, not before', async () => {
+  const clockMs = new VirtualClock().nowMs()
+  const pin = { tree: 't', sites: { site: 'archive' }, keep: { last: 3 }, removed: false }
+  const archive = { peer: 'archive', site: 'archive', region: 'x', isActive: true, expiresMs: null }
+  const heard = new Map<string, HeardSite>()
+  const { collector, complete, publish } = await setUp({
+    others: {
+      pins: new Map([['t@archive', { body: pin }]]) as unknown as MeshState['pins'],
+      members: new Map([['archive', archive]]) as unknown as MeshState['members'],
+      heard,
+    },
+  })
+  for (const snapshot of SNAPSHOTS) await publish(snapshot)
+  const first = await collector.run()
+  assert.deepEqual(
+    first.dropped.map(({ sequence }) => sequence),
+    [1],
+  )
+  assert.deepEqual(first.kept.find(({ sequence }) => sequence === 2)?.reasons, [
+    'a pin elsewhere wants it, and others have not said that they hold it',
+  ])
+  assert.ok(complete.has('t', SNAPSHOTS[1]!.cid))
+  const said = { tree: 't', completeSequence: 4, completeSnapshot: null, alsoComplete: [3, 2] }
+  heard.set('archive', {
+    announcement: { timeMs: clockMs, trees: [said] },
+    ageMs: 0,
+  } as unknown as HeardSite)
+  assert.deepEqual(
+    (await collector.run()).dropped.map(({ sequence }) => sequence),
+    [2],
+  )
 })
 
 test('a dry run drops nothing', async () => {

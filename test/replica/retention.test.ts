@@ -178,6 +178,29 @@ test('a tree that is not asked for any more stays for the days of grace, then al
   assert.deepEqual(at(NOW_MS - 7 * DAY_MS).dropped, [3, 2])
 })
 
+test('what others want stays, whether it is superseded here or the tree is not asked for', () => {
+  const asked: unknown[] = []
+  const lastCopy: NonNullable<RetentionInput['lastCopy']> = ({ snapshot, isNewest }) => {
+    asked.push(isNewest)
+    return snapshot.equals(snapshotOf('t', 2)) ? 'keeper' : undefined
+  }
+  const held = [1, 2, 3].map((each) => ['t', each] as const)
+  const given = input([treeState('t', 3)], held, { lastCopy })
+  const { keepSnapshots: _, ...rest } = OPTIONS
+  assert.deepEqual(plan(given, { ...rest, keepSnapshots: 1 }), {
+    kept: [
+      [3, true, 'the newest head; the newest that is complete here'],
+      [2, true, 'keeper'],
+    ],
+    dropped: [1],
+  })
+  assert.deepEqual(asked, [false, false])
+  asked.length = 0
+  const unneeded = { goals: new Map(), unneededSinceMs: new Map([['t', 0]]) }
+  assert.deepEqual(plan({ ...given, ...unneeded }), { kept: [[2, true, 'keeper']], dropped: [3, 1] })
+  assert.deepEqual(asked, [false, false, true])
+})
+
 test('what is in no history, such as the losing side of a fork, goes unless nothing else is here', () => {
   assert.deepEqual(
     plan(

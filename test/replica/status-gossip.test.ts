@@ -196,6 +196,7 @@ test('a delta whose base was not heard is a sign of life, and its author is aske
   deaf.sayBytes(bytes)
   assert.deepEqual(deaf.gossip.heard().get(author.peer)?.announcement.trees, [])
   assert.equal(deaf.gossip.heard().get(author.peer)?.ageMs, 0)
+  assert.equal(deaf.gossip.heard().get(author.peer)?.isOutdated, true)
   assert.equal(deaf.asked.length, 0)
 
   const { promise, resolve } = Promise.withResolvers<Uint8Array>()
@@ -210,6 +211,7 @@ test('a delta whose base was not heard is a sign of life, and its author is aske
   const heard = gossip.heard().get(author.peer)
   assert.deepEqual(heard?.announcement.trees, now.trees)
   assert.deepEqual(heard?.announcement.addresses, base.addresses)
+  assert.equal(heard?.isOutdated, undefined)
 })
 
 test('at rest a site of many trees costs every site less than 1 KB a second, at 100 sites and at 1,000', () => {

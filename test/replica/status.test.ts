@@ -6,8 +6,10 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { encodeCbor } from '../../src/block/codec.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
+import type { TreeState } from '../../src/record/mesh-state.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { goalsOf } from '../../src/replica/site-agent-goals.ts'
+import { announcedTree } from '../../src/replica/site-agent-status.ts'
 import {
   buildStatus,
   type HeardSite,
@@ -57,8 +59,50 @@ test('an announcement says the same after encoding and decoding', () => {
     }),
     tree('b/c'),
     tree('d', { checkouts: [{ path: '/srv/d', sequence: null, versions: 5 }], alsoComplete: [2, 1] }),
+    tree('e', {
+      completeRuns: [
+        [20, 30],
+        [3, 3],
+      ],
+    }),
+    tree('f', { isFiltered: true, completeRuns: [] }),
   ])
   assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+})
+
+test('runs of sequences are bounded, and have both ends', () => {
+  const withRuns = (runs: unknown): Uint8Array => {
+    const whole = ['a', 3, null, false, null, 0, '', [], [], false, runs]
+    return encodeCbor({ v: 1, t: 1, n: '', a: [], r: [whole], s: [0, 0] })
+  }
+  assert.deepEqual(decodeAnnouncement(withRuns([2, 3])).trees[0]?.completeRuns, [[2, 3]])
+  assert.throws(() => decodeAnnouncement(withRuns([1, 2, 3])), { code: 'corrupt' })
+  assert.throws(() => decodeAnnouncement(withRuns([1, -2])), { code: 'corrupt' })
+  assert.throws(() => decodeAnnouncement(withRuns(Array(34).fill(1))), { code: 'limit' })
+  const many = Array.from({ length: 20 }, (_, i) => [2 * i, 2 * i] as const)
+  const cut = decodeAnnouncement(encodeAnnouncement(announcement([tree('a', { completeRuns: many })])))
+  assert.equal(cut.trees[0]?.completeRuns?.length, 16)
+})
+
+test('a site that holds more than the short list names tells all of it as runs', () => {
+  const head = (sequence: number) => ({ sequence, snapshot: cidOf(DAG_CBOR, utf8(`s${sequence}`)) })
+  const state = { name: 'a', history: Array.from({ length: 40 }, (_, i) => head(i + 1)) }
+  const held = new Set([2, 3, 5, ...Array.from({ length: 20 }, (_, i) => 20 + i)].map((at) => cid(`s${at}`)))
+  const own = { state: 'behind', missingBytes: null, checkouts: [], sequence: 39 } as const
+  const told = (alsoComplete: number[]) =>
+    announcedTree(
+      state as unknown as TreeState,
+      { ...own, alsoComplete },
+      {
+        has: (_, snapshot) => held.has(snapshot.toString()),
+      },
+    ).completeRuns
+  assert.deepEqual(told([38, 37, 36, 35, 34, 33, 32, 31]), [
+    [20, 39],
+    [5, 5],
+    [2, 3],
+  ])
+  assert.equal(told([38]), undefined)
 })
 
 test('an announcement names its gateway, and one that names what is no gateway is none', () => {

@@ -20,7 +20,8 @@ export function define(command: Command, context: Context): void {
       `
 What stays at this site: of each tree that is pinned here or published here, the newest head, the newest complete
 snapshots (keepSnapshots in config.yaml), what has a tag, what is checked out; what is in use; and for some days
-(keepUnpinnedDays) the trees that are no longer pinned here. A dry run tells about how many bytes each snapshot takes along;
+(keepUnpinnedDays) the trees that are no longer pinned here. What the pins of other sites want goes only while others say
+that they hold it, and never from its keepers. A dry run tells about how many bytes each snapshot takes along;
 what several of them share counts for the newest that goes. The daemon does the same by itself (collectEveryMinutes).`,
     )
     .action((options: Options) => collect(context, options))
