@@ -53,7 +53,8 @@ test('the bench of a mesh brings a tree to every site, and says what it took', {
     assert.ok(lastSeconds! > boundSeconds!)
     assert.ok(cpuSeconds > 0)
     const eu = regions.find(({ region }) => region === 'eu')!
-    assert.ok(eu.inBytes > 0 && eu.inBytes <= originBytes * 1.01)
+    // What was under way when the counters were read first had left the origin before: a few packets of gossip.
+    assert.ok(eu.inBytes > 0 && eu.inBytes <= originBytes * 1.01 + 16_384, `${eu.inBytes} of ${originBytes}`)
   }
   assert.ok(runs[0]!.originBytes > travelBytes!)
   const { phases, given, duplicatePercent } = runs[0]!.mesh!
