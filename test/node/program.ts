@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { createApiClient } from '../../node/cli/api-client.ts'
 import { choosePaths } from '../../node/paths.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 
 export { freePort } from '../free-port.ts'
 

@@ -9,8 +9,8 @@ import type { Entry, FileEntry } from '../../src/dag/entry.ts'
 import { walk } from '../../src/dag/reader.ts'
 import { setXattr } from '../../src/posix/xattr.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
-import { checkOut } from '../../src/tree/checkout.ts'
-import { compareTree } from '../../src/tree/compare.ts'
+import { checkOut } from '../../src/tree/checkout/checkout.ts'
+import { compareTree } from '../../src/tree/compare/compare.ts'
 import { bench, describeTree, noise } from './trees.ts'
 
 /** Half a million blocks of zeros in one file, and sizes over what 32 bits count. */
