@@ -9,6 +9,7 @@ import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
+import type { FetchPauses } from './fetch-pauses.ts'
 import type { Holdings } from './holdings.ts'
 import type { JoinRequestKeeper } from './join-requests.ts'
 import type { Ledger } from './ledger.ts'
@@ -34,6 +35,8 @@ export interface SiteAgentComponents {
   readonly readTakedowns?: () => readonly string[]
   /** A takedown means it. */
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
+  /** Fetches that an operator holds back here; none by default. */
+  readonly pauses?: FetchPauses
   /** Left on the disk of the store; undefined when that cannot be told. */
   readonly readFreeBytes?: () => number | undefined
   /** Newcomers that asked here. */
