@@ -3,9 +3,9 @@
  * kept until anything has changed: with a long history that would cost more than all else that a request does.
  */
 import type { TreeState } from '../src/record/mesh-state.ts'
-import type { CompleteSnapshots } from '../src/replica/complete-snapshots.ts'
-import type { Ledger } from '../src/replica/ledger.ts'
-import type { TakedownKeeper } from '../src/replica/takedown-keeper.ts'
+import type { CompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
+import type { Ledger } from '../src/replica/records/ledger.ts'
+import type { TakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
 import type { Catalogue, ServedTree } from './gateway/version.ts'
 
 export function createCatalogue({

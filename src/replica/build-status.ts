@@ -13,7 +13,7 @@ import type {
   TrafficStatus,
   TreeFacts,
   TreeStatus,
-} from './status.ts'
+} from './status/status.ts'
 
 /** Why a site has nothing (new) of a private tree that is pinned to it. */
 export const NO_RIGHT = 'no right: the tree is private, and the site is not one of its readers'
