@@ -8,6 +8,7 @@ import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
 import { createDeltaPublisher } from '../src/replica/deltas/delta-publisher.ts'
+import { createOwedDeltas } from '../src/replica/deltas/owed-deltas.ts'
 import { withSets } from '../src/replica/deltas/set-holdings.ts'
 import { createRateCapper } from '../src/replica/fetch/rate-caps.ts'
 import { urgencyOf } from '../src/replica/goals.ts'
@@ -262,7 +263,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const rates = createRateMeter({ host, clock })
   parts.defer(() => rates.stop())
   const deltas = createDeltaPublisher(
-    { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+    {
+      ...{ ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+      owed: createOwedDeltas(values('deltas')),
+    },
     { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },
   )
   parts.defer(() => deltas.stop())
