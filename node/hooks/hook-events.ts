@@ -2,7 +2,7 @@
  * What hooks are told of, worked out of one status document after the other. Pure: time comes in. Bounded by the number of
  * trees of this site.
  */
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 
 export const HOOK_EVENTS = ['complete', 'failed', 'behind'] as const
 export type HookEventName = (typeof HOOK_EVENTS)[number]

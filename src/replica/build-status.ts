@@ -13,8 +13,8 @@ import type {
   TrafficStatus,
   TreeFacts,
   TreeStatus,
-} from './status.ts'
-import type { SiteAnnouncement } from './status-announcement.ts'
+} from './status/status.ts'
+import type { SiteAnnouncement } from './status/status-announcement.ts'
 
 /** Why a site has nothing (new) of a private tree that is pinned to it. */
 export const NO_RIGHT = 'no right: the tree is private, and the site is not one of its readers'
