@@ -45,7 +45,7 @@ export function composeGateway(
   }: {
     readonly ledger: Ledger
     readonly complete: CompleteSnapshots
-    readonly takedowns: Pick<TakedownKeeper, 'isGone'>
+    readonly takedowns: Pick<TakedownKeeper, 'isGone' | 'revision'>
     readonly tokens: Tokens
     readonly blocks: BlockStore
     readonly blocksOf: NonNullable<BlockServiceComponents['blocksOf']>
@@ -75,7 +75,7 @@ export function composeGateway(
   )
   return createGateway(
     {
-      catalogue: createCatalogue({ ledger, complete, isGone: takedowns.isGone }),
+      catalogue: createCatalogue({ ledger, complete, takedowns }),
       tokens,
       blocks: hot,
       shown: complete.shown,

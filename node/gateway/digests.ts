@@ -19,6 +19,8 @@ const MAX_REMEMBERED = 65_536
 export interface Digests {
   /** Undefined when it would have to be read for it. */
   known(entry: FileEntry): Uint8Array | undefined
+  /** A greater number whenever more are known. */
+  revision(): number
   /** @throws MirrorError `busy` when too many wait already */
   sha256(entry: FileEntry, readFile: ReadFile, signal: AbortSignal): Promise<Uint8Array>
 }
@@ -32,6 +34,7 @@ interface Reading {
 export function createDigests(): Digests {
   const remembered = new LRUCache<string, Uint8Array>({ max: MAX_REMEMBERED })
   const readings = new Map<string, Reading>()
+  let revision = 0
   const slots = new Semaphore(MAX_AT_A_TIME)
   const empty = Uint8Array.from(createHash('sha256').digest())
 
@@ -48,6 +51,7 @@ export function createDigests(): Digests {
           hash.update(piece)
         const digest = Uint8Array.from(hash.digest())
         remembered.set(key, digest)
+        revision++
         return digest
       },
       1,
@@ -72,6 +76,7 @@ export function createDigests(): Digests {
 
   return {
     known: ({ content }) => (content === undefined ? empty : remembered.get(cidKey(content))),
+    revision: () => revision,
     async sha256(entry, readFile, signal) {
       if (entry.content === undefined) return empty
       const key = cidKey(entry.content)

@@ -2,15 +2,19 @@
 import type { Clock } from '../../src/base/clock.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
 import type { Topology } from '../../src/topology/topology.ts'
+import { createFileDescriber } from './describe-file.ts'
 import { createDigests } from './digests.ts'
+import { createHotAnswers, type HotAnswers } from './hot-answers.ts'
 import { createMemberRoutes, type MemberRoutesComponents } from './member-routes.ts'
 import { createMirrorHandlers } from './mirror-handler.ts'
 import { createMirrors } from './mirrors.ts'
 import { createTreeHandler, type Handler } from './tree-handler.ts'
 import { createTreeLookup, type TreeLookupComponents, type TreeLookupOptions } from './tree-lookup.ts'
 import { createTrustlessHandler, type TrustlessComponents } from './trustless-handler.ts'
+import type { Catalogue } from './version.ts'
 
 export interface RouteComponents extends TreeLookupComponents, TrustlessComponents {
+  readonly catalogue: Catalogue
   readonly readStatus: () => StatusDocument
   readonly readTopology: () => Topology
   readonly clock: Clock
@@ -22,22 +26,33 @@ export interface RouteOptions extends TreeLookupOptions {
   readonly isSecure: boolean
 }
 
-export function createRoutes(components: RouteComponents, { isSecure, ...options }: RouteOptions): Handler {
-  const { scratch } = components
+export interface Routes {
+  readonly handle: Handler
+  /** Answers at once what it can. */
+  readonly hot: Pick<HotAnswers, 'send'>
+}
+
+export function createRoutes(components: RouteComponents, { isSecure, ...options }: RouteOptions): Routes {
+  const { scratch, catalogue } = components
   const lookup = createTreeLookup(components, options)
-  const mirrors = createMirrorHandlers({
-    mirrors: createMirrors(components),
-    lookup,
-    digests: createDigests(),
-    isSecure,
-  })
-  const handleTree = createTreeHandler({ lookup, scratch, describeFile: mirrors.describeFile })
+  const mirrors = createMirrors(components)
+  const digests = createDigests()
+  const describer = createFileDescriber({ mirrors, digests })
+  const hot = createHotAnswers({ catalogue, describer, onShown: lookup.noteShown })
+  const mirrorHandlers = createMirrorHandlers({ mirrors, lookup, digests, isSecure })
+  const handleTree = createTreeHandler({ lookup, scratch, describer, hot })
   const trustless = createTrustlessHandler(components)
   const memberRoutes = components.outside && createMemberRoutes(components.outside)
-  return (request, response, target, options) => {
-    const { rights } = options
-    const handle =
-      memberRoutes?.(target) ?? mirrors.handlerOf(target, rights) ?? trustless(target, rights) ?? handleTree
-    return handle(request, response, target, options)
+  return {
+    hot,
+    handle(request, response, target, options) {
+      const { rights } = options
+      const handle =
+        memberRoutes?.(target) ??
+        mirrorHandlers.handlerOf(target, rights) ??
+        trustless(target, rights) ??
+        handleTree
+      return handle(request, response, target, options)
+    },
   }
 }
