@@ -43,6 +43,7 @@ import { composeGateway } from './compose-gateway.ts'
 import { composeStore } from './compose-store.ts'
 import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
+import { loadFetchPauses } from './fetch-pauses.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
@@ -114,6 +115,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     config,
     onChange: (caps) => capper.change(caps),
   })
+  const pauses = await loadFetchPauses({ file: paths.pausesFile, clock })
   const capper = createRateCapper(
     {
       clock,
@@ -176,6 +178,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       joinRequests,
+      pauses,
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
@@ -285,6 +288,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const services: Services = {
     history,
     limits,
+    pauses,
     readSettings: () => settings,
     ledger,
     blocks,

@@ -30,6 +30,7 @@ import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { addOpenApiRoute, collectRoutes, type Route } from './openapi.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
+import { addPauseRoutes } from './pause-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import { addRequestRoutes } from './request-routes.ts'
@@ -142,6 +143,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
+  addPauseRoutes(app, services)
   addTreeRoutes(app, services)
   addDiffBytesRoute(app, services)
   addJobRoutes(app, services)
