@@ -255,7 +255,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : composeGateway(
           {
             ...{ ledger, complete, takedowns, tokens, blocks, blocksOf, holdings, host },
-            ...{ pulled, scratch, clock, log },
+            ...{ pulled, scratch, values, clock, log },
           },
           {
             config,

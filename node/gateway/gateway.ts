@@ -17,6 +17,7 @@ import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { PullUsage } from '../../src/replica/pull/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
+import type { KeyValue } from '../../src/store/index/key-value.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
@@ -53,6 +54,8 @@ export interface GatewayComponents {
   readonly outside?: MemberRoutesComponents | undefined
   /** The blocks of the tree, else those of public trees; undefined where these cannot be told from others. */
   readonly blocksFor: (tree: string | undefined) => NodeSource | undefined
+  /** Where digests of files outlive the program; absent: nowhere. */
+  readonly digestValues?: KeyValue | undefined
   /** For archives of more blocks than memory should remember. */
   readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
@@ -136,7 +139,10 @@ export function createGateway(
     notReady,
   } = components
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled, clock })
-  const { handle, hot } = createRoutes(components, { keepMovedMs, isSecure: certificate !== undefined })
+  const { handle, hot, close } = createRoutes(components, {
+    keepMovedMs,
+    isSecure: certificate !== undefined,
+  })
   let bodies = 0
   const clients = createClientLimits(
     { clock },
@@ -306,6 +312,7 @@ export function createGateway(
     async stop(graceMs = 5_000) {
       await listener.stop(graceMs)
       await accessLog?.close()
+      await close()
     },
     address: listener.address,
   }

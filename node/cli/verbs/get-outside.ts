@@ -17,7 +17,7 @@ import { createProgress } from '../progress.ts'
 import { formatSeconds } from '../quantity.ts'
 import { readTokenFile } from '../remote-api.ts'
 import { parseTreeSpec } from '../tree-spec.ts'
-import { fileToWrite, writeFile } from '../write-file.ts'
+import { fileAt, writeFile } from '../write-file.ts'
 import { reportCheckout } from './checkout.ts'
 import type { OutsideOptions } from './outside-options.ts'
 
@@ -160,10 +160,13 @@ export async function getOutside(
         if (options.json === true) terminal.say(JSON.stringify({ ...found, ...outcome }))
         return
       }
-      const file = await fileToWrite(dest, found, options.replace === true)
-      await get.viaStore(file, async (read) => {
-        progress.end()
-        await writeFile(context, file, found, read())
+      const file = await fileAt(dest, found)
+      await get.viaStore(file, {
+        isReplacing: options.replace === true,
+        async write(read) {
+          progress.end()
+          await writeFile(context, file, found, read())
+        },
       })
       const outcome = await finish()
       if (options.json === true)
