@@ -10,6 +10,7 @@ import type { BlockServiceComponents } from '../src/replica/serve/block-service.
 import type { StatusDocument } from '../src/replica/status/status.ts'
 import type { TakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
 import type { BlockStore } from '../src/store/block-store.ts'
+import type { KeyValue } from '../src/store/index/key-value.ts'
 import { NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createBlockLender } from '../src/tree/block-lender.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
@@ -40,6 +41,7 @@ export function composeGateway(
     host,
     pulled,
     scratch,
+    values,
     clock,
     log,
   }: {
@@ -53,6 +55,8 @@ export function composeGateway(
     readonly host: Pick<Host, 'relayed' | 'protocols'>
     readonly pulled: Pulled | undefined
     readonly scratch: Scratch
+    /** Store.values. */
+    readonly values: (namespace: string) => KeyValue
     readonly clock: Clock
     readonly log: Log
   },
@@ -93,6 +97,7 @@ export function composeGateway(
       outside: createOutside({ ledger, blocks, blocksOf, holdings }),
       readPulled: () => pulled?.usage(),
       scratch,
+      digestValues: values('file-digests'),
       readCare,
       readRelayed: () => host.relayed(),
       readProtocols: () => host.protocols(),

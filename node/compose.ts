@@ -113,8 +113,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const limits = await loadLimits({
     file: paths.limitsFile,
     config,
+    clock,
     onChange: (caps) => capper.change(caps),
   })
+  parts.defer(() => limits.stop())
   const pauses = await loadFetchPauses({ file: paths.pausesFile, clock })
   const capper = createRateCapper(
     {
@@ -253,7 +255,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : composeGateway(
           {
             ...{ ledger, complete, takedowns, tokens, blocks, blocksOf, holdings, host },
-            ...{ pulled, scratch, clock, log },
+            ...{ pulled, scratch, values, clock, log },
           },
           {
             config,
@@ -360,6 +362,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       collector.start()
       rates.start()
       void deltas.resume()
+      limits.start()
       await scrubber.start()
       await api.start()
       await hooks.start()

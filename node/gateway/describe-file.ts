@@ -49,12 +49,14 @@ export function createFileDescriber({
   readonly digests: Digests
 }): FileDescriber {
   return {
-    headersOf({ tree, version: { sequence }, names, entry, version }) {
+    headersOf({ tree, version: { sequence }, names, entry }) {
       const path = names.map(encodeName).join('/')
       const isLinked = !tree.isPrivate && path.length <= MAX_LINKED_PATH_CHARACTERS
       const hasSelf = isWholeHere(tree, sequence)
       const metalink = `</metalink?tree=${tree.name}&version=${sequence}&path=${path}>; rel=describedby; type="${METALINK_TYPE}"`
-      let last: { from: readonly Mirror[] | undefined; revision: number; headers: string[] } | undefined
+      let last:
+        | { client: string | undefined; epoch: object | undefined; revision: number; headers: string[] }
+        | undefined
 
       function linksTo(sites: readonly Mirror[]): string {
         return sites
@@ -66,17 +68,18 @@ export function createFileDescriber({
       }
 
       return (client) => {
-        const from = isLinked ? mirrors.nearest(tree.name, version.sequence, client, { hasSelf }) : undefined
+        const epoch = isLinked ? mirrors.epoch() : undefined
         const revision = digests.revision()
-        if (last !== undefined && last.from === from && last.revision === revision) return last.headers
+        if (last?.client === client && last?.epoch === epoch && last?.revision === revision)
+          return last.headers
         const headers: string[] = []
         const digest = digests.known(entry)
         if (digest !== undefined) {
           const text = Buffer.from(digest).toString('base64')
           headers.push('digest', `SHA-256=${text}`, 'repr-digest', `sha-256=:${text}:`)
         }
-        if (from !== undefined) headers.push('link', linksTo(from))
-        last = { from, revision, headers }
+        if (isLinked) headers.push('link', linksTo(mirrors.nearest(tree.name, sequence, client, { hasSelf })))
+        last = { client, epoch, revision, headers }
         return headers
       }
     },

@@ -18,6 +18,7 @@ import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { PullUsage } from '../../src/replica/pull/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
 import type { BlockReader, Lease } from '../../src/store/block-store.ts'
+import type { KeyValue } from '../../src/store/index/key-value.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
@@ -56,6 +57,8 @@ export interface GatewayComponents {
   readonly blocksFor: (tree: string | undefined) => BlockReader | undefined
   /** Keeps what lies below a block while an archive is made of it. */
   readonly holdBelow: (cid: Cid) => Lease
+  /** Where digests of files outlive the program; absent: nowhere. */
+  readonly digestValues?: KeyValue | undefined
   /** For archives of more blocks than memory should remember. */
   readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
@@ -139,7 +142,10 @@ export function createGateway(
     notReady,
   } = components
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled, clock })
-  const { handle, hot } = createRoutes(components, { keepMovedMs, isSecure: certificate !== undefined })
+  const { handle, hot, close } = createRoutes(components, {
+    keepMovedMs,
+    isSecure: certificate !== undefined,
+  })
   let bodies = 0
   const clients = createClientLimits(
     { clock },
@@ -309,6 +315,7 @@ export function createGateway(
     async stop(graceMs = 5_000) {
       await listener.stop(graceMs)
       await accessLog?.close()
+      await close()
     },
     address: listener.address,
   }

@@ -129,6 +129,7 @@ export async function createTestMesh() {
       readStatus?: () => StatusDocument
       topology?: Topology
       blocksFor?: GatewayComponents['blocksFor']
+      digestValues?: GatewayComponents['digestValues']
     } = {},
   ) {
     const log = (fields: object, event: string): void => {
@@ -150,6 +151,7 @@ export async function createTestMesh() {
         notReady: more.notReady ?? (() => undefined),
         clock: more.clock ?? new VirtualClock(),
         log: { debug: log, info: log, warn: log },
+        digestValues: more.digestValues,
       },
       { listen: '127.0.0.1:0', ...options },
     )
