@@ -7,35 +7,32 @@ import type { Clock } from '../src/base/clock.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
-import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
-import { createAdmission, createMembership } from '../src/replica/admission.ts'
-import { createBlockService } from '../src/replica/block-service.ts'
-import { createCollector } from '../src/replica/collector.ts'
-import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
-import { createDamageWatch } from '../src/replica/damage-watch.ts'
-import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
-import { createHoldings } from '../src/replica/holdings.ts'
-import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
-import { createJoinRequests } from '../src/replica/join-requests.ts'
-import { createLedger } from '../src/replica/ledger.ts'
-import { createPublisher } from '../src/replica/publish.ts'
-import { createRateCapper } from '../src/replica/rate-caps.ts'
-import { createScrubber } from '../src/replica/scrubber.ts'
-import { withSets } from '../src/replica/set-holdings.ts'
-import { createSiteAgent } from '../src/replica/site-agent.ts'
-import { urgencyOf } from '../src/replica/site-agent-goals.ts'
-import type { StatusDocument } from '../src/replica/status.ts'
-import { createTakedownKeeper } from '../src/replica/takedown-keeper.ts'
-import { withTakedowns } from '../src/replica/takedown-status.ts'
+import { createDeltaPublisher } from '../src/replica/deltas/delta-publisher.ts'
+import { createOwedDeltas } from '../src/replica/deltas/owed-deltas.ts'
+import { withSets } from '../src/replica/deltas/set-holdings.ts'
+import { createRateCapper } from '../src/replica/fetch/rate-caps.ts'
+import { urgencyOf } from '../src/replica/goals.ts'
+import { loadCompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
+import { createHoldings } from '../src/replica/holdings/holdings.ts'
+import { createBlocksOf } from '../src/replica/holdings/tree-views.ts'
+import { createPublisher } from '../src/replica/publish/publish.ts'
+import { createUploads } from '../src/replica/publish/uploads.ts'
+import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/records/address-book.ts'
+import { createAdmission, createMembership } from '../src/replica/records/admission.ts'
+import { createJoinRequests } from '../src/replica/records/join-requests.ts'
+import { createLedger } from '../src/replica/records/ledger.ts'
+import { createCollector } from '../src/replica/retain/collector.ts'
+import { createScrubber } from '../src/replica/retain/scrubber.ts'
+import { createBlockService } from '../src/replica/serve/block-service.ts'
+import { createWanReach } from '../src/replica/serve/wan-reach.ts'
+import { createSiteAgent } from '../src/replica/site-agent/site-agent.ts'
+import { withInPlaceRisks } from '../src/replica/status/in-place-risk.ts'
+import type { StatusDocument } from '../src/replica/status/status.ts'
+import { createTakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
+import { withTakedowns } from '../src/replica/takedown/takedown-status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
-import { createBlocksOf } from '../src/replica/tree-views.ts'
-import { createUploads } from '../src/replica/uploads.ts'
-import { createWanReach } from '../src/replica/wan-reach.ts'
-import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
-import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
-import { createFileScratch } from '../src/tree/file-scratch.ts'
-import { openStatCaches } from '../src/tree/stat-caches.ts'
+import { openStatCaches } from '../src/tree/stat-cache/stat-caches.ts'
 import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
@@ -43,9 +40,10 @@ import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { composeGateway } from './compose-gateway.ts'
+import { composeStore } from './compose-store.ts'
 import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
-import { makePrivateDir } from './durable-file.ts'
+import { loadFetchPauses } from './fetch-pauses.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
@@ -85,32 +83,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
   const tokens = await loadTokens({ file: paths.tokensFile, clock })
-  const damageWatch = createDamageWatch({ clock, logger: log })
   let pulled: Pulled | undefined
-  const store = await openStore(
-    {
-      dir: paths.storeDir,
-      clock,
-      log: (event, facts) => log.info(facts, event),
-      onCorrupt(damage) {
-        log.error({ damage }, 'store.block-damaged')
-        damageWatch.found()
-      },
-    },
-    {
-      compression: config.storeCompression,
-      // What is kept for readers goes before anything else is refused.
-      makeRoom: (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
-    },
+  const { store, damageWatch, scratch } = await composeStore(
+    { paths, config, clock, log, parts },
+    // What is kept for readers goes first.
+    (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
   )
-  parts.defer(() => store.close())
-  parts.defer(() => damageWatch.stop())
   const { blocks } = store
-  // Before anything is read: what is not where it should be counts as lost.
-  await createCheckoutStorage({ blocks }).find()
   const values = (namespace: string) => store.values(namespace)
-  await makePrivateDir(paths.tempDir)
-  const scratch = createFileScratch(paths.tempDir)
 
   const mesh = await readMesh(store.records, paths)
   const ledger = await createLedger({ log: store.records, clock, logger: log }, { mesh })
@@ -133,8 +113,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const limits = await loadLimits({
     file: paths.limitsFile,
     config,
+    clock,
     onChange: (caps) => capper.change(caps),
   })
+  parts.defer(() => limits.stop())
+  const pauses = await loadFetchPauses({ file: paths.pausesFile, clock })
   const capper = createRateCapper(
     {
       clock,
@@ -197,6 +180,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       joinRequests,
+      pauses,
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
@@ -271,7 +255,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : composeGateway(
           {
             ...{ ledger, complete, takedowns, tokens, blocks, blocksOf, holdings, host },
-            ...{ pulled, scratch, clock, log },
+            ...{ pulled, scratch, values, clock, log },
           },
           {
             config,
@@ -284,7 +268,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const rates = createRateMeter({ host, clock })
   parts.defer(() => rates.stop())
   const deltas = createDeltaPublisher(
-    { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+    {
+      ...{ ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+      owed: createOwedDeltas(values('deltas')),
+    },
     { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },
   )
   parts.defer(() => deltas.stop())
@@ -303,6 +290,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const services: Services = {
     history,
     limits,
+    pauses,
     readSettings: () => settings,
     ledger,
     blocks,
@@ -374,6 +362,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       collector.start()
       rates.start()
       void deltas.resume()
+      limits.start()
       await scrubber.start()
       await api.start()
       await hooks.start()
