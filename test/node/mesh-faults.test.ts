@@ -39,7 +39,7 @@ function receivedFrom({ traffic }: StatusDocument, site: string): { blocks: numb
   return { blocks: peer?.blocksReceived ?? 0, bytes: peer?.bytesReceived ?? 0 }
 }
 
-test('faults of sites in mid-fetch', { timeout: 240_000 }, async (t) => {
+test('faults of sites in mid-fetch', { timeout: 400_000 }, async (t) => {
   const dir = await tempDir(t)
   const source = join(dir, 'source')
   const mesh = await signMesh(dir, {

@@ -84,7 +84,7 @@ export interface Daemon {
   kill(): Promise<void>
 }
 
-const READY_TIMEOUT_MS = 30_000
+const READY_TIMEOUT_MS = 90_000
 
 /** Resolves when the daemon says that it is ready. It is killed at the end of the test. */
 export async function startDaemon(

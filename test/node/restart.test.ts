@@ -20,7 +20,7 @@ function replicaOf(status: StatusDocument, site: string) {
 }
 
 test('a lab that is killed in the middle of a fetch completes it after a restart, and at most 1 % comes again', {
-  timeout: 180_000,
+  timeout: 400_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const source = join(dir, 'source')
@@ -89,7 +89,7 @@ test('a home that is too deep for a socket works, and a killed daemon leaves not
 })
 
 test('a publish that is killed with its daemon leaves the old head, and the next one goes on', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]
