@@ -8,6 +8,7 @@ import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
 import { createDeltaPublisher } from '../src/replica/deltas/delta-publisher.ts'
+import { createOwedDeltas } from '../src/replica/deltas/owed-deltas.ts'
 import { withSets } from '../src/replica/deltas/set-holdings.ts'
 import { createRateCapper } from '../src/replica/fetch/rate-caps.ts'
 import { urgencyOf } from '../src/replica/goals.ts'
@@ -42,6 +43,7 @@ import { composeGateway } from './compose-gateway.ts'
 import { composeStore } from './compose-store.ts'
 import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
+import { loadFetchPauses } from './fetch-pauses.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
@@ -111,8 +113,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const limits = await loadLimits({
     file: paths.limitsFile,
     config,
+    clock,
     onChange: (caps) => capper.change(caps),
   })
+  parts.defer(() => limits.stop())
+  const pauses = await loadFetchPauses({ file: paths.pausesFile, clock })
   const capper = createRateCapper(
     {
       clock,
@@ -175,6 +180,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       joinRequests,
+      pauses,
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
@@ -249,7 +255,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : composeGateway(
           {
             ...{ ledger, complete, takedowns, tokens, blocks, blocksOf, holdings, host },
-            ...{ pulled, scratch, clock, log },
+            ...{ pulled, scratch, values, clock, log },
           },
           {
             config,
@@ -262,7 +268,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const rates = createRateMeter({ host, clock })
   parts.defer(() => rates.stop())
   const deltas = createDeltaPublisher(
-    { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+    {
+      ...{ ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+      owed: createOwedDeltas(values('deltas')),
+    },
     { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },
   )
   parts.defer(() => deltas.stop())
@@ -281,6 +290,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const services: Services = {
     history,
     limits,
+    pauses,
     readSettings: () => settings,
     ledger,
     blocks,
@@ -352,6 +362,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       collector.start()
       rates.start()
       void deltas.resume()
+      limits.start()
       await scrubber.start()
       await api.start()
       await hooks.start()
