@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
-import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
@@ -13,12 +12,10 @@ import { createBlockService } from '../src/replica/block-service.ts'
 import { createCollector } from '../src/replica/collector.ts'
 import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
 import { createDamageWatch } from '../src/replica/damage-watch.ts'
-import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
 import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
 import { createJoinRequests } from '../src/replica/join-requests.ts'
 import { createLedger } from '../src/replica/ledger.ts'
-import { createPublisher } from '../src/replica/publish.ts'
 import { createRateCapper } from '../src/replica/rate-caps.ts'
 import { createScrubber } from '../src/replica/scrubber.ts'
 import { withSets } from '../src/replica/set-holdings.ts'
@@ -29,13 +26,11 @@ import { createTakedownKeeper } from '../src/replica/takedown-keeper.ts'
 import { withTakedowns } from '../src/replica/takedown-status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createBlocksOf } from '../src/replica/tree-views.ts'
-import { createUploads } from '../src/replica/uploads.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
 import { createFileScratch } from '../src/tree/file-scratch.ts'
-import { openStatCaches } from '../src/tree/stat-caches.ts'
 import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
@@ -43,6 +38,7 @@ import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { composeGateway } from './compose-gateway.ts'
+import { composePublishing, openHeldBack } from './compose-publishing.ts'
 import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
 import { makePrivateDir } from './durable-file.ts'
@@ -184,6 +180,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     },
   )
   parts.defer(() => host.stop())
+  const heldBack = await openHeldBack(
+    { ledger, blocks, values, nodeKey, clock, log, onChanged: () => agent.refresh() },
+    config,
+  )
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
   const agent = createSiteAgent(
     {
@@ -200,6 +200,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
+      heldBackOf: heldBack.of,
       isGone: (tree, snapshot) => takedowns.isGone(tree, snapshot),
       logger: log,
       self: { ...self, url: publicUrlOf(config) },
@@ -283,23 +284,17 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => gateway?.stop())
   const rates = createRateMeter({ host, clock })
   parts.defer(() => rates.stop())
-  const deltas = createDeltaPublisher(
-    { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
-    { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },
+  const publishing = composePublishing(
+    {
+      ...{ ledger, blocks, holdings, complete, nodeKey, clock, host, scratch, heldBack, values, log },
+      isGone: takedowns.isGone,
+    },
+    { config, paths },
   )
-  parts.defer(() => deltas.stop())
+  parts.defer(() => publishing.stop())
   const jobs = createJobs({ clock, log })
   const history = createHistory({ values: values('history'), readStatus, clock, log })
   parts.defer(() => history.stop())
-  const uploads = createUploads(
-    {
-      ...{ ledger, blocks, complete, host, nodeKey, scratch, clock, logger: log },
-      readFreeBytes: () => readFreeBytes(paths.storeDir),
-      isGone: takedowns.isGone,
-    },
-    { maxShrinkShare: config.maxShrinkPercent / 100 },
-  )
-  parts.defer(() => uploads.stop())
   const services: Services = {
     history,
     limits,
@@ -308,24 +303,9 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     blocks,
     scratch,
     complete,
-    publisher: createPublisher(
-      {
-        ledger,
-        blocks,
-        complete,
-        nodeKey,
-        clock,
-        tempDir: paths.tempDir,
-        statCaches: openStatCaches({ dir: paths.cacheDir, log }),
-        host,
-        logger: log,
-        deltas,
-      },
-      {
-        compression: config.storeCompression === 'zstd' ? 'zstd' : 'none',
-        maxShrinkShare: config.maxShrinkPercent / 100,
-      },
-    ),
+    publisher: publishing.publisher,
+    uploads: publishing.uploads,
+    heldBackOf: heldBack.of,
     collector,
     scrubber,
     host,
@@ -333,7 +313,6 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
-    uploads,
     joinRequests,
     issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
@@ -373,7 +352,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       agent.onChange(takedowns.look)
       collector.start()
       rates.start()
-      void deltas.resume()
+      publishing.start()
       await scrubber.start()
       await api.start()
       await hooks.start()

@@ -7,6 +7,7 @@ import type { Bodies, Kind } from '../../src/record/content.ts'
 import type { Collector } from '../../src/replica/collector.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
 import type { DeltaMode } from '../../src/replica/delta-mode.ts'
+import type { HeldBack } from '../../src/replica/held-back.ts'
 import type { JoinRequestKeeper } from '../../src/replica/join-requests.ts'
 import type { Ledger } from '../../src/replica/ledger.ts'
 import type { Publisher } from '../../src/replica/publish.ts'
@@ -37,6 +38,8 @@ export interface Services {
   readonly jobs: Jobs
   readonly clock: Clock
   readonly uploads: Uploads
+  /** What this node held back of a tree for what it drops. */
+  readonly heldBackOf: (tree: string) => HeldBack | undefined
   readonly joinRequests: Pick<JoinRequestKeeper, 'deny'>
   /** Signs with this node's key what a grant lets it say. @throws MirrorError `refused` when it would not count */
   readonly issueAsNode: <K extends Kind>(kind: K, body: Bodies[K]) => Promise<Cid>

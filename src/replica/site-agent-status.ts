@@ -2,6 +2,7 @@
 import { type Head, type MeshState, newestStanding, type TreeState } from '../record/mesh-state.ts'
 import { type Place, pathClass } from '../topology/path-class.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
+import type { HeldBack } from './held-back.ts'
 import { type Goal, hasRight, isPinned } from './site-agent-goals.ts'
 import type { TreeWorkerStatus } from './site-agent-tree.ts'
 import {
@@ -109,6 +110,7 @@ export function announcedTree(
   tree: TreeState,
   own: OwnReplica,
   complete: Pick<CompleteSnapshots, 'has'>,
+  heldBack?: HeldBack,
 ): AnnouncedTree {
   const isCut = own.alsoComplete?.length === MAX_ALSO_COMPLETE
   const held =
@@ -124,7 +126,8 @@ export function announcedTree(
     checkouts: own.checkouts,
     alsoComplete: own.alsoComplete ?? [],
     ...(own.isFiltered === true ? { isFiltered: true } : {}),
-    ...(isCut ? { completeRuns: completeRuns(tree, complete) } : {}),
+    ...(isCut || heldBack !== undefined ? { completeRuns: completeRuns(tree, complete) } : {}),
+    ...(heldBack === undefined ? {} : { heldBack }),
   }
 }
 

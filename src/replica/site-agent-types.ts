@@ -9,6 +9,7 @@ import type { AddressBook } from './address-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { FetchDemand } from './fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from './fetch-network.ts'
+import type { HeldBack } from './held-back.ts'
 import type { Holdings } from './holdings.ts'
 import type { JoinRequestKeeper } from './join-requests.ts'
 import type { Ledger } from './ledger.ts'
@@ -32,6 +33,8 @@ export interface SiteAgentComponents {
   readonly clock: Clock
   /** Takedowns that are carried out here. */
   readonly readTakedowns?: () => readonly string[]
+  /** What this node holds back of a tree. */
+  readonly heldBackOf?: (tree: string) => HeldBack | undefined
   /** A takedown means it. */
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
   /** Left on the disk of the store; undefined when that cannot be told. */

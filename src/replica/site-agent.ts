@@ -69,8 +69,8 @@ export function createSiteAgent(
     readFreeBytes = () => undefined,
     readTakedowns,
     isGone,
+    joinRequests,
   } = components
-  const { joinRequests } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
@@ -266,7 +266,7 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own, complete)]
+        return tree === undefined ? [] : [announcedTree(tree, own, complete, components.heldBackOf?.(name))]
       }),
       bytesSent,
       bytesReceived,
@@ -372,6 +372,7 @@ export function createSiteAgent(
           .filter(({ body }) => !body.removed)
           .map((tree) => treeFacts(state, tree, clock.nowMs())),
         own: replicas(),
+        heldBackOf: components.heldBackOf,
         heard: gossip.heard(),
         connected: new Set(host.peers().map(({ peer }) => peer)),
         traffic: trafficStatus(state, self, traffic.totals()),

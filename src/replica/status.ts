@@ -3,7 +3,11 @@
  * only ever added. Every part is assembled from three sources, and says so by its names: signed records (what should
  * be), this node's own work (what is here), and the other sites' announcements (what they said, and how old it is).
  */
+
+import type { HeldBack } from './held-back.ts'
+import { type HeldBackStatus, heldBackAlarms, heldBackStatus } from './held-back-status.ts'
 import type { PendingRequest } from './join-requests.ts'
+import { type RequestStatus, requestsOf } from './request-status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 
 /** Why a site has nothing (new) of a private tree that is pinned to it. */
@@ -63,6 +67,8 @@ export interface TreeStatus {
   readonly sites: readonly ReplicaStatus[]
   /** Published here in place: its blocks lie in files that others may change. */
   readonly inPlace?: InPlaceStatus
+  /** What its publisher did not publish, for what it drops: it waits for an admin. */
+  readonly heldBack?: HeldBackStatus
 }
 
 export interface InPlaceStatus {
@@ -170,13 +176,6 @@ export interface StatusDocument {
   readonly requests?: readonly RequestStatus[]
 }
 
-/** A newcomer that waits for an admin. */
-export interface RequestStatus extends PendingRequest {
-  /** The member that it asked. */
-  readonly via: string
-  readonly viaSite: string
-}
-
 /** What the records say of a tree, as far as the document needs it. */
 export interface TreeFacts {
   readonly tree: string
@@ -217,6 +216,8 @@ export interface StatusSources {
   readonly trees: readonly TreeFacts[]
   /** This site's own replicas, by tree. */
   readonly own: ReadonlyMap<string, Omit<ReplicaStatus, 'site'>>
+  /** What this node holds back. */
+  readonly heldBackOf?: ((tree: string) => HeldBack | undefined) | undefined
   /** By PeerId. */
   readonly heard: ReadonlyMap<string, HeardSite>
   readonly connected: ReadonlySet<string>
@@ -245,37 +246,18 @@ export function buildStatus(sources: StatusSources): StatusDocument {
   const sites = sources.members
     .map((member) => siteStatus(sources, member, ownAddresses))
     .toSorted((a, b) => compareText(a.site, b.site) || compareText(a.peer, b.peer))
+  const trees = sources.trees
+    .map((facts) => treeStatus(sources, facts))
+    .toSorted((a, b) => compareText(a.tree, b.tree))
   return {
     mesh: sources.mesh,
     self,
     sites,
-    trees: sources.trees
-      .map((facts) => treeStatus(sources, facts))
-      .toSorted((a, b) => compareText(a.tree, b.tree)),
+    trees,
     traffic: sources.traffic,
-    alarms: sources.alarms,
+    alarms: [...sources.alarms, ...heldBackAlarms(trees)],
     requests: requestsOf(sources),
   }
-}
-
-/** Of a newcomer that is a member by now, somebody else's word may be older than ours. */
-function requestsOf({ self, members, heard, requests = [] }: StatusSources): RequestStatus[] {
-  // A site that is silent may have let them in, or lost them, long ago.
-  const fresh = (last: HeardSite | undefined) =>
-    last !== undefined && last.ageMs <= silentAfterMs(members.length) ? last : undefined
-  const said = members.flatMap(({ peer, site }) =>
-    (peer === self.peer ? requests : (fresh(heard.get(peer))?.announcement.requests ?? [])).map(
-      (request) => ({
-        ...request,
-        via: peer,
-        viaSite: site,
-      }),
-    ),
-  )
-  const known = new Set(members.map(({ peer }) => peer))
-  return said
-    .filter(({ peer }) => !known.has(peer))
-    .toSorted((a, b) => a.sinceMs - b.sinceMs || compareText(a.peer, b.peer))
 }
 
 function siteStatus(
@@ -334,6 +316,7 @@ function treeStatus(sources: StatusSources, facts: TreeFacts): TreeStatus {
         : heardReplica(sources.heard.get(member.peer), facts, member.site)
     if (replica !== undefined) replicas.set(member.site, replica)
   }
+  const heldBack = heldBackStatus(sources, facts)
   return {
     tree: facts.tree,
     epoch: head?.epoch ?? null,
@@ -346,6 +329,7 @@ function treeStatus(sources: StatusSources, facts: TreeFacts): TreeStatus {
     sites: [...replicas.values()]
       .map((replica) => withLag(withRight(replica, facts), facts))
       .toSorted((a, b) => compareText(a.site, b.site)),
+    ...(heldBack === undefined ? {} : { heldBack }),
   }
 }
 
