@@ -11,7 +11,6 @@ import { createAdmission, createMembership } from '../src/replica/admission.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
 import { createCollector } from '../src/replica/collector.ts'
 import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
-import { createDamageWatch } from '../src/replica/damage-watch.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
 import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
 import { createJoinRequests } from '../src/replica/join-requests.ts'
@@ -27,10 +26,7 @@ import { withTakedowns } from '../src/replica/takedown-status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { createBlocksOf } from '../src/replica/tree-views.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
-import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
-import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
-import { createFileScratch } from '../src/tree/file-scratch.ts'
 import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
@@ -39,9 +35,9 @@ import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { composeGateway } from './compose-gateway.ts'
 import { composePublishing, openHeldBack } from './compose-publishing.ts'
+import { composeStore } from './compose-store.ts'
 import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
-import { makePrivateDir } from './durable-file.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
@@ -81,32 +77,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
   const tokens = await loadTokens({ file: paths.tokensFile, clock })
-  const damageWatch = createDamageWatch({ clock, logger: log })
   let pulled: Pulled | undefined
-  const store = await openStore(
-    {
-      dir: paths.storeDir,
-      clock,
-      log: (event, facts) => log.info(facts, event),
-      onCorrupt(damage) {
-        log.error({ damage }, 'store.block-damaged')
-        damageWatch.found()
-      },
-    },
-    {
-      compression: config.storeCompression,
-      // What is kept for readers goes before anything else is refused.
-      makeRoom: (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
-    },
+  const { store, damageWatch, scratch } = await composeStore(
+    { paths, config, clock, log, parts },
+    // What is kept for readers goes first.
+    (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
   )
-  parts.defer(() => store.close())
-  parts.defer(() => damageWatch.stop())
   const { blocks } = store
-  // Before anything is read: what is not where it should be counts as lost.
-  await createCheckoutStorage({ blocks }).find()
   const values = (namespace: string) => store.values(namespace)
-  await makePrivateDir(paths.tempDir)
-  const scratch = createFileScratch(paths.tempDir)
 
   const mesh = await readMesh(store.records, paths)
   const ledger = await createLedger({ log: store.records, clock, logger: log }, { mesh })

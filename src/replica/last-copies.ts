@@ -17,9 +17,10 @@ import { covers, type PathFilter } from '../base/path-filter.ts'
 import { type Cid, cidKey } from '../block/cid.ts'
 import type { PinKeep } from '../record/kinds/pin.ts'
 import { isMemberAt, type MeshState, type TreeState } from '../record/mesh-state.ts'
+import { silentAfterMs } from './announce-period.ts'
 import { affinity } from './rendezvous.ts'
 import { filterOf, hasRight, isWanted, keepOf } from './site-agent-goals.ts'
-import { type HeardSite, silentAfterMs } from './status.ts'
+import type { HeardSite } from './status.ts'
 
 /** Fewer where fewer sites are to keep the snapshot. */
 export const KEEPERS = 2

@@ -1,18 +1,18 @@
 /** Puts together what the status document and the announcement need, from the records and the parts of the agent. */
 import { type Head, type MeshState, newestStanding, type TreeState } from '../record/mesh-state.ts'
 import { type Place, pathClass } from '../topology/path-class.ts'
+import { NO_RIGHT } from './build-status.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
 import type { HeldBack } from './held-back.ts'
 import { type Goal, hasRight, isPinned } from './site-agent-goals.ts'
 import type { TreeWorkerStatus } from './site-agent-tree.ts'
-import {
-  type CheckoutStatus,
-  NO_RIGHT,
-  type PeerTraffic,
-  type ReplicaStatus,
-  type StatusSources,
-  type TrafficStatus,
-  type TreeFacts,
+import type {
+  CheckoutStatus,
+  PeerTraffic,
+  ReplicaStatus,
+  StatusSources,
+  TrafficStatus,
+  TreeFacts,
 } from './status.ts'
 import { type AnnouncedTree, MAX_ALSO_COMPLETE, MAX_RUNS } from './status-announcement.ts'
 import type { TrafficTotals } from './traffic.ts'

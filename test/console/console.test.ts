@@ -31,6 +31,7 @@ const PAGES = [
   'members',
   'events',
   'links',
+  'settings',
 ]
 
 test('the console of a mesh of three processes', {

@@ -5,6 +5,7 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { loadAddressBook } from '../../src/replica/address-book.ts'
+import { announcePeriodMs } from '../../src/replica/announce-period.ts'
 import {
   applyAnnouncementDelta,
   decodeDelta,
@@ -15,7 +16,6 @@ import { createAnnouncementSender, wholePeriodMs } from '../../src/replica/annou
 import { decodeQuestion } from '../../src/replica/questions.ts'
 import { createBackground } from '../../src/replica/site-agent-background.ts'
 import { createStatusGossip } from '../../src/replica/site-agent-gossip.ts'
-import { announcePeriodMs } from '../../src/replica/status.ts'
 import {
   type AnnouncedTree,
   decodeAnnouncement,

@@ -8,15 +8,11 @@ import { encodeCbor } from '../../src/block/codec.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
 import type { TreeState } from '../../src/record/mesh-state.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
+import { silentAfterMs } from '../../src/replica/announce-period.ts'
+import { buildStatus, NO_RIGHT } from '../../src/replica/build-status.ts'
 import { goalsOf } from '../../src/replica/site-agent-goals.ts'
 import { announcedTree } from '../../src/replica/site-agent-status.ts'
-import {
-  buildStatus,
-  type HeardSite,
-  NO_RIGHT,
-  type StatusSources,
-  silentAfterMs,
-} from '../../src/replica/status.ts'
+import type { HeardSite, StatusSources } from '../../src/replica/status.ts'
 import {
   type AnnouncedTree,
   decodeAnnouncement,
