@@ -109,7 +109,13 @@ test('a takedown names snapshots until it is lifted, and sites stand at the newe
 test("of verdicts on a tree an admin's newest counts, and what is malformed has no effect", () => {
   const author = createAuthor()
   author.tree('t', [pub])
-  const verdict = { tree: 't', previous: snapshotOf('h'), snapshot: snapshotOf('s'), accepted: true, version: 1 }
+  const verdict = {
+    tree: 't',
+    previous: snapshotOf('h'),
+    snapshot: snapshotOf('s'),
+    accepted: true,
+    version: 1,
+  }
   author.say(pub, 'verdict', { ...verdict, version: 9 })
   for (const wrong of [
     { previous: null },

@@ -13,6 +13,7 @@ import { age, atTime, shown } from '../text.ts'
 import { treePath } from './address.ts'
 import { Changes } from './changes.ts'
 import { Files } from './files.ts'
+import { HeldBack } from './held-back.ts'
 import { TreeHistory } from './history.ts'
 import { Pins } from './pins.ts'
 import { Places } from './places.ts'
@@ -62,6 +63,7 @@ export function TreePage({ status, route }: PageProps) {
       ({ title, detail, severity }) =>
         html`<div key=${title} class="notice ${severity === 'warning' ? 'warn' : 'bad'}" role="status"><b>${shown(title)}.</b> ${shown(detail)}</div>`,
     )}
+    ${tree?.heldBack !== undefined && html`<${HeldBack} tree=${name} held=${tree.heldBack} />`}
     <nav class="tabs" aria-label="Of this tree"><ul>
       ${VIEWS.map(
         (
