@@ -1,8 +1,8 @@
 /** The trees as the gateway serves them, out of the records and of what is complete here. */
 import type { Cid } from '../src/block/cid.ts'
 import type { TreeState } from '../src/record/mesh-state.ts'
-import type { CompleteSnapshots } from '../src/replica/complete-snapshots.ts'
-import type { Ledger } from '../src/replica/ledger.ts'
+import type { CompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
+import type { Ledger } from '../src/replica/records/ledger.ts'
 import type { Catalogue } from './gateway/version.ts'
 
 export function createCatalogue({

@@ -7,7 +7,7 @@ import { dirname } from 'node:path'
 import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
 import { Semaphore } from '../src/base/semaphore.ts'
-import type { RateCaps } from '../src/replica/rate-caps.ts'
+import type { RateCaps } from '../src/replica/fetch/rate-caps.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir, writeDurably } from './durable-file.ts'
 

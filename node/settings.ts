@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import { isTreePattern } from '../src/base/names.ts'
 import { readWebUrl } from '../src/base/web-url.ts'
-import { DELTA_MODES } from '../src/replica/delta-mode.ts'
+import { DELTA_MODES } from '../src/replica/deltas/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 import { HOOK_EVENTS } from './hooks/hook-events.ts'
 

@@ -2,7 +2,7 @@
 
 import type { PinKeep } from '../../src/record/kinds/pin.ts'
 import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
-import type { PeerExplanation, SegmentExplanation } from '../../src/replica/scheduler-types.ts'
+import type { PeerExplanation, SegmentExplanation } from '../../src/replica/scheduler/types.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 
 /** Numbers of a snapshot's place in its tree's history, in every answer about one. */

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { MirrorError } from '../../src/base/errors.ts'
-import type { FetchView } from '../../src/replica/site-agent-tree.ts'
+import type { FetchView } from '../../src/replica/site-agent/tree.ts'
 import type { FetchDocument, FetchSummary } from './answers.ts'
 import { says } from './route-spec.ts'
 import { FETCH, FETCH_SUMMARY } from './schema/fetch-schema.ts'

@@ -2,8 +2,8 @@
  * What is wrong in the mesh, the worst first. Pure: the same document gives the same list, so the overview, the pages
  * of trees and sites, and their counts never disagree. One entry a thing, however many trees or sites it touches.
  */
-import { HELD_BACK } from '../../src/replica/held-back-status.ts'
-import type { ReplicaStatus, SiteStatus, StatusDocument } from '../../src/replica/status.ts'
+import { HELD_BACK } from '../../src/replica/status/held-back-status.ts'
+import type { ReplicaStatus, SiteStatus, StatusDocument } from '../../src/replica/status/status.ts'
 import { formatSeconds } from '../cli/quantity.ts'
 import { perTree } from './per-tree.ts'
 import { roughly, silentSeconds } from './text.ts'

@@ -1,7 +1,7 @@
 /** What /metrics shows of the mesh: read from the status document when asked, so that nothing is counted twice. */
 import { Gauge, type Registry } from 'prom-client'
 import type { Clock } from '../../src/base/clock.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 
 export function registerMeshMetrics(registry: Registry, readWhole: () => StatusDocument, clock: Clock): void {
   const registers = [registry]

@@ -10,7 +10,7 @@
  * client's to pass over, which is what lists are for.
  */
 import type { Clock } from '../../src/base/clock.ts'
-import type { SiteStatus, StatusDocument } from '../../src/replica/status.ts'
+import type { SiteStatus, StatusDocument } from '../../src/replica/status/status.ts'
 import { type Place, pathClass, tierOf } from '../../src/topology/path-class.ts'
 import { siteOfAddress } from '../../src/topology/site-of-address.ts'
 import { pathBetween, type Topology } from '../../src/topology/topology.ts'

@@ -1,6 +1,6 @@
 /** Which handler an address is for. What is not asked for by a word of its own is a path of a tree. */
 import type { Clock } from '../../src/base/clock.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { createDigests } from './digests.ts'
 import { createMemberRoutes, type MemberRoutesComponents } from './member-routes.ts'

@@ -9,7 +9,7 @@ import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../../src/block/block.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { BlockAnswer } from '../../src/net/ports.ts'
-import { MAX_PROOF_BYTES, MAX_PROOF_RECORDS } from '../../src/replica/proof.ts'
+import { MAX_PROOF_BYTES, MAX_PROOF_RECORDS } from '../../src/replica/records/proof.ts'
 import { framesIn } from './proof-frames.ts'
 
 export interface HttpGateway {

@@ -2,8 +2,8 @@
  * What hooks are told of, worked out of one status document after the other. Pure: time comes in. Bounded by the number of
  * trees of this site.
  */
-import { describeHeldBack } from '../../src/replica/held-back-status.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import { describeHeldBack } from '../../src/replica/status/held-back-status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 
 export const HOOK_EVENTS = ['complete', 'failed', 'behind', 'held-back'] as const
 export type HookEventName = (typeof HOOK_EVENTS)[number]

@@ -3,7 +3,7 @@
  * node's own work (what is here), and the other sites' announcements (what they said, and how old it is). Pure.
  */
 import { silentAfterMs } from './announce-period.ts'
-import { heldBackAlarms, heldBackStatus } from './held-back-status.ts'
+import { heldBackAlarms, heldBackStatus } from './status/held-back-status.ts'
 import type {
   HeardSite,
   ReplicaStatus,
@@ -14,7 +14,7 @@ import type {
   TrafficStatus,
   TreeFacts,
   TreeStatus,
-} from './status.ts'
+} from './status/status.ts'
 
 /** Why a site has nothing (new) of a private tree that is pinned to it. */
 export const NO_RIGHT = 'no right: the tree is private, and the site is not one of its readers'

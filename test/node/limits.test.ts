@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { loadConfig } from '../../node/config.ts'
 import { loadLimits } from '../../node/limits.ts'
-import type { RateCaps } from '../../src/replica/rate-caps.ts'
+import type { RateCaps } from '../../src/replica/fetch/rate-caps.ts'
 import { tempDir } from './temp-dir.ts'
 
 test('limits that are set go before the config, over a restart, until they are taken back', async (t) => {

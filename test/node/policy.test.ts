@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import type { CollectAnswer, PublishAnswer, VerifyAnswer, WaitAnswer } from '../../node/api/job-answers.ts'
 import type { PinPlan } from '../../node/api/pin-plan.ts'
 import type { SiteDocument } from '../../node/api/site-routes.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 

@@ -5,9 +5,9 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { Semaphore } from '../../src/base/semaphore.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
-import { backoffMs } from '../../src/replica/site-agent-backoff.ts'
-import type { Goal } from '../../src/replica/site-agent-goals.ts'
-import { createTreeWorker } from '../../src/replica/site-agent-tree.ts'
+import type { Goal } from '../../src/replica/goals.ts'
+import { backoffMs } from '../../src/replica/site-agent/backoff.ts'
+import { createTreeWorker } from '../../src/replica/site-agent/tree.ts'
 import { createTestLogger } from './test-mesh.ts'
 
 const snapshot = (sequence: number) => cidOf(DAG_CBOR, utf8(`snapshot ${sequence}`))

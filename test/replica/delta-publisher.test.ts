@@ -12,9 +12,9 @@ import {
   type DeltaRequest,
   type DeltaWork,
   type MakeDeltas,
-} from '../../src/replica/delta-publisher.ts'
-import { createHoldings, type Holdings } from '../../src/replica/holdings.ts'
-import { createLedger } from '../../src/replica/ledger.ts'
+} from '../../src/replica/deltas/delta-publisher.ts'
+import { createHoldings, type Holdings } from '../../src/replica/holdings/holdings.ts'
+import { createLedger } from '../../src/replica/records/ledger.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import { createMesh, publish, TREE } from './mesh.ts'
 import { makeSimpleDeltas, noisePlan } from './simple-deltas.ts'

@@ -10,16 +10,16 @@ import type { TreeState } from '../../src/record/mesh-state.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { silentAfterMs } from '../../src/replica/announce-period.ts'
 import { buildStatus, NO_RIGHT } from '../../src/replica/build-status.ts'
-import { goalsOf } from '../../src/replica/site-agent-goals.ts'
-import { announcedTree } from '../../src/replica/site-agent-status.ts'
-import type { HeardSite, StatusSources } from '../../src/replica/status.ts'
+import { goalsOf } from '../../src/replica/goals.ts'
+import { announcedTree } from '../../src/replica/site-agent/status.ts'
+import type { HeardSite, StatusSources } from '../../src/replica/status/status.ts'
 import {
   type AnnouncedTree,
   decodeAnnouncement,
   encodeAnnouncement,
   MAX_ANNOUNCEMENT_BYTES,
   type SiteAnnouncement,
-} from '../../src/replica/status-announcement.ts'
+} from '../../src/replica/status/status-announcement.ts'
 import { createTestMesh, testKey } from './test-mesh.ts'
 
 const cid = (text: string): string => cidOf(DAG_CBOR, utf8(text)).toString()

@@ -1,6 +1,6 @@
-/** Schema of the status document (src/replica/status.ts). */
+/** Schema of the status document (src/replica/status/status.ts). */
 import { z } from 'zod'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 
 const CHECKOUT = z.strictObject({
   path: z.string(),

@@ -1,6 +1,11 @@
 /** `status`: the whole mesh as this node knows it. */
 import type { Command } from 'commander'
-import type { InPlaceStatus, ReplicaStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+import type {
+  InPlaceStatus,
+  ReplicaStatus,
+  StatusDocument,
+  TreeStatus,
+} from '../../../src/replica/status/status.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { formatBytes, formatCount, formatSeconds } from '../quantity.ts'

@@ -1,8 +1,8 @@
 /** `tree`: the named things that are replicated. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import { describeHeldBack } from '../../../src/replica/held-back-status.ts'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import { describeHeldBack } from '../../../src/replica/status/held-back-status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { HeadDocument, TreeDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { createTree, findTree } from '../ensure-tree.ts'

@@ -1,5 +1,5 @@
 /** What a field of the matrix says of one tree at one site: a sign, a few words, and a sentence. Pure. */
-import type { ReplicaStatus, SiteStatus, TreeStatus } from '../../../src/replica/status.ts'
+import type { ReplicaStatus, SiteStatus, TreeStatus } from '../../../src/replica/status/status.ts'
 import { formatBytes, formatSeconds } from '../../cli/quantity.ts'
 import { isFailed, isStalled } from '../problems.ts'
 import { roughly, silentSeconds } from '../text.ts'

@@ -1,5 +1,10 @@
 /** Rows and columns of the matrix: which trees and sites, in which order. Pure; one pass over all replicas. */
-import type { ReplicaStatus, SiteStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+import type {
+  ReplicaStatus,
+  SiteStatus,
+  StatusDocument,
+  TreeStatus,
+} from '../../../src/replica/status/status.ts'
 import { perTree } from '../per-tree.ts'
 import { type CellKind, kindOf } from './cell.ts'
 

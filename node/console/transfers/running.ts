@@ -1,5 +1,5 @@
 /** What is being fetched anywhere in the mesh, from the status document. Pure. */
-import type { ReplicaStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+import type { ReplicaStatus, StatusDocument, TreeStatus } from '../../../src/replica/status/status.ts'
 
 export interface Running {
   readonly tree: TreeStatus

@@ -1,8 +1,8 @@
 /** The two servers, each with the same files: a node of a mesh of one site, and nginx over its check-out. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
+import { freePort } from '../../../test/free-port.ts'
 import { cpuSecondsOf, type Running, startAt, until } from '../mesh/processes.ts'
 
 export interface Server {
@@ -115,16 +115,5 @@ async function answers(url: string): Promise<void> {
     const response = await fetch(url).catch(() => undefined)
     await response?.body?.cancel()
     return response?.status === 200 ? true : undefined
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
   })
 }
