@@ -1,8 +1,8 @@
 /** `tree pending`, `tree accept`, `tree reject`: what a publisher's node held back for what it drops, and an admin's verdict on it. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import { describeHeldBack, type HeldBackStatus } from '../../../src/replica/status/held-back-status.ts'
-import type { StatusDocument } from '../../../src/replica/status/status.ts'
+import { describeHeldBack } from '../../../src/replica/status/held-back-status.ts'
+import type { HeldBackStatus, StatusDocument } from '../../../src/replica/status/status.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
 import { formatBytes, formatCount, formatTime } from '../quantity.ts'

@@ -1,6 +1,6 @@
 /** What the publisher of a tree did not publish, for what it drops; and an admin's verdict on it. */
-import type { HeldBackStatus } from '../../../src/replica/status/held-back-status.ts'
 import { describeHeldBack } from '../../../src/replica/status/held-back-status.ts'
+import type { HeldBackStatus } from '../../../src/replica/status/status.ts'
 import { Action, Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'
 import { html } from '../html.ts'

@@ -1,18 +1,34 @@
 /** The head of a snapshot that was held back, after an admin's yes: it follows the head that it was compared with, or none. */
+import type { Clock } from '../../base/clock.ts'
 import { MirrorError } from '../../base/errors.ts'
 import { decodeSnapshot } from '../../dag/snapshot.ts'
+import type { KeyPair } from '../../record/key.ts'
+import type { BlockStore } from '../../store/block-store.ts'
 import { abortable } from '../../tree/abort.ts'
 import type { DeltaMode } from '../deltas/delta-mode.ts'
+import type { DeltaPublisher } from '../deltas/delta-publisher.ts'
+import type { ReplicaLog } from '../fetch-network.ts'
+import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import { createBlocksOf } from '../holdings/tree-views.ts'
+import type { Ledger } from '../records/ledger.ts'
 import type { HeldBack } from './held-back.ts'
 import { checkPublisher, nextHead } from './next-head.ts'
-import type { PublisherComponents } from './publish.ts'
 import { type HeadPlace, placeOf } from './publish-result.ts'
 import { checkRules } from './publish-rules.ts'
 import { startDeltas } from './start-deltas.ts'
 
+interface Components {
+  readonly ledger: Ledger
+  readonly blocks: BlockStore
+  readonly complete: Pick<CompleteSnapshots, 'adopt'>
+  readonly nodeKey: KeyPair
+  readonly clock: Clock
+  readonly logger: ReplicaLog
+  readonly deltas?: DeltaPublisher
+}
+
 export async function publishHeld(
-  components: PublisherComponents,
+  components: Components,
   reconcile: () => Promise<void>,
   { tree, snapshot: cid, previous }: HeldBack,
   { deltas, signal }: { readonly deltas: DeltaMode; readonly signal: AbortSignal },

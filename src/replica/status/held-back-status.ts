@@ -1,14 +1,5 @@
 /** What the status document says of what is held back: of each tree, in its publisher's words alone. */
-import type { HeldBack } from '../publish/held-back.ts'
-import type { Alarm, StatusSources, TreeFacts, TreeStatus } from './status.ts'
-
-/** Printed CIDs and plain numbers: see HeldBack. */
-export interface HeldBackStatus extends Omit<HeldBack, 'previous' | 'snapshot' | 'tree'> {
-  /** Where it waits. */
-  readonly site: string
-  readonly snapshot: string
-  readonly previous: string
-}
+import type { Alarm, HeldBackStatus, StatusSources, TreeFacts, TreeStatus } from './status.ts'
 
 export const HELD_BACK = 'held-back'
 

@@ -5,7 +5,6 @@
 
 import type { HeldBack } from '../publish/held-back.ts'
 import type { PendingRequest } from '../records/join-requests.ts'
-import type { HeldBackStatus } from './held-back-status.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 
 export type SiteState = 'self' | 'up' | 'silent' | 'never-seen'
@@ -64,6 +63,14 @@ export interface TreeStatus {
   readonly inPlace?: InPlaceStatus
   /** What its publisher did not publish, for what it drops: it waits for an admin. */
   readonly heldBack?: HeldBackStatus
+}
+
+/** Printed CIDs and plain numbers: see HeldBack. */
+export interface HeldBackStatus extends Omit<HeldBack, 'previous' | 'snapshot' | 'tree'> {
+  /** Where it waits. */
+  readonly site: string
+  readonly snapshot: string
+  readonly previous: string
 }
 
 export interface InPlaceStatus {
