@@ -10,6 +10,7 @@ import type { BlockServiceComponents } from '../src/replica/serve/block-service.
 import type { StatusDocument } from '../src/replica/status/status.ts'
 import type { TakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
 import type { BlockStore } from '../src/store/block-store.ts'
+import type { KeyValue } from '../src/store/index/key-value.ts'
 import { NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createBlockLender } from '../src/tree/block-lender.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
@@ -40,12 +41,13 @@ export function composeGateway(
     host,
     pulled,
     scratch,
+    values,
     clock,
     log,
   }: {
     readonly ledger: Ledger
     readonly complete: CompleteSnapshots
-    readonly takedowns: Pick<TakedownKeeper, 'isGone'>
+    readonly takedowns: Pick<TakedownKeeper, 'isGone' | 'revision'>
     readonly tokens: Tokens
     readonly blocks: BlockStore
     readonly blocksOf: NonNullable<BlockServiceComponents['blocksOf']>
@@ -53,6 +55,8 @@ export function composeGateway(
     readonly host: Pick<Host, 'relayed' | 'protocols'>
     readonly pulled: Pulled | undefined
     readonly scratch: Scratch
+    /** Store.values. */
+    readonly values: (namespace: string) => KeyValue
     readonly clock: Clock
     readonly log: Log
   },
@@ -75,7 +79,7 @@ export function composeGateway(
   )
   return createGateway(
     {
-      catalogue: createCatalogue({ ledger, complete, isGone: takedowns.isGone }),
+      catalogue: createCatalogue({ ledger, complete, takedowns }),
       tokens,
       blocks: hot,
       shown: complete.shown,
@@ -92,6 +96,7 @@ export function composeGateway(
       outside: createOutside({ ledger, blocks, blocksOf, holdings }),
       readPulled: () => pulled?.usage(),
       scratch,
+      digestValues: values('file-digests'),
       readCare,
       readRelayed: () => host.relayed(),
       readProtocols: () => host.protocols(),

@@ -1,6 +1,7 @@
 /** What publishes at a node, put together of the node's parts and settings: its own trees, and by keys of others. */
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { createDeltaPublisher } from '../src/replica/deltas/delta-publisher.ts'
+import { createOwedDeltas } from '../src/replica/deltas/owed-deltas.ts'
 import { type HeldBackKeeper, loadHeldBack } from '../src/replica/publish/held-back.ts'
 import { createPublisher, type Publisher, type PublisherComponents } from '../src/replica/publish/publish.ts'
 import type { Uploads, UploadsComponents } from '../src/replica/publish/upload-types.ts'
@@ -54,11 +55,14 @@ export function composePublishing(
   components: PublishingComponents,
   { config, paths }: { readonly config: Config; readonly paths: Paths },
 ): Publishing {
-  const { ledger, blocks, holdings, complete, nodeKey, clock, host, scratch, isGone, heldBack, log } =
+  const { ledger, blocks, holdings, complete, nodeKey, clock, host, scratch, isGone, heldBack, values, log } =
     components
   const maxShrinkShare = config.maxShrinkPercent / 100
   const deltas = createDeltaPublisher(
-    { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+    {
+      ...{ ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+      owed: createOwedDeltas(values('deltas')),
+    },
     { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },
   )
   const uploads = createUploads(

@@ -38,6 +38,7 @@ import { composePublishing, openHeldBack } from './compose-publishing.ts'
 import { composeStore } from './compose-store.ts'
 import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
+import { loadFetchPauses } from './fetch-pauses.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
@@ -107,8 +108,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const limits = await loadLimits({
     file: paths.limitsFile,
     config,
+    clock,
     onChange: (caps) => capper.change(caps),
   })
+  parts.defer(() => limits.stop())
+  const pauses = await loadFetchPauses({ file: paths.pausesFile, clock })
   const capper = createRateCapper(
     {
       clock,
@@ -175,6 +179,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       joinRequests,
+      pauses,
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
@@ -250,7 +255,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : composeGateway(
           {
             ...{ ledger, complete, takedowns, tokens, blocks, blocksOf, holdings, host },
-            ...{ pulled, scratch, clock, log },
+            ...{ pulled, scratch, values, clock, log },
           },
           {
             config,
@@ -276,6 +281,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const services: Services = {
     history,
     limits,
+    pauses,
     readSettings: () => settings,
     ledger,
     blocks,
@@ -331,6 +337,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       collector.start()
       rates.start()
       publishing.start()
+      limits.start()
       await scrubber.start()
       await api.start()
       await hooks.start()

@@ -161,6 +161,19 @@ export interface FetchSummary {
   readonly bytesPerSecond: number
 }
 
+/** A tree of which an operator lets this site fetch nothing more. */
+export interface PausedFetch {
+  readonly tree: string
+  readonly by: string
+  readonly sinceMs: number
+}
+
+export interface FetchesDocument {
+  readonly fetches: readonly FetchSummary[]
+  /** Absent from nodes of a version before. */
+  readonly paused?: readonly PausedFetch[]
+}
+
 export interface FetchDocument extends FetchSummary {
   readonly peers: readonly PeerExplanation[]
   /** By reason. */

@@ -17,6 +17,7 @@ import type { FetchView } from '../../src/replica/site-agent/tree.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import type { Setting } from '../config.ts'
+import type { KeptPauses } from '../fetch-pauses.ts'
 import type { GatewayLog } from '../gateway/gateway-log.ts'
 import type { History } from '../history/history.ts'
 import type { Limits } from '../limits.ts'
@@ -46,6 +47,7 @@ export interface Services {
   readonly log: GatewayLog
   readonly tokens: Tokens
   readonly limits: Limits
+  readonly pauses: KeptPauses
   /** Of this run of the daemon. Secrets are in files that settings only name. */
   readonly readSettings: () => readonly Setting[]
   readonly history: Pick<History, 'read' | 'names'>

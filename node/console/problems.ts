@@ -107,8 +107,9 @@ export function isFailed({ state, reason, hasFailed }: ReplicaStatus): boolean {
   return hasFailed === true || (state === 'complete' && reason !== undefined)
 }
 
-export function isStalled({ state, lag }: ReplicaStatus, nowMs: number): boolean {
-  return state === 'behind' && (lag === undefined || nowMs - lag.sinceMs > STALLED_MS)
+/** Not what somebody paused: it stands still on purpose. */
+export function isStalled({ state, lag, pause }: ReplicaStatus, nowMs: number): boolean {
+  return pause === undefined && state === 'behind' && (lag === undefined || nowMs - lag.sinceMs > STALLED_MS)
 }
 
 function names(replicas: readonly ReplicaStatus[]): string {

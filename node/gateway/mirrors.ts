@@ -33,6 +33,8 @@ export interface Mirrors {
     client: string | undefined,
     options: { readonly hasSelf: boolean },
   ): readonly Mirror[]
+  /** While it is the same object, `nearest` answers the same. */
+  epoch(): object
   /** The newest sequence that any other site is complete at. */
   newestElsewhere(tree: string): number | undefined
 }
@@ -99,6 +101,7 @@ export function createMirrors({
       if (orders.size < MAX_ORDERS) orders.set(key, ordered)
       return ordered
     },
+    epoch: known,
     newestElsewhere(tree) {
       const all = (known().trees.get(tree) ?? []).flatMap(({ mirror, sequences }) =>
         mirror.isSelf ? [] : sequences,

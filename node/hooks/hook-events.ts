@@ -85,6 +85,8 @@ export function createHookEvents(told: ReadonlyMap<string, number>, behindMs: nu
         if (own.hasFailed === true && !seen.hasFailed) tell('failed', own.reason)
         // Once a head: what fails and is tried again has not recovered in between.
         if (own.hasFailed === true) seen.hasFailed = true
+        // Held back on purpose: the time counts from when it goes on.
+        if (own.pause !== undefined) seen.sinceMs = nowMs
         if (!seen.isBehind && nowMs - seen.sinceMs >= behindMs) {
           seen.isBehind = true
           tell('behind', own.reason)

@@ -8,6 +8,7 @@ import type { PinKeep } from '../record/kinds/pin.ts'
 import { pinCovers, USUAL_PRIORITY } from '../record/kinds/pin.ts'
 import { isDrained, type MeshState, mayRead, newestStanding, placeOf } from '../record/mesh-state.ts'
 import type { Place } from '../topology/path-class.ts'
+import type { FetchPause } from './fetch-pauses.ts'
 import { isPrivateTree } from './holdings/tree-views.ts'
 
 export interface Goal {
@@ -16,6 +17,8 @@ export interface Goal {
   readonly hasNoRight?: boolean
   /** The site is drained, or has no right to the tree: what is here of the tree stays, and nothing more is fetched. */
   readonly isHeldBack?: boolean
+  /** What is here stays, is served and checked out, and nothing more is fetched until it is resumed. */
+  readonly pause?: FetchPause
   /** Absent until something is published. */
   readonly sequence?: number
   readonly snapshot?: Cid
@@ -67,6 +70,19 @@ export function goalsOf(
     })
   }
   return goals
+}
+
+/** The same goals, with what an operator paused at this site. */
+export function withPauses(
+  goals: ReadonlyMap<string, Goal>,
+  pauses: ReadonlyMap<string, FetchPause>,
+): ReadonlyMap<string, Goal> {
+  const out = new Map(goals)
+  for (const [tree, pause] of pauses) {
+    const goal = goals.get(tree)
+    if (goal !== undefined) out.set(tree, { ...goal, pause })
+  }
+  return out
 }
 
 /** Of several pins each gets what it asks for. */

@@ -98,6 +98,49 @@ test('the tree of a higher priority is fetched first, and an urgent one waits fo
   for (const { worker } of [low, high, urgent]) await worker.stop()
 })
 
+test('a pause ends a fetch and frees its place; what is complete is checked out; it goes on as it was', async () => {
+  const fetchSlots = new Semaphore(1)
+  const [held, other] = [setUp({ fetchSlots }), setUp({ fetchSlots })]
+  const pause = { by: 'ada', sinceMs: 1 }
+  held.worker.setGoal(goal(1))
+  other.worker.setGoal(goal(1))
+  await settled()
+  assert.deepEqual([held.fetches.length, other.fetches.length], [1, 0])
+  held.worker.setGoal({ ...goal(1), pause })
+  await settled()
+  assert.equal(held.fetches[0]?.signal.aborted, true)
+  assert.equal(other.fetches.length, 1)
+  assert.deepEqual([held.worker.status().phase, held.worker.status().failure], ['idle', undefined])
+  // A newer head is not fetched either, and a peer that comes changes nothing.
+  held.worker.setGoal({ ...goal(2, ['/a']), pause })
+  held.worker.nudge()
+  held.worker.look()
+  await settled()
+  assert.equal(held.fetches.length, 1)
+  held.done.add(String(snapshot(2)))
+  held.worker.setGoal({ ...goal(2, ['/a']), pause })
+  await settled()
+  assert.deepEqual(
+    held.checkouts.map(({ path }) => path),
+    ['/a'],
+  )
+  held.checkouts[0]!.resolve()
+  await settled()
+  held.worker.setGoal({ ...goal(3), pause })
+  held.worker.setGoal(goal(3))
+  other.fetches[0]!.resolve()
+  await settled()
+  assert.equal(held.fetches.at(-1)?.snapshot, String(snapshot(3)))
+  // A head that came before the pause, and ended a fetch, does not see the next one through it.
+  held.worker.setGoal(goal(4))
+  await settled()
+  held.worker.setGoal({ ...goal(4), pause })
+  await settled()
+  assert.equal(held.fetches.at(-1)?.signal.aborted, true)
+  assert.equal(held.worker.status().phase, 'idle')
+  for (const { worker } of [held, other]) await worker.stop()
+})
+
 test('a newer head ends the fetch of the older and is fetched instead', async () => {
   const { worker, fetches } = setUp()
   worker.setGoal(goal(1))

@@ -13,6 +13,7 @@ import { buildStatus, NO_RIGHT } from '../../src/replica/build-status.ts'
 import { goalsOf } from '../../src/replica/goals.ts'
 import type { HeldBack } from '../../src/replica/publish/held-back.ts'
 import { announcedTree } from '../../src/replica/site-agent/status.ts'
+import { deltaBetween } from '../../src/replica/status/announcement-delta.ts'
 import type { HeardSite, StatusSources } from '../../src/replica/status/status.ts'
 import {
   type AnnouncedTree,
@@ -76,6 +77,22 @@ test('an announcement says the same after encoding and decoding', () => {
     tree('h', { completeRuns: [], heldBack: { ...heldBack('h'), filesBefore: null, problem: 'no space' } }),
   ])
   assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+})
+
+test('a pause is told, bounded, and shown beside how the replica stands', () => {
+  const pauses = [{ tree: 't', by: 'ada', sinceMs: 7 }]
+  const given = { ...announcement([tree('t')]), pauses }
+  assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+  assert.equal(deltaBetween(announcement([tree('t')]), given), undefined)
+  const many = Array.from({ length: 100 }, (_, i) => ({ tree: `t${i}`, by: 'ada', sinceMs: 7 }))
+  const cut = decodeAnnouncement(encodeAnnouncement({ ...given, pauses: many }))
+  assert.equal(cut.pauses?.length, 64)
+  const withPause = (p: unknown) => encodeCbor({ v: 1, t: 1, n: '', a: [], r: [], s: [0, 0], p })
+  assert.throws(() => decodeAnnouncement(withPause([['T', 'ada', 7]])), { code: 'corrupt' })
+  assert.throws(() => decodeAnnouncement(withPause([['t', 'a'.repeat(129), 7]])), { code: 'limit' })
+  assert.throws(() => decodeAnnouncement(withPause([['t', 'ada', -1]])), { code: 'corrupt' })
+  const lab = labOf(sources([['p1', { ageMs: 0, isConnected: true, announcement: given }]]))
+  assert.deepEqual(lab?.pause, { by: 'ada', sinceMs: 7 })
 })
 
 test('runs of sequences are bounded, and have both ends', () => {

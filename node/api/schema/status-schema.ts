@@ -23,6 +23,10 @@ const REPLICA = z.strictObject({
   isFiltered: z.boolean().exactOptional().describe('what is complete there is a part of the tree'),
   hasNoRight: z.boolean().exactOptional().describe('the tree is private, and the site may not read it'),
   hasFailed: z.boolean().exactOptional(),
+  pause: z
+    .strictObject({ by: z.string(), sinceMs: z.number() })
+    .exactOptional()
+    .describe('an operator of that site holds it back'),
 })
 
 const HELD_BACK = z

@@ -74,6 +74,7 @@ function Legend() {
     ['fetching', '↓', 'fetching'],
     ['behind', '−', 'behind'],
     ['stalled', '−', 'stalled'],
+    ['paused', '‖', 'paused'],
     ['failed', '!', 'fails'],
     ['unknown', '?', 'not heard of'],
   ]

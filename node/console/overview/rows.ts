@@ -20,6 +20,7 @@ const WEIGHT: Readonly<Record<CellKind, number>> = {
   stalled: 5,
   unknown: 4,
   behind: 3,
+  paused: 2,
   fetching: 2,
   complete: 1,
   none: 0,

@@ -15,6 +15,8 @@ export interface Server {
 }
 
 const MAIN = join(import.meta.dirname, '../../../node/main.ts')
+/** As scripts/mirrormesh and the first line of main.ts have it. */
+const AS_LAUNCHED = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8']
 const TREE = 'bench'
 const HERE = { argumentsAt: (_: string, command: readonly string[]) => [...command] }
 const READY = { timeoutMs: 60_000, everyMs: 100 }
@@ -26,7 +28,7 @@ export async function startGateway(
 ): Promise<Server & { readonly checkout: string }> {
   const home = join(folder, 'home')
   const [listen, http] = [await freePort(), await freePort()]
-  const program = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN, '--home', home]
+  const program = [process.execPath, ...AS_LAUNCHED, MAIN, '--home', home]
   const run = (...words: string[]): string =>
     execFileSync(program[0]!, [...program.slice(1), ...words], {
       encoding: 'utf8',

@@ -12,10 +12,9 @@ import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import { Semaphore } from '../../base/semaphore.ts'
 import type { Cid } from '../../block/cid.ts'
 import type { NodeSource } from '../../dag/source.ts'
-import type { MadeDelta } from '../../delta/delta.ts'
 import type { KeyPair } from '../../record/key.ts'
 import type { EncodingsBody } from '../../record/kinds/encodings.ts'
-import type { MeshState } from '../../record/mesh-state.ts'
+import type { MeshState, TreeState } from '../../record/mesh-state.ts'
 import type { BlockStore } from '../../store/block-store.ts'
 import { measureNew } from '../fetch/measure-new.ts'
 import type { ReplicaLog } from '../fetch-network.ts'
@@ -23,24 +22,16 @@ import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { Holdings } from '../holdings/holdings.ts'
 import { createBlocksOf } from '../holdings/tree-views.ts'
 import type { Ledger } from '../records/ledger.ts'
-import type { DeltaMode } from './delta-mode.ts'
+import type { DeltaReport, DeltaRequest, DeltaWork, MakeDeltas } from './delta-work.ts'
+import type { OwedDeltas } from './owed-deltas.ts'
 import { openSetWriter, type SetState, type SetWriter } from './set-writer.ts'
-
-export type MakeDeltas = (
-  components: { readonly source: NodeSource },
-  options: {
-    readonly target: Cid
-    readonly base: Cid
-    readonly signal?: AbortSignal
-    readonly workers?: number
-  },
-) => AsyncIterable<MadeDelta>
 
 export interface DeltaPublisherComponents {
   readonly ledger: Pick<Ledger, 'state' | 'issue'>
   readonly blocks: BlockStore
   readonly holdings: Holdings
   readonly complete: Pick<CompleteSnapshots, 'has'>
+  readonly owed: OwedDeltas
   readonly nodeKey: KeyPair
   readonly clock: Clock
   readonly logger: ReplicaLog
@@ -55,39 +46,6 @@ export interface DeltaPublisherOptions {
   /** Snapshots before a new one that it has deltas against: the first for all sites, more for those that missed some. */
   readonly maxBases?: number
   readonly workers?: number | undefined
-}
-
-export interface DeltaRequest {
-  readonly tree: string
-  readonly snapshot: Cid
-  readonly base: Cid
-  readonly baseSequence: number
-  readonly mode: Exclude<DeltaMode, 'off'>
-  readonly onProgress?: (progress: { readonly bytes: number; readonly totalBytes: number }) => void
-}
-
-export interface DeltaReport {
-  /** Of the head whose snapshot the deltas need. */
-  readonly baseSequence: number
-  /** Plain bytes of the blocks that the base lacks. */
-  readonly newBytes: number
-  readonly deltas: number
-  readonly deltaBytes: number
-  /** Of the blocks that the deltas give: plain, and as they would travel without. */
-  readonly targetBytes: number
-  readonly zstdBytes: number
-  readonly seconds: number
-  /** Why they are not all that there could be. */
-  readonly endedBy?: string
-}
-
-export interface DeltaWork {
-  /** Nothing, where there was too little to do. Never rejects but for what `before` waits for: see `start`. */
-  readonly done: Promise<DeltaReport | undefined>
-  /** What the record beside the head of this sequence says of them; undefined when it is not to say anything yet. */
-  announcement(sequence: number): EncodingsBody | undefined
-  /** That head is signed, and the record beside it: from now on others may be told of the deltas. */
-  published(sequence: number): void
 }
 
 export interface DeltaPublisher {
@@ -121,7 +79,7 @@ export function createDeltaPublisher(
   components: DeltaPublisherComponents,
   { maxShare = MAX_SHARE, minNewBytes = MIN_NEW_BYTES, maxBases = 1, workers }: DeltaPublisherOptions = {},
 ): DeltaPublisher {
-  const { ledger, blocks, holdings, complete, nodeKey, clock, logger, makeDeltas } = components
+  const { ledger, blocks, holdings, complete, owed, nodeKey, clock, logger, makeDeltas } = components
   const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const turn = new Semaphore(1)
   const stopped = new AbortController()
@@ -170,7 +128,7 @@ export function createDeltaPublisher(
   }
 
   /** Against older snapshots, one after the other, as long as nothing newer is published. */
-  async function makeOlder({ request, sequence }: Job): Promise<void> {
+  async function makeOlder({ request, sequence }: Pick<Job, 'request' | 'sequence'>): Promise<void> {
     const { tree, snapshot, baseSequence } = request
     const known = new Set([snapshot.toString(), request.base.toString()])
     let left = maxBases - 1
@@ -180,6 +138,12 @@ export function createDeltaPublisher(
       if (older === undefined || known.has(older.snapshot.toString())) continue
       if (stopped.signal.aborted || jobs.has(tree) || newest?.snapshot.equals(snapshot) !== true) return
       known.add(older.snapshot.toString())
+      const { encodings } = ledger.state().trees.get(tree)!
+      const told = encodings.get(snapshot.toString())?.find(({ body }) => body.base.equals(older.snapshot))
+      if (told?.body.isComplete === true) {
+        left--
+        continue
+      }
       const { sequence: olderSequence, snapshot: base } = older
       const more: DeltaRequest = { tree, snapshot, base, baseSequence: olderSequence, mode: 'after' }
       const job = await begin(more, undefined, sequence)
@@ -189,7 +153,7 @@ export function createDeltaPublisher(
     }
   }
 
-  function goOnWithOlder(job: Job, work: Promise<unknown>): void {
+  function goOnWithOlder(job: Pick<Job, 'request' | 'sequence'>, work: Promise<unknown>): void {
     if (maxBases <= 1) return
     const { tree } = job.request
     const older = work
@@ -226,6 +190,7 @@ export function createDeltaPublisher(
       job.isMade = true
       // When the daemon stops, the next one goes on from the last step.
       if (!stopped.signal.aborted) await finish(job, writer)
+      if (!stopped.signal.aborted) await owed.remove(tree, snapshot)
     } finally {
       writer?.close()
     }
@@ -320,6 +285,7 @@ export function createDeltaPublisher(
     async start(request) {
       const job = await begin(request)
       if (job === undefined) return undefined
+      if (request.mode === 'after') await owed.add(request.tree, request)
       const made = Promise.withResolvers<DeltaReport>()
       const go = (): void => made.resolve(run(job))
       if (request.mode === 'before') go()
@@ -335,24 +301,17 @@ export function createDeltaPublisher(
       }
     },
     async resume() {
-      const works: Promise<void>[] = []
-      for (const { name, newest, encodings } of ledger.state().trees.values()) {
-        if (newest === undefined || newest.publisher !== nodeKey.peer) continue
-        const undone = encodings.get(newest.snapshot.toString())?.find(({ body }) => !body.isComplete)
-        if (undone === undefined) continue
-        const { base, set, bytes, targetBytes } = undone.body
-        const request: DeltaRequest = {
-          ...{ tree: name, snapshot: newest.snapshot, base, mode: 'along' },
-          baseSequence: undone.baseSequence,
+      const works = [...ledger.state().trees.values()].map(async (tree) => {
+        try {
+          await resumeTree(tree)
+        } catch (error) {
+          const cause = asMirrorError(error, 'go on with deltas')
+          logger.warn({ tree: tree.name, err: cause }, 'deltas.failed')
         }
-        const from = set === null ? undefined : { set, bytes, targetBytes }
-        logger.info({ tree: name, snapshot: newest.snapshot.toString() }, 'deltas.resumed')
-        const work = goOn(request, from, undone.body.sequence).catch((error: unknown) => {
-          logger.warn({ tree: name, err: asMirrorError(error, 'go on with deltas') }, 'deltas.failed')
-        })
+      })
+      for (const work of works) {
         running.add(work)
         void work.finally(() => running.delete(work))
-        works.push(work)
       }
       await Promise.all(works)
     },
@@ -365,11 +324,35 @@ export function createDeltaPublisher(
     },
   }
 
+  async function resumeTree({ name, newest, encodings, history }: TreeState): Promise<void> {
+    if (newest === undefined || newest.publisher !== nodeKey.peer) return
+    const { snapshot, sequence } = newest
+    const known = encodings.get(snapshot.toString()) ?? []
+    const undone = known.find(({ body }) => !body.isComplete)
+    const owedBase = known.length === 0 ? await owed.baseOf(name, snapshot) : undefined
+    const baseSequence = undone?.baseSequence ?? owedBase ?? known[0]?.baseSequence
+    const base = history[(baseSequence ?? 0) - 1]?.snapshot
+    if (baseSequence === undefined || base === undefined) return
+    const mode = undone === undefined ? 'after' : 'along'
+    const request: DeltaRequest = { tree: name, snapshot, base, baseSequence, mode }
+    if (undone === undefined && owedBase === undefined)
+      goOnWithOlder({ request, sequence }, Promise.resolve())
+    else await goOn(request, fromOf(undone?.body), undone?.body.sequence ?? sequence)
+  }
+
   /** Where nothing can be made any more, the sites are told not to wait. */
   async function goOn(request: DeltaRequest, from: Job['from'], sequence: number): Promise<void> {
+    const { tree, snapshot } = request
+    logger.info({ tree, snapshot: snapshot.toString() }, 'deltas.resumed')
     const job = await begin(request, from, sequence)
-    if (job !== undefined) await run(job)
-    else if (!stopped.signal.aborted) await giveUp(request, from, sequence)
+    if (job !== undefined) {
+      const work = run(job)
+      goOnWithOlder(job, work)
+      await work
+    } else if (!stopped.signal.aborted) {
+      await giveUp(request, from, sequence)
+      await owed.remove(tree, snapshot)
+    }
   }
 
   async function giveUp(request: DeltaRequest, from: Job['from'], sequence: number): Promise<void> {
@@ -382,6 +365,12 @@ export function createDeltaPublisher(
       targetBytes: from?.targetBytes ?? 0,
     }))
   }
+}
+
+/** Where the last run left off, as its last record says. */
+function fromOf(body: EncodingsBody | undefined): Job['from'] {
+  if (body === undefined || body.set === null) return undefined
+  return { set: body.set, bytes: body.bytes, targetBytes: body.targetBytes }
 }
 
 function versionOf(mesh: MeshState, { tree, snapshot, base }: DeltaRequest): number {

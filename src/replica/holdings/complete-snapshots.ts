@@ -25,6 +25,8 @@ export interface CompleteSnapshots {
   /** As Holdings.adopt, for a snapshot that was stored here by an import. */
   adopt(tree: string, snapshot: Cid, signal?: AbortSignal): Promise<void>
   list(): CompleteSnapshot[]
+  /** A greater number whenever any of this may be answered otherwise than before. */
+  revision(): number
   /** A block of it was lost. */
   revoke(tree: string, snapshot: Cid): Promise<void>
 }
@@ -46,13 +48,16 @@ export async function loadCompleteSnapshots({
 }): Promise<CompleteSnapshots> {
   const known = new Map<string, CompleteSnapshot>()
   const shown = new Map<string, Cid>()
+  let revision = 0
   const keyOf = (tree: string, snapshot: Cid): string => `${tree}/${cidKey(snapshot)}`
   const note = (tree: string, snapshot: Cid): void => {
+    revision++
     known.set(keyOf(tree, snapshot), { tree, snapshot })
     shown.delete(cidKey(snapshot))
   }
   const noteView = (tree: string, snapshot: Cid, view: SnapshotView): void => {
     if (has(tree, snapshot)) return
+    revision++
     known.set(keyOf(tree, snapshot), { tree, snapshot, view })
     shown.set(cidKey(snapshot), view.cid)
   }
@@ -85,7 +90,9 @@ export async function loadCompleteSnapshots({
       note(tree, snapshot)
     },
     list: () => [...known.values()],
+    revision: () => revision,
     async revoke(tree, snapshot) {
+      revision++
       known.delete(keyOf(tree, snapshot))
       shown.delete(cidKey(snapshot))
       await holdings.revoke(tree, snapshot)

@@ -5,7 +5,7 @@ import { encodeEntry } from '../../dag/entry.ts'
 import type { Snapshot } from '../../dag/snapshot.ts'
 import type { Head } from '../../record/mesh-state.ts'
 import type { ImportResult } from '../../tree/import/import.ts'
-import type { DeltaReport } from '../deltas/delta-publisher.ts'
+import type { DeltaReport } from '../deltas/delta-work.ts'
 
 export interface PublishResult {
   readonly tree: string

@@ -3,7 +3,8 @@ import { asMirrorError } from '../../base/errors.ts'
 import type { Cid } from '../../block/cid.ts'
 import type { Head } from '../../record/mesh-state.ts'
 import type { DeltaMode } from '../deltas/delta-mode.ts'
-import type { DeltaPublisher, DeltaRequest, DeltaWork } from '../deltas/delta-publisher.ts'
+import type { DeltaPublisher } from '../deltas/delta-publisher.ts'
+import type { DeltaRequest, DeltaWork } from '../deltas/delta-work.ts'
 import type { ReplicaLog } from '../fetch-network.ts'
 
 /** Undefined: none are made. A snapshot without deltas is better than none, so nothing is thrown. */

@@ -40,6 +40,8 @@ export interface Ledger extends RecordExchange {
   readonly mesh: Cid
   /** A live view: it changes as records come in. */
   state(): MeshState
+  /** A greater number whenever the state may have changed: for those who keep what they made of it. */
+  revision(): number
   record(id: Cid): VerifiedRecord | undefined
   /** The records that the tree's state rests on: see MeshStateBuilder. */
   evidence(tree: string): readonly VerifiedRecord[]
@@ -87,6 +89,7 @@ export async function createLedger(
   const quota = createRecordQuota((peer) => builder.rank(peer), limits)
   const turns = new Semaphore(1)
   const listeners = new Set<(event: LedgerEvent) => void>()
+  let revision = 0
   /** Logged and not kept yet, with their bytes: outlives the builder's own, smaller waiting room. */
   const waiting = new Map<string, number>()
   let waitingBytes = 0
@@ -108,6 +111,7 @@ export async function createLedger(
     const fresh = records.filter((record) => !waiting.has(cidKey(record.id)))
     if (fresh.length > 0) await log.append(fresh.map((record) => record.bytes))
     for (const record of fresh) quota.note(record)
+    revision++
     const effects = builder.addAll(records)
     for (const record of records) rest(record)
     const kept: VerifiedRecord[] = []
@@ -236,6 +240,7 @@ export async function createLedger(
   return {
     mesh,
     state: () => builder.state,
+    revision: () => revision,
     record: (id) => builder.get(id),
     evidence: (tree) => builder.evidence(tree),
     tip: (key) => builder.tip(key),

@@ -1,19 +1,17 @@
 import { sleep } from '../../base/clock.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
-import { covers, type PathFilter } from '../../base/path-filter.ts'
 import { Semaphore } from '../../base/semaphore.ts'
 import { cidKey } from '../../block/cid.ts'
 import { MAX_PRIORITY, USUAL_PRIORITY } from '../../record/kinds/pin.ts'
-import { type Effect, type Member, type MeshState, mayRead, newestStanding } from '../../record/mesh-state.ts'
-import { silentAfterMs } from '../announce-period.ts'
+import { type Effect, newestStanding } from '../../record/mesh-state.ts'
 import { buildStatus } from '../build-status.ts'
 import { createDeltaOffers } from '../fetch/delta-offers.ts'
 import type { FetchDemand } from '../fetch/fetch-demand.ts'
 import { startFetch } from '../fetch/fetch-session.ts'
 import { newestHeld } from '../fetch/index-over-base.ts'
 import { swarmOf } from '../fetch/swarm-facts.ts'
-import type { FetchMembers } from '../fetch-network.ts'
-import { filterOf, type Goal, goalsOf, isWanted } from '../goals.ts'
+import { NO_PAUSES } from '../fetch-pauses.ts'
+import { type Goal, goalsOf, withPauses } from '../goals.ts'
 import { createBlocksOf } from '../holdings/tree-views.ts'
 import { createPathShares } from '../scheduler/path-shares.ts'
 import { createFreezeWatch } from '../status/freeze-watch.ts'
@@ -22,24 +20,19 @@ import type { SiteAnnouncement } from '../status/status-announcement.ts'
 import { createBackground } from './background.ts'
 import { createCheckoutKeeper } from './checkouts.ts'
 import { createStatusGossip } from './gossip.ts'
+import { createMemberKeeper } from './members.ts'
 import { createPeerKeeper } from './peers.ts'
-import { announcedTree, type OwnReplica, ownReplica, siteFacts, trafficStatus, treeFacts } from './status.ts'
+import {
+  announcedTree,
+  type OwnReplica,
+  ownReplica,
+  pausesIn,
+  siteFacts,
+  trafficStatus,
+  treeFacts,
+} from './status.ts'
 import { createTreeWorker, type FetchRequest, type TreeWorker } from './tree.ts'
 import type { SiteAgent, SiteAgentComponents, SiteAgentOptions } from './types.ts'
-
-/** Whether the member shares the work on what this site takes of the tree. */
-function wishOf(
-  state: MeshState,
-  tree: string,
-  filter: PathFilter | undefined,
-  member: Member,
-  nowMs: number,
-): { readonly wants: boolean; readonly wantsMore?: boolean } {
-  if (!isWanted(state, tree, member, nowMs)) return { wants: false }
-  const theirs = filterOf(state, tree, member)
-  if (!covers(theirs, filter)) return { wants: false }
-  return covers(filter, theirs) ? { wants: true } : { wants: true, wantsMore: true }
-}
 
 /** Of a path that several fetches use: each step of priority doubles the share. */
 function pathWeight(priority: number, isUrgent: boolean): number {
@@ -65,6 +58,7 @@ export function createSiteAgent(
     readTakedowns,
     isGone,
     joinRequests,
+    pauses = NO_PAUSES,
   } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
@@ -87,7 +81,6 @@ export function createSiteAgent(
     checkoutOptions,
   )
   const listeners = new Set<() => void>()
-  const memberListeners = new Set<() => void>()
   const blamed = new Map<string, string>()
   const demands = new Map<string, FetchDemand>()
   let goals: ReadonlyMap<string, Goal> = new Map()
@@ -105,35 +98,26 @@ export function createSiteAgent(
     logger,
     background,
     announce,
-    onHeard: () => tellSoon(),
+    onHeard(peer) {
+      members.heard(peer)
+      tellSoon()
+    },
     onAddresses: (peer) => peers.addressesChanged(peer),
   })
 
-  const members: FetchMembers = {
-    list(tree) {
-      const state = ledger.state()
-      const connected = new Set(host.peers().map(({ peer }) => peer))
-      const heard = gossip.heard()
-      const isStarting = clock.monotonicMs() - startedAtMs < ARRIVAL_MS
-      const shunned = new Set(peers.shunned())
-      const silentMs = silentAfterMs(state.members.size)
-      const nowMs = clock.nowMs()
-      const filter = goals.get(tree)?.filter
-      return [...state.members.values()].flatMap((member) => {
-        const { peer, site, region } = member
-        if (peer === self.peer || !member.isActive || shunned.has(peer)) return []
-        // Of a private tree only its readers take a share, and are asked.
-        if (!mayRead(state, tree, peer, nowMs)) return []
-        const isConnected = connected.has(peer)
-        const isExpected = isStarting || (heard.get(peer)?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
-        if (!isConnected && !(isExpected && region === self.region)) return []
-        return [{ peer, site, region, ...wishOf(state, tree, filter, member, nowMs), isConnected }]
-      })
-    },
-    onChange(listener) {
-      memberListeners.add(listener)
-      return () => memberListeners.delete(listener)
-    },
+  const members = createMemberKeeper({
+    state: ledger.state,
+    connected,
+    heard: () => gossip.heard(),
+    shunned: () => peers.shunned(),
+    isStarting: () => clock.monotonicMs() - startedAtMs < ARRIVAL_MS,
+    filterOf: (tree) => goals.get(tree)?.filter,
+    clock,
+    self,
+  })
+
+  function connected(): ReadonlySet<string> {
+    return new Set(host.peers().map(({ peer }) => peer))
   }
 
   /** Something of the agent's own doing changed: the others are told too. */
@@ -227,7 +211,7 @@ export function createSiteAgent(
 
   /** Follows the records: the one place where goals are set. */
   function pursue(): void {
-    goals = goalsOf(ledger.state(), self, clock.nowMs())
+    goals = withPauses(goalsOf(ledger.state(), self, clock.nowMs()), pauses.list())
     for (const [tree, goal] of goals) workerOf(tree).setGoal(goal)
     for (const [tree, worker] of workers) {
       if (goals.has(tree)) continue
@@ -268,6 +252,7 @@ export function createSiteAgent(
       freeBytes: readFreeBytes(),
       ...(readTakedowns === undefined ? {} : { takedownsDone: readTakedowns() }),
       requests: joinRequests?.list() ?? [],
+      ...pausesIn(goals),
     }
   }
 
@@ -291,10 +276,6 @@ export function createSiteAgent(
     logger.info({ tree, epoch, sequence, snapshot: snapshot.toString() }, 'head.accepted')
   }
 
-  function notifyMembers(): void {
-    for (const listener of [...memberListeners]) listener()
-  }
-
   return {
     async start() {
       startedAtMs = clock.monotonicMs()
@@ -314,17 +295,21 @@ export function createSiteAgent(
                 kind === 'tree',
             )
           )
-            notifyMembers()
+            members.notify()
           changed()
         }),
-        host.onPeer(({ peer, connected }) => {
-          notifyMembers()
-          if (connected) for (const worker of workers.values()) worker.nudge()
-          if (connected) gossip.connected(peer)
+        host.onPeer(({ peer, connected: isConnected }) => {
+          members.notify()
+          if (isConnected) for (const worker of workers.values()) worker.nudge()
+          if (isConnected) gossip.connected(peer)
           tellSoon()
         }),
         host.onAddresses(changed),
         ...(joinRequests === undefined ? [] : [joinRequests.onChange(changed)]),
+        pauses.onChange(() => {
+          pursue()
+          changed()
+        }),
       ]
       background.signal.addEventListener('abort', () => {
         for (const end of ends) end()
@@ -369,7 +354,7 @@ export function createSiteAgent(
         own: replicas(),
         heldBackOf: components.heldBackOf,
         heard: gossip.heard(),
-        connected: new Set(host.peers().map(({ peer }) => peer)),
+        connected: connected(),
         traffic: trafficStatus(state, self, traffic.totals()),
         alarms: alarms(),
         requests: joinRequests?.list() ?? [],

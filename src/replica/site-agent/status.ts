@@ -2,6 +2,7 @@
 import { type Head, type MeshState, newestStanding, type TreeState } from '../../record/mesh-state.ts'
 import { type Place, pathClass } from '../../topology/path-class.ts'
 import { NO_RIGHT } from '../build-status.ts'
+import { pauseReason } from '../fetch-pauses.ts'
 import { type Goal, hasRight, isPinned } from '../goals.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { HeldBack } from '../publish/held-back.ts'
@@ -13,7 +14,12 @@ import type {
   TrafficStatus,
   TreeFacts,
 } from '../status/status.ts'
-import { type AnnouncedTree, MAX_ALSO_COMPLETE, MAX_RUNS } from '../status/status-announcement.ts'
+import {
+  type AnnouncedTree,
+  MAX_ALSO_COMPLETE,
+  MAX_RUNS,
+  type SiteAnnouncement,
+} from '../status/status-announcement.ts'
 import type { TrafficTotals } from '../traffic.ts'
 import type { TreeWorkerStatus } from './tree.ts'
 
@@ -54,6 +60,7 @@ export function ownReplica(
     ...(isFiltered ? { isFiltered } : {}),
     ...(reason === undefined ? {} : { reason }),
     ...(worker?.failure === undefined ? {} : { hasFailed: true }),
+    ...(goal?.pause === undefined ? {} : { pause: goal.pause }),
   }
 }
 
@@ -86,6 +93,7 @@ function reasonOf(
   if (tree.newest === undefined) return 'nothing has been published yet'
   if (goal === undefined) return 'not pinned to this site any more'
   if (goal.isHeldBack === true) return 'the site is drained'
+  if (goal.pause !== undefined) return pauseReason(goal.pause)
   if (worker?.phase === 'waiting') return 'waits for other fetches'
   return worker?.phase === 'fetching' ? undefined : 'not started yet'
 }
@@ -146,6 +154,14 @@ function completeRuns(
     else runs.push([sequence, sequence])
   }
   return runs
+}
+
+/** For the announcement. */
+export function pausesIn(goals: ReadonlyMap<string, Goal>): Pick<SiteAnnouncement, 'pauses'> {
+  const pauses = [...goals.values()].flatMap(({ tree, pause }) =>
+    pause === undefined ? [] : [{ tree, ...pause }],
+  )
+  return pauses.length === 0 ? {} : { pauses }
 }
 
 export function siteFacts(state: MeshState): StatusSources['members'] {

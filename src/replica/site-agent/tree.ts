@@ -5,6 +5,7 @@
  * - A newer goal ends a fetch at once (what is stored stays, and the two share most of it), but not the fetch that follows
  *   such a one, nor a check-out that has begun: a tree that is published faster than it can be fetched and written would
  *   otherwise never be.
+ * - A pause of the operator's ends a fetch, or the wait for its turn, and frees its place; what is complete is checked out.
  * - A check-out moves only after its snapshot is complete, and never back to a snapshot that is no longer the goal.
  */
 import type { Clock } from '../../base/clock.ts'
@@ -129,10 +130,10 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
   function isReached(wanted: Goal): boolean {
     const { snapshot } = wanted
     if (snapshot === undefined || wanted.isHeldBack === true) return true
-    return (
-      complete.holds(tree, snapshot, wanted.filter) &&
-      wanted.checkouts.every((path) => checkouts.get(path) === snapshot.toString())
-    )
+    const isHeld = complete.holds(tree, snapshot, wanted.filter)
+    // Paused, there is nothing to do but what needs no fetch.
+    if (!isHeld) return wanted.pause !== undefined
+    return wanted.checkouts.every((path) => checkouts.get(path) === snapshot.toString())
   }
 
   /** One runner at a time; a goal that is set while it winds up is seen, because it looks again before it ends. */
@@ -296,6 +297,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
       const isOther =
         next?.snapshot === undefined ||
         next.isHeldBack !== before?.isHeldBack ||
+        (next.pause === undefined) !== (before?.pause === undefined) ||
         !isSameFilter(next.filter, before?.filter) ||
         // One that waits for its turn waits in another line from now on.
         (phase === 'waiting' && (next.isUrgent !== before?.isUrgent || next.priority !== before.priority)) ||
@@ -306,9 +308,13 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         failure = undefined
       }
       const isSeenThrough =
-        wasCutShort && fetching !== undefined && next !== undefined && next.isHeldBack !== true
+        wasCutShort &&
+        fetching !== undefined &&
+        next !== undefined &&
+        next.isHeldBack !== true &&
+        next.pause === undefined
       if ((isOther || phase === 'pausing') && canInterrupt && !isSeenThrough) {
-        if (isOther && fetching !== undefined) wasCutShort = true
+        if (isOther && fetching !== undefined) wasCutShort = next?.pause === undefined
         attempt.abort(new MirrorError('aborted', `${tree} has a newer goal`))
       }
       if (next !== undefined && !isReached(next)) wake()

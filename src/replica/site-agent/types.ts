@@ -7,6 +7,7 @@ import type { Host } from '../../net/ports.ts'
 import type { BlockStore } from '../../store/block-store.ts'
 import type { FetchDemand } from '../fetch/fetch-demand.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from '../fetch-network.ts'
+import type { FetchPauses } from '../fetch-pauses.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { Holdings } from '../holdings/holdings.ts'
 import type { HeldBack } from '../publish/held-back.ts'
@@ -37,6 +38,8 @@ export interface SiteAgentComponents {
   readonly heldBackOf?: (tree: string) => HeldBack | undefined
   /** A takedown means it. */
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
+  /** Fetches that an operator holds back here; none by default. */
+  readonly pauses?: FetchPauses
   /** Left on the disk of the store; undefined when that cannot be told. */
   readonly readFreeBytes?: () => number | undefined
   /** Newcomers that asked here. */

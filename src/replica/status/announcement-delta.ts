@@ -60,8 +60,8 @@ export function deltaBetween(base: SiteAnnouncement, now: SiteAnnouncement): Ann
 }
 
 /** What only an announcement tells. */
-function headOf({ version, addresses, url, takedownsDone, requests }: SiteAnnouncement): string {
-  return JSON.stringify([version, addresses, url, takedownsDone, requests ?? []])
+function headOf({ version, addresses, url, takedownsDone, requests, pauses }: SiteAnnouncement): string {
+  return JSON.stringify([version, addresses, url, takedownsDone, requests ?? [], pauses ?? []])
 }
 
 export function applyAnnouncementDelta(base: SiteAnnouncement, delta: AnnouncementDelta): SiteAnnouncement {

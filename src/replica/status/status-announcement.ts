@@ -24,6 +24,7 @@
  *
  *     j  optional: newcomers that asked here to join, <= 8 lists of [PeerId, code, site|null, region|null, address,
  *        ms since 1970]
+ *     p  optional: fetches that are paused there, <= 64 lists of [tree, by whom, ms since 1970]
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
@@ -35,6 +36,7 @@ import { checkCid, parseCid } from '../../block/cid.ts'
 import { decodeCbor, encodeCbor } from '../../block/codec.ts'
 import { isPeerId } from '../../record/key.ts'
 import { isJoinCode } from '../../record/request-code.ts'
+import { type FetchPause, MAX_PAUSED_BY } from '../fetch-pauses.ts'
 import type { HeldBack } from '../publish/held-back.ts'
 import type { PendingRequest } from '../records/join-requests.ts'
 
@@ -46,6 +48,7 @@ const MAX_CHECKOUTS = 16
 export const MAX_ALSO_COMPLETE = 8
 export const MAX_RUNS = 16
 const MAX_REQUESTS = 8
+const MAX_PAUSES = 64
 const MAX_REASON_CHARACTERS = 200
 /** A path as text: escapes can make it four times PATH_MAX, which nobody needs to see in a status. */
 const MAX_PATH_CHARACTERS = 1024
@@ -87,6 +90,11 @@ export interface SiteAnnouncement {
   readonly freeBytes?: number | undefined
   readonly takedownsDone?: readonly string[]
   readonly requests?: readonly PendingRequest[]
+  readonly pauses?: readonly AnnouncedPause[]
+}
+
+export interface AnnouncedPause extends FetchPause {
+  readonly tree: string
 }
 
 /** Encodes within the limits: what does not fit is cut, trees that are not complete come first. */
@@ -110,6 +118,11 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
       ...(announcement.requests === undefined || announcement.requests.length === 0
         ? {}
         : { j: announcement.requests.slice(0, MAX_REQUESTS).map(encodeRequest) }),
+      ...(announcement.pauses === undefined
+        ? {}
+        : {
+            p: announcement.pauses.slice(0, MAX_PAUSES).map(({ tree, by, sinceMs }) => [tree, by, sinceMs]),
+          }),
     })
     if (bytes.length <= MAX_ANNOUNCEMENT_BYTES || trees.length === 0) return bytes
     trees = trees.slice(0, Math.floor(trees.length / 2))
@@ -120,7 +133,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s, w, f, j, k } = value as Record<string, unknown>
+  const { v, t, n, a, r, s, w, f, j, k, p } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -139,6 +152,16 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
       ? {}
       : { takedownsDone: list(k, 'takedowns', MAX_TAKEDOWNS).map((id) => text(id, 'takedown', 16)) }),
     ...(j === undefined ? {} : { requests: list(j, 'requests to join', MAX_REQUESTS).map(decodeRequest) }),
+    ...(p === undefined ? {} : { pauses: list(p, 'pauses', MAX_PAUSES).map(decodePause) }),
+  }
+}
+
+function decodePause(value: unknown): AnnouncedPause {
+  const [tree, by, sinceMs] = list(value, 'pause', 8)
+  return {
+    tree: treeName(text(tree, 'tree name', 600)),
+    by: text(by, 'who paused', MAX_PAUSED_BY),
+    sinceMs: count(sinceMs, 'time'),
   }
 }
 

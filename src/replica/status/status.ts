@@ -2,7 +2,7 @@
  * The status document: what `status --json`, the API and the console show of the whole mesh. Plain JSON; fields are
  * only ever added. And what it is made of (build-status.ts).
  */
-
+import type { FetchPause } from '../fetch-pauses.ts'
 import type { HeldBack } from '../publish/held-back.ts'
 import type { PendingRequest } from '../records/join-requests.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
@@ -36,6 +36,8 @@ export interface ReplicaStatus {
   readonly reason?: string
   /** The tree is private and the site may not read it, by the records of this node: it fetches nothing of it. */
   readonly hasNoRight?: boolean
+  /** An operator of that site holds it back: what is there stays, and no newer head is fetched. */
+  readonly pause?: FetchPause
   /** Its last try failed, and it tries again. Known of this node's own site alone. */
   readonly hasFailed?: boolean
 }

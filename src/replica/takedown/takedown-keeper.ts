@@ -44,6 +44,8 @@ export interface TakedownKeeper {
   /** Something may have become complete here. */
   look(): void
   isGone(tree: string, snapshot: Cid): boolean
+  /** A greater number whenever this site has found more that is gone; what the records say alone does not count. */
+  revision(): number
   /** Of the takedowns in force that are done here, as `takedownId` makes them. */
   done(): readonly string[]
 }
@@ -66,6 +68,7 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
   const onceIds = new Set<string>()
   /** Names of takedowns by what they found here: `tree/key of the CID`. */
   const found = new Map<string, string>()
+  let revision = 0
   let working: Promise<void> | undefined
   let isDue = false
 
@@ -109,6 +112,7 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
     const targets = await targetsOf(takedown)
     for (const snapshot of targets) {
       found.set(foundKey(tree, snapshot), name)
+      revision++
       await foundValues.put(foundKey(tree, snapshot), utf8(name), { sync: true })
       await complete.revoke(tree, snapshot)
       logger.info({ tree, snapshot: snapshot.toString(), takedown: name, reason }, 'takedown.dropped')
@@ -189,6 +193,7 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
     async start() {
       for await (const [id] of doneValues.entries()) doneIds.add(id)
       for await (const [key, value] of foundValues.entries()) found.set(key, Buffer.from(value).toString())
+      revision++
       const end = ledger.subscribe(({ effects }) => {
         if (effects.some(({ kind }) => kind === 'takedown')) look()
       })
@@ -201,6 +206,7 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
     },
     look,
     isGone,
+    revision: () => revision,
     done: () =>
       inForce()
         .map(takedownId)
