@@ -182,10 +182,10 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
         const { header, changes } = await diffWithDirectory(services, request.params.tree, request.url, held)
         return sendLines(services, request, reply, header, changes)
       }
-      const from = await findSnapshot(services, request.params.tree, query.ref, held)
+      const from = await findSnapshot(services, request.params.tree, query.ref, held, { orBranch: true })
       const toTree = query.toTree ?? request.params.tree
       checkInside(request.access, ledger.state(), toTree)
-      const to = await findSnapshot(services, toTree, query.toRef, held)
+      const to = await findSnapshot(services, toTree, query.toRef, held, { orBranch: true })
       const header: DiffHeader = { from: from.place, to: to.place }
       return sendLines(services, request, reply, header, async function* (signal) {
         for await (const change of diff(blocks, from.whole.root, to.whole.root, signal)) {
