@@ -6,7 +6,7 @@ import { utf8 } from '../src/base/bytes.ts'
 import { MirrorError } from '../src/base/errors.ts'
 import type { Answerer } from '../src/net/ports.ts'
 import { decodeQuestion } from '../src/replica/questions.ts'
-import type { FetchView } from '../src/replica/site-agent-tree.ts'
+import type { FetchView } from '../src/replica/site-agent/tree.ts'
 import { fetchDocument, summaryOf } from './api/fetch-routes.ts'
 
 /** Fetches in one answer, and segments of one: what a console can show. */

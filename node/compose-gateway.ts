@@ -3,13 +3,14 @@ import type { Clock } from '../src/base/clock.ts'
 import { MirrorError } from '../src/base/errors.ts'
 import type { Scratch } from '../src/dag/scratch.ts'
 import type { Host } from '../src/net/ports.ts'
-import type { BlockServiceComponents } from '../src/replica/block-service.ts'
-import type { CompleteSnapshots } from '../src/replica/complete-snapshots.ts'
-import type { Holdings } from '../src/replica/holdings.ts'
-import type { Ledger } from '../src/replica/ledger.ts'
-import type { StatusDocument } from '../src/replica/status.ts'
-import type { TakedownKeeper } from '../src/replica/takedown-keeper.ts'
+import type { CompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
+import type { Holdings } from '../src/replica/holdings/holdings.ts'
+import type { Ledger } from '../src/replica/records/ledger.ts'
+import type { BlockServiceComponents } from '../src/replica/serve/block-service.ts'
+import type { StatusDocument } from '../src/replica/status/status.ts'
+import type { TakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
 import type { BlockStore } from '../src/store/block-store.ts'
+import type { KeyValue } from '../src/store/index/key-value.ts'
 import { NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createBlockLender } from '../src/tree/block-lender.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
@@ -40,12 +41,13 @@ export function composeGateway(
     host,
     pulled,
     scratch,
+    values,
     clock,
     log,
   }: {
     readonly ledger: Ledger
     readonly complete: CompleteSnapshots
-    readonly takedowns: Pick<TakedownKeeper, 'isGone'>
+    readonly takedowns: Pick<TakedownKeeper, 'isGone' | 'revision'>
     readonly tokens: Tokens
     readonly blocks: BlockStore
     readonly blocksOf: NonNullable<BlockServiceComponents['blocksOf']>
@@ -53,6 +55,8 @@ export function composeGateway(
     readonly host: Pick<Host, 'relayed' | 'protocols'>
     readonly pulled: Pulled | undefined
     readonly scratch: Scratch
+    /** Store.values. */
+    readonly values: (namespace: string) => KeyValue
     readonly clock: Clock
     readonly log: Log
   },
@@ -75,7 +79,7 @@ export function composeGateway(
   )
   return createGateway(
     {
-      catalogue: createCatalogue({ ledger, complete, isGone: takedowns.isGone }),
+      catalogue: createCatalogue({ ledger, complete, takedowns }),
       tokens,
       blocks: hot,
       shown: complete.shown,
@@ -92,6 +96,7 @@ export function composeGateway(
       outside: createOutside({ ledger, blocks, blocksOf, holdings }),
       readPulled: () => pulled?.usage(),
       scratch,
+      digestValues: values('file-digests'),
       readCare,
       readRelayed: () => host.relayed(),
       readProtocols: () => host.protocols(),

@@ -1,9 +1,9 @@
 /** The part of the composition (compose.ts) that lies on the disk: the store, what watches its damage, and scratch files. */
 import type { Clock } from '../src/base/clock.ts'
-import { createDamageWatch, type DamageWatch } from '../src/replica/damage-watch.ts'
+import { createDamageWatch, type DamageWatch } from '../src/replica/retain/damage-watch.ts'
 import { openStore, type Store } from '../src/store/store.ts'
-import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
-import { createFileScratch } from '../src/tree/file-scratch.ts'
+import { createCheckoutStorage } from '../src/tree/checkout/checkout-storage.ts'
+import { createFileScratch } from '../src/tree/spool/file-scratch.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir } from './durable-file.ts'
 import type { Log } from './log.ts'

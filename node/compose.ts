@@ -7,31 +7,32 @@ import type { Clock } from '../src/base/clock.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
-import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
-import { createAdmission, createMembership } from '../src/replica/admission.ts'
-import { createBlockService } from '../src/replica/block-service.ts'
-import { createCollector } from '../src/replica/collector.ts'
-import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
-import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
-import { createHoldings } from '../src/replica/holdings.ts'
-import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
-import { createJoinRequests } from '../src/replica/join-requests.ts'
-import { createLedger } from '../src/replica/ledger.ts'
-import { createPublisher } from '../src/replica/publish.ts'
-import { createRateCapper } from '../src/replica/rate-caps.ts'
-import { createScrubber } from '../src/replica/scrubber.ts'
-import { withSets } from '../src/replica/set-holdings.ts'
-import { createSiteAgent } from '../src/replica/site-agent.ts'
-import { urgencyOf } from '../src/replica/site-agent-goals.ts'
-import type { StatusDocument } from '../src/replica/status.ts'
-import { createTakedownKeeper } from '../src/replica/takedown-keeper.ts'
-import { withTakedowns } from '../src/replica/takedown-status.ts'
+import { createDeltaPublisher } from '../src/replica/deltas/delta-publisher.ts'
+import { createOwedDeltas } from '../src/replica/deltas/owed-deltas.ts'
+import { withSets } from '../src/replica/deltas/set-holdings.ts'
+import { createRateCapper } from '../src/replica/fetch/rate-caps.ts'
+import { urgencyOf } from '../src/replica/goals.ts'
+import { loadCompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
+import { createHoldings } from '../src/replica/holdings/holdings.ts'
+import { createBlocksOf } from '../src/replica/holdings/tree-views.ts'
+import { createPublisher } from '../src/replica/publish/publish.ts'
+import { createUploads } from '../src/replica/publish/uploads.ts'
+import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/records/address-book.ts'
+import { createAdmission, createMembership } from '../src/replica/records/admission.ts'
+import { createJoinRequests } from '../src/replica/records/join-requests.ts'
+import { createLedger } from '../src/replica/records/ledger.ts'
+import { createCollector } from '../src/replica/retain/collector.ts'
+import { createScrubber } from '../src/replica/retain/scrubber.ts'
+import { createBlockService } from '../src/replica/serve/block-service.ts'
+import { createWanReach } from '../src/replica/serve/wan-reach.ts'
+import { createSiteAgent } from '../src/replica/site-agent/site-agent.ts'
+import { withInPlaceRisks } from '../src/replica/status/in-place-risk.ts'
+import type { StatusDocument } from '../src/replica/status/status.ts'
+import { createTakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
+import { withTakedowns } from '../src/replica/takedown/takedown-status.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
-import { createBlocksOf } from '../src/replica/tree-views.ts'
-import { createUploads } from '../src/replica/uploads.ts'
-import { createWanReach } from '../src/replica/wan-reach.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
-import { openStatCaches } from '../src/tree/stat-caches.ts'
+import { openStatCaches } from '../src/tree/stat-cache/stat-caches.ts'
 import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
@@ -42,6 +43,7 @@ import { composeGateway } from './compose-gateway.ts'
 import { composeStore } from './compose-store.ts'
 import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
+import { loadFetchPauses } from './fetch-pauses.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
@@ -111,8 +113,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const limits = await loadLimits({
     file: paths.limitsFile,
     config,
+    clock,
     onChange: (caps) => capper.change(caps),
   })
+  parts.defer(() => limits.stop())
+  const pauses = await loadFetchPauses({ file: paths.pausesFile, clock })
   const capper = createRateCapper(
     {
       clock,
@@ -175,6 +180,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       joinRequests,
+      pauses,
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
@@ -249,7 +255,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       : composeGateway(
           {
             ...{ ledger, complete, takedowns, tokens, blocks, blocksOf, holdings, host },
-            ...{ pulled, scratch, clock, log },
+            ...{ pulled, scratch, values, clock, log },
           },
           {
             config,
@@ -262,7 +268,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const rates = createRateMeter({ host, clock })
   parts.defer(() => rates.stop())
   const deltas = createDeltaPublisher(
-    { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+    {
+      ...{ ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+      owed: createOwedDeltas(values('deltas')),
+    },
     { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },
   )
   parts.defer(() => deltas.stop())
@@ -281,6 +290,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const services: Services = {
     history,
     limits,
+    pauses,
     readSettings: () => settings,
     ledger,
     blocks,
@@ -352,6 +362,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       collector.start()
       rates.start()
       void deltas.resume()
+      limits.start()
       await scrubber.start()
       await api.start()
       await hooks.start()

@@ -1,7 +1,7 @@
 /** What is around every page: the way to the others, where one is, and whether what is shown is live. */
 import type { ComponentType } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { Events } from './events/page.ts'
 import { html } from './html.ts'
 import { Links } from './links/page.ts'

@@ -13,7 +13,8 @@ import type {
   TrafficStatus,
   TreeFacts,
   TreeStatus,
-} from './status.ts'
+} from './status/status.ts'
+import type { SiteAnnouncement } from './status/status-announcement.ts'
 
 /** Why a site has nothing (new) of a private tree that is pinned to it. */
 export const NO_RIGHT = 'no right: the tree is private, and the site is not one of its readers'
@@ -165,7 +166,13 @@ function heardReplica(
     checkouts: said.checkouts,
     ...(said.isFiltered === true ? { isFiltered: true } : {}),
     ...(isComplete || said.reason === '' ? {} : { reason: said.reason }),
+    ...pauseIn(last?.announcement, tree),
   }
+}
+
+function pauseIn(said: SiteAnnouncement | undefined, tree: string): Pick<ReplicaStatus, 'pause'> {
+  const found = said?.pauses?.find((each) => each.tree === tree)
+  return found === undefined ? {} : { pause: { by: found.by, sinceMs: found.sinceMs } }
 }
 
 function unknownReplica(site: string): ReplicaStatus {

@@ -7,7 +7,7 @@ import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { encodeCbor } from '../../src/block/codec.ts'
 import { MAX_ANSWER_BYTES } from '../../src/net/wire/ask.ts'
 import { encodeQuestion, type Question } from '../../src/replica/questions.ts'
-import type { FetchView } from '../../src/replica/site-agent-tree.ts'
+import type { FetchView } from '../../src/replica/site-agent/tree.ts'
 
 const segment = {
   page: 1,

@@ -5,9 +5,9 @@ import fc from 'fast-check'
 import { utf8 } from '../../src/base/bytes.ts'
 import { type Cid, cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import type { MeshState } from '../../src/record/mesh-state.ts'
-import { judgeCopy, lastCopies } from '../../src/replica/last-copies.ts'
-import type { HeardSite } from '../../src/replica/status.ts'
-import type { AnnouncedTree } from '../../src/replica/status-announcement.ts'
+import { judgeCopy, lastCopies } from '../../src/replica/retain/last-copies.ts'
+import type { HeardSite } from '../../src/replica/status/status.ts'
+import type { AnnouncedTree } from '../../src/replica/status/status-announcement.ts'
 
 const NOW_MS = 1_700_000_000_000
 

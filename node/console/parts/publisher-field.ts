@@ -1,5 +1,5 @@
 /** The key that shall publish: of a site's node, or any other by its PeerId. */
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import { html } from '../html.ts'
 import { publicKeyOf } from '../signing/encode.ts'
 import { shown } from '../text.ts'

@@ -1,6 +1,6 @@
 /** What an admin does to a tree as a whole: sets it otherwise, gives it another publisher, takes it out of the mesh. */
 import { useState } from 'preact/hooks'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { TreeDocument } from '../../api/answers.ts'
 import { countOf, formatBytes } from '../../cli/quantity.ts'
 import { Dialog } from '../actions/dialog.ts'

@@ -4,7 +4,7 @@
  */
 import { useEffect, useState } from 'preact/hooks'
 import { isTreeName } from '../../../src/base/names.ts'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { TreeDocument } from '../../api/answers.ts'
 import { Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'

@@ -1,6 +1,6 @@
 /** A tree in dispute: the branches side by side, what differs between them, and the choice of the one that stays. */
 import { useState } from 'preact/hooks'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { DiffBytesAnswer, HeadDocument, TreeDocument } from '../../api/answers.ts'
 import { countOf, formatBytes, formatCount } from '../../cli/quantity.ts'
 import { Action, Dialog } from '../actions/dialog.ts'

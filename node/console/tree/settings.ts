@@ -1,5 +1,5 @@
 /** How a tree is set: its publisher, kind, readers, gate, what stays; its tags and takedowns; and the ways to change that. */
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { TreeDocument } from '../../api/answers.ts'
 import { Action } from '../actions/dialog.ts'
 import { type Children, html } from '../html.ts'

@@ -1,5 +1,5 @@
 /** What admins have had taken off every site: why, and who has done so; and the ways to take down more, and to lift it. */
-import type { StatusDocument, TakedownStatus } from '../../../src/replica/status.ts'
+import type { StatusDocument, TakedownStatus } from '../../../src/replica/status/status.ts'
 import type { TreeDocument } from '../../api/answers.ts'
 import { countOf } from '../../cli/quantity.ts'
 import { Action } from '../actions/dialog.ts'
