@@ -112,6 +112,41 @@ export async function findSnapshot(
   }
 }
 
+/**
+ * As `findSnapshot`, and `pending` (where no tag is called so) is what this node holds back of the tree, as the head that it
+ * would be. To look at, and for nothing else.
+ */
+export async function findShown(
+  services: Pick<Services, 'ledger' | 'complete' | 'blocks' | 'heldBackOf'>,
+  name: string,
+  ref: string | undefined,
+  held: AbortSignal,
+): Promise<FoundSnapshot> {
+  if (ref !== 'pending' || findTree(services, name).tags.has(ref))
+    return findSnapshot(services, name, ref, held, { orBranch: true })
+  const pending = services.heldBackOf(name)
+  const before = findTree(services, name).newest
+  if (pending === undefined || before?.id.equals(pending.previous) !== true)
+    throw new MirrorError('not-found', `nothing is held back of ${name} at this site`, {
+      hint: `It is shown where its publisher's node is. See: mirrormesh tree pending ${name}`,
+    })
+  held.throwIfAborted()
+  const lease = services.blocks.lease({
+    ...{ purpose: `read ${name}@pending`, roots: [pending.snapshot] },
+    mayBeEnded: true,
+  })
+  held.addEventListener('abort', () => lease.close(), { once: true })
+  const bytes = await services.blocks.get(pending.snapshot)
+  if (bytes === undefined)
+    throw new MirrorError(
+      'corrupt',
+      `the snapshot block of what is held back of ${name} is missing on this disk`,
+    )
+  const snapshot = decodeSnapshot(pending.snapshot, bytes)
+  const head = { ...before, sequence: before.sequence + 1, snapshot: pending.snapshot }
+  return { head, cid: pending.snapshot, snapshot, whole: snapshot, place: placeOf(head) }
+}
+
 export function placeOf({ tree, epoch, sequence, snapshot }: Head): SnapshotPlace {
   return { tree, epoch, sequence, snapshot: snapshot.toString() }
 }

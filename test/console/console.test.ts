@@ -38,11 +38,11 @@ const PAGES = [
 
 test('the console of a mesh of three processes', {
   skip: skipWithoutBrowser(),
-  timeout: 300_000,
+  timeout: 400_000,
 }, async (t) => {
   const [browser, mesh] = await Promise.all([openBrowser(t), startConsoleMesh(t, { env: CLOCK })])
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
-  page.setDefaultTimeout(15_000)
+  page.setDefaultTimeout(60_000)
   const errors = watchErrors(page)
   let labs: Daemon[] = []
 

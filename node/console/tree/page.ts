@@ -14,6 +14,7 @@ import { treePath } from './address.ts'
 import { Changes } from './changes.ts'
 import { Files } from './files.ts'
 import { Fork } from './fork.ts'
+import { HeldBack } from './held-back.ts'
 import { TreeHistory } from './history.ts'
 import { Pins } from './pins.ts'
 import { Places } from './places.ts'
@@ -79,6 +80,7 @@ export function TreePage({ status, route }: PageProps) {
         html`<div key=${title} class="notice ${severity === 'warning' ? 'warn' : 'bad'}" role="status"><b>${shown(title)}.</b> ${shown(detail)}</div>`,
     )}
     ${document?.fork != null && html`<${Fork} tree=${document} status=${status} onChange=${reload} />`}
+    ${tree?.heldBack !== undefined && html`<${HeldBack} tree=${name} held=${tree.heldBack} />`}
     <nav class="tabs" aria-label="Of this tree"><ul>
       ${VIEWS.map(
         (
