@@ -57,9 +57,9 @@ export function createSiteAgent(
     readFreeBytes = () => undefined,
     readTakedowns,
     isGone,
+    joinRequests,
     pauses = NO_PAUSES,
   } = components
-  const { joinRequests } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
@@ -245,7 +245,7 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own, complete)]
+        return tree === undefined ? [] : [announcedTree(tree, own, complete, components.heldBackOf?.(name))]
       }),
       bytesSent,
       bytesReceived,
@@ -352,6 +352,7 @@ export function createSiteAgent(
           .filter(({ body }) => !body.removed)
           .map((tree) => treeFacts(state, tree, clock.nowMs())),
         own: replicas(),
+        heldBackOf: components.heldBackOf,
         heard: gossip.heard(),
         connected: connected(),
         traffic: trafficStatus(state, self, traffic.totals()),
