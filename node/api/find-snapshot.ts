@@ -22,8 +22,15 @@ export function findTree(
 /**
  * The head that `ref` names: a sequence, `head` for the newest, or a tag. Without one: the newest that is complete
  * here, or the newest of all when none is.
+ * @param orBranch also the end of a branch of a tree in dispute, by the id of its snapshot: to be looked at only, for its
+ *   sequence may be that of another
  */
-export function findHead(services: Pick<Services, 'ledger' | 'complete'>, name: string, ref?: string): Head {
+export function findHead(
+  services: Pick<Services, 'ledger' | 'complete'>,
+  name: string,
+  ref?: string,
+  { orBranch = false }: { readonly orBranch?: boolean } = {},
+): Head {
   const tree = findTree(services, name)
   const newest = tree.newest
   if (newest === undefined) {
@@ -38,6 +45,8 @@ export function findHead(services: Pick<Services, 'ledger' | 'complete'>, name: 
     ? tree.history.find((head) => head.sequence === Number(ref))
     : tree.history.findLast((head) => tag !== undefined && head.snapshot.equals(tag.snapshot))
   if (found !== undefined) return found
+  const tip = orBranch ? tree.fork?.tips.find(({ snapshot }) => snapshot.toString() === ref) : undefined
+  if (tip !== undefined) return tip
   throw new MirrorError('not-found', `${name} has no ${/^\d+$/.test(ref) ? 'sequence' : 'tag'} ${ref}`, {
     hint: `Its newest sequence is ${newest.sequence}. See: mirrormesh tree history ${name}`,
   })
@@ -68,9 +77,10 @@ export async function findSnapshot(
   name: string,
   ref: string | undefined,
   held: AbortSignal,
+  options: { readonly orBranch?: boolean } = {},
 ): Promise<FoundSnapshot> {
   held.throwIfAborted()
-  const head = findHead(services, name, ref)
+  const head = findHead(services, name, ref, options)
   if (!isHere(services, head)) {
     throw new MirrorError('degraded', `${name}@${head.sequence} is not complete at this site`, {
       hint: 'See `mirrormesh status` for where it is, and what is missing here.',
@@ -113,7 +123,7 @@ export async function findShown(
   held: AbortSignal,
 ): Promise<FoundSnapshot> {
   if (ref !== 'pending' || findTree(services, name).tags.has(ref))
-    return findSnapshot(services, name, ref, held)
+    return findSnapshot(services, name, ref, held, { orBranch: true })
   const pending = services.heldBackOf(name)
   const before = findTree(services, name).newest
   if (pending === undefined || before?.id.equals(pending.previous) !== true)
