@@ -63,8 +63,8 @@ export interface BlockStore extends BlockReader {
   /** A fresh pack file of the caller's own, to be filled by a PackAppender in any thread. */
   reservePack(): Promise<ReservedPack>
   /**
-   * Publishes, durably, entries of a reserved pack whose bytes the caller has written and synced. May be called many
-   * times for one pack. Entries must be in the order in which they were appended.
+   * Syncs a reserved pack, then publishes, durably, entries of it whose bytes the caller has written. May be called many
+   * times for one pack, while more is written to it. Entries must be in the order in which they were appended.
    */
   commitPacked(packId: number, entries: readonly PackedEntry[]): Promise<void>
   /**
