@@ -327,6 +327,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     readSelf,
     readStatus,
     readFetches: () => agent.fetches(),
+    reach: (peer, signal) => agent.reach(peer, signal),
     onStatusChange: (listener) => agent.onChange(listener),
     onBlocksLost: () => damageWatch.found(),
     workers: config.workers,

@@ -168,6 +168,15 @@ function keptKeys({ history }: TreeState, { last = 1, days = 0 }: PinKeep, nowMs
 
 const DAY_MS = 86_400_000
 
-function isFresh({ announcement, ageMs, isOutdated }: HeardSite, freshMs: number, nowMs: number): boolean {
-  return isOutdated !== true && ageMs <= freshMs && Math.abs(nowMs - announcement.timeMs) <= freshMs
+function isFresh(
+  { announcement, ageMs, isOutdated, isGone }: HeardSite,
+  freshMs: number,
+  nowMs: number,
+): boolean {
+  return (
+    isOutdated !== true &&
+    isGone !== true &&
+    ageMs <= freshMs &&
+    Math.abs(nowMs - announcement.timeMs) <= freshMs
+  )
 }

@@ -234,7 +234,10 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     await succeed(['publish', source, '--home', home, '--tree', 'a/x'])
     const next = await read(`limit=1&cursor=${first[2]?.cursor}`)
     assert.deepEqual([next[0]?.sequence, next[1]?.path, next[2]?.cursor], [2, 'sub', null])
-    assert.deepEqual((await read(`cursor=${first[2]?.cursor}`)).map(({ path }) => path), ['', 'sub', undefined])
+    assert.deepEqual(
+      (await read(`cursor=${first[2]?.cursor}`)).map(({ path }) => path),
+      ['', 'sub', undefined],
+    )
     assert.equal((await read('')).length, 4, 'a header and three entries, and nothing about pages')
     await assert.rejects(read(`ref=3&cursor=${first[2]?.cursor}`), { code: 'conflict' })
     await assert.rejects(read('limit=1&recursive=true'), { code: 'invalid' })
