@@ -24,6 +24,7 @@ import { addFetchRoutes } from './fetch-routes.ts'
 import { addGrantRoutes } from './grant-routes.ts'
 import { addGuard } from './guard.ts'
 import { addHistoryRoutes } from './history-routes.ts'
+import { addInviteRoutes } from './invite-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addLimitRoutes } from './limit-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
@@ -136,6 +137,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addEventRoutes(app, services, feed)
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
+  addInviteRoutes(app, services)
   addGrantRoutes(app, services)
   addOperatorRoutes(app, services)
   addRequestRoutes(app, services)
