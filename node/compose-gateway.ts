@@ -92,6 +92,7 @@ export function composeGateway(
       readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
       hold: (snapshot) =>
         blocks.lease({ purpose: 'answer of the gateway', mayBeEnded: true, roots: [snapshot] }),
+      holdBelow: (cid) => blocks.lease({ purpose: 'archive of the gateway', mayBeEnded: true, below: [cid] }),
       pull: pulled?.source,
       outside: createOutside({ ledger, blocks, blocksOf, holdings }),
       readPulled: () => pulled?.usage(),

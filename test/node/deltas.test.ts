@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test'
 import type { DiffBytesAnswer, TreeDocument } from '../../node/api/answers.ts'
 import type { PublishAnswer, VerifyAnswer } from '../../node/api/job-answers.ts'
 import { noise } from '../replica/simple-deltas.ts'
+import { foundMesh, joinMesh } from './founded-mesh.ts'
 import { type Daemon, freePort, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -35,16 +36,11 @@ async function setUp(t: TestContext) {
   const source = join(dir, 'source')
   await writeVersion(source, 1)
   const home = join(dir, 'hq')
-  const listen = `127.0.0.1:${await freePort()}`
-  await succeed([
-    ...['init', '--home', home, '--mesh', 'acme', '--site', 'hq', '--region', 'us'],
-    ...['--listen', listen, '--http', 'off'],
-  ])
+  await foundMesh(home, { listen: `127.0.0.1:${await freePort()}` })
   const hq: Site = { name: 'hq', home, checkout: '', daemon: await startDaemon(t, home) }
   const addSite = async (name: string, region: string): Promise<Site> => {
     const own = join(dir, name)
-    const token = (await succeed(['invite', '--home', home, '--site', name, '--region', region])).trim()
-    await succeed(['join', '--home', own, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+    await joinMesh(own, home, { site: name, region })
     const daemon = await startDaemon(t, own)
     const checkout = join(dir, `${name}-out`)
     await succeed(['pin', 'add', 'build', '--site', name, '--checkout', checkout, '--home', home])
@@ -161,7 +157,7 @@ test('an update leaves the origin as deltas, once, and arrives whole, kills or n
     async () => {
       await writeVersion(source, 5)
       const publishing = publish().catch(() => undefined)
-      await until('the head is signed', async () => hq.daemon.stderr().includes('"sequence":5'), 30_000)
+      await until('the head is signed', async () => hq.daemon.stderr().includes('"sequence":5'))
       await hq.daemon.kill()
       await publishing
       hq.daemon = await startDaemon(t, hq.home)
@@ -180,7 +176,7 @@ test('an update leaves the origin as deltas, once, and arrives whole, kills or n
       const publishing = publish('--deltas', 'before')
       const fetches = (): number => site.daemon.stderr().split('replica.fetch-started').length
       const before = fetches()
-      await until('the site begins', async () => fetches() > before, 30_000)
+      await until('the site begins', async () => fetches() > before)
       await site.daemon.kill()
       await publishing
       site.daemon = await startDaemon(t, site.home)

@@ -6,12 +6,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { PublishAnswer, VerifyAnswer } from '../../node/api/job-answers.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
+import { foundMesh } from './founded-mesh.ts'
 import { mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { signMesh } from './signed-mesh.ts'
 import { tempDir } from './temp-dir.ts'
 
 const TREE = 'builds/large'
-const FILES = 12
+const FILES = 6
 const FILE_BYTES = 4 * 1024 * 1024
 const TREE_BYTES = FILES * FILE_BYTES
 
@@ -20,7 +21,7 @@ function replicaOf(status: StatusDocument, site: string) {
 }
 
 test('a lab that is killed in the middle of a fetch completes it after a restart, and at most 1 % comes again', {
-  timeout: 180_000,
+  timeout: 400_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const source = join(dir, 'source')
@@ -30,8 +31,8 @@ test('a lab that is killed in the middle of a fetch completes it after a restart
   }
   const mesh = await signMesh(dir, { regions: { hq: 'us', lab: 'eu' }, tree: TREE, pinned: ['lab'] })
   const labHome = mesh.site('lab').home
-  // Slow enough to be interrupted.
-  const hq = await startDaemon(t, mesh.site('hq').home, { MIRRORMESH_WAN_UP_BYTES_PER_SECOND: '25000000' })
+  // Slow enough to be interrupted: the second half takes more than a second.
+  const hq = await startDaemon(t, mesh.site('hq').home, { MIRRORMESH_WAN_UP_BYTES_PER_SECOND: '8000000' })
   const { blocks } = await succeedJson<PublishAnswer>(['publish', source, '--home', hq.home, '--tree', TREE])
   const lab = await startDaemon(t, labHome)
   const missingBytes = await until('the fetch is under way', async () => {
@@ -59,21 +60,7 @@ test('a lab that is killed in the middle of a fetch completes it after a restart
 
 test('a home that is too deep for a socket works, and a killed daemon leaves nothing in the way', async (t) => {
   const home = join(await tempDir(t), 'a-long-name-'.repeat(12))
-  await succeed([
-    'init',
-    '--home',
-    home,
-    '--mesh',
-    'm',
-    '--site',
-    'hq',
-    '--region',
-    'us',
-    '--listen',
-    '127.0.0.1:0',
-    '--http',
-    'off',
-  ])
+  await foundMesh(home)
   const daemon = await startDaemon(t, home)
   assert.match(await succeed(['status', '--home', home]), /^mesh m,/)
   await daemon.kill()
@@ -89,27 +76,13 @@ test('a home that is too deep for a socket works, and a killed daemon leaves not
 })
 
 test('a publish that is killed with its daemon leaves the old head, and the next one goes on', {
-  timeout: 60_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]
   await mkdir(source)
   await writeFile(join(source, 'a'), 'first\n')
-  await succeed([
-    'init',
-    '--home',
-    home,
-    '--mesh',
-    'm',
-    '--site',
-    'hq',
-    '--region',
-    'us',
-    '--listen',
-    '127.0.0.1:0',
-    '--http',
-    'off',
-  ])
+  await foundMesh(home)
   const daemon = await startDaemon(t, home)
   await succeed(['publish', source, '--home', home, '--tree', 'x'])
   for (let i = 0; i < 15; i++) {

@@ -47,7 +47,8 @@ export function Files({ tree, reference, path }: { tree: string; reference: stri
   if (state.of !== address) return html`<p class="nothing" role="status">Reading …</p>`
   if (state.problem !== undefined) return html`<${Trouble} problem=${state.problem} />`
   const { header, items = [], next = null } = state
-  const ref = String(header?.sequence ?? '')
+  // The end of a branch in dispute is named by its snapshot: its sequence may be that of another.
+  const ref = /^b[a-z2-7]{50,}$/.test(reference) ? reference : String(header?.sequence ?? '')
   const to = (place: string, after = ''): string =>
     linkTo('trees', tree, {
       view: 'files',

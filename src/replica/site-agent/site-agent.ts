@@ -57,9 +57,9 @@ export function createSiteAgent(
     readFreeBytes = () => undefined,
     readTakedowns,
     isGone,
+    joinRequests,
     pauses = NO_PAUSES,
   } = components
-  const { joinRequests } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
@@ -176,10 +176,8 @@ export function createSiteAgent(
         scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
-        // A delta is of blocks in any part of the tree, against others in any part of an older snapshot.
-        ...(filter === undefined
-          ? { deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }) }
-          : { filter }),
+        deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot, filter }),
+        ...(filter === undefined ? {} : { filter }),
         base: newestHeld(ledger.state().trees.get(tree)?.history, (each) =>
           complete.holds(tree, each, filter),
         ),
@@ -246,7 +244,7 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own, complete)]
+        return tree === undefined ? [] : [announcedTree(tree, own, complete, components.heldBackOf?.(name))]
       }),
       bytesSent,
       bytesReceived,
@@ -355,6 +353,7 @@ export function createSiteAgent(
           .filter(({ body }) => !body.removed)
           .map((tree) => treeFacts(state, tree, clock.nowMs())),
         own: replicas(),
+        heldBackOf: components.heldBackOf,
         heard: gossip.heard(),
         connected: connected(),
         traffic: trafficStatus(state, self, traffic.totals()),

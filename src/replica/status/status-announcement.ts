@@ -13,7 +13,10 @@
  *        [other complete sequences, newest first, <= 8],
  *        isFiltered?: what is complete is so under a path filter,
  *        [from, to, from, to, ...]?: when more are complete than the list before can name, all that are, as runs of
- *        sequences, newest first, <= 32 numbers]
+ *        sequences, newest first, <= 32 numbers,
+ *        [snapshot CID, CID of the head's record, its sequence, files, bytes, files before|null, bytes before|null,
+ *        since, until (ms since 1970), problem]?: of its publisher, what it holds back for what it drops; then the runs
+ *        are always there]
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
  *     f  optional: bytes left on the disk of its store
@@ -36,6 +39,7 @@ import { decodeCbor, encodeCbor } from '../../block/codec.ts'
 import { isPeerId, KEY_BYTES, peerIdOf, publicKeyOf } from '../../record/key.ts'
 import { isJoinCode } from '../../record/request-code.ts'
 import { type FetchPause, MAX_PAUSED_BY } from '../fetch-pauses.ts'
+import type { HeldBack } from '../publish/held-back.ts'
 import type { PendingRequest } from '../records/join-requests.ts'
 
 export const MAX_ANNOUNCEMENT_BYTES = 32 * 1024
@@ -73,6 +77,8 @@ export interface AnnouncedTree {
   readonly isFiltered?: boolean
   /** Complete in whole, from one sequence to another, newest first; only where `alsoComplete` cannot name them all. */
   readonly completeRuns?: readonly (readonly [from: number, to: number])[]
+  /** Of its publisher: what waits for an admin's verdict. */
+  readonly heldBack?: HeldBack
 }
 
 export interface SiteAnnouncement {
@@ -222,8 +228,39 @@ export function encodeTree(entry: AnnouncedTree): unknown[] {
       ? entry.isFiltered === true
         ? [true]
         : []
-      : [entry.isFiltered === true, entry.completeRuns.slice(0, MAX_RUNS).flat()]),
+      : [
+          entry.isFiltered === true,
+          entry.completeRuns.slice(0, MAX_RUNS).flat(),
+          ...(entry.heldBack === undefined ? [] : [encodeHeldBack(entry.heldBack)]),
+        ]),
   ]
+}
+
+function encodeHeldBack(held: HeldBack): unknown[] {
+  return [
+    ...[held.snapshot, held.previous, held.sequence, held.files, held.bytes, held.filesBefore],
+    ...[held.bytesBefore, held.sinceMs, held.expiresMs, (held.problem ?? '').slice(0, MAX_REASON_CHARACTERS)],
+  ]
+}
+
+function decodeHeldBack(tree: string, value: unknown): HeldBack {
+  const [snapshot, previous, sequence, files, bytes, filesBefore, bytesBefore, since, until, problem] = list(
+    ...([value, 'what is held back', 16] as const),
+  )
+  const why = text(problem, 'problem', MAX_REASON_CHARACTERS)
+  return {
+    tree,
+    snapshot: checkCid(snapshot),
+    previous: checkCid(previous),
+    sequence: count(sequence, 'sequence'),
+    files: count(files, 'files'),
+    bytes: count(bytes, 'bytes'),
+    filesBefore: orNull(filesBefore, (found) => count(found, 'files')),
+    bytesBefore: orNull(bytesBefore, (found) => count(found, 'bytes')),
+    sinceMs: count(since, 'time'),
+    expiresMs: count(until, 'time'),
+    ...(why === '' ? {} : { problem: why }),
+  }
 }
 
 export function decodeTree(value: unknown): AnnouncedTree {
@@ -239,9 +276,11 @@ export function decodeTree(value: unknown): AnnouncedTree {
     alsoComplete = [],
     isFiltered,
     runs,
+    heldBack,
   ] = list(value, 'tree', 64)
+  const name = treeName(text(tree, 'tree name', 600))
   return {
-    tree: treeName(text(tree, 'tree name', 600)),
+    tree: name,
     completeSequence: orNull(completeSequence, (found) => count(found, 'sequence')),
     completeSnapshot: orNull(completeSnapshot, (found) => (checkCid(found) as Cid).toString()),
     isFetching: isFetching === true,
@@ -259,6 +298,7 @@ export function decodeTree(value: unknown): AnnouncedTree {
     alsoComplete: list(alsoComplete, 'sequences', MAX_ALSO_COMPLETE).map((found) => count(found, 'sequence')),
     ...(isFiltered === true ? { isFiltered: true } : {}),
     ...(runs === undefined ? {} : { completeRuns: decodeRuns(runs) }),
+    ...(heldBack === undefined ? {} : { heldBack: decodeHeldBack(name, heldBack) }),
   }
 }
 
