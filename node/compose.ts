@@ -2,6 +2,7 @@
  * The composition of a node: every part is made here, given its collaborators, and ended in the opposite order. The one
  * place that knows them all.
  */
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
@@ -12,6 +13,7 @@ import { createAdmission, createMembership } from '../src/replica/admission.ts'
 import { createBlockService } from '../src/replica/block-service.ts'
 import { createCollector } from '../src/replica/collector.ts'
 import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
+import { createCopyChallenger } from '../src/replica/copy-challenger.ts'
 import { createDamageWatch } from '../src/replica/damage-watch.ts'
 import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
@@ -169,6 +171,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         announced: () => agent.announced(),
         readFetches: () => agent.fetches(),
         mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
+        holds: (tree, snapshot) =>
+          !takedowns.isGone(tree, snapshot) &&
+          (complete.has(tree, snapshot) || complete.viewOf(tree, snapshot) !== undefined),
+        blocksOf,
+        clock,
       }),
       clock,
       log,
@@ -201,6 +208,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
       isGone: (tree, snapshot) => takedowns.isGone(tree, snapshot),
+      readVerified: (tree) => challenger.told(tree),
       logger: log,
       self: { ...self, url: publicUrlOf(config) },
     },
@@ -213,6 +221,12 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     },
   )
   parts.defer(() => agent.stop())
+  const challenger = createCopyChallenger({
+    ...{ ledger, complete, blocksOf, host, clock, randomBytes, scratch, self, logger: log },
+    heard: () => agent.heard(),
+    onChange: () => agent.refresh(),
+  })
+  parts.defer(() => challenger.stop())
 
   const collector = createCollector(
     {
@@ -224,7 +238,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       logger: log,
       onHole: () => damageWatch.found(),
-      heard: () => agent.heard(),
+      copies: challenger,
       onDropped: () => agent.refresh(),
     },
     {
@@ -372,6 +386,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await takedowns.start()
       agent.onChange(takedowns.look)
       collector.start()
+      challenger.start()
       rates.start()
       void deltas.resume()
       await scrubber.start()

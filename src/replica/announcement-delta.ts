@@ -91,6 +91,7 @@ function textOf(tree: AnnouncedTree): string {
     tree.alsoComplete,
     tree.isFiltered === true,
     tree.completeRuns ?? null,
+    (tree.verified ?? []).map(({ sequence, mark, timeMs }) => [sequence, mark, timeMs]),
   ])
 }
 

@@ -14,14 +14,15 @@ import type { KeyValueOperation } from '../store/key-value.ts'
 import type { Store } from '../store/store.ts'
 import { readMarker } from '../tree/checkout-marker.ts'
 import { listVersions } from '../tree/version-folder.ts'
+import type { Wish } from './challenge-book.ts'
 import type { CompleteSnapshots } from './complete-snapshots.ts'
+import type { CopyChallenger } from './copy-challenger.ts'
 import type { ReplicaLog } from './fetch-network.ts'
 import { lastCopies } from './last-copies.ts'
 import type { Ledger } from './ledger.ts'
 import { planRetention, type RetentionOptions, type RetentionPlan } from './retention.ts'
 import { planSets, type SetRetentionOptions } from './set-retention.ts'
 import { type Goal, goalsOf } from './site-agent-goals.ts'
-import type { HeardSite } from './status.ts'
 
 export interface CollectorComponents {
   readonly ledger: Pick<Ledger, 'state'>
@@ -34,8 +35,8 @@ export interface CollectorComponents {
   readonly onHole: () => void
   /** A takedown means it: nothing of it stays. */
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
-  /** What the other sites said last, by PeerId: the copies of others are counted on by it. */
-  readonly heard?: () => ReadonlyMap<string, HeardSite>
+  /** By which the copies of others are counted on; without it none of theirs is looked at. */
+  readonly copies?: Pick<CopyChallenger, 'prove' | 'view'>
   /** Some snapshot counts as complete no longer. */
   readonly onDropped: () => void
 }
@@ -82,7 +83,7 @@ const FULL_MS = 24 * 3_600_000
 const SWEEP_BATCH = 512
 
 export function createCollector(
-  { ledger, store, complete, self, clock, logger, onHole, onDropped, isGone, heard }: CollectorComponents,
+  { ledger, store, complete, self, clock, logger, onHole, onDropped, isGone, copies }: CollectorComponents,
   options: CollectorOptions,
 ): Collector {
   const stopped = new AbortController()
@@ -99,7 +100,16 @@ export function createCollector(
     return new Map([...goals()].filter(([, { hasNoRight }]) => hasNoRight !== true))
   }
 
-  async function plan(): Promise<RetentionPlan> {
+  /** Others that say they hold what would be dropped have to show it first. */
+  async function planShown(signal: AbortSignal): Promise<RetentionPlan> {
+    const wishes: Wish[] = []
+    const first = await plan(wishes)
+    if (wishes.length === 0 || copies === undefined) return first
+    await copies.prove(wishes, signal)
+    return plan()
+  }
+
+  async function plan(wishes: Wish[] = []): Promise<RetentionPlan> {
     const unneededSinceMs = await followUnneeded(new Set(askedFor().keys()))
     const checkouts = readCheckouts()
     const nowMs = clock.nowMs()
@@ -113,15 +123,14 @@ export function createCollector(
         leases: store.blocks.leases(),
         checkouts,
         unneededSinceMs,
-        ...(heard === undefined
+        ...(copies === undefined
           ? {}
           : {
               lastCopy: lastCopies({
-                state,
-                self: self.peer,
-                heard: heard(),
-                nowMs,
+                ...copies.view(),
                 ...(isGone === undefined ? {} : { isGone }),
+                onUnshown: ({ tree, snapshot }, peers) =>
+                  wishes.push(...peers.map((peer) => ({ tree, snapshot, peer }))),
               }),
             }),
         ...(isGone === undefined ? {} : { isGone }),
@@ -184,6 +193,8 @@ export function createCollector(
     const ends = signal === undefined ? stopped.signal : AbortSignal.any([stopped.signal, signal])
     let chosen: RetentionPlan = { kept: [], dropped: [], partial: [] }
     try {
+      // Before the store is asked to choose: others take their time to answer.
+      await planShown(ends)
       const report = await store.collect({
         isDryRun,
         signal: ends,
@@ -272,7 +283,7 @@ export function createCollector(
       if (lastMs === undefined || nowMs - lastMs >= options.everyMs) {
         try {
           const isFullDue = lastMs === undefined || nowMs - lastMs >= FULL_MS
-          if (isFullDue || (await plan()).dropped.length > 0) {
+          if (isFullDue || (await planShown(signal)).dropped.length > 0) {
             lastMs = nowMs
             await run({})
           }

@@ -13,7 +13,7 @@ import {
   type TrafficStatus,
   type TreeFacts,
 } from './status.ts'
-import { type AnnouncedTree, MAX_ALSO_COMPLETE, MAX_RUNS } from './status-announcement.ts'
+import { type AnnouncedTree, MAX_ALSO_COMPLETE, MAX_RUNS, type VerifiedCopy } from './status-announcement.ts'
 import type { TrafficTotals } from './traffic.ts'
 
 export type OwnReplica = Omit<ReplicaStatus, 'site'>
@@ -109,6 +109,7 @@ export function announcedTree(
   tree: TreeState,
   own: OwnReplica,
   complete: Pick<CompleteSnapshots, 'has'>,
+  verified: readonly VerifiedCopy[] = [],
 ): AnnouncedTree {
   const isCut = own.alsoComplete?.length === MAX_ALSO_COMPLETE
   const held =
@@ -125,6 +126,7 @@ export function announcedTree(
     alsoComplete: own.alsoComplete ?? [],
     ...(own.isFiltered === true ? { isFiltered: true } : {}),
     ...(isCut ? { completeRuns: completeRuns(tree, complete) } : {}),
+    ...(verified.length === 0 ? {} : { verified }),
   }
 }
 

@@ -15,6 +15,7 @@ import type { Ledger } from './ledger.ts'
 import type { CheckoutKeeperOptions } from './site-agent-checkouts.ts'
 import type { FetchView } from './site-agent-tree.ts'
 import type { HeardSite, StatusDocument } from './status.ts'
+import type { VerifiedCopy } from './status-announcement.ts'
 import type { Traffic } from './traffic.ts'
 
 export interface SiteAgentComponents {
@@ -32,6 +33,8 @@ export interface SiteAgentComponents {
   readonly clock: Clock
   /** Takedowns that are carried out here. */
   readonly readTakedowns?: () => readonly string[]
+  /** Copies of the tree that others have shown this site. */
+  readonly readVerified?: (tree: string) => readonly VerifiedCopy[]
   /** A takedown means it. */
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
   /** Left on the disk of the store; undefined when that cannot be told. */

@@ -68,6 +68,7 @@ export function createSiteAgent(
     network = host,
     readFreeBytes = () => undefined,
     readTakedowns,
+    readVerified = () => [],
     isGone,
   } = components
   const { joinRequests } = components
@@ -266,7 +267,7 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own, complete)]
+        return tree === undefined ? [] : [announcedTree(tree, own, complete, readVerified(name))]
       }),
       bytesSent,
       bytesReceived,

@@ -13,7 +13,9 @@
  *        [other complete sequences, newest first, <= 8],
  *        isFiltered?: what is complete is so under a path filter,
  *        [from, to, from, to, ...]?: when more are complete than the list before can name, all that are, as runs of
- *        sequences, newest first, <= 32 numbers]
+ *        sequences, newest first, <= 32 numbers (empty: none),
+ *        [[sequence, mark, time], ...]?: copies that others have shown the sender (copy-challenger.ts), newest first, <= 16:
+ *        of which snapshot, who (8 bytes, markOf), when by the sender's clock, ms since 1970]
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
  *     f  optional: bytes left on the disk of its store
@@ -24,6 +26,7 @@
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
+import { hex } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import { isSegment, isTreeName } from '../base/names.ts'
 import { MAX_WEB_URL_CHARACTERS, readWebUrl } from '../base/web-url.ts'
@@ -41,6 +44,8 @@ const MAX_TAKEDOWNS = 64
 const MAX_CHECKOUTS = 16
 export const MAX_ALSO_COMPLETE = 8
 export const MAX_RUNS = 16
+export const MAX_VERIFIED = 16
+const MARK_CHARACTERS = 16
 const MAX_REQUESTS = 8
 const MAX_REASON_CHARACTERS = 200
 /** A path as text: escapes can make it four times PATH_MAX, which nobody needs to see in a status. */
@@ -67,6 +72,17 @@ export interface AnnouncedTree {
   readonly isFiltered?: boolean
   /** Complete in whole, from one sequence to another, newest first; only where `alsoComplete` cannot name them all. */
   readonly completeRuns?: readonly (readonly [from: number, to: number])[]
+  /** What others have shown the sender, newest first. */
+  readonly verified?: readonly VerifiedCopy[]
+}
+
+/** A copy that a site has shown another. */
+export interface VerifiedCopy {
+  readonly sequence: number
+  /** Of the site that showed it (markOf), 16 hex digits. */
+  readonly mark: string
+  /** By the clock of who saw it. */
+  readonly timeMs: number
 }
 
 export interface SiteAnnouncement {
@@ -106,7 +122,9 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
         : { j: announcement.requests.slice(0, MAX_REQUESTS).map(encodeRequest) }),
     })
     if (bytes.length <= MAX_ANNOUNCEMENT_BYTES || trees.length === 0) return bytes
-    trees = trees.slice(0, Math.floor(trees.length / 2))
+    // What a site holds itself is told before what others hold.
+    if (trees.some(({ verified }) => verified !== undefined)) trees = trees.map(withoutVerified)
+    else trees = trees.slice(0, Math.floor(trees.length / 2))
   }
 }
 
@@ -174,12 +192,31 @@ export function encodeTree(entry: AnnouncedTree): unknown[] {
         ...(versions === undefined ? [] : [versions]),
       ]),
     entry.alsoComplete.slice(0, MAX_ALSO_COMPLETE),
-    ...(entry.completeRuns === undefined
-      ? entry.isFiltered === true
-        ? [true]
-        : []
-      : [entry.isFiltered === true, entry.completeRuns.slice(0, MAX_RUNS).flat()]),
+    ...optionalsOf(entry),
   ]
+}
+
+/** As many as there are to the last that says something. */
+function optionalsOf({ isFiltered = false, completeRuns, verified = [] }: AnnouncedTree): unknown[] {
+  const runs = (completeRuns ?? []).slice(0, MAX_RUNS).flat()
+  if (verified.length > 0) return [isFiltered, runs, verified.slice(0, MAX_VERIFIED).map(encodeVerified)]
+  if (completeRuns !== undefined) return [isFiltered, runs]
+  return isFiltered ? [true] : []
+}
+
+function withoutVerified({ verified: _, ...rest }: AnnouncedTree): AnnouncedTree {
+  return rest
+}
+
+function encodeVerified({ sequence, mark, timeMs }: VerifiedCopy): unknown[] {
+  return [sequence, new Uint8Array(Buffer.from(mark, 'hex')), timeMs]
+}
+
+function decodeVerified(value: unknown): VerifiedCopy {
+  const [sequence, mark, timeMs] = list(value, 'verified copy', 8)
+  if (!(mark instanceof Uint8Array) || mark.length * 2 !== MARK_CHARACTERS)
+    throw corrupt('the mark of a site is none')
+  return { sequence: count(sequence, 'sequence'), mark: hex(mark), timeMs: count(timeMs, 'time') }
 }
 
 export function decodeTree(value: unknown): AnnouncedTree {
@@ -195,7 +232,10 @@ export function decodeTree(value: unknown): AnnouncedTree {
     alsoComplete = [],
     isFiltered,
     runs,
+    verified = [],
   ] = list(value, 'tree', 64)
+  const shown = list(verified, 'verified copies', MAX_VERIFIED).map(decodeVerified)
+  const complete = runs === undefined ? [] : decodeRuns(runs)
   return {
     tree: treeName(text(tree, 'tree name', 600)),
     completeSequence: orNull(completeSequence, (found) => count(found, 'sequence')),
@@ -214,7 +254,8 @@ export function decodeTree(value: unknown): AnnouncedTree {
     }),
     alsoComplete: list(alsoComplete, 'sequences', MAX_ALSO_COMPLETE).map((found) => count(found, 'sequence')),
     ...(isFiltered === true ? { isFiltered: true } : {}),
-    ...(runs === undefined ? {} : { completeRuns: decodeRuns(runs) }),
+    ...(complete.length === 0 ? {} : { completeRuns: complete }),
+    ...(shown.length === 0 ? {} : { verified: shown }),
   }
 }
 
