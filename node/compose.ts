@@ -14,6 +14,7 @@ import { createBlockService } from '../src/replica/block-service.ts'
 import { createCollector } from '../src/replica/collector.ts'
 import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
 import { createCopyChallenger } from '../src/replica/copy-challenger.ts'
+import { createCopyWatch } from '../src/replica/copy-watch.ts'
 import { createDamageWatch } from '../src/replica/damage-watch.ts'
 import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
 import { createHoldings } from '../src/replica/holdings.ts'
@@ -227,6 +228,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     onChange: () => agent.refresh(),
   })
   parts.defer(() => challenger.stop())
+  const copyWatch = createCopyWatch({ challenger, clock }, { graceMs: config.copiesAlarmMinutes * 60_000 })
 
   const collector = createCollector(
     {
@@ -352,6 +354,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
     readStatus,
+    copiesOfPin: copyWatch.ofPin,
     readFetches: () => agent.fetches(),
     onStatusChange: (listener) => agent.onChange(listener),
     onBlocksLost: () => damageWatch.found(),
@@ -400,7 +403,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   }
 
   function readStatus(): StatusDocument {
-    return withTakedowns(withInPlaceRisks(agent.status(), blocks.backings.list()), ledger.state())
+    const status = withInPlaceRisks(agent.status(), blocks.backings.list())
+    return withTakedowns(copyWatch.withCopies(status), ledger.state())
   }
 
   function readSelf(): SelfDocument {

@@ -31,6 +31,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'scrubEveryDays',
   'hookBehindMinutes',
   'freezeAlarmHours',
+  'copiesAlarmMinutes',
   'keepOldSeconds',
 ]
 

@@ -6,6 +6,7 @@ import type { Host } from '../../src/net/ports.ts'
 import type { Bodies, Kind } from '../../src/record/content.ts'
 import type { Collector } from '../../src/replica/collector.ts'
 import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
+import type { CopyWatch } from '../../src/replica/copy-watch.ts'
 import type { DeltaMode } from '../../src/replica/delta-mode.ts'
 import type { JoinRequestKeeper } from '../../src/replica/join-requests.ts'
 import type { Ledger } from '../../src/replica/ledger.ts'
@@ -48,6 +49,8 @@ export interface Services {
   readonly history: Pick<History, 'read' | 'names'>
   readonly readSelf: () => SelfDocument
   readonly readStatus: () => StatusDocument
+  /** Verified copies under a pin that names a minimum: see CopyWatch.ofPin. */
+  readonly copiesOfPin: CopyWatch['ofPin']
   readonly readFetches: () => ReadonlyMap<string, FetchView>
   /** Called after anything that the status document shows may have changed. Returns the function that ends it. */
   readonly onStatusChange: (listener: () => void) => () => void

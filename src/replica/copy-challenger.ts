@@ -168,6 +168,8 @@ export function createCopyChallenger(components: CopyChallengerComponents): Copy
     const claim = claimed(now, name, snapshot, sequences, peer)
     if (claim === undefined || sequences.size === 0 || !isHere(name, snapshot)) return
     const theirs = claim === 'part' ? filterOf(state, name, member) : undefined
+    // Its filter is gone by now, and what it says is of before: there will be more.
+    if (claim === 'part' && theirs === undefined) return
     const { outcome, detail } = await outcomeOf(wish, theirs, signal)
     const sequence = Math.max(...sequences)
     const before = book.last(wish)

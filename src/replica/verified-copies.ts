@@ -180,7 +180,11 @@ export function countCopies(
     const said = last === undefined ? undefined : saidOf(last.announcement, tree.name)
     const isPart = said?.isFiltered === true
     if (!isSelf && (said?.completeSequence ?? 0) < sequence) continue
-    if (isPart && !covers(filterOf(state, tree.name, member), filter)) continue
+    if (isPart) {
+      // Without a filter by now: what it says is of before, and will be more.
+      const theirs = filterOf(state, tree.name, member)
+      if (theirs === undefined || !covers(theirs, filter)) continue
+    }
     const newest = verifications(member.peer)
       .filter((each) => each.sequence >= sequence)
       .toSorted((a, b) => b.sequence - a.sequence || b.timeMs - a.timeMs)[0]
