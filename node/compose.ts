@@ -34,6 +34,7 @@ import { createTraffic } from '../src/replica/traffic.ts'
 import { createBlocksOf } from '../src/replica/tree-views.ts'
 import { createUploads } from '../src/replica/uploads.ts'
 import { createWanReach } from '../src/replica/wan-reach.ts'
+import { createWithheld } from '../src/replica/withheld.ts'
 import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
@@ -127,6 +128,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     ...{ blocks, blocksOf, state: ledger.state },
   })
   const complete = await loadCompleteSnapshots({ values, holdings })
+  const withheld = createWithheld({ state: ledger.state, blocks, scratch, clock })
+  const givenOf = (tree: string) => withheld.from(blocksOf(tree), tree)
   const membership = createMembership({ ledger, nodeKey, clock }, { takesRequests: config.joinRequests })
   const joinRequests = createJoinRequests({ ledger, nodeKey, clock, logger: log })
   const isOtherRegion = (peer: string): boolean => {
@@ -160,7 +163,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       blockServer: capper.serve(
         createBlockService({
           blocks,
-          blocksOf,
+          blocksOf: givenOf,
           holdings,
           traffic,
           mayRead: (peer, tree) =>
@@ -258,6 +261,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     values,
     checkedOut: collector.checkedOut,
     collect: (signal) => collector.run({ signal }),
+    withheld,
     forgetPulled: () => void pulled?.cache.makeRoom(Number.MAX_SAFE_INTEGER),
     clock,
     logger: log,

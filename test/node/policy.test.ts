@@ -9,6 +9,7 @@ import type { CollectAnswer, PublishAnswer, VerifyAnswer, WaitAnswer } from '../
 import type { PinPlan } from '../../node/api/pin-plan.ts'
 import type { SiteDocument } from '../../node/api/site-routes.ts'
 import type { StatusDocument } from '../../src/replica/status.ts'
+import { checkCopies } from './policy-copies.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -311,6 +312,8 @@ test('an admin steers what is kept where: labels, drains, plans, parts of trees'
     })
     assert.deepEqual(after.sequences, [2])
   })
+
+  await checkCopies(t, dir, homes, daemons)
 
   await t.test('labels are in the file of the mesh', async () => {
     const file = join(dir, 'mesh.yaml')
