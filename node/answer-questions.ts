@@ -6,13 +6,13 @@ import { utf8 } from '../src/base/bytes.ts'
 import type { Clock } from '../src/base/clock.ts'
 import { MirrorError } from '../src/base/errors.ts'
 import { Semaphore } from '../src/base/semaphore.ts'
-import type { Cid } from '../src/block/cid.ts'
 import type { NodeSource } from '../src/dag/source.ts'
 import type { Answerer } from '../src/net/ports.ts'
 import { rateLimit } from '../src/net/rate-limit.ts'
-import { showPossession } from '../src/replica/possession.ts'
+import { showPossession } from '../src/replica/copies/possession.ts'
+import type { CompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
 import { decodeQuestion, encodePossession, type PossessionQuestion } from '../src/replica/questions.ts'
-import type { FetchView } from '../src/replica/site-agent-tree.ts'
+import type { FetchView } from '../src/replica/site-agent/tree.ts'
 import { fetchDocument, summaryOf } from './api/fetch-routes.ts'
 
 /** Fetches in one answer, and segments of one: what a console can show. */
@@ -27,15 +27,14 @@ export function createAnswerer({
   announced,
   readFetches,
   mayRead,
-  holds,
+  complete,
   blocksOf,
   clock,
 }: {
   readonly announced: () => Uint8Array | undefined
   readonly readFetches: () => ReadonlyMap<string, FetchView>
   readonly mayRead: (peer: string, tree: string) => boolean
-  /** The snapshot of the tree counts as complete here, in full or under a filter. */
-  readonly holds: (tree: string, snapshot: Cid) => boolean
+  readonly complete: Pick<CompleteSnapshots, 'has' | 'viewOf'>
   /** The store as a tree has it. */
   readonly blocksOf: (tree: string) => NodeSource
   readonly clock: Clock
@@ -46,9 +45,11 @@ export function createAnswerer({
   /** Of what the asker may not read it learns as much as of what is not here. */
   async function show(peer: string, question: PossessionQuestion): Promise<Uint8Array | undefined> {
     if (!mayAsk(peer)) throw new MirrorError('refused', 'too many copies to show: ask again later')
-    const isHeld = (): boolean => mayRead(peer, question.tree) && holds(question.tree, question.root)
+    const { tree, root } = question
+    const isHeld = (): boolean =>
+      mayRead(peer, tree) && (complete.has(tree, root) || complete.viewOf(tree, root) !== undefined)
     if (!isHeld()) return undefined
-    const shown = await slots.run(() => showPossession(blocksOf(question.tree), question))
+    const shown = await slots.run(() => showPossession(blocksOf(tree), question))
     return isHeld() ? shown : undefined
   }
 

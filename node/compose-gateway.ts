@@ -3,13 +3,15 @@ import type { Clock } from '../src/base/clock.ts'
 import { MirrorError } from '../src/base/errors.ts'
 import type { Scratch } from '../src/dag/scratch.ts'
 import type { Host } from '../src/net/ports.ts'
-import type { BlockServiceComponents } from '../src/replica/block-service.ts'
-import type { CompleteSnapshots } from '../src/replica/complete-snapshots.ts'
-import type { Holdings } from '../src/replica/holdings.ts'
-import type { Ledger } from '../src/replica/ledger.ts'
-import type { StatusDocument } from '../src/replica/status.ts'
-import type { TakedownKeeper } from '../src/replica/takedown-keeper.ts'
+import type { CompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
+import type { Holdings } from '../src/replica/holdings/holdings.ts'
+import type { Ledger } from '../src/replica/records/ledger.ts'
+import type { BlockServiceComponents } from '../src/replica/serve/block-service.ts'
+import type { StatusDocument } from '../src/replica/status/status.ts'
+import type { TakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
+import type { Withheld } from '../src/replica/takedown/withheld.ts'
 import type { BlockStore } from '../src/store/block-store.ts'
+import type { KeyValue } from '../src/store/index/key-value.ts'
 import { NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createBlockLender } from '../src/tree/block-lender.ts'
 import { createFileReader } from '../src/tree/read-file.ts'
@@ -33,6 +35,7 @@ export function composeGateway(
     ledger,
     complete,
     takedowns,
+    withheld,
     tokens,
     blocks,
     blocksOf,
@@ -40,12 +43,14 @@ export function composeGateway(
     host,
     pulled,
     scratch,
+    values,
     clock,
     log,
   }: {
     readonly ledger: Ledger
     readonly complete: CompleteSnapshots
-    readonly takedowns: Pick<TakedownKeeper, 'isGone'>
+    readonly takedowns: Pick<TakedownKeeper, 'isGone' | 'revision'>
+    readonly withheld: Pick<Withheld, 'from'>
     readonly tokens: Tokens
     readonly blocks: BlockStore
     readonly blocksOf: NonNullable<BlockServiceComponents['blocksOf']>
@@ -53,6 +58,8 @@ export function composeGateway(
     readonly host: Pick<Host, 'relayed' | 'protocols'>
     readonly pulled: Pulled | undefined
     readonly scratch: Scratch
+    /** Store.values. */
+    readonly values: (namespace: string) => KeyValue
     readonly clock: Clock
     readonly log: Log
   },
@@ -69,19 +76,22 @@ export function composeGateway(
   },
 ): Gateway {
   const hot = createHotBlocks(blocks)
+  const givenOf = (tree: string) => withheld.from(blocksOf(tree), tree)
   const files = createFileReader(
     { blocks: hot, lender: createBlockLender({ blocks }) },
     { readAheadBytes: READ_AHEAD_BYTES, maxTotalBytes: MAX_READ_AHEAD_BYTES },
   )
   return createGateway(
     {
-      catalogue: createCatalogue({ ledger, complete, isGone: takedowns.isGone }),
+      catalogue: createCatalogue({ ledger, complete, takedowns }),
       tokens,
       blocks: hot,
       shown: complete.shown,
       // Of no tree: what is everybody's.
       blocksFor: (tree) =>
-        tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),
+        tree === undefined
+          ? withheld.from(blocks.of({ tree: '', isPrivate: () => false }), undefined)
+          : givenOf(tree),
       readFile: (entry, range, signal, isOnce) =>
         isOnce === true ? files.readOnce(entry, range, signal) : files.read(entry, range, signal),
       readStatus,
@@ -89,9 +99,10 @@ export function composeGateway(
       hold: (snapshot) =>
         blocks.lease({ purpose: 'answer of the gateway', mayBeEnded: true, roots: [snapshot] }),
       pull: pulled?.source,
-      outside: createOutside({ ledger, blocks, blocksOf, holdings }),
+      outside: createOutside({ ledger, blocks, blocksOf: givenOf, holdings }),
       readPulled: () => pulled?.usage(),
       scratch,
+      digestValues: values('file-digests'),
       readCare,
       readRelayed: () => host.relayed(),
       readProtocols: () => host.protocols(),

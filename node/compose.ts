@@ -2,54 +2,50 @@
  * The composition of a node: every part is made here, given its collaborators, and ended in the opposite order. The one
  * place that knows them all.
  */
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
 import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
-import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/address-book.ts'
-import { createAdmission, createMembership } from '../src/replica/admission.ts'
-import { createBlockService } from '../src/replica/block-service.ts'
-import { createCollector } from '../src/replica/collector.ts'
-import { loadCompleteSnapshots } from '../src/replica/complete-snapshots.ts'
-import { createCopyChallenger } from '../src/replica/copy-challenger.ts'
-import { createCopyWatch } from '../src/replica/copy-watch.ts'
-import { createDamageWatch } from '../src/replica/damage-watch.ts'
-import { createDeltaPublisher } from '../src/replica/delta-publisher.ts'
-import { createHoldings } from '../src/replica/holdings.ts'
-import { withInPlaceRisks } from '../src/replica/in-place-risk.ts'
-import { createJoinRequests } from '../src/replica/join-requests.ts'
-import { createLedger } from '../src/replica/ledger.ts'
-import { createPublisher } from '../src/replica/publish.ts'
-import { createRateCapper } from '../src/replica/rate-caps.ts'
-import { createScrubber } from '../src/replica/scrubber.ts'
-import { withSets } from '../src/replica/set-holdings.ts'
-import { createSiteAgent } from '../src/replica/site-agent.ts'
-import { urgencyOf } from '../src/replica/site-agent-goals.ts'
-import type { StatusDocument } from '../src/replica/status.ts'
-import { createTakedownKeeper } from '../src/replica/takedown-keeper.ts'
-import { withTakedowns } from '../src/replica/takedown-status.ts'
+import { createDeltaPublisher } from '../src/replica/deltas/delta-publisher.ts'
+import { createOwedDeltas } from '../src/replica/deltas/owed-deltas.ts'
+import { withSets } from '../src/replica/deltas/set-holdings.ts'
+import { createRateCapper } from '../src/replica/fetch/rate-caps.ts'
+import { urgencyOf } from '../src/replica/goals.ts'
+import { loadCompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
+import { createHoldings } from '../src/replica/holdings/holdings.ts'
+import { createBlocksOf } from '../src/replica/holdings/tree-views.ts'
+import { createPublisher } from '../src/replica/publish/publish.ts'
+import { createUploads } from '../src/replica/publish/uploads.ts'
+import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/records/address-book.ts'
+import { createAdmission, createMembership } from '../src/replica/records/admission.ts'
+import { createJoinRequests } from '../src/replica/records/join-requests.ts'
+import { createLedger } from '../src/replica/records/ledger.ts'
+import { createCollector } from '../src/replica/retain/collector.ts'
+import { createScrubber } from '../src/replica/retain/scrubber.ts'
+import { createBlockService } from '../src/replica/serve/block-service.ts'
+import { createWanReach } from '../src/replica/serve/wan-reach.ts'
+import { createSiteAgent } from '../src/replica/site-agent/site-agent.ts'
+import { withInPlaceRisks } from '../src/replica/status/in-place-risk.ts'
+import type { StatusDocument } from '../src/replica/status/status.ts'
+import { createTakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
+import { withTakedowns } from '../src/replica/takedown/takedown-status.ts'
+import { createWithheld } from '../src/replica/takedown/withheld.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
-import { createBlocksOf } from '../src/replica/tree-views.ts'
-import { createUploads } from '../src/replica/uploads.ts'
-import { createWanReach } from '../src/replica/wan-reach.ts'
-import { createWithheld } from '../src/replica/withheld.ts'
-import { openStore } from '../src/store/store.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
-import { createCheckoutStorage } from '../src/tree/checkout-storage.ts'
-import { createFileScratch } from '../src/tree/file-scratch.ts'
-import { openStatCaches } from '../src/tree/stat-caches.ts'
+import { openStatCaches } from '../src/tree/stat-cache/stat-caches.ts'
 import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
+import { composeCopies } from './compose-copies.ts'
 import { composeGateway } from './compose-gateway.ts'
+import { composeStore } from './compose-store.ts'
 import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
-import { makePrivateDir } from './durable-file.ts'
+import { loadFetchPauses } from './fetch-pauses.ts'
 import { readFreeBytes } from './free-bytes.ts'
 import { publicUrlOf } from './gateway/public-url.ts'
 import { createHistory } from './history/history.ts'
@@ -89,32 +85,14 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const tcp = tcpPlaceOf(config)
   const nodeKey = await loadNodeKey(paths)
   const tokens = await loadTokens({ file: paths.tokensFile, clock })
-  const damageWatch = createDamageWatch({ clock, logger: log })
   let pulled: Pulled | undefined
-  const store = await openStore(
-    {
-      dir: paths.storeDir,
-      clock,
-      log: (event, facts) => log.info(facts, event),
-      onCorrupt(damage) {
-        log.error({ damage }, 'store.block-damaged')
-        damageWatch.found()
-      },
-    },
-    {
-      compression: config.storeCompression,
-      // What is kept for readers goes before anything else is refused.
-      makeRoom: (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
-    },
+  const { store, damageWatch, scratch } = await composeStore(
+    { paths, config, clock, log, parts },
+    // What is kept for readers goes first.
+    (sizeBytes) => pulled?.cache.makeRoom(sizeBytes) ?? 0,
   )
-  parts.defer(() => store.close())
-  parts.defer(() => damageWatch.stop())
   const { blocks } = store
-  // Before anything is read: what is not where it should be counts as lost.
-  await createCheckoutStorage({ blocks }).find()
   const values = (namespace: string) => store.values(namespace)
-  await makePrivateDir(paths.tempDir)
-  const scratch = createFileScratch(paths.tempDir)
 
   const mesh = await readMesh(store.records, paths)
   const ledger = await createLedger({ log: store.records, clock, logger: log }, { mesh })
@@ -139,8 +117,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const limits = await loadLimits({
     file: paths.limitsFile,
     config,
+    clock,
     onChange: (caps) => capper.change(caps),
   })
+  parts.defer(() => limits.stop())
+  const pauses = await loadFetchPauses({ file: paths.pausesFile, clock })
   const capper = createRateCapper(
     {
       clock,
@@ -175,11 +156,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         announced: () => agent.announced(),
         readFetches: () => agent.fetches(),
         mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
-        holds: (tree, snapshot) =>
-          !takedowns.isGone(tree, snapshot) &&
-          (complete.has(tree, snapshot) || complete.viewOf(tree, snapshot) !== undefined),
-        blocksOf,
-        clock,
+        ...{ complete, blocksOf: givenOf, clock },
       }),
       clock,
       log,
@@ -208,11 +185,12 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       traffic,
       addressBook,
       joinRequests,
+      pauses,
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
       isGone: (tree, snapshot) => takedowns.isGone(tree, snapshot),
-      readVerified: (tree) => challenger.told(tree),
+      readVerified: (tree) => copies.told(tree),
       logger: log,
       self: { ...self, url: publicUrlOf(config) },
     },
@@ -225,13 +203,12 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     },
   )
   parts.defer(() => agent.stop())
-  const challenger = createCopyChallenger({
-    ...{ ledger, complete, blocksOf, host, clock, randomBytes, scratch, self, logger: log },
-    heard: () => agent.heard(),
-    onChange: () => agent.refresh(),
-  })
-  parts.defer(() => challenger.stop())
-  const copyWatch = createCopyWatch({ challenger, clock }, { graceMs: config.copiesAlarmMinutes * 60_000 })
+  const watched = { heard: () => agent.heard(), onChange: () => agent.refresh() }
+  const copies = composeCopies(
+    { ledger, complete, blocksOf, host, clock, scratch, self, logger: log, ...watched },
+    config,
+  )
+  parts.defer(() => copies.stop())
 
   const collector = createCollector(
     {
@@ -243,7 +220,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       logger: log,
       onHole: () => damageWatch.found(),
-      copies: challenger,
+      copies,
       onDropped: () => agent.refresh(),
     },
     {
@@ -255,16 +232,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => collector.stop())
   const takedowns = createTakedownKeeper({
-    ledger,
-    complete,
-    blocks,
-    values,
+    ...{ ledger, complete, blocks, values, withheld, clock, logger: log },
     checkedOut: collector.checkedOut,
     collect: (signal) => collector.run({ signal }),
-    withheld,
     forgetPulled: () => void pulled?.cache.makeRoom(Number.MAX_SAFE_INTEGER),
-    clock,
-    logger: log,
     onChanged: () => agent.refresh(),
   })
   parts.defer(() => takedowns.stop())
@@ -290,8 +261,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       ? undefined
       : composeGateway(
           {
-            ...{ ledger, complete, takedowns, tokens, blocks, blocksOf, holdings, host },
-            ...{ pulled, scratch, clock, log },
+            ...{ ledger, complete, takedowns, withheld, tokens, blocks, blocksOf, holdings, host },
+            ...{ pulled, scratch, values, clock, log },
           },
           {
             config,
@@ -304,7 +275,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const rates = createRateMeter({ host, clock })
   parts.defer(() => rates.stop())
   const deltas = createDeltaPublisher(
-    { ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+    {
+      ...{ ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+      owed: createOwedDeltas(values('deltas')),
+    },
     { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },
   )
   parts.defer(() => deltas.stop())
@@ -323,6 +297,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   const services: Services = {
     history,
     limits,
+    pauses,
     readSettings: () => settings,
     ledger,
     blocks,
@@ -358,7 +333,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
     readStatus,
-    copiesOfPin: copyWatch.ofPin,
+    copiesOfPin: copies.ofPin,
     readFetches: () => agent.fetches(),
     onStatusChange: (listener) => agent.onChange(listener),
     onBlocksLost: () => damageWatch.found(),
@@ -393,9 +368,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await takedowns.start()
       agent.onChange(takedowns.look)
       collector.start()
-      challenger.start()
+      copies.start()
       rates.start()
       void deltas.resume()
+      limits.start()
       await scrubber.start()
       await api.start()
       await hooks.start()
@@ -407,8 +383,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   }
 
   function readStatus(): StatusDocument {
-    const status = withInPlaceRisks(agent.status(), blocks.backings.list())
-    return withTakedowns(copyWatch.withCopies(status), ledger.state())
+    const status = copies.withCopies(withInPlaceRisks(agent.status(), blocks.backings.list()))
+    return withTakedowns(status, ledger.state())
   }
 
   function readSelf(): SelfDocument {

@@ -167,7 +167,7 @@ function faultOf(error: z.ZodError, origin: Map<string, Origin>, file: string): 
   const what =
     found?.from === 'flag'
       ? `${found.place}${issue.message.startsWith('is ') ? '' : ':'}`
-      : `${found?.place ?? file}: ${key === 'hooks' ? issue.path.join('.') : key}:`
+      : `${found?.place ?? file}: ${key === 'hooks' || key === 'limitSchedule' ? issue.path.join('.') : key}:`
   return new MirrorError('invalid', `${what} ${issue.message}`, { facts: { key } })
 }
 

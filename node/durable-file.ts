@@ -9,6 +9,8 @@ export interface WriteOptions {
   readonly mode: number
   /** Fails with EEXIST instead of replacing what is there. */
   readonly isNew?: boolean
+  /** Where it is written first, on the same file system; absent: beside it, by a name of its own. */
+  readonly temporary?: string
 }
 
 export async function writeDurably(
@@ -16,9 +18,9 @@ export async function writeDurably(
   bytes: Uint8Array | string,
   options: WriteOptions,
 ): Promise<void> {
-  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
+  const temporary = options.temporary ?? `${file}.${randomBytes(6).toString('hex')}.tmp`
   try {
-    const handle = await open(temporary, 'wx', options.mode)
+    const handle = await open(temporary, options.temporary === undefined ? 'wx' : 'w', options.mode)
     try {
       await handle.writeFile(bytes)
       await handle.sync()

@@ -1,8 +1,9 @@
 /** What the gateway gives to machines outside of the mesh. It looks at rights itself; this is no traffic between sites. */
-import type { BlockServiceComponents } from '../src/replica/block-service.ts'
-import { createBlockService } from '../src/replica/block-service.ts'
-import type { Ledger } from '../src/replica/ledger.ts'
-import { createProofs } from '../src/replica/proofs.ts'
+
+import type { Ledger } from '../src/replica/records/ledger.ts'
+import { createProofs } from '../src/replica/records/proofs.ts'
+import type { BlockServiceComponents } from '../src/replica/serve/block-service.ts'
+import { createBlockService } from '../src/replica/serve/block-service.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import type { MemberRoutesComponents } from './gateway/member-routes.ts'
 

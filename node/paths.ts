@@ -20,6 +20,8 @@ export interface Paths {
   readonly tokensFile: string
   /** Caps that were set while the daemon ran. */
   readonly limitsFile: string
+  /** Fetches that an operator holds back. */
+  readonly pausesFile: string
   /** Only on machines from which a mesh is administered. */
   readonly adminKeyFile: string
   /** Only until its owner takes it off the machine. */
@@ -84,6 +86,7 @@ function layOut(mode: Paths['mode'], dirs: { config: string; data: string; run: 
     adminKeyFile: join(keysDir, 'admin.key'),
     recoveryKeyFile: join(keysDir, 'recovery.key'),
     limitsFile: join(dirs.data, 'limits.json'),
+    pausesFile: join(dirs.data, 'pauses.json'),
     storeDir: join(dirs.data, 'store'),
     tempDir: join(dirs.data, 'tmp'),
     cacheDir: join(dirs.data, 'cache'),

@@ -5,9 +5,10 @@
 import { z } from 'zod'
 import { isTreePattern } from '../src/base/names.ts'
 import { readWebUrl } from '../src/base/web-url.ts'
-import { DELTA_MODES } from '../src/replica/delta-mode.ts'
+import { DELTA_MODES } from '../src/replica/deltas/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 import { HOOK_EVENTS } from './hooks/hook-events.ts'
+import { SCHEDULE } from './limit-schedule.ts'
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
 
@@ -225,6 +226,9 @@ export const SETTINGS = z.strictObject({
     .max(100_000_000_000)
     .default(0)
     .describe('the most that this site fetches within its region; 0 is no cap'),
+  limitSchedule: SCHEDULE.optional().describe(
+    'those four by the time of the week: a time zone and windows, of which the first that holds counts',
+  ),
   devices: z
     .boolean()
     .default(false)

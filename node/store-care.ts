@@ -1,6 +1,6 @@
 /** What is done to keep the store small and sound, as monitors are told. */
-import type { Collector } from '../src/replica/collector.ts'
-import type { Scrubber } from '../src/replica/scrubber.ts'
+import type { Collector } from '../src/replica/retain/collector.ts'
+import type { Scrubber } from '../src/replica/retain/scrubber.ts'
 import type { Store } from '../src/store/store.ts'
 import type { StoreCare } from './gateway/metrics.ts'
 

@@ -1,7 +1,7 @@
 /** What a request may do, and by whose token. On the Unix socket everything, as its file mode decides who may open it. */
 import { MirrorError } from '../../src/base/errors.ts'
 import type { MeshState } from '../../src/record/mesh-state.ts'
-import { isPrivateTree } from '../../src/replica/tree-views.ts'
+import { isPrivateTree } from '../../src/replica/holdings/tree-views.ts'
 import { scopeCovers, type TokenScope } from '../tokens.ts'
 import type { Asked, RouteSpec } from './route-spec.ts'
 

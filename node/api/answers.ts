@@ -2,7 +2,7 @@
 
 import type { PinKeep } from '../../src/record/kinds/pin.ts'
 import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
-import type { PeerExplanation, SegmentExplanation } from '../../src/replica/scheduler-types.ts'
+import type { PeerExplanation, SegmentExplanation } from '../../src/replica/scheduler/types.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 
 /** Numbers of a snapshot's place in its tree's history, in every answer about one. */
@@ -163,6 +163,19 @@ export interface FetchSummary {
   } | null
   /** Of the peers that owe something now. */
   readonly bytesPerSecond: number
+}
+
+/** A tree of which an operator lets this site fetch nothing more. */
+export interface PausedFetch {
+  readonly tree: string
+  readonly by: string
+  readonly sinceMs: number
+}
+
+export interface FetchesDocument {
+  readonly fetches: readonly FetchSummary[]
+  /** Absent from nodes of a version before. */
+  readonly paused?: readonly PausedFetch[]
 }
 
 export interface FetchDocument extends FetchSummary {

@@ -1,5 +1,5 @@
 /** The job behind `gc`: decides which snapshots stay, and drops the blocks that none of them needs. */
-import type { CollectionProgress } from '../../src/store/collection.ts'
+import type { CollectionProgress } from '../../src/store/collect/collection.ts'
 import type { CollectAnswer } from './job-answers.ts'
 import type { JobProgress } from './job-document.ts'
 import type { JobControl } from './jobs.ts'

@@ -1,7 +1,7 @@
 /** The diff of a snapshot with a folder on this node's disk, which the daemon reads as a publish does. */
 import { printableName } from '../../src/base/bytes.ts'
 import { MirrorError } from '../../src/base/errors.ts'
-import { diffDirectory } from '../../src/tree/diff-directory.ts'
+import { diffDirectory } from '../../src/tree/compare/diff-directory.ts'
 import { checkIgnoreRules, createIgnoreRules } from '../../src/tree/ignore-rules.ts'
 import type { DiffHeader, DiffLine } from './answers.ts'
 import { describeChange } from './describe.ts'

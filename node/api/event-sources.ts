@@ -1,5 +1,5 @@
 /** What the stream of events is made of. Each source works only while somebody watches. */
-import type { Alarm } from '../../src/replica/status.ts'
+import type { Alarm } from '../../src/replica/status/status.ts'
 import type { EventSource } from './event-feed.ts'
 import { summaryOf } from './fetch-routes.ts'
 import type { JobDocument } from './job-document.ts'

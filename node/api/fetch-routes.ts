@@ -2,25 +2,26 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { MirrorError } from '../../src/base/errors.ts'
-import type { FetchView } from '../../src/replica/site-agent-tree.ts'
-import type { FetchDocument, FetchSummary } from './answers.ts'
+import type { FetchView } from '../../src/replica/site-agent/tree.ts'
+import type { FetchDocument, FetchesDocument, FetchSummary } from './answers.ts'
 import { says } from './route-spec.ts'
-import { FETCH, FETCH_SUMMARY } from './schema/fetch-schema.ts'
+import { FETCH, FETCH_SUMMARY, PAUSED } from './schema/fetch-schema.ts'
 import type { Services } from './services.ts'
 
 /** A fetch has 64 active pages of up to 1,024 segments: more than anybody reads. */
 const MAX_SEGMENTS = 2000
 
-export function addFetchRoutes(app: FastifyInstance, { readFetches }: Services): void {
+export function addFetchRoutes(app: FastifyInstance, { readFetches, pauses }: Services): void {
   app.get(
     '/api/v1/fetches',
     says({
-      summary: 'What this node is fetching',
+      summary: 'What this node is fetching, and what it may not now',
       scope: 'read',
-      answer: z.strictObject({ fetches: z.array(FETCH_SUMMARY) }),
+      answer: z.strictObject({ fetches: z.array(FETCH_SUMMARY), paused: z.array(PAUSED).exactOptional() }),
     }),
-    () => ({
+    (): FetchesDocument => ({
       fetches: [...readFetches()].map(([tree, view]) => summaryOf(tree, view)),
+      paused: [...pauses.list()].map(([tree, pause]) => ({ tree, ...pause })),
     }),
   )
   app.get<{ Params: { tree: string } }>(

@@ -3,7 +3,7 @@ import { lstat, realpath, stat } from 'node:fs/promises'
 import { printableName } from '../../src/base/bytes.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import type { Entry } from '../../src/dag/entry.ts'
-import { readFolder } from '../../src/tree/version-folder.ts'
+import { readFolder } from '../../src/tree/versions/version-folder.ts'
 
 /**
  * Where a directory is meant and a link to one is found, what it leads to; for what follows it stays the same one,

@@ -1,16 +1,30 @@
 /** /api/v1/limits: the caps of this site, as they are and as they shall be; /api/v1/config: what is set. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import { LIMIT_CHANGE, LIMIT_NAMES } from '../limits.ts'
+import { SCHEDULE } from '../limit-schedule.ts'
+import { LIMIT_CHANGE, type LimitsDocument } from '../limits.ts'
 import { parseBody } from './parse.ts'
 import { etagOf, isMet, refuseStale } from './precondition.ts'
 import { says } from './route-spec.ts'
 import type { Services } from './services.ts'
 
-const LIMITS = z.record(
-  z.enum(LIMIT_NAMES),
-  z.strictObject({ value: z.int(), from: z.enum(['config', 'set']), configured: z.int() }),
-)
+const LIMIT = z.strictObject({
+  value: z.int(),
+  from: z.enum(['config', 'set', 'schedule']),
+  configured: z.int(),
+  otherwise: z.int().describe('what holds when no window says otherwise'),
+})
+const LIMITS = z.strictObject({
+  wanUpBytesPerSecond: LIMIT,
+  wanDownBytesPerSecond: LIMIT,
+  regionUpBytesPerSecond: LIMIT,
+  regionDownBytesPerSecond: LIMIT,
+  schedule: SCHEDULE.extend({
+    from: z.enum(['config', 'set']),
+    active: z.int().nullable().describe('which window holds'),
+    untilMs: z.number().nullable(),
+  }).nullable(),
+}) satisfies z.ZodType<LimitsDocument>
 const SETTING = z.strictObject({
   key: z.string(),
   value: z.unknown(),
@@ -28,7 +42,7 @@ export function addLimitRoutes(app: FastifyInstance, { limits, readSettings, log
     }),
     (_, reply) => {
       const document = limits.read()
-      reply.header('etag', etagOf(document))
+      reply.header('etag', etagOf(limits.said()))
       return document
     },
   )
@@ -43,10 +57,10 @@ export function addLimitRoutes(app: FastifyInstance, { limits, readSettings, log
     }),
     async (request, reply) => {
       const change = parseBody(LIMIT_CHANGE, request.body)
-      if (!isMet(request, etagOf(limits.read()))) return refuseStale(reply)
+      if (!isMet(request, etagOf(limits.said()))) return refuseStale(reply)
       const document = await limits.change(change)
       log.info({ ...change, by: request.access.token?.id ?? 'socket' }, 'limits.changed')
-      reply.header('etag', etagOf(document))
+      reply.header('etag', etagOf(limits.said()))
       return document
     },
   )

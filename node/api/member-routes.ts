@@ -1,24 +1,18 @@
-/** /api/v1/members, /admins, /invites and /records: who is in the mesh, who may come, and who said what. */
+/** /api/v1/members, /admins and /records: who is in the mesh, and who said what. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { MirrorError } from '../../src/base/errors.ts'
 import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
-import type { Invite, Member } from '../../src/record/mesh-state.ts'
+import type { Member } from '../../src/record/mesh-state.ts'
 import { isMemberAt } from '../../src/record/mesh-state.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
 import { describeRecord, isAbout } from './describe-record.ts'
-import type {
-  AdminsDocument,
-  InviteDocument,
-  MemberDocument,
-  RecordDocument,
-  RecordPage,
-} from './member-answers.ts'
+import type { AdminsDocument, MemberDocument, RecordDocument, RecordPage } from './member-answers.ts'
 import { LIMIT, PAGE_QUERY, pageOf } from './page.ts'
 import { parseQuery } from './parse.ts'
 import { isInForce } from './record-standing.ts'
 import { says } from './route-spec.ts'
-import { ADMINS, INVITE, MEMBER, RECORD } from './schema/member-schema.ts'
+import { ADMINS, MEMBER, RECORD } from './schema/member-schema.ts'
 import type { Services } from './services.ts'
 
 const MAX_RECORDS = 1000
@@ -32,7 +26,7 @@ const RECORDS_QUERY = z.object({
 const RECORD_PAGE = z.strictObject({ records: z.array(RECORD), cursor: z.string().nullable() })
 
 export function addMemberRoutes(app: FastifyInstance, services: Services): void {
-  const { ledger, clock } = services
+  const { ledger } = services
 
   app.get(
     '/api/v1/members',
@@ -63,21 +57,6 @@ export function addMemberRoutes(app: FastifyInstance, services: Services): void 
         throw new MirrorError('degraded', 'the genesis of the mesh has not arrived yet')
       const { keys, threshold, recovery, origin } = admins
       return { keys, threshold, recovery, record: origin.record.toString(), timeMs: origin.timeMs }
-    },
-  )
-
-  app.get(
-    '/api/v1/invites',
-    says({
-      summary: 'Every invite: open, used, expired or withdrawn',
-      scope: 'read',
-      answer: z.strictObject({ invites: z.array(INVITE) }),
-    }),
-    () => {
-      const invites = [...ledger.state().invites.values()].map((invite) =>
-        describeInvite(invite, clock.nowMs()),
-      )
-      return { invites: invites.toSorted((a, b) => b.timeMs - a.timeMs || (a.id < b.id ? -1 : 1)) }
     },
   )
 
@@ -129,30 +108,6 @@ function describeMember(
       .map(({ name }) => name)
       .toSorted(),
     chain: { counter: tip?.counter ?? 0, last: tip?.id.toString() ?? null },
-  }
-}
-
-function describeInvite(
-  { id, admitter, body, usedBy, isWithdrawn, origin }: Invite,
-  nowMs: number,
-): InviteDocument {
-  return {
-    id: id.toString(),
-    site: body.site,
-    region: body.region,
-    roles: body.roles,
-    admitter,
-    expiresMs: body.expiresMs,
-    state: isWithdrawn
-      ? 'withdrawn'
-      : usedBy !== undefined
-        ? 'used'
-        : nowMs > body.expiresMs
-          ? 'expired'
-          : 'open',
-    usedBy: usedBy ?? null,
-    issuer: origin.issuer,
-    timeMs: origin.timeMs,
   }
 }
 

@@ -24,12 +24,14 @@ import { addFetchRoutes } from './fetch-routes.ts'
 import { addGrantRoutes } from './grant-routes.ts'
 import { addGuard } from './guard.ts'
 import { addHistoryRoutes } from './history-routes.ts'
+import { addInviteRoutes } from './invite-routes.ts'
 import { addJobRoutes } from './job-routes.ts'
 import { addLimitRoutes } from './limit-routes.ts'
 import { addMemberRoutes } from './member-routes.ts'
 import { addMeshRoutes } from './mesh-routes.ts'
 import { addOpenApiRoute, collectRoutes, type Route } from './openapi.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
+import { addPauseRoutes } from './pause-routes.ts'
 import { addPinRoutes } from './pin-routes.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import { addRequestRoutes } from './request-routes.ts'
@@ -135,6 +137,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addEventRoutes(app, services, feed)
   addMeshRoutes(app, services)
   addMemberRoutes(app, services)
+  addInviteRoutes(app, services)
   addGrantRoutes(app, services)
   addOperatorRoutes(app, services)
   addRequestRoutes(app, services)
@@ -142,6 +145,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addPinRoutes(app, services)
   addTopologyRoutes(app, services)
   addFetchRoutes(app, services)
+  addPauseRoutes(app, services)
   addTreeRoutes(app, services)
   addDiffBytesRoute(app, services)
   addJobRoutes(app, services)

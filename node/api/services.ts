@@ -4,19 +4,20 @@ import type { Cid } from '../../src/block/cid.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import type { Host } from '../../src/net/ports.ts'
 import type { Bodies, Kind } from '../../src/record/content.ts'
-import type { Collector } from '../../src/replica/collector.ts'
-import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
-import type { CopyWatch } from '../../src/replica/copy-watch.ts'
-import type { DeltaMode } from '../../src/replica/delta-mode.ts'
-import type { JoinRequestKeeper } from '../../src/replica/join-requests.ts'
-import type { Ledger } from '../../src/replica/ledger.ts'
-import type { Publisher } from '../../src/replica/publish.ts'
-import type { Scrubber } from '../../src/replica/scrubber.ts'
-import type { FetchView } from '../../src/replica/site-agent-tree.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
-import type { Uploads } from '../../src/replica/upload-types.ts'
+import type { CopyWatch } from '../../src/replica/copies/copy-watch.ts'
+import type { DeltaMode } from '../../src/replica/deltas/delta-mode.ts'
+import type { CompleteSnapshots } from '../../src/replica/holdings/complete-snapshots.ts'
+import type { Publisher } from '../../src/replica/publish/publish.ts'
+import type { Uploads } from '../../src/replica/publish/upload-types.ts'
+import type { JoinRequestKeeper } from '../../src/replica/records/join-requests.ts'
+import type { Ledger } from '../../src/replica/records/ledger.ts'
+import type { Collector } from '../../src/replica/retain/collector.ts'
+import type { Scrubber } from '../../src/replica/retain/scrubber.ts'
+import type { FetchView } from '../../src/replica/site-agent/tree.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import type { Setting } from '../config.ts'
+import type { KeptPauses } from '../fetch-pauses.ts'
 import type { GatewayLog } from '../gateway/gateway-log.ts'
 import type { History } from '../history/history.ts'
 import type { Limits } from '../limits.ts'
@@ -44,6 +45,7 @@ export interface Services {
   readonly log: GatewayLog
   readonly tokens: Tokens
   readonly limits: Limits
+  readonly pauses: KeptPauses
   /** Of this run of the daemon. Secrets are in files that settings only name. */
   readonly readSettings: () => readonly Setting[]
   readonly history: Pick<History, 'read' | 'names'>

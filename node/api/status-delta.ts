@@ -10,7 +10,7 @@ import type {
   StatusDocument,
   TrafficStatus,
   TreeStatus,
-} from '../../src/replica/status.ts'
+} from '../../src/replica/status/status.ts'
 
 export interface StatusDelta {
   readonly sites?: readonly SiteStatus[]

@@ -1,8 +1,8 @@
 /** Waiting until sites hold a snapshot, or a newer one of its tree, in full. */
 import { MirrorError } from '../../src/base/errors.ts'
 import { isDrained } from '../../src/record/mesh-state.ts'
-import { hasRight, isPinned, isWanted } from '../../src/replica/site-agent-goals.ts'
-import type { TreeStatus } from '../../src/replica/status.ts'
+import { hasRight, isPinned, isWanted } from '../../src/replica/goals.ts'
+import type { TreeStatus } from '../../src/replica/status/status.ts'
 import type { JobControl } from './jobs.ts'
 import type { Services } from './services.ts'
 

@@ -1,6 +1,6 @@
 /** The node that shall publish: named by its site or its PeerId, or this one. */
 import { MirrorError } from '../../src/base/errors.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import type { SelfDocument } from '../api/answers.ts'
 import type { Context } from './context.ts'
 

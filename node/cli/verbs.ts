@@ -50,7 +50,11 @@ export const VERBS: readonly Verb[] = [
   ),
   noun('tag', 'point a name at a snapshot of a tree', () => import('./verbs/tag.ts')),
   noun('pin', 'say which sites keep which trees', () => import('./verbs/pin.ts')),
-  noun('fetch', 'show what is being fetched, from whom, and why', () => import('./verbs/fetch.ts')),
+  noun(
+    'fetch',
+    'show what is being fetched, from whom, and why; pause and resume',
+    () => import('./verbs/fetch.ts'),
+  ),
   noun(
     'topology',
     'declare the links between sites, and show what is measured',

@@ -2,7 +2,7 @@
  * What the page knows of the mesh while somebody looks: the status document, kept up to date by the node's stream of
  * events, and the rates that follow from it. A stream that breaks off is taken up again, and the page says so meanwhile.
  */
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { applyDelta, type StatusDelta } from '../api/status-delta.ts'
 import { getJson, Problem } from './api.ts'
 import { followEvents, type StreamEvent } from './event-stream.ts'

@@ -1,5 +1,5 @@
 /** What every page is given. */
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import type { Route } from './route.ts'
 
 export interface PageProps {

@@ -2,7 +2,7 @@
  * What follows from one tree is worked out once, and again when the tree has changed: the stream replaces those that
  * did and leaves the others as they are, so an update of a few costs nothing for the thousands. Ages count too, roughly.
  */
-import type { TreeStatus } from '../../src/replica/status.ts'
+import type { TreeStatus } from '../../src/replica/status/status.ts'
 
 const GOOD_FOR_MS = 20_000
 

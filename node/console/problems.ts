@@ -2,7 +2,7 @@
  * What is wrong in the mesh, the worst first. Pure: the same document gives the same list, so the overview, the pages
  * of trees and sites, and their counts never disagree. One entry a thing, however many trees or sites it touches.
  */
-import type { ReplicaStatus, SiteStatus, StatusDocument } from '../../src/replica/status.ts'
+import type { ReplicaStatus, SiteStatus, StatusDocument } from '../../src/replica/status/status.ts'
 import { formatSeconds } from '../cli/quantity.ts'
 import { perTree } from './per-tree.ts'
 import { roughly, silentSeconds } from './text.ts'
@@ -105,8 +105,9 @@ export function isFailed({ state, reason, hasFailed }: ReplicaStatus): boolean {
   return hasFailed === true || (state === 'complete' && reason !== undefined)
 }
 
-export function isStalled({ state, lag }: ReplicaStatus, nowMs: number): boolean {
-  return state === 'behind' && (lag === undefined || nowMs - lag.sinceMs > STALLED_MS)
+/** Not what somebody paused: it stands still on purpose. */
+export function isStalled({ state, lag, pause }: ReplicaStatus, nowMs: number): boolean {
+  return pause === undefined && state === 'behind' && (lag === undefined || nowMs - lag.sinceMs > STALLED_MS)
 }
 
 function names(replicas: readonly ReplicaStatus[]): string {

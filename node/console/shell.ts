@@ -1,9 +1,10 @@
 /** What is around every page: the way to the others, where one is, and whether what is shown is live. */
 import type { ComponentType } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { Events } from './events/page.ts'
 import { html } from './html.ts'
+import { Links } from './links/page.ts'
 import { type Connection, connection, now, reconnect, status } from './live.ts'
 import { MeshMap } from './map/page.ts'
 import { Members } from './members/page.ts'
@@ -38,9 +39,10 @@ const PAGES: readonly Page[] = [
   { page: 'sites', title: 'Sites', view: listOr(SiteList, SitePage) },
   { page: 'transfers', title: 'Transfers', view: Transfers },
   { page: 'map', title: 'Map', view: MeshMap },
+  { page: 'links', title: 'Links', view: Links },
   { page: 'members', title: 'Members', view: Members },
   { page: 'events', title: 'Events', view: Events },
-  { page: 'links', title: 'Links and limits', view: Settings },
+  { page: 'settings', title: 'Settings', view: Settings },
 ]
 
 export function Shell() {

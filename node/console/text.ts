@@ -1,5 +1,5 @@
 /** Text for people: names made harmless, times beside now. */
-import type { SiteStatus } from '../../src/replica/status.ts'
+import type { SiteStatus } from '../../src/replica/status/status.ts'
 import { formatSeconds } from '../cli/quantity.ts'
 
 const HARMFUL = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g

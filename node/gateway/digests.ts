@@ -1,24 +1,26 @@
 /**
- * SHA-256 of files, for clients that know no BLAKE3: made by reading the file when somebody asks, and remembered by CID.
+ * SHA-256 of files, for clients that know no BLAKE3: made by reading the file when somebody asks, in a thread, and kept by CID.
  *
- * Bounded: two files are read at a time, 32 askers wait, 65,536 digests are remembered. Askers for one file share one
+ * Bounded: two files are read at a time, 32 askers wait. Askers for one file share one
  * reading, which ends when the last of them has gone.
  */
 import { createHash } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { MirrorError } from '../../src/base/errors.ts'
 import { Semaphore } from '../../src/base/semaphore.ts'
-import { cidKey } from '../../src/block/cid.ts'
+import { type Cid, cidKey } from '../../src/block/cid.ts'
 import type { FileEntry } from '../../src/dag/entry.ts'
 import type { ReadFile } from './file-response.ts'
+import type { KeptDigests } from './kept-digests.ts'
+import type { Sha256Thread } from './sha256-thread.ts'
 
 const MAX_AT_A_TIME = 2
 const MAX_WAITING = 32
-const MAX_REMEMBERED = 65_536
 
 export interface Digests {
   /** Undefined when it would have to be read for it. */
   known(entry: FileEntry): Uint8Array | undefined
+  /** A greater number whenever more are known. */
+  revision(): number
   /** @throws MirrorError `busy` when too many wait already */
   sha256(entry: FileEntry, readFile: ReadFile, signal: AbortSignal): Promise<Uint8Array>
 }
@@ -29,25 +31,29 @@ interface Reading {
   askers: number
 }
 
-export function createDigests(): Digests {
-  const remembered = new LRUCache<string, Uint8Array>({ max: MAX_REMEMBERED })
+export function createDigests({
+  kept,
+  thread,
+}: {
+  readonly kept: Pick<KeptDigests, 'get' | 'set' | 'revision'>
+  readonly thread: Pick<Sha256Thread, 'hash'>
+}): Digests {
   const readings = new Map<string, Reading>()
   const slots = new Semaphore(MAX_AT_A_TIME)
   const empty = Uint8Array.from(createHash('sha256').digest())
 
-  async function read(
+  function read(
     entry: FileEntry,
-    key: string,
+    content: Cid,
     readFile: ReadFile,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
+    const { sizeBytes } = entry
     return slots.run(
       async () => {
-        const hash = createHash('sha256')
-        for await (const piece of readFile(entry, { startByte: 0, endByte: entry.sizeBytes }, signal))
-          hash.update(piece)
-        const digest = Uint8Array.from(hash.digest())
-        remembered.set(key, digest)
+        const pieces = readFile(entry, { startByte: 0, endByte: sizeBytes }, signal, true)
+        const digest = await thread.hash(pieces, sizeBytes)
+        kept.set(content, digest)
         return digest
       },
       1,
@@ -55,12 +61,13 @@ export function createDigests(): Digests {
     )
   }
 
-  function begin(entry: FileEntry, key: string, readFile: ReadFile): Reading {
+  function begin(entry: FileEntry, content: Cid, readFile: ReadFile): Reading {
     if (readings.size >= MAX_AT_A_TIME + MAX_WAITING) {
       throw new MirrorError('busy', 'too many files are being read for their digests')
     }
     const end = new AbortController()
-    const digest = read(entry, key, readFile, end.signal)
+    const key = cidKey(content)
+    const digest = read(entry, content, readFile, end.signal)
     const reading: Reading = { digest, end, askers: 0 }
     readings.set(key, reading)
     const forget = (): void => {
@@ -71,17 +78,18 @@ export function createDigests(): Digests {
   }
 
   return {
-    known: ({ content }) => (content === undefined ? empty : remembered.get(cidKey(content))),
+    known: ({ content }) => (content === undefined ? empty : kept.get(content)),
+    revision: kept.revision,
     async sha256(entry, readFile, signal) {
-      if (entry.content === undefined) return empty
-      const key = cidKey(entry.content)
-      const known = remembered.get(key)
+      const { content } = entry
+      if (content === undefined) return empty
+      const known = kept.get(content)
       if (known !== undefined) return known
       signal.throwIfAborted()
       // One whose askers have all gone ends: it is nothing to wait for.
-      const running = readings.get(key)
+      const running = readings.get(cidKey(content))
       const reading =
-        running === undefined || running.end.signal.aborted ? begin(entry, key, readFile) : running
+        running === undefined || running.end.signal.aborted ? begin(entry, content, readFile) : running
       reading.askers++
       const { promise: gone, reject } = Promise.withResolvers<never>()
       const onAbort = (): void => reject(signal.reason)

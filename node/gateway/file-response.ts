@@ -30,6 +30,16 @@ export interface FileResponse {
   readonly name: Uint8Array
   readonly isImmutable: boolean
   readonly readFile: ReadFile
+  /** Told of an answer that holds for whoever asks at this time: the whole of a file of up to `maxWholeBytes`. */
+  readonly onWhole?: ((answer: WholeAnswer) => void) | undefined
+  readonly maxWholeBytes?: number
+}
+
+export interface WholeAnswer {
+  readonly validators: Validators
+  /** Names and values by turns. */
+  readonly headers: readonly string[]
+  readonly body: Uint8Array
 }
 
 const EMPTY_FILE_TAG = `"${cidOf(RAW, new Uint8Array(0)).toString()}"`
@@ -37,7 +47,7 @@ const EMPTY_FILE_TAG = `"${cidOf(RAW, new Uint8Array(0)).toString()}"`
 export async function sendFile(
   request: IncomingMessage,
   response: ServerResponse,
-  { entry, name, isImmutable, readFile }: FileResponse,
+  { entry, name, isImmutable, readFile, onWhole, maxWholeBytes = 0 }: FileResponse,
   options: SendOptions,
 ): Promise<void> {
   const modifiedSec = modifiedSecOf(entry.mtimeSec, options.clock.nowMs())
@@ -91,8 +101,31 @@ export async function sendFile(
   response.statusCode = answer.kind === 'whole' ? 200 : 206
   response.setHeader('content-length', first!.endByte - first!.startByte)
   if (answer.kind === 'ranges') response.setHeader('content-range', contentRange(first!, entry.sizeBytes))
-  if (isGet && first!.endByte > first!.startByte) await sendPieces(response, read(first!), options)
+  // A date that is cut to the present is another in a second.
+  const isLasting = modifiedSec === undefined || modifiedSec === entry.mtimeSec
+  if (
+    onWhole !== undefined &&
+    isGet &&
+    answer.kind === 'whole' &&
+    entry.sizeBytes <= maxWholeBytes &&
+    isLasting
+  ) {
+    const body = await wholeOf(readFile(entry, first!, options.signal))
+    onWhole({ validators, headers: headersOf(response), body })
+    if (body.length > 0) await sendPieces(response, [body], options)
+  } else if (isGet && first!.endByte > first!.startByte) await sendPieces(response, read(first!), options)
   response.end()
+}
+
+/** In memory of its own when it comes in several pieces. */
+async function wholeOf(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const all: Uint8Array[] = []
+  for await (const piece of pieces) all.push(piece)
+  return all.length === 1 ? all[0]! : Buffer.concat(all)
+}
+
+function headersOf(response: ServerResponse): string[] {
+  return Object.entries(response.getHeaders()).flatMap(([name, value]) => [name, String(value)])
 }
 
 async function* multipart(

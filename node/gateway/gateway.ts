@@ -8,31 +8,32 @@
  * Bounded: connections, bodies in flight (over it: 503 with Retry-After), the address, the headers, the time that
  * headers, a request or a client that reads slowly may take.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createSecureServer } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../src/base/clock.ts'
-import { asMirrorError, isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
-import type { PullUsage } from '../../src/replica/pull-through.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { PullUsage } from '../../src/replica/pull/pull-through.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
+import type { KeyValue } from '../../src/store/index/key-value.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
-import { type CertificateFiles, followCertificate, loadCertificate } from './certificate.ts'
+import type { CertificateFiles } from './certificate.ts'
 import { createClientLimits, type Refusal } from './client-limits.ts'
 import type { ReadFile } from './file-response.ts'
 import type { GatewayLog } from './gateway-log.ts'
+import { createHttpListener } from './http-listener.ts'
 import type { MemberRoutesComponents } from './member-routes.ts'
 import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
 import { problemOf } from './problem.ts'
-import { MAX_TARGET_BYTES, parseTarget } from './request-target.ts'
-import { CHALLENGES, needsToken, rightsOf } from './rights.ts'
+import { parseTarget } from './request-target.ts'
+import { rightsOf } from './rights.ts'
 import { createRoutes } from './routes.ts'
 import type { SendOptions } from './send-body.ts'
+import { blockMissing, sendError, sendProblem, sendText } from './short-answer.ts'
 import type { PullSource } from './tree-lookup.ts'
 import type { Catalogue } from './version.ts'
 
@@ -53,6 +54,8 @@ export interface GatewayComponents {
   readonly outside?: MemberRoutesComponents | undefined
   /** The blocks of the tree, else those of public trees; undefined where these cannot be told from others. */
   readonly blocksFor: (tree: string | undefined) => NodeSource | undefined
+  /** Where digests of files outlive the program; absent: nowhere. */
+  readonly digestValues?: KeyValue | undefined
   /** For archives of more blocks than memory should remember. */
   readonly scratch: Scratch
   /** What the store's keepers have done; shown by /metrics. */
@@ -96,21 +99,16 @@ export interface Gateway {
   address(): string
 }
 
-/** What was said of the answer that a problem takes the place of. */
-const ANSWER_HEADERS = [
-  'etag',
-  'last-modified',
-  'accept-ranges',
-  'content-length',
-  'vary',
-  'link',
-  'digest',
-].concat(['content-encoding', 'content-disposition', 'repr-digest', 'x-ipfs-path', 'x-ipfs-roots'])
 const REFUSALS: Readonly<Record<Refusal | 'requests', string>> = {
   connections: 'this gateway has as many connections as it takes',
   'client-connections': 'this client has as many connections to this gateway as it may have',
   requests: 'this gateway is serving as many requests as it can',
 }
+/** Of every answer. A page out of a tree gets an origin of its own: it cannot act in the name of this address. */
+const GUARDS = [
+  ['x-content-type-options', 'nosniff'],
+  ['content-security-policy', 'sandbox allow-scripts allow-downloads'],
+] as const
 const ALLOWED_METHODS = 'GET, HEAD, OPTIONS'
 
 export function createGateway(
@@ -140,49 +138,80 @@ export function createGateway(
     readStatus,
     notReady,
   } = components
-  const { host, port } = parseListen(listen)
   const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled, clock })
-  const handle = createRoutes(components, { keepMovedMs, isSecure: certificate !== undefined })
+  const { handle, hot, close } = createRoutes(components, {
+    keepMovedMs,
+    isSecure: certificate !== undefined,
+  })
   let bodies = 0
   const clients = createClientLimits(
     { clock },
     { maxConnections, maxClientConnections, bytesPerSecond, clientBytesPerSecond },
   )
   metrics.watchConnections(clients.connections)
-  const refused = new WeakMap<Socket, Refusal>()
-
-  const limits = {
-    headersTimeout: 15_000,
-    requestTimeout: 30_000,
-    keepAliveTimeout: 30_000,
-    connectionsCheckingInterval: 5_000,
-  }
-  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    // The handler answers every failure itself; nothing is left to reject.
-    void serve(request, response)
-  }
-  const secure =
-    certificate &&
-    createSecureServer({ ...limits, ...loadCertificate(certificate), minVersion: 'TLSv1.2' }, onRequest)
-  const server = secure ?? createServer(limits, onRequest)
-  const endFollowing =
-    secure === undefined || certificate === undefined
-      ? (): void => undefined
-      : followCertificate(secure, certificate, { clock, log })
+  const listener = createHttpListener(
+    {
+      clients,
+      // The long way answers every failure itself; nothing is left to reject.
+      onRequest(request, response) {
+        if (!serveAtOnce(request, response)) void serve(request, response)
+      },
+      clock,
+      log,
+    },
+    { listen, maxConnections, certificate },
+  )
   const accessLog = accessLogFile === undefined ? undefined : openAccessLog(accessLogFile, { clock, log })
-  // Those that are too many get an answer that says so; these, not even that.
-  server.maxConnections = maxConnections + Math.ceil(maxConnections / 4)
-  server.on(secure === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
-    const refusal = clients.admit(socket)
-    if (refusal !== undefined) refused.set(socket, refusal)
-  })
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    log.debug({ errno: error.code }, 'gateway.client-error')
-    const status =
-      error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
-    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
-    else socket.destroy()
-  })
+  const isPaced = bytesPerSecond > 0 || clientBytesPerSecond > 0
+
+  /** What has been answered before. False: nothing was done. */
+  function serveAtOnce(request: IncomingMessage, response: ServerResponse): boolean {
+    const { socket } = request
+    // One that still has an answer before it, or takes its answers slowly, is waited for the long way.
+    const isReady = response.socket === socket && socket.writableLength === 0
+    if (isPaced || !isReady || bodies >= maxBodies || listener.refusalOf(socket) !== undefined) return false
+    const startedMs = clock.monotonicMs()
+    const sentBytes = sendHot(request, response)
+    if (sentBytes === undefined) return false
+    if (socket.writableLength > 0) watchSlow(response)
+    metrics.bytesSent(sentBytes)
+    noteDone(request, response, sentBytes, startedMs)
+    return true
+  }
+
+  function sendHot(request: IncomingMessage, response: ServerResponse): number | undefined {
+    response.on('error', ignore)
+    try {
+      return hot.send(request, response)
+    } catch (error) {
+      // Where nothing was sent the long way finds out what is wrong, and says so.
+      if (!response.headersSent) return undefined
+      fail(request, response, error)
+      return 0
+    }
+  }
+
+  /** The rest of its answer lies in memory: it counts until it has been taken, or is cut off. */
+  function watchSlow(response: ServerResponse): void {
+    bodies++
+    metrics.inFlight(1)
+    const cancel = clock.after(stallTimeoutMs, () => response.destroy())
+    response.once('close', () => {
+      cancel()
+      metrics.inFlight(-1)
+      bodies--
+    })
+  }
+
+  function noteDone(
+    request: IncomingMessage,
+    response: ServerResponse,
+    sentBytes: number,
+    startedMs: number,
+  ): void {
+    accessLog?.note(request, response, sentBytes)
+    metrics.requestDone(request.method ?? '', response.statusCode, (clock.monotonicMs() - startedMs) / 1000)
+  }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedMs = clock.monotonicMs()
@@ -190,7 +219,7 @@ export function createGateway(
     response.on('close', () =>
       controller.abort(new MirrorError('aborted', 'the client closed the connection')),
     )
-    response.on('error', () => undefined)
+    response.on('error', ignore)
     let sentBytes = 0
     const onSent = (bytes: number): void => {
       sentBytes += bytes
@@ -203,8 +232,7 @@ export function createGateway(
       fail(request, response, error)
     } finally {
       metrics.inFlight(-1)
-      accessLog?.note(request, response, sentBytes)
-      metrics.requestDone(request.method ?? '', response.statusCode, (clock.monotonicMs() - startedMs) / 1000)
+      noteDone(request, response, sentBytes, startedMs)
     }
   }
 
@@ -214,9 +242,7 @@ export function createGateway(
     signal: AbortSignal,
     onSent: (bytes: number) => void,
   ): Promise<void> {
-    response.setHeader('x-content-type-options', 'nosniff')
-    // A page out of a tree gets an origin of its own: it cannot act in the name of this address.
-    response.setHeader('content-security-policy', 'sandbox allow-scripts allow-downloads')
+    for (const [name, value] of GUARDS) response.setHeader(name, value)
     if (request.method === 'OPTIONS') {
       response.writeHead(204, { allow: ALLOWED_METHODS })
       response.end()
@@ -242,12 +268,11 @@ export function createGateway(
         return sendText(request, response, 200, text, metrics.registry.contentType)
       }
     }
-    const refusal = refused.get(request.socket) ?? (bodies >= maxBodies ? 'requests' : undefined)
+    const refusal = listener.refusalOf(request.socket) ?? (bodies >= maxBodies ? 'requests' : undefined)
     if (refusal !== undefined) throw refuse(response, refusal)
     bodies++
     try {
       const pace = (bytes: number): Promise<void> => clients.pace(request.socket.remoteAddress, bytes, signal)
-      const isPaced = bytesPerSecond > 0 || clientBytesPerSecond > 0
       const options: SendOptions = {
         clock,
         stallTimeoutMs,
@@ -278,112 +303,20 @@ export function createGateway(
     }
     // Too late for a status: a cut connection is the only way to say that the body is not whole.
     if (response.headersSent || response.destroyed) response.destroy()
-    else if (needsToken(error)) {
-      response.setHeader('www-authenticate', CHALLENGES)
-      sendProblem(request, response, error, 401)
-    } else sendProblem(request, response, error, isTooLong(request) ? 414 : undefined)
+    else sendError(request, response, error)
   }
 
   return {
     metrics,
-    start: () => listenOn(server, host, port),
+    start: listener.start,
     async stop(graceMs = 5_000) {
-      endFollowing()
-      await close(server, clock, graceMs)
+      await listener.stop(graceMs)
       await accessLog?.close()
+      await close()
     },
-    address() {
-      const bound = server.address() as AddressInfo | null
-      if (bound === null) throw new MirrorError('internal', 'the gateway is not started')
-      return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`
-    },
+    address: listener.address,
   }
 }
 
-/** A block that is not there is our trouble, however it was called below: the address is right. */
-function blockMissing(error: MirrorError): MirrorError {
-  if (error.code !== 'not-found' || error.facts.cid === undefined) return error
-  return new MirrorError('degraded', 'a part of it is being repaired at this site', { cause: error })
-}
-
-function isTooLong(request: IncomingMessage): boolean {
-  return (request.url?.length ?? 0) > MAX_TARGET_BYTES
-}
-
-function sendText(
-  request: IncomingMessage,
-  response: ServerResponse,
-  status: number,
-  text: string,
-  contentType = 'text/plain; charset=utf-8',
-): void {
-  response.writeHead(status, {
-    'content-type': contentType,
-    'content-length': Buffer.byteLength(text),
-    'cache-control': 'no-store',
-  })
-  response.end(request.method === 'HEAD' ? undefined : text)
-}
-
-function sendProblem(
-  request: IncomingMessage,
-  response: ServerResponse,
-  error: MirrorError,
-  status?: number,
-): void {
-  const problem = problemOf(error, status)
-  for (const name of ANSWER_HEADERS) response.removeHeader(name)
-  const body = `${JSON.stringify(problem)}\n`
-  if (problem.status === 503 && !response.hasHeader('retry-after')) response.setHeader('retry-after', 5)
-  response.writeHead(problem.status, {
-    'content-type': 'application/problem+json',
-    'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
-  })
-  response.end(request.method === 'HEAD' ? undefined : body)
-}
-
-function parseListen(listen: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(listen)
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535) {
-    throw new MirrorError('invalid', `not an address to listen on: ${JSON.stringify(listen)}`, {
-      hint: 'Write HOST:PORT, for example 0.0.0.0:8080 or [::]:8080.',
-    })
-  }
-  return { host: match[1] ?? (match[2] === '' ? '::' : match[2]!), port }
-}
-
-function listenOn(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onError = (error: Error): void => {
-      reject(
-        asMirrorError(error, `listen for HTTP on ${host}:${port}`, {
-          hint: 'Is another program using the port? Choose one with --http HOST:PORT.',
-        }),
-      )
-    }
-    server.once('error', onError)
-    server.listen(port, host, () => {
-      server.off('error', onError)
-      resolve()
-    })
-  })
-}
-
-async function close(server: Server, clock: Clock, graceMs: number): Promise<void> {
-  if (!server.listening) return
-  const closed = new Promise<void>((resolve, reject) => {
-    server.close((error) => (error === undefined ? resolve() : reject(error)))
-  })
-  server.closeIdleConnections()
-  const cancel = clock.after(graceMs, () => server.closeAllConnections())
-  try {
-    await closed
-  } catch (error) {
-    if (!isMirrorError(error) && (error as NodeJS.ErrnoException).code !== 'ERR_SERVER_NOT_RUNNING')
-      throw error
-  } finally {
-    cancel()
-  }
-}
+/** Of a client that is gone: the connection's end tells it. */
+const ignore = (): void => undefined

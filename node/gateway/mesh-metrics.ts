@@ -1,7 +1,7 @@
 /** What /metrics shows of the mesh: read from the status document when asked, so that nothing is counted twice. */
 import { Gauge, type Registry } from 'prom-client'
 import type { Clock } from '../../src/base/clock.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 
 export function registerMeshMetrics(registry: Registry, readWhole: () => StatusDocument, clock: Clock): void {
   const registers = [registry]
@@ -86,12 +86,12 @@ export function registerMeshMetrics(registry: Registry, readWhole: () => StatusD
   })
   new Gauge({
     name: 'mirrormesh_own_replicas',
-    help: 'Replicas of this site by state; failing: its last try failed',
+    help: 'Replicas of this site by state; failing: its last try failed; paused: an operator holds its fetch back',
     labelNames: ['state'] as const,
     registers,
     collect() {
       this.reset()
-      const states = ['complete', 'fetching', 'behind', 'unknown', 'failing'] as const
+      const states = ['complete', 'fetching', 'behind', 'unknown', 'failing', 'paused'] as const
       for (const state of states) this.set({ state }, 0)
       const { trees, self } = readStatus()
       for (const { sites } of trees) {
@@ -99,19 +99,22 @@ export function registerMeshMetrics(registry: Registry, readWhole: () => StatusD
         if (own === undefined) continue
         this.inc({ state: own.state })
         if (own.hasFailed === true) this.inc({ state: 'failing' })
+        if (own.pause !== undefined) this.inc({ state: 'paused' })
       }
     },
   })
   new Gauge({
     name: 'mirrormesh_lag_seconds',
-    help: 'Since the oldest head was published that is not complete: at this site, and at the worst of all',
+    help: 'Since the oldest head was published that is not complete and not paused: at this site, and at the worst of all',
     labelNames: ['where'] as const,
     registers,
     collect() {
       const { trees, self } = readStatus()
       const lags = trees.flatMap(({ sites }) =>
-        sites.flatMap(({ site, lag }) =>
-          lag === undefined ? [] : [{ site, seconds: Math.max(0, (clock.nowMs() - lag.sinceMs) / 1000) }],
+        sites.flatMap(({ site, lag, pause }) =>
+          lag === undefined || pause !== undefined
+            ? []
+            : [{ site, seconds: Math.max(0, (clock.nowMs() - lag.sinceMs) / 1000) }],
         ),
       )
       const worst = (found: typeof lags): number =>

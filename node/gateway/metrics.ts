@@ -5,8 +5,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
-import type { PullUsage } from '../../src/replica/pull-through.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { PullUsage } from '../../src/replica/pull/pull-through.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { registerMeshMetrics } from './mesh-metrics.ts'
 
 export interface GatewayMetrics {

@@ -5,7 +5,7 @@
  *   /metalink?tree=T&path=P[&version=V]       RFC 5854: size, SHA-256 and addresses of a file; `&form=3` for dnf
  *   /nearest/<tree>/[@V/]path                 a redirect to the nearest site
  *
- * and the headers that say the same beside a file. All of them lead to `@<sequence>` addresses, so that what a client
+ * All of them lead to `@<sequence>` addresses, so that what a client
  * fetches after is of one snapshot. Lists for apt and dnf have the form that looks back: dnf asks for the list again before it
  * downloads packages, and may have read the metadata of the snapshot before. Only where this site lacks the snapshot does /nearest lead to the plain address of
  * one that has it. None leads to a redirect again. A tree that is called as one of these goes before it.
@@ -26,9 +26,9 @@ import {
   type TargetSegment,
 } from './request-target.ts'
 import type { Rights } from './rights.ts'
-import type { DescribeFile, Handler } from './tree-handler.ts'
+import type { Handler } from './tree-handler.ts'
 import type { TreeLookup } from './tree-lookup.ts'
-import { chooseVersion, matchTree, type ServedTree } from './version.ts'
+import { chooseVersion, isWholeHere, matchTree, type ServedTree } from './version.ts'
 
 export interface MirrorHandlerComponents {
   readonly mirrors: Mirrors
@@ -41,14 +41,7 @@ export interface MirrorHandlerComponents {
 export interface MirrorHandlers {
   /** Undefined when the address asks for none of it. */
   handlerOf(target: RequestTarget, rights: Rights): Handler | undefined
-  readonly describeFile: DescribeFile
 }
-
-/** For a header: aria2 asks for one at each request, and waits a minute for the first byte. */
-const MAX_READ_FOR_HEADER_BYTES = 64 * 1024 * 1024
-/** Of the headers beside a file. */
-const MAX_LINKS = 5
-const MAX_LINKED_PATH_CHARACTERS = 768
 
 export function createMirrorHandlers({
   mirrors,
@@ -203,43 +196,7 @@ export function createMirrorHandlers({
       const isPath = segments.length > 1 || hasTrailingSlash
       return isPath === (word === 'nearest') ? handler : undefined
     },
-    async describeFile(request, response, { tree, version, names, entry, readFile }, signal) {
-      const isRead = wantsSha256(request) && entry.sizeBytes <= MAX_READ_FOR_HEADER_BYTES
-      const digest = isRead ? await digests.sha256(entry, readFile, signal) : digests.known(entry)
-      if (digest !== undefined) {
-        const text = Buffer.from(digest).toString('base64')
-        response.setHeader('digest', `SHA-256=${text}`)
-        response.setHeader('repr-digest', `sha-256=:${text}:`)
-      }
-      if (tree.isPrivate) return
-      const path = names.map(encodeName).join('/')
-      // Clients take headers of 16 KiB in all, or less.
-      if (path.length > MAX_LINKED_PATH_CHARACTERS) return
-      const links = nearestOf(request, tree, version.sequence)
-        .filter(({ isSelf }) => !isSelf)
-        .slice(0, MAX_LINKS)
-        .map(
-          ({ url }, at) => `<${url}${tree.name}/@${version.sequence}/${path}>; rel=duplicate; pri=${at + 1}`,
-        )
-      const query = `tree=${tree.name}&version=${version.sequence}&path=${path}`
-      links.push(`</metalink?${query}>; rel=describedby; type="${METALINK_TYPE}"`)
-      response.setHeader('link', links.join(', '))
-    },
   }
-}
-
-/** Not a part of it alone: which files would be in that, no list can say. */
-function isWholeHere(tree: ServedTree, sequence: number): boolean {
-  const here = tree.versions.findLast((version) => version.sequence === sequence)
-  return here !== undefined && tree.isComplete(here.snapshot) && tree.filterOf?.(here.snapshot) === undefined
-}
-
-/** RFC 9530, and RFC 3230 before it. */
-function wantsSha256({ headers }: IncomingMessage): boolean {
-  const wanted = `${headers['want-repr-digest'] ?? ''},${headers['want-digest'] ?? ''}`
-  return wanted
-    .split(',')
-    .some((each) => /^\s*sha-256\s*(?:=\s*[1-9]|;\s*q\s*=\s*(?:1|0\.\d*[1-9])|$)/i.test(each))
 }
 
 function respond(

@@ -10,7 +10,7 @@
  * client's to pass over, which is what lists are for.
  */
 import type { Clock } from '../../src/base/clock.ts'
-import type { SiteStatus, StatusDocument } from '../../src/replica/status.ts'
+import type { SiteStatus, StatusDocument } from '../../src/replica/status/status.ts'
 import { type Place, pathClass, tierOf } from '../../src/topology/path-class.ts'
 import { siteOfAddress } from '../../src/topology/site-of-address.ts'
 import { pathBetween, type Topology } from '../../src/topology/topology.ts'
@@ -33,6 +33,8 @@ export interface Mirrors {
     client: string | undefined,
     options: { readonly hasSelf: boolean },
   ): readonly Mirror[]
+  /** While it is the same object, `nearest` answers the same. */
+  epoch(): object
   /** The newest sequence that any other site is complete at. */
   newestElsewhere(tree: string): number | undefined
 }
@@ -99,6 +101,7 @@ export function createMirrors({
       if (orders.size < MAX_ORDERS) orders.set(key, ordered)
       return ordered
     },
+    epoch: known,
     newestElsewhere(tree) {
       const all = (known().trees.get(tree) ?? []).flatMap(({ mirror, sequences }) =>
         mirror.isSelf ? [] : sequences,

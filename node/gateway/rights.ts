@@ -42,6 +42,7 @@ export function rightsOf(
       names: () => catalogue.names().filter(isSeen),
       isPrivate: catalogue.isPrivate,
       tree: (name) => (isSeen(name) ? catalogue.tree(name) : undefined),
+      revision: catalogue.revision,
     },
     noSuchTree() {
       // Where nothing is private no token helps, and 404 is what clients expect.

@@ -21,7 +21,7 @@ export interface SendOptions {
  */
 export async function sendPieces(
   response: ServerResponse,
-  pieces: AsyncIterable<Uint8Array | string>,
+  pieces: AsyncIterable<Uint8Array | string> | Iterable<Uint8Array>,
   options: SendOptions,
 ): Promise<void> {
   for await (const piece of pieces) {

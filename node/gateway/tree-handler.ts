@@ -5,10 +5,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { printableName, utf8 } from '../../src/base/bytes.ts'
 import { MirrorError } from '../../src/base/errors.ts'
-import type { FileEntry } from '../../src/dag/entry.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
-import { type ReadFile, sendFile } from './file-response.ts'
+import type { FileDescriber } from './describe-file.ts'
+import { sendFile, type WholeAnswer } from './file-response.ts'
 import { sendFolder, sendListing } from './folder-response.ts'
+import { type HotAnswers, MAX_HOT_BODY_BYTES } from './hot-answers.ts'
 import type { ListingRow } from './listing-row.ts'
 import { encodeSegments, type RequestTarget, type TargetSegment } from './request-target.ts'
 import type { Rights } from './rights.ts'
@@ -19,22 +20,10 @@ import { type ChosenVersion, matchTree, type ServedTree } from './version.ts'
 export interface TreeHandlerComponents {
   readonly lookup: TreeLookup
   readonly scratch: Scratch
-  /** Says in headers where else a file is, and what its digest is. */
-  readonly describeFile: DescribeFile
+  readonly describer: FileDescriber
+  /** Keeps what may be answered again at once. */
+  readonly hot: Pick<HotAnswers, 'note'>
 }
-
-export type DescribeFile = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  file: {
-    readonly tree: ServedTree
-    readonly version: ChosenVersion
-    readonly names: readonly Uint8Array[]
-    readonly entry: FileEntry
-    readonly readFile: ReadFile
-  },
-  signal: AbortSignal,
-) => Promise<void>
 
 export interface AnswerOptions extends SendOptions {
   readonly rights: Rights
@@ -47,7 +36,7 @@ export type Handler = (
   options: AnswerOptions,
 ) => Promise<void>
 
-export function createTreeHandler({ lookup, scratch, describeFile }: TreeHandlerComponents): Handler {
+export function createTreeHandler({ lookup, scratch, describer, hot }: TreeHandlerComponents): Handler {
   return async (request, response, target, options) => {
     const match = matchTree(options.rights.catalogue, target.segments)
     if (match === undefined) {
@@ -56,18 +45,36 @@ export function createTreeHandler({ lookup, scratch, describeFile }: TreeHandler
     }
     const { tree, rest } = match
     const { signal } = options
+    const revision = options.rights.catalogue.revision()
+    let versions = 0
     using found = await lookup.find({
       tree,
       rest,
       isFolderAsked: target.hasTrailingSlash,
       signal,
-      onVersion: (version) => setVersionHeaders(response, tree, version),
+      onVersion(version) {
+        versions++
+        setVersionHeaders(response, tree, version)
+      },
     })
     const { version, snapshot, entry, names, blocks, readFile } = found
     if (entry.type === 'file') {
-      await describeFile(request, response, { tree, version, names, entry, readFile }, signal)
+      const file = { tree, version, names, entry }
+      await describer.learnDigest(request, entry, readFile, signal)
+      setAll(response, describer.headersOf(file)(request.socket.remoteAddress))
       const name = target.segments.at(-1)!.name
-      await sendFile(request, response, { entry, name, isImmutable: version.isImmutable, readFile }, options)
+      // What was found in a snapshot before is not what the address will go on to mean.
+      const onWhole =
+        versions === 1 && request.headers.authorization === undefined
+          ? (answer: WholeAnswer) => hot.note(request.url ?? '', { ...answer, file, revision })
+          : undefined
+      const { isImmutable } = version
+      await sendFile(
+        request,
+        response,
+        { entry, name, isImmutable, readFile, onWhole, maxWholeBytes: MAX_HOT_BODY_BYTES },
+        options,
+      )
       return
     }
     if (entry.type !== 'directory') {
@@ -147,6 +154,10 @@ function setVersionHeaders(response: ServerResponse, tree: ServedTree, version: 
     version.isImmutable ? `${whose}, max-age=604800, immutable` : `${whose}, no-cache`,
   )
   if (tree.isPrivate) response.setHeader('vary', 'authorization')
+}
+
+function setAll(response: ServerResponse, headers: readonly string[]): void {
+  for (let at = 0; at < headers.length; at += 2) response.setHeader(headers[at]!, headers[at + 1]!)
 }
 
 /** Relative addresses in a listing need the slash. Not permanent: the next snapshot may have a file of that name. */

@@ -72,6 +72,8 @@ export interface TreeLookup {
    * @throws MirrorError `not-found` when nothing is there, `degraded` when the version is not complete here
    */
   find(request: LookupRequest): Promise<Found>
+  /** The version, complete here, was shown at its tree's plain address. `find` says so itself. */
+  noteShown(tree: string, version: ChosenVersion): void
 }
 
 const MAX_CACHED_SNAPSHOTS = 64
@@ -151,6 +153,7 @@ export function createTreeLookup(
   }
 
   return {
+    noteShown: moved.note,
     async find({ tree, rest: behindTree, isFolderAsked, isHereOnly = false, signal, onVersion }) {
       const canPull = !isHereOnly && (pull?.mayPull(tree.name) ?? false)
       const { version, rest } = chooseVersion(tree, behindTree, { canPull })

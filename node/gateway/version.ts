@@ -46,6 +46,8 @@ export interface Catalogue {
   /** Undefined when there is no such tree. */
   isPrivate(name: string): boolean | undefined
   tree(name: string): ServedTree | undefined
+  /** A greater number whenever any of it may be answered otherwise than before, whoever asks. */
+  revision(): number
 }
 
 export interface ChosenVersion extends TreeVersion {
@@ -117,6 +119,12 @@ function selectedBy(tree: ServedTree, segment: TargetSegment): ChosenVersion | u
   }
   const version = text === 'head' ? tree.versions.at(-1) : tree.tags.get(text)
   return version === undefined ? undefined : chosen(tree, version, false)
+}
+
+/** In full: which files would be in a part of it, no list can say. */
+export function isWholeHere(tree: ServedTree, sequence: number): boolean {
+  const here = tree.versions.findLast((version) => version.sequence === sequence)
+  return here !== undefined && tree.isComplete(here.snapshot) && tree.filterOf?.(here.snapshot) === undefined
 }
 
 /** How many heads are newer. */

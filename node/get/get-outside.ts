@@ -3,10 +3,11 @@
  * lead from the mesh's id to the head, the head names the snapshot, and every block hashes to what names it.
  *
  * Blocks go into a store beside the destination, which is removed in the end; a get that was cut off goes on with what is in
- * there. Files and folders are written out of it by the code that checks out trees.
+ * there (unfinished.ts). Files and folders are written out of it by the code that checks out trees.
  */
-import { rm, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { hex } from '../../src/base/bytes.ts'
 import { type Clock, sleep } from '../../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { Semaphore } from '../../src/base/semaphore.ts'
@@ -15,14 +16,17 @@ import { closure } from '../../src/dag/closure.ts'
 import type { Entry, FileEntry } from '../../src/dag/entry.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { NodeSource } from '../../src/dag/source.ts'
-import { createPullThrough } from '../../src/replica/pull-through.ts'
+import { createPullThrough } from '../../src/replica/pull/pull-through.ts'
 import { createTraffic } from '../../src/replica/traffic.ts'
-import { openStore, type Store } from '../../src/store/store.ts'
-import type { CheckoutResult } from '../../src/tree/checkout.ts'
-import { checkOut } from '../../src/tree/checkout.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { CheckoutResult } from '../../src/tree/checkout/checkout.ts'
+import { checkOut } from '../../src/tree/checkout/checkout.ts'
+import { checkDestination } from '../../src/tree/checkout/switch.ts'
+import { compareTree } from '../../src/tree/compare/compare.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
 import { findEntry } from '../gateway/find-entry.ts'
 import type { Gateways } from './gateways.ts'
+import { getUnfinished } from './unfinished.ts'
 
 export type FoundEntry = Exclude<Entry, { type: 'symlink' }>
 
@@ -44,7 +48,13 @@ export interface OutsideGet {
   /** The file's bytes in order, verified. Nothing is kept. */
   read(): AsyncIterable<Uint8Array>
   /** Gets the file's blocks first; then calls `write` with what reads them here. */
-  viaStore(dest: string, write: (read: () => AsyncIterable<Uint8Array>) => Promise<void>): Promise<void>
+  viaStore(
+    dest: string,
+    options: {
+      readonly isReplacing: boolean
+      readonly write: (read: () => AsyncIterable<Uint8Array>) => Promise<void>
+    },
+  ): Promise<void>
   checkOutTo(
     dest: string,
     options: { readonly isReplacing: boolean; readonly hasDevices: boolean },
@@ -159,54 +169,67 @@ export async function openOutsideGet(
     await from.get(cid, either)
   }
 
-  async function inStore<T>(dest: string, use: (store: Store) => Promise<T>): Promise<T> {
-    const parent = dirname(dest)
-    if ((await stat(parent).catch(() => undefined))?.isDirectory() !== true) {
-      throw new MirrorError('not-found', `there is no folder ${parent}`)
-    }
-    const dir = join(parent, `.${basename(dest)}.mirrormesh-get`)
-    const store = await openStore({ dir, clock }, { compression: 'none' })
+  /** Of another snapshot, or another path of it, nothing that was written counts. */
+  const what = JSON.stringify([tree, snapshot.toString(), ...names.map(hex)])
+
+  async function fetchInto(store: Store): Promise<void> {
+    const through = open(store)
     try {
-      const through = open(store)
-      try {
-        await fetchAll(through.open(tree, snapshot))
-      } finally {
-        through.close()
-      }
-      const result = await use(store)
-      await store.close()
-      await rm(dir, { recursive: true, force: true })
-      return result
-    } catch (error) {
-      await store.close().catch(() => undefined)
-      throw error
+      await fetchAll(through.open(tree, snapshot))
+    } finally {
+      through.close()
     }
   }
 
   return {
     entry,
     read: () => createFileReader({ blocks: source }).read(fileOf(entry), undefined, signal),
-    viaStore: (dest, write) =>
-      inStore(resolve(dest), ({ blocks }) =>
-        write(() => createFileReader({ blocks }).read(fileOf(entry), undefined, signal)),
-      ),
+    async viaStore(dest, { isReplacing, write }) {
+      const file = fileOf(entry)
+      await getUnfinished({ clock }, resolve(dest), {
+        what,
+        checkTaken() {
+          if (!isReplacing) throw existsAlready(dest)
+        },
+        fetch: fetchInto,
+        isThere: () => isAsWritten(dest, file),
+        async write({ blocks }, isThere) {
+          if (!isThere) await write(() => createFileReader({ blocks }).read(file, undefined, signal))
+          return null
+        },
+      })
+    },
     checkOutTo: (dest, { isReplacing, hasDevices }) =>
-      inStore(resolve(dest), ({ blocks }) =>
-        checkOut(
-          { blocks, clock },
-          {
-            root: entry,
-            dest: resolve(dest),
-            owner: process.geteuid?.() === 0,
-            replace: isReplacing,
-            devices: hasDevices,
-            label: { tree, snapshot: snapshot.toString() },
-            ...(isWhole ? { counts: found.counts } : {}),
-            signal,
-            onProgress: ({ bytes }) => onProgress({ phase: 'write', bytes }),
-          },
-        ),
-      ),
+      getUnfinished({ clock }, resolve(dest), {
+        what,
+        checkTaken: () =>
+          checkDestination(Buffer.from(resolve(dest)), { mayReplace: isReplacing, mayTakeEmpty: true }),
+        fetch: fetchInto,
+        async isThere({ blocks }) {
+          for await (const _ of compareTree(
+            { blocks, tempDir: dirname(resolve(dest)) },
+            { root: entry, dir: dest, signal },
+          ))
+            return false
+          return true
+        },
+        write: ({ blocks }, isThere) =>
+          checkOut(
+            { blocks, clock },
+            {
+              root: entry,
+              dest: resolve(dest),
+              owner: process.geteuid?.() === 0,
+              replace: isReplacing || isThere,
+              takeEmpty: true,
+              devices: hasDevices,
+              label: { tree, snapshot: snapshot.toString() },
+              ...(isWhole ? { counts: found.counts } : {}),
+              signal,
+              onProgress: ({ bytes }) => onProgress({ phase: 'write', bytes }),
+            },
+          ),
+      }),
     close: () => first.close(),
   }
 }
@@ -214,4 +237,15 @@ export async function openOutsideGet(
 function fileOf(entry: FoundEntry): FileEntry {
   if (entry.type === 'file') return entry
   throw new MirrorError('internal', 'only a file has bytes')
+}
+
+/** A file is renamed to its place with its time, which is told to the nanosecond. */
+async function isAsWritten(dest: string, { sizeBytes, mtimeSec, mtimeNsec }: FileEntry): Promise<boolean> {
+  const found = await stat(dest, { bigint: true })
+  const mtimeNs = BigInt(mtimeSec) * 1_000_000_000n + BigInt(mtimeNsec)
+  return found.isFile() && found.size === BigInt(sizeBytes) && found.mtimeNs === mtimeNs
+}
+
+function existsAlready(dest: string): MirrorError {
+  return new MirrorError('conflict', `${dest} exists`, { hint: 'Add --replace to replace it.' })
 }

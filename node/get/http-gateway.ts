@@ -3,13 +3,16 @@
  * fill memory: every answer has a length that is known or bounded beforehand, a time in which it begins, and one in
  * which more of it must come.
  */
+import { lookup as resolveName } from 'node:dns'
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import type { LookupFunction } from 'node:net'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../../src/block/block.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { BlockAnswer } from '../../src/net/ports.ts'
-import { MAX_PROOF_BYTES, MAX_PROOF_RECORDS } from '../../src/replica/proof.ts'
+import { MAX_PROOF_BYTES, MAX_PROOF_RECORDS } from '../../src/replica/records/proof.ts'
+import { MAX_MIRROR_LIST_BYTES } from './mirror-list.ts'
 import { framesIn } from './proof-frames.ts'
 
 export interface HttpGateway {
@@ -20,6 +23,10 @@ export interface HttpGateway {
   /** Unverified; undefined when it does not hold it. */
   object(tree: string, cid: Cid, signal: AbortSignal): Promise<Uint8Array | undefined>
   block(tree: string, page: Cid, offset: number, signal: AbortSignal): Promise<BlockAnswer>
+  /** What it says of where else the snapshot is; undefined when it says nothing. */
+  mirrorList(tree: string, sequence: number, signal: AbortSignal): Promise<string | undefined>
+  /** The IP address of what answered last. */
+  answeredFrom(): string | undefined
   close(): void
 }
 
@@ -28,6 +35,8 @@ export interface HttpGatewayOptions {
   readonly maxSockets?: number
   /** Until the answer begins, and between two parts of it. */
   readonly quietMs?: number
+  /** Connects to such addresses only, whatever the name resolves to and whenever it is asked for; absent: to any. */
+  readonly admits?: ((address: string) => boolean) | undefined
 }
 
 const MAX_PROBLEM_BYTES = 4096
@@ -35,11 +44,17 @@ const MAX_PROBLEM_BYTES = 4096
 /** @param origin as `new URL().origin` gives it */
 export function createHttpGateway(
   origin: string,
-  { token, maxSockets = 8, quietMs = 10_000 }: HttpGatewayOptions = {},
+  { token, maxSockets = 8, quietMs = 10_000, admits }: HttpGatewayOptions = {},
 ): HttpGateway {
   const isSecure = origin.startsWith('https:')
-  const agentOptions = { keepAlive: true, maxSockets, maxTotalSockets: maxSockets }
+  const agentOptions = {
+    keepAlive: true,
+    maxSockets,
+    maxTotalSockets: maxSockets,
+    ...(admits === undefined ? {} : { lookup: lookupAdmitted(admits) }),
+  }
   const agent = isSecure ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions)
+  let from: string | undefined
 
   function ask(path: string, signal: AbortSignal): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
@@ -97,6 +112,7 @@ export function createHttpGateway(
   /** Undefined for what it does not have. */
   async function fetch(path: string, maxBytes: number, signal: AbortSignal) {
     const response = await ask(path, signal)
+    from = response.socket.remoteAddress ?? from
     if (response.statusCode === 200) return { response, bytes: await read(response, maxBytes) }
     const problem = await read(response, MAX_PROBLEM_BYTES).catch(() => undefined)
     if (response.statusCode === 404) return undefined
@@ -138,8 +154,32 @@ export function createHttpGateway(
         throw new MirrorError('corrupt', `${origin} says a length that is none`)
       return { offset, status: 'have', bytes, zstdOfBytes: Number(plain) }
     },
+    async mirrorList(tree, sequence, signal) {
+      const path = `/mirrorlist?tree=${encodeURIComponent(tree)}&version=${sequence}`
+      const answer = await fetch(path, MAX_MIRROR_LIST_BYTES, signal)
+      return answer && Buffer.from(answer.bytes).toString('latin1')
+    },
+    answeredFrom: () => from,
     close: () => agent.destroy(),
   }
+}
+
+/** Resolves names as Node does, and knows no other addresses than the admitted ones. */
+function lookupAdmitted(admits: (address: string) => boolean): LookupFunction {
+  return (hostname, options, callback) => {
+    resolveName(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error !== null) return callback(error, [])
+      const admitted = addresses.filter(({ address }) => admits(address))
+      const [first] = admitted
+      if (first === undefined) return callback(notAdmitted(hostname), [])
+      if (options.all === true) callback(null, admitted)
+      else callback(null, first.address, first.family)
+    })
+  }
+}
+
+function notAdmitted(hostname: string): MirrorError {
+  return new MirrorError('refused', `${hostname} leads to an address that a gateway may not name`)
 }
 
 function detailOf(problem: Uint8Array | undefined): string | undefined {

@@ -1,7 +1,7 @@
 /** The answer of a gateway to `/_mesh/proof`: for each record 4 bytes length, big-endian, and the record. */
 import { MirrorError } from '../../src/base/errors.ts'
 import { MAX_RECORD_BYTES } from '../../src/record/record.ts'
-import { MAX_PROOF_RECORDS } from '../../src/replica/proof.ts'
+import { MAX_PROOF_RECORDS } from '../../src/replica/records/proof.ts'
 
 /**
  * The records, unverified.

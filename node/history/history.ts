@@ -9,8 +9,8 @@
  */
 import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
-import type { KeyValue } from '../../src/store/key-value.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
+import type { KeyValue } from '../../src/store/index/key-value.ts'
 import { merge, readValue, type Sample, sampleOf } from './sample.ts'
 
 export interface HistoryComponents {

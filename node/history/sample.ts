@@ -10,7 +10,7 @@
  *
  * Bounded: so many sites, and so many trees, the first by name; the sums are of all.
  */
-import type { StatusDocument, TreeStatus } from '../../src/replica/status.ts'
+import type { StatusDocument, TreeStatus } from '../../src/replica/status/status.ts'
 
 export type Sample = Readonly<Record<string, number>>
 

@@ -2,7 +2,7 @@
  * What hooks are told of, worked out of one status document after the other. Pure: time comes in. Bounded by the number of
  * trees of this site.
  */
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 
 export const HOOK_EVENTS = ['complete', 'failed', 'behind'] as const
 export type HookEventName = (typeof HOOK_EVENTS)[number]
@@ -74,6 +74,8 @@ export function createHookEvents(told: ReadonlyMap<string, number>, behindMs: nu
         if (own.hasFailed === true && !seen.hasFailed) tell('failed', own.reason)
         // Once a head: what fails and is tried again has not recovered in between.
         if (own.hasFailed === true) seen.hasFailed = true
+        // Held back on purpose: the time counts from when it goes on.
+        if (own.pause !== undefined) seen.sinceMs = nowMs
         if (!seen.isBehind && nowMs - seen.sinceMs >= behindMs) {
           seen.isBehind = true
           tell('behind', own.reason)

@@ -12,7 +12,7 @@ import type { IndexedBlock } from '../../src/dag/block-index.ts'
 import type { BlockRange } from '../../src/dag/encodings.ts'
 import { decodeEncodings, decodePlan, encodeEncodings, encodePlan } from '../../src/dag/encodings.ts'
 import { applyDelta } from '../../src/delta/apply-delta.ts'
-import { createDeltaPlan } from '../../src/replica/delta-plan.ts'
+import { createDeltaPlan } from '../../src/replica/fetch/delta-plan.ts'
 import { mutateBytes, type Random } from './mutate.ts'
 import { attempt, mutated, REFUSALS, type Trial } from './target.ts'
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { framesIn } from '../../node/get/proof-frames.ts'
 import { createMeshStateBuilder } from '../../src/record/mesh-state-builder.ts'
 import { decodeSigned } from '../../src/record/record.ts'
-import { proofOf } from '../../src/replica/proof.ts'
+import { proofOf } from '../../src/replica/records/proof.ts'
 import { mutateBytes, type Random } from './mutate.ts'
 import { attempt, goldenRecords, mutated, type Trial } from './target.ts'
 

@@ -9,7 +9,7 @@ import { parseInviteToken } from '../../src/record/invite-token.ts'
 import { createMeshStateBuilder } from '../../src/record/mesh-state-builder.ts'
 import { createReconciler } from '../../src/record/reconcile.ts'
 import { decodeSigned, type VerifiedRecord } from '../../src/record/record.ts'
-import { decodeAnnouncement, encodeAnnouncement } from '../../src/replica/status-announcement.ts'
+import { decodeAnnouncement, encodeAnnouncement } from '../../src/replica/status/status-announcement.ts'
 import { admin, createAuthor, keyOf } from '../../test/record/author.ts'
 import { plainState } from '../../test/record/plain-state.ts'
 import { mutateBytes, mutateNode, type Random } from './mutate.ts'
@@ -122,6 +122,7 @@ function tryAnnouncement(random: Random): Trial {
       address: '192.0.2.9',
       sinceMs: 1_750_000_000_000,
     })),
+    pauses: random.pick([undefined, [{ tree: 'builds/x0', by: 'ada', sinceMs: 1_750_000_000_000 }]]),
   } as Parameters<typeof encodeAnnouncement>[0])
   const input = mutated(random, seed)
   const found = attempt(() => decodeAnnouncement(input))

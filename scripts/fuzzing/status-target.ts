@@ -1,7 +1,6 @@
 /** What sites say of themselves and ask each other: whatever comes is refused, or is the same when it is said again. */
 import assert from 'node:assert/strict'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
-import { decodeDelta, encodeDelta } from '../../src/replica/announcement-delta.ts'
 import {
   decodePossession,
   decodeQuestion,
@@ -9,11 +8,12 @@ import {
   encodeQuestion,
   NONCE_BYTES,
 } from '../../src/replica/questions.ts'
+import { decodeDelta, encodeDelta } from '../../src/replica/status/announcement-delta.ts'
 import {
   type AnnouncedTree,
   decodeAnnouncement,
   encodeAnnouncement,
-} from '../../src/replica/status-announcement.ts'
+} from '../../src/replica/status/status-announcement.ts'
 import type { Random } from './mutate.ts'
 import { attempt, mutated, TEXT_REFUSALS, type Trial } from './target.ts'
 

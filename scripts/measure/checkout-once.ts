@@ -7,8 +7,8 @@ import { systemClock } from '../../src/base/clock.ts'
 import { parseCid } from '../../src/block/cid.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import { openStore } from '../../src/store/store.ts'
-import { checkOut } from '../../src/tree/checkout.ts'
-import { createCheckoutStorage } from '../../src/tree/checkout-storage.ts'
+import { checkOut } from '../../src/tree/checkout/checkout.ts'
+import { createCheckoutStorage } from '../../src/tree/checkout/checkout-storage.ts'
 
 const [home, snapshot, dest, as] = process.argv.slice(2)
 if (home === undefined || snapshot === undefined || dest === undefined || (as ?? 'storage') !== 'storage')

@@ -10,7 +10,7 @@ import type { Bodies, Kind } from '../../src/record/content.ts'
 import { type ChainTip, draftRecord, signRecord } from '../../src/record/draft.ts'
 import type { KeyPair } from '../../src/record/key.ts'
 import { decodeStored } from '../../src/record/record.ts'
-import { ADDRESS_NAMESPACE, loadAddressBook } from '../../src/replica/address-book.ts'
+import { ADDRESS_NAMESPACE, loadAddressBook } from '../../src/replica/records/address-book.ts'
 import { openStore } from '../../src/store/store.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../../src/base/clock.ts'
 import { openStore } from '../../src/store/store.ts'
-import { importTree } from '../../src/tree/import.ts'
+import { importTree } from '../../src/tree/import/import.ts'
 
 const [source, home, compression] = process.argv.slice(2)
 if (source === undefined || home === undefined || (compression !== 'none' && compression !== 'zstd'))

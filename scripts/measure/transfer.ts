@@ -19,7 +19,7 @@ import type { Host } from '../../src/net/host.ts'
 import { startHost } from '../../src/net/host.ts'
 import type { ServedBlock } from '../../src/net/ports.ts'
 import { boundAllocator } from '../../src/posix/allocator.ts'
-import { createWireEncoder } from '../../src/replica/wire-encoder.ts'
+import { createWireEncoder } from '../../src/replica/serve/wire-encoder.ts'
 
 const BLOCK_BYTES = 64 * 1024
 const DISTINCT_BLOCKS = 64

@@ -8,9 +8,9 @@ import { join } from 'node:path'
 import { systemClock } from '../../src/base/clock.ts'
 import { parseCid } from '../../src/block/cid.ts'
 import { openStore } from '../../src/store/store.ts'
-import { isUnchanged } from '../../src/tree/find-unchanged.ts'
-import { importTree } from '../../src/tree/import.ts'
-import { openStatCaches } from '../../src/tree/stat-caches.ts'
+import { importTree } from '../../src/tree/import/import.ts'
+import { isUnchanged } from '../../src/tree/stat-cache/find-unchanged.ts'
+import { openStatCaches } from '../../src/tree/stat-cache/stat-caches.ts'
 
 const [source, dir] = process.argv.slice(2)
 if (source === undefined || dir === undefined) throw new Error('usage: unchanged-once.ts SOURCE STORE')

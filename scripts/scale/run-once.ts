@@ -8,13 +8,13 @@ import { join } from 'node:path'
 import { systemClock } from '../../src/base/clock.ts'
 import { parseCid } from '../../src/block/cid.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
-import { checkClosure } from '../../src/replica/closure-check.ts'
+import { checkClosure } from '../../src/replica/holdings/closure-check.ts'
 import type { Store } from '../../src/store/store.ts'
 import { openStore } from '../../src/store/store.ts'
-import { checkOut } from '../../src/tree/checkout.ts'
-import { isUnchanged } from '../../src/tree/find-unchanged.ts'
-import { importTree } from '../../src/tree/import.ts'
-import { openStatCaches } from '../../src/tree/stat-caches.ts'
+import { checkOut } from '../../src/tree/checkout/checkout.ts'
+import { importTree } from '../../src/tree/import/import.ts'
+import { isUnchanged } from '../../src/tree/stat-cache/find-unchanged.ts'
+import { openStatCaches } from '../../src/tree/stat-cache/stat-caches.ts'
 
 const [verb, ...args] = process.argv.slice(2)
 const startMs = performance.now()

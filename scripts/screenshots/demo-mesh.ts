@@ -1,9 +1,9 @@
 /** A mesh of processes on this machine with something to see: sites in three regions, trees with a history, a fetch under way. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { freePort } from '../../test/free-port.ts'
 
 const MAIN = join(import.meta.dirname, '../../node/main.ts')
 const READY_MS = 60_000
@@ -185,15 +185,4 @@ function noise(bytes: number, seed: number): Buffer {
     out[i] = state & 0xff
   }
   return out
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
 }

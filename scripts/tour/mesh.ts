@@ -1,9 +1,9 @@
 /** Runs the nodes of the tour: one process and one home folder each, driven only through the command line. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { freePort } from '../../test/free-port.ts'
 
 const run = promisify(execFile)
 const program = join(import.meta.dirname, '..', 'mirrormesh')
@@ -84,16 +84,4 @@ export async function stopDaemon(node: Node): Promise<void> {
 
 export function pause(delayMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, delayMs))
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      const port = typeof address === 'object' && address !== null ? address.port : 0
-      server.close(() => resolve(port))
-    })
-  })
 }

@@ -1,5 +1,5 @@
 /**
- * Temporary storage for what does not fit in memory, as a port: this layer touches no disk. src/tree/file-scratch.ts
+ * Temporary storage for what does not fit in memory, as a port: this layer touches no disk. src/tree/spool/file-scratch.ts
  * keeps it in files without names.
  */
 export interface Scratch {

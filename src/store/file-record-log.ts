@@ -21,9 +21,9 @@ import { asMirrorError, MirrorError } from '../base/errors.ts'
 import type { CorruptBlock } from './block-store.ts'
 import type { FileOps, StoreFile } from './files.ts'
 import { groupCommit } from './group-commit.ts'
+import { rewriteInPlace } from './packs/rewrite.ts'
 import type { RecordLog } from './record-log.ts'
 import { MAX_LOGGED_RECORD_BYTES } from './record-log.ts'
-import { rewriteInPlace } from './rewrite.ts'
 
 export interface FileRecordLog extends RecordLog {
   readonly sizeBytes: number

@@ -11,8 +11,8 @@
  */
 import type { Cid } from '../block/cid.ts'
 import type { HeldLease, Lease, LeaseOptions } from './block-store.ts'
-import type { KeyFilter } from './key-filter.ts'
-import { createKeyFilter } from './key-filter.ts'
+import type { KeyFilter } from './index/key-filter.ts'
+import { createKeyFilter } from './index/key-filter.ts'
 
 export interface Leases {
   lease(options: LeaseOptions): Lease

@@ -11,6 +11,7 @@ import { MAX_BLOCK_BYTES } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidFromKeyBytes, cidKey, cidToKeyBytes, verifyBlock } from '../block/cid.ts'
 import { decodeBlock } from '../block/encoding.ts'
+import { createBackedBlocks } from './backings/memory-backed.ts'
 import type {
   BlockStore,
   CorruptBlock,
@@ -19,14 +20,13 @@ import type {
   PutOptions,
   TreeOfBlocks,
 } from './block-store.ts'
-import { createCollect } from './collection.ts'
-import { createIndexValues } from './index-values.ts'
-import type { KeyValue } from './key-value.ts'
+import { createCollect } from './collect/collection.ts'
+import { createIndexValues } from './index/index-values.ts'
+import type { KeyValue } from './index/key-value.ts'
+import { createMemoryIndex } from './index/memory-index.ts'
 import { createLeases } from './leases.ts'
-import { createBackedBlocks } from './memory-backed.ts'
-import { createMemoryIndex } from './memory-index.ts'
 import { packFileName } from './pack.ts'
-import { createPack } from './pack-appender.ts'
+import { createPack } from './packs/pack-appender.ts'
 import type { RecordLog } from './record-log.ts'
 import { MAX_LOGGED_RECORD_BYTES } from './record-log.ts'
 import type { Store } from './store.ts'

@@ -7,7 +7,7 @@
  * Everybody's wins, and stays: what came through a public tree once may be had by every member for ever. Whatever is lost
  * of this (a crash, an index that is rebuilt from packs) leaves a block to fewer trees than before, never to more.
  */
-import type { Index, IndexOperation, Place } from './index.ts'
+import type { Index, IndexOperation, Place } from './index/index.ts'
 import {
   ALL_TREES,
   blockIndexKey,
@@ -18,7 +18,7 @@ import {
   numberOfTreeKey,
   ownerMarkKey,
   treeIndexKey,
-} from './index.ts'
+} from './index/index.ts'
 import { NOBODY } from './pack.ts'
 
 /** From here on the index says who owns what: a program that knows nothing of it must not open the store. */

@@ -5,7 +5,7 @@
  */
 import type { Cid } from '../block/cid.ts'
 import { cidToKeyBytes } from '../block/cid.ts'
-import type { OwnedBackings } from './backings.ts'
+import type { OwnedBackings } from './backings/backings.ts'
 import type { BlockStore, TreeOfBlocks } from './block-store.ts'
 import type { Owners } from './owners.ts'
 

@@ -7,8 +7,8 @@
  * million names weighs no more than one of a hundred thousand.
  */
 import fs from 'node:fs'
-import type { RecordReader, RecordWindow } from './record-bytes.ts'
-import { createRecordReader, createRecordWriter, openUnnamedFile } from './record-bytes.ts'
+import type { RecordReader, RecordWindow } from './spool/record-bytes.ts'
+import { createRecordReader, createRecordWriter, openUnnamedFile } from './spool/record-bytes.ts'
 
 /** What a directory says of its size: bytes on most file systems (2,000 names and more), names on a few. */
 const SMALL_DIRECTORY = 64 * 1024

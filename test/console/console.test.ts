@@ -5,7 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { SelfDocument } from '../../node/api/answers.ts'
-import { type Daemon, mirrormesh, startDaemon } from '../node/program.ts'
+import { type Daemon, mirrormesh, startDaemon, succeed } from '../node/program.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
 import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
 
@@ -31,6 +31,7 @@ const PAGES = [
   'members',
   'events',
   'links',
+  'settings',
 ]
 
 test('the console of a mesh of three processes', {
@@ -135,6 +136,30 @@ test('the console of a mesh of three processes', {
     await writeFile(join(source, 'image'), randomBytes(3_000_000))
     await mesh.run('publish', source, '--tree', 'builds/nightly')
     for (const site of ['hq', 'lab-a', 'lab-b']) await cell(site, 'complete, @2, has snapshot 2').waitFor()
+  })
+
+  await t.test('a fetch is paused in the page, is seen as that and not as stalled, and goes on', async () => {
+    const lab = join(mesh.dir, 'lab-a')
+    await succeed(['--home', lab, 'fetch', 'pause', 'builds/nightly'])
+    await page.goto(`${mesh.url}#/transfers`)
+    const row = (site: string) => page.getByRole('row').filter({ hasText: site })
+    await row('lab-a').getByText('paused by').waitFor()
+    await row('lab-a').getByRole('button', { name: 'Resume' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText('mirrormesh fetch resume builds/nightly --api https://lab-a').waitFor()
+    await dialog.getByRole('button', { name: 'I see' }).click()
+    await mesh.run('fetch', 'pause', 'builds/nightly')
+    await row('hq').getByRole('button', { name: 'Resume' }).click()
+    await dialog.getByText('mirrormesh fetch resume builds/nightly').waitFor()
+    assert.deepEqual(await accessFaults(page), [])
+    await dialog.getByRole('button', { name: 'Let it go on' }).click()
+    await row('hq').waitFor({ state: 'detached' })
+    await writeFile(join(source, 'image'), randomBytes(3_000_000))
+    await mesh.run('publish', source, '--tree', 'builds/nightly')
+    await page.getByRole('link', { name: 'Overview' }).click()
+    await page.getByRole('gridcell', { name: /^builds\/nightly at lab-a: behind, .*paused by/ }).waitFor()
+    await succeed(['--home', lab, 'fetch', 'resume', 'builds/nightly'])
+    await cell('lab-a', 'complete, @3, has snapshot 3').waitFor()
   })
 
   await t.test('names from trees are shown as what they are', async () => {

@@ -8,7 +8,7 @@ import { columnsOf, replicaOf, rowsOf } from '../../node/console/overview/rows.t
 import { addUp } from '../../node/console/overview/totals.ts'
 import { findTroubles } from '../../node/console/problems.ts'
 import { quoted, shown } from '../../node/console/text.ts'
-import type { ReplicaStatus, StatusDocument, TreeStatus } from '../../src/replica/status.ts'
+import type { ReplicaStatus, StatusDocument, TreeStatus } from '../../src/replica/status/status.ts'
 import { madeStatus } from './made-status.ts'
 
 const NOW = Date.UTC(2026, 0, 2)

@@ -1,5 +1,10 @@
 /** Status documents that are made up, of any size: the same numbers give the same document. */
-import type { ReplicaStatus, SiteStatus, StatusDocument, TreeStatus } from '../../src/replica/status.ts'
+import type {
+  ReplicaStatus,
+  SiteStatus,
+  StatusDocument,
+  TreeStatus,
+} from '../../src/replica/status/status.ts'
 
 export interface Size {
   readonly sites: number

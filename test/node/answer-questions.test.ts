@@ -8,7 +8,7 @@ import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { encodeCbor } from '../../src/block/codec.ts'
 import { MAX_ANSWER_BYTES } from '../../src/net/wire/ask.ts'
 import { encodeQuestion, type Question } from '../../src/replica/questions.ts'
-import type { FetchView } from '../../src/replica/site-agent-tree.ts'
+import type { FetchView } from '../../src/replica/site-agent/tree.ts'
 
 const segment = {
   page: 1,
@@ -45,7 +45,7 @@ test('a member hears what is fetched of the trees that it may read, within bound
     announced: () => undefined,
     readFetches: () => fetches,
     mayRead: (peer, tree) => peer === 'reader' || !tree.startsWith('secret/'),
-    holds: () => true,
+    complete: { has: () => true, viewOf: () => undefined },
     blocksOf: () => ({ get: async () => undefined }),
     clock: systemClock,
   })

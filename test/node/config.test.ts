@@ -59,6 +59,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     wanDownBytesPerSecond: 'default',
     regionUpBytesPerSecond: 'default',
     regionDownBytesPerSecond: 'default',
+    limitSchedule: 'default',
     checkoutsAreStorage: 'default',
     keepOldSeconds: 'default',
     hooks: 'default',

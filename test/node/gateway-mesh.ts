@@ -21,7 +21,7 @@ import type { Entry, Metadata } from '../../src/dag/entry.ts'
 import { buildFile } from '../../src/dag/file.ts'
 import { createMemoryScratch } from '../../src/dag/scratch.ts'
 import { encodeSnapshot, type SnapshotCounts } from '../../src/dag/snapshot.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import { NO_TOPOLOGY, type Topology } from '../../src/topology/topology.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
@@ -54,6 +54,7 @@ export async function createTestMesh() {
   const secret = new Set<string>()
   const narrowed = new Map<string, { readonly filter: PathFilter; readonly view: Cid }>()
   const events: { fields: object; event: string }[] = []
+  let revision = 0
 
   async function publish(
     tree: string,
@@ -84,6 +85,7 @@ export async function createTestMesh() {
       snapshot: snapshot.cid,
       ...(timeMs === undefined ? {} : { timeMs }),
     }
+    revision++
     known.versions.push(version)
     if (isComplete) known.complete.add(cidKey(snapshot.cid))
     return version
@@ -105,6 +107,7 @@ export async function createTestMesh() {
         filterOf: (cid) => narrowed.get(cidKey(cid))?.filter,
       }
     },
+    revision: () => revision,
   }
 
   let reads = 0
@@ -124,6 +127,7 @@ export async function createTestMesh() {
       readStatus?: () => StatusDocument
       topology?: Topology
       blocksFor?: GatewayComponents['blocksFor']
+      digestValues?: GatewayComponents['digestValues']
     } = {},
   ) {
     const log = (fields: object, event: string): void => {
@@ -144,6 +148,7 @@ export async function createTestMesh() {
         notReady: more.notReady ?? (() => undefined),
         clock: more.clock ?? new VirtualClock(),
         log: { debug: log, info: log, warn: log },
+        digestValues: more.digestValues,
       },
       { listen: '127.0.0.1:0', ...options },
     )
@@ -158,14 +163,22 @@ export async function createTestMesh() {
     /** Blocks that the gateways read so far. */
     reads: () => reads,
     tag(tree: string, tag: string, version: TreeVersion) {
+      revision++
       trees.get(tree)?.tags.set(tag, version)
     },
     /** From now on only those who show a token for it may read it. */
     hide(tree: string) {
+      revision++
       secret.add(tree)
+    },
+    /** It is complete here no more: a takedown, or a block that went missing. */
+    revoke(tree: string, { snapshot }: TreeVersion) {
+      revision++
+      trees.get(tree)?.complete.delete(cidKey(snapshot))
     },
     /** This node keeps a part of it: what `view` has. */
     narrow({ snapshot }: TreeVersion, view: TreeVersion, filter: PathFilter) {
+      revision++
       narrowed.set(cidKey(snapshot), { filter, view: view.snapshot })
     },
     remove(cid: Cid) {

@@ -98,6 +98,7 @@ test('the longest tree name wins', () => {
     names: () => [...trees.keys()],
     isPrivate: (name) => trees.get(name)?.isPrivate,
     tree: (name) => trees.get(name),
+    revision: () => 0,
   }
   const match = (path: string): unknown => {
     const found = matchTree(catalogue, parseTarget(path).segments)

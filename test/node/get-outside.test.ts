@@ -7,6 +7,10 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { createGateways } from '../../node/get/gateways.ts'
+import { createHttpGateway } from '../../node/get/http-gateway.ts'
+import { learnGateways } from '../../node/get/learn-gateways.ts'
+import { systemClock } from '../../src/base/clock.ts'
 import { draftRecord, signRecord } from '../../src/record/draft.ts'
 import { testKey } from '../replica/test-mesh.ts'
 import { freePort, mirrormesh, startDaemon, succeed } from './program.ts'
@@ -80,7 +84,9 @@ test('a machine that is no member gets what the publisher signed, whatever the g
     '--timeout',
     '60s',
   ])
-  const get = (home: string, ...args: string[]) => mirrormesh(['--home', join(dir, home), 'get', ...args])
+  const getAll = (home: string, ...args: string[]) => mirrormesh(['--home', join(dir, home), 'get', ...args])
+  /** From those that are named. */
+  const get = (home: string, ...args: string[]) => getAll(home, ...args, '--no-mirrors')
   let number = 0
   const dest = (): string => join(dir, `got-${++number}`)
   const isLarge = async (file: string): Promise<void> => assert.ok((await readFile(file)).equals(large))
@@ -224,6 +230,68 @@ test('a machine that is no member gets what the publisher signed, whatever the g
     await assert.rejects(stat(blocks), { code: 'ENOENT' })
   })
 
+  await t.test('a gateway leads to others, which are strangers until they prove themselves', async () => {
+    const asked: Record<string, string[]> = { hq: [], stranger: [] }
+    const noting = (who: string, answer: Answer) => (incoming: IncomingMessage, response: ServerResponse) => {
+      asked[who]!.push(`${incoming.url}${incoming.headers.authorization ?? ''}`)
+      answer(incoming, response)
+    }
+    const [isAsked, isHeard] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const second = await serve(
+      t,
+      noting('hq', (incoming, response) => {
+        if (incoming.url?.includes('/block?') === true) isAsked.resolve()
+        proxyTo(port.hq, (_, body) => body)(incoming, response)
+      }),
+    )
+    const stranger = await serve(
+      t,
+      noting('stranger', (_, response) => {
+        response.on('close', isHeard.resolve)
+        response.end('<html>')
+      }),
+    )
+    const liar = await serve(
+      t,
+      proxyTo(port.lab, (path, body) =>
+        path.includes('/block?') ? Buffer.from(body.map((byte) => byte ^ 1)) : body,
+      ),
+    )
+    const named = [stranger, liar, 'http://169.254.169.254', 'http://127.0.0.1:25', second]
+    const list = named.map((origin) => `${origin}/${TREE}/@1+/\n`).join('')
+    let blocks = 0
+    const first = await serve(
+      t,
+      proxyTo(port.lab, async (path, body) => {
+        if (path.startsWith('/mirrorlist')) return Buffer.from(`\x1b[31m\nhttp://127.0.0.1:1/other/\n${list}`)
+        // What leads to the file, and then no more until the other is asked too.
+        if (path.includes('/block?') && ++blocks > 3) await Promise.all([isAsked.promise, isHeard.promise])
+        return body
+      }),
+    )
+    const token = join(dir, 'token')
+    await writeFile(token, `mmt_${'a'.repeat(43)}\n`, { mode: 0o600 })
+    const file = dest()
+    const given = ['--mesh', id, '--gateway-token-file', token, '--json']
+    const outcome = await getAll('learns', `${first}/${TREE}/large`, file, ...given)
+    assert.equal(outcome.status, 0, outcome.stderr)
+    await isLarge(file)
+    const answer = JSON.parse(outcome.stdout) as Record<
+      'gateways' | 'learnedGateways' | 'leftGateways',
+      Record<string, unknown>
+    >
+    assert.equal(answer.learnedGateways[second], first, outcome.stdout)
+    assert.ok(Number(answer.gateways[second]) > 0 && Number(answer.gateways[first]) > 0, outcome.stdout)
+    assert.match(String(answer.leftGateways['http://169.254.169.254']), /not to lead to such an address/)
+    assert.match(String(answer.leftGateways[stranger]), /not what|announces|something else/)
+    assert.deepEqual(asked.stranger, [`/_mesh/proof?path=${encodeURIComponent(`/${TREE}`)}`])
+    assert.ok(!asked.hq!.some((each) => each.includes('mmt_')))
+    assert.ok(!('http://127.0.0.1:25' in { ...answer.learnedGateways, ...answer.leftGateways }))
+    const before = asked.hq!.length
+    assert.equal((await get('learns', `${first}/${TREE}/sub/3`, dest())).status, 0)
+    assert.equal(asked.hq!.length, before, 'nor is it kept')
+  })
+
   await t.test('what was cut off goes on with what is there', async () => {
     let served = 0
     let limit = 8
@@ -269,6 +337,25 @@ test('a machine that is no member gets what the publisher signed, whatever the g
     const outcome = await get('thawed', `${frozen}/${TREE}/new`, both, '--mesh', id, '--gateway', hq)
     assert.equal(outcome.status, 0, outcome.stderr)
     assert.equal(await readFile(both, 'utf8'), 'new\n')
+    const leads = createHttpGateway(
+      await serve(
+        t,
+        proxyTo(port.hq, (path, body) =>
+          path.startsWith('/mirrorlist')
+            ? Buffer.from(`${frozen}/${TREE}/@2+/\n${lab}/${TREE}/@2+/\n`)
+            : body,
+        ),
+      ),
+    )
+    const gateways = createGateways([leads], systemClock)
+    const options = { mesh: mesh.mesh.mesh, tree: TREE, sequence: 2, clock: systemClock, signal: t.signal }
+    const learned = await learnGateways([leads], gateways, options)
+    gateways.close()
+    assert.deepEqual(
+      learned.map(({ origin, newestSequence }) => [origin, newestSequence]),
+      [[lab, 2]],
+    )
+    assert.match(gateways.left.get(frozen)!, /behind: it knows of no snapshot 2/)
     // Seen once, never again anything older.
     const back = await get('thawed', `${TREE}:/large`, dest(), '--mesh', id, '--gateway', hq)
     assert.equal(back.status, 0, back.stderr)

@@ -44,7 +44,7 @@ export async function checkCopies(
       return (found?.fewest?.verified ?? 0) >= 2 && found
     })
     assert.deepEqual([pin.copies, pin.fewest?.tree], [2, TREE])
-    assert.match(await succeed(at('lab', 'pin', 'list')), /COPIES[^]*builds\/k +all .* [23] of 2/)
+    assert.match(await succeed(at('lab', 'pin', 'list')), /COPIES[\s\S]*builds\/k +all .* [23] of 2/)
     const shown = await succeedJson<{ trees: PinTree[] }>(at('hq', 'pin', 'show', TREE, '--all'))
     const { copies, sequence } = shown.trees[0]!
     assert.equal(sequence, 3)

@@ -16,7 +16,7 @@ import { createBlockIndexBuilder, decodeIndexNode } from '../../src/dag/block-in
 import { buildDirectory } from '../../src/dag/directory.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../src/dag/snapshot.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { ask, BLOCKS, frame, OBJECT, onFrames, startHostile, treeName, u16, WATCH } from './hostile-member.ts'
 import { type Daemon, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { signMesh } from './signed-mesh.ts'

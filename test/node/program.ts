@@ -1,12 +1,13 @@
 /** Runs the program as users do: a process of its own, driven by its arguments, judged by what it prints. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { createApiClient } from '../../node/cli/api-client.ts'
 import { choosePaths } from '../../node/paths.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
+
+export { freePort } from '../free-port.ts'
 
 const MAIN = join(import.meta.dirname, '../../node/main.ts')
 
@@ -144,16 +145,4 @@ export async function until<T>(
     if (nowMs > deadlineMs) throw new Error(`${what}: not within ${timeoutMs} ms`)
     await new Promise((resolve) => setTimeout(resolve, Math.max(20, nowMs - askedMs)))
   }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      const port = typeof address === 'object' && address !== null ? address.port : 0
-      server.close(() => resolve(port))
-    })
-  })
 }

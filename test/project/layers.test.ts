@@ -180,6 +180,30 @@ test('no file imports itself through others', () => {
   for (const file of files) visit(file, [])
 })
 
+test('the folders inside a layer form no circle', () => {
+  const folderOf = (file: string): string | undefined => {
+    const parts = file.split(sep)
+    return parts[0] === 'src' && parts.length > 3 ? parts.slice(0, 3).join('/') : undefined
+  }
+  const edges = new Map<string, Set<string>>()
+  for (const { from, specifier } of imports) {
+    if (!specifier.startsWith('.')) continue
+    const [folder, target] = [
+      folderOf(from),
+      folderOf(relative(root, resolve(root, dirname(from), specifier))),
+    ]
+    if (folder === undefined || target === undefined || folder === target) continue
+    edges.set(folder, (edges.get(folder) ?? new Set()).add(target))
+  }
+  assert.ok(edges.size > 10)
+  const visit = (folder: string, trail: readonly string[]): void => {
+    const at = trail.indexOf(folder)
+    assert.equal(at, -1, `circle: ${[...trail.slice(at), folder].join(' -> ')}`)
+    for (const next of edges.get(folder) ?? []) visit(next, [...trail, folder])
+  }
+  for (const folder of edges.keys()) visit(folder, [])
+})
+
 test('every import of ours names a file that exists', () => {
   const known = new Set(files)
   const missing = imports

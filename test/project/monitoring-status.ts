@@ -1,5 +1,5 @@
 /** A mesh in which something is wrong: two sites, one silent, one tree behind at both. */
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 
 const NONE = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
 const SITE = { region: 'eu', addresses: [], version: '1.2.3', labels: [], drained: false, note: '' }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { createMetrics } from '../../node/gateway/metrics.ts'
-import type { StatusDocument } from '../../src/replica/status.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { STATUSES } from './monitoring-status.ts'
 
 const FOLDER = join(import.meta.dirname, '../../docs/monitoring')

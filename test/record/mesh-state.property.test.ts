@@ -6,7 +6,7 @@ import type { KeyPair } from '../../src/record/key.ts'
 import { createMeshStateBuilder, foldRecords } from '../../src/record/mesh-state-builder.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
 import { treeOf } from '../../src/record/state/tree-records.ts'
-import { proofOf } from '../../src/replica/proof.ts'
+import { proofOf } from '../../src/replica/records/proof.ts'
 import { type Author, createAuthor, keyOf, NOW_MS, recovery, snapshotOf, sorted } from './author.ts'
 import { plain, plainState } from './plain-state.ts'
 

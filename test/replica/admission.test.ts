@@ -5,8 +5,8 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { inviteSecretHash } from '../../src/record/invite-token.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { decodeSigned } from '../../src/record/record.ts'
-import { createAdmission, createMembership } from '../../src/replica/admission.ts'
-import { createLedger } from '../../src/replica/ledger.ts'
+import { createAdmission, createMembership } from '../../src/replica/records/admission.ts'
+import { createLedger } from '../../src/replica/records/ledger.ts'
 import { createTestLog, createTestLogger, createTestMesh, START_MS, testKey } from './test-mesh.ts'
 
 const hq = testKey(30)

@@ -5,9 +5,9 @@ import { MirrorError } from '../../src/base/errors.ts'
 import { Semaphore } from '../../src/base/semaphore.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
-import { backoffMs } from '../../src/replica/site-agent-backoff.ts'
-import type { Goal } from '../../src/replica/site-agent-goals.ts'
-import { createTreeWorker } from '../../src/replica/site-agent-tree.ts'
+import type { Goal } from '../../src/replica/goals.ts'
+import { backoffMs } from '../../src/replica/site-agent/backoff.ts'
+import { createTreeWorker } from '../../src/replica/site-agent/tree.ts'
 import { createTestLogger } from './test-mesh.ts'
 
 const snapshot = (sequence: number) => cidOf(DAG_CBOR, utf8(`snapshot ${sequence}`))
@@ -96,6 +96,49 @@ test('the tree of a higher priority is fetched first, and an urgent one waits fo
   await settled()
   assert.deepEqual(begun(), [1, 1, 1])
   for (const { worker } of [low, high, urgent]) await worker.stop()
+})
+
+test('a pause ends a fetch and frees its place; what is complete is checked out; it goes on as it was', async () => {
+  const fetchSlots = new Semaphore(1)
+  const [held, other] = [setUp({ fetchSlots }), setUp({ fetchSlots })]
+  const pause = { by: 'ada', sinceMs: 1 }
+  held.worker.setGoal(goal(1))
+  other.worker.setGoal(goal(1))
+  await settled()
+  assert.deepEqual([held.fetches.length, other.fetches.length], [1, 0])
+  held.worker.setGoal({ ...goal(1), pause })
+  await settled()
+  assert.equal(held.fetches[0]?.signal.aborted, true)
+  assert.equal(other.fetches.length, 1)
+  assert.deepEqual([held.worker.status().phase, held.worker.status().failure], ['idle', undefined])
+  // A newer head is not fetched either, and a peer that comes changes nothing.
+  held.worker.setGoal({ ...goal(2, ['/a']), pause })
+  held.worker.nudge()
+  held.worker.look()
+  await settled()
+  assert.equal(held.fetches.length, 1)
+  held.done.add(String(snapshot(2)))
+  held.worker.setGoal({ ...goal(2, ['/a']), pause })
+  await settled()
+  assert.deepEqual(
+    held.checkouts.map(({ path }) => path),
+    ['/a'],
+  )
+  held.checkouts[0]!.resolve()
+  await settled()
+  held.worker.setGoal({ ...goal(3), pause })
+  held.worker.setGoal(goal(3))
+  other.fetches[0]!.resolve()
+  await settled()
+  assert.equal(held.fetches.at(-1)?.snapshot, String(snapshot(3)))
+  // A head that came before the pause, and ended a fetch, does not see the next one through it.
+  held.worker.setGoal(goal(4))
+  await settled()
+  held.worker.setGoal({ ...goal(4), pause })
+  await settled()
+  assert.equal(held.fetches.at(-1)?.signal.aborted, true)
+  assert.equal(held.worker.status().phase, 'idle')
+  for (const { worker } of [held, other]) await worker.stop()
 })
 
 test('a newer head ends the fetch of the older and is fetched instead', async () => {

@@ -3,7 +3,7 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import { isMirrorError } from '../../src/base/errors.ts'
-import type { ReplicaStatus, StatusDocument } from '../../src/replica/status.ts'
+import type { ReplicaStatus, StatusDocument } from '../../src/replica/status/status.ts'
 import { startSite, type TestSite, until, withTempDir } from './agent-mesh.ts'
 import { createTestMesh, testKey } from './test-mesh.ts'
 

@@ -6,7 +6,7 @@ import { Semaphore } from '../../src/base/semaphore.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
-import { createCheckoutKeeper } from '../../src/replica/site-agent-checkouts.ts'
+import { createCheckoutKeeper } from '../../src/replica/site-agent/checkouts.ts'
 import { bench } from '../tree/trees.ts'
 import { createTestLogger, createTestMesh, testKey } from './test-mesh.ts'
 

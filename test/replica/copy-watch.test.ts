@@ -6,10 +6,10 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
 import type { MeshState } from '../../src/record/mesh-state.ts'
-import type { FailedCopy } from '../../src/replica/copy-challenger.ts'
-import { createCopyWatch } from '../../src/replica/copy-watch.ts'
-import type { HeardSite, StatusDocument } from '../../src/replica/status.ts'
-import { type CopyView, markOf } from '../../src/replica/verified-copies.ts'
+import type { FailedCopy } from '../../src/replica/copies/copy-challenger.ts'
+import { createCopyWatch } from '../../src/replica/copies/copy-watch.ts'
+import { type CopyView, markOf } from '../../src/replica/copies/verified-copies.ts'
+import type { HeardSite, StatusDocument } from '../../src/replica/status/status.ts'
 
 const HOUR_MS = 3_600_000
 const SITES = ['archive1', 'archive2', 'hq']

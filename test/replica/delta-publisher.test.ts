@@ -6,15 +6,11 @@ import { type Cid, cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
 import { decodeEncodings } from '../../src/dag/encodings.ts'
 import { listPages, readPage } from '../../src/dag/reader.ts'
 import type { EncodingsBody } from '../../src/record/kinds/encodings.ts'
-import {
-  createDeltaPublisher,
-  type DeltaPublisherOptions,
-  type DeltaRequest,
-  type DeltaWork,
-  type MakeDeltas,
-} from '../../src/replica/delta-publisher.ts'
-import { createHoldings, type Holdings } from '../../src/replica/holdings.ts'
-import { createLedger } from '../../src/replica/ledger.ts'
+import { createDeltaPublisher, type DeltaPublisherOptions } from '../../src/replica/deltas/delta-publisher.ts'
+import type { DeltaRequest, DeltaWork, MakeDeltas } from '../../src/replica/deltas/delta-work.ts'
+import { createOwedDeltas } from '../../src/replica/deltas/owed-deltas.ts'
+import { createHoldings, type Holdings } from '../../src/replica/holdings/holdings.ts'
+import { createLedger } from '../../src/replica/records/ledger.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
 import { createMesh, publish, TREE } from './mesh.ts'
 import { makeSimpleDeltas, noisePlan } from './simple-deltas.ts'
@@ -70,6 +66,7 @@ async function setUp() {
         ...{ ledger, blocks, holdings, nodeKey: hq, logger, makeDeltas },
         clock: ticking(stepMs),
         complete: { has: () => true },
+        owed: createOwedDeltas(node.store.values('deltas')),
       },
       { minNewBytes: 1000, maxShare: 1, ...more },
     )
@@ -251,6 +248,34 @@ test('killed at any write or signature, the next start goes on from the last rec
     assert.equal(await countStored(blocks, it.current(2)!.set!), await countMade(it, 2))
     await again.stop()
   }
+})
+
+test('after: killed before they are told of, the next start makes them, and the older ones too', {
+  timeout: 30_000,
+}, async () => {
+  const it = await setUp()
+  await it.signHead(2)
+  const { blocks } = it.node.store
+  // The first process dies at its first write of a delta: nothing is told.
+  const dead: BlockStore = { ...blocks, put: () => new Promise(() => undefined) }
+  const work = (await it.start({ blocks: dead, maxBases: 2 }).start(it.request(3, 'after')))!
+  await it.signHead(3, work)
+  assert.deepEqual(it.signed(3), [])
+  await it.restart()
+  const { store } = it.node
+  const holdings = createHoldings({ blocks, values: (space) => store.values(space), clock: systemClock })
+  const again = it.start({ holdings, maxBases: 2 })
+  await again.resume()
+  await again.idle()
+  const bases = it.signed(3).map(({ base }) => it.snapshots.findIndex((each) => each.equals(base)) + 1)
+  assert.deepEqual(bases, [2, 1])
+  assert.equal(await countStored(blocks, it.current(3)!.set!), await countMade(it, 2))
+  // All is done: a third start has nothing left to do.
+  await it.restart()
+  const third = it.start({ holdings, maxBases: 2 })
+  await third.resume()
+  await third.idle()
+  assert.equal(it.signed(3).length, 2)
 })
 
 test('older snapshots get deltas after the one before, for sites that missed some', {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { withInPlaceRisks } from '../../src/replica/in-place-risk.ts'
-import type { ReplicaStatus, StatusDocument } from '../../src/replica/status.ts'
+import { withInPlaceRisks } from '../../src/replica/status/in-place-risk.ts'
+import type { ReplicaStatus, StatusDocument } from '../../src/replica/status/status.ts'
 import type { Backing } from '../../src/store/block-backings.ts'
 
 const replica = (site: string, sequence: number | null): ReplicaStatus => ({

@@ -4,7 +4,7 @@ import { utf8 } from '../../src/base/bytes.ts'
 import { cidOf, RAW } from '../../src/block/cid.ts'
 import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
 import { listPages, readPage } from '../../src/dag/reader.ts'
-import { createIndexSearch } from '../../src/replica/index-search.ts'
+import { createIndexSearch } from '../../src/replica/serve/index-search.ts'
 import { createMemorySource } from '../dag/memory-source.ts'
 
 const BLOCKS = 60_000

@@ -21,9 +21,9 @@ import type { KeyPair } from '../../src/record/key.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { decodeSigned } from '../../src/record/record.ts'
 import { joinCode, joinCommitment, wishBytes } from '../../src/record/request-code.ts'
-import { createMembership } from '../../src/replica/admission.ts'
-import { createJoinRequests, type JoinRequestLimits } from '../../src/replica/join-requests.ts'
-import { createLedger } from '../../src/replica/ledger.ts'
+import { createMembership } from '../../src/replica/records/admission.ts'
+import { createJoinRequests, type JoinRequestLimits } from '../../src/replica/records/join-requests.ts'
+import { createLedger } from '../../src/replica/records/ledger.ts'
 import { createTestLog, createTestLogger, createTestMesh, START_MS, testKey } from './test-mesh.ts'
 
 const hq = testKey(30)

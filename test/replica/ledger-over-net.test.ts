@@ -5,7 +5,7 @@ import { utf8 } from '../../src/base/bytes.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import type { VerifiedRecord } from '../../src/record/record.ts'
-import { createLedger, type LedgerOptions } from '../../src/replica/ledger.ts'
+import { createLedger, type LedgerOptions } from '../../src/replica/records/ledger.ts'
 import { introduce, MemoryRecords, withHosts } from '../net/mesh.ts'
 import { createTestLog, createTestLogger, createTestMesh, START_MS, testKey } from './test-mesh.ts'
 

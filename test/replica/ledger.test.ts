@@ -6,7 +6,7 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { draftOpaque, signRecord } from '../../src/record/draft.ts'
 import { decodeSigned, type VerifiedRecord } from '../../src/record/record.ts'
-import { createLedger, type Ledger, type LedgerEvent } from '../../src/replica/ledger.ts'
+import { createLedger, type Ledger, type LedgerEvent } from '../../src/replica/records/ledger.ts'
 import { createTestLog, createTestLogger, createTestMesh, START_MS, testKey } from './test-mesh.ts'
 
 const node = testKey(10)

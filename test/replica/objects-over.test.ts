@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Block } from '../../src/block/block.ts'
 import { cidKey, cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { decodeWindowed } from '../../src/block/encoding.ts'
-import { createObjectsOver } from '../../src/replica/objects-over.ts'
+import { createObjectsOver } from '../../src/replica/serve/objects-over.ts'
 import { noise } from '../tree/trees.ts'
 
 const blockOf = (bytes: Uint8Array): Block => ({ cid: cidOf(DAG_CBOR, bytes), bytes: new Uint8Array(bytes) })

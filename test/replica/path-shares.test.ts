@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createPathShares, type PathShare } from '../../src/replica/path-shares.ts'
-import { createScheduler } from '../../src/replica/scheduler.ts'
-import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import { createPathShares, type PathShare } from '../../src/replica/scheduler/path-shares.ts'
+import { createScheduler } from '../../src/replica/scheduler/scheduler.ts'
+import type { SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB

@@ -8,7 +8,7 @@ import { type Cid, cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { listPages, readPage } from '../../src/dag/read-index.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { NodeSource } from '../../src/dag/source.ts'
-import { commonFilter, drawPositions, showPossession } from '../../src/replica/possession.ts'
+import { commonFilter, drawPositions, showPossession } from '../../src/replica/copies/possession.ts'
 import {
   decodePossession,
   decodeQuestion,

@@ -9,11 +9,11 @@ import type { Block } from '../../src/block/block.ts'
 import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import { type Cid, cidKey } from '../../src/block/cid.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../src/dag/snapshot.ts'
-import { checkClosure } from '../../src/replica/closure-check.ts'
-import { loadCompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
-import { createHoldings } from '../../src/replica/holdings.ts'
-import { createLedger } from '../../src/replica/ledger.ts'
-import { createIndexValues } from '../../src/store/index-values.ts'
+import { checkClosure } from '../../src/replica/holdings/closure-check.ts'
+import { loadCompleteSnapshots } from '../../src/replica/holdings/complete-snapshots.ts'
+import { createHoldings } from '../../src/replica/holdings/holdings.ts'
+import { createLedger } from '../../src/replica/records/ledger.ts'
+import { createIndexValues } from '../../src/store/index/index-values.ts'
 import { buildTree, directoryPlan, filePlan } from '../dag/trees.ts'
 import { PowerLoss } from '../store/simulated-disk.ts'
 import { losePower, type Machine, newMachine, openBlocks, openRecords } from '../store/simulated-machine.ts'
@@ -81,7 +81,7 @@ interface Told {
   readonly complete: Cid[]
 }
 
-/** In the order of the publisher (src/replica/publish.ts): blocks, completeness, head. */
+/** In the order of the publisher (src/replica/publish/publish.ts): blocks, completeness, head. */
 async function live(
   { blocks, complete, ledger }: Awaited<ReturnType<typeof open>>,
   told: Told,

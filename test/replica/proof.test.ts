@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMeshStateBuilder, foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { compareIds } from '../../src/record/state/chains.ts'
-import { proofOf } from '../../src/replica/proof.ts'
+import { proofOf } from '../../src/replica/records/proof.ts'
 import { type Author, admin, createAuthor, keyOf } from '../record/author.ts'
 import { plain } from '../record/plain-state.ts'
 

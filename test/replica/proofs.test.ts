@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
-import { createLedger } from '../../src/replica/ledger.ts'
-import { proofOf } from '../../src/replica/proof.ts'
-import { createProofs } from '../../src/replica/proofs.ts'
+import { createLedger } from '../../src/replica/records/ledger.ts'
+import { proofOf } from '../../src/replica/records/proof.ts'
+import { createProofs } from '../../src/replica/records/proofs.ts'
 import { createTestLog, createTestLogger, createTestMesh, START_MS, testKey } from './test-mesh.ts'
 
 const publisher = testKey(60)

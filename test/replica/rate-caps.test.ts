@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { cidOf, RAW } from '../../src/block/cid.ts'
 import type { BlockServer } from '../../src/net/ports.ts'
+import { createRateCapper } from '../../src/replica/fetch/rate-caps.ts'
 import type { FetchNetwork } from '../../src/replica/fetch-network.ts'
-import { createRateCapper } from '../../src/replica/rate-caps.ts'
 
 const BLOCK = new Uint8Array(1000)
 const page = cidOf(RAW, BLOCK)

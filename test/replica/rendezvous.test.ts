@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { blake3 } from '../../src/block/hash.ts'
 import { BitSet } from '../../src/replica/bit-set.ts'
-import { assignOwners, nextInLine } from '../../src/replica/rendezvous.ts'
-import { cutSegments, segmentTargetBytes } from '../../src/replica/segments.ts'
+import { assignOwners, nextInLine } from '../../src/replica/scheduler/rendezvous.ts'
+import { cutSegments, segmentTargetBytes } from '../../src/replica/scheduler/segments.ts'
 
 const names = fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9-]{0,12}$/), { minLength: 1, maxLength: 8 })
 const sizes = fc.array(fc.integer({ min: 1, max: 1024 * 1024 }), { minLength: 1, maxLength: 200 })

@@ -5,8 +5,8 @@ import { utf8 } from '../../src/base/bytes.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import type { MeshState, TreeState } from '../../src/record/mesh-state.ts'
-import { planRetention, type RetentionInput } from '../../src/replica/retention.ts'
-import type { Goal } from '../../src/replica/site-agent-goals.ts'
+import type { Goal } from '../../src/replica/goals.ts'
+import { planRetention, type RetentionInput } from '../../src/replica/retain/retention.ts'
 
 const DAY_MS = 24 * 3_600_000
 const NOW_MS = 1_700_000_000_000

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
-import { startHeldUp } from '../../src/replica/held-up.ts'
-import { advanceTime, clockMsOf, ownMs, startTime } from '../../src/replica/scheduler-time.ts'
+import { startHeldUp } from '../../src/replica/scheduler/held-up.ts'
+import { advanceTime, clockMsOf, ownMs, startTime } from '../../src/replica/scheduler/time.ts'
 
 const step = fc.record({
   passMs: fc.integer({ min: 0, max: 5000 }),

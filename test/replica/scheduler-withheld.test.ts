@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createScheduler } from '../../src/replica/scheduler.ts'
-import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import { createScheduler } from '../../src/replica/scheduler/scheduler.ts'
+import type { SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 
 const BLOCKS = 24
 const LENGTH = 64 * 1024

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Scheduler } from '../../src/replica/scheduler.ts'
-import { createScheduler } from '../../src/replica/scheduler.ts'
-import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import type { Scheduler } from '../../src/replica/scheduler/scheduler.ts'
+import { createScheduler } from '../../src/replica/scheduler/scheduler.ts'
+import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 
 const KiB = 1024
 const key = new Uint8Array(32).fill(7)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createSharedFlights } from '../../src/replica/shared-flights.ts'
+import { createSharedFlights } from '../../src/replica/fetch/shared-flights.ts'
 
 function setUp() {
   const flights = createSharedFlights<number>()

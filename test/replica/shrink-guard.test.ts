@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isMirrorError } from '../../src/base/errors.ts'
-import { checkShrink } from '../../src/replica/shrink-guard.ts'
+import { checkShrink } from '../../src/replica/publish/shrink-guard.ts'
 
 const OPTIONS = { maxShare: 0.3, isAccepted: false, isEmptyAccepted: false, source: '/src', tree: 't' }
 

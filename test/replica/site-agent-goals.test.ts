@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMeshStateBuilder } from '../../src/record/mesh-state-builder.ts'
-import { filterOf, goalsOf, isPinned, isWanted } from '../../src/replica/site-agent-goals.ts'
+import { filterOf, goalsOf, isPinned, isWanted } from '../../src/replica/goals.ts'
 import { createTestMesh, testKey } from './test-mesh.ts'
 
 const hq = testKey(20)

@@ -4,24 +4,24 @@ import fc from 'fast-check'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
-import { loadAddressBook } from '../../src/replica/address-book.ts'
+import { announcePeriodMs } from '../../src/replica/announce-period.ts'
+import { decodeQuestion } from '../../src/replica/questions.ts'
+import { loadAddressBook } from '../../src/replica/records/address-book.ts'
+import { createBackground } from '../../src/replica/site-agent/background.ts'
+import { createStatusGossip } from '../../src/replica/site-agent/gossip.ts'
 import {
   applyAnnouncementDelta,
   decodeDelta,
   deltaBetween,
   encodeDelta,
-} from '../../src/replica/announcement-delta.ts'
-import { createAnnouncementSender, wholePeriodMs } from '../../src/replica/announcement-sender.ts'
-import { decodeQuestion } from '../../src/replica/questions.ts'
-import { createBackground } from '../../src/replica/site-agent-background.ts'
-import { createStatusGossip } from '../../src/replica/site-agent-gossip.ts'
-import { announcePeriodMs } from '../../src/replica/status.ts'
+} from '../../src/replica/status/announcement-delta.ts'
+import { createAnnouncementSender, wholePeriodMs } from '../../src/replica/status/announcement-sender.ts'
 import {
   type AnnouncedTree,
   decodeAnnouncement,
   encodeAnnouncement,
   type SiteAnnouncement,
-} from '../../src/replica/status-announcement.ts'
+} from '../../src/replica/status/status-announcement.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import { createTestLogger, createTestMesh, START_MS, testKey } from './test-mesh.ts'
 
@@ -215,7 +215,7 @@ test('a delta whose base was not heard is a sign of life, and its author is aske
 })
 
 test('at rest a site of many trees costs every site less than 1 KB a second, at 100 sites and at 1,000', () => {
-  // As src/replica/announcement-sender.ts reckons: 3.5 copies of each message by each site, and what is around it.
+  // As src/replica/status/announcement-sender.ts reckons: 3.5 copies of each message by each site, and what is around it.
   const costOf = (members: number, trees: number): number => {
     const sender = createAnnouncementSender()
     const periodMs = announcePeriodMs(members)

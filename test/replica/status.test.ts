@@ -8,22 +8,19 @@ import { encodeCbor } from '../../src/block/codec.ts'
 import type { PinBody } from '../../src/record/kinds/pin.ts'
 import type { TreeState } from '../../src/record/mesh-state.ts'
 import { foldRecords } from '../../src/record/mesh-state-builder.ts'
-import { goalsOf } from '../../src/replica/site-agent-goals.ts'
-import { announcedTree } from '../../src/replica/site-agent-status.ts'
-import {
-  buildStatus,
-  type HeardSite,
-  NO_RIGHT,
-  type StatusSources,
-  silentAfterMs,
-} from '../../src/replica/status.ts'
+import { silentAfterMs } from '../../src/replica/announce-period.ts'
+import { buildStatus, NO_RIGHT } from '../../src/replica/build-status.ts'
+import { goalsOf } from '../../src/replica/goals.ts'
+import { announcedTree } from '../../src/replica/site-agent/status.ts'
+import { deltaBetween } from '../../src/replica/status/announcement-delta.ts'
+import type { HeardSite, StatusSources } from '../../src/replica/status/status.ts'
 import {
   type AnnouncedTree,
   decodeAnnouncement,
   encodeAnnouncement,
   MAX_ANNOUNCEMENT_BYTES,
   type SiteAnnouncement,
-} from '../../src/replica/status-announcement.ts'
+} from '../../src/replica/status/status-announcement.ts'
 import { createTestMesh, testKey } from './test-mesh.ts'
 
 const cid = (text: string): string => cidOf(DAG_CBOR, utf8(text)).toString()
@@ -68,6 +65,22 @@ test('an announcement says the same after encoding and decoding', () => {
     tree('f', { isFiltered: true, completeRuns: [] }),
   ])
   assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+})
+
+test('a pause is told, bounded, and shown beside how the replica stands', () => {
+  const pauses = [{ tree: 't', by: 'ada', sinceMs: 7 }]
+  const given = { ...announcement([tree('t')]), pauses }
+  assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
+  assert.equal(deltaBetween(announcement([tree('t')]), given), undefined)
+  const many = Array.from({ length: 100 }, (_, i) => ({ tree: `t${i}`, by: 'ada', sinceMs: 7 }))
+  const cut = decodeAnnouncement(encodeAnnouncement({ ...given, pauses: many }))
+  assert.equal(cut.pauses?.length, 64)
+  const withPause = (p: unknown) => encodeCbor({ v: 1, t: 1, n: '', a: [], r: [], s: [0, 0], p })
+  assert.throws(() => decodeAnnouncement(withPause([['T', 'ada', 7]])), { code: 'corrupt' })
+  assert.throws(() => decodeAnnouncement(withPause([['t', 'a'.repeat(129), 7]])), { code: 'limit' })
+  assert.throws(() => decodeAnnouncement(withPause([['t', 'ada', -1]])), { code: 'corrupt' })
+  const lab = labOf(sources([['p1', { ageMs: 0, isConnected: true, announcement: given }]]))
+  assert.deepEqual(lab?.pause, { by: 'ada', sinceMs: 7 })
 })
 
 test('runs of sequences are bounded, and have both ends', () => {

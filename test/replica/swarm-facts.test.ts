@@ -1,7 +1,7 @@
 /** The regions' shares as the topology declares their pipes. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { swarmWeights } from '../../src/replica/swarm-facts.ts'
+import { swarmWeights } from '../../src/replica/fetch/swarm-facts.ts'
 
 test('regions of which nothing is declared count alike', () => {
   const weightOf = swarmWeights(undefined).region

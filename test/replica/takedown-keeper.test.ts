@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { createMeshStateBuilder } from '../../src/record/mesh-state-builder.ts'
-import type { CompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
-import { loadCompleteSnapshots } from '../../src/replica/complete-snapshots.ts'
-import { createTakedownKeeper } from '../../src/replica/takedown-keeper.ts'
+import type { CompleteSnapshots } from '../../src/replica/holdings/complete-snapshots.ts'
+import { loadCompleteSnapshots } from '../../src/replica/holdings/complete-snapshots.ts'
+import { createTakedownKeeper } from '../../src/replica/takedown/takedown-keeper.ts'
+import { createWithheld } from '../../src/replica/takedown/withheld.ts'
 import { directoryPlan, filePlan } from '../dag/trees.ts'
 import { clock, createMesh, publish, TREE } from './mesh.ts'
 import { createTestLogger, createTestMesh, testKey } from './test-mesh.ts'
@@ -37,8 +38,10 @@ async function setUp(t: TestContext) {
   const checkedOut: string[] = []
   let collections = 0
   const forgotten = { times: 0, failures: 0 }
+  const withheld = createWithheld({ state: () => builder.state, blocks: store.blocks, clock })
   const keeperOf = (of: CompleteSnapshots) => {
     const keeper = createTakedownKeeper({
+      withheld,
       ledger: {
         state: () => builder.state,
         subscribe(listener) {
@@ -88,6 +91,7 @@ async function setUp(t: TestContext) {
     takeDown,
     until,
     checkedOut,
+    withheld,
     first,
     second,
     values,

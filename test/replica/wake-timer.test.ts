@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
-import { createWakeTimer } from '../../src/replica/wake-timer.ts'
+import { createWakeTimer } from '../../src/replica/scheduler/wake-timer.ts'
 
 test('it rings once, at the time that was set last', () => {
   fc.assert(

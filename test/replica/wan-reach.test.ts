@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { MeshState } from '../../src/record/mesh-state.ts'
-import { createWanReach } from '../../src/replica/wan-reach.ts'
+import { createWanReach } from '../../src/replica/serve/wan-reach.ts'
 
 type Pins = { tree: string; sites: object; removed: boolean }[]
 

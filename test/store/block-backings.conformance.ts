@@ -9,7 +9,7 @@ import type { Block } from '../../src/block/block.ts'
 import { cidToKeyBytes } from '../../src/block/cid.ts'
 import type { BackedFile, BackingPurpose } from '../../src/store/block-backings.ts'
 import type { BlockStore, CorruptBlock } from '../../src/store/block-store.ts'
-import { createPackAppender } from '../../src/store/pack-appender.ts'
+import { createPackAppender } from '../../src/store/packs/pack-appender.ts'
 import { readPlace } from './read-place.ts'
 import { sampleBlock, sampleBlocks } from './sample-blocks.ts'
 

@@ -5,7 +5,7 @@ import { isMirrorError } from '../../src/base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../../src/block/block.ts'
 import { cidOf, cidToKeyBytes, DAG_CBOR, RAW } from '../../src/block/cid.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
-import { createPackAppender } from '../../src/store/pack-appender.ts'
+import { createPackAppender } from '../../src/store/packs/pack-appender.ts'
 import { readPlace } from './read-place.ts'
 import { sampleBlock, sampleBlocks } from './sample-blocks.ts'
 

@@ -5,7 +5,7 @@
 import fs from 'node:fs'
 import { systemClock } from '../../src/base/clock.ts'
 import { cidToKeyBytes } from '../../src/block/cid.ts'
-import { createPackAppender } from '../../src/store/pack-appender.ts'
+import { createPackAppender } from '../../src/store/packs/pack-appender.ts'
 import { openStore } from '../../src/store/store.ts'
 import { COLLECT_OPTIONS, registered, snapshotNumber } from './numbered-snapshots.ts'
 

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { cidToKeyBytes } from '../../src/block/cid.ts'
-import type { Index } from '../../src/store/index.ts'
+import type { Index } from '../../src/store/index/index.ts'
+import { createMemoryIndex } from '../../src/store/index/memory-index.ts'
 import { createLeases } from '../../src/store/leases.ts'
-import { createMemoryIndex } from '../../src/store/memory-index.ts'
-import { createPackIndex } from '../../src/store/pack-index.ts'
+import { createPackIndex } from '../../src/store/packs/pack-index.ts'
 import { sampleBlocks } from './sample-blocks.ts'
 
 const KEYS = sampleBlocks(50, 60).map(({ cid }) => cidToKeyBytes(cid))

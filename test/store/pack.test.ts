@@ -19,8 +19,8 @@ import {
   packFileName,
   packIdOf,
 } from '../../src/store/pack.ts'
-import { createPack, createPackAppender } from '../../src/store/pack-appender.ts'
-import { scanPack } from '../../src/store/pack-scan.ts'
+import { createPack, createPackAppender } from '../../src/store/packs/pack-appender.ts'
+import { scanPack } from '../../src/store/packs/pack-scan.ts'
 import { sampleBlock, sampleBlocks } from './sample-blocks.ts'
 import { tempDir } from './temp-dir.ts'
 

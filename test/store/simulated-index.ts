@@ -1,7 +1,7 @@
 /** An index that shares a simulated disk: a power loss leaves the synced batches and some of those after them, in order. */
 import { asMirrorError } from '../../src/base/errors.ts'
-import type { Index, IndexOperation } from '../../src/store/index.ts'
-import { createMemoryIndex } from '../../src/store/memory-index.ts'
+import type { Index, IndexOperation } from '../../src/store/index/index.ts'
+import { createMemoryIndex } from '../../src/store/index/memory-index.ts'
 import type { SimulatedDisk } from './simulated-disk.ts'
 import { PowerLoss } from './simulated-disk.ts'
 

@@ -6,8 +6,8 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { systemClock } from '../../src/base/clock.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
-import { checkOut } from '../../src/tree/checkout.ts'
-import { importTree } from '../../src/tree/import.ts'
+import { checkOut } from '../../src/tree/checkout/checkout.ts'
+import { importTree } from '../../src/tree/import/import.ts'
 
 const [source, dir, uid] = process.argv.slice(2) as [string, string, string]
 process.setgroups?.([])

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { parseCid } from '../../src/block/cid.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import { openStore } from '../../src/store/store.ts'
-import { checkOut } from '../../src/tree/checkout.ts'
+import { checkOut } from '../../src/tree/checkout/checkout.ts'
 
 const [dir, snapshot, dest] = process.argv.slice(2) as [string, string, string]
 const { blocks } = await openStore({ dir, clock: systemClock })

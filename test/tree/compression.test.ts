@@ -6,8 +6,8 @@ import { systemClock } from '../../src/base/clock.ts'
 import { encodeEntry } from '../../src/dag/entry.ts'
 import { closure } from '../../src/dag/reader.ts'
 import { openStore } from '../../src/store/store.ts'
-import { checkOut } from '../../src/tree/checkout.ts'
-import { importTree } from '../../src/tree/import.ts'
+import { checkOut } from '../../src/tree/checkout/checkout.ts'
+import { importTree } from '../../src/tree/import/import.ts'
 import { tempDir } from '../store/temp-dir.ts'
 
 test('a tree imported with compression has the same root, takes less of the disk, and comes back as it was', async (t) => {

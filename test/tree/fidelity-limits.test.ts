@@ -9,34 +9,35 @@ import type { Entry, FileEntry } from '../../src/dag/entry.ts'
 import { walk } from '../../src/dag/reader.ts'
 import { setXattr } from '../../src/posix/xattr.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
-import { checkOut } from '../../src/tree/checkout.ts'
-import { compareTree } from '../../src/tree/compare.ts'
+import { checkOut } from '../../src/tree/checkout/checkout.ts'
+import { compareTree } from '../../src/tree/compare/compare.ts'
 import { bench, describeTree, noise } from './trees.ts'
 
-const TERABYTE = 2 ** 40
+/** Half a million blocks of zeros in one file, and sizes over what 32 bits count. */
+const DISK_BYTES = 2 ** 37
 
-test('a file of 1 TiB that is nearly all hole is imported, checked out and verified without its zeros', async (t) => {
+test('a file of 128 GiB that is nearly all hole is imported, checked out and verified without its zeros', async (t) => {
   const b = await bench(t)
   fs.mkdirSync(b.at('source'))
   const fd = fs.openSync(b.at('source', 'disk.img'), 'w')
-  fs.ftruncateSync(fd, TERABYTE)
-  fs.writeSync(fd, noise(100_000), 0, 100_000, 2 ** 39 + 12_345)
+  fs.ftruncateSync(fd, DISK_BYTES)
+  fs.writeSync(fd, noise(100_000), 0, 100_000, 2 ** 36 + 12_345)
   fs.closeSync(fd)
   const startedMs = performance.now()
   const result = await b.import(b.at('source'))
   const { counts, root } = result.snapshot
   assert.deepEqual(result.uncaptured, { count: 0, first: [] })
-  assert.equal(counts.bytes, TERABYTE)
-  assert.ok(counts.blockBytes < 8_000_000, `${counts.blockBytes} bytes of blocks`)
+  assert.equal(counts.bytes, DISK_BYTES)
+  assert.ok(counts.blockBytes < 1_000_000, `${counts.blockBytes} bytes of blocks`)
   // The counts go along: the room that is asked for is that of the data.
   const { notRestored } = await b.checkOut(result, b.at('out'), { counts })
   assert.deepEqual(notRestored, { count: 0, first: [] })
   const stat = fs.statSync(b.at('out', 'disk.img'))
-  assert.equal(stat.size, TERABYTE)
+  assert.equal(stat.size, DISK_BYTES)
   assert.ok(stat.blocks * 512 < 1_000_000, `${stat.blocks} sectors on the disk`)
   const found = Buffer.alloc(100_000)
   const copy = fs.openSync(b.at('out', 'disk.img'), 'r')
-  fs.readSync(copy, found, 0, found.length, 2 ** 39 + 12_345)
+  fs.readSync(copy, found, 0, found.length, 2 ** 36 + 12_345)
   fs.closeSync(copy)
   assert.ok(found.equals(noise(100_000)))
   assert.deepEqual(describeTree(b.at('out')), describeTree(b.at('source')))
@@ -46,7 +47,7 @@ test('a file of 1 TiB that is nearly all hole is imported, checked out and verif
   )) {
     assert.fail(difference.detail)
   }
-  // Byte for byte this takes an hour.
+  // Byte for byte this takes ten minutes and more, without the zeros a minute where it is slow.
   assert.ok(performance.now() - startedMs < 240_000)
 })
 

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { utf8 } from '../../src/base/bytes.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import { createMemoryScratch } from '../../src/dag/scratch.ts'
-import { createFileScratch } from '../../src/tree/file-scratch.ts'
+import { createFileScratch } from '../../src/tree/spool/file-scratch.ts'
 
 /** What every scratch does. */
 function checkScratch(scratch: Scratch): void {

@@ -4,7 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createFirstNames } from '../../src/tree/first-names.ts'
+import { createFirstNames } from '../../src/tree/checkout/first-names.ts'
 
 test('the first name of each group is found again, wherever it waits', (t) => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mirrormesh-names-'))

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { utf8 } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import type { Snapshot } from '../../src/dag/snapshot.ts'
-import { graft } from '../../src/tree/graft.ts'
+import { graft } from '../../src/tree/import/graft.ts'
 import { type Bench, bench, noise } from './trees.ts'
 
 /** Two names of one inode, a file of several chunks, a link and an empty folder, each its own in every version. */

@@ -6,8 +6,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { LinkableEntry } from '../../src/dag/entry.ts'
 import { encodeEntry } from '../../src/dag/entry.ts'
-import type { GroupState } from '../../src/tree/group-states.ts'
-import { createGroupStates } from '../../src/tree/group-states.ts'
+import type { GroupState } from '../../src/tree/import/group-states.ts'
+import { createGroupStates } from '../../src/tree/import/group-states.ts'
 import { META, numberedFiles } from '../dag/trees.ts'
 
 test('groups that were put aside come back as they were', (t) => {

@@ -2,7 +2,7 @@
 import { systemClock } from '../../src/base/clock.ts'
 import type { MirrorError } from '../../src/base/errors.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
-import { importTree } from '../../src/tree/import.ts'
+import { importTree } from '../../src/tree/import/import.ts'
 
 const NOBODY = 65_534
 const [source, scratch] = process.argv.slice(2) as [string, string]

@@ -3,10 +3,10 @@ import fs from 'node:fs'
 import os from 'node:os'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
-import type { ImportPlan } from '../../src/tree/import-plan.ts'
-import { createImportPlan } from '../../src/tree/import-plan.ts'
-import { openUnnamedFile } from '../../src/tree/record-bytes.ts'
-import type { SpoolBatch } from '../../src/tree/spool.ts'
+import type { ImportPlan } from '../../src/tree/import/import-plan.ts'
+import { createImportPlan } from '../../src/tree/import/import-plan.ts'
+import { openUnnamedFile } from '../../src/tree/spool/record-bytes.ts'
+import type { SpoolBatch } from '../../src/tree/spool/spool.ts'
 
 function createPlan(t: TestContext): ImportPlan {
   const fds = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createLinkTable } from '../../src/tree/link-table.ts'
+import { createLinkTable } from '../../src/tree/import/link-table.ts'
 
 test('a link table groups inodes as a map of them does', () => {
   // Links that were met too often, or whose count changed meanwhile, start a group anew once theirs is full.

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { readLocalEntries } from '../../src/tree/local-entries.ts'
+import { readLocalEntries } from '../../src/tree/local/local-entries.ts'
 import { tempDir } from '../node/temp-dir.ts'
 
 test('a directory reads the same whether its names fit in memory or wait in a file', async (t) => {

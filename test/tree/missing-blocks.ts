@@ -1,6 +1,6 @@
 /** How many of a snapshot's blocks its store cannot give. */
 import { listPages, readPage } from '../../src/dag/reader.ts'
-import type { ImportResult } from '../../src/tree/import.ts'
+import type { ImportResult } from '../../src/tree/import/import.ts'
 import type { Bench } from './trees.ts'
 
 export async function missingOf({ store: { blocks } }: Bench, { snapshot }: ImportResult): Promise<number> {

@@ -10,11 +10,11 @@ import { setMtime } from '../../src/posix/times.ts'
 import { readXattrs } from '../../src/posix/xattr.ts'
 import type { Store } from '../../src/store/store.ts'
 import { openStore } from '../../src/store/store.ts'
-import type { CheckoutOptions, CheckoutResult } from '../../src/tree/checkout.ts'
-import { checkOut } from '../../src/tree/checkout.ts'
-import type { ImportOptions, ImportResult } from '../../src/tree/import.ts'
-import { importTree } from '../../src/tree/import.ts'
-import { removeTree } from '../../src/tree/remove-tree.ts'
+import type { CheckoutOptions, CheckoutResult } from '../../src/tree/checkout/checkout.ts'
+import { checkOut } from '../../src/tree/checkout/checkout.ts'
+import { removeTree } from '../../src/tree/checkout/remove-tree.ts'
+import type { ImportOptions, ImportResult } from '../../src/tree/import/import.ts'
+import { importTree } from '../../src/tree/import/import.ts'
 
 export const isRoot = process.geteuid?.() === 0
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { planVersions } from '../../src/tree/version-plan.ts'
+import { planVersions } from '../../src/tree/versions/version-plan.ts'
 
 const input = fc.record({
   sequences: fc.uniqueArray(fc.integer({ min: 1, max: 40 }), { maxLength: 20 }),

@@ -7,8 +7,8 @@ import { systemClock } from '../../src/base/clock.ts'
 import { parseCid } from '../../src/block/cid.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import { openStore } from '../../src/store/store.ts'
-import { createCheckoutStorage } from '../../src/tree/checkout-storage.ts'
-import { checkOutVersion } from '../../src/tree/versions.ts'
+import { createCheckoutStorage } from '../../src/tree/checkout/checkout-storage.ts'
+import { checkOutVersion } from '../../src/tree/versions/versions.ts'
 
 const [dir, folder, sequence, snapshot, versions, step] = process.argv.slice(2) as string[]
 const { blocks } = await openStore({ dir: dir!, clock: systemClock })

@@ -1,5 +1,5 @@
 /** What happens to simulated sites and to the network: starts, kills, restarts, cuts, heals, other rates. */
-import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import type { SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 import { holdingOf, holdShare, isPaused, type Node, newScheduler, wants } from './node.ts'
 import type { Serving } from './serving.ts'
 import type { SimulatedEvent } from './simulation.ts'

@@ -1,8 +1,8 @@
 /** One site of a simulation: its scheduler, what it holds, and what it counts. */
 import type { HoldingUpdate } from '../../src/net/ports.ts'
-import { createScheduler, type Scheduler } from '../../src/replica/scheduler.ts'
-import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
-import { swarmWeights } from '../../src/replica/swarm-facts.ts'
+import { swarmWeights } from '../../src/replica/fetch/swarm-facts.ts'
+import { createScheduler, type Scheduler } from '../../src/replica/scheduler/scheduler.ts'
+import type { SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 import type { EventQueue } from './event-queue.ts'
 import type { SnapshotLayout } from './layout.ts'
 import type { SimulatedSite, Simulation } from './simulation.ts'

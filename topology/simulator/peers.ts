@@ -1,9 +1,9 @@
 /**
- * Who is connected to whom, and who tells whom what it holds, as in the daemon (src/replica/fetch-members.ts): all of a
+ * Who is connected to whom, and who tells whom what it holds, as in the daemon (src/replica/fetch/fetch-members.ts): all of a
  * region; the origin; and of every other region a few, each site others. Two sites of different regions that both
  * cannot be dialled are connected through a relay (relays.ts), or not at all.
  */
-import { affinity } from '../../src/replica/rendezvous.ts'
+import { affinity } from '../../src/replica/scheduler/rendezvous.ts'
 import type { Node } from './node.ts'
 import type { Relays } from './relays.ts'
 

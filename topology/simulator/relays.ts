@@ -2,7 +2,7 @@
  * Two sites that cannot dial each other meet at a member that can be dialled: what they exchange passes its links, too. As in the
  * daemon nothing is relayed over what is relayed, and a relay that is gone is replaced by another.
  */
-import { affinity } from '../../src/replica/rendezvous.ts'
+import { affinity } from '../../src/replica/scheduler/rendezvous.ts'
 import type { Node } from './node.ts'
 
 export interface Relays {

@@ -1,5 +1,5 @@
 /** Runs the schedulers: gives them events and pages, carries out what they command, wakes them. */
-import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 import { isPaused, type Node, wants } from './node.ts'
 import type { Serving } from './serving.ts'
 import type { Telling } from './telling.ts'

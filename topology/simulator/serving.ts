@@ -1,5 +1,5 @@
 /** How blocks get from one simulated site to another: requests travel, are answered block by block, and arrive. */
-import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 import { createFlow, type Flow, PARCEL_BYTES, type Parcel } from './flow.ts'
 import { holdsBlock, isFar, isPaused, type Node, wants } from './node.ts'
 import type { Pipe } from './pipes.ts'

@@ -1,5 +1,5 @@
 /** What goes into a simulation and what comes out of it. */
-import type { SchedulerOptions } from '../../src/replica/scheduler-types.ts'
+import type { SchedulerOptions } from '../../src/replica/scheduler/types.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import type { ProcessorOptions } from './processors.ts'
 

@@ -1,8 +1,8 @@
 /** How simulated sites tell each other what they hold: changes to all who watch, and all of it to one who begins to. */
 
 import type { HoldingUpdate } from '../../src/net/ports.ts'
-import { gatherMs } from '../../src/replica/holding-watcher.ts'
-import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import { gatherMs } from '../../src/replica/holdings/holding-watcher.ts'
+import type { SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 import { holdingOf, isPaused, type Node, store } from './node.ts'
 import { type Give, oneWayMs, type World } from './world.ts'
 

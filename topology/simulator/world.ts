@@ -1,5 +1,5 @@
 /** What the parts of a simulation share. */
-import type { SchedulerEvent } from '../../src/replica/scheduler-types.ts'
+import type { SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 import type { Cuts } from './cuts.ts'
 import type { EventQueue } from './event-queue.ts'
 import type { SnapshotLayout } from './layout.ts'

@@ -1,6 +1,6 @@
 /** Schemas of fetches and of the links that they take (answers.ts). */
 import { z } from 'zod'
-import type { FetchDocument, FetchSummary, TopologyDocument } from '../answers.ts'
+import type { FetchDocument, FetchSummary, PausedFetch, TopologyDocument } from '../answers.ts'
 
 export const FETCH_SUMMARY = z.strictObject({
   tree: z.string(),
@@ -22,6 +22,12 @@ export const FETCH_SUMMARY = z.strictObject({
     .nullable(),
   bytesPerSecond: z.number(),
 }) satisfies z.ZodType<FetchSummary>
+
+export const PAUSED = z.strictObject({
+  tree: z.string(),
+  by: z.string(),
+  sinceMs: z.int(),
+}) satisfies z.ZodType<PausedFetch>
 
 const PEER = z.strictObject({
   peer: z.string(),

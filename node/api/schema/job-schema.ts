@@ -1,7 +1,7 @@
 /** Schemas of jobs: what starts each, and the document that tells of it (job-document.ts). */
 import { z } from 'zod'
 import { MAX_VERSIONS } from '../../../src/record/kinds/pin.ts'
-import { DELTA_MODES } from '../../../src/replica/delta-mode.ts'
+import { DELTA_MODES } from '../../../src/replica/deltas/delta-mode.ts'
 import type { JobDocument, JobKind, Problem } from '../job-document.ts'
 
 const TEXT = z.string().min(1)

@@ -1,6 +1,6 @@
-/** Schema of the status document (src/replica/status.ts). */
+/** Schema of the status document (src/replica/status/status.ts). */
 import { z } from 'zod'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 
 const CHECKOUT = z.strictObject({
   path: z.string(),
@@ -23,6 +23,10 @@ const REPLICA = z.strictObject({
   isFiltered: z.boolean().exactOptional().describe('what is complete there is a part of the tree'),
   hasNoRight: z.boolean().exactOptional().describe('the tree is private, and the site may not read it'),
   hasFailed: z.boolean().exactOptional(),
+  pause: z
+    .strictObject({ by: z.string(), sinceMs: z.number() })
+    .exactOptional()
+    .describe('an operator of that site holds it back'),
 })
 
 const TREE = z.strictObject({

@@ -1,6 +1,7 @@
-/** `fetch`: what this node is fetching now, of whom each part is asked, and why. */
+/** `fetch`: what this node is fetching now, of whom each part is asked, and why; and holding one back for a while. */
+import { userInfo } from 'node:os'
 import type { Command } from 'commander'
-import type { FetchDocument, FetchSummary } from '../../api/answers.ts'
+import type { FetchDocument, FetchesDocument, FetchSummary, PausedFetch } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { countOf, formatBytes, formatSeconds } from '../quantity.ts'
 import { formatTable } from '../table.ts'
@@ -33,14 +34,67 @@ A segment is a run of neighbouring blocks. Its owner takes it over the WAN for t
 by which it leaves that of the publisher. Tier 0 are the sites of this region; nearer tiers are always asked first.`,
     )
     .action((tree: string, options: Options) => show(context, tree, options))
+  command
+    .command('pause')
+    .description('fetch nothing more of these trees at this site until they are resumed; kept over restarts')
+    .argument('<TREE...>', 'trees that are kept here')
+    .option('--json', 'print them as JSON')
+    .addHelpText(
+      'after',
+      `
+What is here of a tree stays, is served to others and goes into check-outs; what was fetched of a newer snapshot counts when
+it goes on. Others see in status by whom and since when it is paused, and do not wait for this site. At another site: with
+--api and a token of that site, or for all of its trees with site drain.`,
+    )
+    .action((trees: string[], options: Options) => pause(context, trees, options))
+  command
+    .command('resume')
+    .description('let paused fetches go on')
+    .argument('<TREE...>', 'trees that are paused here')
+    .option('--json', 'print them as JSON')
+    .action((trees: string[], options: Options) => resume(context, trees, options))
+}
+
+async function pause({ api, env, self, signal, terminal }: Context, trees: string[], { json }: Options) {
+  const paused: PausedFetch[] = []
+  for (const tree of trees) {
+    paused.push(
+      await api.post(`/api/v1/fetches/${encodeURIComponent(tree)}/pause`, { by: userName(env) }, signal),
+    )
+  }
+  if (json === true) return terminal.print(`${JSON.stringify({ paused }, null, 2)}\n`)
+  for (const { tree, by } of paused)
+    terminal.say(`${tree} is paused by ${by}; it goes on with: ${self} fetch resume ${tree}`)
+}
+
+async function resume({ api, signal, terminal }: Context, trees: string[], { json }: Options) {
+  const resumed: { tree: string; wasPaused: boolean }[] = []
+  for (const tree of trees) {
+    resumed.push(await api.post(`/api/v1/fetches/${encodeURIComponent(tree)}/resume`, {}, signal))
+  }
+  if (json === true) return terminal.print(`${JSON.stringify({ resumed }, null, 2)}\n`)
+  for (const { tree, wasPaused } of resumed)
+    terminal.say(wasPaused ? `${tree} goes on` : `${tree} was not paused here`)
+}
+
+/** Whoever opens the socket is trusted with his name; over TCP that of the token counts. */
+function userName(env: Context['env']): string {
+  try {
+    return env.SUDO_USER || userInfo().username
+  } catch {
+    // A user without an entry in passwd.
+    return `user ${process.getuid?.() ?? ''}`
+  }
 }
 
 async function list({ api, signal, terminal }: Context, { json = false }: Options): Promise<void> {
-  const answer = await api.get<{ fetches: FetchSummary[] }>('/api/v1/fetches', signal)
+  const answer = await api.get<FetchesDocument>('/api/v1/fetches', signal)
   if (json) {
     await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
     return
   }
+  for (const { tree, by, sinceMs } of answer.paused ?? [])
+    terminal.say(`${tree} is paused by ${by} since ${new Date(sinceMs).toISOString()}`)
   if (answer.fetches.length === 0) {
     terminal.say('nothing is being fetched')
     return

@@ -10,13 +10,14 @@ import { createGateways, type Gateways } from '../../get/gateways.ts'
 import { openOutsideGet } from '../../get/get-outside.ts'
 import { createHttpGateway } from '../../get/http-gateway.ts'
 import { openKnownMeshes } from '../../get/known-meshes.ts'
+import { type Learned, learnGateways } from '../../get/learn-gateways.ts'
 import { proveTree } from '../../get/prove-tree.ts'
 import type { Context } from '../context.ts'
 import { createProgress } from '../progress.ts'
 import { formatSeconds } from '../quantity.ts'
 import { readTokenFile } from '../remote-api.ts'
 import { parseTreeSpec } from '../tree-spec.ts'
-import { fileToWrite, writeFile } from '../write-file.ts'
+import { fileAt, writeFile } from '../write-file.ts'
 import { reportCheckout } from './checkout.ts'
 import type { OutsideOptions } from './outside-options.ts'
 
@@ -47,10 +48,12 @@ export async function getOutside(
   const token =
     options.gatewayTokenFile === undefined ? undefined : await readTokenFile(options.gatewayTokenFile)
   const all = origins.map((origin, at) => createHttpGateway(origin, at === 0 ? { token } : {}))
-  const gateways = createGateways(all)
+  const gateways = createGateways(all, clock)
   const progress = createProgress(context, { title: `get ${text}` })
   // The clock's timers keep no process alive, and between two tries nothing else would.
   const alive = setInterval(() => undefined, 2 ** 30)
+  const done = new AbortController()
+  let learning: Promise<readonly Learned[]> = Promise.resolve([])
   try {
     const { state, tree, names } = await proveTree(all, gateways, {
       mesh,
@@ -80,6 +83,29 @@ export async function getOutside(
       tree: tree.name,
       head: { epoch: newest.epoch, sequence: newest.sequence, id: newest.id.toString() },
     })
+    if (options.mirrors !== false && tree.body.readers === 'members') {
+      learning = learnGateways(all, gateways, {
+        mesh,
+        tree: tree.name,
+        sequence: meant.sequence,
+        clock,
+        signal: AbortSignal.any([signal, done.signal]),
+      })
+    }
+    /** What is known at the end of it. */
+    const finish = async () => {
+      done.abort()
+      const learned = await learning
+      sayNewer(context, newest.sequence, learned)
+      return {
+        mesh: mesh.toString(),
+        newestSequence: newest.sequence,
+        headTimeMs: newest.timeMs,
+        gateways: Object.fromEntries(gateways.given),
+        learnedGateways: Object.fromEntries(learned.map(({ origin, namedBy }) => [origin, namedBy])),
+        leftGateways: Object.fromEntries(gateways.left),
+      }
+    }
     const ageSeconds = Math.max(0, (clock.nowMs() - newest.timeMs) / 1000)
     const place = {
       tree: tree.name,
@@ -102,12 +128,6 @@ export async function getOutside(
     )
     try {
       const { entry } = get
-      const extra = {
-        mesh: mesh.toString(),
-        newestSequence: newest.sequence,
-        headTimeMs: newest.timeMs,
-        leftGateways: Object.fromEntries(gateways.left),
-      }
       if (entry.type === 'directory') {
         if (dest === '-') throw new MirrorError('invalid', `${text} is a folder: it cannot go to stdout`)
         const startMs = clock.monotonicMs()
@@ -118,7 +138,7 @@ export async function getOutside(
         progress.end()
         const seconds = (clock.monotonicMs() - startMs) / 1000
         const { leftBehind, ...written } = result
-        const answer = { ...place, dest: resolve(dest), ...written, seconds, ...extra }
+        const answer = { ...place, dest: resolve(dest), ...written, seconds, ...(await finish()) }
         await reportCheckout(
           context,
           leftBehind === undefined ? answer : { ...answer, leftBehind },
@@ -136,25 +156,41 @@ export async function getOutside(
       const found = { ...place, type: 'file' as const, name, mode, mtimeSec, mtimeNsec, sizeBytes }
       if (dest === '-') {
         for await (const piece of get.read()) await terminal.print(piece)
-        if (options.json === true) terminal.say(JSON.stringify({ ...found, ...extra }))
+        const outcome = await finish()
+        if (options.json === true) terminal.say(JSON.stringify({ ...found, ...outcome }))
         return
       }
-      const file = await fileToWrite(dest, found, options.replace === true)
-      await get.viaStore(file, async (read) => {
-        progress.end()
-        await writeFile(context, file, found, read())
+      const file = await fileAt(dest, found)
+      await get.viaStore(file, {
+        isReplacing: options.replace === true,
+        async write(read) {
+          progress.end()
+          await writeFile(context, file, found, read())
+        },
       })
+      const outcome = await finish()
       if (options.json === true)
-        await terminal.print(`${JSON.stringify({ ...found, dest: file, ...extra }, null, 2)}\n`)
+        await terminal.print(`${JSON.stringify({ ...found, dest: file, ...outcome }, null, 2)}\n`)
     } finally {
       get.close()
     }
   } finally {
+    done.abort()
+    await learning.catch(() => undefined)
     clearInterval(alive)
     progress.end()
     sayLeft(context, gateways)
-    for (const gateway of all) gateway.close()
+    gateways.close()
   }
+}
+
+/** Those who were named may be behind, or held up by somebody. */
+function sayNewer({ terminal }: Context, sequence: number, learned: readonly Learned[]): void {
+  const newer = learned.find(({ newestSequence }) => newestSequence > sequence)
+  if (newer === undefined) return
+  terminal.say(
+    `mirrormesh: ${newer.origin} proves a newer head, ${newer.newestSequence}; the gateways that were named know of ${sequence}`,
+  )
 }
 
 function sayLeft({ terminal }: Context, { left }: Gateways): void {

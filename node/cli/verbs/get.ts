@@ -10,7 +10,7 @@ import type { ResolvedPath } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { parseTreeSpec, type TreeSpec } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
-import { fileToWrite, writeFile } from '../write-file.ts'
+import { checkFree, fileAt, writeFile } from '../write-file.ts'
 import { reportCheckout, runCheckout } from './checkout.ts'
 import { defineOutside, isOutside, type OutsideOptions } from './outside-options.ts'
 
@@ -51,6 +51,7 @@ async function get(context: Context, text: string, dest: string, options: Option
       dest: resolve(dest),
       isReplacing: options.replace === true,
       hasDevices: options.devices === true,
+      takesEmpty: true,
     })
     await reportCheckout(context, answer, options.json === true)
     return
@@ -64,7 +65,8 @@ async function get(context: Context, text: string, dest: string, options: Option
   if (dest === '-') {
     for await (const chunk of body) await context.terminal.print(chunk)
   } else {
-    const file = await fileToWrite(dest, found, options.replace === true)
+    const file = await fileAt(dest, found)
+    if (options.replace !== true) await checkFree(file)
     await writeFile(context, file, found, body)
     if (options.json === true)
       await context.terminal.print(`${JSON.stringify({ ...found, dest: file }, null, 2)}\n`)

@@ -1,9 +1,11 @@
-/** `limits`: what this site sends and receives at most, seen and changed while the daemon runs. */
+/** `limits`: what this site sends and receives at most, seen and changed while the daemon runs; by the time of the week too. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { Limit, LimitName, LimitsDocument } from '../../limits.ts'
+import type { LimitName } from '../../limit-schedule.ts'
+import type { Limit, LimitsDocument, ScheduleDocument } from '../../limits.ts'
 import type { Context } from '../context.ts'
-import { formatBytes } from '../quantity.ts'
+import { CAPS, formatWindow, parseRate, parseWindow } from '../limit-window.ts'
+import { formatBytes, formatTime } from '../quantity.ts'
 import { formatTable } from '../table.ts'
 
 interface SetOptions {
@@ -14,17 +16,25 @@ interface SetOptions {
   readonly json?: boolean
 }
 
-const NAMES = {
-  wanUp: 'wanUpBytesPerSecond',
-  wanDown: 'wanDownBytesPerSecond',
-  regionUp: 'regionUpBytesPerSecond',
-  regionDown: 'regionDownBytesPerSecond',
+interface ScheduleOptions {
+  readonly window: readonly string[]
+  readonly timeZone?: string
+  readonly none?: boolean
+  readonly config?: boolean
+  readonly json?: boolean
+}
+
+const OPTIONS = {
+  wanUp: CAPS['wan-up'],
+  wanDown: CAPS['wan-down'],
+  regionUp: CAPS['region-up'],
+  regionDown: CAPS['region-down'],
 } as const satisfies Record<string, LimitName>
 
 export function define(command: Command, context: Context): void {
   command
     .command('show')
-    .description('show the caps of this site, and where each comes from')
+    .description('show the caps of this site, where each comes from, and their schedule')
     .option('--json', 'print them as JSON')
     .action((options: { json?: boolean }) => show(context, options.json === true))
   command
@@ -36,6 +46,32 @@ export function define(command: Command, context: Context): void {
     .option('--region-down <RATE>', 'from sites of this region')
     .option('--json', 'print the caps as JSON')
     .action((options: SetOptions) => set(context, options))
+  command
+    .command('schedule')
+    .description(
+      'other caps at certain times of the week; kept over restarts, in place of what was scheduled',
+    )
+    .option(
+      '--window <WINDOW>',
+      'such as "mon-fri 08:00-18:00 wan-up=2M"; may be given more than once',
+      collect,
+      [],
+    )
+    .option(
+      '--time-zone <ZONE>',
+      "of the times, such as Europe/Prague; the machine's of the daemon when left out",
+    )
+    .option('--none', 'nothing is scheduled, whatever config.yaml says')
+    .option('--config', 'what config.yaml says (limitSchedule)')
+    .option('--json', 'print the caps as JSON')
+    .addHelpText(
+      'after',
+      `
+Of several windows the first that holds counts; caps that it does not name are as set or configured. Days are mon to sun
+(mon-fri, sat,sun; daily when left out), times are quarters of an hour; a window whose end is not after its beginning ends on
+the next day. Trees that a pin makes urgent are not held up by any cap.`,
+    )
+    .action((options: ScheduleOptions) => schedule(context, options))
 }
 
 async function show({ api, signal, terminal }: Context, isJson: boolean): Promise<void> {
@@ -44,9 +80,9 @@ async function show({ api, signal, terminal }: Context, isJson: boolean): Promis
 
 async function set({ api, signal, terminal }: Context, options: SetOptions): Promise<void> {
   const change: Partial<Record<LimitName, number | null>> = {}
-  for (const [flag, name] of Object.entries(NAMES)) {
-    const text = options[flag as keyof typeof NAMES]
-    if (text !== undefined) change[name] = parseRate(text)
+  for (const [flag, name] of Object.entries(OPTIONS)) {
+    const text = options[flag as keyof typeof OPTIONS]
+    if (text !== undefined) change[name] = text === 'config' ? null : parseRate(text)
   }
   if (Object.keys(change).length === 0) {
     throw new MirrorError(
@@ -58,30 +94,51 @@ async function set({ api, signal, terminal }: Context, options: SetOptions): Pro
   await terminal.print(format(document, options.json === true))
 }
 
-/** Null: what config.yaml says. */
-function parseRate(text: string): number | null {
-  if (text === 'config') return null
-  if (text === 'none') return 0
-  const match = /^(\d{1,12})([kMG]?)$/.exec(text)
-  const rate = Number(match?.[1]) * { '': 1, k: 1e3, M: 1e6, G: 1e9 }[match?.[2] as '' | 'k' | 'M' | 'G']
-  if (match !== null && rate > 0) return rate
-  throw new MirrorError(
-    'invalid',
-    `a cap is bytes a second like 500k or 20M, none, or config, not ${JSON.stringify(text)}`,
-  )
+async function schedule({ api, signal, terminal }: Context, options: ScheduleOptions): Promise<void> {
+  const { window, timeZone, none, config, json } = options
+  if ([window.length > 0, none === true, config === true].filter(Boolean).length !== 1) {
+    throw new MirrorError('invalid', 'say one of --window, --none and --config')
+  }
+  const wanted =
+    config === true
+      ? null
+      : { windows: window.map(parseWindow), ...(timeZone === undefined ? {} : { timeZone }) }
+  const document = await api.patch<LimitsDocument>('/api/v1/limits', { schedule: wanted }, signal)
+  await terminal.print(format(document, json === true))
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value]
 }
 
 function format(document: LimitsDocument, isJson: boolean): string {
   if (isJson) return `${JSON.stringify(document, null, 2)}\n`
-  const rate = (value: number): string => (value === 0 ? 'no cap' : `${formatBytes(value)}/s`)
-  const why = ({ from, configured }: Limit): string =>
-    from === 'config' ? 'config' : `set; config says ${rate(configured)}`
-  return formatTable(
+  const table = formatTable(
     [{ title: 'CAP' }, { title: 'NOW', align: 'right' }, { title: 'FROM' }],
-    Object.entries(document).map(([name, limit]) => [
-      name.replace('BytesPerSecond', '').replace(/[A-Z]/, (letter) => ` ${letter.toLowerCase()}`),
-      rate(limit.value),
-      why(limit),
+    Object.entries(CAPS).map(([name, key]) => [
+      name.replace('-', ' '),
+      rate(document[key].value),
+      originOf(document[key]),
     ]),
   )
+  return document.schedule === null ? table : `${table}\n${formatSchedule(document.schedule)}`
+}
+
+function rate(value: number): string {
+  return value === 0 ? 'no cap' : `${formatBytes(value)}/s`
+}
+
+function originOf({ from, configured, otherwise }: Limit): string {
+  if (from === 'schedule') return `schedule; else ${rate(otherwise)}`
+  return from === 'config' ? 'config' : `set; config says ${rate(configured)}`
+}
+
+function formatSchedule({ timeZone, windows, from, active, untilMs }: ScheduleDocument): string {
+  const until = untilMs === null ? '' : ` until ${formatTime(untilMs)}`
+  return `schedule (${from}), by the clocks of ${timeZone}${active === null ? `; no window holds${until}` : ''}\n${windows
+    .map(
+      (each, i) =>
+        `${i === active ? '*' : ' '} ${formatWindow(each)}${i === active ? `, now${until}` : ''}\n`,
+    )
+    .join('')}`
 }

@@ -1,6 +1,7 @@
 /** The options by which `get` asks gateways of a mesh that this machine is no member of. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
+import { MAX_LEARNED } from '../../get/mirror-list.ts'
 import { parseDuration } from '../quantity.ts'
 
 export interface OutsideOptions {
@@ -10,11 +11,14 @@ export interface OutsideOptions {
   readonly maxAge?: number
   readonly acceptOlder?: boolean
   readonly gatewayTokenFile?: string
+  /** False: asks nobody but who was named. */
+  readonly mirrors?: boolean
 }
 
 export function defineOutside(command: Command): Command {
   return command
     .option('--gateway <URL>', 'ask this gateway too, at the same time; may be repeated', collect)
+    .option('--no-mirrors', 'ask no further gateways than those named here and before')
     .option('--mesh <ID>', 'the id of the mesh: once, then it is known for its gateways')
     .option('--max-age <TIME>', 'refuse when the newest head that is proved is older: 12h, 7d', readAge)
     .option('--accept-older', 'although a newer head has been seen here before')
@@ -22,9 +26,9 @@ export function defineOutside(command: Command): Command {
     .addHelpText(
       'after',
       `
-With a URL or --gateway no daemon is asked: any machine can get files, from all gateways that are named. It needs the id of
-the mesh once (\`mirrormesh status --json\` at a site shows it) and believes nothing else: what is written was signed by the
-tree's publisher. A get that is cut off goes on when it is given again.`,
+With a URL or --gateway no daemon is asked: any machine can get files, from all gateways that are named, and from up to ${MAX_LEARNED}
+more that those name. It needs the id of the mesh once (\`mirrormesh status --json\` at a site shows it) and believes nothing
+else: what is written was signed by the tree's publisher. A get that is cut off goes on when it is given again.`,
     )
 }
 

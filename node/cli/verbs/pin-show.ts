@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { matchesTree } from '../../../src/base/names.ts'
-import type { CopiesStatus, StatusDocument } from '../../../src/replica/status.ts'
+import type { CopiesStatus, StatusDocument } from '../../../src/replica/status/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
 import { describeFilter } from '../../left-out.ts'
 import type { Context } from '../context.ts'

@@ -1,6 +1,12 @@
 /** `status`: the whole mesh as this node knows it. */
 import type { Command } from 'commander'
-import type { InPlaceStatus, ReplicaStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+import { pauseReason } from '../../../src/replica/fetch-pauses.ts'
+import type {
+  InPlaceStatus,
+  ReplicaStatus,
+  StatusDocument,
+  TreeStatus,
+} from '../../../src/replica/status/status.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { formatBytes, formatCount, formatSeconds } from '../quantity.ts'
@@ -16,7 +22,7 @@ export function define(command: Command, context: Context): void {
     .option('--json', 'print the status document as JSON')
     .option(
       '--check',
-      'exit 4 unless every site that is not drained is up, every tree complete and checked out where it is pinned and may be read, and nothing alarming',
+      'exit 4 unless every site that is not drained is up, every tree complete and checked out where it is pinned, may be read and is not paused, and nothing alarming',
     )
     .action((options: Options) => show(context, options))
 }
@@ -37,8 +43,11 @@ export function isWell(status: StatusDocument): boolean {
     status.trees.every((tree) => tree.inPlace?.isAtRisk !== true) &&
     status.trees.every((tree) =>
       tree.sites.every(
-        ({ site, state, reason, hasNoRight }) =>
-          drained.has(site) || hasNoRight === true || (state === 'complete' && reason === undefined),
+        ({ site, state, reason, hasNoRight, pause }) =>
+          drained.has(site) ||
+          hasNoRight === true ||
+          (pause !== undefined && state === 'behind') ||
+          (state === 'complete' && reason === undefined),
       ),
     )
   )
@@ -136,6 +145,7 @@ function describeReplica(site: ReplicaStatus, tree: TreeStatus): string {
   }
   // Of a complete one too: a check-out there cannot be made.
   if (site.reason !== undefined) parts.push(site.reason)
+  else if (site.pause !== undefined) parts.push(pauseReason(site.pause))
   return parts.join(', ')
 }
 

@@ -1,7 +1,7 @@
 /** `topology`: what an admin declares of the links between sites, and what is measured beside it. */
 import type { Command } from 'commander'
 import { isMirrorError, MirrorError } from '../../../src/base/errors.ts'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { Topology } from '../../../src/topology/topology.ts'
 import type { MeasuredPath, TopologyDocument } from '../../api/answers.ts'
 import type { TopologyChange } from '../../topology/changes.ts'

@@ -1,6 +1,6 @@
 /** `tree delete`: an admin's record that a tree is no more. */
 import type { Command } from 'commander'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { TreeDocument } from '../../api/answers.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { compareBytes } from '../../../src/base/bytes.ts'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { TakedownPlan } from '../../api/takedown-routes.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'

@@ -1,7 +1,7 @@
 /** `tree`: the named things that are replicated. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { HeadDocument, TreeDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
 import { createTree, findTree } from '../ensure-tree.ts'

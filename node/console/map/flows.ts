@@ -3,7 +3,7 @@
  * the map is open, a few at a time.
  */
 import { useEffect, useState } from 'preact/hooks'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { FetchDocument, TopologyDocument } from '../../api/answers.ts'
 import { getJson, type Problem } from '../api.ts'
 import { status as statusState } from '../live.ts'

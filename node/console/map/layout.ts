@@ -1,5 +1,5 @@
 /** Where regions and sites stand on the map: regions on an ellipse, the sites of each around its middle. Pure. */
-import type { SiteStatus } from '../../../src/replica/status.ts'
+import type { SiteStatus } from '../../../src/replica/status/status.ts'
 
 export interface Spot {
   readonly x: number

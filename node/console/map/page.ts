@@ -1,6 +1,6 @@
 /** Regions and sites, and what flows between them now: who feeds whom, how fast, and why. */
 import { useMemo, useState } from 'preact/hooks'
-import type { SiteStatus } from '../../../src/replica/status.ts'
+import type { SiteStatus } from '../../../src/replica/status/status.ts'
 import type { TopologyDocument } from '../../api/answers.ts'
 import { countOf, formatBytes } from '../../cli/quantity.ts'
 import { html } from '../html.ts'

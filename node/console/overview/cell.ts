@@ -1,10 +1,18 @@
 /** What a field of the matrix says of one tree at one site: a sign, a few words, and a sentence. Pure. */
-import type { ReplicaStatus, SiteStatus, TreeStatus } from '../../../src/replica/status.ts'
+import type { ReplicaStatus, SiteStatus, TreeStatus } from '../../../src/replica/status/status.ts'
 import { formatBytes, formatSeconds } from '../../cli/quantity.ts'
 import { isFailed, isStalled } from '../problems.ts'
 import { roughly, silentSeconds } from '../text.ts'
 
-export type CellKind = 'complete' | 'fetching' | 'behind' | 'stalled' | 'failed' | 'unknown' | 'none'
+export type CellKind =
+  | 'complete'
+  | 'fetching'
+  | 'behind'
+  | 'stalled'
+  | 'paused'
+  | 'failed'
+  | 'unknown'
+  | 'none'
 
 export interface Cell {
   readonly kind: CellKind
@@ -22,6 +30,7 @@ const SIGNS: Readonly<Record<CellKind, string>> = {
   fetching: '↓',
   behind: '−',
   stalled: '−',
+  paused: '‖',
   failed: '!',
   unknown: '?',
   none: '',
@@ -30,6 +39,7 @@ const SIGNS: Readonly<Record<CellKind, string>> = {
 export function kindOf(replica: ReplicaStatus | undefined, nowMs: number): CellKind {
   if (replica === undefined) return 'none'
   if (isFailed(replica)) return 'failed'
+  if (replica.state === 'behind' && replica.pause !== undefined) return 'paused'
   if (replica.state === 'behind') return isStalled(replica, nowMs) ? 'stalled' : 'behind'
   return replica.state
 }
@@ -77,6 +87,7 @@ function shortText(
 ): string {
   if (kind === 'complete') return sequence === null ? '' : `@${sequence}`
   if (kind === 'failed') return lag ?? 'fails'
+  if (kind === 'paused') return lag ?? 'paused'
   if (kind === 'unknown') return 'unknown'
   if (kind !== 'fetching') return lag ?? 'waits'
   if (missingBytes === null) return 'fetching'

@@ -1,5 +1,5 @@
 /** What a newcomer sees instead of an empty matrix: how a mesh comes to life, and how far this one is. */
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import { html } from '../html.ts'
 import { Command } from '../parts/command.ts'
 

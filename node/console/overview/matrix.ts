@@ -3,7 +3,7 @@
  * fixed sizes, and the window over them follows the scroll. One cell takes the focus; arrows move it.
  */
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
-import type { SiteStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+import type { SiteStatus, StatusDocument, TreeStatus } from '../../../src/replica/status/status.ts'
 import { formatSeconds } from '../../cli/quantity.ts'
 import { html } from '../html.ts'
 import { TreeName } from '../parts/tree-name.ts'
@@ -74,6 +74,7 @@ function Legend() {
     ['fetching', '↓', 'fetching'],
     ['behind', '−', 'behind'],
     ['stalled', '−', 'stalled'],
+    ['paused', '‖', 'paused'],
     ['failed', '!', 'fails'],
     ['unknown', '?', 'not heard of'],
   ]

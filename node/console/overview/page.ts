@@ -1,6 +1,6 @@
 /** The overview: what is wrong, how much moves, every tree at every site, what happened last. */
 import { useMemo } from 'preact/hooks'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import { formatBytes } from '../../cli/quantity.ts'
 import { RecentEvents } from '../events/recent.ts'
 import { html } from '../html.ts'

@@ -1,5 +1,10 @@
 /** Rows and columns of the matrix: which trees and sites, in which order. Pure; one pass over all replicas. */
-import type { ReplicaStatus, SiteStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+import type {
+  ReplicaStatus,
+  SiteStatus,
+  StatusDocument,
+  TreeStatus,
+} from '../../../src/replica/status/status.ts'
 import { perTree } from '../per-tree.ts'
 import { type CellKind, kindOf } from './cell.ts'
 
@@ -15,6 +20,7 @@ const WEIGHT: Readonly<Record<CellKind, number>> = {
   stalled: 5,
   unknown: 4,
   behind: 3,
+  paused: 2,
   fetching: 2,
   complete: 1,
   none: 0,

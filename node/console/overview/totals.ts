@@ -1,5 +1,5 @@
 /** The figures of the overview: one pass over the status document, however large it is. Pure. */
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import { perTree } from '../per-tree.ts'
 
 export interface Totals {

@@ -1,7 +1,7 @@
 /** What admins, and operators who may drain, say of a site: its labels, and whether it is in service. */
 import { useState } from 'preact/hooks'
 import { isSegment } from '../../../src/base/names.ts'
-import type { SiteStatus } from '../../../src/replica/status.ts'
+import type { SiteStatus } from '../../../src/replica/status/status.ts'
 import { Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'
 import { html } from '../html.ts'

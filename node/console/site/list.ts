@@ -1,6 +1,6 @@
 /** All sites, as a table: how they are, what they hold, what they have moved. */
 import { useMemo, useState } from 'preact/hooks'
-import type { SiteStatus, StatusDocument } from '../../../src/replica/status.ts'
+import type { SiteStatus, StatusDocument } from '../../../src/replica/status/status.ts'
 import { countOf, formatBytes } from '../../cli/quantity.ts'
 import { html } from '../html.ts'
 import { now } from '../live.ts'

@@ -1,6 +1,6 @@
 /** One site: how it is, what it holds, whom it moves bytes with as this node sees it, and its place in service. */
 import { useMemo } from 'preact/hooks'
-import type { SiteStatus, StatusDocument } from '../../../src/replica/status.ts'
+import type { SiteStatus, StatusDocument } from '../../../src/replica/status/status.ts'
 import type { MeasuredPath, TopologyDocument } from '../../api/answers.ts'
 import { formatBytes } from '../../cli/quantity.ts'
 import { Action } from '../actions/dialog.ts'

@@ -1,5 +1,5 @@
 /** How a site is, as a sign and a word. */
-import type { SiteStatus } from '../../../src/replica/status.ts'
+import type { SiteStatus } from '../../../src/replica/status/status.ts'
 import { formatSeconds } from '../../cli/quantity.ts'
 import { html } from '../html.ts'
 import { roughly, shown, silentSeconds } from '../text.ts'

@@ -1,14 +1,18 @@
 /** Every fetch under way, and one of them in full: from whom, why, how fast, what limits it, when it will be done. */
 import { useMemo } from 'preact/hooks'
+import { pauseReason } from '../../../src/replica/fetch-pauses.ts'
 import type { FetchDocument } from '../../api/answers.ts'
 import { countOf, formatBytes, formatCount, formatSeconds } from '../../cli/quantity.ts'
 import { html } from '../html.ts'
+import { now } from '../live.ts'
 import type { PageProps } from '../page-props.ts'
 import { Fact } from '../parts/fact.ts'
 import { Trouble, useDocument } from '../parts/load.ts'
 import { TreeName } from '../parts/tree-name.ts'
 import { linkTo } from '../route.ts'
-import { roughly, shown } from '../text.ts'
+import { useValue } from '../state.ts'
+import { age, roughly, shown } from '../text.ts'
+import { PauseButton } from './pause.ts'
 import { fetchAddress, type Running, runningFetches } from './running.ts'
 
 const SHOWN = 200
@@ -20,7 +24,7 @@ export function Transfers({ status, route }: PageProps) {
   return html`
     <div class="page-head"><div>
       <h1 tabindex="-1">Transfers</h1>
-      <p class="quiet">${running.length === 0 ? 'Nothing is being fetched anywhere.' : `${countOf(running.length, 'fetch', 'fetches')} under way in the mesh`}</p>
+      <p class="quiet">${summaryOf(running)}</p>
     </div></div>
     ${
       running.length > 0 &&
@@ -33,7 +37,17 @@ export function Transfers({ status, route }: PageProps) {
       </table></section>`
     }
     ${site !== undefined && tree !== undefined && html`<${Detail} key=${`${site} ${tree}`} address=${fetchAddress(status, site, tree)} site=${site} tree=${tree} />`}
-    <p class="quiet">Fetches have no switch of their own: to stop one, drain its site or take its pin away; what it has fetched stays, and it goes on from there. Rates are capped by the settings wanDownBytesPerSecond and regionDownBytesPerSecond of the site.</p>`
+    <p class="quiet">Rates are capped by the <a href=${linkTo('settings')}>limits</a> of each site. A site that is drained fetches nothing.</p>`
+}
+
+function summaryOf(running: readonly Running[]): string {
+  const paused = running.filter(({ replica }) => replica.pause !== undefined).length
+  const going = running.length - paused
+  const said =
+    going === 0
+      ? 'Nothing is being fetched anywhere'
+      : `${countOf(going, 'fetch', 'fetches')} under way in the mesh`
+  return paused === 0 ? said : `${said}, ${paused} paused`
 }
 
 function Line({
@@ -43,12 +57,14 @@ function Line({
   running: Running
   isShown: boolean
 }) {
+  const nowMs = useValue(now)
   return html`<tr aria-current=${isShown ? 'true' : undefined}>
     <td><a href=${linkTo('trees', tree.tree)}><${TreeName} name=${tree.tree} /></a></td>
     <td><a href=${linkTo('sites', replica.site)}>${shown(replica.site)}</a>${isHere && html` <span class="tag">this node</span>`}</td>
-    <td><${Progress} share=${share} /></td>
+    <td>${replica.pause === undefined ? html`<${Progress} share=${share} />` : html`<span title=${pauseReason(replica.pause)}>paused by ${shown(replica.pause.by)}, ${age(replica.pause.sinceMs, nowMs)}</span>`}</td>
     <td class="number">${replica.missingBytes === null ? '?' : formatBytes(replica.missingBytes)}</td>
-    <td class="buttons"><a href=${linkTo('transfers', '', { site: replica.site, tree: tree.tree })}>Look closer</a></td>
+    <td class="buttons">${replica.pause === undefined && html`<a href=${linkTo('transfers', '', { site: replica.site, tree: tree.tree })}>Look closer</a>`}
+      <${PauseButton} tree=${tree.tree} site=${replica.site} isHere=${isHere} isPaused=${replica.pause !== undefined} /></td>
   </tr>`
 }
 

@@ -1,5 +1,5 @@
-/** What is being fetched anywhere in the mesh, from the status document. Pure. */
-import type { ReplicaStatus, StatusDocument, TreeStatus } from '../../../src/replica/status.ts'
+/** What is being fetched, or held back, anywhere in the mesh, from the status document. Pure. */
+import type { ReplicaStatus, StatusDocument, TreeStatus } from '../../../src/replica/status/status.ts'
 
 export interface Running {
   readonly tree: TreeStatus
@@ -9,12 +9,12 @@ export interface Running {
   readonly share: number | undefined
 }
 
-/** Those under way, the most missing first. */
+/** Those under way, the most missing first, and after them those that somebody paused. */
 export function runningFetches(status: StatusDocument): Running[] {
   const found: Running[] = []
   for (const tree of status.trees) {
     for (const replica of tree.sites) {
-      if (replica.state !== 'fetching') continue
+      if (replica.state !== 'fetching' && replica.pause === undefined) continue
       const { missingBytes } = replica
       const share =
         missingBytes === null || tree.bytes === null || tree.bytes === 0
@@ -23,7 +23,11 @@ export function runningFetches(status: StatusDocument): Running[] {
       found.push({ tree, replica, isHere: replica.site === status.self.site, share })
     }
   }
-  return found.toSorted((a, b) => (b.replica.missingBytes ?? 0) - (a.replica.missingBytes ?? 0))
+  return found.toSorted(
+    (a, b) =>
+      Number(a.replica.pause !== undefined) - Number(b.replica.pause !== undefined) ||
+      (b.replica.missingBytes ?? 0) - (a.replica.missingBytes ?? 0),
+  )
 }
 
 /** Where a fetch is explained: here, or asked of the site over the mesh. */

@@ -1,6 +1,6 @@
 /** What changed between two snapshots, and what a site that holds the one would fetch for the other. */
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import type { TreeStatus } from '../../../src/replica/status.ts'
+import type { TreeStatus } from '../../../src/replica/status/status.ts'
 import type { DiffBytesAnswer, DiffHeader, DiffLine, HeadDocument } from '../../api/answers.ts'
 import { formatBytes, formatCount } from '../../cli/quantity.ts'
 import { getLines, type Problem } from '../api.ts'

@@ -1,6 +1,6 @@
 /** The heads of a tree, newest first: what each changed in number, who holds it, its tags, and the ways back. */
 import { useMemo } from 'preact/hooks'
-import type { TreeStatus } from '../../../src/replica/status.ts'
+import type { TreeStatus } from '../../../src/replica/status/status.ts'
 import type { HeadDocument, TreeDocument } from '../../api/answers.ts'
 import { formatBytes, formatCount } from '../../cli/quantity.ts'
 import { Action } from '../actions/dialog.ts'

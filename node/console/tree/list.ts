@@ -1,6 +1,6 @@
 /** All trees, as a table: head, size, where it is complete. */
 import { useMemo, useState } from 'preact/hooks'
-import type { TreeStatus } from '../../../src/replica/status.ts'
+import type { TreeStatus } from '../../../src/replica/status/status.ts'
 import { countOf, formatBytes, formatCount } from '../../cli/quantity.ts'
 import { html } from '../html.ts'
 import { now } from '../live.ts'

@@ -3,7 +3,7 @@
  * is exactly what was planned. When the mesh has moved since, the node says so and nothing happens.
  */
 import { useEffect, useState } from 'preact/hooks'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
 import type { PinChange, PinPlan } from '../../api/pin-plan.ts'
 import { countOf, formatBytes, formatSeconds } from '../../cli/quantity.ts'

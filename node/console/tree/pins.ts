@@ -1,7 +1,7 @@
 /** The pins that cover a tree, and the way to a new one. */
 
 import { matchesTree } from '../../../src/base/names.ts'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { PinDocument } from '../../api/answers.ts'
 import { Action } from '../actions/dialog.ts'
 import { html } from '../html.ts'

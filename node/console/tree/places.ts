@@ -1,5 +1,5 @@
 /** Where a tree lies: each site that keeps it, how far it is, its check-outs, and why it is not further. */
-import type { SiteStatus, TreeStatus } from '../../../src/replica/status.ts'
+import type { SiteStatus, TreeStatus } from '../../../src/replica/status/status.ts'
 import { formatBytes, formatSeconds } from '../../cli/quantity.ts'
 import { html } from '../html.ts'
 import { cellOf, lagText } from '../overview/cell.ts'

@@ -1,8 +1,8 @@
 /** The two servers, each with the same files: a node of a mesh of one site, and nginx over its check-out. */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
+import { freePort } from '../../../test/free-port.ts'
 import { cpuSecondsOf, type Running, startAt, until } from '../mesh/processes.ts'
 
 export interface Server {
@@ -15,6 +15,8 @@ export interface Server {
 }
 
 const MAIN = join(import.meta.dirname, '../../../node/main.ts')
+/** As scripts/mirrormesh and the first line of main.ts have it. */
+const AS_LAUNCHED = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8']
 const TREE = 'bench'
 const HERE = { argumentsAt: (_: string, command: readonly string[]) => [...command] }
 const READY = { timeoutMs: 60_000, everyMs: 100 }
@@ -26,7 +28,7 @@ export async function startGateway(
 ): Promise<Server & { readonly checkout: string }> {
   const home = join(folder, 'home')
   const [listen, http] = [await freePort(), await freePort()]
-  const program = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN, '--home', home]
+  const program = [process.execPath, ...AS_LAUNCHED, MAIN, '--home', home]
   const run = (...words: string[]): string =>
     execFileSync(program[0]!, [...program.slice(1), ...words], {
       encoding: 'utf8',
@@ -115,16 +117,5 @@ async function answers(url: string): Promise<void> {
     const response = await fetch(url).catch(() => undefined)
     await response?.body?.cancel()
     return response?.status === 200 ? true : undefined
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
   })
 }

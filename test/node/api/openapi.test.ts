@@ -1,5 +1,6 @@
 /** What the API says of itself, held against what it does: every route, asked of a real daemon. */
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
@@ -8,6 +9,7 @@ import { test } from 'node:test'
 import Fastify from 'fastify'
 import type { ChainDocument } from '../../../node/api/answers.ts'
 import type { EventFeed } from '../../../node/api/event-feed.ts'
+import type { InviteDocument } from '../../../node/api/member-answers.ts'
 import type { Route } from '../../../node/api/openapi.ts'
 import { addRoutes } from '../../../node/api/server.ts'
 import type { Services } from '../../../node/api/services.ts'
@@ -15,9 +17,12 @@ import { createApiClient } from '../../../node/cli/api-client.ts'
 import { loadKey } from '../../../node/keys.ts'
 import { choosePaths } from '../../../node/paths.ts'
 import { parseCid } from '../../../src/block/cid.ts'
+import type { Bodies, Kind } from '../../../src/record/content.ts'
 import { draftRecord, signRecord } from '../../../src/record/draft.ts'
+import { inviteSecretHash } from '../../../src/record/invite-token.ts'
+import { publicKeyOf } from '../../../src/record/key.ts'
 import { pinName } from '../../../src/record/kinds/pin.ts'
-import { startDaemon, succeed, succeedJson } from '../program.ts'
+import { mirrormesh, startDaemon, succeed, succeedJson } from '../program.ts'
 import { tempDir } from '../temp-dir.ts'
 
 /** Those of this program: nothing is asked of them, so they need no services. */
@@ -39,18 +44,17 @@ test('every route says who may ask and what it answers', () => {
 })
 
 /** Signed by the mesh's admin, as the verbs do it. */
-async function aPinRecord(home: string): Promise<Uint8Array> {
+async function anAdminsRecord<K extends Kind>(home: string, kind: K, body: Bodies[K]): Promise<Uint8Array> {
   const paths = choosePaths({ home, env: {}, uid: 0 })
   const admin = await loadKey(paths.adminKeyFile, 'the key of an admin')
   const api = createApiClient({ paths, self: 'mirrormesh' })
   const chain = await api.get<ChainDocument>(`/api/v1/chain/${admin.peer}`)
-  const sites = { all: true } as const
   const draft = draftRecord({
     mesh: parseCid(chain.mesh),
     issuer: admin.publicKey,
     timeMs: Date.now(),
-    kind: 'pin',
-    body: { name: pinName('z', sites), tree: 'z', sites, removed: false, version: 1 },
+    kind,
+    body,
     tip: { counter: chain.counter, id: parseCid(chain.prev!) },
   })
   return signRecord(draft, admin)
@@ -250,6 +254,17 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     await succeed(['limits', 'set', '--wan-up', 'config', '--region-down', 'config', '--home', home])
     assert.doesNotMatch(await succeed(['limits', 'show', '--home', home]), /set/)
 
+    const windows = ['--window', 'daily 00:00-24:00 wan-up=3M', '--time-zone', 'Asia/Tokyo']
+    const scheduled = await succeed(['limits', 'schedule', ...windows, '--home', home])
+    assert.match(scheduled, /^wan up +3\.0 MB\/s +schedule; else no cap$/m)
+    assert.match(scheduled, /by the clocks of Asia\/Tokyo\n\* daily 00:00-24:00 wan-up=3M, now$/m)
+    assert.equal((await change(changed.etag ?? '', null)).status, 412)
+    await succeed(['limits', 'schedule', '--config', '--home', home])
+    assert.match(
+      (await mirrormesh(['limits', 'schedule', '--window', 'x', '--home', home])).stderr,
+      /a window is/,
+    )
+
     for (const [path, command] of [
       ['/api/v1/pins', ['pin', 'remove', 'a/**', '--site', 'hq']],
       ['/api/v1/sites', ['site', 'drain', 'hq', '--note', 'x']],
@@ -263,10 +278,59 @@ test('what the routes answer is what they say', { timeout: 120_000 }, async (t) 
     // A record that is known already may come again, unless the list has changed since.
     const pins = (await ask('GET', '/api/v1/pins')).etag ?? ''
     const tree = (await ask('GET', '/api/v1/trees')).etag ?? ''
-    const record = Buffer.from(await aPinRecord(home)).toString('base64')
+    const sites = { all: true } as const
+    const pin = { name: pinName('z', sites), tree: 'z', sites, removed: false, version: 1 }
+    const record = Buffer.from(await anAdminsRecord(home, 'pin', pin)).toString('base64')
     assert.equal((await ask('POST', '/api/v1/records', { 'if-match': tree }, { record })).status, 412)
     const good = await ask('POST', '/api/v1/records', { 'if-match': pins }, { record })
     assert.equal(good.status, 201, good.text)
+  })
+  await t.test('an invite that an admin signed elsewhere becomes a token by which a site joins', async () => {
+    const secret = new Uint8Array(randomBytes(32))
+    const admitter = publicKeyOf(self.peer)
+    const invite = (site: string, by = admitter) => ({
+      ...{ admitter: by, secretHash: inviteSecretHash(secret), site, region: 'r', roles: ['site'] },
+      expiresMs: Date.now() + 3_600_000,
+    })
+    const post = async (body: Bodies['invite'], more: object) => {
+      const record = Buffer.from(await anAdminsRecord(home, 'invite', body)).toString('base64')
+      return api.post<{ invite: InviteDocument; token: string | null }>('/api/v1/invites', {
+        record,
+        ...more,
+      })
+    }
+    const text = Buffer.from(secret).toString('base64url')
+    await assert.rejects(post(invite('lab2', new Uint8Array(32)), { secret: text }), { code: 'invalid' })
+    await assert.rejects(post(invite('hq'), { secret: text }), { code: 'conflict' })
+    await assert.rejects(post(invite('lab2'), { secret: 'A'.repeat(43) }), {
+      code: 'invalid',
+      message: /not that of/,
+    })
+    const wrong = Buffer.from(
+      await anAdminsRecord(home, 'pin', {
+        name: 'p',
+        tree: 'z',
+        sites: { all: true },
+        removed: true,
+        version: 1,
+      }),
+    )
+    await assert.rejects(api.post('/api/v1/invites', { record: wrong.toString('base64') }), {
+      code: 'invalid',
+    })
+    assert.equal((await post(invite('lab3'), {})).token, null)
+    const { token, invite: made } = await post(invite('lab2'), { secret: text })
+    assert.deepEqual([made.site, made.state], ['lab2', 'open'])
+    await succeed([
+      'join',
+      '--home',
+      join(dir, 'lab2'),
+      token ?? '',
+      '--listen',
+      '127.0.0.1:0',
+      '--http',
+      'off',
+    ])
   })
   assert.ok(!/api\.failed/.test(daemon.stderr()))
   assert.equal((await succeedJson<{ trees: unknown[] }>(['status', '--home', home])).trees.length, 1)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { applyDelta, statusDelta } from '../../../node/api/status-delta.ts'
-import type { StatusDocument } from '../../../src/replica/status.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
 
 const name = fc.constantFrom('a', 'b', 'c', 'd')
 const count = fc.integer({ min: 0, max: 3 })

@@ -9,7 +9,7 @@ import { parseTreeSpec } from '../../../node/cli/tree-spec.ts'
 import { treeUrl } from '../../../node/cli/tree-url.ts'
 import { formatStatus, isWell } from '../../../node/cli/verbs/status.ts'
 import { ERROR_CODES, isMirrorError } from '../../../src/base/errors.ts'
-import type { ReplicaStatus, StatusDocument } from '../../../src/replica/status.ts'
+import type { ReplicaStatus, StatusDocument } from '../../../src/replica/status/status.ts'
 
 const nothing = { bytesSent: 0, bytesReceived: 0, plainBytesSent: 0, plainBytesReceived: 0 }
 

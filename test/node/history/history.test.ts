@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { COARSE, createHistory, FINE } from '../../../node/history/history.ts'
 import { merge, readValue, sampleOf } from '../../../node/history/sample.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
-import type { ReplicaStatus, StatusDocument } from '../../../src/replica/status.ts'
+import type { ReplicaStatus, StatusDocument } from '../../../src/replica/status/status.ts'
 import { createMemoryStore } from '../../../src/store/memory-store.ts'
 
 const SECOND = 1000

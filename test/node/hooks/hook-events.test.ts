@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createHookEvents } from '../../../node/hooks/hook-events.ts'
-import type { ReplicaStatus, StatusDocument } from '../../../src/replica/status.ts'
+import type { ReplicaStatus, StatusDocument } from '../../../src/replica/status/status.ts'
 
 function status(sequence: number, own: Partial<ReplicaStatus>): StatusDocument {
   const replica: ReplicaStatus = {

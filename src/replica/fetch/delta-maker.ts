@@ -1,0 +1,100 @@
+/**
+ * Makes a snapshot's blocks of deltas and of the base's blocks, and stores them: each is checked against its CID in the
+ * snapshot's index first (apply-delta.ts). The base is leased as long as this is open. How much is worked on at a time is
+ * bounded, in bytes of frames, windows and targets.
+ */
+import { Semaphore } from '../../base/semaphore.ts'
+import type { Cid } from '../../block/cid.ts'
+import type { IndexedBlock } from '../../dag/block-index.ts'
+import { createIndexPositions } from '../../dag/index-positions.ts'
+import type { Snapshot } from '../../dag/snapshot.ts'
+import { decodeSnapshot } from '../../dag/snapshot.ts'
+import type { NodeSource } from '../../dag/source.ts'
+import { getBlock } from '../../dag/source.ts'
+import { applyDelta } from '../../delta/apply-delta.ts'
+import type { BlockStore } from '../../store/block-store.ts'
+import type { PlannedDelta } from './delta-plan.ts'
+
+export interface DeltaMaker {
+  readonly baseBlocks: number
+  /** Those of which some target is missing here. */
+  isWanted(deltas: readonly PlannedDelta[]): Promise<boolean[]>
+  /**
+   * Stores what is missing of the delta's targets. Returns these, or undefined when a block that they need is gone.
+   * @throws MirrorError `corrupt` when the delta does not give what its plan says
+   */
+  make(delta: PlannedDelta): Promise<readonly IndexedBlock[] | undefined>
+  close(): void
+}
+
+const MAX_BYTES = 24 * 1024 * 1024
+
+/** @throws MirrorError `not-found` when the base's snapshot is not here */
+export async function openDeltaMaker(
+  { blocks }: { readonly blocks: BlockStore },
+  {
+    tree,
+    base: baseCid,
+    target,
+    objects,
+    signal,
+  }: {
+    readonly tree: string
+    readonly base: Cid
+    readonly target: Snapshot
+    /** Of the target's index. */
+    readonly objects: NodeSource
+    readonly signal: AbortSignal
+  },
+): Promise<DeltaMaker> {
+  const lease = blocks.lease({ purpose: `base of deltas of ${tree}`, roots: [baseCid] })
+  const bytesAtWork = new Semaphore(MAX_BYTES)
+  let before: Snapshot
+  try {
+    before = decodeSnapshot(baseCid, await getBlock(blocks, baseCid, 'base of deltas', signal))
+  } catch (error) {
+    lease.close()
+    throw error
+  }
+  const base = createIndexPositions(blocks, before.index)
+  const targets = createIndexPositions(objects, target.index)
+
+  async function apply(delta: PlannedDelta, wanted: readonly IndexedBlock[]): Promise<boolean> {
+    const window = await base.blocks(delta.entry.base, signal)
+    let bytes = delta.lengthBytes
+    for (const { lengthBytes } of [...wanted, ...window]) bytes += lengthBytes
+    const release = await bytesAtWork.acquire(bytes, signal)
+    try {
+      const frame = await blocks.get(delta.cid, signal)
+      if (frame === undefined) return false
+      const made = await applyDelta({ frame, targets: wanted, base: window }, (listed) =>
+        Promise.all(listed.map(({ cid }) => blocks.get(cid, signal))),
+      )
+      if (made === undefined) return false
+      signal.throwIfAborted()
+      await blocks.put(made, { verified: true })
+      return true
+    } finally {
+      release()
+    }
+  }
+
+  return {
+    baseBlocks: before.counts.blocks,
+    async isWanted(deltas) {
+      const wanted: boolean[] = []
+      for (const { entry } of deltas) {
+        const listed = await targets.blocks(entry.targets, signal)
+        wanted.push((await blocks.has(listed.map(({ cid }) => cid))).includes(false))
+      }
+      return wanted
+    },
+    async make(delta) {
+      const listed = await targets.blocks(delta.entry.targets, signal)
+      const has = await blocks.has(listed.map(({ cid }) => cid))
+      const missing = listed.filter((_, at) => has[at] !== true)
+      return missing.length === 0 || (await apply(delta, listed)) ? missing : undefined
+    },
+    close: () => lease.close(),
+  }
+}

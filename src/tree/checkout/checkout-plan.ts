@@ -1,0 +1,383 @@
+/**
+ * The batches of one check-out, in phases: directories and contents in walk order, then hard links and what their files
+ * look like, then the metadata of directories, innermost first, then the manifest and one sync. A phase starts when
+ * everything of the one before is written. Memory: one batch, one leaf for each open directory, and some hard-link groups;
+ * the rest waits in temporary files.
+ */
+import fs from 'node:fs'
+import { MirrorError } from '../../base/errors.ts'
+import type { Entry, FileEntry } from '../../dag/entry.ts'
+import { isDevice } from '../../dag/entry.ts'
+import type { FilePart } from '../../dag/file.ts'
+import { holesWithin } from '../../dag/holes.ts'
+import { fileParts, walk } from '../../dag/reader.ts'
+import type { Xattr } from '../../dag/xattrs.ts'
+import { loadXattrs } from '../../dag/xattrs.ts'
+import type { BlockStore } from '../../store/block-store.ts'
+import type { LocalPaths } from '../local/local-paths.ts'
+import type { ManifestHead } from '../manifest/checkout-manifest.ts'
+import { joinPath, parentPath } from '../path-bytes.ts'
+import { groupKey } from '../spool/group-key.ts'
+import type { RecordWindow } from '../spool/record-bytes.ts'
+import { createRecordReader, createRecordWriter } from '../spool/record-bytes.ts'
+import { NO_XATTRS } from '../spool/xattr-records.ts'
+import { createZeroTest } from '../zeros.ts'
+import type { WriteBatch } from './checkout-threads.ts'
+import type { FirstNames } from './first-names.ts'
+import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
+import { NO_SLOT, readAllWaiting, readWaiting, writeWaiting } from './waiting-records.ts'
+import { createWriteBatchBuilder, taskMetadata } from './write-batch-builder.ts'
+import { createEntryDigest, noteName } from './write-manifest.ts'
+import { noteContent } from './written-files.ts'
+
+/** A file over this is written in pieces, by all threads; so is every file with holes. */
+const PIECE_BYTES = 8 * 1024 * 1024
+/** A file whose times moved is read and compared up to this size, since one thread does it; over it, it is written. */
+const MAX_COMPARED_BYTES = 1024 * 1024 * 1024
+
+export interface CheckoutLimits {
+  /** Entries of the tree and sum of the file sizes: a DAG may name one directory in many places. */
+  readonly entries: number
+  readonly bytes: number
+}
+
+export interface Outstanding {
+  begin(): void
+  end(): void
+  /** Resolves when none is left; rejects once `giveUp` was called. */
+  settled(): Promise<void>
+  giveUp(): void
+}
+
+export interface CheckoutPlanOptions {
+  readonly root: Entry
+  readonly staging: Buffer
+  /** For records that wait. */
+  readonly temporaryFds: {
+    readonly links: number
+    readonly pieced: number
+    readonly directories: number
+    readonly names: number
+    readonly contents: number
+  }
+  /** Of hard-link groups. */
+  readonly firstNames: FirstNames
+  /** Where the manifest is written, and its head. */
+  readonly manifest: { readonly path: Buffer; readonly head: ManifestHead } | undefined
+  /** What stays as it is in the old tree: nothing is written there. */
+  readonly local: LocalPaths
+  readonly reuse: ReusePlan
+  readonly limits: CheckoutLimits | undefined
+  /** Make device nodes. */
+  readonly devices: boolean
+  readonly signal: AbortSignal | undefined
+  /** Batches that are being written. */
+  readonly outstanding: Outstanding
+}
+
+export async function* planCheckout(
+  { blocks }: { blocks: BlockStore },
+  {
+    root,
+    staging,
+    temporaryFds,
+    firstNames,
+    manifest,
+    local,
+    reuse,
+    limits,
+    devices,
+    signal,
+    outstanding,
+  }: CheckoutPlanOptions,
+): AsyncGenerator<WriteBatch, void, undefined> {
+  const batch = createWriteBatchBuilder(blocks)
+  const links = createRecordWriter(temporaryFds.links)
+  /** Large files, to be sealed once all of their pieces are written. */
+  const pieced = createRecordWriter(temporaryFds.pieced)
+  const directories = createRecordWriter(temporaryFds.directories)
+  const names = createRecordWriter(temporaryFds.names)
+  const contents = createRecordWriter(temporaryFds.contents)
+  const digestOf = createEntryDigest()
+  /** Each record of a directory says where the one before it starts. */
+  let lastDirectory = NONE
+  /** Path below the root of the open directory at each depth. */
+  const open: Buffer[] = []
+  const isZeroChunk = createZeroTest()
+  let entries = 0
+  let bytes = 0
+  let slots = 0
+  let batches = 0
+
+  /** Counted before it is yielded: a generator with a caller waiting goes on before the first caller has its batch. */
+  async function handOut(): Promise<WriteBatch> {
+    const id = ++batches
+    reuse.handOut(id)
+    const built = await batch.build(id)
+    outstanding.begin()
+    return built
+  }
+
+  function checkLimits(entry: Entry): void {
+    entries += 1
+    if (entry.type === 'file') bytes += entry.sizeBytes
+    if (limits !== undefined && (entries > limits.entries || bytes > limits.bytes)) {
+      throw new MirrorError('corrupt', 'the tree is larger than its snapshot says', {
+        facts: { entries: limits.entries, bytes: limits.bytes },
+      })
+    }
+  }
+
+  async function* writeLarge(
+    path: Buffer,
+    entry: FileEntry,
+    xattrs: readonly Xattr[],
+    slot: number,
+  ): AsyncGenerator<WriteBatch, void, undefined> {
+    const { holes = [] } = entry
+    // Its directory may wait in a batch.
+    if (path.length > 0) {
+      await fs.promises.mkdir(joinPath(staging, parentPath(path)), { recursive: true, mode: 0o700 })
+    }
+    await createLarge(
+      joinPath(staging, path),
+      path.length === 0 ? 'r+' : 'wx',
+      holes.length > 0 ? entry.sizeBytes : 0,
+    )
+    // Sealed once all of its pieces are written.
+    writeWaiting(pieced, path, NO_PATH, entry, xattrs, { slot })
+    let parts: FilePart[] = []
+    let pieceHoles: number[] = []
+    let offset = 0
+    let pieceBytes = 0
+    const cut = (): void => {
+      if (parts.length === 0) return
+      const task = {
+        kind: 'file',
+        pathBytes: path.length,
+        parts: parts.length,
+        offset,
+        isPiece: true,
+        ...(pieceHoles.length === 0 ? {} : { holes: pieceHoles }),
+        slot,
+        isUnsure: false,
+        metadata: taskMetadata(entry, NO_XATTRS),
+      } as const
+      batch.add(task, [path], parts)
+      pieceBytes = 0
+      pieceHoles = []
+      parts = []
+    }
+    for await (const part of fileParts(blocks, entry, undefined, signal)) {
+      const { cid, lengthBytes } = part
+      const within = holes.length === 0 ? [] : holesWithin(holes, part.offset, part.offset + lengthBytes)
+      // The content has the last word: only zeros may be left out.
+      if (within[1] === lengthBytes && isZeroChunk(part)) {
+        cut()
+        continue
+      }
+      if (parts.length === 0) offset = part.offset
+      parts.push({ cid, lengthBytes })
+      pieceHoles.push(...within)
+      pieceBytes += lengthBytes
+      if (pieceBytes < PIECE_BYTES) continue
+      cut()
+      yield await handOut()
+    }
+    cut()
+  }
+
+  /** @param old the state of a file of the old tree that may have this content */
+  async function* writeFile(
+    { path, entry, metadata, slot }: Omit<Candidate, 'state'>,
+    old?: Buffer,
+  ): AsyncGenerator<WriteBatch, void, undefined> {
+    const hasHoles = entry.holes !== undefined
+    // The content does not tell whether the holes are what they were.
+    const isCompared = old !== undefined && entry.sizeBytes <= MAX_COMPARED_BYTES && !hasHoles
+    if ((entry.sizeBytes > PIECE_BYTES && !isCompared) || hasHoles || path.length === 0) {
+      yield* writeLarge(path, entry, metadata.xattrs, slot)
+      return
+    }
+    const parts: FilePart[] = []
+    if (entry.content !== undefined) {
+      for await (const part of fileParts(blocks, entry, undefined, signal)) parts.push(part)
+    }
+    const task = {
+      kind: 'file',
+      pathBytes: path.length,
+      parts: parts.length,
+      offset: 0,
+      isPiece: false,
+      slot,
+      isUnsure: isCompared,
+      metadata,
+    } as const
+    batch.add(task, isCompared ? [path, old] : [path], parts)
+  }
+
+  async function* writeRefused(): AsyncGenerator<WriteBatch, void, undefined> {
+    for (
+      let next: Refused | undefined = reuse.takeRefused();
+      next !== undefined;
+      next = reuse.takeRefused()
+    ) {
+      yield* writeFile(next, next.isUnsure ? next.state : undefined)
+      if (batch.isFull) yield await handOut()
+    }
+  }
+
+  /** True when the entry is another name of one that was met before. */
+  function isLinked(path: Buffer, entry: Entry, xattrs: readonly Xattr[], slot: number): boolean {
+    if (entry.type === 'directory' || entry.link === undefined) return false
+    // What is not made cannot be linked: each name is reported.
+    if (isDevice(entry) && !devices) return false
+    const first = firstNames.meet(groupKey(entry), path, slot)
+    if (first === undefined) return false
+    writeWaiting(links, first.path, path, entry, xattrs, { slot, firstSlot: first.slot })
+    return true
+  }
+
+  async function readSet(entry: Entry): Promise<readonly Xattr[]> {
+    return (await loadXattrs(blocks, entry, signal)).xattrs
+  }
+
+  for await (const { path: parents, entry } of walk(blocks, root, signal)) {
+    checkLimits(entry)
+    const depth = parents.length
+    const path = joinPath(depth === 0 ? Buffer.alloc(0) : open[depth - 1]!, entry.name)
+    if (entry.type === 'directory') open[depth] = path
+    if (local.wins(path, entry.type)) continue
+    const digest = entry.type === 'file' ? digestOf(entry) : undefined
+    noteName(names, entry.type, path, digest)
+    const slot = entry.type === 'file' ? slots++ : NO_SLOT
+    const xattrs = entry.xattrBlock === undefined ? (entry.xattrs ?? NO_XATTRS) : await readSet(entry)
+    const metadata = taskMetadata(entry, xattrs)
+    if (entry.type === 'directory') {
+      // The root's is the staging place itself.
+      if (depth > 0) batch.add({ kind: 'mkdir', pathBytes: path.length }, [path])
+      const startByte = directories.position
+      directories.whole(lastDirectory)
+      lastDirectory = startByte
+      writeWaiting(directories, path, NO_PATH, entry, xattrs)
+    } else if (isLinked(path, entry, xattrs, slot)) {
+      // Linked once its first name is written.
+    } else if (entry.type === 'symlink') {
+      const targetBytes = entry.target.length
+      batch.add({ kind: 'symlink', pathBytes: path.length, targetBytes, metadata }, [path, entry.target])
+    } else if (entry.type !== 'file') {
+      const { major, minor } = isDevice(entry) ? entry : NO_DEVICE
+      batch.add({ kind: 'special', pathBytes: path.length, type: entry.type, major, minor, metadata }, [path])
+    } else {
+      noteContent(contents, path, entry, slot)
+      const state = reuse.find(path, digest!)
+      if (state === undefined) yield* writeFile({ path, entry, metadata, slot })
+      else {
+        const { sizeBytes } = entry
+        batch.add({ kind: 'reuse', pathBytes: path.length, slot, sizeBytes, metadata }, [path, state])
+        reuse.add({ path, entry, metadata, slot, state })
+      }
+    }
+    yield* writeRefused()
+    if (batch.isFull) yield await handOut()
+  }
+  do {
+    yield* writeRefused()
+    if (!batch.isEmpty) yield await handOut()
+    await outstanding.settled()
+  } while (reuse.hasRefused)
+
+  // All directories of the snapshot are there by now: what is made for a local path is made for it alone.
+  for (const path of local.paths) {
+    batch.add({ kind: 'local', pathBytes: path.length }, [path])
+    if (batch.isFull) yield await handOut()
+  }
+  if (!batch.isEmpty) yield await handOut()
+  await outstanding.settled()
+
+  pieced.flush()
+  for (const { a: path, slot, metadata } of readAllWaiting(temporaryFds.pieced, pieced.position)) {
+    batch.add({ kind: 'seal', pathBytes: path.length, isDirectory: false, slot, metadata }, [path])
+    if (batch.isFull) yield await handOut()
+  }
+  if (!batch.isEmpty) yield await handOut()
+  // A name that is made before its file is sealed would be seen in the state of the file.
+  await outstanding.settled()
+
+  links.flush()
+  for (const next of readAllWaiting(temporaryFds.links, links.position)) {
+    const { a: existing, b: path, type, major, minor, metadata } = next
+    if (type === 'directory') throw new MirrorError('internal', 'a directory waits to be linked')
+    const task = {
+      kind: 'link',
+      pathBytes: path.length,
+      existingBytes: existing.length,
+      type,
+      major,
+      minor,
+      metadata,
+    } as const
+    batch.add(task, [path, existing])
+    if (batch.isFull) yield await handOut()
+  }
+  if (!batch.isEmpty) yield await handOut()
+  await outstanding.settled()
+  if (manifest !== undefined) {
+    for (const { path, slot, names: count } of firstNames.all()) {
+      if (count === 1 || slot === NO_SLOT) continue
+      const task = { kind: 'state', pathBytes: path.length, slot, firstSlot: slot, names: count } as const
+      batch.add(task, [path])
+      if (batch.isFull) yield await handOut()
+    }
+    if (!batch.isEmpty) yield await handOut()
+    await outstanding.settled()
+    for (const { b: path, type, slot, firstSlot } of readAllWaiting(temporaryFds.links, links.position)) {
+      if (type !== 'file') continue
+      batch.add({ kind: 'state', pathBytes: path.length, slot, firstSlot }, [path])
+      if (batch.isFull) yield await handOut()
+    }
+    if (!batch.isEmpty) yield await handOut()
+    await outstanding.settled()
+  }
+
+  // Innermost first, and one batch at a time: a parent without write or search permission closes the way to its children.
+  directories.flush()
+  const window: RecordWindow = {}
+  let endByte = directories.position
+  while (lastDirectory !== NONE) {
+    const from = createRecordReader(temporaryFds.directories, lastDirectory, endByte, window)
+    endByte = lastDirectory
+    lastDirectory = from.whole()
+    const { a: path, metadata } = readWaiting(from)
+    batch.add({ kind: 'seal', pathBytes: path.length, isDirectory: true, slot: NO_SLOT, metadata }, [path])
+    if (!batch.isFull) continue
+    yield await handOut()
+    await outstanding.settled()
+  }
+  if (!batch.isEmpty) yield await handOut()
+  await outstanding.settled()
+
+  contents.flush()
+  if (manifest !== undefined) {
+    names.flush()
+    const { path, head } = manifest
+    const namesBytes = names.position
+    batch.add({ kind: 'manifest', pathBytes: path.length, namesBytes, head }, [path])
+  }
+  batch.add({ kind: 'sync', pathBytes: 0 }, [])
+  yield await handOut()
+}
+
+const NONE = -1
+const NO_DEVICE = { major: 0, minor: 0 }
+const NO_PATH = new Uint8Array()
+
+/** @param sizeBytes 0 for a file that grows as it is written; else all of it is a hole at first */
+async function createLarge(path: Buffer, flags: string, sizeBytes: number): Promise<void> {
+  const file = await fs.promises.open(path, flags, 0o600)
+  try {
+    if (sizeBytes > 0) await file.truncate(sizeBytes)
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,89 @@
+/** Collects tasks of a check-out until they make a batch worth a message, and looks up where their blocks lie. */
+import type { Cid } from '../../block/cid.ts'
+import { CID_KEY_BYTES, cidToKeyBytes } from '../../block/cid.ts'
+import type { Entry } from '../../dag/entry.ts'
+import type { FilePart } from '../../dag/file.ts'
+import type { Xattr } from '../../dag/xattrs.ts'
+import type { BlockStore } from '../../store/block-store.ts'
+import type { TaskMetadata, WriteBatch, WriteTask } from './checkout-threads.ts'
+import type { StoredFile } from './pack-reader.ts'
+
+const BATCH_BYTES = 4 * 1024 * 1024
+const BATCH_TASKS = 256
+
+export interface WriteBatchBuilder {
+  readonly isEmpty: boolean
+  readonly isFull: boolean
+  add(task: WriteTask, strings: readonly Uint8Array[], parts?: readonly FilePart[]): void
+  /** Starts over. */
+  build(id: number): Promise<WriteBatch>
+}
+
+export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): WriteBatchBuilder {
+  let tasks: WriteTask[] = []
+  let strings: Uint8Array[] = []
+  let cids: Cid[] = []
+  let lengths: number[] = []
+  let bytes = 0
+  return {
+    get isEmpty() {
+      return tasks.length === 0
+    },
+    get isFull() {
+      return tasks.length >= BATCH_TASKS || bytes >= BATCH_BYTES
+    },
+    add(task, texts, parts = []) {
+      tasks.push(task)
+      strings.push(...texts)
+      if ('metadata' in task) for (const { value } of task.metadata.xattrs) bytes += value.length
+      for (const { cid, lengthBytes } of parts) {
+        cids.push(cid)
+        lengths.push(lengthBytes)
+        bytes += lengthBytes
+      }
+    },
+    async build(id) {
+      const wanted = cids
+      const batch = {
+        id,
+        tasks,
+        strings: new Uint8Array(Buffer.concat(strings)),
+        lengths: Uint32Array.from(lengths),
+      }
+      tasks = []
+      strings = []
+      cids = []
+      lengths = []
+      bytes = 0
+      const places = wanted.length === 0 ? [] : await blocks.locate(wanted)
+      const keys = new Uint8Array(wanted.length * CID_KEY_BYTES)
+      const packs: StoredFile[] = []
+      const packNumbers = new Map<string, number>()
+      const packOf = new Int32Array(wanted.length).fill(-1)
+      const offsets = new Float64Array(wanted.length)
+      const stored = new Uint32Array(wanted.length)
+      wanted.forEach((cid, index) => {
+        keys.set(cidToKeyBytes(cid), index * CID_KEY_BYTES)
+        const place = places[index]
+        if (place === undefined || place.lengthBytes !== batch.lengths[index]) return
+        let pack = packNumbers.get(place.path)
+        if (pack === undefined) {
+          pack = packs.length
+          packs.push(place.root === undefined ? { path: place.path } : { path: place.path, root: place.root })
+          packNumbers.set(place.path, pack)
+        }
+        packOf[index] = pack
+        offsets[index] = place.offset
+        stored[index] = place.storedBytes
+      })
+      return { ...batch, keys, packs, packOf, offsets, stored }
+    },
+  }
+}
+
+export function taskMetadata(
+  { mode, mtimeSec, mtimeNsec, uid, gid }: Entry,
+  xattrs: readonly Xattr[],
+): TaskMetadata {
+  return { mode, mtimeSec, mtimeNsec, uid, gid, xattrs }
+}

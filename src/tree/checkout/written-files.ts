@@ -1,0 +1,70 @@
+/**
+ * The regular files of a check-out that was just written, for what stores blocks in place: what each holds, as the plan
+ * noted it, and what it looks like, as the threads did. So nobody walks the snapshot again, or opens what was open a
+ * moment ago. Of a hard-link group the name that was written; nothing that is better copied (backed-reader.ts), and nothing of
+ * the users' own.
+ */
+import type { Cid } from '../../block/cid.ts'
+import { CID_KEY_BYTES, cidFromKeyBytes, cidToKeyBytes } from '../../block/cid.ts'
+import type { FileEntry } from '../../dag/entry.ts'
+import { SMALLEST_BACKED_BYTES } from '../import/backed-reader.ts'
+import { FILE_STATE_BYTES, isKnown } from '../manifest/file-state.ts'
+import type { RecordWriter } from '../spool/record-bytes.ts'
+import { createRecordReader } from '../spool/record-bytes.ts'
+
+export interface WrittenFile {
+  /** Its path below the check-out; empty when that is the file itself. */
+  readonly below: Buffer
+  readonly sizeBytes: number
+  readonly content: Cid
+  /** Undefined where only a look at the file can tell. */
+  readonly state: Buffer | undefined
+}
+
+const NEEDS_LOOK = 1
+
+/** @param slot of its state; rising from note to note */
+export function noteContent(notes: RecordWriter, path: Uint8Array, entry: FileEntry, slot: number): void {
+  const { content, sizeBytes, link, xattrs, xattrBlock } = entry
+  if (content === undefined || sizeBytes < SMALLEST_BACKED_BYTES) return
+  // Another name moves the time that the state has; an ACL among the attributes may keep us from reading the file.
+  const isPlain = link === undefined && xattrs === undefined && xattrBlock === undefined
+  notes.u32(slot)
+  notes.u8(isPlain ? 0 : NEEDS_LOOK)
+  notes.whole(sizeBytes)
+  notes.bytes(cidToKeyBytes(content))
+  notes.u16(path.length)
+  notes.bytes(path)
+}
+
+/** Once all notes and states are written. */
+export function* readWrittenFiles(
+  notes: { readonly fd: number; readonly bytes: number },
+  states: { readonly fd: number; readonly bytes: number },
+): Generator<WrittenFile, void, undefined> {
+  const from = createRecordReader(notes.fd, 0, notes.bytes)
+  const stateAt = createRecordReader(states.fd, 0, states.bytes)
+  const stateCount = states.bytes / FILE_STATE_BYTES
+  let passed = 0
+
+  function stateOf(slot: number): Buffer | undefined {
+    // The states of the last files are missing where nothing is vouched for.
+    if (slot >= stateCount) return undefined
+    while (passed < slot) {
+      stateAt.view(FILE_STATE_BYTES)
+      passed += 1
+    }
+    const state = Buffer.from(stateAt.view(FILE_STATE_BYTES))
+    passed += 1
+    return isKnown(state) ? state : undefined
+  }
+
+  while (!from.isAtEnd) {
+    const slot = from.u32()
+    const needsLook = from.u8() === NEEDS_LOOK
+    const sizeBytes = from.whole()
+    const content = cidFromKeyBytes(from.bytes(CID_KEY_BYTES))
+    const below = Buffer.from(from.bytes(from.u16()))
+    yield { below, sizeBytes, content, state: needsLook ? undefined : stateOf(slot) }
+  }
+}

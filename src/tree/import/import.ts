@@ -1,0 +1,335 @@
+/**
+ * Import: a directory, file or symbolic link becomes a snapshot in the store.
+ *
+ * A scan thread spools the tree's metadata, read threads take batches of it as they come and cut, hash and store contents.
+ * When the scan has ended, and with it how many names each hard-link group has is known, a build thread follows them in
+ * walk order and builds the DAG. This thread hands out batches and answers what the store holds. Temporary files have no names, so a kill leaves nothing but unlisted packs.
+ *
+ * When `importTree` resolves every block of the snapshot is durable. An unchanged tree gives the same root entry,
+ * whatever the order in which a file system lists it. The source is only ever read.
+ */
+import fs from 'node:fs'
+import os from 'node:os'
+import { printableName } from '../../base/bytes.ts'
+import type { Clock } from '../../base/clock.ts'
+import { asMirrorError, MirrorError } from '../../base/errors.ts'
+import type { ChunkerParams } from '../../block/chunker.ts'
+import { checkChunkerParams, DEFAULT_CHUNKER } from '../../block/chunker.ts'
+import type { Cid } from '../../block/cid.ts'
+import { cidFromKeyBytes } from '../../block/cid.ts'
+import { decodeEntry } from '../../dag/entry.ts'
+import type { Snapshot } from '../../dag/snapshot.ts'
+import { encodeSnapshot } from '../../dag/snapshot.ts'
+import { checkTreeName } from '../../dag/tree-name.ts'
+import type { BlockStore } from '../../store/block-store.ts'
+import { abortable } from '../abort.ts'
+import { checkIgnoreRules } from '../ignore-rules.ts'
+import type { OnProgress } from '../progress.ts'
+import { createProgress } from '../progress.ts'
+import { openUnnamedFile } from '../spool/record-bytes.ts'
+import { trustLimits } from '../spool/stat-key.ts'
+import { sourceBytes } from '../stat-cache/find-unchanged.ts'
+import type { StatCaches } from '../stat-cache/stat-caches.ts'
+import type { Thread } from '../thread.ts'
+import { startThread } from '../thread.ts'
+import { createBlockBroker } from './block-broker.ts'
+import type { ImportCompression } from './block-sink.ts'
+import type { ImportBacking } from './import-backing.ts'
+import { openImportBacking } from './import-backing.ts'
+import type { ImportPlan, ReadTask } from './import-plan.ts'
+import { createImportPlan } from './import-plan.ts'
+import type {
+  BuildAnswer,
+  BuildInput,
+  BuildQuestion,
+  BuildResult,
+  ReadAnswer,
+  ReadInput,
+  ReadQuestion,
+  ScanInput,
+  ScanQuestion,
+  ScanResult,
+} from './import-threads.ts'
+
+const MAX_WORKERS = 4
+
+export interface ImportOptions {
+  readonly path: string | Uint8Array
+  readonly tree: string
+  readonly parent?: Cid
+  readonly chunker?: ChunkerParams
+  readonly notes?: Readonly<Record<string, string>>
+  /**
+   * Leave the chunks in the source's files, which are not copied: `in-place` when it is published, `adopted` when it is
+   * only made known to the store. The snapshot is then no safer than those files.
+   */
+  readonly inPlace?: 'in-place' | 'adopted'
+  /** The blocks are not everybody's: their packs say so too, for an index that has to be rebuilt from them. */
+  readonly isPrivate?: boolean
+  /** Read threads; by default one a core, at most 4. */
+  readonly workers?: number
+  /** How new blocks rest; plain by default. */
+  readonly compression?: ImportCompression
+  readonly signal?: AbortSignal
+  readonly onProgress?: OnProgress
+  /** Rules in gitignore syntax; what they exclude is left out. Recorded in the snapshot. */
+  readonly ignore?: readonly string[]
+  /** Where the last import of this source left what it found, and this one does. */
+  readonly statCaches?: StatCaches
+  /** Everything is read and counted, nothing is written, and the result names a snapshot that does not exist. */
+  readonly isDry?: boolean
+  /** The path at which the tree will lie in a larger one (graft.ts): with it, hard links are as if all were imported at once. */
+  readonly below?: Uint8Array
+}
+
+export interface ImportResult {
+  readonly snapshot: Snapshot
+  readonly snapshotCid: Cid
+  readonly files: number
+  readonly directories: number
+  readonly symlinks: number
+  /** Fifos, sockets and devices. */
+  readonly specials: number
+  /** Sum of the file sizes. */
+  readonly bytes: number
+  readonly blocks: number
+  /** Blocks that the store did not have, index and snapshot included, and their plain bytes. */
+  readonly newBlocks: number
+  readonly newBytes: number
+  readonly uncaptured: Snapshot['uncaptured']
+  readonly seconds: number
+  /** The backing that the chunks lie in, when they stayed in place. */
+  readonly backingId?: number
+  /** What this import found, for the next one: to be kept once the snapshot is the tree's, or else dropped. */
+  readonly cache?: { keep(snapshot: Cid): Promise<void>; drop(): void }
+}
+
+/**
+ * @throws MirrorError `not-found`, `refused`, `unreachable` or `unsupported` for the root; `no-space`; `aborted`.
+ *   What is wrong below the root does not throw: it is in `uncaptured`.
+ */
+export async function importTree(
+  { blocks, tempDir, clock }: { blocks: BlockStore; tempDir: string; clock: Clock },
+  {
+    path: source,
+    tree,
+    parent,
+    chunker = DEFAULT_CHUNKER,
+    notes = {},
+    inPlace,
+    workers,
+    compression = 'none',
+    signal,
+    onProgress,
+    ignore = [],
+    statCaches,
+    isDry = false,
+    isPrivate = false,
+    below,
+  }: ImportOptions,
+): Promise<ImportResult> {
+  const startedMs = clock.monotonicMs()
+  checkTreeName(tree)
+  checkChunkerParams(chunker)
+  checkIgnoreRules(ignore)
+  signal?.throwIfAborted()
+  const root = sourceBytes(source)
+  const rootPath = printableName(root)
+  const subject = { tree, root, chunker }
+  // What stays in place is read each time: a cache does not say in which file a block lies.
+  const caches = inPlace === undefined ? statCaches : undefined
+  const known = caches?.open(subject)
+  const next = isDry ? undefined : caches?.create(subject)
+  const progress = createProgress(clock, onProgress)
+  const broker = createBlockBroker(blocks, { isDry, isInPlace: inPlace !== undefined })
+  let backing: ImportBacking | undefined
+  const files: number[] = []
+  const threads: Thread<unknown>[] = []
+
+  function openFile(name: string): number {
+    const fd = openUnnamedFile(tempDir, name)
+    files.push(fd)
+    return fd
+  }
+
+  function start<Input, Question, Answer, Result>(
+    name: string,
+    input: Input,
+    answer: (question: Question) => Answer | Promise<Answer>,
+  ): Thread<Result> {
+    const thread = startThread<Input, Question, Answer, Result>(
+      new URL(`./${name}-worker`, import.meta.url),
+      input,
+      answer,
+    )
+    threads.push(thread)
+    return thread
+  }
+
+  function startReader(plan: ImportPlan, spoolFd: number, knownFd: number | undefined): Promise<void> {
+    const resultsFd = openFile('read')
+    let current: ReadTask | undefined
+    return start<ReadInput, ReadQuestion, ReadAnswer, void>(
+      'read',
+      {
+        root,
+        spoolFd,
+        resultsFd,
+        chunker,
+        compression,
+        isPrivate,
+        isInPlace: backing !== undefined,
+        ...(knownFd === undefined ? {} : { knownFd }),
+      },
+      async (question) => {
+        if (question.kind === 'progress') return void progress.add('read', 0, question.bytes)
+        if (question.kind === 'back') return void (await backing?.commit(question.files))
+        if (question.kind !== 'next') return broker.answer(question)
+        if (question.read !== undefined && current !== undefined) {
+          plan.finishRead(current.number, { fd: resultsFd, ...question.read })
+          progress.add('read', current.batch.reads, 0)
+        }
+        current = await plan.nextToRead()
+        return current === undefined ? { kind: 'batch' } : { kind: 'batch', batch: current.batch }
+      },
+    ).done
+  }
+
+  async function run(): Promise<BuildResult> {
+    const spoolFd = openFile('spool')
+    const plan = createImportPlan({ batches: openFile('batches'), results: openFile('results') })
+    const knownFd = known && openFile('known')
+    // Before the scan: what changes from now on is too young to be trusted.
+    const limits = trustLimits(root, clock.nowMs())
+    const readers: Promise<void>[] = []
+    const maxReaders = Math.max(1, workers ?? Math.min(MAX_WORKERS, os.availableParallelism()))
+    let fail: (error: unknown) => void = () => undefined
+    const failed = new Promise<never>((_, reject) => {
+      fail = reject
+    })
+
+    const scan = start<ScanInput, ScanQuestion, undefined, ScanResult>(
+      'scan',
+      {
+        root,
+        spoolFd,
+        tempDir,
+        ignore,
+        ...(known && knownFd !== undefined
+          ? { known: { cacheFd: known.fd, subject, resultsFd: knownFd } }
+          : {}),
+      },
+      ({ batch }) => {
+        plan.addBatch(batch)
+        progress.find(batch.files, batch.bytes)
+        // A thread costs tens of milliseconds to start: a small tree gets one.
+        if (batch.reads > 0 && readers.length < Math.min(maxReaders, plan.unread)) {
+          const reader = startReader(plan, spoolFd, knownFd)
+          reader.catch(fail)
+          readers.push(reader)
+        }
+        return undefined
+      },
+    )
+    const scanned = scan.done.then((result) => {
+      plan.endScan()
+      return result
+    })
+    const build = start<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(
+      'build',
+      {
+        rootPath,
+        ...(below === undefined ? {} : { below }),
+        spoolFd,
+        spillFd: openFile('spill'),
+        tempDir,
+        compression,
+        isPrivate,
+        ...(next === undefined ? {} : { cache: { fd: next.fd, subject, limits } }),
+      },
+      async (question) => {
+        if (question.kind === 'members')
+          return { kind: 'members', memberCounts: (await scanned).memberCounts }
+        if (question.kind !== 'next') return broker.answer(question)
+        const batch = await plan.nextToBuild()
+        return batch === undefined ? { kind: 'batch' } : { kind: 'batch', batch }
+      },
+    )
+    const all = scanned.then(async () => {
+      const built = await build.done
+      await Promise.all(readers)
+      return built
+    })
+    // The scan's own error is the one to show: the builder only hears of it.
+    build.done.catch((error) => scanned.then(() => fail(error), fail))
+    return await abortable(Promise.race([all, failed]), signal)
+  }
+
+  let isCacheWhole = false
+  try {
+    const rootBefore = identityOf(root)
+    if (inPlace !== undefined && !isDry)
+      backing = await openImportBacking(blocks, { path: root, tree, purpose: inPlace, signal })
+    const { root: rootEntry, indexKey, counts, uncaptured, cacheEnd, cacheProblem } = await run()
+    if (identityOf(root) !== rootBefore) {
+      throw new MirrorError('unstable', `${rootPath} was unmounted or replaced while it was read`, {
+        hint: 'Nothing was published. When it is back in its place, try again.',
+      })
+    }
+    progress.enter('finish')
+    const snapshot: Snapshot = {
+      tree,
+      root: decodeEntry(rootEntry),
+      index: cidFromKeyBytes(indexKey),
+      ...(parent === undefined ? {} : { parent }),
+      createdMs: clock.nowMs(),
+      chunker,
+      counts,
+      uncaptured,
+      notes,
+      ...(ignore.length === 0 ? {} : { ignore }),
+    }
+    const block = encodeSnapshot(snapshot)
+    const [isKnown] = await blocks.has([block.cid])
+    if (!isDry) {
+      await blocks.put([block], { verified: true })
+      await blocks.flush()
+    }
+    isCacheWhole = next !== undefined && cacheEnd !== undefined
+    if (next !== undefined && cacheEnd === undefined) next.discard(cacheProblem)
+    return {
+      snapshot,
+      snapshotCid: block.cid,
+      files: counts.files,
+      directories: counts.directories,
+      symlinks: counts.symlinks,
+      specials: counts.specials ?? 0,
+      bytes: counts.bytes,
+      blocks: counts.blocks,
+      newBlocks: broker.newBlocks + (backing?.newBlocks ?? 0) + (isKnown ? 0 : 1),
+      newBytes: broker.newBytes + (backing?.newBytes ?? 0) + (isKnown ? 0 : block.bytes.length),
+      uncaptured,
+      seconds: (clock.monotonicMs() - startedMs) / 1000,
+      ...(backing === undefined ? {} : { backingId: backing.id }),
+      ...(next === undefined || cacheEnd === undefined
+        ? {}
+        : { cache: { keep: (cid) => next.commit(cacheEnd, cid), drop: () => next.discard() } }),
+    }
+  } catch (error) {
+    if (signal?.aborted) throw new MirrorError('aborted', `import of ${rootPath}: aborted`, { cause: error })
+    throw asMirrorError(error, `import ${rootPath}`)
+  } finally {
+    progress.stop()
+    await Promise.all(threads.map((thread) => thread.stop()))
+    await broker.close()
+    for (const fd of files) fs.closeSync(fd)
+    known?.close()
+    if (!isCacheWhole) next?.discard()
+  }
+}
+
+/** Undefined when nothing is there: the scan says so in its own words. */
+function identityOf(root: Buffer): string | undefined {
+  const stat = fs.lstatSync(root, { bigint: true, throwIfNoEntry: false })
+  return stat && `${stat.dev}:${stat.ino}`
+}
