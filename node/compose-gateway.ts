@@ -98,6 +98,7 @@ export function composeGateway(
       readTopology: () => ledger.state().topology?.body ?? NO_TOPOLOGY,
       hold: (snapshot) =>
         blocks.lease({ purpose: 'answer of the gateway', mayBeEnded: true, roots: [snapshot] }),
+      holdBelow: (cid) => blocks.lease({ purpose: 'archive of the gateway', mayBeEnded: true, below: [cid] }),
       pull: pulled?.source,
       outside: createOutside({ ledger, blocks, blocksOf: givenOf, holdings }),
       readPulled: () => pulled?.usage(),

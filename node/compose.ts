@@ -4,19 +4,14 @@
  */
 import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
-import { makeDeltas } from '../src/delta/make-deltas.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
-import { createDeltaPublisher } from '../src/replica/deltas/delta-publisher.ts'
-import { createOwedDeltas } from '../src/replica/deltas/owed-deltas.ts'
 import { withSets } from '../src/replica/deltas/set-holdings.ts'
 import { createRateCapper } from '../src/replica/fetch/rate-caps.ts'
 import { urgencyOf } from '../src/replica/goals.ts'
 import { loadCompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
 import { createHoldings } from '../src/replica/holdings/holdings.ts'
 import { createBlocksOf } from '../src/replica/holdings/tree-views.ts'
-import { createPublisher } from '../src/replica/publish/publish.ts'
-import { createUploads } from '../src/replica/publish/uploads.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/records/address-book.ts'
 import { createAdmission, createMembership } from '../src/replica/records/admission.ts'
 import { createJoinRequests } from '../src/replica/records/join-requests.ts'
@@ -33,7 +28,6 @@ import { withTakedowns } from '../src/replica/takedown/takedown-status.ts'
 import { createWithheld } from '../src/replica/takedown/withheld.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
-import { openStatCaches } from '../src/tree/stat-cache/stat-caches.ts'
 import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs.ts'
@@ -42,6 +36,7 @@ import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
 import { composeCopies } from './compose-copies.ts'
 import { composeGateway } from './compose-gateway.ts'
+import { composePublishing, openHeldBack } from './compose-publishing.ts'
 import { composeStore } from './compose-store.ts'
 import type { Config, Setting } from './config.ts'
 import { loadConsoleAssets } from './console-assets.ts'
@@ -172,6 +167,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     },
   )
   parts.defer(() => host.stop())
+  const heldBack = await openHeldBack(
+    { ledger, blocks, values, nodeKey, clock, log, onChanged: () => agent.refresh() },
+    config,
+  )
   const addressBook = await loadAddressBook(store.values(ADDRESS_NAMESPACE))
   const agent = createSiteAgent(
     {
@@ -189,6 +188,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       readTakedowns: () => takedowns.done(),
+      heldBackOf: heldBack.of,
       isGone: (tree, snapshot) => takedowns.isGone(tree, snapshot),
       readVerified: (tree) => copies.told(tree),
       logger: log,
@@ -274,26 +274,17 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   parts.defer(() => gateway?.stop())
   const rates = createRateMeter({ host, clock })
   parts.defer(() => rates.stop())
-  const deltas = createDeltaPublisher(
+  const publishing = composePublishing(
     {
-      ...{ ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
-      owed: createOwedDeltas(values('deltas')),
+      ...{ ledger, blocks, holdings, complete, nodeKey, clock, host, scratch, heldBack, values, log },
+      isGone: takedowns.isGone,
     },
-    { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },
+    { config, paths },
   )
-  parts.defer(() => deltas.stop())
+  parts.defer(() => publishing.stop())
   const jobs = createJobs({ clock, log })
   const history = createHistory({ values: values('history'), readStatus, clock, log })
   parts.defer(() => history.stop())
-  const uploads = createUploads(
-    {
-      ...{ ledger, blocks, complete, host, nodeKey, scratch, clock, logger: log },
-      readFreeBytes: () => readFreeBytes(paths.storeDir),
-      isGone: takedowns.isGone,
-    },
-    { maxShrinkShare: config.maxShrinkPercent / 100 },
-  )
-  parts.defer(() => uploads.stop())
   const services: Services = {
     history,
     limits,
@@ -303,24 +294,9 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     blocks,
     scratch,
     complete,
-    publisher: createPublisher(
-      {
-        ledger,
-        blocks,
-        complete,
-        nodeKey,
-        clock,
-        tempDir: paths.tempDir,
-        statCaches: openStatCaches({ dir: paths.cacheDir, log }),
-        host,
-        logger: log,
-        deltas,
-      },
-      {
-        compression: config.storeCompression === 'zstd' ? 'zstd' : 'none',
-        maxShrinkShare: config.maxShrinkPercent / 100,
-      },
-    ),
+    publisher: publishing.publisher,
+    uploads: publishing.uploads,
+    heldBackOf: heldBack.of,
     collector,
     scrubber,
     host,
@@ -328,7 +304,6 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     jobs,
     tokens,
     clock,
-    uploads,
     joinRequests,
     issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
@@ -370,7 +345,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       collector.start()
       copies.start()
       rates.start()
-      void deltas.resume()
+      publishing.start()
       limits.start()
       await scrubber.start()
       await api.start()

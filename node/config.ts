@@ -25,6 +25,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'workers',
   'keepSnapshots',
   'maxShrinkPercent',
+  'heldBackDays',
   'keepUnpinnedDays',
   'collectEveryMinutes',
   'scrubBytesPerSecond',

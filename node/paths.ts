@@ -106,8 +106,12 @@ export function socketToBind(
 ): { file: string; privateDir?: string } {
   if (Buffer.byteLength(paths.socketFile) <= MAX_SOCKET_PATH_BYTES) return { file: paths.socketFile }
   const name = createHash('sha256').update(paths.socketFile).digest('hex').slice(0, 16)
-  const privateDir = join(nonEmpty(env.XDG_RUNTIME_DIR) ?? tmpdir(), `mirrormesh-${uid}-${name}`)
-  return { file: join(privateDir, 'api.sock'), privateDir }
+  const places = [nonEmpty(env.XDG_RUNTIME_DIR) ?? tmpdir(), '/tmp'].map((place) => {
+    const privateDir = join(place, `mirrormesh-${uid}-${name}`)
+    return { file: join(privateDir, 'api.sock'), privateDir }
+  })
+  // The folder of temporary files may be too deep itself.
+  return places.find(({ file }) => Buffer.byteLength(file) <= MAX_SOCKET_PATH_BYTES)!
 }
 
 /** Where a client finds the socket of the daemon of these paths. */

@@ -245,6 +245,12 @@ export const SETTINGS = z.strictObject({
     .max(100)
     .default(30)
     .describe('a publish that loses more of its files or bytes waits for --accept-shrink; 100 never does'),
+  heldBackDays: z
+    .number()
+    .min(0)
+    .max(365)
+    .default(7)
+    .describe('how long a publish that loses too much waits for the verdict of an admin'),
   keepUnpinnedDays: z
     .number()
     .min(0)

@@ -28,7 +28,7 @@ export interface Step {
 
 const PROGRAMS = join(import.meta.dirname, '../scripts')
 const READS =
-  /^mirrormesh (?:status|events|ls|(?:tree|pin|member|invite|site|grant|token|admin|fetch) (?:list|show|history|requests|gates)|member requests|tree takedown [^ ]+ --list)\b/
+  /^mirrormesh (?:status|events|ls|(?:tree|pin|member|invite|site|grant|token|admin|fetch) (?:list|show|history|pending|requests|gates)|member requests|tree takedown [^ ]+ --list)\b/
 const PATIENCE_MS = 60_000
 
 export function readTranscript(text: string): Step[] {

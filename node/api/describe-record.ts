@@ -113,6 +113,14 @@ export function describeRecord({
       const { tree, name, reason, removed } = content.body
       return { subject: tree, text: `${removed ? 'lifted the takedown of' : 'took down'} ${name}: ${reason}` }
     }
+    case 'verdict': {
+      const { tree, snapshot, accepted } = content.body
+      const verb = accepted ? 'accepted' : 'rejected'
+      return {
+        subject: tree,
+        text: `${verb} what ${tree} held back for what it drops, snapshot ${snapshot.toString()}`,
+      }
+    }
     case 'topology':
       return { subject: 'topology', text: `declared the topology, version ${content.body.version}` }
     case 'unknown':

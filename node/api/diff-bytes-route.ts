@@ -37,8 +37,8 @@ export function addDiffBytesRoute(app: FastifyInstance, services: Services): voi
       // What two trees have in common tells of the one what is known of the other.
       for (const each of [tree, toTree]) checkInside(access, services.ledger.state(), each)
       const held = signalOf(reply)
-      const from = await findSnapshot(services, tree, ref, held)
-      const to = await findSnapshot(services, toTree, toRef, held)
+      const from = await findSnapshot(services, tree, ref, held, { orBranch: true })
+      const to = await findSnapshot(services, toTree, toRef, held, { orBranch: true })
       const { blocks: newBlocks, bytes: newBytes, zstdShare } = await weighNew(services, from, to, held)
       const made = services.ledger
         .state()

@@ -22,8 +22,15 @@ export function findTree(
 /**
  * The head that `ref` names: a sequence, `head` for the newest, or a tag. Without one: the newest that is complete
  * here, or the newest of all when none is.
+ * @param orBranch also the end of a branch of a tree in dispute, by the id of its snapshot: to be looked at only, for its
+ *   sequence may be that of another
  */
-export function findHead(services: Pick<Services, 'ledger' | 'complete'>, name: string, ref?: string): Head {
+export function findHead(
+  services: Pick<Services, 'ledger' | 'complete'>,
+  name: string,
+  ref?: string,
+  { orBranch = false }: { readonly orBranch?: boolean } = {},
+): Head {
   const tree = findTree(services, name)
   const newest = tree.newest
   if (newest === undefined) {
@@ -38,6 +45,8 @@ export function findHead(services: Pick<Services, 'ledger' | 'complete'>, name: 
     ? tree.history.find((head) => head.sequence === Number(ref))
     : tree.history.findLast((head) => tag !== undefined && head.snapshot.equals(tag.snapshot))
   if (found !== undefined) return found
+  const tip = orBranch ? tree.fork?.tips.find(({ snapshot }) => snapshot.toString() === ref) : undefined
+  if (tip !== undefined) return tip
   throw new MirrorError('not-found', `${name} has no ${/^\d+$/.test(ref) ? 'sequence' : 'tag'} ${ref}`, {
     hint: `Its newest sequence is ${newest.sequence}. See: mirrormesh tree history ${name}`,
   })
@@ -68,9 +77,10 @@ export async function findSnapshot(
   name: string,
   ref: string | undefined,
   held: AbortSignal,
+  options: { readonly orBranch?: boolean } = {},
 ): Promise<FoundSnapshot> {
   held.throwIfAborted()
-  const head = findHead(services, name, ref)
+  const head = findHead(services, name, ref, options)
   if (!isHere(services, head)) {
     throw new MirrorError('degraded', `${name}@${head.sequence} is not complete at this site`, {
       hint: 'See `mirrormesh status` for where it is, and what is missing here.',
@@ -100,6 +110,41 @@ export async function findSnapshot(
     snapshot: view === undefined ? whole : decodeSnapshot(view.cid, viewBytes),
     ...(view === undefined ? {} : { filter: view.filter }),
   }
+}
+
+/**
+ * As `findSnapshot`, and `pending` (where no tag is called so) is what this node holds back of the tree, as the head that it
+ * would be. To look at, and for nothing else.
+ */
+export async function findShown(
+  services: Pick<Services, 'ledger' | 'complete' | 'blocks' | 'heldBackOf'>,
+  name: string,
+  ref: string | undefined,
+  held: AbortSignal,
+): Promise<FoundSnapshot> {
+  if (ref !== 'pending' || findTree(services, name).tags.has(ref))
+    return findSnapshot(services, name, ref, held, { orBranch: true })
+  const pending = services.heldBackOf(name)
+  const before = findTree(services, name).newest
+  if (pending === undefined || before?.id.equals(pending.previous) !== true)
+    throw new MirrorError('not-found', `nothing is held back of ${name} at this site`, {
+      hint: `It is shown where its publisher's node is. See: mirrormesh tree pending ${name}`,
+    })
+  held.throwIfAborted()
+  const lease = services.blocks.lease({
+    ...{ purpose: `read ${name}@pending`, roots: [pending.snapshot] },
+    mayBeEnded: true,
+  })
+  held.addEventListener('abort', () => lease.close(), { once: true })
+  const bytes = await services.blocks.get(pending.snapshot)
+  if (bytes === undefined)
+    throw new MirrorError(
+      'corrupt',
+      `the snapshot block of what is held back of ${name} is missing on this disk`,
+    )
+  const snapshot = decodeSnapshot(pending.snapshot, bytes)
+  const head = { ...before, sequence: before.sequence + 1, snapshot: pending.snapshot }
+  return { head, cid: pending.snapshot, snapshot, whole: snapshot, place: placeOf(head) }
 }
 
 export function placeOf({ tree, epoch, sequence, snapshot }: Head): SnapshotPlace {

@@ -151,6 +151,7 @@ async function highestVersion(
       (content.kind === 'tree' && content.body.name === name) ||
       (content.kind === 'site' && content.body.site === name) ||
       content.kind === 'topology' ||
+      (content.kind === 'verdict' && content.body.tree === name) ||
       (content.kind === 'tag' && content.body.tag === name && content.body.tree === tree)
     if (isSame) highest = Math.max(highest, content.body.version)
   }

@@ -7,6 +7,7 @@ import type { Bodies, Kind } from '../../src/record/content.ts'
 import type { CopyWatch } from '../../src/replica/copies/copy-watch.ts'
 import type { DeltaMode } from '../../src/replica/deltas/delta-mode.ts'
 import type { CompleteSnapshots } from '../../src/replica/holdings/complete-snapshots.ts'
+import type { HeldBack } from '../../src/replica/publish/held-back.ts'
 import type { Publisher } from '../../src/replica/publish/publish.ts'
 import type { Uploads } from '../../src/replica/publish/upload-types.ts'
 import type { JoinRequestKeeper } from '../../src/replica/records/join-requests.ts'
@@ -39,6 +40,8 @@ export interface Services {
   readonly jobs: Jobs
   readonly clock: Clock
   readonly uploads: Uploads
+  /** What this node held back of a tree for what it drops. */
+  readonly heldBackOf: (tree: string) => HeldBack | undefined
   readonly joinRequests: Pick<JoinRequestKeeper, 'deny'>
   /** Signs with this node's key what a grant lets it say. @throws MirrorError `refused` when it would not count */
   readonly issueAsNode: <K extends Kind>(kind: K, body: Bodies[K]) => Promise<Cid>

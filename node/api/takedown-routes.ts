@@ -68,7 +68,14 @@ async function headsWith(services: Services, name: string, path: string, held: A
     )
   const found: Head[] = []
   let isClean = false
+  // What is gone by it cannot be looked into any more: it is what it was when it was taken down.
+  const known = services.ledger.state().takedowns.get(takedownName(name, { path }))?.body
+  const before = new Set(known?.removed === false ? known.snapshots.map(cidKey) : [])
   for (const head of findTree(services, name).history.toReversed()) {
+    if (before.has(cidKey(head.snapshot))) {
+      found.push(head)
+      continue
+    }
     if (!services.complete.has(name, head.snapshot)) {
       if (isClean || takenDown(services.ledger.state(), name).has(cidKey(head.snapshot))) continue
       throw new MirrorError(

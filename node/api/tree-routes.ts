@@ -14,7 +14,7 @@ import { checkInside } from './access.ts'
 import type { DiffHeader, EntryListHeader, HeadDocument, ResolvedPath, TreeDocument } from './answers.ts'
 import { describeChange, describeEntry, joinPath } from './describe.ts'
 import { diffWithDirectory } from './diff-directory-route.ts'
-import { findHead, findSnapshot, findTree, placeOf } from './find-snapshot.ts'
+import { findHead, findShown, findTree, placeOf } from './find-snapshot.ts'
 import { cursorOf, PAGE_QUERY, readCursor } from './page.ts'
 import { parseQuery, RAW } from './parse.ts'
 import { listTag } from './precondition.ts'
@@ -182,10 +182,10 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
         const { header, changes } = await diffWithDirectory(services, request.params.tree, request.url, held)
         return sendLines(services, request, reply, header, changes)
       }
-      const from = await findSnapshot(services, request.params.tree, query.ref, held)
+      const from = await findShown(services, request.params.tree, query.ref, held)
       const toTree = query.toTree ?? request.params.tree
       checkInside(request.access, ledger.state(), toTree)
-      const to = await findSnapshot(services, toTree, query.toRef, held)
+      const to = await findShown(services, toTree, query.toRef, held)
       const header: DiffHeader = { from: from.place, to: to.place }
       return sendLines(services, request, reply, header, async function* (signal) {
         for await (const change of diff(blocks, from.whole.root, to.whole.root, signal)) {
@@ -198,7 +198,7 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   async function find({ access, params: { tree }, url }: TreeRequest, held: AbortSignal) {
     checkInside(access, ledger.state(), tree)
     const query = readQuery(url)
-    const { snapshot, whole, filter, place } = await findSnapshot(
+    const { snapshot, whole, filter, place } = await findShown(
       services,
       tree,
       query.optionalText('ref'),

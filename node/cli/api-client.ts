@@ -115,11 +115,13 @@ export function createApiClient({
 }
 
 function socketDoor(paths: Paths, self: string): Door {
-  const socketPath = socketToDial(paths)
   return {
-    options: { socketPath },
+    // Looked up for each request: of a home that is too deep the socket lies where its daemon says, once it runs.
+    get options() {
+      return { socketPath: socketToDial(paths) }
+    },
     isSecure: false,
-    unreachable: (error) => unreachable(socketPath, self, error),
+    unreachable: (error) => unreachable(socketToDial(paths), self, error),
   }
 }
 

@@ -120,7 +120,7 @@ async function findAdminKey(context: Context): Promise<KeyPair | { readonly miss
 /** The version after the highest that any record of this name has, removed ones included. */
 export async function nextVersion(
   { api, signal }: Context,
-  of: { kind: 'tree' | 'tag' | 'pin' | 'site' | 'topology'; name: string; tree?: string },
+  of: { kind: 'tree' | 'tag' | 'pin' | 'site' | 'topology' | 'verdict'; name: string; tree?: string },
 ): Promise<number> {
   const query = new URLSearchParams({
     kind: of.kind,

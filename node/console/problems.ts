@@ -2,6 +2,7 @@
  * What is wrong in the mesh, the worst first. Pure: the same document gives the same list, so the overview, the pages
  * of trees and sites, and their counts never disagree. One entry a thing, however many trees or sites it touches.
  */
+import { HELD_BACK } from '../../src/replica/status/held-back-status.ts'
 import type { ReplicaStatus, SiteStatus, StatusDocument } from '../../src/replica/status/status.ts'
 import { formatSeconds } from '../cli/quantity.ts'
 import { perTree } from './per-tree.ts'
@@ -24,8 +25,9 @@ const STALLED_MS = 60_000
 
 export function findTroubles(status: StatusDocument, nowMs: number): TroubleFound[] {
   const found: TroubleFound[] = status.alarms.map(({ kind, subject, detail }) => ({
-    severity: 'critical',
-    title: `${kind}: ${subject}`,
+    // Somebody is to decide; nothing is lost meanwhile.
+    severity: kind === HELD_BACK ? 'serious' : 'critical',
+    title: kind === HELD_BACK ? `${subject} waits for an admin` : `${kind}: ${subject}`,
     detail,
     page: 'trees',
     name: subject,

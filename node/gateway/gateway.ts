@@ -17,6 +17,7 @@ import type { Scratch } from '../../src/dag/scratch.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { PullUsage } from '../../src/replica/pull/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
+import type { BlockReader, Lease } from '../../src/store/block-store.ts'
 import type { KeyValue } from '../../src/store/index/key-value.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import type { Tokens } from '../tokens.ts'
@@ -53,7 +54,9 @@ export interface GatewayComponents {
   /** What machines outside of the mesh fetch with; absent: nothing of it. */
   readonly outside?: MemberRoutesComponents | undefined
   /** The blocks of the tree, else those of public trees; undefined where these cannot be told from others. */
-  readonly blocksFor: (tree: string | undefined) => NodeSource | undefined
+  readonly blocksFor: (tree: string | undefined) => BlockReader | undefined
+  /** Keeps what lies below a block while an archive is made of it. */
+  readonly holdBelow: (cid: Cid) => Lease
   /** Where digests of files outlive the program; absent: nowhere. */
   readonly digestValues?: KeyValue | undefined
   /** For archives of more blocks than memory should remember. */

@@ -176,6 +176,8 @@ export function createTreeLookup(
       const behind = behindOf(tree, before.version)
       const older = { ...version, ...before.version, behind, isImmutable: false }
       held.use(hold(older.snapshot))
+      // While it was looked for, it may have been chosen to go.
+      if (!tree.isComplete(older.snapshot)) throw absence
       onVersion?.(older)
       return owning(held.move(), { ...source, version: older, snapshot, entry: before.entry, names })
     },

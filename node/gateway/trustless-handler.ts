@@ -4,15 +4,17 @@
  * our directories are not UnixFS, so there are no paths, and `dag-scope=entity` is the block alone.
  *
  * Only what everybody may read: blocks of public trees. With `?tree=T`, and a token that opens it where it is private,
- * the blocks of that tree. Only what is here: nothing is fetched for it. A tree called `ipfs` goes before it.
+ * the blocks of that tree. Only what is here: nothing is fetched for it, and of an archive nothing goes while it is sent. A tree called
+ * `ipfs` goes before it.
  */
 import type { IncomingMessage } from 'node:http'
 import { CID } from 'multiformats/cid'
 import { MirrorError } from '../../src/base/errors.ts'
 import { type Cid, checkCid } from '../../src/block/cid.ts'
-import type { NodeSource } from '../../src/dag/reader.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
+import type { BlockReader, Lease } from '../../src/store/block-store.ts'
 import { CAR_TYPE, type CarScope, carOf } from './car.ts'
+import { lookThrough } from './look-through.ts'
 import { checkConditions } from './precondition.ts'
 import type { RequestTarget } from './request-target.ts'
 import type { Rights } from './rights.ts'
@@ -22,7 +24,9 @@ import { matchTree } from './version.ts'
 
 export interface TrustlessComponents {
   /** The blocks of the tree, else those of public trees; undefined where these cannot be told from others. */
-  readonly blocksFor: (tree: string | undefined) => NodeSource | undefined
+  readonly blocksFor: (tree: string | undefined) => BlockReader | undefined
+  /** Keeps what lies below a block while an archive is made of it. */
+  readonly holdBelow: (cid: Cid) => Lease
   readonly scratch: Scratch
 }
 
@@ -36,6 +40,7 @@ type Asked = { readonly format: 'raw' } | { readonly format: 'car'; readonly sco
 /** What handles an address, or undefined when it asks for none of this. */
 export function createTrustlessHandler({
   blocksFor,
+  holdBelow,
   scratch,
 }: TrustlessComponents): (target: RequestTarget, rights: Rights) => Handler | undefined {
   const handle: Handler = async (request, response, target, options) => {
@@ -59,6 +64,9 @@ export function createTrustlessHandler({
       'content-disposition',
       `attachment; filename="${name}.${asked.format === 'raw' ? 'bin' : 'car'}"`,
     )
+    using held = new DisposableStack()
+    const lease =
+      asked.format === 'car' && asked.scope === 'all' && isGet ? held.use(holdBelow(checked(cid))) : undefined
     const bytes =
       cid.multihash.code === IDENTITY ? cid.multihash.digest : await blocks.get(checked(cid), signal)
     if (bytes === undefined) throw new MirrorError('not-found', 'no such block is here that you may read')
@@ -73,6 +81,7 @@ export function createTrustlessHandler({
       response.end()
       return
     }
+    if (lease?.isLate === true) await lookThrough({ blocks, scratch }, checked(cid), signal)
     response.statusCode = 200
     if (asked.format === 'raw') {
       response.setHeader('content-type', RAW_TYPE)
@@ -88,7 +97,7 @@ export function createTrustlessHandler({
     response.end()
   }
 
-  function sourceOf({ query }: RequestTarget, rights: Rights): NodeSource & { readonly isPrivate: boolean } {
+  function sourceOf({ query }: RequestTarget, rights: Rights): BlockReader & { readonly isPrivate: boolean } {
     const tree = query.get('tree') ?? undefined
     const found = tree === undefined ? undefined : rights.catalogue.tree(tree)
     if (tree !== undefined && found === undefined) throw rights.noSuchTree()
@@ -101,7 +110,8 @@ export function createTrustlessHandler({
           hint: 'Ask by path, at /TREE/PATH.',
         },
       )
-    return { get: (cid, signal) => blocks.get(cid, signal), isPrivate: found?.isPrivate === true }
+    const { get, has } = blocks
+    return { get, has, isPrivate: found?.isPrivate === true }
   }
 
   return (target: RequestTarget, rights: Rights): Handler | undefined => {

@@ -2,22 +2,23 @@
  * What hooks are told of, worked out of one status document after the other. Pure: time comes in. Bounded by the number of
  * trees of this site.
  */
+import { describeHeldBack } from '../../src/replica/status/held-back-status.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
 
-export const HOOK_EVENTS = ['complete', 'failed', 'behind'] as const
+export const HOOK_EVENTS = ['complete', 'failed', 'behind', 'held-back'] as const
 export type HookEventName = (typeof HOOK_EVENTS)[number]
 
 export interface HookEvent {
   readonly event: HookEventName
   readonly tree: string
-  /** The head that it is about. */
+  /** The head that it is about; of `held-back`, the head before what is held back, and the snapshot of that. */
   readonly sequence: number
   readonly snapshot: string
   /** This site. */
   readonly site: string
   /** Places of its check-outs: of `complete`, they hold this snapshot. */
   readonly checkouts: readonly string[]
-  /** Of `failed` and `behind`: why, in words; empty when it is not known. */
+  /** Of `failed`, `behind` and `held-back`: why, in words; empty when it is not known. */
   readonly reason: string
 }
 
@@ -33,6 +34,8 @@ interface Seen {
   sinceMs: number
   hasFailed: boolean
   isBehind: boolean
+  /** The snapshot that was told as held back. */
+  heldBack: string | undefined
 }
 
 /**
@@ -45,7 +48,7 @@ export function createHookEvents(told: ReadonlyMap<string, number>, behindMs: nu
     look({ self, trees: found }, nowMs) {
       const events: HookEvent[] = []
       const present = new Set<string>()
-      for (const { tree, sequence, snapshot, sites } of found) {
+      for (const { tree, sequence, snapshot, sites, heldBack } of found) {
         const own = sites.find(({ site }) => site === self.site)
         if (own === undefined || sequence === null || snapshot === null) continue
         present.add(tree)
@@ -55,6 +58,7 @@ export function createHookEvents(told: ReadonlyMap<string, number>, behindMs: nu
           sinceMs: nowMs,
           hasFailed: false,
           isBehind: false,
+          heldBack: undefined,
         }
         trees.set(tree, seen)
         if (seen.sequence !== sequence) {
@@ -63,6 +67,13 @@ export function createHookEvents(told: ReadonlyMap<string, number>, behindMs: nu
         const tell = (event: HookEventName, reason = ''): void => {
           const checkouts = own.checkouts.map(({ path }) => path)
           events.push({ event, tree, sequence, snapshot, site: self.site, checkouts, reason })
+        }
+        if (heldBack?.site === self.site && seen.heldBack !== heldBack.snapshot) {
+          seen.heldBack = heldBack.snapshot
+          events.push({
+            ...{ event: 'held-back', tree, sequence: heldBack.sequence, snapshot: heldBack.snapshot },
+            ...{ site: self.site, checkouts: [], reason: describeHeldBack(heldBack) },
+          })
         }
         const isDone = own.state === 'complete' && own.checkouts.every((each) => each.sequence === sequence)
         if (isDone) {

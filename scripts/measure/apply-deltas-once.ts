@@ -25,9 +25,7 @@ for (const frame of readFrames(from, plan)) {
     targets: await listed(news, delta.targets),
     base: await listed(olds, delta.base),
   }
-  const made = await applyDelta(parts, (blocks) =>
-    Promise.all(blocks.map(({ cid }) => store.blocks.get(cid))),
-  )
+  const made = await applyDelta(parts, (blocks) => store.blocks.getMany(blocks.map(({ cid }) => cid)))
   if (made === undefined) throw new Error('a block of the base is not in the store')
   for (const { bytes } of made) plainBytes += bytes.length
 }

@@ -10,7 +10,7 @@ import { type FileResult, runFiles } from './run-files.ts'
 
 /** More are no accident. */
 const MOST_SECOND_RUNS = 5
-/** Most files start processes of their own, and wait for them: memory ends before the cores do. */
+/** Most files start processes of their own, and wait for them (a third of the time nobody works): memory ends before the cores do. */
 const MOST_AT_A_TIME = 8
 /** Of a test, where it says nothing else. */
 const TIMEOUT_MS = 240_000
@@ -24,7 +24,7 @@ const HELP = `usage: node scripts/testing/main.ts [options] [FILE...]
 
 Runs these files, or all of test/.
 
-  --concurrency N    files at a time: as many as there are cores by default, ${MOST_AT_A_TIME} at most
+  --concurrency N    files at a time: by default one more than there are cores, ${MOST_AT_A_TIME} at most
   --record           writes down which files take longest: those are begun first
   --help             this text
 
@@ -43,7 +43,7 @@ async function main(): Promise<number> {
     process.stdout.write(HELP)
     return 0
   }
-  const concurrency = Number(values.concurrency ?? Math.min(availableParallelism(), MOST_AT_A_TIME))
+  const concurrency = Number(values.concurrency ?? Math.min(availableParallelism() + 1, MOST_AT_A_TIME))
   if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
     process.stderr.write(HELP)
     return 2

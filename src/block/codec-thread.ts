@@ -4,7 +4,7 @@
  *
  * zlib's own asynchronous calls cost as much again as zstd itself: an object, a stream and two turns of the loop for each
  * block, and a context that another thread frees. Here many blocks cross in one message, and each is done by one
- * synchronous call. Blocks cross as copies, so that the caller keeps its own. How much waits here is the callers' to bound.
+ * synchronous call. Blocks cross as copies, so that the caller keeps its own; windows are handed over. How much waits here is the callers' to bound.
  */
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
@@ -17,7 +17,7 @@ export type CodecJob =
   | {
       readonly kind: 'decode-windowed'
       readonly bytes: Uint8Array
-      /** In a buffer of its own. */
+      /** In a buffer of its own, which goes to the thread: it is empty afterwards. */
       readonly window: Uint8Array
       readonly lengthBytes: number
     }
@@ -81,13 +81,15 @@ function handOut(): void {
       if (next.job.kind === 'decode-windowed') bytes += next.job.window.length
     }
     // A view would cross with all of the buffer that it is a view of.
-    const jobs = batch.map(({ job }) => ({ ...job, bytes: new Uint8Array(job.bytes) }))
+    const jobs: CodecJob[] = batch.map(({ job }) => ({ ...job, bytes: new Uint8Array(job.bytes) }))
     thread.batches.push(batch)
     // A thread keeps the process alive exactly as long as somebody waits for it.
     thread.worker.ref()
     thread.worker.postMessage(
       jobs,
-      jobs.map(({ bytes }) => bytes.buffer),
+      jobs.flatMap((job) =>
+        job.kind === 'decode-windowed' ? [job.bytes.buffer, job.window.buffer] : [job.bytes.buffer],
+      ) as ArrayBuffer[],
     )
   }
 }

@@ -168,7 +168,10 @@ export async function encodeWindowed(bytes: Uint8Array, window: Uint8Array): Pro
   return frame.length <= bytes.length - bytes.length / 10 ? fitted(frame) : undefined
 }
 
-/** As `decodeWindowed`, in another thread where that is worth the way. */
+/**
+ * As `decodeWindowed`, in another thread where that is worth the way. The window has to have a buffer of its own, and is the
+ * caller's no longer.
+ */
 export async function decodeWindowedLater(frame: WindowedFrame): Promise<Uint8Array> {
   if (frame.lengthBytes + frame.window.length < DECODE_THERE_BYTES) return decodeWindowed(frame)
   checkWindowed(frame)

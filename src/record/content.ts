@@ -23,6 +23,7 @@ import { decodeTag, type TagBody } from './kinds/tag.ts'
 import { decodeTakedown, type TakedownBody } from './kinds/takedown.ts'
 import { decodeTopologyBody, type TopologyBody } from './kinds/topology.ts'
 import { decodeTree, type TreeBody } from './kinds/tree.ts'
+import { decodeVerdict, type VerdictBody } from './kinds/verdict.ts'
 import { decodeWithdrawal, type WithdrawalBody } from './kinds/withdrawal.ts'
 
 export interface Bodies {
@@ -41,6 +42,7 @@ export interface Bodies {
   readonly takedown: TakedownBody
   readonly topology: TopologyBody
   readonly tree: TreeBody
+  readonly verdict: VerdictBody
   readonly withdrawal: WithdrawalBody
 }
 
@@ -76,6 +78,7 @@ const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   takedown: decodeTakedown,
   topology: decodeTopologyBody,
   tree: decodeTree,
+  verdict: decodeVerdict,
   withdrawal: decodeWithdrawal,
 }
 

@@ -25,6 +25,7 @@ import type {
   Pin,
   Takedown,
   TreeState,
+  Verdict,
 } from './mesh-state.ts'
 import type { VerifiedRecord } from './record.ts'
 import { createAdminSets } from './state/admin-sets.ts'
@@ -47,6 +48,7 @@ import { createTopologyRecords } from './state/topologies.ts'
 import { changedTree } from './state/tree-changes.ts'
 import { createTreeRecords, fileTreeRecord, type TreeRecords, treeOf } from './state/tree-records.ts'
 import { evaluateTree } from './state/tree-state.ts'
+import { createVerdictRecords } from './state/verdicts.ts'
 
 export interface AddResult extends Assessment {
   readonly effects: readonly Effect[]
@@ -95,6 +97,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const membership = createMembership(authority)
   const pinRecords = createPinRecords(authority)
   const takedownRecords = createTakedownRecords(authority)
+  const verdictRecords = createVerdictRecords(authority)
   const siteRecords = createSiteRecords(authority)
   const topologyRecords = createTopologyRecords(authority)
   const treeRecords = new Map<string, TreeRecords>()
@@ -107,6 +110,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
   const removedPins = new Map<string, Pin>()
   const grants = new Map<PeerId, readonly Grant[]>()
   const takedowns = new Map<string, Takedown>()
+  const verdicts = new Map<string, Verdict>()
   const sites = new Map<string, DeclaredSite>()
   const revoked = new Set<PeerId>()
   const forkedTrees = new Map<string, TreeState>()
@@ -132,6 +136,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     grants,
     sites,
     takedowns,
+    verdicts,
     get topology() {
       return topology
     },
@@ -148,6 +153,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     pinRecords.learn(record)
     siteRecords.learn(record)
     takedownRecords.learn(record)
+    verdictRecords.learn(record)
     topologyRecords.learn(record)
     const tree = treeOf(record)
     if (tree !== undefined) fileTreeRecord(recordsOf(tree), record)
@@ -175,6 +181,7 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     for (const name of pinRecords.names()) dirty.pins.add(name)
     for (const name of siteRecords.names()) dirty.sites.add(name)
     for (const name of takedownRecords.names()) dirty.takedowns.add(name)
+    for (const tree of verdictRecords.trees()) dirty.verdicts.add(tree)
     dirty.topology = true
     for (const key of membership.inviteKeys()) dirty.invites.add(key)
     for (const peer of membership.peers()) dirty.peers.add(peer)
@@ -235,11 +242,11 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     }
     for (const peer of dirty.grantees) settleGrants(peer, effects)
     for (const name of dirty.takedowns) {
-      const before = takedowns.get(name)
-      const after = takedownRecords.takedown(name)
-      if (after === undefined) takedowns.delete(name)
-      else takedowns.set(name, after)
-      if (!isSameOrigin(before, after)) effects.push({ kind: 'takedown', takedown: name })
+      if (isMoved(takedowns, name, takedownRecords.takedown(name)))
+        effects.push({ kind: 'takedown', takedown: name })
+    }
+    for (const tree of dirty.verdicts) {
+      if (isMoved(verdicts, tree, verdictRecords.verdict(tree))) effects.push({ kind: 'verdict', tree })
     }
     for (const name of dirty.sites) {
       const before = sites.get(name)
@@ -363,6 +370,18 @@ export function createMeshStateBuilder(mesh: Cid): MeshStateBuilder {
     rank: (peer) => (chains.wasEverAdmin(peer) ? 'admin' : chains.maySign(peer) ? 'signer' : 'other'),
     waiting: () => chains.waiting(),
   }
+}
+
+/** Puts it there, or takes away what was there. Whether that changed anything. */
+function isMoved<T extends { readonly origin: { readonly record: Cid } }>(
+  all: Map<string, T>,
+  name: string,
+  after: T | undefined,
+): boolean {
+  const before = all.get(name)
+  if (after === undefined) all.delete(name)
+  else all.set(name, after)
+  return !isSameOrigin(before, after)
 }
 
 function isSameOrigin(

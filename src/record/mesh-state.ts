@@ -15,6 +15,7 @@ import type { TagBody } from './kinds/tag.ts'
 import type { TakedownBody } from './kinds/takedown.ts'
 import type { TopologyBody } from './kinds/topology.ts'
 import type { TreeBody } from './kinds/tree.ts'
+import type { VerdictBody } from './kinds/verdict.ts'
 
 type Place = Pick<LabelledPlace, 'region' | 'site'>
 
@@ -154,6 +155,11 @@ export interface Takedown {
   readonly origin: Origin
 }
 
+export interface Verdict {
+  readonly body: VerdictBody
+  readonly origin: Origin
+}
+
 export interface DeclaredTopology {
   readonly body: TopologyBody
   readonly origin: Origin
@@ -187,6 +193,8 @@ export interface MeshState {
   readonly sites: ReadonlyMap<string, DeclaredSite>
   /** By name, those that were lifted included. */
   readonly takedowns: ReadonlyMap<string, Takedown>
+  /** By tree: the newest of each, whether or not anything waits for it. */
+  readonly verdicts: ReadonlyMap<string, Verdict>
   /** Undefined as long as no admin has declared one. */
   readonly topology: DeclaredTopology | undefined
   readonly revoked: ReadonlySet<PeerId>
@@ -209,6 +217,7 @@ export type Effect =
   | { readonly kind: 'admins' }
   | { readonly kind: 'site'; readonly site: string }
   | { readonly kind: 'takedown'; readonly takedown: string }
+  | { readonly kind: 'verdict'; readonly tree: string }
   | { readonly kind: 'topology' }
   | { readonly kind: 'alarm'; readonly alarm: Alarm }
 

@@ -3,6 +3,7 @@
  * node's own work (what is here), and the other sites' announcements (what they said, and how old it is). Pure.
  */
 import { silentAfterMs } from './announce-period.ts'
+import { heldBackAlarms, heldBackStatus } from './status/held-back-status.ts'
 import type {
   HeardSite,
   ReplicaStatus,
@@ -24,15 +25,16 @@ export function buildStatus(sources: StatusSources): StatusDocument {
   const sites = sources.members
     .map((member) => siteStatus(sources, member, ownAddresses))
     .toSorted((a, b) => compareText(a.site, b.site) || compareText(a.peer, b.peer))
+  const trees = sources.trees
+    .map((facts) => treeStatus(sources, facts))
+    .toSorted((a, b) => compareText(a.tree, b.tree))
   return {
     mesh: sources.mesh,
     self,
     sites,
-    trees: sources.trees
-      .map((facts) => treeStatus(sources, facts))
-      .toSorted((a, b) => compareText(a.tree, b.tree)),
+    trees,
     traffic: sources.traffic,
-    alarms: sources.alarms,
+    alarms: [...sources.alarms, ...heldBackAlarms(trees)],
     requests: requestsOf(sources),
   }
 }
@@ -113,6 +115,7 @@ function treeStatus(sources: StatusSources, facts: TreeFacts): TreeStatus {
         : heardReplica(sources.heard.get(member.peer), facts, member.site)
     if (replica !== undefined) replicas.set(member.site, replica)
   }
+  const heldBack = heldBackStatus(sources, facts)
   return {
     tree: facts.tree,
     epoch: head?.epoch ?? null,
@@ -125,6 +128,7 @@ function treeStatus(sources: StatusSources, facts: TreeFacts): TreeStatus {
     sites: [...replicas.values()]
       .map((replica) => withLag(withRight(replica, facts), facts))
       .toSorted((a, b) => compareText(a.site, b.site)),
+    ...(heldBack === undefined ? {} : { heldBack }),
   }
 }
 

@@ -63,8 +63,8 @@ export interface BlockStore extends BlockReader {
   /** A fresh pack file of the caller's own, to be filled by a PackAppender in any thread. */
   reservePack(): Promise<ReservedPack>
   /**
-   * Publishes, durably, entries of a reserved pack whose bytes the caller has written and synced. May be called many
-   * times for one pack. Entries must be in the order in which they were appended.
+   * Syncs a reserved pack, then publishes, durably, entries of it whose bytes the caller has written. May be called many
+   * times for one pack, while more is written to it. Entries must be in the order in which they were appended.
    */
   commitPacked(packId: number, entries: readonly PackedEntry[]): Promise<void>
   /**
@@ -105,6 +105,7 @@ export interface TreeOfBlocks {
 export interface HeldLease {
   readonly purpose: string
   readonly roots: readonly Cid[]
+  readonly below: readonly Cid[]
   /** Absent where whoever relies on it cannot do without. */
   readonly end?: () => void
 }
@@ -123,9 +124,16 @@ export interface LeaseOptions {
    * are here.
    */
   readonly roots?: readonly Cid[]
+  /** Any blocks: they stay, and all that they lead to, link by link, as far as it is here. */
+  readonly below?: readonly Cid[]
 }
 
 export interface Lease extends Disposable {
+  /**
+   * A collection was at work when it was opened, and may have chosen already what goes. Of that it leaves alone what is looked
+   * up from now on: to rely on the rest one has to look for it first.
+   */
+  readonly isLate: boolean
   /** One more root. */
   protect(root: Cid): void
   close(): void

@@ -9,12 +9,15 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { makeDirs } from '../posix/make-dirs.ts'
 import { openBeneath } from '../posix/open-beneath.ts'
+import { gainsByReserving, reserveSpace } from '../posix/reserve-space.ts'
 import { startWriteback, syncFileSystemLater } from '../posix/sync.ts'
 import type { FileIdentity } from './block-backings.ts'
 
 export interface StoreFile {
   /** Writes all of `bytes` or throws; after a throw any part of the range may have been written. */
   write(bytes: Uint8Array, position: number): void
+  /** The same of many that follow each other. */
+  writeAll(parts: readonly Uint8Array[], position: number): void
   /** Fills `into` from `position`. Returns the bytes read: fewer only where the file ends. */
   read(into: Uint8Array, position: number): Promise<number>
   readNow(into: Uint8Array, position: number): number
@@ -23,6 +26,8 @@ export interface StoreFile {
   syncNow(): void
   /** A hint that these bytes will be synced soon: starts to write them, waits for nothing, promises nothing. */
   startSync?(position: number, sizeBytes: number): void
+  /** A hint that this range, at the end of the file, will be written now: its place on the disk is found at once. */
+  reserve?(position: number, sizeBytes: number): void
   truncate(sizeBytes: number): void
   sizeBytes(): number
   close(): void
@@ -81,7 +86,7 @@ const readAsync = promisify(
 const fdatasync = promisify(fs.fdatasync)
 
 export const systemFiles: FileOps = {
-  open: (file, mode) => systemFile(fs.openSync(file, OPEN_FLAGS[mode], FILE_MODE)),
+  open: (file, mode) => systemFile(fs.openSync(file, OPEN_FLAGS[mode], FILE_MODE), file),
   list: (dir) => fs.readdirSync(dir).sort(),
   makeDir: (dir) => makeDirs(dir, 0o700),
   rename: (from, to) => fs.renameSync(from, to),
@@ -132,11 +137,23 @@ async function readFully(fd: number, into: Uint8Array, position: number): Promis
   return done
 }
 
-function systemFile(fd: number): StoreFile {
+function systemFile(fd: number, path: string): StoreFile {
+  let isReserving: boolean | undefined
+  function write(bytes: Uint8Array, position: number): void {
+    for (let done = 0; done < bytes.length; ) {
+      done += fs.writeSync(fd, bytes, done, bytes.length - done, position + done)
+    }
+  }
   return {
-    write(bytes, position) {
-      for (let done = 0; done < bytes.length; ) {
-        done += fs.writeSync(fd, bytes, done, bytes.length - done, position + done)
+    write,
+    writeAll(parts, position) {
+      let left = fs.writevSync(fd, parts as Uint8Array[], position)
+      let at = position
+      for (const part of parts) {
+        // A disk that is full, or a signal, ends a call early: what is left is written, or fails, by itself.
+        if (left < part.length) write(part.subarray(left), at + left)
+        left = Math.max(0, left - part.length)
+        at += part.length
       }
     },
     read: (into, position) => readFully(fd, into, position),
@@ -152,6 +169,10 @@ function systemFile(fd: number): StoreFile {
     sync: () => fdatasync(fd),
     syncNow: () => fs.fdatasyncSync(fd),
     startSync: (position, sizeBytes) => startWriteback(fd, position, sizeBytes),
+    reserve(position, sizeBytes) {
+      isReserving ??= gainsByReserving(path)
+      if (isReserving) isReserving = reserveSpace(fd, position, sizeBytes)
+    },
     truncate: (sizeBytes) => fs.ftruncateSync(fd, sizeBytes),
     sizeBytes: () => fs.fstatSync(fd).size,
     close: () => fs.closeSync(fd),

@@ -2,7 +2,8 @@
  * What a collection must leave alone because somebody relies on it. Kept in memory: a lease ends with its process, and
  * so does whatever relied on it.
  *
- * - A lease with roots protects what the indexes of these snapshots list, as far as it is here: readers and fetches.
+ * - A lease with roots protects what the indexes of these snapshots list, as far as it is here: readers and fetches. One that
+ *   names blocks of any kind protects what they lead to.
  * - A writer's lease protects every block that was asked for or stored since it began: an import relies on each "it is
  *   here" until its snapshot is registered. Nobody waits for it: while one is open, or a collection runs, keys are
  *   noted ("touched") before they are looked up, in filters that the oldest lease keeps alive.
@@ -57,12 +58,15 @@ export function createLeases(): Leases {
     {
       readonly purpose: string
       roots: readonly Cid[]
+      readonly below: readonly Cid[]
       from: number | undefined
       readonly end: (() => void) | undefined
     }
   >()
   let segments: Segment[] = []
   let nextNumber = 0
+  /** Leases of collections. */
+  let collecting = 0
   /** Of all leases there have been, the latest begin. */
   let newestFrom = 0
   let claimed = new Set<string>()
@@ -92,17 +96,18 @@ export function createLeases(): Leases {
   }
 
   function open(
-    { purpose, roots = [], mayBeEnded = false, onEndAsked }: LeaseOptions,
+    { purpose, roots = [], below = [], mayBeEnded = false, onEndAsked }: LeaseOptions,
     from: number | undefined,
   ): Lease {
     const id = Symbol(purpose)
     const close = (): void => {
       if (held.delete(id) && from !== undefined) dropUnneeded()
     }
-    const lease = { purpose, roots, from, end: mayBeEnded ? close : onEndAsked }
+    const lease = { purpose, roots, below, from, end: mayBeEnded ? close : onEndAsked }
     held.set(id, lease)
     newestFrom = Math.max(newestFrom, from ?? 0)
     return {
+      isLate: collecting > 0,
       protect(root) {
         lease.roots = [...lease.roots, root]
       },
@@ -115,11 +120,18 @@ export function createLeases(): Leases {
     lease: (options) => open(options, options.isWriter === true ? openSegment().number : undefined),
     hold() {
       const newest = openSegment()
-      return open({ purpose: 'collection' }, segments[0]?.number ?? newest.number)
+      const lease = open({ purpose: 'collection' }, segments[0]?.number ?? newest.number)
+      collecting++
+      return {
+        [Symbol.dispose]() {
+          collecting--
+          lease.close()
+        },
+      }
     },
     list: () =>
-      [...held.values()].map(({ purpose, roots, end }) => ({
-        ...{ purpose, roots },
+      [...held.values()].map(({ purpose, roots, below, end }) => ({
+        ...{ purpose, roots, below },
         ...(end === undefined ? {} : { end }),
       })),
     touch(keys) {

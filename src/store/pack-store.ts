@@ -340,6 +340,7 @@ export async function openPackStore(
       } finally {
         recent.clear()
         writer.close()
+        reservedPacks.close()
         reader.close()
         backingReader.close()
       }

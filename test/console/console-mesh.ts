@@ -1,4 +1,5 @@
 /** A mesh of processes whose first node has a console. */
+import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -13,6 +14,8 @@ export interface ConsoleMesh {
   readonly daemon: Daemon
   /** The program at the first node. */
   run(...args: string[]): Promise<string>
+  /** As `run`, of a verb with --json. */
+  json<T>(...args: string[]): Promise<T>
   /** Of the API, as text. */
   get(path: string): Promise<string>
   /** File of a key that nobody has given any right. */
@@ -44,6 +47,9 @@ export async function startConsoleMesh(
     token,
     daemon,
     run,
+    async json<T>(...args: string[]) {
+      return JSON.parse(await run(...args, '--json')) as T
+    },
     async get(path) {
       const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
         headers: { authorization: `Bearer ${token}` },
@@ -52,7 +58,7 @@ export async function startConsoleMesh(
     },
     async strangersKey() {
       const file = join(dir, 'stranger.key')
-      await run('admin', 'new-key', file)
+      if (!existsSync(file)) await run('admin', 'new-key', file)
       return file
     },
     async joinBy(invite, site) {

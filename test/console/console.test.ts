@@ -8,6 +8,7 @@ import type { SelfDocument } from '../../node/api/answers.ts'
 import { type Daemon, mirrormesh, startDaemon, succeed } from '../node/program.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
 import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
+import { treeSteps } from './tree-steps.ts'
 
 const HOSTILE = ['<img src=x onerror=alert(1)>', 'a\u202egpj.exe', '\u001b[31mred']
 const NOT_UTF8 = Buffer.of(0xff, 0xfe)
@@ -24,6 +25,7 @@ const PAGES = [
   'trees/builds/nightly?view=history',
   'trees/builds/nightly?view=files',
   'trees/builds/nightly?view=changes',
+  'trees/builds/nightly?view=settings',
   'sites',
   'sites/lab-a',
   'transfers',
@@ -36,11 +38,11 @@ const PAGES = [
 
 test('the console of a mesh of three processes', {
   skip: skipWithoutBrowser(),
-  timeout: 180_000,
+  timeout: 400_000,
 }, async (t) => {
   const [browser, mesh] = await Promise.all([openBrowser(t), startConsoleMesh(t, { env: CLOCK })])
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
-  page.setDefaultTimeout(15_000)
+  page.setDefaultTimeout(60_000)
   const errors = watchErrors(page)
   let labs: Daemon[] = []
 
@@ -217,6 +219,8 @@ test('the console of a mesh of three processes', {
       .waitFor()
     await page.reload()
   })
+
+  await treeSteps(t, page, mesh, labs)
 
   await t.test('a site is invited in the page, and joins by what the page shows', async () => {
     await page.goto(`${mesh.url}#/members`)

@@ -3,12 +3,15 @@ import assert from 'node:assert/strict'
 import { createCipheriv, scryptSync } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import type { TreeDocument } from '../../node/api/answers.ts'
+import { bodyOfTree } from '../../node/cli/tree-body.ts'
 import { blake3OfBlock } from '../../node/console/signing/blake3.ts'
 import { encodeCbor, linkOf, publicKeyOf, type Value } from '../../node/console/signing/encode.ts'
 import { inviteBody, inviteToken } from '../../node/console/signing/invite.ts'
 import { openKeyFile } from '../../node/console/signing/key-file.ts'
 import { signRecord } from '../../node/console/signing/record.ts'
 import { scrypt } from '../../node/console/signing/scrypt.ts'
+import { epochBody, takedownBody, treeBody } from '../../node/console/tree/tree-body.ts'
 import { encodeKeyFile } from '../../node/keys.ts'
 import { openSeed } from '../../node/sealed-seed.ts'
 import { utf8 } from '../../src/base/bytes.ts'
@@ -18,7 +21,10 @@ import { blake3 } from '../../src/block/hash.ts'
 import { draftRecord, signRecord as signHere } from '../../src/record/draft.ts'
 import { inviteSecretHash, parseInviteToken } from '../../src/record/invite-token.ts'
 import { keyPairFromSeed } from '../../src/record/key.ts'
+import { decodeEpoch } from '../../src/record/kinds/epoch.ts'
 import { pinName } from '../../src/record/kinds/pin.ts'
+import { decodeTakedown } from '../../src/record/kinds/takedown.ts'
+import { decodeTree } from '../../src/record/kinds/tree.ts'
 import { decodeSigned } from '../../src/record/record.ts'
 
 const key = keyPairFromSeed(new Uint8Array(32).fill(7))
@@ -102,6 +108,53 @@ test('a pin, a tag and a site signed by a key file are the very records of the c
     }
   }
   assert.ok(parseCid(mesh.toString()).equals(mesh))
+})
+
+test("an admin's words on a tree have the bytes that the command line gives them", () => {
+  const [one, two] = [key, keyPairFromSeed(new Uint8Array(32).fill(8))]
+  const same = (made: Value, here: unknown) =>
+    assert.deepEqual(Buffer.from(encodeCbor(made)), Buffer.from(encodeHere(here)))
+  const document = {
+    ...{
+      tree: 'a/b',
+      version: 3,
+      epoch: null,
+      head: null,
+      tags: [],
+      encodings: [],
+      isForked: false,
+      fork: null,
+    },
+    publishers: [one.peer, two.peer],
+  }
+  const settings = [
+    { kind: 'simple', readers: 'members', gate: null, keep: null },
+    { kind: 'versioned', readers: 'granted', gate: { repository: 'deb' }, keep: { last: 3 } },
+    {
+      kind: 'snapshot',
+      readers: 'members',
+      gate: { path: 'a/b', text: 'FINISHED' },
+      keep: { days: 9, last: 1 },
+    },
+  ] as const
+  for (const each of settings) {
+    const tree: TreeDocument = { ...document, ...each }
+    const expected = bodyOfTree(tree, 4)
+    const publishers = expected.publishers.toSorted(Buffer.compare)
+    same(treeBody(tree, 4), { ...expected, publishers })
+    same(treeBody(tree, 4, { isRemoved: true }), { ...expected, publishers, removed: true })
+    decodeTree({ ...expected, publishers })
+  }
+  const epoch = { tree: 'a/b', epoch: 2, publisher: two.publicKey, previous: before, base: mesh }
+  const names = { previous: before.toString(), publisher: two.peer, base: mesh.toString() }
+  same(epochBody({ tree: 'a/b', epoch: 2, ...names }), decodeEpoch(epoch))
+  const [first, second] = [before, mesh].toSorted((a, b) => Buffer.compare(a.bytes, b.bytes))
+  const takedown = {
+    ...{ name: 'a/b:x', tree: 'a/b', path: 'x', through: 4, version: 1, reason: 'leaked', removed: false },
+    snapshots: [first!, second!],
+  }
+  const plan = { ...takedown, snapshots: [second!, first!].map(String), sequences: [3, 4], standing: 2 }
+  same(takedownBody(plan, 'leaked', false), decodeTakedown(takedown))
 })
 
 test('scrypt is that of RFC 7914', async () => {

@@ -185,7 +185,7 @@ test('records and statuses are gossiped across a peer in the middle; refused one
     record[0] = 1
     let tries = 0
     // Subscriptions travel first; until then gossip reaches nobody, as after any start.
-    while (c.records.held.size === 0 && tries++ < 100) {
+    while (c.records.held.size === 0 && tries++ < 1000) {
       record[1] = tries
       await a.host.publishRecord(record.slice())
       await new Promise((resolve) => setTimeout(resolve, 50))

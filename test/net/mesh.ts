@@ -162,7 +162,7 @@ export async function withPair(
 }
 
 /** Polls a condition that has no event of its own. */
-export async function until(isTrue: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
+export async function until(isTrue: () => boolean, what: string, timeoutMs = 60_000): Promise<void> {
   const endMs = Date.now() + timeoutMs
   while (!isTrue()) {
     if (Date.now() > endMs) throw new Error(`never happened: ${what}`)

@@ -12,7 +12,7 @@ import { tempDir } from './temp-dir.ts'
 const TREE = 'builds/x'
 
 test('an admin reads who said what, steers a tree through a fork, and throws a member out', {
-  timeout: 240_000,
+  timeout: 400_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const homes = { hq: join(dir, 'hq'), lab: join(dir, 'lab'), backup: join(dir, 'backup') }

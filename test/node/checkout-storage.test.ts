@@ -27,7 +27,7 @@ async function diskBytes(folder: string): Promise<number> {
 }
 
 test('a lab holds a tree and its check-out in the space of one, and keeps three snapshots through ten moves', {
-  timeout: 180_000,
+  timeout: 400_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [hqHome, home, source, dest] = [

@@ -31,7 +31,7 @@ async function stateAt(daemon: Daemon, site: string): Promise<string | undefined
 }
 
 test('gc says why each snapshot stays, gives the space of the others back, and leaves every kept one whole', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]
@@ -93,7 +93,7 @@ test('gc says why each snapshot stays, gives the space of the others back, and l
 })
 
 test('a tree that is no longer pinned here goes after its time, and not before', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [hqHome, labHome, source] = [join(dir, 'hq'), join(dir, 'lab'), join(dir, 'source')]
@@ -127,7 +127,7 @@ test('a tree that is no longer pinned here goes after its time, and not before',
 })
 
 test('scrub finds a flipped bit, says so, and the block is fetched again from another site', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [hqHome, labHome, source] = [join(dir, 'hq'), join(dir, 'lab'), join(dir, 'source')]

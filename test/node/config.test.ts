@@ -51,6 +51,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     devices: 'default',
     keepSnapshots: 'default',
     maxShrinkPercent: 'default',
+    heldBackDays: 'default',
     keepUnpinnedDays: 'default',
     collectEveryMinutes: 'default',
     scrubBytesPerSecond: 'default',

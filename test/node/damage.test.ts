@@ -34,7 +34,7 @@ async function damageLargestPack(home: string): Promise<void> {
 }
 
 test('a damaged block is found by verify, ends "complete", and is fetched again from another site', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [hqHome, labHome, source] = [join(dir, 'hq'), join(dir, 'lab'), join(dir, 'source')]

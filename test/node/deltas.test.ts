@@ -161,7 +161,7 @@ test('an update leaves the origin as deltas, once, and arrives whole, kills or n
     async () => {
       await writeVersion(source, 5)
       const publishing = publish().catch(() => undefined)
-      await until('the head is signed', async () => hq.daemon.stderr().includes('"sequence":5'), 30_000)
+      await until('the head is signed', async () => hq.daemon.stderr().includes('"sequence":5'))
       await hq.daemon.kill()
       await publishing
       hq.daemon = await startDaemon(t, hq.home)
@@ -180,7 +180,7 @@ test('an update leaves the origin as deltas, once, and arrives whole, kills or n
       const publishing = publish('--deltas', 'before')
       const fetches = (): number => site.daemon.stderr().split('replica.fetch-started').length
       const before = fetches()
-      await until('the site begins', async () => fetches() > before, 30_000)
+      await until('the site begins', async () => fetches() > before)
       await site.daemon.kill()
       await publishing
       site.daemon = await startDaemon(t, site.home)

@@ -36,7 +36,7 @@ async function packBytes(home: string): Promise<number> {
 }
 
 test('a lab whose disk is too small says so, stays up, and completes once there is room', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const lab = await tinyDisk(t, 160)
@@ -71,7 +71,7 @@ test('a lab whose disk is too small says so, stays up, and completes once there 
 })
 
 test('a publish that does not fit fails with a reason, gives back what it wrote, and works once there is room', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const disk = await tinyDisk(t, 160)
@@ -101,7 +101,7 @@ test('a publish that does not fit fails with a reason, gives back what it wrote,
 })
 
 test('a check-out that does not fit leaves the old one as it was, and moves once there is room', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const disk = await tinyDisk(t, 40)

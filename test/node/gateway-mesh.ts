@@ -110,12 +110,14 @@ export async function createTestMesh() {
     revision: () => revision,
   }
 
+  let isUnheld = false
   let reads = 0
   const blocks = {
-    async get(cid: Cid) {
+    async get(cid: Cid, _signal?: AbortSignal) {
       reads++
       return removed.has(cidKey(cid)) ? undefined : store.blocks.get(cid)
     },
+    has: (cids: readonly Cid[]) => store.blocks.has(cids),
   }
 
   async function start(
@@ -141,6 +143,7 @@ export async function createTestMesh() {
         shown: (snapshot) => narrowed.get(cidKey(snapshot))?.view ?? snapshot,
         blocksFor: more.blocksFor ?? (() => blocks),
         scratch: createMemoryScratch(),
+        holdBelow: (cid) => store.blocks.lease({ purpose: 'archive', below: isUnheld ? [] : [cid] }),
         hold: (snapshot) => store.blocks.lease({ purpose: 'answer', roots: [snapshot] }),
         readStatus: more.readStatus ?? emptyStatus,
         readTopology: () => more.topology ?? NO_TOPOLOGY,
@@ -159,6 +162,7 @@ export async function createTestMesh() {
   return {
     start,
     publish,
+    blocks,
     events,
     /** Blocks that the gateways read so far. */
     reads: () => reads,
@@ -181,6 +185,18 @@ export async function createTestMesh() {
       revision++
       narrowed.set(cidKey(snapshot), { filter, view: view.snapshot })
     },
+    /** From now on a lease comes too late for a collection that is at work. */
+    unhold() {
+      isUnheld = true
+    },
+    /** Everything goes that nobody holds. @param onChosen what the collection waits for once it has chosen */
+    collect: (onChosen?: () => Promise<void>) =>
+      store.collect({
+        async choose() {
+          await onChosen?.()
+          return { whole: [], partial: [] }
+        },
+      }),
     remove(cid: Cid) {
       removed.add(cidKey(cid))
     },

@@ -177,3 +177,59 @@ test('a tree called ipfs goes before', async () => {
     await at.stop(0)
   }
 })
+
+test('a collection takes nothing of an archive that is being sent, whichever of the two began first', async () => {
+  for (const isLate of [false, true]) {
+    const own = await createTestMesh()
+    await own.publish('t', [
+      ['big', big],
+      ['dir', [['small', utf8('small')]]],
+    ])
+    let onRead = async (): Promise<void> => undefined
+    let reads = 0
+    const at = await own.start(
+      {},
+      {
+        blocksFor: () => ({
+          async get(cid, signal) {
+            // The archive has begun, and has more to come. Late, six reads look through it first.
+            if (++reads === (isLate ? 9 : 4)) await onRead()
+            return own.blocks.get(cid, signal)
+          },
+          has: own.blocks.has,
+        }),
+      },
+    )
+    try {
+      const snapshot = (await askGateway(at, '/t/', { method: 'HEAD' })).headers['x-mirrormesh-snapshot']
+      const [chosen, asked] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      let collected: Promise<unknown> | undefined
+      if (isLate) {
+        collected = own.collect(async () => {
+          chosen.resolve()
+          await asked.promise
+        })
+        await chosen.promise
+        own.unhold()
+      }
+      onRead = async () => {
+        asked.resolve()
+        await (collected ?? own.collect())
+      }
+      const archive = await askGateway(at, `/ipfs/${snapshot}?format=car`)
+      const cids: string[] = []
+      for await (const { cid } of (await CarReader.fromBytes(archive.body)).blocks())
+        cids.push(cid.toString())
+      // Snapshot, index, two folders, the file's node, five chunks, the small file.
+      assert.equal(cids.length, 11)
+      await own.collect()
+      assert.equal(
+        (await askGateway(at, `/ipfs/${snapshot}?format=car`)).status,
+        404,
+        'nobody held it any more',
+      )
+    } finally {
+      await at.stop(0)
+    }
+  }
+})

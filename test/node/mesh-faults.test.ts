@@ -39,7 +39,7 @@ function receivedFrom({ traffic }: StatusDocument, site: string): { blocks: numb
   return { blocks: peer?.blocksReceived ?? 0, bytes: peer?.bytesReceived ?? 0 }
 }
 
-test('faults of sites in mid-fetch', { timeout: 240_000 }, async (t) => {
+test('faults of sites in mid-fetch', { timeout: 400_000 }, async (t) => {
   const dir = await tempDir(t)
   const source = join(dir, 'source')
   const mesh = await signMesh(dir, {
@@ -89,8 +89,15 @@ test('faults of sites in mid-fetch', { timeout: 240_000 }, async (t) => {
       await labB.kill()
       await holds(labA, 'lab-a', 1)
       await sameFiles('lab-a')
-      const twice = (await hq.status()).traffic.blocksSent - blocks
-      assert.ok(twice <= MOST_TWICE * blocks, `${twice} of ${blocks} blocks left hq twice`)
+      const { traffic } = await hq.status()
+      const twice = traffic.blocksSent - blocks
+      // Where the machine is slow the owner passes on what it has later: what died with it has to leave the origin again.
+      const given = traffic.peers.find(({ site }) => site === 'lab-b')?.blocksSent ?? 0
+      const lost = given - receivedFrom(await labA.status(), 'lab-b').blocks
+      assert.ok(
+        twice <= Math.max(MOST_TWICE * blocks, lost + 0.02 * blocks),
+        `${twice} of ${blocks} blocks left hq twice; ${lost} died with lab-b`,
+      )
 
       // It comes back: what it had stored does not come again.
       labB = await start('lab-b')

@@ -20,7 +20,7 @@ async function makeSource(folder: string): Promise<void> {
   await utimes(join(folder, 'README'), 1_600_000_000, 1_600_000_000.123)
 }
 
-test('three nodes are made, joined by invites, and replicate a tree', { timeout: 180_000 }, async (t) => {
+test('three nodes are made, joined by invites, and replicate a tree', { timeout: 400_000 }, async (t) => {
   const dir = await tempDir(t)
   const homes = { hq: join(dir, 'hq'), a: join(dir, 'lab-a'), b: join(dir, 'lab-b') }
   const source = join(dir, 'source')

@@ -37,6 +37,9 @@ test('a home that is too deep for a socket gets a short one, which clients find'
   await mkdir(paths.runDir, { recursive: true })
   await writeFile(paths.socketPointerFile, `${file}\n`)
   assert.equal(socketToDial(paths), file)
+  // Even where the folder for such things is too deep.
+  const deep = socketToBind(paths, { ...surroundings, env: { XDG_RUNTIME_DIR: `/run/${'u'.repeat(90)}` } })
+  assert.match(deep.file, /^\/tmp\/mirrormesh-\d+-[0-9a-f]{16}\/api\.sock$/)
   const short = choosePaths({ ...surroundings, home: '/srv/mm' })
   assert.deepEqual(socketToBind(short, surroundings), { file: '/srv/mm/run/api.sock' })
   assert.equal(socketToDial(short), '/srv/mm/run/api.sock')

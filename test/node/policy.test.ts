@@ -16,7 +16,7 @@ import { tempDir } from './temp-dir.ts'
 const TREE = 'builds/x'
 
 test('an admin steers what is kept where: labels, drains, plans, parts of trees', {
-  timeout: 300_000,
+  timeout: 480_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const homes = { hq: join(dir, 'hq'), lab: join(dir, 'lab'), shop: join(dir, 'shop') }

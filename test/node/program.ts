@@ -84,7 +84,7 @@ export interface Daemon {
   kill(): Promise<void>
 }
 
-const READY_TIMEOUT_MS = 30_000
+const READY_TIMEOUT_MS = 90_000
 
 /** Resolves when the daemon says that it is ready. It is killed at the end of the test. */
 export async function startDaemon(
@@ -130,19 +130,23 @@ export async function startDaemon(
   }
 }
 
-/** Asks again and again, for as long as a test may wait; half of the time at most, for an answer may cost a program's start. */
+/**
+ * Asks again and again, for as long as a test may wait: half of the time at most, for an answer may cost a program's start, and
+ * ever more seldom, for daemons that are waited for share the processors with whoever asks them.
+ */
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | false>,
   timeoutMs = 60_000,
 ): Promise<T> {
-  const deadlineMs = performance.now() + timeoutMs
+  const startedMs = performance.now()
   for (;;) {
     const askedMs = performance.now()
     const answer = await ask()
     if (answer !== undefined && answer !== false) return answer
     const nowMs = performance.now()
-    if (nowMs > deadlineMs) throw new Error(`${what}: not within ${timeoutMs} ms`)
-    await new Promise((resolve) => setTimeout(resolve, Math.max(20, nowMs - askedMs)))
+    if (nowMs > startedMs + timeoutMs) throw new Error(`${what}: not within ${timeoutMs} ms`)
+    const waitMs = Math.max(20, nowMs - askedMs, Math.min(200, (nowMs - startedMs) / 10))
+    await new Promise((resolve) => setTimeout(resolve, waitMs))
   }
 }

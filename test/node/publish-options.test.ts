@@ -8,7 +8,7 @@ import type { DryRunAnswer, PublishAnswer } from '../../node/api/job-answers.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
-test('patterns, dry runs and diffs with a folder', { timeout: 120_000 }, async (t) => {
+test('patterns, dry runs and diffs with a folder', { timeout: 300_000 }, async (t) => {
   const dir = await tempDir(t)
   const home = join(dir, 'hq')
   const source = join(dir, 'source')

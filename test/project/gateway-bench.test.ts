@@ -14,7 +14,7 @@ const bench = resolve(import.meta.dirname, '../../scripts/bench')
 
 test('the bench of the gateway loads it and nginx alike', {
   skip: skipWithout('nginx', 'wrk'),
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-bench-test-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))

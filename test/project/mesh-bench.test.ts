@@ -21,7 +21,7 @@ const skip = skipWithout('gcc', 'ip', 'nsenter', 'rsync')
 
 test('the bench of a mesh brings a tree to every site, and says what it took', {
   skip,
-  timeout: 180_000,
+  timeout: 400_000,
 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'mirrormesh-bench-test-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))

@@ -185,6 +185,13 @@ function later() {
     version: 1,
     removed: false,
   })
+  const verdict = createAuthor().say(admin, 'verdict', {
+    tree: 'builds/x',
+    previous: snapshotOf('before'),
+    snapshot: snapshotOf('golden'),
+    accepted: true,
+    version: 3,
+  })
   const site = createAuthor().say(admin, 'site', {
     site: 'brno',
     labels: ['czech', 'office'],
@@ -271,6 +278,7 @@ function later() {
     ['later-pin-paths.hex', hex(part.bytes)],
     ['later-takedown.hex', hex(takedown.bytes)],
     ['later-site.hex', hex(site.bytes)],
+    ['later-verdict.hex', hex(verdict.bytes)],
   ])
 }
 
@@ -346,6 +354,10 @@ test('golden records are read, and make the state that they always made', () => 
   assert.ok(takedown?.kind === 'takedown')
   assert.deepEqual([takedown.body.path, takedown.body.through], ['secret.key', 7])
   assert.ok(takedown.body.snapshots[0]?.equals(snapshotOf('golden')))
+  const verdict = decodeSigned(new Uint8Array(Buffer.from(read('later-verdict.hex'), 'hex'))).content
+  assert.ok(verdict?.kind === 'verdict')
+  assert.deepEqual([verdict.body.tree, verdict.body.accepted, verdict.body.version], ['builds/x', true, 3])
+  assert.ok(verdict.body.previous.equals(snapshotOf('before')))
   const site = decodeSigned(new Uint8Array(Buffer.from(read('later-site.hex'), 'hex'))).content
   assert.ok(site?.kind === 'site')
   assert.deepEqual(site.body.labels, ['czech', 'office'])

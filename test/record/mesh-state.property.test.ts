@@ -36,6 +36,7 @@ const steps = fc.array(
       'topology',
       'site',
       'takedown',
+      'verdict',
       'member',
       'invite',
       'withdrawal',
@@ -195,6 +196,17 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
         {
           ...{ name: `t${pick % 2}`, tree, snapshots: [snapshotOf(`s${other % 5}`)], path: null },
           ...{ through: other, reason: `${other}`, version, removed },
+        },
+        branch(admin),
+      )
+      return
+    case 'verdict':
+      author.say(
+        admin,
+        'verdict',
+        {
+          ...{ tree, previous: snapshotOf(`h${other % 3}`), snapshot: snapshotOf(`s${other % 5}`) },
+          ...{ accepted: removed, version },
         },
         branch(admin),
       )

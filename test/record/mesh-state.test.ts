@@ -106,6 +106,33 @@ test('a takedown names snapshots until it is lifted, and sites stand at the newe
   assert.equal(standing(), 2)
 })
 
+test("of verdicts on a tree an admin's newest counts, and what is malformed has no effect", () => {
+  const author = createAuthor()
+  author.tree('t', [pub])
+  const verdict = {
+    tree: 't',
+    previous: snapshotOf('h'),
+    snapshot: snapshotOf('s'),
+    accepted: true,
+    version: 1,
+  }
+  author.say(pub, 'verdict', { ...verdict, version: 9 })
+  for (const wrong of [
+    { previous: null },
+    { snapshot: 'x' },
+    { accepted: 1 },
+    { version: 0 },
+    { tree: '../t' },
+    { later: 1 },
+  ])
+    author.sayOpaque(admin, 'verdict', { ...verdict, version: 9, ...wrong })
+  assert.equal(fold(author).verdicts.size, 0)
+  author.say(admin, 'verdict', verdict)
+  assert.equal(fold(author).verdicts.get('t')?.body.accepted, true)
+  author.say(admin, 'verdict', { ...verdict, accepted: false, version: 2 })
+  assert.equal(fold(author).verdicts.get('t')?.body.accepted, false)
+})
+
 test('of a site the last writer counts, and what is malformed has no effect', () => {
   const author = createAuthor()
   const site = { site: 'brno', labels: ['a', 'b'], drained: false, note: '', version: 1 }

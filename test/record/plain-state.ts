@@ -5,7 +5,7 @@ import type { MeshState } from '../../src/record/mesh-state.ts'
 /** A state as plain JSON-like data, with sorted maps: two states are the same exactly when these are. */
 export function plainState(state: MeshState): unknown {
   const { mesh, name, admins, members, invites, trees, pins, removedPins, sites, takedowns, topology } = state
-  const { grants, revoked, alarms } = state
+  const { verdicts, grants, revoked, alarms } = state
   return plain({
     mesh,
     name,
@@ -17,6 +17,7 @@ export function plainState(state: MeshState): unknown {
     removedPins,
     sites,
     takedowns,
+    verdicts,
     topology,
     grants,
     revoked,

@@ -167,9 +167,9 @@ export function until(
       const said = JSON.stringify(site.agent.status().trees)
       const failed = site.logger.events.filter(({ event }) => event.endsWith('failed')).slice(-3)
       finish(() =>
-        reject(new Error(`not within 20 s: ${what}; ${said} ${JSON.stringify(failed, errorText)}`)),
+        reject(new Error(`not within 60 s: ${what}; ${said} ${JSON.stringify(failed, errorText)}`)),
       )
-    }, 20_000)
+    }, 60_000)
     look()
   })
 }

@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { concatBytes, utf8 } from '../../src/base/bytes.ts'
-import { sleep } from '../../src/base/clock.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import { lookUp, type NodeSource } from '../../src/dag/reader.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { PullThrough } from '../../src/replica/pull/pull-through.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
 import { tempDir } from '../store/temp-dir.ts'
-import { clock, createMesh, filesPlan, publish, TREE } from './mesh.ts'
+import { createMesh, filesPlan, publish, TREE } from './mesh.ts'
 
 /** As the gateway does it. */
 async function readOut(
@@ -65,11 +64,13 @@ test('what nobody has is unreachable at once; what nobody sends is late', async 
   const mesh = createMesh()
   const [hq, lab] = [mesh.add('hq', 'us'), mesh.add('lab', 'eu')]
   const { cid } = await publish(hq, filesPlan(20, 3000))
-  const pull = mesh.pull(lab, tempDir(t), { timeoutMs: 100 })
-  hq.onServe = () => sleep(clock, 200)
+  const pull = mesh.pull(lab, tempDir(t), { timeoutMs: 1000 })
+  const { promise: never, resolve: release } = Promise.withResolvers<void>()
+  hq.onServe = () => never
   await assert.rejects(read(pull, cid, 'file-00001'), { code: 'timed-out' })
   mesh.setConnected(hq, false)
   await assert.rejects(read(pull, cid, 'file-00001'), { code: 'unreachable' })
+  release()
   hq.onServe = undefined
   mesh.setConnected(hq, true)
   assert.equal(await read(pull, cid, 'file-00001'), contentOf(1, 3000))

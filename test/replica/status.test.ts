@@ -11,6 +11,7 @@ import { foldRecords } from '../../src/record/mesh-state-builder.ts'
 import { silentAfterMs } from '../../src/replica/announce-period.ts'
 import { buildStatus, NO_RIGHT } from '../../src/replica/build-status.ts'
 import { goalsOf } from '../../src/replica/goals.ts'
+import type { HeldBack } from '../../src/replica/publish/held-back.ts'
 import { announcedTree } from '../../src/replica/site-agent/status.ts'
 import { deltaBetween } from '../../src/replica/status/announcement-delta.ts'
 import type { HeardSite, StatusSources } from '../../src/replica/status/status.ts'
@@ -35,6 +36,15 @@ const tree = (name: string, more: Partial<AnnouncedTree> = {}): AnnouncedTree =>
   checkouts: [{ path: '/srv/x', sequence: 3 }],
   alsoComplete: [],
   ...more,
+})
+const heldBack = (name: string): HeldBack => ({
+  ...{
+    tree: name,
+    snapshot: cidOf(DAG_CBOR, utf8('4')),
+    previous: cidOf(DAG_CBOR, utf8('head 3')),
+    sequence: 3,
+  },
+  ...{ files: 10, bytes: 100, filesBefore: 20, bytesBefore: 150, sinceMs: 5, expiresMs: 6 },
 })
 const announcement = (trees: AnnouncedTree[]): SiteAnnouncement => ({
   timeMs: 1,
@@ -63,6 +73,8 @@ test('an announcement says the same after encoding and decoding', () => {
       ],
     }),
     tree('f', { isFiltered: true, completeRuns: [] }),
+    tree('g', { completeRuns: [[3, 3]], heldBack: heldBack('g') }),
+    tree('h', { completeRuns: [], heldBack: { ...heldBack('h'), filesBefore: null, problem: 'no space' } }),
   ])
   assert.deepEqual(decodeAnnouncement(encodeAnnouncement(given)), given)
 })
@@ -137,7 +149,9 @@ test('an announcement of thousands of trees fits, and those with trouble come fi
 })
 
 test('whatever a member sends, reading it ends in an announcement or in a clear error', () => {
-  const good = encodeAnnouncement(announcement([tree('a'), tree('b')]))
+  const good = encodeAnnouncement(
+    announcement([tree('a'), tree('b', { completeRuns: [], heldBack: heldBack('b') })]),
+  )
   const mutated = fc
     .array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 })
     .map((changes) => {
@@ -271,6 +285,37 @@ test('a site that may not read a tree is not behind, whatever it says', () => {
     sources([heardAt(0, tree('t', { completeSequence: 4, completeSnapshot: cid('4') }))], { trees }),
   )
   assert.deepEqual([complete?.state, complete?.hasNoRight], ['complete', true])
+})
+
+test('of what is held back the word of its publisher counts, until its head has moved', () => {
+  const said = (peer: string, sequence = 3): [string, HeardSite] => {
+    const trees = [tree('a', { completeRuns: [], heldBack: { ...heldBack('a'), sequence } })]
+    return [peer, { announcement: announcement(trees), ageMs: 0, isConnected: true }]
+  }
+  const at = (publisher: string) => ({
+    trees: [{ tree: 'a', publisher, head: { epoch: 1, sequence: 3, snapshot: cid('3') }, pinnedSites: [] }],
+  })
+  const found = buildStatus(sources([said('p1')], at('p1')))
+  assert.equal(found.trees[0]?.heldBack?.site, 'lab')
+  assert.deepEqual(
+    found.alarms.map(({ kind, subject, detail }) => [kind, subject, detail]),
+    [
+      [
+        'held-back',
+        'a',
+        '10 of 20 files and 50 of 150 bytes are gone since @3, at lab: it waits for an admin',
+      ],
+    ],
+  )
+  for (const [heard, publisher] of [
+    [said('p1'), 'p0'],
+    [said('p1', 2), 'p1'],
+  ] as const) {
+    const { trees, alarms } = buildStatus(sources([heard], at(publisher)))
+    assert.deepEqual([trees[0]?.heldBack, alarms], [undefined, []])
+  }
+  const own = buildStatus(sources([], { ...at('p0'), heldBackOf: heldBack }))
+  assert.equal(own.trees[0]?.heldBack?.site, 'hq')
 })
 
 test('each site tells what it has sent and received', () => {

@@ -7,7 +7,8 @@ import { systemClock } from '../../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Block } from '../../src/block/block.ts'
 import type { Cid } from '../../src/block/cid.ts'
-import { cidToKeyBytes } from '../../src/block/cid.ts'
+import { cidOf, cidToKeyBytes, DAG_CBOR, RAW } from '../../src/block/cid.ts'
+import { encodeCbor } from '../../src/block/codec.ts'
 import type { Lease } from '../../src/store/block-store.ts'
 import type { CollectionOptions } from '../../src/store/collect/collection.ts'
 import { systemFiles } from '../../src/store/files.ts'
@@ -56,6 +57,34 @@ for (const kind of ['memory', 'packs'] as const) {
         fs.rmSync(dir, { recursive: true, force: true })
       }
     }
+
+    test('leaves all that a leased block leads to, and looks at what is shared once', () =>
+      withStore(async (store) => {
+        const node = (...links: readonly Block[]): Block => {
+          const bytes = encodeCbor({ links: links.map(({ cid }) => cid) })
+          return { cid: cidOf(DAG_CBOR, bytes), bytes }
+        }
+        const leaves = sampleBlocks(12, 200, 9000).filter(({ cid }) => cid.code === RAW)
+        const shared = node(...leaves.slice(0, 4))
+        const [left, right] = [node(shared, leaves[4]!), node(shared, leaves[5]!)]
+        const root = node(left, right, leaves[6]!)
+        const dag = [...leaves.slice(0, 7), shared, left, right, root]
+        await store.blocks.put([...dag, ...OLD.all])
+        await store.blocks.flush()
+        const lease = store.blocks.lease({ purpose: 'archive', below: [root.cid] })
+        assert.equal(lease.isLate, false)
+        await store.collect(NONE)
+        assert.deepEqual([await has(store, dag), await has(store, OLD.all)], [dag.length, 0])
+        lease.close()
+        await store.collect({
+          async choose() {
+            using late = store.blocks.lease({ purpose: 'archive', below: [left.cid] })
+            assert.equal(late.isLate, true)
+            return { whole: [], partial: [] }
+          },
+        })
+        assert.equal(await has(store, dag), 0)
+      }))
 
     test('takes what no snapshot lists and nothing else, and a dry run says so before', () =>
       withStore(async (store) => {

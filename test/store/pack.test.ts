@@ -8,6 +8,7 @@ import type { Block } from '../../src/block/block.ts'
 import { cidFromKeyBytes, cidOf, cidToKeyBytes, RAW } from '../../src/block/cid.ts'
 import type { BlockEncoding } from '../../src/block/encoding.ts'
 import type { PackedEntry } from '../../src/store/block-store.ts'
+import type { FileOps } from '../../src/store/files.ts'
 import { systemFiles } from '../../src/store/files.ts'
 import {
   decodeEntryHeader,
@@ -309,4 +310,82 @@ test('a pack stored as a block inside a pack adds blocks, never wrong ones', asy
     const block = [...inner, ...outer].find((candidate) => candidate.cid.equals(cid))!
     assert.deepEqual(new Uint8Array(bytes.subarray(offset, offset + block.bytes.length)), block.bytes)
   }
+})
+
+test('blocks that are held until the next flush make the same pack, whatever is copied, held, flushed or cut between', (t) => {
+  const dir = tempDir(t)
+  const step = fc.record({
+    kind: fc.constantFrom('append', 'hold', 'hold', 'flush', 'cut', 'fail'),
+    lengthBytes: fc.constantFrom(0, 1, 700, 4095, 4096, 9000, 65_536, 300_000),
+    seed: fc.nat(1000),
+  })
+  let run = 0
+  fc.assert(
+    fc.property(
+      fc.array(step, { maxLength: 25 }),
+      fc.constantFrom(104, 5000, 1024 * 1024),
+      (steps, bufferBytes) => {
+        const path = `${dir}/${++run}`
+        createPack(path, 3)
+        let isFailing = false
+        const files: FileOps = {
+          ...systemFiles,
+          open(name, mode) {
+            const file = systemFiles.open(name, mode)
+            const fail = (): void => {
+              if (isFailing) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })
+            }
+            return {
+              ...file,
+              write(bytes, position) {
+                fail()
+                file.write(bytes, position)
+              },
+              writeAll(parts, position) {
+                fail()
+                file.writeAll(parts, position)
+              },
+            }
+          },
+        }
+        const appender = createPackAppender(path, 3, { bufferBytes, files })
+        const ends = [PACK_HEADER_BYTES]
+        let kept: Block[] = []
+        for (const { kind, lengthBytes, seed } of steps) {
+          if (kind === 'flush') appender.flush()
+          else if (kind === 'cut') {
+            const count = seed % ends.length
+            appender.cutTo(ends[count]!)
+            ends.length = count + 1
+            kept = kept.slice(0, count)
+          } else {
+            const block = sampleBlock(seed, lengthBytes)
+            const bytes = block.bytes.slice()
+            isFailing = kind === 'fail'
+            try {
+              const add = kind === 'hold' ? appender.hold : appender.append
+              const { offset } = add(cidToKeyBytes(block.cid), bytes)
+              assert.equal(offset, ends.at(-1)! + ENTRY_HEADER_BYTES)
+              kept.push(block)
+              ends.push(appender.sizeBytes)
+              // The caller uses its memory again.
+              if (kind !== 'hold') bytes.fill(0)
+            } catch (error) {
+              assert.equal((error as { code?: string }).code, 'no-space')
+            }
+            isFailing = false
+          }
+          assert.equal(appender.sizeBytes, ends.at(-1))
+        }
+        appender.flush()
+        appender.close()
+        const plain = `${path}-plain`
+        writePack(plain, 3, kept)
+        assert.ok(fs.readFileSync(path).equals(fs.readFileSync(plain)))
+        fs.rmSync(path)
+        fs.rmSync(plain)
+      },
+    ),
+    { numRuns: 100 },
+  )
 })

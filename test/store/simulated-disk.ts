@@ -109,16 +109,24 @@ export function createSimulatedDisk(
       into.set(part)
       return part.length
     }
+    function write(bytes: Uint8Array, position: number): void {
+      check()
+      try {
+        count(`write ${path}`)
+      } catch (error) {
+        change(inode, { position, bytes: new Uint8Array(bytes.subarray(0, bytes.length >> 1)) })
+        throw error
+      }
+      change(inode, { position, bytes: new Uint8Array(bytes) })
+    }
     return {
-      write(bytes, position) {
-        check()
-        try {
-          count(`write ${path}`)
-        } catch (error) {
-          change(inode, { position, bytes: new Uint8Array(bytes.subarray(0, bytes.length >> 1)) })
-          throw error
+      write,
+      writeAll(parts, position) {
+        let at = position
+        for (const part of parts) {
+          write(part, at)
+          at += part.length
         }
-        change(inode, { position, bytes: new Uint8Array(bytes) })
       },
       read: async (into, position) => readNow(into, position),
       readNow,

@@ -5,10 +5,12 @@ import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { ImportPlan } from '../../src/tree/import/import-plan.ts'
 import { createImportPlan } from '../../src/tree/import/import-plan.ts'
+import type { Help } from '../../src/tree/import/shared-files.ts'
+import { createSharedFiles } from '../../src/tree/import/shared-files.ts'
 import { openUnnamedFile } from '../../src/tree/spool/record-bytes.ts'
 import type { SpoolBatch } from '../../src/tree/spool/spool.ts'
 
-function createPlan(t: TestContext): ImportPlan {
+function createPlan(t: TestContext, help?: () => Help | undefined): ImportPlan {
   const fds = {
     batches: openUnnamedFile(os.tmpdir(), 'batches'),
     results: openUnnamedFile(os.tmpdir(), 'results'),
@@ -16,7 +18,7 @@ function createPlan(t: TestContext): ImportPlan {
   t.after(() => {
     for (const fd of Object.values(fds)) fs.closeSync(fd)
   })
-  return createImportPlan(fds)
+  return createImportPlan(fds, help)
 }
 
 function batchOf(number: number, reads: number): SpoolBatch {
@@ -40,6 +42,7 @@ test('batches are read in order by several and built in order once they are read
   const built: number[] = []
   async function read(fd: number): Promise<void> {
     for (let task = await plan.nextToRead(); task !== undefined; task = await plan.nextToRead()) {
+      assert.ok('batch' in task)
       assert.deepEqual(task.batch, batches[task.number])
       taken.push(task.number)
       // Now this reader is done first, now that one.
@@ -78,4 +81,45 @@ test('a plan without batches ends at once', async (t) => {
   const waiting = [plan.nextToRead(), plan.nextToBuild()]
   plan.endScan()
   assert.deepEqual(await Promise.all(waiting), [undefined, undefined])
+})
+
+test('who finds no batch helps with a large file, waits for those who may share one, and ends with the last of them', async (t) => {
+  const shared = createSharedFiles()
+  const plan = createPlan(t, shared.begin)
+  plan.addBatch(batchOf(0, 1))
+  plan.endScan()
+  const task = await plan.nextToRead()
+  assert.ok(task !== undefined && 'batch' in task)
+  const idle = [plan.nextToRead(), plan.nextToRead()]
+  const file = {
+    fd: 7,
+    sizeBytes: 100,
+    holes: [],
+    isStored: true,
+    starts: [0, 50],
+    taken: new Int32Array(new SharedArrayBuffer(4)),
+  }
+  shared.open(1, file)
+  plan.wake()
+  const helps = await Promise.all(idle)
+  for (const help of helps) assert.ok(help !== undefined && 'file' in help && help.file === file)
+  let reports: unknown
+  const gathered = shared.close(1).then((found) => {
+    reports = found
+  })
+  const last = plan.nextToRead()
+  const found = { spans: [], hasShrunk: false }
+  for (const help of helps) {
+    assert.equal(reports, undefined, 'one of them still reads')
+    assert.ok(help !== undefined && 'report' in help)
+    help.report(found)
+    await new Promise(setImmediate)
+  }
+  await gathered
+  assert.deepEqual(reports, [found, found])
+  plan.finishRead(task.number, { fd: 7, startByte: 0, endByte: 1 })
+  assert.equal(await last, undefined)
+  file.taken[0] = 2
+  shared.open(2, file)
+  assert.equal(shared.begin(), undefined, 'all of its spans are taken')
 })

@@ -29,6 +29,22 @@ const REPLICA = z.strictObject({
     .describe('an operator of that site holds it back'),
 })
 
+const HELD_BACK = z
+  .strictObject({
+    site: z.string(),
+    snapshot: z.string(),
+    previous: z.string().describe('record of the head that it was compared with, and is to follow'),
+    sequence: z.int().describe('of that head'),
+    files: z.int(),
+    bytes: z.int(),
+    filesBefore: z.int().nullable(),
+    bytesBefore: z.int().nullable(),
+    sinceMs: z.number(),
+    expiresMs: z.number(),
+    problem: z.string().exactOptional().describe('why it is accepted, and not published yet'),
+  })
+  .describe('what its publisher did not publish, for what it drops: it waits for the verdict of an admin')
+
 const TREE = z.strictObject({
   tree: z.string(),
   epoch: z.int().nullable(),
@@ -53,6 +69,7 @@ const TREE = z.strictObject({
   inPlace: z
     .strictObject({ path: z.string(), completeElsewhere: z.int(), isAtRisk: z.boolean() })
     .exactOptional(),
+  heldBack: HELD_BACK.exactOptional(),
 })
 
 const SITE = z.strictObject({

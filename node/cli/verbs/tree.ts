@@ -1,6 +1,7 @@
 /** `tree`: the named things that are replicated. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
+import { describeHeldBack } from '../../../src/replica/status/held-back-status.ts'
 import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { HeadDocument, TreeDocument } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
@@ -23,6 +24,7 @@ import { define as defineEpochs } from './tree-epoch.ts'
 import { define as defineRollback } from './tree-rollback.ts'
 import { define as defineSet } from './tree-set.ts'
 import { define as defineTakedown } from './tree-takedown.ts'
+import { define as defineVerdict } from './tree-verdict.ts'
 
 interface Options {
   readonly json?: boolean
@@ -66,6 +68,7 @@ export function define(command: Command, context: Context): void {
   defineRollback(command, context)
   defineEpochs(command, context)
   defineSet(command, context)
+  defineVerdict(command, context)
 }
 
 async function create(context: Context, text: string, options: CreateOptions): Promise<void> {
@@ -123,10 +126,10 @@ async function show(context: Context, text: string, { json }: Options): Promise<
   ])
   const known = status.trees.find((each) => each.tree === tree)
   const kept = known?.sites ?? []
-  const inPlace = known?.inPlace
+  const { inPlace, heldBack } = known ?? {}
   if (json === true) {
     await terminal.print(
-      `${JSON.stringify({ ...found, sites: kept, ...(inPlace === undefined ? {} : { inPlace }) }, null, 2)}\n`,
+      `${JSON.stringify({ ...found, sites: kept, ...(inPlace === undefined ? {} : { inPlace }), ...(heldBack === undefined ? {} : { heldBack }) }, null, 2)}\n`,
     )
     return
   }
@@ -151,6 +154,9 @@ async function show(context: Context, text: string, { json }: Options): Promise<
         (each.isComplete ? '' : ', more are being made'),
     ),
     ...found.tags.map((each) => `tag        ${each.tag} = @${each.sequence}`),
+    ...(heldBack === undefined
+      ? []
+      : [`held back  ${describeHeldBack(heldBack)}; see: tree pending ${tree}`]),
     ...(inPlace === undefined ? [] : [`in place   ${describeInPlace(inPlace)}`]),
     ...kept.map((each) => `kept at    ${each.site}: ${each.state}`),
   ]

@@ -9,7 +9,7 @@ import { Command } from '../parts/command.ts'
 import { useValue } from '../state.ts'
 import { shown } from '../text.ts'
 import { signer } from './keys.ts'
-import { SignerField } from './signer-field.ts'
+import { SignerField, type Suffices } from './signer-field.ts'
 
 export interface DialogProps {
   readonly title: string
@@ -20,8 +20,8 @@ export interface DialogProps {
   readonly confirm: string
   readonly isHarmful?: boolean
   readonly isReady?: boolean
-  /** A record has to be signed for it. `right`: of an operator, that suffices. */
-  readonly signs?: { readonly right?: 'pins' | 'tags' | 'drains' }
+  /** A record has to be signed for it: by an admin, or by who is said here. */
+  readonly signs?: Suffices
   /** Resolves to what is told when it is done; nothing: the dialog just closes. */
   readonly run: () => Promise<Children>
   readonly onClose: () => void
@@ -56,7 +56,7 @@ export function Dialog(props: DialogProps) {
           ? html`<div class="done" role="status">${done}</div>`
           : html`<div class="what">${children}</div>
             ${command !== undefined && html`<div class="same"><span class="quiet">The same in a terminal</span><${Command} text=${command} /></div>`}
-            ${signs !== undefined && html`<${SignerField} right=${signs.right} />`}
+            ${signs !== undefined && html`<${SignerField} ...${signs} />`}
             ${error !== undefined && html`<${Refusal} error=${error} />`}`
       }
       <footer>

@@ -39,11 +39,11 @@ export async function useKey(key: SigningKey): Promise<void> {
   signer.set({ by: 'file', key, isAdmin: keys.includes(key.peer), grants: own })
 }
 
-/** Whether admins have made this node an operator. */
+/** What admins have lent to this node. */
 export async function findNodeGrants(): Promise<readonly Grant[]> {
   const self = status.get()?.self.peer
   const { grants } = await getJson<{ grants: Grant[] }>('/api/v1/grants')
-  return grants.filter(({ peer, state, role }) => peer === self && state === 'active' && role === 'operator')
+  return grants.filter(({ peer, state, role }) => peer === self && state === 'active' && role !== 'reader')
 }
 
 /** Brings a record into the mesh. @throws Problem what the node or the mesh says against it */

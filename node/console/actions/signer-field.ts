@@ -1,5 +1,6 @@
 /** The part of a dialog that says with what a change is signed, and lets one choose. */
 import { useEffect, useState } from 'preact/hooks'
+import { matchesTree } from '../../../src/base/names.ts'
 import { html } from '../html.ts'
 import { status } from '../live.ts'
 import { isProtected, MAX_KEY_FILE_BYTES, openKeyFile } from '../signing/key-file.ts'
@@ -7,18 +8,34 @@ import { useValue } from '../state.ts'
 import { shortId, shown } from '../text.ts'
 import { findNodeGrants, type Grant, type Signer, signer, useKey } from './keys.ts'
 
-/** @param right what a grant has to hold for a node's or an operator's key: undefined when it takes an admin */
-export function SignerField({ right }: { right: 'pins' | 'tags' | 'drains' | undefined }) {
+/** Whose signature suffices beside an admin's; of nobody when it is empty. */
+export interface Suffices {
+  /** Of an operator. */
+  readonly right?: 'pins' | 'tags' | 'drains'
+  /** A tree that is new: of a publisher of such names, who lets itself publish and nobody else. */
+  readonly publishes?: string
+  readonly publisher?: string | undefined
+}
+
+export function SignerField({ right, publishes, publisher }: Suffices) {
   const found = useValue(signer)
+  const isLent = right !== undefined || publishes !== undefined
   const [nodeGrants, setNodeGrants] = useState<readonly Grant[]>([])
   const [sealed, setSealed] = useState<string>()
   const [trouble, setTrouble] = useState<string>()
   const [isOpening, setOpening] = useState(false)
 
   useEffect(() => {
-    if (right !== undefined) findNodeGrants().then(setNodeGrants, () => setNodeGrants([]))
-  }, [right])
-  const isNodeAble = right !== undefined && nodeGrants.some(({ may }) => may.includes(right))
+    if (isLent) findNodeGrants().then(setNodeGrants, () => setNodeGrants([]))
+  }, [isLent])
+  const does = ({ peer, role, may, trees }: Grant): boolean =>
+    right !== undefined
+      ? role === 'operator' && may.includes(right)
+      : publishes !== undefined &&
+        role === 'publisher' &&
+        peer === publisher &&
+        trees.some((pattern) => matchesTree(pattern, publishes))
+  const isNodeAble = nodeGrants.some(does)
 
   const open = async (text: string, passphrase?: string): Promise<void> => {
     setTrouble(undefined)
@@ -50,7 +67,7 @@ export function SignerField({ right }: { right: 'pins' | 'tags' | 'drains' | und
     <legend>Signed with</legend>
     ${
       found !== undefined
-        ? html`<p>${describe(found, right)} <button type="button" class="quiet" onClick=${() => signer.set(undefined)}>Another</button></p>`
+        ? html`<p>${describe(found, does)} <button type="button" class="quiet" onClick=${() => signer.set(undefined)}>Another</button></p>`
         : html`<p class="quiet">A change of the mesh takes a signature. The key stays in this page and is gone with it.</p>
           <label class="file">Key file <input type="file" onChange=${choose} /></label>
           ${
@@ -72,16 +89,17 @@ export function SignerField({ right }: { right: 'pins' | 'tags' | 'drains' | und
   </fieldset>`
 }
 
-function describe(found: Signer, right: string | undefined) {
-  if (found.by === 'node')
-    return html`the key of this node, <b>${shown(status.get()?.self.site ?? '')}</b>, an operator`
+function describe(found: Signer, does: (grant: Grant) => boolean) {
+  if (found.by === 'node') return html`the key of this node, <b>${shown(status.get()?.self.site ?? '')}</b>`
   const { key, isAdmin, grants } = found
-  const may = right !== undefined && grants.some((grant) => grant.may.includes(right))
+  const may = grants.find(does)
   return html`<code title=${key.peer}>${shortId(key.peer)}</code>, ${
     isAdmin
       ? 'an admin'
-      : may
-        ? 'an operator'
+      : may !== undefined
+        ? may.role === 'operator'
+          ? 'an operator'
+          : 'a publisher'
         : html`<span class="tag warn">neither an admin nor an operator who may: it will be refused</span>`
   }`
 }

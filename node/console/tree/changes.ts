@@ -4,7 +4,7 @@ import type { TreeStatus } from '../../../src/replica/status/status.ts'
 import type { DiffBytesAnswer, DiffHeader, DiffLine, HeadDocument } from '../../api/answers.ts'
 import { formatBytes, formatCount } from '../../cli/quantity.ts'
 import { getLines, type Problem } from '../api.ts'
-import { html } from '../html.ts'
+import { type Children, html } from '../html.ts'
 import { Trouble, useDocument } from '../parts/load.ts'
 import { linkTo } from '../route.ts'
 import { shown } from '../text.ts'
@@ -51,8 +51,29 @@ export function Changes({
 
 function Between({ tree, from, to }: { tree: string; from: string; to: string }) {
   const query = { ref: from, toTree: tree, toRef: to }
-  const address = treePath(tree, 'diff', query)
   const bytes = useDocument<DiffBytesAnswer>(treePath(tree, 'diff-bytes', query)).value
+  const told =
+    bytes === undefined
+      ? undefined
+      : html`<span class="quiet">A site that holds @${from} fetches ${formatBytes(bytes.deltas === null ? bytes.zstdBytes : bytes.deltas.bytes + bytes.deltas.restZstdBytes)} for @${to}${bytes.deltas === null ? '' : ', by deltas'}; ${formatBytes(bytes.newBytes)} are new.</span>`
+  return html`<${Difference} tree=${tree} from=${from} to=${to} label="changes-title" told=${told} />`
+}
+
+/** @param label id of the heading that it stands under */
+export function Difference({
+  tree,
+  from,
+  to,
+  label,
+  told,
+}: {
+  tree: string
+  from: string
+  to: string
+  label: string
+  told?: Children
+}) {
+  const address = treePath(tree, 'diff', { ref: from, toTree: tree, toRef: to })
   const [state, setState] = useState<{
     of?: string
     items?: DiffLine[]
@@ -80,12 +101,12 @@ function Between({ tree, from, to }: { tree: string; from: string; to: string })
       <span class="tag bad">${count('removed')} removed</span>
       ${items.some(({ change }) => change === 'type') && html`<span class="tag warn">${count('type')} of another type</span>`}
       ${!isWhole && html`<span class="quiet">of the first ${formatCount(COUNTED)}</span>`}
-      ${bytes !== undefined && html`<span class="quiet">A site that holds @${from} fetches ${formatBytes(bytes.deltas === null ? bytes.zstdBytes : bytes.deltas.bytes + bytes.deltas.restZstdBytes)} for @${to}${bytes.deltas === null ? '' : ', by deltas'}; ${formatBytes(bytes.newBytes)} are new.</span>`}
+      ${told}
     </p>
     ${
       items.length === 0
         ? html`<p class="nothing">They are the same.</p>`
-        : html`<div class="scroll-x" tabindex="0" role="region" aria-labelledby="changes-title"><table class="files">
+        : html`<div class="scroll-x" tabindex="0" role="region" aria-labelledby=${label}><table class="files">
           <thead><tr><th>What</th><th>Path</th><th class="number">Size</th></tr></thead>
           <tbody>${items.slice(0, SHOWN).map(
             (line, i) => html`<tr key=${i}>

@@ -12,6 +12,7 @@ import { useValue } from '../state.ts'
 import { age, atTime, shown } from '../text.ts'
 import { treePath } from './address.ts'
 import { RollBackDialog, TagDialog } from './snapshot-dialogs.ts'
+import { TakedownDialog } from './takedown-dialog.ts'
 
 const SHOWN = 200
 /** Of the names of sites in one line. */
@@ -65,6 +66,7 @@ export function TreeHistory({
               i > 0 &&
               html`<${Action} label="Roll back" tone="quiet" dialog=${(onClose: () => void) => html`<${RollBackDialog} tree=${tree.tree} head=${head} newest=${heads[0]!} onClose=${onClose} />`} />`
             }
+            <${Action} label="Take down" tone="quiet" dialog=${(onClose: () => void) => html`<${TakedownDialog} tree=${tree.tree} sequence=${head.sequence} onClose=${onClose} />`} />
           </td>
         </tr>`
       })}</tbody></table></div>

@@ -2,14 +2,15 @@
 import { useMemo, useState } from 'preact/hooks'
 import type { TreeStatus } from '../../../src/replica/status/status.ts'
 import { countOf, formatBytes, formatCount } from '../../cli/quantity.ts'
+import { Action } from '../actions/dialog.ts'
 import { html } from '../html.ts'
 import { now } from '../live.ts'
 import type { PageProps } from '../page-props.ts'
-import { Command } from '../parts/command.ts'
 import { TreeName } from '../parts/tree-name.ts'
 import { linkTo } from '../route.ts'
 import { useValue } from '../state.ts'
 import { age } from '../text.ts'
+import { CreateDialog } from './create-dialog.ts'
 
 /** More are found by their names. */
 const SHOWN = 200
@@ -26,14 +27,15 @@ export function TreeList({ status }: PageProps) {
   const siteOf = useMemo(() => new Map(status.sites.map(({ peer, site }) => [peer, site])), [status.sites])
   return html`<div class="page-head">
       <div><h1 tabindex="-1">Trees</h1><p class="quiet">${countOf(status.trees.length, 'tree')} in this mesh</p></div>
-      <label class="search"><span class="unseen">Trees whose name holds</span>
+      <div class="tools"><label class="search"><span class="unseen">Trees whose name holds</span>
         <input type="search" placeholder="Filter trees" value=${text}
           onInput=${(event: InputEvent) => setText((event.target as HTMLInputElement).value)} /></label>
+        <${Action} label="New tree" tone="primary" dialog=${(onClose: () => void) => html`<${CreateDialog} status=${status} onClose=${onClose} />`} /></div>
     </div>
     <section class="card scroll-x" tabindex="0" aria-label="Trees">
       ${
         trees.length === 0
-          ? html`<p class="nothing">No tree is called like that.</p>`
+          ? html`<p class="nothing">${status.trees.length === 0 ? 'There is no tree yet. One begins with “New tree”, or with its first publish: mirrormesh publish ./FOLDER --tree NAME' : 'No tree is called like that.'}</p>`
           : html`<table>
             <thead><tr><th>Tree</th><th class="number">Head</th><th class="number">Published</th>
               <th class="number">Files</th><th class="number">Size</th><th>Publisher</th><th>Complete at</th></tr></thead>
@@ -50,10 +52,7 @@ export function TreeList({ status }: PageProps) {
             )}</tbody></table>`
       }
       ${trees.length > SHOWN && html`<p class="nothing">and ${formatCount(trees.length - SHOWN)} more: filter by name</p>`}
-    </section>
-    <section class="card new-tree"><h2>A new tree</h2>
-      <p class="quiet">A tree begins with its first publish, at the node that is to publish it; whoever publishes signs for it from then on.</p>
-      <${Command} text="mirrormesh publish ./FOLDER --tree NAME" /></section>`
+    </section>`
 }
 
 function Share({ tree }: { tree: TreeStatus }) {

@@ -1,9 +1,9 @@
 /** One tree: what its head is, where it lies, its pins, its history, its files and what changed between snapshots. */
-import { useMemo } from 'preact/hooks'
+import { useEffect, useMemo } from 'preact/hooks'
 import type { TreeDocument } from '../../api/answers.ts'
 import { countOf, formatBytes } from '../../cli/quantity.ts'
 import { html } from '../html.ts'
-import { now } from '../live.ts'
+import { now, onEvent } from '../live.ts'
 import type { PageProps } from '../page-props.ts'
 import { Trouble, useDocument } from '../parts/load.ts'
 import { findTroubles } from '../problems.ts'
@@ -13,27 +13,44 @@ import { age, atTime, shown } from '../text.ts'
 import { treePath } from './address.ts'
 import { Changes } from './changes.ts'
 import { Files } from './files.ts'
+import { Fork } from './fork.ts'
+import { HeldBack } from './held-back.ts'
 import { TreeHistory } from './history.ts'
 import { Pins } from './pins.ts'
 import { Places } from './places.ts'
+import { TreeSettingsView } from './settings.ts'
 
 const VIEWS = [
   { view: '', title: 'Where it is' },
   { view: 'history', title: 'History' },
   { view: 'files', title: 'Files' },
   { view: 'changes', title: 'Changes' },
+  { view: 'settings', title: 'Settings' },
 ] as const
+
+/** Records that change what the document says. */
+const SAID: ReadonlySet<string> = new Set(['tree', 'tag', 'epoch'])
 
 export function TreePage({ status, route }: PageProps) {
   const nowMs = useValue(now)
   const { name, query } = route
   const tree = status.trees.find((each) => each.tree === name)
-  // A new head, tag or epoch: the document follows.
+  // A new head, epoch or dispute, and what admins say: the document follows.
+  const alarms = status.alarms.filter(({ subject }) => subject === name).length
   const {
     value: document,
     problem,
     reload,
-  } = useDocument<TreeDocument>(treePath(name, ''), 0, `${tree?.sequence} ${tree?.epoch}`)
+  } = useDocument<TreeDocument>(treePath(name, ''), 0, `${tree?.sequence} ${tree?.epoch} ${alarms}`)
+  useEffect(() => {
+    const look = ({ kind }: { kind?: string }): void => {
+      if (kind === undefined || SAID.has(kind)) reload()
+    }
+    const ends = [onEvent('record', look), onEvent('records', look)]
+    return () => {
+      for (const end of ends) end()
+    }
+  }, [])
   const troubles = useMemo(
     () => findTroubles(status, nowMs).filter((each) => each.page === 'trees' && each.name === name),
     [status, nowMs, name],
@@ -62,6 +79,8 @@ export function TreePage({ status, route }: PageProps) {
       ({ title, detail, severity }) =>
         html`<div key=${title} class="notice ${severity === 'warning' ? 'warn' : 'bad'}" role="status"><b>${shown(title)}.</b> ${shown(detail)}</div>`,
     )}
+    ${document?.fork != null && html`<${Fork} tree=${document} status=${status} onChange=${reload} />`}
+    ${tree?.heldBack !== undefined && html`<${HeldBack} tree=${name} held=${tree.heldBack} />`}
     <nav class="tabs" aria-label="Of this tree"><ul>
       ${VIEWS.map(
         (
@@ -79,7 +98,10 @@ export function TreePage({ status, route }: PageProps) {
             ? html`<${Files} tree=${name} reference=${query.get('ref') ?? ''} path=${query.get('path') ?? ''} />`
             : view === 'changes'
               ? html`<${Changes} tree=${tree} from=${query.get('from')} to=${query.get('to')} />`
-              : html`<${Places} tree=${tree} sites=${status.sites} nowMs=${nowMs} />
+              : view === 'settings'
+                ? document !== undefined &&
+                  html`<${TreeSettingsView} tree=${document} status=${status} onChange=${reload} />`
+                : html`<${Places} tree=${tree} sites=${status.sites} nowMs=${nowMs} />
                 <${Pins} tree=${name} status=${status} />`
     }`
 }

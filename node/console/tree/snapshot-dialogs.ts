@@ -14,16 +14,21 @@ export function TagDialog({
   tree,
   head,
   tags,
+  first = '',
+  removes = false,
   onClose,
 }: {
   tree: string
-  head: HeadDocument
+  head: Pick<HeadDocument, 'sequence' | 'snapshot'>
+  /** The name that it begins with, and whether that is to go. */
+  first?: string
+  removes?: boolean
   tags: TreeDocument['tags']
   onClose: () => void
 }) {
   const own = tags.filter(({ sequence }) => sequence === head.sequence)
-  const [tag, setTag] = useState('')
-  const [isRemoved, setRemoved] = useState(false)
+  const [tag, setTag] = useState(first)
+  const [isRemoved, setRemoved] = useState(removes)
   const moved = tags.find((each) => each.tag === tag && each.sequence !== head.sequence)
   // A number is a sequence, and head is always the newest.
   const isName = isSegment(tag) && !/^\d+$/.test(tag) && tag !== 'head'

@@ -10,6 +10,8 @@ export interface Dirty {
   readonly pins: Set<string>
   readonly sites: Set<string>
   readonly takedowns: Set<string>
+  /** By tree. */
+  readonly verdicts: Set<string>
   topology: boolean
   readonly peers: Set<PeerId>
   readonly invites: Set<string>
@@ -22,6 +24,7 @@ export function nothingDirty(): Dirty {
     pins: new Set(),
     sites: new Set(),
     takedowns: new Set(),
+    verdicts: new Set(),
     topology: false,
     peers: new Set(),
     invites: new Set(),
@@ -37,6 +40,7 @@ export function markRecord(dirty: Dirty, record: VerifiedRecord): void {
   if (content.kind === 'pin') dirty.pins.add(content.body.name)
   if (content.kind === 'site') dirty.sites.add(content.body.site)
   if (content.kind === 'takedown') dirty.takedowns.add(content.body.name)
+  if (content.kind === 'verdict') dirty.verdicts.add(content.body.tree)
   if (content.kind === 'topology') dirty.topology = true
   if (content.kind === 'grant') dirty.grantees.add(granteeOf(content.body))
   if (content.kind === 'invite') dirty.invites.add(cidKey(record.id))

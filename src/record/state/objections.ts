@@ -87,6 +87,11 @@ export function objectionTo(record: VerifiedRecord, judges: Judges): string | un
         authority.adminObjection(record) ??
         superseded(content.body.version, state.takedowns.get(content.body.name)?.body.version)
       )
+    case 'verdict':
+      return (
+        authority.adminObjection(record) ??
+        superseded(content.body.version, state.verdicts.get(content.body.tree)?.body.version)
+      )
     case 'topology':
       return (
         authority.adminObjection(record) ?? superseded(content.body.version, state.topology?.body.version)

@@ -68,7 +68,10 @@ export async function openDeltaMaker(
       const frame = await blocks.get(delta.cid, signal)
       if (frame === undefined) return false
       const made = await applyDelta({ frame, targets: wanted, base: window }, (listed) =>
-        Promise.all(listed.map(({ cid }) => blocks.get(cid, signal))),
+        blocks.getMany(
+          listed.map(({ cid }) => cid),
+          signal,
+        ),
       )
       if (made === undefined) return false
       signal.throwIfAborted()

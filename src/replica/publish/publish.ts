@@ -12,12 +12,13 @@
  * A source that a stat cache knows to be unchanged since the newest snapshot, which is complete here, is not even
  * imported.
  *
- * A source that has lost much or everything is not published by itself (shrink-guard.ts).
+ * A source that has lost much or everything is not published by itself (shrink-guard.ts): what is left of it waits for an
+ * admin's verdict (held-back.ts).
  */
 
 import { utf8 } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
-import { asMirrorError, MirrorError } from '../../base/errors.ts'
+import { MirrorError } from '../../base/errors.ts'
 import type { Cid } from '../../block/cid.ts'
 import { decodeSnapshot, type Snapshot } from '../../dag/snapshot.ts'
 import type { Host } from '../../net/ports.ts'
@@ -38,7 +39,9 @@ import type { ReplicaLog } from '../fetch-network.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import { createBlocksOf, isPrivateTree } from '../holdings/tree-views.ts'
 import type { Ledger } from '../records/ledger.ts'
+import type { HeldBack, HeldBackKeeper } from './held-back.ts'
 import { checkPublisher, checkStanding, nextHead } from './next-head.ts'
+import { publishHeld } from './publish-held.ts'
 import { type HeadPlace, isSame, type PublishResult, resultOf, unchangedResult } from './publish-result.ts'
 import { checkRules } from './publish-rules.ts'
 import { reconcileWithPeers } from './reconcile-first.ts'
@@ -49,7 +52,8 @@ import {
   type RollBackResult,
   rollBack,
 } from './republish.ts'
-import { checkShrink } from './shrink-guard.ts'
+import { findShrink } from './shrink-guard.ts'
+import { startDeltas } from './start-deltas.ts'
 import { addVersion, checkVersion } from './versioned-tree.ts'
 
 export interface PublisherComponents {
@@ -65,6 +69,8 @@ export interface PublisherComponents {
   readonly logger: ReplicaLog
   /** None are made without it. */
   readonly deltas?: DeltaPublisher
+  /** Where what has lost too much waits; it is just refused without. */
+  readonly heldBack?: Pick<HeldBackKeeper, 'hold'>
 }
 
 export interface PublishOptions {
@@ -110,6 +116,11 @@ export interface Publisher {
    * @throws MirrorError as `publish`; `not-found` for a version that there is not, `degraded` when the newest snapshot is not complete here
    */
   dropVersions(options: DropVersionsOptions): Promise<RollBackResult>
+  /** What was held back, after an admin's yes. @throws MirrorError as `publish`; `conflict` when the tree has moved on */
+  publishHeld(
+    held: HeldBack,
+    options: { readonly deltas: DeltaMode; readonly signal: AbortSignal },
+  ): Promise<HeadPlace>
 }
 
 export function createPublisher(
@@ -176,22 +187,11 @@ export function createPublisher(
   ): Promise<{ head: HeadPlace; isNew: boolean }> {
     const { tree, signal } = options
     const facts = { tree, snapshot: imported.snapshotCid.toString() }
-    if (before !== undefined) {
-      // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
-      const counts = { ...previous?.counts, ...before.counts }
-      checkShrink({ files: counts.files, bytes: counts.bytes }, imported, {
-        maxShare: maxShrinkShare,
-        isAccepted: options.acceptShrink === true,
-        isEmptyAccepted: options.allowEmpty === true,
-        source: Buffer.from(options.path).toString(),
-        tree,
-      })
-      if (previous !== undefined && isSame(imported.snapshot, previous)) {
-        checkStanding(ledger.state(), tree, before.snapshot)
-        if (options.isDry !== true) await complete.adopt(tree, before.snapshot, signal)
-        logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
-        return { head: before, isNew: false }
-      }
+    if (before !== undefined && previous !== undefined && isSame(imported.snapshot, previous)) {
+      checkStanding(ledger.state(), tree, before.snapshot)
+      if (options.isDry !== true) await complete.adopt(tree, before.snapshot, signal)
+      logger.info({ ...facts, sequence: before.sequence }, 'publish.unchanged')
+      return { head: before, isNew: false }
     }
     if (options.isDry === true) {
       const { epoch, newest } = checkPublisher(ledger.state(), tree, nodeKey)
@@ -218,23 +218,36 @@ export function createPublisher(
     return { head: { epoch, sequence, snapshot: imported.snapshotCid }, isNew: true }
   }
 
-  /** Against the snapshot of the newest head, where that is complete here. */
-  async function startDeltas(
-    { snapshotCid }: ImportResult,
+  /** @throws MirrorError `refused`: it waits for an admin's verdict, unless that is known */
+  async function checkLoss(
+    { snapshot, snapshotCid, files, bytes }: ImportResult,
     before: Head | undefined,
-    { tree, deltas: mode = 'along', isDry, onDeltas }: PublishOptions,
-  ): Promise<DeltaWork | undefined> {
-    if (mode === 'off' || isDry === true || before === undefined) return undefined
-    try {
-      return await components.deltas?.start({
-        ...{ tree, snapshot: snapshotCid, base: before.snapshot, baseSequence: before.sequence, mode },
-        ...(onDeltas === undefined ? {} : { onProgress: onDeltas }),
-      })
-    } catch (error) {
-      // A snapshot without deltas is better than none.
-      logger.warn({ tree, err: asMirrorError(error, 'look for deltas') }, 'deltas.failed')
-      return undefined
-    }
+    previous: Snapshot | undefined,
+    options: PublishOptions,
+  ): Promise<void> {
+    if (before === undefined) return
+    const { tree } = options
+    // The head has the count as well: its snapshot may not be stored here, after a new epoch or a damaged disk.
+    const counts = { ...previous?.counts, ...before.counts }
+    const refusal = findShrink(
+      { files: counts.files, bytes: counts.bytes },
+      { files, bytes },
+      {
+        maxShare: maxShrinkShare,
+        isAccepted: options.acceptShrink === true,
+        isEmptyAccepted: options.allowEmpty === true,
+        source: Buffer.from(options.path).toString(),
+        tree,
+      },
+    )
+    if (refusal === undefined) return
+    if (options.isDry === true || components.heldBack === undefined) throw refusal()
+    const held = await components.heldBack.hold({ snapshot, snapshotCid, before: { ...before, counts } })
+    throw refusal(
+      held === undefined
+        ? ', and an admin has rejected the same before'
+        : `, and it waits until ${new Date(held.expiresMs).toISOString().slice(0, 10)} for an admin: mirrormesh tree accept ${tree}`,
+    )
   }
 
   /** @returns what could not be judged. @throws MirrorError `refused` */
@@ -314,9 +327,14 @@ export function createPublisher(
       kept = imported.snapshotCid
       const unjudged = await judgeRules(body, imported, previous, options)
       kept = undefined
-      const work = await startDeltas(imported, before, options)
+      await checkLoss(imported, before, previous, options)
+      const { deltas = 'along', isDry, onDeltas } = options
+      const work = await startDeltas(components, {
+        ...{ tree, snapshot: imported.snapshotCid, before, mode: isDry === true ? 'off' : deltas },
+        ...(onDeltas === undefined ? {} : { onProgress: onDeltas }),
+      })
       // This lease holds them until the records that name them are signed.
-      if (options.deltas === 'before' && work !== undefined) await abortable(work.done, signal)
+      if (deltas === 'before' && work !== undefined) await abortable(work.done, signal)
       const { head, isNew } = await sign(imported, before, previous, options, work)
       kept = head.snapshot
       const result = { ...resultOf(imported, head, isNew, secondsSince()), unjudged }
@@ -339,6 +357,7 @@ export function createPublisher(
     },
     rollBack: (options) => rollBack(components, reconcileOnce, options),
     dropVersions: (options) => dropVersions(components, reconcileOnce, options),
+    publishHeld: (held, options) => publishHeld(components, reconcileOnce, held, options),
   }
 }
 

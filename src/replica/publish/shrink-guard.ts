@@ -32,30 +32,44 @@ export function checkShrink(
   after: { readonly files: number; readonly bytes: number },
   options: ShrinkGuardOptions,
 ): void {
+  const refusal = findShrink(before, after, options)
+  if (refusal !== undefined) throw refusal()
+}
+
+/**
+ * What to throw when it has lost too much, with what is to happen to it in words; undefined when it has not.
+ * @throws MirrorError `refused` for a source without a file: there is nothing that could wait for a yes
+ */
+export function findShrink(
+  before: Extent,
+  after: { readonly files: number; readonly bytes: number },
+  options: ShrinkGuardOptions,
+): ((waits?: string) => MirrorError) | undefined {
   const { maxShare, isAccepted, isEmptyAccepted, source, tree } = options
   const files = before.files ?? 0
   const bytes = before.bytes ?? 0
   if (after.files === 0 && files > 0) {
-    if (isEmptyAccepted) return
+    if (isEmptyAccepted) return undefined
     throw new MirrorError('refused', `${source} holds no file, the newest snapshot has ${files}`, {
       facts: { tree },
       hint: 'Is it mounted? Say --allow-empty when it is meant.',
     })
   }
-  if (isAccepted) return
+  if (isAccepted) return undefined
   const lost = [
     describeLoss('files', files, after.files, FEWEST_FILES, maxShare),
     describeLoss('bytes', bytes, after.bytes, FEWEST_BYTES, maxShare),
   ].filter((each) => each !== undefined)
-  if (lost.length === 0) return
-  throw new MirrorError(
-    'refused',
-    `${source} has lost ${lost.join(' and ')} since the newest snapshot of ${tree}`,
-    {
-      facts: { tree, filesBefore: files, files: after.files, bytesBefore: bytes, bytes: after.bytes },
-      hint: `Nothing was published. Say --accept-shrink when it is meant; more than ${percent(maxShare)} (maxShrinkPercent in the config file) waits for a yes.`,
-    },
-  )
+  if (lost.length === 0) return undefined
+  return (waits = '') =>
+    new MirrorError(
+      'refused',
+      `${source} has lost ${lost.join(' and ')} since the newest snapshot of ${tree}`,
+      {
+        facts: { tree, filesBefore: files, files: after.files, bytesBefore: bytes, bytes: after.bytes },
+        hint: `Nothing was published${waits}. Say --accept-shrink when it is meant; more than ${percent(maxShare)} (maxShrinkPercent in the config file) waits for a yes.`,
+      },
+    )
 }
 
 function describeLoss(

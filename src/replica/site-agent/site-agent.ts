@@ -58,9 +58,9 @@ export function createSiteAgent(
     readTakedowns,
     readVerified = () => [],
     isGone,
+    joinRequests,
     pauses = NO_PAUSES,
   } = components
-  const { joinRequests } = components
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
@@ -246,7 +246,8 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own, complete, readVerified(name))]
+        if (tree === undefined) return []
+        return [announcedTree(tree, own, complete, readVerified(name), components.heldBackOf?.(name))]
       }),
       bytesSent,
       bytesReceived,
@@ -353,6 +354,7 @@ export function createSiteAgent(
           .filter(({ body }) => !body.removed)
           .map((tree) => treeFacts(state, tree, clock.nowMs())),
         own: replicas(),
+        heldBackOf: components.heldBackOf,
         heard: gossip.heard(),
         connected: connected(),
         traffic: trafficStatus(state, self, traffic.totals()),

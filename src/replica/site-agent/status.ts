@@ -5,6 +5,7 @@ import { NO_RIGHT } from '../build-status.ts'
 import { pauseReason } from '../fetch-pauses.ts'
 import { type Goal, hasRight, isPinned } from '../goals.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
+import type { HeldBack } from '../publish/held-back.ts'
 import type {
   CheckoutStatus,
   PeerTraffic,
@@ -119,6 +120,7 @@ export function announcedTree(
   own: OwnReplica,
   complete: Pick<CompleteSnapshots, 'has'>,
   verified: readonly VerifiedCopy[] = [],
+  heldBack?: HeldBack,
 ): AnnouncedTree {
   const isCut = own.alsoComplete?.length === MAX_ALSO_COMPLETE
   const held =
@@ -134,7 +136,8 @@ export function announcedTree(
     checkouts: own.checkouts,
     alsoComplete: own.alsoComplete ?? [],
     ...(own.isFiltered === true ? { isFiltered: true } : {}),
-    ...(isCut ? { completeRuns: completeRuns(tree, complete) } : {}),
+    ...(isCut || heldBack !== undefined ? { completeRuns: completeRuns(tree, complete) } : {}),
+    ...(heldBack === undefined ? {} : { heldBack }),
     ...(verified.length === 0 ? {} : { verified }),
   }
 }

@@ -10,6 +10,7 @@ import type { FetchMembers, FetchNetwork, ReplicaLog } from '../fetch-network.ts
 import type { FetchPauses } from '../fetch-pauses.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { Holdings } from '../holdings/holdings.ts'
+import type { HeldBack } from '../publish/held-back.ts'
 import type { AddressBook } from '../records/address-book.ts'
 import type { JoinRequestKeeper } from '../records/join-requests.ts'
 import type { Ledger } from '../records/ledger.ts'
@@ -36,6 +37,8 @@ export interface SiteAgentComponents {
   readonly readTakedowns?: () => readonly string[]
   /** Copies of the tree that others have shown this site. */
   readonly readVerified?: (tree: string) => readonly VerifiedCopy[]
+  /** What this node holds back of a tree. */
+  readonly heldBackOf?: (tree: string) => HeldBack | undefined
   /** A takedown means it. */
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
   /** Fetches that an operator holds back here; none by default. */

@@ -91,8 +91,13 @@ function textOf(tree: AnnouncedTree): string {
     tree.alsoComplete,
     tree.isFiltered === true,
     tree.completeRuns ?? null,
+    heldBackText(tree.heldBack),
     (tree.verified ?? []).map(({ sequence, mark, timeMs }) => [sequence, mark, timeMs]),
   ])
+}
+
+function heldBackText(held: AnnouncedTree['heldBack']): string | null {
+  return held === undefined ? null : `${held.snapshot} ${held.previous} ${held.problem ?? ''}`
 }
 
 export function encodeDelta(delta: AnnouncementDelta): Uint8Array {

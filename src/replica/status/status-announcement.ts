@@ -14,8 +14,11 @@
  *        isFiltered?: what is complete is so under a path filter,
  *        [from, to, from, to, ...]?: when more are complete than the list before can name, all that are, as runs of
  *        sequences, newest first, <= 32 numbers (empty: none),
- *        [[sequence, mark, time], ...]?: copies that others have shown the sender (copy-challenger.ts), newest first, <= 16:
- *        of which snapshot, who (8 bytes, markOf), when by the sender's clock, ms since 1970]
+ *        [snapshot CID, CID of the head's record, its sequence, files, bytes, files before|null, bytes before|null,
+ *        since, until (ms since 1970), problem]|null?: of its publisher, what it holds back for what it drops; then the runs
+ *        are always there,
+ *        [[sequence, mark, time], ...]?: copies that others have shown the sender (copies/copy-challenger.ts), newest first,
+ *        <= 16: of which snapshot, who (8 bytes, markOf), when by the sender's clock, ms since 1970]
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
  *     f  optional: bytes left on the disk of its store
@@ -37,6 +40,7 @@ import { decodeCbor, encodeCbor } from '../../block/codec.ts'
 import { isPeerId } from '../../record/key.ts'
 import { isJoinCode } from '../../record/request-code.ts'
 import { type FetchPause, MAX_PAUSED_BY } from '../fetch-pauses.ts'
+import type { HeldBack } from '../publish/held-back.ts'
 import type { PendingRequest } from '../records/join-requests.ts'
 
 export const MAX_ANNOUNCEMENT_BYTES = 32 * 1024
@@ -75,6 +79,8 @@ export interface AnnouncedTree {
   readonly isFiltered?: boolean
   /** Complete in whole, from one sequence to another, newest first; only where `alsoComplete` cannot name them all. */
   readonly completeRuns?: readonly (readonly [from: number, to: number])[]
+  /** Of its publisher: what waits for an admin's verdict. */
+  readonly heldBack?: HeldBack
   /** What others have shown the sender, newest first. */
   readonly verified?: readonly VerifiedCopy[]
 }
@@ -220,9 +226,17 @@ export function encodeTree(entry: AnnouncedTree): unknown[] {
 }
 
 /** As many as there are to the last that says something. */
-function optionalsOf({ isFiltered = false, completeRuns, verified = [] }: AnnouncedTree): unknown[] {
+function optionalsOf({
+  isFiltered = false,
+  completeRuns,
+  heldBack,
+  verified = [],
+}: AnnouncedTree): unknown[] {
   const runs = (completeRuns ?? []).slice(0, MAX_RUNS).flat()
-  if (verified.length > 0) return [isFiltered, runs, verified.slice(0, MAX_VERIFIED).map(encodeVerified)]
+  const held = heldBack === undefined ? null : encodeHeldBack(heldBack)
+  if (verified.length > 0)
+    return [isFiltered, runs, held, verified.slice(0, MAX_VERIFIED).map(encodeVerified)]
+  if (heldBack !== undefined) return [isFiltered, runs, held]
   if (completeRuns !== undefined) return [isFiltered, runs]
   return isFiltered ? [true] : []
 }
@@ -242,6 +256,33 @@ function decodeVerified(value: unknown): VerifiedCopy {
   return { sequence: count(sequence, 'sequence'), mark: hex(mark), timeMs: count(timeMs, 'time') }
 }
 
+function encodeHeldBack(held: HeldBack): unknown[] {
+  return [
+    ...[held.snapshot, held.previous, held.sequence, held.files, held.bytes, held.filesBefore],
+    ...[held.bytesBefore, held.sinceMs, held.expiresMs, (held.problem ?? '').slice(0, MAX_REASON_CHARACTERS)],
+  ]
+}
+
+function decodeHeldBack(tree: string, value: unknown): HeldBack {
+  const [snapshot, previous, sequence, files, bytes, filesBefore, bytesBefore, since, until, problem] = list(
+    ...([value, 'what is held back', 16] as const),
+  )
+  const why = text(problem, 'problem', MAX_REASON_CHARACTERS)
+  return {
+    tree,
+    snapshot: checkCid(snapshot),
+    previous: checkCid(previous),
+    sequence: count(sequence, 'sequence'),
+    files: count(files, 'files'),
+    bytes: count(bytes, 'bytes'),
+    filesBefore: orNull(filesBefore, (found) => count(found, 'files')),
+    bytesBefore: orNull(bytesBefore, (found) => count(found, 'bytes')),
+    sinceMs: count(since, 'time'),
+    expiresMs: count(until, 'time'),
+    ...(why === '' ? {} : { problem: why }),
+  }
+}
+
 export function decodeTree(value: unknown): AnnouncedTree {
   const [
     tree,
@@ -255,12 +296,15 @@ export function decodeTree(value: unknown): AnnouncedTree {
     alsoComplete = [],
     isFiltered,
     runs,
+    heldBack,
     verified = [],
   ] = list(value, 'tree', 64)
+  const name = treeName(text(tree, 'tree name', 600))
   const shown = list(verified, 'verified copies', MAX_VERIFIED).map(decodeVerified)
-  const complete = runs === undefined ? [] : decodeRuns(runs)
+  const held = orNull(heldBack, (found) => decodeHeldBack(name, found))
+  const complete = runs === undefined ? undefined : decodeRuns(runs)
   return {
-    tree: treeName(text(tree, 'tree name', 600)),
+    tree: name,
     completeSequence: orNull(completeSequence, (found) => count(found, 'sequence')),
     completeSnapshot: orNull(completeSnapshot, (found) => (checkCid(found) as Cid).toString()),
     isFetching: isFetching === true,
@@ -277,7 +321,8 @@ export function decodeTree(value: unknown): AnnouncedTree {
     }),
     alsoComplete: list(alsoComplete, 'sequences', MAX_ALSO_COMPLETE).map((found) => count(found, 'sequence')),
     ...(isFiltered === true ? { isFiltered: true } : {}),
-    ...(complete.length === 0 ? {} : { completeRuns: complete }),
+    ...(complete === undefined || (complete.length === 0 && held === null) ? {} : { completeRuns: complete }),
+    ...(held === null ? {} : { heldBack: held }),
     ...(shown.length === 0 ? {} : { verified: shown }),
   }
 }

@@ -3,6 +3,7 @@
  * only ever added. And what it is made of (build-status.ts).
  */
 import type { FetchPause } from '../fetch-pauses.ts'
+import type { HeldBack } from '../publish/held-back.ts'
 import type { PendingRequest } from '../records/join-requests.ts'
 import type { SiteAnnouncement } from './status-announcement.ts'
 
@@ -64,6 +65,16 @@ export interface TreeStatus {
   readonly copies?: CopiesStatus
   /** Published here in place: its blocks lie in files that others may change. */
   readonly inPlace?: InPlaceStatus
+  /** What its publisher did not publish, for what it drops: it waits for an admin. */
+  readonly heldBack?: HeldBackStatus
+}
+
+/** Printed CIDs and plain numbers: see HeldBack. */
+export interface HeldBackStatus extends Omit<HeldBack, 'previous' | 'snapshot' | 'tree'> {
+  /** Where it waits. */
+  readonly site: string
+  readonly snapshot: string
+  readonly previous: string
 }
 
 export interface CopiesStatus {
@@ -234,6 +245,8 @@ export interface StatusSources {
   readonly trees: readonly TreeFacts[]
   /** This site's own replicas, by tree. */
   readonly own: ReadonlyMap<string, Omit<ReplicaStatus, 'site'>>
+  /** What this node holds back. */
+  readonly heldBackOf?: ((tree: string) => HeldBack | undefined) | undefined
   /** By PeerId. */
   readonly heard: ReadonlyMap<string, HeardSite>
   readonly connected: ReadonlySet<string>

@@ -181,7 +181,9 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
       history.filter(({ snapshot }) => isGone(tree, snapshot)).map(({ snapshot }) => snapshot.toString()),
     )
     // A client that reads a byte a minute would hold it up for days. What it gets less is missing, and its answer is cut.
-    for (const { roots, end } of blocks.leases()) if (roots.some((root) => gone.has(root.toString()))) end?.()
+    // What lies below single blocks may be anything.
+    for (const { roots, below, end } of blocks.leases())
+      if (below.length > 0 || roots.some((root) => gone.has(root.toString()))) end?.()
     return (
       checkedOut().some((snapshot) => gone.has(snapshot)) ||
       blocks.leases().some(({ roots }) => roots.some((root) => gone.has(root.toString())))

@@ -89,7 +89,7 @@ export function createCollect(target: CollectionTarget): Collect {
     const { choose, signal, onProgress = () => undefined } = options
     using _held = leases.hold()
     target.touchPending()
-    const early = leasedRoots()
+    const early = leased()
     const { whole, views = [], partial, dropped = [] } = await choose()
     const live = createKeyFilter({ capacity: target.countBlocks() + 1024 })
     const marker = createMarker({ blocks, keep: live.add }, { signal })
@@ -108,12 +108,15 @@ export function createCollect(target: CollectionTarget): Collect {
     }
     // Until an instant at which every root of every lease is marked. What is leased later is looked up later.
     const marked = new Set<string>()
-    for (let roots = [...early, ...leasedRoots()]; roots.length > 0; roots = leasedRoots()) {
-      const due = roots.filter((root) => !marked.has(cidKey(root)))
-      if (due.length === 0) break
-      for (const root of due) {
-        marked.add(cidKey(root))
-        await marker.partial(root)
+    for (
+      let due = [...early, ...leased()];
+      due.length > 0;
+      due = leased().filter(({ name }) => !marked.has(name))
+    ) {
+      for (const { name, root, isBelow } of due) {
+        if (marked.has(name)) continue
+        marked.add(name)
+        await (isBelow ? marker.below(root) : marker.partial(root))
       }
     }
     // Awaited here: the hold ends with this function.
@@ -122,8 +125,13 @@ export function createCollect(target: CollectionTarget): Collect {
     return { ...report, shares: await countShares(blocks, { snapshots: dropped, counted: live, signal }) }
   }
 
-  function leasedRoots(): Cid[] {
-    return leases.list().flatMap(({ roots }) => roots)
+  function leased(): { readonly name: string; readonly root: Cid; readonly isBelow: boolean }[] {
+    return leases
+      .list()
+      .flatMap(({ roots, below }) => [
+        ...roots.map((root) => ({ name: cidKey(root), root, isBelow: false })),
+        ...below.map((root) => ({ name: `below ${cidKey(root)}`, root, isBelow: true })),
+      ])
   }
 
   return async (options) => {

@@ -8,6 +8,7 @@
 import { isMirrorError, MirrorError } from '../../base/errors.ts'
 import type { Cid } from '../../block/cid.ts'
 import { cidToKeyBytes, RAW } from '../../block/cid.ts'
+import { linksOf } from '../../block/links.ts'
 import { decodeIndexNode } from '../../dag/block-index.ts'
 import { closure } from '../../dag/closure.ts'
 import { decodeEncodings, isEncodings } from '../../dag/encodings.ts'
@@ -28,6 +29,8 @@ export interface Marker {
   view(snapshot: Cid, view: Cid): Promise<void>
   /** A snapshot, or a set of encodings, of which some may be missing: what is here of it, and what its pages here list, stays. */
   partial(root: Cid): Promise<void>
+  /** Any block: it stays, and all that is here of what it leads to, link by link. */
+  below(root: Cid): Promise<void>
 }
 
 export function createMarker(
@@ -37,6 +40,7 @@ export function createMarker(
   // Apart: a node that was read for a partial snapshot may have missing nodes below it.
   const whole = createFingerprintSet()
   const partial = createFingerprintSet()
+  const linked = createFingerprintSet()
 
   async function markView(snapshot: Cid, viewCid: Cid): Promise<void> {
     keep(cidToKeyBytes(snapshot))
@@ -96,7 +100,22 @@ export function createMarker(
     )
   }
 
+  async function markBelow(root: Cid): Promise<void> {
+    const stack = [root]
+    for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
+      keep(cidToKeyBytes(cid))
+      if (cid.code === RAW || !linked.add(cid)) continue
+      const bytes = await read(cid, root, false)
+      const links = bytes === undefined ? undefined : decoded(() => linksOf(bytes), false)
+      for (const link of links ?? []) {
+        if (link.code === RAW) keep(cidToKeyBytes(link))
+        else stack.push(link)
+      }
+    }
+  }
+
   return {
+    below: markBelow,
     whole: (snapshot) => mark(snapshot, true),
     view: markView,
     partial: (root) => mark(root, false),

@@ -2,9 +2,10 @@
  * Appends blocks to one pack. Synchronous, so that it serves worker threads, which have nothing else to do; a pack has
  * one appender at a time. It does not check that bytes match keys: the caller has just hashed them.
  *
- * Bytes gather in a buffer. `flush` hands them to the kernel (from then on other threads can read them), `sync` waits
- * for the disk. A write that fails leaves the appender as it was: the same bytes are written again by the next flush.
- * Large blocks are not buffered: their bytes go to the kernel from where they lie.
+ * Bytes gather until there is enough for one system call: headers and small blocks in a buffer, large blocks where they
+ * lie. Calls of a MiB cost half of what a call for each header and block of 64 KiB costs (measured on ext4). `flush`
+ * hands all of it to the kernel (from then on other threads can read it), `sync` waits for the disk. A write that fails
+ * leaves the appender as it was: the same bytes are written again by the next flush.
  */
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../../block/block.ts'
@@ -23,6 +24,10 @@ import {
 
 /** From here on the copy into the buffer costs more than a system call of its own. */
 const DIRECT_BYTES = 64 * 1024
+/** And from here on more than a place in the list of what a call writes. */
+const HELD_BYTES = 4 * 1024
+/** Calls of 4 MiB were at times much slower: the kernel looks for pages that large. */
+const GATHER_BYTES = 1024 * 1024
 
 export interface PackAppender {
   /**
@@ -32,6 +37,10 @@ export interface PackAppender {
    * @param owner the private tree that it came by; absent for everybody's
    */
   append(key: Uint8Array, bytes: Uint8Array, zstdOfBytes?: number, owner?: number): PackedEntry
+  /** The same, and the caller leaves `bytes` alone until the next `flush`. */
+  hold(key: Uint8Array, bytes: Uint8Array, zstdOfBytes?: number, owner?: number): PackedEntry
+  /** A hint that so many bytes, headers counted, will be appended at once. */
+  expect(sizeBytes: number): void
   /** Where the next entry will start, buffered ones counted. */
   readonly sizeBytes: number
   flush(): void
@@ -65,8 +74,12 @@ export function createPackAppender(
   const file = attempt(() => files.open(path, 'write'))
   const buffer = Buffer.allocUnsafeSlow(Math.max(bufferBytes, 2 * ENTRY_HEADER_BYTES))
   let writtenBytes = 0
-  let bufferedBytes = 0
   let startedBytes = 0
+  /** What the next flush writes: these, then the buffer's bytes from `looseAt` on. */
+  let gathered: Uint8Array[] = []
+  let gatheredBytes = 0
+  let looseAt = 0
+  let bufferedBytes = 0
 
   try {
     const header = new Uint8Array(PACK_HEADER_BYTES)
@@ -89,12 +102,85 @@ export function createPackAppender(
     }
   }
 
+  function gatherLoose(): void {
+    if (bufferedBytes > looseAt) gathered.push(buffer.subarray(looseAt, bufferedBytes))
+    looseAt = bufferedBytes
+  }
+
   function flush(): void {
-    if (bufferedBytes === 0) return
-    attempt(() => file.write(buffer.subarray(0, bufferedBytes), writtenBytes))
-    writtenBytes += bufferedBytes
-    bufferedBytes = 0
+    if (gatheredBytes === 0) return
+    gatherLoose()
+    attempt(() => {
+      if (gathered.length === 1) file.write(gathered[0]!, writtenBytes)
+      else file.writeAll(gathered, writtenBytes)
+    })
+    writtenBytes += gatheredBytes
+    forget(0)
     startWriteback()
+  }
+
+  /** Keeps the first so many of the bytes that were not written. */
+  function forget(keptBytes: number): void {
+    if (keptBytes >= gatheredBytes) return
+    gatherLoose()
+    const kept: Uint8Array[] = []
+    let left = keptBytes
+    for (const part of gathered) {
+      if (left === 0) break
+      kept.push(part.subarray(0, left))
+      left -= kept.at(-1)!.length
+    }
+    gathered = kept
+    gatheredBytes = keptBytes
+    if (keptBytes > 0) return
+    looseAt = 0
+    bufferedBytes = 0
+  }
+
+  function add(
+    key: Uint8Array,
+    bytes: Uint8Array,
+    zstdOfBytes: number | undefined,
+    owner: number | undefined,
+    isHeld: boolean,
+  ): PackedEntry {
+    if (key.length !== CID_KEY_BYTES || bytes.length > MAX_BLOCK_BYTES) {
+      throw new MirrorError('limit', `${what}: a key of ${key.length} and a block of ${bytes.length} bytes`, {
+        facts: { packId, maxBytes: MAX_BLOCK_BYTES },
+      })
+    }
+    const neededBytes = ENTRY_HEADER_BYTES + bytes.length
+    const isInPlace = bytes.length >= (isHeld ? HELD_BYTES : DIRECT_BYTES) || neededBytes > buffer.length
+    if (bufferedBytes + (isInPlace ? ENTRY_HEADER_BYTES : neededBytes) > buffer.length) flush()
+    const startBytes = gatheredBytes
+    const header: EntryHeader = {
+      key,
+      encoding: zstdOfBytes === undefined ? 'plain' : 'zstd',
+      storedBytes: bytes.length,
+      lengthBytes: zstdOfBytes ?? bytes.length,
+      ...(owner === undefined ? {} : { owner }),
+    }
+    const offset = writtenBytes + startBytes + ENTRY_HEADER_BYTES
+    encodeEntryHeader(buffer, bufferedBytes, header)
+    bufferedBytes += ENTRY_HEADER_BYTES
+    if (isInPlace) {
+      gatherLoose()
+      gathered.push(bytes)
+    } else {
+      buffer.set(bytes, bufferedBytes)
+      bufferedBytes += bytes.length
+    }
+    gatheredBytes += neededBytes
+    if ((isInPlace && !isHeld) || gatheredBytes >= GATHER_BYTES) {
+      try {
+        flush()
+      } catch (error) {
+        // The caller will not leave these bytes alone, and does not know where they would lie.
+        forget(startBytes)
+        throw error
+      }
+    }
+    return { ...header, offset }
   }
 
   function startWriteback(): void {
@@ -104,44 +190,11 @@ export function createPackAppender(
   }
 
   return {
-    append(key, bytes, zstdOfBytes, owner) {
-      if (key.length !== CID_KEY_BYTES || bytes.length > MAX_BLOCK_BYTES) {
-        throw new MirrorError(
-          'limit',
-          `${what}: a key of ${key.length} and a block of ${bytes.length} bytes`,
-          {
-            facts: { packId, maxBytes: MAX_BLOCK_BYTES },
-          },
-        )
-      }
-      const neededBytes = ENTRY_HEADER_BYTES + bytes.length
-      const isDirect = bytes.length >= DIRECT_BYTES || neededBytes > buffer.length
-      if (isDirect || bufferedBytes + neededBytes > buffer.length) flush()
-      const offset = writtenBytes + bufferedBytes + ENTRY_HEADER_BYTES
-      const header: EntryHeader = {
-        key,
-        encoding: zstdOfBytes === undefined ? 'plain' : 'zstd',
-        storedBytes: bytes.length,
-        lengthBytes: zstdOfBytes ?? bytes.length,
-        ...(owner === undefined ? {} : { owner }),
-      }
-      encodeEntryHeader(buffer, bufferedBytes, header)
-      if (isDirect) {
-        // The flush above has emptied the buffer. The header counts only once both are written.
-        attempt(() => {
-          file.write(buffer.subarray(0, ENTRY_HEADER_BYTES), writtenBytes)
-          file.write(bytes, writtenBytes + ENTRY_HEADER_BYTES)
-        })
-        writtenBytes += neededBytes
-        startWriteback()
-      } else {
-        buffer.set(bytes, bufferedBytes + ENTRY_HEADER_BYTES)
-        bufferedBytes += neededBytes
-      }
-      return { ...header, offset }
-    },
+    append: (key, bytes, zstdOfBytes, owner) => add(key, bytes, zstdOfBytes, owner, false),
+    hold: (key, bytes, zstdOfBytes, owner) => add(key, bytes, zstdOfBytes, owner, true),
+    expect: (sizeBytes) => file.reserve?.(writtenBytes + gatheredBytes, sizeBytes),
     get sizeBytes() {
-      return writtenBytes + bufferedBytes
+      return writtenBytes + gatheredBytes
     },
     flush,
     sync() {
@@ -156,7 +209,7 @@ export function createPackAppender(
       }
     },
     cutTo(sizeBytes) {
-      bufferedBytes = Math.max(0, Math.min(bufferedBytes, sizeBytes - writtenBytes))
+      forget(Math.max(0, sizeBytes - writtenBytes))
       if (sizeBytes >= writtenBytes) return
       writtenBytes = sizeBytes
       startedBytes = Math.min(startedBytes, sizeBytes)

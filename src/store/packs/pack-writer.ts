@@ -107,7 +107,7 @@ export function createPackWriter(
     const entries: PlacedEntry[] = []
     try {
       for (const { key, bytes, zstdOfBytes, owner } of blocks) {
-        entries.push({ ...appender.append(key, bytes, zstdOfBytes, owner), packId })
+        entries.push({ ...appender.hold(key, bytes, zstdOfBytes, owner), packId })
       }
       appender.flush()
     } catch (error) {

@@ -1,12 +1,16 @@
 /**
- * Packs that others fill, such as worker threads: handed out empty, published as far as their filler has synced them,
- * and cut to that when the filler has ended. One whose filler was killed with the process is settled by recovery.
+ * Packs that others fill, such as worker threads: handed out empty, synced and published as far as their filler has
+ * written them, and cut to that when the filler has ended. One whose filler was killed with the process is settled by
+ * recovery.
+ *
+ * The file stays open from the first to the last: only a descriptor that was there before a write is sure to be told
+ * that the write failed.
  */
-import { MirrorError } from '../../base/errors.ts'
+import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../../block/block.ts'
 import { CID_KEY_BYTES, cidFromKeyBytes } from '../../block/cid.ts'
 import type { BlockStore, PackedEntry } from '../block-store.ts'
-import type { FileOps } from '../files.ts'
+import type { FileOps, StoreFile } from '../files.ts'
 import { ENTRY_HEADER_BYTES, PACK_HEADER_BYTES } from '../pack.ts'
 import type { PackFolder } from './pack-folder.ts'
 import type { PackIndex } from './pack-index.ts'
@@ -14,9 +18,12 @@ import type { PackIndex } from './pack-index.ts'
 export interface ReservedPacks extends Pick<BlockStore, 'reservePack' | 'commitPacked' | 'releasePack'> {
   /** Its filler has not ended. */
   isReserved(packId: number): boolean
+  /** What was not published is left to recovery. */
+  close(): void
 }
 
 interface ReservedPack {
+  readonly file: StoreFile
   publishedBytes: number
   /** The last commit, while it runs and after. */
   committing: Promise<void>
@@ -37,11 +44,12 @@ export function createReservedPacks({
 
   async function publish(packId: number, pack: ReservedPack, entries: readonly PackedEntry[]): Promise<void> {
     const endBytes = endOf(packId, entries, pack.publishedBytes)
-    if (endBytes > sizeOf(files, folder.pathOf(packId))) {
-      throw new MirrorError(
-        'invalid',
-        `entries of pack ${packId} reach beyond its end: flush and sync it first`,
-      )
+    if (endBytes > pack.file.sizeBytes())
+      throw new MirrorError('invalid', `entries of pack ${packId} reach beyond its end: flush it first`)
+    try {
+      await pack.file.sync()
+    } catch (error) {
+      throw asMirrorError(error, `sync pack ${packId}`, { facts: { path: folder.pathOf(packId), packId } })
     }
     const placed = entries.map((entry) => ({ ...entry, packId }))
     pack.isInDoubt = true
@@ -56,6 +64,7 @@ export function createReservedPacks({
     async reservePack() {
       const packId = folder.create()
       packs.set(packId, {
+        file: files.open(folder.pathOf(packId), 'write'),
         publishedBytes: PACK_HEADER_BYTES,
         committing: Promise.resolve(),
         isInDoubt: false,
@@ -77,13 +86,21 @@ export function createReservedPacks({
       const pack = packs.get(packId)
       if (pack === undefined) return
       await pack.committing
-      packs.delete(packId)
-      if (pack.isInDoubt) {
-        folder.inDoubt.add(packId)
-        return
+      // Released before, while this call waited.
+      if (!packs.delete(packId)) return
+      try {
+        if (pack.isInDoubt) folder.inDoubt.add(packId)
+        else if (pack.publishedBytes === PACK_HEADER_BYTES) folder.remove(packId)
+        // Of a size that is right already too: there may be space reserved behind it.
+        else pack.file.truncate(pack.publishedBytes)
+      } finally {
+        pack.file.close()
       }
-      if (pack.publishedBytes === PACK_HEADER_BYTES) folder.remove(packId)
-      else cutTo(files, folder.pathOf(packId), pack.publishedBytes)
+    },
+
+    close() {
+      for (const { file } of packs.values()) file.close()
+      packs.clear()
     },
   }
 }
@@ -103,22 +120,4 @@ function endOf(packId: number, entries: readonly PackedEntry[], startBytes: numb
     endBytes = offset + storedBytes
   }
   return endBytes
-}
-
-function sizeOf(files: FileOps, path: string): number {
-  const file = files.open(path, 'read')
-  try {
-    return file.sizeBytes()
-  } finally {
-    file.close()
-  }
-}
-
-function cutTo(files: FileOps, path: string, sizeBytes: number): void {
-  const file = files.open(path, 'write')
-  try {
-    if (file.sizeBytes() > sizeBytes) file.truncate(sizeBytes)
-  } finally {
-    file.close()
-  }
 }

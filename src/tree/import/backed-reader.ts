@@ -15,6 +15,7 @@ import { createRecordReader } from '../spool/record-bytes.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { FileRecord } from './content-reader.ts'
 import { createContentReader } from './content-reader.ts'
+import type { SharedFile, SpanReport } from './file-spans.ts'
 
 /**
  * A smaller file is copied. The index takes about 130 bytes more for a block in a file of its own than for one in a
@@ -26,6 +27,8 @@ const COMMIT_BLOCKS = 4096
 export interface BackedReader {
   /** Writes one result. @param below its path below the backing's */
   read(locate: () => Buffer, below: () => Buffer, record: FileRecord): void
+  /** See ContentReader. */
+  help(file: SharedFile): SpanReport
   /** Of a batch: its results are written by then. */
   flush(): void
   /** Everything is stored, or committed where it lies. */
@@ -54,7 +57,11 @@ export function createBackedReader(
   },
   options: Parameters<typeof createContentReader>[1],
 ): BackedReader {
-  const inPlace = createContentReader({ sink: NO_SINK, results }, options)
+  const { sharing } = options
+  const inPlace = createContentReader(
+    { sink: NO_SINK, results },
+    { ...options, ...(sharing === undefined ? {} : { sharing: { ...sharing, isStored: false } }) },
+  )
   const copying = createContentReader({ sink, results }, options)
   let batchAt = results.position
   /** Of each result of the batch, in order; undefined for what was copied or failed. */
@@ -119,6 +126,7 @@ export function createBackedReader(
       if (read === 'copy') copying.read(locate, record)
       batch.push(read === 'copy' ? undefined : read)
     },
+    help: (file) => (file.isStored ? copying : inPlace).help(file),
     flush() {
       inPlace.flush()
       copying.flush()

@@ -113,6 +113,13 @@ export function createBlockBroker(
       case 'commit':
         await commit(question)
         return { kind: 'committed' }
+      case 'release':
+        // What fails here is tried again, or found when the store is opened next.
+        await blocks.releasePack(question.packId).then(
+          () => packs.delete(question.packId),
+          () => undefined,
+        )
+        return { kind: 'released' }
     }
   }
 

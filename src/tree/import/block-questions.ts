@@ -9,7 +9,9 @@ export type BlockQuestion =
   /** Which of these blocks does the store have? Nothing is claimed. The answer has one byte a block, 1 for yes. */
   | { readonly kind: 'look-up'; readonly keys: Uint8Array }
   | { readonly kind: 'reserve' }
-  /** Entries of the thread's pack, synced: publish them. */
+  /** The thread has written all that it will to its pack, and every commit of it was answered. */
+  | { readonly kind: 'release'; readonly packId: number }
+  /** Entries of the thread's pack, written: sync and publish them. */
   | {
       readonly kind: 'commit'
       readonly packId: number
@@ -25,3 +27,4 @@ export type BlockAnswer =
   | { readonly kind: 'looked-up'; readonly stored: Uint8Array }
   | { readonly kind: 'pack'; readonly packId: number; readonly path: string }
   | { readonly kind: 'committed' }
+  | { readonly kind: 'released' }

@@ -1,11 +1,12 @@
 /**
- * A thread's side of storing blocks: offers them, appends the wanted ones to a pack of its own, syncs it, has the
- * entries published. Bounded: a commit ends a run of entries long before they weigh on memory.
+ * A thread's side of storing blocks: offers them, appends the wanted ones to a pack of its own, has it synced and the
+ * entries published while it goes on. Bounded: a commit ends a run of entries long before they weigh on memory, and
+ * waits for the one before.
  */
 import { MirrorError } from '../../base/errors.ts'
 import { CID_KEY_BYTES } from '../../block/cid.ts'
 import { REST_LEVEL, tryZstd } from '../../block/encoding.ts'
-import { NOBODY } from '../../store/pack.ts'
+import { ENTRY_HEADER_BYTES, NOBODY } from '../../store/pack.ts'
 import type { PackAppender } from '../../store/packs/pack-appender.ts'
 import { createPackAppender } from '../../store/packs/pack-appender.ts'
 import type { Asking } from '../thread.ts'
@@ -17,6 +18,8 @@ const COMMIT_ENTRIES = 4 * 1024
 /** The disk writes while the thread reads and hashes: the sync of a commit then waits for little. */
 const WRITEBACK_BYTES = 8 * 1024 * 1024
 const PACK_BYTES = 256 * 1024 * 1024
+/** From here on it pays to have place found for it at once. */
+const EXPECT_BYTES = 256 * 1024
 
 /** How new blocks rest: plain, or as zstd where it pays, at the cost of most of the import's speed. */
 export type ImportCompression = 'none' | 'zstd'
@@ -70,7 +73,7 @@ export function createBlockSink(
     published()
     published = () => undefined
     if (pack === undefined || entries === 0) return
-    pack.appender.sync()
+    pack.appender.flush()
     const { keys, lengths, offsets, stored } = pending
     published = main.post({
       kind: 'commit',
@@ -86,9 +89,17 @@ export function createBlockSink(
     if (pack.appender.sizeBytes >= PACK_BYTES) closePack()
   }
 
+  /** Everything in it was posted for publication. */
   function closePack(): void {
-    pack?.appender.close()
+    if (pack === undefined) return
+    const { packId, appender } = pack
+    appender.close()
     pack = undefined
+    const committed = published
+    published = () => {
+      committed()
+      main.ask({ kind: 'release', packId })
+    }
   }
 
   return {
@@ -101,6 +112,12 @@ export function createBlockSink(
       })
       return () => {
         const { wanted } = expect('wanted', answer())
+        if (compression === 'none') {
+          let wantedBytes = 0
+          for (let index = 0; index < run.count; index++)
+            if (wanted[index] === 1) wantedBytes += run.lengths[index]! + ENTRY_HEADER_BYTES
+          if (wantedBytes >= EXPECT_BYTES) openPack().expect(wantedBytes)
+        }
         for (let index = 0; index < run.count; index++) {
           if (wanted[index] !== 1) continue
           const key = run.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
@@ -108,8 +125,8 @@ export function createBlockSink(
           const zstd = compression === 'zstd' ? tryZstd(bytes, REST_LEVEL) : undefined
           const { offset, storedBytes, lengthBytes } =
             zstd === undefined
-              ? openPack().append(key, bytes, undefined, owner)
-              : openPack().append(key, zstd, bytes.length, owner)
+              ? openPack().hold(key, bytes, undefined, owner)
+              : openPack().hold(key, zstd, bytes.length, owner)
           pending.keys.set(key, entries * CID_KEY_BYTES)
           pending.offsets[entries] = offset
           pending.lengths[entries] = lengthBytes
@@ -118,12 +135,13 @@ export function createBlockSink(
           pendingBytes += storedBytes
           if (pendingBytes >= COMMIT_BYTES || entries === COMMIT_ENTRIES) commit()
         }
+        pack?.appender.flush()
       }
     },
     finish() {
       commit()
-      published()
       closePack()
+      published()
     },
   }
 }

@@ -6,6 +6,7 @@ import fs from 'node:fs'
 import v8 from 'node:v8'
 import type { SpoolBatch } from '../spool/spool.ts'
 import type { BuildBatch } from './import-threads.ts'
+import type { Help } from './shared-files.ts'
 
 export interface ReadTask {
   readonly number: number
@@ -17,8 +18,13 @@ export interface ImportPlan {
   endScan(): void
   /** Batches with contents to read that no thread has taken yet. */
   readonly unread: number
-  /** A batch to read; waits for the scan; undefined when there is none left. */
-  nextToRead(): Promise<ReadTask | undefined>
+  /**
+   * A batch to read, or a large file to help with; waits for the scan, and for those who read and may come to share
+   * one; undefined when there is nothing left.
+   */
+  nextToRead(): Promise<ReadTask | Help | undefined>
+  /** There is something to help with. */
+  wake(): void
   finishRead(number: number, results: NonNullable<BuildBatch['results']>): void
   /** Waits until the next batch is read; undefined at the end. */
   nextToBuild(): Promise<BuildBatch | undefined>
@@ -27,13 +33,20 @@ export interface ImportPlan {
 /** Start, end and descriptor of a batch's results: zeros until it is read. */
 const RESULTS_BYTES = 24
 
-/** @param fds two empty temporary files, which the caller closes */
-export function createImportPlan(fds: { readonly batches: number; readonly results: number }): ImportPlan {
+/**
+ * @param fds two empty temporary files, which the caller closes
+ * @param help what a reader can do when no batch waits
+ */
+export function createImportPlan(
+  fds: { readonly batches: number; readonly results: number },
+  help: () => Help | undefined = () => undefined,
+): ImportPlan {
   let endByte = 0
   let added = 0
   const reading = createCursor()
   const building = createCursor()
   let unread = 0
+  let inHand = 0
   let isScanned = false
   let waiting: (() => void)[] = []
 
@@ -105,9 +118,12 @@ export function createImportPlan(fds: { readonly batches: number; readonly resul
           reading.advance()
           if (batch.reads === 0) continue
           unread -= 1
+          inHand += 1
           return { number, batch }
         }
-        if (isScanned) return undefined
+        const found = help()
+        if (found !== undefined) return found
+        if (isScanned && inHand === 0) return undefined
         await change()
       }
     },
@@ -117,8 +133,10 @@ export function createImportPlan(fds: { readonly batches: number; readonly resul
       bytes.writeDoubleLE(end, 8)
       bytes.writeDoubleLE(fd, 16)
       writeAt(fds.results, bytes, number * RESULTS_BYTES)
+      inHand -= 1
       wake()
     },
+    wake,
     async nextToBuild() {
       for (;;) {
         const batch = building.peek()

@@ -7,6 +7,7 @@ import type { TrustLimits } from '../spool/stat-key.ts'
 import type { CacheEnd, CacheSubject } from '../stat-cache/file.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 import type { ImportCompression } from './block-sink.ts'
+import type { SharedFile, SpanReport } from './file-spans.ts'
 import type { ScanResult } from './scan.ts'
 
 export interface ScanInput {
@@ -25,6 +26,10 @@ export interface ReadInput {
   readonly root: Uint8Array
   readonly spoolFd: number
   readonly resultsFd: number
+  /** For the runs of chunks of the spans that this thread cuts of shared files. */
+  readonly spansFd: number
+  /** See Sharing. */
+  readonly spanBytes: number
   readonly chunker: ChunkerParams
   readonly compression: ImportCompression
   readonly isPrivate: boolean
@@ -37,10 +42,19 @@ export type ReadQuestion =
   | BlockQuestion
   /** Blocks of files that were just read: commit them where they lie. */
   | { readonly kind: 'back'; readonly files: readonly BackedFile[] }
-  /** The batch given before is read, its results lie in this range; give another. */
-  | { readonly kind: 'next'; readonly read?: ReadRange }
+  /** The batch given before is read, its results lie in this range; or this was found of a shared file. Give another. */
+  | { readonly kind: 'next'; readonly read?: ReadRange; readonly found?: SpanReport }
+  /** Others may help with this file from now on. */
+  | { readonly kind: 'share'; readonly file: SharedFile }
+  /** Nobody begins to help with it any more: waits for what those who did have found. */
+  | { readonly kind: 'gather' }
   | { readonly kind: 'progress'; readonly bytes: number }
-export type ReadAnswer = BlockAnswer | { readonly kind: 'batch'; readonly batch?: SpoolBatch } | undefined
+export type ReadAnswer =
+  | BlockAnswer
+  | { readonly kind: 'batch'; readonly batch?: SpoolBatch }
+  | { readonly kind: 'help'; readonly file: SharedFile }
+  | { readonly kind: 'gathered'; readonly reports: readonly SpanReport[] }
+  | undefined
 
 /** Where a read thread's results of one batch lie. */
 export interface ReadRange {

@@ -9,7 +9,6 @@
  * whatever the order in which a file system lists it. The source is only ever read.
  */
 import fs from 'node:fs'
-import os from 'node:os'
 import { printableName } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
@@ -36,8 +35,8 @@ import { createBlockBroker } from './block-broker.ts'
 import type { ImportCompression } from './block-sink.ts'
 import type { ImportBacking } from './import-backing.ts'
 import { openImportBacking } from './import-backing.ts'
-import type { ImportPlan, ReadTask } from './import-plan.ts'
 import { createImportPlan } from './import-plan.ts'
+import { createImportReaders } from './import-readers.ts'
 import type {
   BuildAnswer,
   BuildInput,
@@ -50,8 +49,10 @@ import type {
   ScanQuestion,
   ScanResult,
 } from './import-threads.ts'
+import { createSharedFiles } from './shared-files.ts'
 
-const MAX_WORKERS = 4
+/** A hundredth of it is cut twice, and at the end of a file one reader waits for so much at most. */
+const SPAN_BYTES = 16 * 1024 * 1024
 
 export interface ImportOptions {
   readonly path: string | Uint8Array
@@ -68,6 +69,8 @@ export interface ImportOptions {
   readonly isPrivate?: boolean
   /** Read threads; by default one a core, at most 4. */
   readonly workers?: number
+  /** Of a large file so much is one read thread's at a time. */
+  readonly spanBytes?: number
   /** How new blocks rest; plain by default. */
   readonly compression?: ImportCompression
   readonly signal?: AbortSignal
@@ -118,6 +121,7 @@ export async function importTree(
     notes = {},
     inPlace,
     workers,
+    spanBytes = SPAN_BYTES,
     compression = 'none',
     signal,
     onProgress,
@@ -166,48 +170,47 @@ export async function importTree(
     return thread
   }
 
-  function startReader(plan: ImportPlan, spoolFd: number, knownFd: number | undefined): Promise<void> {
-    const resultsFd = openFile('read')
-    let current: ReadTask | undefined
-    return start<ReadInput, ReadQuestion, ReadAnswer, void>(
-      'read',
-      {
-        root,
-        spoolFd,
-        resultsFd,
-        chunker,
-        compression,
-        isPrivate,
-        isInPlace: backing !== undefined,
-        ...(knownFd === undefined ? {} : { knownFd }),
-      },
-      async (question) => {
-        if (question.kind === 'progress') return void progress.add('read', 0, question.bytes)
-        if (question.kind === 'back') return void (await backing?.commit(question.files))
-        if (question.kind !== 'next') return broker.answer(question)
-        if (question.read !== undefined && current !== undefined) {
-          plan.finishRead(current.number, { fd: resultsFd, ...question.read })
-          progress.add('read', current.batch.reads, 0)
-        }
-        current = await plan.nextToRead()
-        return current === undefined ? { kind: 'batch' } : { kind: 'batch', batch: current.batch }
-      },
-    ).done
-  }
-
   async function run(): Promise<BuildResult> {
     const spoolFd = openFile('spool')
-    const plan = createImportPlan({ batches: openFile('batches'), results: openFile('results') })
+    const shared = createSharedFiles()
+    const plan = createImportPlan(
+      { batches: openFile('batches'), results: openFile('results') },
+      shared.begin,
+    )
     const knownFd = known && openFile('known')
     // Before the scan: what changes from now on is too young to be trusted.
     const limits = trustLimits(root, clock.nowMs())
-    const readers: Promise<void>[] = []
-    const maxReaders = Math.max(1, workers ?? Math.min(MAX_WORKERS, os.availableParallelism()))
     let fail: (error: unknown) => void = () => undefined
     const failed = new Promise<never>((_, reject) => {
       fail = reject
     })
 
+    const readers = createImportReaders(
+      {
+        plan,
+        shared,
+        broker,
+        backing,
+        progress,
+        openFile,
+        start: (input, answer) =>
+          start<ReadInput, ReadQuestion, ReadAnswer, void>('read', input, answer).done,
+        fail: (error) => fail(error),
+      },
+      {
+        input: {
+          root,
+          spoolFd,
+          spanBytes,
+          chunker,
+          compression,
+          isPrivate,
+          isInPlace: backing !== undefined,
+          ...(knownFd === undefined ? {} : { knownFd }),
+        },
+        workers,
+      },
+    )
     const scan = start<ScanInput, ScanQuestion, undefined, ScanResult>(
       'scan',
       {
@@ -222,12 +225,7 @@ export async function importTree(
       ({ batch }) => {
         plan.addBatch(batch)
         progress.find(batch.files, batch.bytes)
-        // A thread costs tens of milliseconds to start: a small tree gets one.
-        if (batch.reads > 0 && readers.length < Math.min(maxReaders, plan.unread)) {
-          const reader = startReader(plan, spoolFd, knownFd)
-          reader.catch(fail)
-          readers.push(reader)
-        }
+        readers.onBatch(batch)
         return undefined
       },
     )
@@ -257,7 +255,7 @@ export async function importTree(
     )
     const all = scanned.then(async () => {
       const built = await build.done
-      await Promise.all(readers)
+      await readers.ended()
       return built
     })
     // The scan's own error is the one to show: the builder only hears of it.

@@ -11,7 +11,7 @@ import type { BackedReader } from './backed-reader.ts'
 import { createBackedReader } from './backed-reader.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 import { createBlockSink } from './block-sink.ts'
-import type { ContentReader } from './content-reader.ts'
+import type { ContentReader, Sharing } from './content-reader.ts'
 import { createContentReader } from './content-reader.ts'
 import type { ReadAnswer, ReadInput, ReadQuestion, ReadRange } from './import-threads.ts'
 import { createTrail } from './trail.ts'
@@ -19,7 +19,8 @@ import { createTrail } from './trail.ts'
 const PROGRESS_BYTES = 32 * 1024 * 1024
 
 runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
-  const { root, spoolFd, resultsFd, chunker, compression, isPrivate, isInPlace, knownFd } = input
+  const { root, spoolFd, resultsFd, spansFd, spanBytes, chunker } = input
+  const { compression, isPrivate, isInPlace, knownFd } = input
   const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression, isPrivate })
   const results = createRecordWriter(resultsFd)
   const window: RecordWindow = {}
@@ -33,9 +34,22 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
     unreportedBytes = 0
   }
   const commit = (files: readonly BackedFile[]): (() => void) => main.post({ kind: 'back', files })
+  const sharing: Sharing = {
+    spanBytes,
+    isStored: true,
+    records: { fd: spansFd, out: createRecordWriter(spansFd) },
+    share(file) {
+      main.ask({ kind: 'share', file })
+      return () => {
+        const answer = main.ask({ kind: 'gather' })
+        return answer?.kind === 'gathered' ? answer.reports : []
+      }
+    },
+  }
+  const options = { chunker, onBytes, sharing }
   const reader: BackedReader = isInPlace
-    ? createBackedReader({ sink, results, resultsFd, commit }, { chunker, onBytes })
-    : copyingReader(createContentReader({ sink, results }, { chunker, onBytes }))
+    ? createBackedReader({ sink, results, resultsFd, commit }, options)
+    : copyingReader(createContentReader({ sink, results }, options))
 
   function lookUp(keys: Uint8Array): Uint8Array {
     const answer = main.ask({ kind: 'look-up', keys })
@@ -86,19 +100,26 @@ runThread<ReadInput, ReadQuestion, ReadAnswer, void>((input, main) => {
     return { startByte, endByte: results.position }
   }
 
-  let read: ReadRange | undefined
-  for (;;) {
-    const answer = main.ask(read === undefined ? { kind: 'next' } : { kind: 'next', read })
-    if (answer?.kind !== 'batch' || answer.batch === undefined) break
-    read = readBatch(answer.batch)
+  function reportBytes(): void {
     main.ask({ kind: 'progress', bytes: unreportedBytes })
     unreportedBytes = 0
+  }
+
+  let next: ReadQuestion = { kind: 'next' }
+  for (;;) {
+    const answer = main.ask(next)
+    if (answer?.kind === 'help') {
+      next = { kind: 'next', found: reader.help(answer.file) }
+    } else if (answer?.kind === 'batch' && answer.batch !== undefined) {
+      next = { kind: 'next', read: readBatch(answer.batch) }
+    } else break
+    reportBytes()
   }
   trail.close()
   reader.finish()
   sink.finish()
 })
 
-function copyingReader({ read, flush, finish }: ContentReader): BackedReader {
-  return { read: (locate, _, record) => void read(locate, record), flush, finish }
+function copyingReader({ read, help, flush, finish }: ContentReader): BackedReader {
+  return { read: (locate, _, record) => void read(locate, record), help, flush, finish }
 }

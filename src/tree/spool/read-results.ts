@@ -44,7 +44,7 @@ const NOTE = 4
 
 const ERRNO_BYTES = 24
 /** Digest, length, count. */
-const PART_BYTES = DIGEST_BYTES + 4 + 4
+export const PART_BYTES = DIGEST_BYTES + 4 + 4
 export const READ_HEADER_BYTES = 1 + 1 + 4 + 8 + 2 + 8 + 4 + 4 + 4 + ERRNO_BYTES + 4
 
 export function encodeReadHeader(header: ReadHeader): Uint8Array {

@@ -79,3 +79,24 @@ test('a failure is told once a head, and so is one that stays behind; each with 
   assert.deepEqual(look(2, failed, 5000), ['failed no space'])
   assert.deepEqual(look(2, { state: 'complete' }, 7000), ['complete '])
 })
+
+test('what waits here for an admin is told once for each that waits', () => {
+  const events = createHookEvents(new Map([['t', 1]]), 1000)
+  const held = (snapshot: string, site = 'lab'): StatusDocument => {
+    const document = status(1, { state: 'complete' })
+    const heldBack = { site, snapshot, previous: 'h1', sequence: 1, files: 1, bytes: 1, filesBefore: 3 }
+    const rest = { bytesBefore: null, sinceMs: 1, expiresMs: 2 }
+    return {
+      ...document,
+      trees: document.trees.map((tree) => ({ ...tree, heldBack: { ...heldBack, ...rest } })),
+    }
+  }
+  const look = (document: StatusDocument) =>
+    events
+      .look(document, 0)
+      .map(({ event, sequence, snapshot, reason }) => [event, sequence, snapshot, reason])
+  assert.deepEqual(look(held('s2', 'other')), [])
+  assert.deepEqual(look(held('s2')), [['held-back', 1, 's2', '2 of 3 files are gone since @1, at lab']])
+  assert.deepEqual(look(held('s2')), [])
+  assert.equal(look(held('s3')).length, 1)
+})
