@@ -260,8 +260,14 @@ test('of what is asked for many times at once a bounded part is asked', async ()
   const wishes = Array.from({ length: 500 }, () => ({ tree: 't', snapshot: SNAPSHOT.cid, peer: 'b' }))
   await mesh.at('a').challenger.prove(wishes)
   assert.equal(mesh.at('b').asked, 1)
+  // Who does not answer is asked once, whatever it is to show.
+  mesh.at('b').manner = 'silent'
+  mesh.clock.advanceTo(mesh.clock.monotonicMs() + 60_000)
+  await mesh.at('a').challenger.prove(wishes)
+  assert.equal(mesh.at('b').asked, 2)
+  mesh.at('b').manner = 'honest'
   // What it does not say that it holds is not asked for.
   await mesh.at('a').challenger.prove([{ tree: 't', snapshot: OTHER.cid, peer: 'b' }])
-  assert.equal(mesh.at('b').asked, 1)
+  assert.equal(mesh.at('b').asked, 2)
   await mesh.stop()
 })

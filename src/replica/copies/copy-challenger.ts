@@ -330,12 +330,19 @@ export function createCopyChallenger(components: CopyChallengerComponents): Copy
     stop: () => background.stop(new MirrorError('aborted', 'the node is stopping')),
     async prove(wishes, signal) {
       const ends = signal === undefined ? background.signal : AbortSignal.any([background.signal, signal])
-      const nowMs = clock.monotonicMs()
-      const asked = wishes.filter((wish) => {
-        const before = book.last(wish)
-        return before === undefined || nowMs - before.atMs >= PROVE_PAUSE_MS
-      })
-      await Promise.all(asked.slice(0, MAX_PROVED).map((wish) => ask(wish, ends)))
+      const peers = Map.groupBy(wishes.slice(0, MAX_PROVED), ({ peer }) => peer)
+      await Promise.all(
+        [...peers.values()].map(async (ofPeer) => {
+          for (const wish of ofPeer) {
+            const before = book.last(wish)
+            if (before !== undefined && clock.monotonicMs() - before.atMs < PROVE_PAUSE_MS) continue
+            await ask(wish, ends)
+            // Who does not answer once is not waited for again and again.
+            const outcome = book.last(wish)?.outcome
+            if (outcome === 'no-answer' || outcome === 'older') return
+          }
+        }),
+      )
     },
     view,
     told: (tree) => book.told(tree),
