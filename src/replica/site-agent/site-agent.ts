@@ -176,10 +176,8 @@ export function createSiteAgent(
         scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
-        // A delta is of blocks in any part of the tree, against others in any part of an older snapshot.
-        ...(filter === undefined
-          ? { deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }) }
-          : { filter }),
+        deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot, filter }),
+        ...(filter === undefined ? {} : { filter }),
         base: newestHeld(ledger.state().trees.get(tree)?.history, (each) =>
           complete.holds(tree, each, filter),
         ),
