@@ -56,6 +56,7 @@ export function createSiteAgent(
     network = host,
     readFreeBytes = () => undefined,
     readTakedowns,
+    readVerified = () => [],
     isGone,
     joinRequests,
     pauses = NO_PAUSES,
@@ -244,7 +245,8 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own, complete, components.heldBackOf?.(name))]
+        if (tree === undefined) return []
+        return [announcedTree(tree, own, complete, readVerified(name), components.heldBackOf?.(name))]
       }),
       bytesSent,
       bytesReceived,
