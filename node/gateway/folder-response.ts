@@ -42,7 +42,8 @@ export async function sendFolder(
 ): Promise<void> {
   const format = target.query.get('format')
   if (format === 'tar' || format === 'car') {
-    await sendArchive(request, response, format, components, folder, options)
+    const hasHoles = target.query.get('sparse') !== 'no'
+    await sendArchive(request, response, { format, hasHoles }, components, folder, options)
     return
   }
   const { entry, head } = folder
@@ -92,13 +93,15 @@ export async function sendListing(
 async function sendArchive(
   request: IncomingMessage,
   response: ServerResponse,
-  format: 'tar' | 'car',
+  { format, hasHoles }: { readonly format: 'tar' | 'car'; readonly hasHoles: boolean },
   { blocks, readFile, scratch }: FolderComponents,
   { entry, archiveName, maxEntries }: FolderResponse,
   options: SendOptions,
 ): Promise<void> {
   const { signal } = options
-  if (isAnswered(request, response, `"${entry.directory.toString()}.${format}"`)) return
+  // The number is of the form: another version of it has other bytes.
+  const form = format === 'car' ? 'car' : `tar.2${hasHoles ? '' : '.plain'}`
+  if (isAnswered(request, response, `"${entry.directory.toString()}.${form}"`)) return
   response.setHeader('accept-ranges', 'none')
   response.setHeader('content-type', format === 'tar' ? 'application/x-tar' : CAR_TYPE)
   response.setHeader('content-disposition', `attachment; filename="${archiveName}.${format}"`)
@@ -106,7 +109,7 @@ async function sendArchive(
   if (request.method === 'GET') {
     const pieces =
       format === 'tar'
-        ? tarOf({ blocks, readFile }, entry, { maxEntries, signal })
+        ? tarOf({ blocks, readFile }, entry, { maxEntries, hasHoles, signal })
         : carOf({ blocks, scratch }, entry.directory, { scope: 'all', signal })
     await sendPieces(response, pieces, options)
   }

@@ -24,41 +24,70 @@ export async function sendPieces(
   pieces: AsyncIterable<Uint8Array | string> | Iterable<Uint8Array>,
   options: SendOptions,
 ): Promise<void> {
+  const { signal, pace, onSent } = options
+  using writer = createWriter(response, options)
   for await (const piece of pieces) {
-    options.signal.throwIfAborted()
+    signal.throwIfAborted()
     const bytes = typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length
-    await options.pace?.(bytes, options.signal)
-    const taken = written(response, piece, options)
-    options.onSent(bytes)
+    await pace?.(bytes, signal)
+    const taken = writer.write(piece)
+    onSent(bytes)
     await taken
   }
 }
 
-function written(
+interface Writer extends Disposable {
+  /** Resolves when the socket has done with it. One at a time. */
+  write(piece: Uint8Array | string): Promise<void>
+}
+
+/** One listener and one timer for a whole body: with a thousand clients those of each piece are much garbage. */
+function createWriter(
   response: ServerResponse,
-  piece: Uint8Array | string,
-  { clock, stallTimeoutMs, signal }: SendOptions,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const finish = (settle: () => void): void => {
-      cancel()
+  { clock, stallTimeoutMs, signal }: Pick<SendOptions, 'clock' | 'stallTimeoutMs' | 'signal'>,
+): Writer {
+  let waiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined
+  let sinceMs = 0
+  let cancelLook = clock.after(stallTimeoutMs, look)
+  signal.addEventListener('abort', onAbort, { once: true })
+
+  function fail(error: unknown): void {
+    waiting?.reject(error)
+    waiting = undefined
+  }
+
+  function onAbort(): void {
+    fail(signal.reason)
+  }
+
+  function onWritten(error: Error | null | undefined): void {
+    if (error === null || error === undefined) {
+      waiting?.resolve()
+      waiting = undefined
+    } else if (signal.aborted) fail(signal.reason)
+    else fail(new MirrorError('aborted', 'the client closed the connection', { cause: error }))
+  }
+
+  function look(): void {
+    const waitedMs = waiting === undefined ? 0 : clock.monotonicMs() - sinceMs
+    if (waitedMs < stallTimeoutMs) cancelLook = clock.after(stallTimeoutMs - waitedMs, look)
+    else fail(new MirrorError('timed-out', `the client took nothing for ${stallTimeoutMs} ms`))
+  }
+
+  return {
+    write(piece) {
+      return new Promise((resolve, reject) => {
+        waiting = { resolve, reject }
+        sinceMs = clock.monotonicMs()
+        response.write(piece, onWritten)
+        if (signal.aborted) onAbort()
+      })
+    },
+    [Symbol.dispose]() {
+      cancelLook()
       signal.removeEventListener('abort', onAbort)
-      settle()
-    }
-    const onAbort = (): void => finish(() => reject(signal.reason))
-    const cancel = clock.after(stallTimeoutMs, () =>
-      finish(() => reject(new MirrorError('timed-out', `the client took nothing for ${stallTimeoutMs} ms`))),
-    )
-    signal.addEventListener('abort', onAbort, { once: true })
-    response.write(piece, (error) =>
-      finish(() => {
-        if (error === null || error === undefined) resolve()
-        else if (signal.aborted) reject(signal.reason)
-        else reject(new MirrorError('aborted', 'the client closed the connection', { cause: error }))
-      }),
-    )
-    if (signal.aborted) onAbort()
-  })
+    },
+  }
 }
 
 /** Batches small pieces of text into writes of about 16 KiB. */

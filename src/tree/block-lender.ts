@@ -3,16 +3,15 @@
  * for each would be garbage at the rate of the network, and collecting that costs more than reading, hashing and sending it.
  *
  * A loan's bytes are right until it is given back, and nobody may look at them after. One that is never given back is garbage, no
- * more. Everything lent was verified. Blocks that do not rest plain in packs, or are not found where they should be, come
+ * more. Everything lent was verified, in a thread (lender-thread.ts). Blocks that do not rest plain in packs, or are not found where they should be, come
  * from the store as they always do.
  */
-import fs from 'node:fs'
-import { promisify } from 'node:util'
 import { systemClock } from '../base/clock.ts'
 import { Semaphore } from '../base/semaphore.ts'
 import type { Cid } from '../block/cid.ts'
-import { isBlockOf } from '../block/cid.ts'
+import { cidToKeyBytes } from '../block/cid.ts'
 import type { BlockPlace, BlockStore } from '../store/block-store.ts'
+import { createLenderThread, type ReadJob } from './lender-thread.ts'
 
 export interface Loan {
   /** One for each CID, in order; undefined where the block is missing. */
@@ -41,8 +40,6 @@ const IDLE_MS = 10_000
 /** What lies between two blocks is read with them up to here: entry headers, mostly. */
 const MAX_GAP_BYTES = 16 * 1024
 
-const readAsync = promisify(fs.read)
-
 interface Run {
   readonly path: string
   readonly start: number
@@ -55,8 +52,9 @@ export function createBlockLender({
 }: {
   readonly blocks: Pick<BlockStore, 'get' | 'locate'>
 }): BlockLender {
-  const pools = SLABS.map((slab) => ({ ...slab, free: [] as Uint8Array[] }))
+  const pools = SLABS.map((slab) => ({ ...slab, free: [] as ArrayBuffer[] }))
   const reading = new Semaphore(MAX_READING)
+  const thread = createLenderThread()
   let isTrimDue = false
   let givenBackMs = 0
 
@@ -73,71 +71,63 @@ export function createBlockLender({
     systemClock.after(delayMs, trim)
   }
 
-  function giveBack(pool: (typeof pools)[number] | undefined, slab: Uint8Array): void {
+  function giveBack(pool: (typeof pools)[number] | undefined, slab: ArrayBuffer): void {
     if (pool !== undefined && pool.free.length < pool.maxPooled) pool.free.push(slab)
     givenBackMs = systemClock.monotonicMs()
     if (!isTrimDue) trimAfter(IDLE_MS)
   }
 
-  /** Fills `bytes` with the blocks of a run that lie there as they should. */
-  async function readRun(
-    { path, start, end, members }: Run,
-    into: Uint8Array,
-    cids: readonly Cid[],
-    places: readonly (BlockPlace | undefined)[],
-    bytes: (Uint8Array | undefined)[],
-  ): Promise<void> {
-    let fd: number
-    try {
-      fd = fs.openSync(path, 'r')
-    } catch {
-      // A collection may have moved what was in it: the store knows where.
-      return
-    }
-    let count = 0
-    try {
-      while (count < end - start) {
-        const { bytesRead } = await readAsync(fd, into, count, end - start - count, start + count)
-        if (bytesRead === 0) break
-        count += bytesRead
-      }
-    } finally {
-      fs.closeSync(fd)
-    }
-    for (const i of members) {
-      const { offset, lengthBytes } = places[i]!
-      const at = offset - start
-      if (at + lengthBytes > count) continue
-      const block = into.subarray(at, at + lengthBytes)
-      if (isBlockOf(cids[i]!, block)) bytes[i] = block
-    }
-  }
-
   async function read(cids: readonly Cid[], signal: AbortSignal | undefined): Promise<Loan> {
     const places = await blocks.locate(cids)
     signal?.throwIfAborted()
-    const runs = runsOf(places)
-    const wantedBytes = runs.reduce((sum, { start, end }) => sum + end - start, 0)
+    const { order, ...job } = jobOf(runsOf(places), cids, places)
+    const wantedBytes = job.runs.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
     const pool = pools.find(({ sizeBytes }) => wantedBytes <= sizeBytes)
-    const slab =
-      pool?.free.pop() ?? new Uint8Array(Buffer.allocUnsafeSlow(pool?.sizeBytes ?? wantedBytes).buffer)
+    const take = (): ArrayBuffer => pool?.free.pop() ?? new ArrayBuffer(pool?.sizeBytes ?? wantedBytes)
+    const slab = order.length === 0 ? undefined : await thread.read({ slab: take(), ...job })
     const bytes: (Uint8Array | undefined)[] = cids.map(() => undefined)
-    let at = 0
-    await Promise.all(
-      runs.map((run) => {
-        const into = slab.subarray(at, at + run.end - run.start)
-        at += into.length
-        return readRun(run, into, cids, places, bytes)
-      }),
-    )
+    for (const [n, i] of order.entries()) {
+      const { at, lengthBytes } = job.blocks[n]!
+      if (slab?.isRight[n] === true) bytes[i] = new Uint8Array(slab.slab, at, lengthBytes)
+    }
     for (const [i, cid] of cids.entries()) bytes[i] ??= await blocks.get(cid, signal)
     return {
       bytes,
-      release: () => giveBack(pool, slab),
+      release() {
+        if (slab !== undefined) giveBack(pool, slab.slab)
+      },
     }
   }
 
-  return { lend: (cids, signal) => reading.run(() => read(cids, signal), 1, signal) }
+  return {
+    lend: (cids, signal) =>
+      // Its turn comes soon, also when nobody waits for it any more: that is told then, without a listener for each.
+      reading.run(() => {
+        signal?.throwIfAborted()
+        return read(cids, signal)
+      }),
+  }
+}
+
+/** What the thread is to do, with the indexes in `cids` of what it is to read, one behind the other in the slab. */
+function jobOf(
+  runs: readonly Run[],
+  cids: readonly Cid[],
+  places: readonly (BlockPlace | undefined)[],
+): Pick<ReadJob, 'runs' | 'blocks'> & { readonly order: readonly number[] } {
+  const order: number[] = []
+  const blocks: ReadJob['blocks'][number][] = []
+  let at = 0
+  const placed = runs.map(({ path, start, end, members }, run) => {
+    for (const i of members) {
+      const { offset, lengthBytes } = places[i]!
+      order.push(i)
+      blocks.push({ key: cidToKeyBytes(cids[i]!), at: at + offset - start, lengthBytes, run })
+    }
+    at += end - start
+    return { path, startByte: start, lengthBytes: end - start, at: at - (end - start) }
+  })
+  return { runs: placed, blocks, order }
 }
 
 /** Of blocks that rest plain in packs. */

@@ -3,15 +3,14 @@
  * blocks are held for each reading, less where many share a bound, and nothing is read that the consumer does not come for.
  */
 import { MirrorError } from '../base/errors.ts'
-import { type Cid, cidKey, RAW } from '../block/cid.ts'
+import { type Cid, RAW } from '../block/cid.ts'
 import type { FileEntry } from '../dag/entry.ts'
-import { fileParts, type LoadFileNode, loadFileNode, type PlacedPart } from '../dag/reader.ts'
+import { fileParts, type PlacedPart } from '../dag/reader.ts'
 import type { NodeSource } from '../dag/source.ts'
 import type { BlockLender, Loan } from './block-lender.ts'
+import { createSharedNodes } from './shared-nodes.ts'
 
 const READ_AHEAD_BYTES = 2 * 1024 * 1024
-/** Decoded, of up to a few hundred kB each. */
-const MAX_NODES = 32
 /** One look-up and mostly one read of the disk, instead of four of each. */
 const BATCH_BYTES = 256 * 1024
 
@@ -52,18 +51,7 @@ export function createFileReader(
   const batchBytes = blocks.getMany === undefined && lender === undefined ? 1 : BATCH_BYTES
   const limitBytes = (): number => Math.min(readAheadBytes, maxTotalBytes / shares.readings)
 
-  /** By CID and by what its parent says of it. */
-  const nodes = new Map<string, Awaited<ReturnType<LoadFileNode>>>()
-
-  /** A thousand readers of one file share its nodes. */
-  const load: LoadFileNode = async (source, ref, signal) => {
-    const key = `${cidKey(ref.cid)} ${ref.sizeBytes} ${ref.level}`
-    const loaded = nodes.get(key) ?? (await loadFileNode(source, ref, signal))
-    nodes.delete(key)
-    if (nodes.size >= MAX_NODES) nodes.delete(nodes.keys().next().value!)
-    nodes.set(key, loaded)
-    return loaded
-  }
+  const load = createSharedNodes()
 
   async function fetch(
     cids: readonly Cid[],

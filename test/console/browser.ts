@@ -21,7 +21,10 @@ export function skipWithoutBrowser(): string | false {
 export async function launchBrowser(): Promise<Browser> {
   const executablePath = findBrowser()
   assert.ok(executablePath !== undefined, 'there is no chromium on PATH')
-  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] })
+  return chromium.launch({
+    executablePath,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
+  })
 }
 
 /** One browser for a test and its parts, gone at its end. */

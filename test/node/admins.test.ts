@@ -5,31 +5,18 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { PublishAnswer } from '../../node/api/job-answers.ts'
 import type { AdminsDocument } from '../../node/api/member-answers.ts'
+import { foundMesh } from './founded-mesh.ts'
 import { mirrormesh, type Outcome, startDaemon, succeed, succeedJson } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
 test('admins are added and removed by as many of them as must agree, or by the recovery key', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const home = join(dir, 'hq')
   const file = (name: string): string => join(dir, name)
   const at = (...args: string[]): string[] => ['--home', home, ...args]
-  const made = await succeedJson<{ adminKey: string; recoveryKey: string }>(
-    at(
-      'init',
-      '--mesh',
-      'acme',
-      '--site',
-      'hq',
-      '--region',
-      'us',
-      '--listen',
-      '127.0.0.1:0',
-      '--http',
-      'off',
-    ),
-  )
+  const made = await foundMesh(home, { mesh: 'acme' })
   await startDaemon(t, home)
   const admins = () => succeedJson<AdminsDocument>(at('admin', 'list'))
   const first = (await admins()).keys[0]!

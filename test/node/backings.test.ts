@@ -35,7 +35,7 @@ const backingsOf = async (home: string): Promise<readonly BackingDocument[]> =>
   (await succeedJson<{ backings: BackingDocument[] }>(['store', 'backings', '--home', home])).backings
 
 test('a tree is published in place and first synced onto a mirror: nearly nothing is copied or moved', {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [hqHome, labHome, source, mirror] = ['hq', 'lab', 'source', 'mirror'].map((name) =>

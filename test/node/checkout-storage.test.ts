@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { VerifyAnswer } from '../../node/api/job-answers.ts'
+import { foundMesh, joinMesh } from './founded-mesh.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -36,11 +37,9 @@ test('a lab holds a tree and its check-out in the space of one, and keeps three 
     join(dir, 'source'),
     join(dir, 'out'),
   ]
-  const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--http', 'off']
-  await succeed(['init', '--home', hqHome, ...place, '--listen', `127.0.0.1:${await freePort()}`])
+  await foundMesh(hqHome, { listen: `127.0.0.1:${await freePort()}` })
   await startDaemon(t, hqHome)
-  const token = (await succeed(['invite', '--home', hqHome, '--site', 'lab', '--region', 'us'])).trim()
-  await succeed(['join', '--home', home, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+  await joinMesh(home, hqHome, { region: 'us' })
   const lab = await startDaemon(t, home)
   await write(source, 0)
   await succeed(['publish', source, '--home', hqHome, '--tree', TREE])

@@ -5,6 +5,7 @@ import { mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { CollectAnswer, ScrubAnswer } from '../../node/api/job-answers.ts'
+import { foundMesh, joinMesh } from './founded-mesh.ts'
 import { type Daemon, freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -36,8 +37,7 @@ test('gc says why each snapshot stays, gives the space of the others back, and l
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]
   await mkdir(source)
-  const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--listen', '127.0.0.1:0', '--http', 'off']
-  await succeed(['init', '--home', home, ...place])
+  await foundMesh(home)
   await writeFile(join(source, 'common'), randomFillSync(Buffer.allocUnsafe(1_000_000)))
   const daemon = await startDaemon(t, home)
   for (let build = 1; build <= 6; build++) {
@@ -99,12 +99,9 @@ test('a tree that is no longer pinned here goes after its time, and not before',
   const [hqHome, labHome, source] = [join(dir, 'hq'), join(dir, 'lab'), join(dir, 'source')]
   await mkdir(source)
   await writeFile(join(source, 'image'), randomFillSync(Buffer.allocUnsafe(2_000_000)))
-  const listen = `127.0.0.1:${await freePort()}`
-  const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--listen', listen, '--http', 'off']
-  await succeed(['init', '--home', hqHome, ...place])
+  await foundMesh(hqHome, { listen: `127.0.0.1:${await freePort()}` })
   await startDaemon(t, hqHome)
-  const token = (await succeed(['invite', '--home', hqHome, '--site', 'lab', '--region', 'eu'])).trim()
-  await succeed(['join', '--home', labHome, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+  await joinMesh(labHome, hqHome)
   await succeed(['publish', source, '--home', hqHome, '--tree', TREE])
   await succeed(['pin', 'add', TREE, '--home', hqHome, '--site', 'lab'])
   let lab = await startDaemon(t, labHome)
@@ -133,12 +130,9 @@ test('scrub finds a flipped bit, says so, and the block is fetched again from an
   const [hqHome, labHome, source] = [join(dir, 'hq'), join(dir, 'lab'), join(dir, 'source')]
   await mkdir(source)
   await writeFile(join(source, 'image'), randomFillSync(Buffer.allocUnsafe(4_000_000)))
-  const listen = `127.0.0.1:${await freePort()}`
-  const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--listen', listen, '--http', 'off']
-  await succeed(['init', '--home', hqHome, ...place])
+  await foundMesh(hqHome, { listen: `127.0.0.1:${await freePort()}` })
   await startDaemon(t, hqHome)
-  const token = (await succeed(['invite', '--home', hqHome, '--site', 'lab', '--region', 'eu'])).trim()
-  await succeed(['join', '--home', labHome, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+  await joinMesh(labHome, hqHome)
   await succeed(['publish', source, '--home', hqHome, '--tree', TREE])
   await succeed(['pin', 'add', TREE, '--home', hqHome, '--site', 'lab'])
   const lab = await startDaemon(t, labHome)

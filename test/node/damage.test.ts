@@ -4,6 +4,7 @@ import { randomFillSync } from 'node:crypto'
 import { mkdir, open, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { foundMesh, joinMesh } from './founded-mesh.ts'
 import { type Daemon, freePort, mirrormesh, startDaemon, succeed, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -40,12 +41,9 @@ test('a damaged block is found by verify, ends "complete", and is fetched again 
   const [hqHome, labHome, source] = [join(dir, 'hq'), join(dir, 'lab'), join(dir, 'source')]
   await mkdir(source)
   await writeFile(join(source, 'image'), randomFillSync(Buffer.allocUnsafe(4_000_000)))
-  const listen = `127.0.0.1:${await freePort()}`
-  const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--listen', listen, '--http', 'off']
-  await succeed(['init', '--home', hqHome, ...place])
+  await foundMesh(hqHome, { listen: `127.0.0.1:${await freePort()}` })
   let hq = await startDaemon(t, hqHome)
-  const token = (await succeed(['invite', '--home', hqHome, '--site', 'lab', '--region', 'eu'])).trim()
-  await succeed(['join', '--home', labHome, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+  await joinMesh(labHome, hqHome)
   await succeed(['publish', source, '--home', hqHome, '--tree', TREE])
   await succeed(['pin', 'add', TREE, '--home', hqHome, '--site', 'lab'])
   const lab = await startDaemon(t, labHome)

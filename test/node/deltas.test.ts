@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test'
 import type { DiffBytesAnswer, TreeDocument } from '../../node/api/answers.ts'
 import type { PublishAnswer, VerifyAnswer } from '../../node/api/job-answers.ts'
 import { noise } from '../replica/simple-deltas.ts'
+import { foundMesh, joinMesh } from './founded-mesh.ts'
 import { type Daemon, freePort, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -35,16 +36,11 @@ async function setUp(t: TestContext) {
   const source = join(dir, 'source')
   await writeVersion(source, 1)
   const home = join(dir, 'hq')
-  const listen = `127.0.0.1:${await freePort()}`
-  await succeed([
-    ...['init', '--home', home, '--mesh', 'acme', '--site', 'hq', '--region', 'us'],
-    ...['--listen', listen, '--http', 'off'],
-  ])
+  await foundMesh(home, { listen: `127.0.0.1:${await freePort()}` })
   const hq: Site = { name: 'hq', home, checkout: '', daemon: await startDaemon(t, home) }
   const addSite = async (name: string, region: string): Promise<Site> => {
     const own = join(dir, name)
-    const token = (await succeed(['invite', '--home', home, '--site', name, '--region', region])).trim()
-    await succeed(['join', '--home', own, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+    await joinMesh(own, home, { site: name, region })
     const daemon = await startDaemon(t, own)
     const checkout = join(dir, `${name}-out`)
     await succeed(['pin', 'add', 'build', '--site', name, '--checkout', checkout, '--home', home])

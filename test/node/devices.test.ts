@@ -6,11 +6,12 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { CheckoutAnswer } from '../../node/api/job-answers.ts'
 import { makeSpecial } from '../../src/posix/special.ts'
+import { foundMesh } from './founded-mesh.ts'
 import { mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
 test('a device node is made by consent only: --devices by hand, `devices: true` for pins', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   if (process.geteuid?.() !== 0) {
     if (process.env.CI === 'true') throw new Error('this test needs root')
@@ -24,9 +25,7 @@ test('a device node is made by consent only: --devices by hand, `devices: true` 
   await writeFile(join(source, 'file'), 'file')
   makeSpecial(Buffer.from(join(source, 'zero')), 'character-device', { major: 1, minor: 5 })
   const at = (...args: string[]): string[] => ['--home', home, ...args]
-  await succeed(
-    at('init', '--mesh', 'm', '--site', 'hq', '--region', 'us', '--listen', '127.0.0.1:0', '--http', 'off'),
-  )
+  await foundMesh(home)
   let daemon = await startDaemon(t, home)
   await succeed(at('publish', source, '--tree', 'x'))
 

@@ -20,7 +20,7 @@ async function init(home: string): Promise<void> {
   await succeed(['init', '--home', home, ...place])
 }
 
-test('a second daemon on one home is refused and told who has it', { timeout: 60_000 }, async (t) => {
+test('a second daemon on one home is refused and told who has it', { timeout: 300_000 }, async (t) => {
   const home = join(await tempDir(t), 'home')
   await init(home)
   const daemon = await startDaemon(t, home)
@@ -32,7 +32,7 @@ test('a second daemon on one home is refused and told who has it', { timeout: 60
 })
 
 test('a lost index is rebuilt: the history is there, and what was complete is complete and right again', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'home'), join(dir, 'source')]
@@ -60,7 +60,7 @@ test('a lost index is rebuilt: the history is there, and what was complete is co
 })
 
 test('out of open files, a publish fails by name instead of leaving files out, and works once there are more', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'home'), join(dir, 'source')]
@@ -82,7 +82,7 @@ test('out of open files, a publish fails by name instead of leaving files out, a
 })
 
 test('a home on a read-only disk is refused with the reason, and nothing of it is lost', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const disk = await tinyDisk(t, 200)
   if (disk === undefined) return

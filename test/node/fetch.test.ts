@@ -9,7 +9,7 @@ import { type Daemon, freePort, mirrormesh, startDaemon, succeed, succeedJson, u
 import { tempDir } from './temp-dir.ts'
 
 test('a fetch can be seen while it waits, and is gone when it is complete', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [hq, lab, source] = [join(dir, 'hq'), join(dir, 'lab'), join(dir, 'src')]

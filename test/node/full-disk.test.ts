@@ -5,6 +5,7 @@ import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { VerifyAnswer } from '../../node/api/job-answers.ts'
+import { foundMesh, joinMesh } from './founded-mesh.ts'
 import { type Daemon, freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 import { tinyDisk } from './tiny-disk.ts'
@@ -16,11 +17,6 @@ async function fill(folder: string, files: number, fileBytes: number): Promise<v
   await mkdir(folder, { recursive: true })
   for (let i = 0; i < files; i++)
     await writeFile(join(folder, `file-${i}`), randomFillSync(Buffer.allocUnsafe(fileBytes)))
-}
-
-async function startMesh(home: string, listen = '127.0.0.1:0'): Promise<void> {
-  const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--listen', listen, '--http', 'off']
-  await succeed(['init', '--home', home, ...place])
 }
 
 async function replicaOf(daemon: Daemon, site: string) {
@@ -43,10 +39,9 @@ test('a lab whose disk is too small says so, stays up, and completes once there 
   if (lab === undefined) return
   const [hqHome, labHome, source] = [join(dir, 'hq'), join(lab, 'home'), join(dir, 'source')]
   await fill(source, 10, 6 * MIB)
-  await startMesh(hqHome, `127.0.0.1:${await freePort()}`)
+  await foundMesh(hqHome, { listen: `127.0.0.1:${await freePort()}` })
   const hq = await startDaemon(t, hqHome)
-  const token = (await succeed(['invite', '--home', hqHome, '--site', 'lab', '--region', 'eu'])).trim()
-  await succeed(['join', '--home', labHome, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+  await joinMesh(labHome, hqHome)
   await succeed(['publish', source, '--home', hqHome, '--tree', TREE])
   await writeFile(join(lab, 'ballast'), Buffer.alloc(64 * MIB))
   const daemon = await startDaemon(t, labHome)
@@ -78,7 +73,7 @@ test('a publish that does not fit fails with a reason, gives back what it wrote,
   if (disk === undefined) return
   const [home, source] = [join(disk, 'home'), join(dir, 'source')]
   await fill(source, 1, 2 * MIB)
-  await startMesh(home)
+  await foundMesh(home)
   const daemon = await startDaemon(t, home)
   await succeed(['publish', source, '--home', home, '--tree', TREE])
   await writeFile(join(disk, 'ballast'), Buffer.alloc(48 * MIB))
@@ -108,7 +103,7 @@ test('a check-out that does not fit leaves the old one as it was, and moves once
   if (disk === undefined) return
   const [home, source, dest] = [join(dir, 'home'), join(dir, 'source'), join(disk, 'tree')]
   await fill(source, 1, 4 * MIB)
-  await startMesh(home)
+  await foundMesh(home)
   const daemon = await startDaemon(t, home)
   await succeed(['publish', source, '--home', home, '--tree', TREE])
   await succeed(['pin', 'add', TREE, '--home', home, '--site', 'hq', '--checkout', dest])

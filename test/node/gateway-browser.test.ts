@@ -6,7 +6,7 @@ import { createTestMesh } from './gateway-mesh.ts'
 
 test('a listing reads on a phone, sorts without scripts, and leads to folders and files', {
   skip: skipWithoutBrowser(),
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const mesh = await createTestMesh()
   await mesh.publish('builds/nightly', [

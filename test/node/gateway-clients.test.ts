@@ -12,6 +12,7 @@ import { promisify } from 'node:util'
 import {
   createApt,
   createDnf,
+  createSigner,
   readBlocks,
   writeAptRepository,
   writeRpmRepository,
@@ -29,6 +30,8 @@ const PROGRAMS = [
   'apt-get',
   'apt-ftparchive',
   'dpkg-deb',
+  'gpg',
+  'gpg-agent',
   'dnf',
   'createrepo_c',
   'rpmbuild',
@@ -56,18 +59,28 @@ test('the clients that people have', {
   const start = (site: 'hq' | 'lab') =>
     startDaemon(t, mesh.site(site).home, {
       MIRRORMESH_HTTP: `127.0.0.1:${ports[site]}`,
-      MIRRORMESH_HTTP_URL: `http://127.0.0.1:${ports[site]}`,
+      // By two names: aria2 counts its connections by host.
+      MIRRORMESH_HTTP_URL: `http://${site === 'hq' ? 'localhost' : '127.0.0.1'}:${ports[site]}`,
       MIRRORMESH_DELTAS: 'off',
     })
   const base = `http://127.0.0.1:${ports.lab}`
   const hq = await start('hq')
   await start('lab')
 
+  const newSigner = async (name: string) => {
+    const made = await createSigner(join(work, name))
+    t.after(() => made.close())
+    return made
+  }
+  const signer = await newSigner('signer')
   let version = 0
   /** Made beforehand: publishing is to be as quick as it can. */
   const prepare = (wanted: number): Promise<unknown> =>
     Promise.all([
-      writeAptRepository(join(work, `debian-${wanted}`), join(work, `in-${wanted}`), wanted),
+      writeAptRepository(join(work, `debian-${wanted}`), join(work, `in-${wanted}`), {
+        version: wanted,
+        signer,
+      }),
       writeRpmRepository(join(work, `rpm-${wanted}`), join(work, `in-${wanted}`), wanted),
     ])
   async function publish(): Promise<void> {
@@ -96,25 +109,29 @@ test('the clients that people have', {
   const blocks = await readBlocks(DOCUMENT)
   const blocksOf = (word: string): string[] =>
     (blocks.get(word) ?? []).map((text) =>
-      text.replaceAll('http://lab-a.example:8080', base).replaceAll('builds/nightly', TREE),
+      text
+        .replaceAll('http://lab-a.example:8080', base)
+        .replaceAll('builds/nightly', TREE)
+        .replaceAll('/etc/apt/keyrings/builds.asc', signer.keyFile),
     )
 
   await t.test('curl, wget and aria2 fetch, resume and unpack as the document says', async () => {
     const commands = blocksOf('sh')
-    assert.equal(commands.length, 4)
+    assert.equal(commands.length, 5)
     const out = join(dir, 'commands')
-    await mkdir(join(out, 'unpacked'), { recursive: true })
+    for (const each of ['unpacked', 'exact']) await mkdir(join(out, each), { recursive: true })
     for (const text of commands) {
       // Something to resume.
       if (/ -C | -c /.test(text)) await writeFile(join(out, 'disk.img'), image.subarray(0, 1_234_567))
       else await rm(join(out, 'disk.img'), { force: true })
       const env = { PATH: process.env.PATH ?? '', LANG: 'C' }
       await run('bash', ['-eo', 'pipefail', '-c', text], { cwd: out, env, maxBuffer: 1 << 26 })
-      assert.ok((await readFile(join(out, 'disk.img'))).equals(image), text)
+      if (text.includes('images')) assert.ok((await readFile(join(out, 'disk.img'))).equals(image), text)
     }
     assert.ok((await readFile(join(out, 'nearest.img'))).equals(image))
     assert.deepEqual((await readdir(join(out, 'images'))).sort(), ['a name <&>.txt', 'disk.img'])
-    assert.deepEqual((await readdir(join(out, 'unpacked'))).sort(), ['dists', 'pool'])
+    for (const each of ['unpacked', 'exact'])
+      assert.deepEqual((await readdir(join(out, each))).sort(), ['dists', 'pool'])
   })
 
   await t.test(
@@ -140,6 +157,25 @@ test('the clients that people have', {
     },
   )
 
+  await t.test('aria2 takes the halves of a file from two sites at once', async () => {
+    const given = (): Promise<number[]> =>
+      Promise.all(
+        Object.values(ports).map(async (port) => {
+          const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+          return Number(/^mirrormesh_gateway_sent_bytes_total (\d+)$/m.exec(text)?.[1])
+        }),
+      )
+    const out = join(dir, 'aria2-two')
+    await mkdir(out)
+    const before = await given()
+    const halves = ['--disable-ipv6', '-s', '2', '-x', '1', '-k', '1M', '--max-overall-download-limit=8M']
+    const url = `${base}/metalink?tree=${TREE}&path=images/disk.img`
+    await run('aria2c', ['-q', '--follow-metalink=mem', ...halves, '-d', out, url], { cwd: out })
+    assert.ok((await readFile(join(out, 'disk.img'))).equals(image))
+    for (const [at, bytes] of (await given()).entries())
+      assert.ok(bytes - before[at]! > 500_000, `${bytes - before[at]!} bytes of ${image.length}`)
+  })
+
   await t.test('apt updates and downloads, from the plain address and from a mirror list', async () => {
     const lists = blocksOf('apt')
     assert.equal(lists.length, 2)
@@ -150,6 +186,18 @@ test('the clients that people have', {
       await apt('download', 'hello')
       assert.deepEqual(await readdir(join(home, 'out')), ['hello_1_all.deb'])
     }
+    // What is served is judged by apt's own rules: by another key it is refused.
+    const other = await newSigner('another')
+    const refusing = await createApt(
+      join(dir, 'apt-refuses'),
+      lists[0]!.replace(signer.keyFile, other.keyFile),
+    )
+    await assert.rejects(refusing('update'), /NO_PUBKEY|not signed/)
+    for (const name of ['Release', 'Release.gpg']) {
+      const answer = await fetch(`${base}/${TREE}/debian/dists/stable/${name}`)
+      await writeFile(join(work, name), Buffer.from(await answer.arrayBuffer()))
+    }
+    await run('gpgv', ['-q', '--keyring', signer.keyringFile, 'Release.gpg', 'Release'], { cwd: work })
   })
 
   await t.test('dnf makes its cache and downloads, by address, mirror list and metalink', async () => {

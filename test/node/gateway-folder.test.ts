@@ -143,6 +143,7 @@ test('an archive of a folder that has more entries than its snapshot counts brea
   const folder = { type: 'directory', name: utf8('dir'), directory: root, ...metadata } as const
   const readFile = (): AsyncIterable<Uint8Array> => ReadableStream.from<Uint8Array>([])
   const pieces = tarOf({ blocks: { get: async (cid) => blocks.get(cid.toString()) }, readFile }, folder, {
+    hasHoles: true,
     maxEntries: 3,
     signal: new AbortController().signal,
   })

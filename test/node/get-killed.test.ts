@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
 import { watch } from 'node:fs'
-import { link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -22,7 +22,8 @@ test('a get that is killed anywhere goes on, and leaves nothing behind', { timeo
   const source = join(dir, 'source')
   const large = randomFillSync(Buffer.allocUnsafe(2_000_000))
   await mkdir(join(source, 'sub/deep'), { recursive: true })
-  await writeFile(join(source, 'large'), large, { mode: 0o640 })
+  await writeFile(join(source, 'large'), large)
+  await chmod(join(source, 'large'), 0o640)
   for (let i = 0; i < 30; i++)
     await writeFile(join(source, `sub/${i}`), randomFillSync(Buffer.allocUnsafe(20_000)))
   await writeFile(join(source, 'sub/deep/last'), 'last\n')

@@ -94,7 +94,7 @@ async function isWhole(lab: Daemon, dir: string): Promise<void> {
 }
 
 test('a neighbour that sends wrong bytes is blamed and dropped, and none of them is on the disk', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const { dir, mesh, mallory, lab, publish } = await withHostile(t)
   let sent = 0
@@ -133,7 +133,7 @@ test('a neighbour that sends wrong bytes is blamed and dropped, and none of them
 })
 
 test('a neighbour that promises every block and sends none is passed over', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const { dir, mallory, hq, lab, publish } = await withHostile(t)
   let asked = 0
@@ -151,7 +151,7 @@ test('a neighbour that promises every block and sends none is passed over', {
 })
 
 test('the right to a tree is looked at before a block is served by its position', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const { dir, mesh, mallory, hq, publish } = await withHostile(t)
   const origin = mesh.site('hq')

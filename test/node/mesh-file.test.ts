@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import type { PinDocument } from '../../node/api/answers.ts'
 import type { MeshPlan } from '../../node/declare/mesh-changes.ts'
 import { parseMeshFile } from '../../node/declare/mesh-file.ts'
+import { foundMesh } from './founded-mesh.ts'
 import { mirrormesh, startDaemon, succeed, succeedJson } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -33,27 +34,13 @@ test('a fault in the file is told with its line', () => {
 })
 
 test('a mesh becomes what a file says, and an exported one changes nothing', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const home = join(dir, 'hq')
   const file = join(dir, 'mesh.yaml')
   const at = (...args: string[]): string[] => ['--home', home, ...args]
-  await succeed(
-    at(
-      'init',
-      '--mesh',
-      'acme',
-      '--site',
-      'hq',
-      '--region',
-      'us',
-      '--listen',
-      '127.0.0.1:0',
-      '--http',
-      'off',
-    ),
-  )
+  await foundMesh(home, { mesh: 'acme' })
   await startDaemon(t, home)
   const planOf = (...args: string[]) => succeedJson<MeshPlan>(at('mesh', 'plan', file, ...args))
   await mkdir(join(dir, 'source'))

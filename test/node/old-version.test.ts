@@ -27,7 +27,7 @@ async function unpackRelease(t: TestContext, archive: string): Promise<string> {
 }
 
 for (const archive of await readdir(RELEASES)) {
-  test(`sites of this version and of ${archive} are one mesh`, { timeout: 180_000 }, async (t) => {
+  test(`sites of this version and of ${archive} are one mesh`, { timeout: 300_000 }, async (t) => {
     const dir = await tempDir(t)
     const main = await unpackRelease(t, archive)
     const home = (site: string): string => join(dir, site)

@@ -7,11 +7,50 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
+/** Somebody who signs. */
+export interface Signer {
+  /** The public key, as text. */
+  readonly keyFile: string
+  /** The same as bytes, as gpgv takes it. */
+  readonly keyringFile: string
+  /** `InRelease` and `Release.gpg` beside the file `Release`. */
+  sign(releaseFile: string): Promise<void>
+  /** Ends the agent that gpg has started. */
+  close(): Promise<void>
+}
+
+/** A key that is made for the test, in a folder of its own. */
+export async function createSigner(dir: string): Promise<Signer> {
+  await mkdir(dir, { recursive: true, mode: 0o700 })
+  const keyFile = join(dir, 'public.asc')
+  const keyringFile = join(dir, 'public.gpg')
+  const gpg = (...args: readonly string[]) =>
+    run('gpg', ['--homedir', dir, '--batch', '--quiet', '--no-tty', '--yes', ...args])
+  await gpg('--passphrase', '', '--quick-generate-key', 'builds <builds@example.org>', 'ed25519', 'sign')
+  await gpg('--armor', '--output', keyFile, '--export')
+  await gpg('--output', keyringFile, '--export')
+  return {
+    keyFile,
+    keyringFile,
+    async close() {
+      await run('gpgconf', ['--homedir', dir, '--kill', 'gpg-agent'])
+    },
+    async sign(releaseFile) {
+      await gpg('--clear-sign', '--output', releaseFile.replace(/Release$/, 'InRelease'), releaseFile)
+      await gpg('--armor', '--detach-sign', '--output', `${releaseFile}.gpg`, releaseFile)
+    },
+  }
+}
+
 /**
  * `dir` becomes a repository for apt with one package, `hello`, of this version alone: what an older index names is gone.
  * @param workDir for what goes into the package
  */
-export async function writeAptRepository(dir: string, workDir: string, version: number): Promise<void> {
+export async function writeAptRepository(
+  dir: string,
+  workDir: string,
+  { version, signer }: { readonly version: number; readonly signer: Signer },
+): Promise<void> {
   const [root, suite] = [join(workDir, 'deb'), join(dir, 'dists/stable')]
   const binary = join(suite, 'main/binary-amd64')
   await rm(dir, { recursive: true, force: true })
@@ -35,6 +74,7 @@ export async function writeAptRepository(dir: string, workDir: string, version: 
     suite,
   ])
   await writeFile(join(suite, 'Release'), `Acquire-By-Hash: yes\n${release}`)
+  await signer.sign(join(suite, 'Release'))
   const digest = createHash('sha256').update(packages).digest('hex')
   await copyFile(join(binary, 'Packages'), join(binary, 'by-hash/SHA256', digest))
 }

@@ -13,7 +13,7 @@ const LARGE_BYTES = 6_000_000
 const FILES = 1500
 
 test('what a site does not hold is fetched from the mesh while it is served', {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const source = join(dir, 'source')

@@ -16,7 +16,7 @@ import { tempDir } from './temp-dir.ts'
 const TREE_BYTES = 3_000_000
 
 test('an origin that cannot be dialled publishes, and a region of such sites fetches, through a third', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const source = join(dir, 'source')

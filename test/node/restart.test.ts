@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { PublishAnswer, VerifyAnswer } from '../../node/api/job-answers.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
+import { foundMesh } from './founded-mesh.ts'
 import { mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { signMesh } from './signed-mesh.ts'
 import { tempDir } from './temp-dir.ts'
@@ -59,21 +60,7 @@ test('a lab that is killed in the middle of a fetch completes it after a restart
 
 test('a home that is too deep for a socket works, and a killed daemon leaves nothing in the way', async (t) => {
   const home = join(await tempDir(t), 'a-long-name-'.repeat(12))
-  await succeed([
-    'init',
-    '--home',
-    home,
-    '--mesh',
-    'm',
-    '--site',
-    'hq',
-    '--region',
-    'us',
-    '--listen',
-    '127.0.0.1:0',
-    '--http',
-    'off',
-  ])
+  await foundMesh(home)
   const daemon = await startDaemon(t, home)
   assert.match(await succeed(['status', '--home', home]), /^mesh m,/)
   await daemon.kill()
@@ -89,27 +76,13 @@ test('a home that is too deep for a socket works, and a killed daemon leaves not
 })
 
 test('a publish that is killed with its daemon leaves the old head, and the next one goes on', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]
   await mkdir(source)
   await writeFile(join(source, 'a'), 'first\n')
-  await succeed([
-    'init',
-    '--home',
-    home,
-    '--mesh',
-    'm',
-    '--site',
-    'hq',
-    '--region',
-    'us',
-    '--listen',
-    '127.0.0.1:0',
-    '--http',
-    'off',
-  ])
+  await foundMesh(home)
   const daemon = await startDaemon(t, home)
   await succeed(['publish', source, '--home', home, '--tree', 'x'])
   for (let i = 0; i < 15; i++) {

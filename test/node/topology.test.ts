@@ -8,6 +8,7 @@ import type { TopologyDocument } from '../../node/api/answers.ts'
 import { createRateMeter } from '../../node/rate-meter.ts'
 import type { TopologyChange } from '../../node/topology/changes.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
+import { foundMesh, joinMesh } from './founded-mesh.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -30,7 +31,7 @@ paths:
 `
 
 test('an admin declares a topology; every node shows it, and what it measures', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [hq, lab, file, source] = [
@@ -39,12 +40,9 @@ test('an admin declares a topology; every node shows it, and what it measures', 
     join(dir, 'links.yaml'),
     join(dir, 'src'),
   ]
-  const listen = `127.0.0.1:${await freePort()}`
-  const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--listen', listen, '--http', 'off']
-  await succeed(['init', '--home', hq, ...place])
+  await foundMesh(hq, { listen: `127.0.0.1:${await freePort()}` })
   await startDaemon(t, hq)
-  const token = (await succeed(['invite', '--home', hq, '--site', 'lab', '--region', 'eu'])).trim()
-  await succeed(['join', '--home', lab, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+  await joinMesh(lab, hq)
   await startDaemon(t, lab)
   await writeFile(file, FILE)
   const at = (home: string, ...args: string[]): string[] => ['topology', ...args, '--home', home]

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TreeDocument } from '../../node/api/answers.ts'
 import type { DropVersionsAnswer, PublishAnswer } from '../../node/api/job-answers.ts'
+import { foundMesh } from './founded-mesh.ts'
 import { mirrormesh, startDaemon, succeed, succeedJson } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
-test('trees of each kind are published by their rules', { timeout: 180_000 }, async (t) => {
+test('trees of each kind are published by their rules', { timeout: 300_000 }, async (t) => {
   const dir = await tempDir(t)
   const home = join(dir, 'hq')
   const at = (...args: string[]): string[] => ['--home', home, ...args]
@@ -17,21 +18,7 @@ test('trees of each kind are published by their rules', { timeout: 180_000 }, as
     assert.equal(status, 6, stderr)
     assert.match(stderr, expected)
   }
-  await succeed(
-    at(
-      'init',
-      '--mesh',
-      'acme',
-      '--site',
-      'hq',
-      '--region',
-      'us',
-      '--listen',
-      '127.0.0.1:0',
-      '--http',
-      'off',
-    ),
-  )
+  await foundMesh(home, { mesh: 'acme' })
   await startDaemon(t, home)
 
   await t.test('a snapshot tree takes what its gate lets through', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { PinDocument } from '../../node/api/answers.ts'
 import type { CheckoutAnswer, CollectAnswer, VerifyAnswer } from '../../node/api/job-answers.ts'
+import { foundMesh, joinMesh } from './founded-mesh.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -15,7 +16,7 @@ async function shown(dir: string): Promise<string[]> {
 }
 
 test('a lab keeps the newest two side by side by a pin, and a link to the newest; by hand any others', {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [hqHome, home, source, dest] = [
@@ -24,11 +25,9 @@ test('a lab keeps the newest two side by side by a pin, and a link to the newest
     join(dir, 'source'),
     join(dir, 'out'),
   ]
-  const place = ['--mesh', 'm', '--site', 'hq', '--region', 'us', '--http', 'off']
-  await succeed(['init', '--home', hqHome, ...place, '--listen', `127.0.0.1:${await freePort()}`])
+  await foundMesh(hqHome, { listen: `127.0.0.1:${await freePort()}` })
   await startDaemon(t, hqHome)
-  const token = (await succeed(['invite', '--home', hqHome, '--site', 'lab', '--region', 'us'])).trim()
-  await succeed(['join', '--home', home, token, '--listen', '127.0.0.1:0', '--http', 'off'])
+  await joinMesh(home, hqHome, { region: 'us' })
   const lab = await startDaemon(t, home)
   const replica = async () =>
     (await lab.status()).trees.find(({ tree }) => tree === TREE)?.sites.find(({ site }) => site === 'lab')

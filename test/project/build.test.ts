@@ -44,7 +44,7 @@ async function startDaemon(t: TestContext, program: string, home: string): Promi
 }
 
 test('the compiled program founds a mesh, publishes a folder and checks it out', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'mirrormesh-build-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))

@@ -14,7 +14,7 @@ const scripts = resolve(import.meta.dirname, '../../scripts')
 
 test('the bench of gossip times heads and weighs an idle mesh of real nodes', {
   skip: skipWithout('ip', 'unshare'),
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'gossip-bench-test-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))

@@ -33,7 +33,7 @@ function commandsIn(text: string): string[] {
 }
 
 test('the commands of the README make a mesh of two nodes that replicates a folder', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'mirrormesh-readme-'))
   const daemons: ChildProcess[] = []
@@ -85,7 +85,7 @@ test('the commands of the README make a mesh of two nodes that replicates a fold
   assert.match(answer, /image\.bin/)
 })
 
-test('every command in the documents is one that --help knows', { timeout: 120_000 }, async () => {
+test('every command in the documents is one that --help knows', { timeout: 300_000 }, async () => {
   const unknown: string[] = []
   const helps = new Map<string, Promise<string>>()
   const help = (verb: string): Promise<string> => {

@@ -14,6 +14,8 @@ process.setgroups?.([])
 process.setgid?.(Number(uid))
 process.setuid?.(Number(uid))
 fs.mkdirSync(path.join(dir, 'tmp'))
+// The folder of the test may be closed to this user.
+process.env.TMPDIR = path.join(dir, 'tmp')
 const store = createMemoryStore()
 const { snapshot, uncaptured } = await importTree(
   { blocks: store.blocks, tempDir: path.join(dir, 'tmp'), clock: systemClock },

@@ -22,6 +22,8 @@ const dest = path.join(dir, 'lending', 'out')
 fs.mkdirSync(path.dirname(source))
 fs.mkdirSync(path.join(dir, 'tmp'))
 makeEveryCase(source, { uid, gid, otherGid })
+// The folder of the test may be closed to this user.
+process.env.TMPDIR = path.join(dir, 'tmp')
 const store = createMemoryStore()
 const read = (from: string): ReturnType<typeof importTree> =>
   importTree(

@@ -9,6 +9,8 @@ const [source, scratch] = process.argv.slice(2) as [string, string]
 process.setgroups?.([])
 process.setgid?.(NOBODY)
 process.setuid?.(NOBODY)
+// The folder of the test may be closed to this user.
+process.env.TMPDIR = scratch
 const store = createMemoryStore()
 try {
   const { files, uncaptured } = await importTree(

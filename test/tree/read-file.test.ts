@@ -89,8 +89,9 @@ test('what is read once has memory that is used again, and the right bytes in it
   ])
   assert.ok(all[0]!.equals(bytes) && all[1]!.equals(bytes))
   assert.ok(all[2]!.equals(bytes.subarray(1_000_001, 4_999_999)))
-  // 22 MB went through it, 256 KiB and a block at a time.
-  assert.ok(buffers.size <= 24, `${buffers.size} buffers`)
+  // 22 MB went through it, 256 KiB and a block at a time. What is used again was taken from under those who looked at it.
+  const left = [...buffers].filter(({ byteLength }) => byteLength > 0)
+  assert.ok(left.length <= 24, `${left.length} buffers`)
 
   // One that goes away with a piece in hand keeps that piece as it is.
   const kept: Uint8Array[] = []

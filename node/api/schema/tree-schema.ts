@@ -97,6 +97,8 @@ export const PIN = z.strictObject({
   checkout: z.string().nullable(),
   versions: z.int().exactOptional(),
   keep: KEEP.exactOptional(),
+  copies: z.int().exactOptional(),
+  fewest: z.strictObject({ tree: z.string(), verified: z.int() }).exactOptional(),
   priority: z.int().exactOptional(),
   class: z.literal('urgent').exactOptional(),
   paths: z.strictObject({ include: z.array(z.string()), exclude: z.array(z.string()) }).exactOptional(),

@@ -54,6 +54,8 @@ export interface PlainFetch {
   readonly objects: NodeSource
   readonly signal: AbortSignal
   readonly dispatch: (events: readonly SchedulerEvent[]) => void
+  /** What is fetched of it, and made: all by default. */
+  readonly isWanted?: (cid: Cid) => boolean
   /** The store failed. */
   readonly fail: (error: unknown) => void
 }
@@ -69,7 +71,8 @@ export interface DeltaCounts {
 export interface DeltaFeed {
   start(fetch: PlainFetch): void
   /**
-   * A page is about to be given to the scheduler. Marks in `has` what was made since it was read.
+   * A page is about to be given to the scheduler. `has`: what is here, or not to be fetched; marks what was made since it was
+   * read.
    * @returns the offsets to withhold
    */
   takePage(page: number, firstPosition: number, blocks: readonly IndexedBlock[], has: boolean[]): number[]
@@ -213,8 +216,9 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
     if (seen.isComplete) session?.end()
   }
 
-  async function startSession({ snapshot, objects, signal }: PlainFetch, base: Cid): Promise<void> {
-    maker = await openDeltaMaker(components, { tree, base, target: snapshot, objects, signal })
+  async function startSession({ snapshot, objects, signal, isWanted }: PlainFetch, base: Cid): Promise<void> {
+    const part = isWanted === undefined ? {} : { isPart: isWanted }
+    maker = await openDeltaMaker(components, { tree, base, target: snapshot, objects, signal, ...part })
     if (isOver) {
       maker.close()
       return
@@ -343,6 +347,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
   return {
     start(plain) {
       fetch = plain
+      if (isOver) return
       unsubscribe = offers.onChange(follow)
       follow()
     },

@@ -17,7 +17,7 @@ import type { PlannedDelta } from './delta-plan.ts'
 
 export interface DeltaMaker {
   readonly baseBlocks: number
-  /** Those of which some target is missing here. */
+  /** Those of which some target is missing here; of a part, where they can be made and give more of it than of the rest. */
   isWanted(deltas: readonly PlannedDelta[]): Promise<boolean[]>
   /**
    * Stores what is missing of the delta's targets. Returns these, or undefined when a block that they need is gone.
@@ -38,6 +38,7 @@ export async function openDeltaMaker(
     target,
     objects,
     signal,
+    isPart,
   }: {
     readonly tree: string
     readonly base: Cid
@@ -45,6 +46,8 @@ export async function openDeltaMaker(
     /** Of the target's index. */
     readonly objects: NodeSource
     readonly signal: AbortSignal
+    /** What is fetched of the target, where that is not all: the base is here in part as well then. */
+    readonly isPart?: (cid: Cid) => boolean
   },
 ): Promise<DeltaMaker> {
   const lease = blocks.lease({ purpose: `base of deltas of ${tree}`, roots: [baseCid] })
@@ -75,11 +78,29 @@ export async function openDeltaMaker(
       )
       if (made === undefined) return false
       signal.throwIfAborted()
-      await blocks.put(made, { verified: true })
+      await blocks.put(isPart === undefined ? made : made.filter(({ cid }) => isPart(cid)), {
+        verified: true,
+      })
       return true
     } finally {
       release()
     }
+  }
+
+  async function missingOf(listed: readonly IndexedBlock[]): Promise<IndexedBlock[]> {
+    const has = await blocks.has(listed.map(({ cid }) => cid))
+    return listed.filter(({ cid }, at) => has[at] !== true && isPart?.(cid) !== false)
+  }
+
+  /** Of a delta that gives more than the part: what of it is left out was paid for as well. */
+  async function pays(
+    entry: PlannedDelta['entry'],
+    listed: readonly IndexedBlock[],
+    missing: readonly IndexedBlock[],
+  ): Promise<boolean> {
+    if (2 * bytesOf(missing) < bytesOf(listed)) return false
+    const window = await base.blocks(entry.base, signal)
+    return !(await blocks.has(window.map(({ cid }) => cid))).includes(false)
   }
 
   return {
@@ -88,16 +109,20 @@ export async function openDeltaMaker(
       const wanted: boolean[] = []
       for (const { entry } of deltas) {
         const listed = await targets.blocks(entry.targets, signal)
-        wanted.push((await blocks.has(listed.map(({ cid }) => cid))).includes(false))
+        const missing = await missingOf(listed)
+        wanted.push(missing.length > 0 && (isPart === undefined || (await pays(entry, listed, missing))))
       }
       return wanted
     },
     async make(delta) {
       const listed = await targets.blocks(delta.entry.targets, signal)
-      const has = await blocks.has(listed.map(({ cid }) => cid))
-      const missing = listed.filter((_, at) => has[at] !== true)
+      const missing = await missingOf(listed)
       return missing.length === 0 || (await apply(delta, listed)) ? missing : undefined
     },
     close: () => lease.close(),
   }
+}
+
+function bytesOf(listed: readonly IndexedBlock[]): number {
+  return listed.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
 }

@@ -1,3 +1,4 @@
+import type { PathFilter } from '../../base/path-filter.ts'
 import type { Cid } from '../../block/cid.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { Ledger } from '../records/ledger.ts'
@@ -10,15 +11,24 @@ export function createDeltaOffers(
     complete,
   }: {
     readonly ledger: Pick<Ledger, 'state' | 'subscribe'>
-    readonly complete: Pick<CompleteSnapshots, 'has'>
+    readonly complete: Pick<CompleteSnapshots, 'holds'>
   },
-  { tree, snapshot }: { readonly tree: string; readonly snapshot: Cid },
+  {
+    tree,
+    snapshot,
+    filter,
+  }: {
+    readonly tree: string
+    readonly snapshot: Cid
+    /** What is fetched of it: a base is one of which as much is here. */
+    readonly filter: PathFilter | undefined
+  },
 ): DeltaOffers {
   const name = snapshot.toString()
   return {
     current() {
       const known = ledger.state().trees.get(tree)?.encodings.get(name)
-      return known?.find(({ body }) => complete.has(tree, body.base))?.body
+      return known?.find(({ body }) => complete.holds(tree, body.base, filter))?.body
     },
     onChange: (listener) =>
       ledger.subscribe(({ effects }) => {

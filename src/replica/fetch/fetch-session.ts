@@ -21,7 +21,7 @@ import type { Scheduler } from '../scheduler/scheduler.ts'
 import { createScheduler } from '../scheduler/scheduler.ts'
 import type { SchedulerCommand, SchedulerEvent } from '../scheduler/types.ts'
 import { createWakeTimer } from '../scheduler/wake-timer.ts'
-import { createDeltaFeed } from './delta-feed.ts'
+import { createDeltaFeed, type DeltaFeed } from './delta-feed.ts'
 import type { FetchComponents } from './fetch-components.ts'
 import { createFetchDemand } from './fetch-demand.ts'
 import { type Follower, followMembers } from './fetch-members.ts'
@@ -36,6 +36,12 @@ export type { Fetch, FetchOptions, FetchProgress, FetchResult } from './fetch-ty
 
 /** Members that come and go before the snapshot block arrives; their holdings wait. */
 const MAX_EARLY_EVENTS = 16_384
+
+/** What is to be fetched of a snapshot, all by default; and what makes some of it. */
+interface Wanted {
+  readonly isWanted?: (cid: Cid) => boolean
+  readonly feed: DeltaFeed | undefined
+}
 
 /** Whoever waits for it gets the error; nobody has to. */
 function newGoal(): PromiseWithResolvers<void> {
@@ -217,8 +223,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     } else wake.set(command.atMs)
   }
 
-  /** @param isWanted what is to be fetched of it; all, by default */
-  async function readPages(index: Cid, isWanted?: (cid: Cid) => boolean): Promise<void> {
+  async function readPages(index: Cid, { isWanted, feed }: Wanted): Promise<void> {
     let firstPosition = 0
     if (scheduler === undefined || totals === undefined || filter === undefined)
       await over.begin(index, signal)
@@ -230,8 +235,10 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       const lengths = page.blocks.map(({ lengthBytes }) => lengthBytes)
       const isLeftOut = page.blocks.map(({ cid }) => isWanted?.(cid) === false)
       const has = [...stored]
-      const withheld = feed?.takePage(number, firstPosition, page.blocks, has) ?? []
+      const done = has.map((isHere, offset) => isHere || isLeftOut[offset] === true)
+      const withheld = feed?.takePage(number, firstPosition, page.blocks, done) ?? []
       firstPosition += lengths.length
+      for (const [offset, isDone] of done.entries()) if (isDone && !isLeftOut[offset]) has[offset] = true
       for (const [offset, isHere] of has.entries()) {
         if (!isHere || isLeftOut[offset]) continue
         counts.heldBlocks++
@@ -239,7 +246,6 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       }
       pages.set(number, page)
       holding!.addPage(number, page.cid, has)
-      const done = has.map((isHere, offset) => isHere || isLeftOut[offset] === true)
       dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has: done, withheld }])
     }
     dispatch([{ kind: 'pages-end' }])
@@ -300,7 +306,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
 
   async function fetchBlocks(found: Snapshot): Promise<void> {
     totals = found.counts
-    await fetchWanted(found)
+    await fetchWanted(found, { feed })
     phase = 'check'
     await blocks.flush()
     await checkClosure(blocks, found, signal, scratch)
@@ -309,7 +315,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
 
   /** First the shape of the tree, of which follows what of the contents is wanted; then those. */
   async function fetchView(found: Snapshot, wanted: PathFilter): Promise<SnapshotView> {
-    await fetchWanted(found, (cid) => cid.code !== RAW)
+    await fetchWanted(found, { isWanted: (cid) => cid.code !== RAW, feed: undefined })
     // The nodes that the view has of its own are in no index: nothing else keeps them until it is complete.
     using _writing = blocks.lease({ purpose: `fetch a part of ${tree}`, isWriter: true })
     const { cid, view } = await makeView(blocks, found, wanted, {
@@ -332,7 +338,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     follower.refresh()
     const contents = await viewBlocks(blocks, view.root, { signal, scratch })
     try {
-      await fetchWanted(found, contents.has)
+      await fetchWanted(found, { isWanted: contents.has, feed })
     } finally {
       contents.close()
     }
@@ -343,7 +349,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     return { filter: wanted, cid }
   }
 
-  async function fetchWanted(found: Snapshot, isWanted?: (cid: Cid) => boolean): Promise<void> {
+  async function fetchWanted(found: Snapshot, wanted: Wanted): Promise<void> {
     phase = 'blocks'
     scheduler = createScheduler({
       ...(paths === undefined ? {} : { paths }),
@@ -355,8 +361,11 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     })
     dispatch(early.splice(0))
     planned.resolve()
-    feed?.start({ snapshot: found, objects, signal, dispatch, fail })
-    await Promise.all([complete.promise, readPages(found.index, isWanted).catch(giveUp)])
+    wanted.feed?.start({
+      ...{ snapshot: found, objects, signal, dispatch, fail },
+      ...(wanted.isWanted === undefined ? {} : { isWanted: wanted.isWanted }),
+    })
+    await Promise.all([complete.promise, readPages(found.index, wanted).catch(giveUp)])
   }
 
   /** One half failed: the other must not wait for it. */

@@ -56,6 +56,7 @@ export function createSiteAgent(
     network = host,
     readFreeBytes = () => undefined,
     readTakedowns,
+    readVerified = () => [],
     isGone,
     joinRequests,
     pauses = NO_PAUSES,
@@ -175,10 +176,8 @@ export function createSiteAgent(
         scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
-        // A delta is of blocks in any part of the tree, against others in any part of an older snapshot.
-        ...(filter === undefined
-          ? { deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot }) }
-          : { filter }),
+        deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot, filter }),
+        ...(filter === undefined ? {} : { filter }),
         base: newestHeld(ledger.state().trees.get(tree)?.history, (each) =>
           complete.holds(tree, each, filter),
         ),
@@ -245,7 +244,8 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own, complete, components.heldBackOf?.(name))]
+        if (tree === undefined) return []
+        return [announcedTree(tree, own, complete, readVerified(name), components.heldBackOf?.(name))]
       }),
       bytesSent,
       bytesReceived,

@@ -92,6 +92,7 @@ function textOf(tree: AnnouncedTree): string {
     tree.isFiltered === true,
     tree.completeRuns ?? null,
     heldBackText(tree.heldBack),
+    (tree.verified ?? []).map(({ sequence, mark, timeMs }) => [sequence, mark, timeMs]),
   ])
 }
 

@@ -7,6 +7,7 @@
  * that the write failed.
  */
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
+import { Semaphore } from '../../base/semaphore.ts'
 import { MAX_BLOCK_BYTES } from '../../block/block.ts'
 import { CID_KEY_BYTES, cidFromKeyBytes } from '../../block/cid.ts'
 import type { BlockStore, PackedEntry } from '../block-store.ts'
@@ -31,6 +32,9 @@ interface ReservedPack {
   isInDoubt: boolean
 }
 
+/** Each holds one of the four threads that the index and all other files have to share, for as long as a disk takes. */
+const MAX_SYNCS = 2
+
 export function createReservedPacks({
   files,
   index,
@@ -41,13 +45,14 @@ export function createReservedPacks({
   readonly folder: PackFolder
 }): ReservedPacks {
   const packs = new Map<number, ReservedPack>()
+  const syncing = new Semaphore(MAX_SYNCS)
 
   async function publish(packId: number, pack: ReservedPack, entries: readonly PackedEntry[]): Promise<void> {
     const endBytes = endOf(packId, entries, pack.publishedBytes)
     if (endBytes > pack.file.sizeBytes())
       throw new MirrorError('invalid', `entries of pack ${packId} reach beyond its end: flush it first`)
     try {
-      await pack.file.sync()
+      await syncing.run(() => pack.file.sync())
     } catch (error) {
       throw asMirrorError(error, `sync pack ${packId}`, { facts: { path: folder.pathOf(packId), packId } })
     }

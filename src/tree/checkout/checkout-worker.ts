@@ -19,6 +19,7 @@ runThread<WriteInput, WriteQuestion, WriteAnswer, void>((input, main) => {
     newInodes,
     maker: { uid: process.geteuid?.(), gid: process.getegid?.() },
     isMadeAsAsked: true,
+    isReserving: undefined,
   }
   let report: WriteReport | undefined
   for (;;) {

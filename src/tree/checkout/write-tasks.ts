@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import { printableName } from '../../base/bytes.ts'
 import { MirrorError } from '../../base/errors.ts'
 import { CID_KEY_BYTES } from '../../block/cid.ts'
+import { gainsByReserving, reserveSpace } from '../../posix/reserve-space.ts'
 import type { SpecialType } from '../../posix/special.ts'
 import { makeSpecial } from '../../posix/special.ts'
 import { startWriteback, syncFileSystem } from '../../posix/sync.ts'
@@ -39,6 +40,8 @@ export interface WriteContext {
   readonly maker: Maker
   /** What a new file gets is what was asked for. A thread that found otherwise does not try again. */
   isMadeAsAsked: boolean
+  /** Space on this file system is asked for before it is written to. Undefined until it is known. */
+  isReserving: boolean | undefined
 }
 
 type FileTask = Extract<WriteTask, { kind: 'file' }>
@@ -184,6 +187,15 @@ export function writeBatch(
     return position
   }
 
+  /** Of a piece without holes: it will be written to the last byte, at a fifth less CPU. */
+  function reserve(fd: number, { offset, parts }: FileTask): void {
+    context.isReserving ??= gainsByReserving(splitPath(staging).dir)
+    if (!context.isReserving) return
+    let sizeBytes = 0
+    for (const length of batch.lengths.subarray(blockAt, blockAt + parts)) sizeBytes += length
+    context.isReserving = reserveSpace(fd, offset, sizeBytes)
+  }
+
   function writeFile(path: Buffer, below: Uint8Array, task: FileTask): void {
     if (task.isUnsure) {
       const state = asBuffer(takeString(FILE_STATE_BYTES))
@@ -201,6 +213,7 @@ export function writeBatch(
     const mode = isWhole ? task.metadata.mode : PRIVATE
     const fd = withParents(staging, below, () => fs.openSync(path, flags, mode))
     try {
+      if (task.isPiece && task.holes === undefined) reserve(fd, task)
       const position = writeBlocks(fd, task)
       bytes += position - task.offset
       // The disk writes while the next piece is made. For a small file the call costs more CPU than it saves time.

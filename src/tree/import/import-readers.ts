@@ -1,6 +1,7 @@
 /**
  * The read threads of an import, from the main thread: gives each its batches and its part of large files, and starts as
- * many as there is work for.
+ * many as there is work for. The first starts with the scan, since nearly every tree has something to read, and what it
+ * needs for that is what the import would wait for.
  */
 import os from 'node:os'
 import type { Progress } from '../progress.ts'
@@ -103,6 +104,7 @@ export function createImportReaders(
     readers.push(done)
   }
 
+  startReader()
   return {
     onBatch({ reads, bytes }) {
       if (reads === 0) return

@@ -10,7 +10,7 @@ import { startDaemon, succeed, until } from '../program.ts'
 import { tempDir } from '../temp-dir.ts'
 
 test('what happens is told as it happens, and again to a client that comes back', {
-  timeout: 90_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]

@@ -83,7 +83,7 @@ interface Described {
   >
 }
 
-test('what the routes answer is what they say', { timeout: 120_000 }, async (t) => {
+test('what the routes answer is what they say', { timeout: 300_000 }, async (t) => {
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]
   await mkdir(join(source, 'sub'), { recursive: true })

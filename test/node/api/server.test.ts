@@ -47,7 +47,7 @@ function ask(socketPath: string, method: string, path: string, body?: string): P
 }
 
 test('the API answers what is malformed, missing or refused with a problem document', {
-  timeout: 60_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const home = join(dir, 'hq')
@@ -107,7 +107,7 @@ test('the API answers what is malformed, missing or refused with a problem docum
 })
 
 test('a block that was damaged on disk is found by verify, never served, and mended by publishing again', {
-  timeout: 60_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]

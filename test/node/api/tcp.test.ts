@@ -83,7 +83,7 @@ async function startNode(
 }
 
 test('the API over TCP lets in who has a token of the right scope, and nobody else', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const { home, dir, daemon, url } = await startNode(t, 'apiListen: 127.0.0.1:0\napiHosts: [mesh.example]\n')
   const makeToken = async (...more: string[]): Promise<string> =>
@@ -269,7 +269,7 @@ test('the API over TCP lets in who has a token of the right scope, and nobody el
 })
 
 test('beyond loopback the API speaks TLS or does not start', {
-  timeout: 60_000,
+  timeout: 300_000,
   skip: skipWithout('openssl'),
 }, async (t) => {
   const dir = await tempDir(t)

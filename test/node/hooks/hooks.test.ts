@@ -6,11 +6,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { foundMesh } from '../founded-mesh.ts'
 import { mirrormesh, startDaemon, succeed, until } from '../program.ts'
 import { tempDir } from '../temp-dir.ts'
 
 test('hooks are run when a tree is complete and checked out, once for each snapshot', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const home = join(dir, 'home')
@@ -29,21 +30,7 @@ test('hooks are run when a tree is complete and checked out, once for each snaps
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.after(() => server.close())
   const { port } = server.address() as AddressInfo
-  await succeed(
-    at(
-      'init',
-      '--mesh',
-      'acme',
-      '--site',
-      'hq',
-      '--region',
-      'us',
-      '--listen',
-      '127.0.0.1:0',
-      '--http',
-      'off',
-    ),
-  )
+  await foundMesh(home, { mesh: 'acme' })
   await writeFile(join(dir, 'secret'), 'hush\n', { mode: 0o600 })
   await writeFile(
     join(dir, 'hook'),
