@@ -187,10 +187,9 @@ test('grants and admin sets have the bytes that the command line gives them', ()
   const same = (made: Value, here: unknown) =>
     assert.deepEqual(Buffer.from(encodeCbor(made)), Buffer.from(encodeHere(here)))
   const terms = {
-    ...{ peer: key.peer, role: 'operator', name: 'lab' },
+    ...{ peer: key.peer, role: 'operator' as const, name: 'lab', expiresMs: 7 },
     trees: ['b', 'a/**', 'b'],
-    expiresMs: 7,
-  } as const
+  }
   const chain = { counter: 3, prev: before.toString() }
   const grant = {
     ...{
