@@ -9,6 +9,7 @@ import type { Ledger } from '../src/replica/records/ledger.ts'
 import type { BlockServiceComponents } from '../src/replica/serve/block-service.ts'
 import type { StatusDocument } from '../src/replica/status/status.ts'
 import type { TakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
+import type { Withheld } from '../src/replica/takedown/withheld.ts'
 import type { BlockStore } from '../src/store/block-store.ts'
 import type { KeyValue } from '../src/store/index/key-value.ts'
 import { NO_TOPOLOGY } from '../src/topology/topology.ts'
@@ -34,6 +35,7 @@ export function composeGateway(
     ledger,
     complete,
     takedowns,
+    withheld,
     tokens,
     blocks,
     blocksOf,
@@ -48,6 +50,7 @@ export function composeGateway(
     readonly ledger: Ledger
     readonly complete: CompleteSnapshots
     readonly takedowns: Pick<TakedownKeeper, 'isGone' | 'revision'>
+    readonly withheld: Pick<Withheld, 'from'>
     readonly tokens: Tokens
     readonly blocks: BlockStore
     readonly blocksOf: NonNullable<BlockServiceComponents['blocksOf']>
@@ -73,6 +76,7 @@ export function composeGateway(
   },
 ): Gateway {
   const hot = createHotBlocks(blocks)
+  const givenOf = (tree: string) => withheld.from(blocksOf(tree), tree)
   const files = createFileReader(
     { blocks: hot, lender: createBlockLender({ blocks }) },
     { readAheadBytes: READ_AHEAD_BYTES, maxTotalBytes: MAX_READ_AHEAD_BYTES },
@@ -85,7 +89,9 @@ export function composeGateway(
       shown: complete.shown,
       // Of no tree: what is everybody's.
       blocksFor: (tree) =>
-        tree === undefined ? blocks.of({ tree: '', isPrivate: () => false }) : blocksOf(tree),
+        tree === undefined
+          ? withheld.from(blocks.of({ tree: '', isPrivate: () => false }), undefined)
+          : givenOf(tree),
       readFile: (entry, range, signal, isOnce) =>
         isOnce === true ? files.readOnce(entry, range, signal) : files.read(entry, range, signal),
       readStatus,
@@ -94,7 +100,7 @@ export function composeGateway(
         blocks.lease({ purpose: 'answer of the gateway', mayBeEnded: true, roots: [snapshot] }),
       holdBelow: (cid) => blocks.lease({ purpose: 'archive of the gateway', mayBeEnded: true, below: [cid] }),
       pull: pulled?.source,
-      outside: createOutside({ ledger, blocks, blocksOf, holdings }),
+      outside: createOutside({ ledger, blocks, blocksOf: givenOf, holdings }),
       readPulled: () => pulled?.usage(),
       scratch,
       digestValues: values('file-digests'),

@@ -25,6 +25,7 @@ import { withInPlaceRisks } from '../src/replica/status/in-place-risk.ts'
 import type { StatusDocument } from '../src/replica/status/status.ts'
 import { createTakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
 import { withTakedowns } from '../src/replica/takedown/takedown-status.ts'
+import { createWithheld } from '../src/replica/takedown/withheld.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
 import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
 import { createAnswerer } from './answer-questions.ts'
@@ -33,6 +34,7 @@ import { createJobs } from './api/jobs.ts'
 import { createApi } from './api/server.ts'
 import type { Services } from './api/services.ts'
 import { tcpPlaceOf } from './api/tcp-listener.ts'
+import { composeCopies } from './compose-copies.ts'
 import { composeGateway } from './compose-gateway.ts'
 import { composePublishing, openHeldBack } from './compose-publishing.ts'
 import { composeStore } from './compose-store.ts'
@@ -46,7 +48,7 @@ import { createHooks } from './hooks/hooks.ts'
 import { loadLimits } from './limits.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
-import { openPulled, type Pulled } from './pulled.ts'
+import { openPulled, type Pulled, removePulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
 import { careOf } from './store-care.ts'
 import { loadNodeKey, notAMember, readMesh } from './this-node.ts'
@@ -99,6 +101,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     ...{ blocks, blocksOf, state: ledger.state },
   })
   const complete = await loadCompleteSnapshots({ values, holdings })
+  const withheld = createWithheld({ state: ledger.state, blocks, scratch, clock })
+  const givenOf = (tree: string) => withheld.from(blocksOf(tree), tree)
   const membership = createMembership({ ledger, nodeKey, clock }, { takesRequests: config.joinRequests })
   const joinRequests = createJoinRequests({ ledger, nodeKey, clock, logger: log })
   const isOtherRegion = (peer: string): boolean => {
@@ -135,7 +139,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       blockServer: capper.serve(
         createBlockService({
           blocks,
-          blocksOf,
+          blocksOf: givenOf,
           holdings,
           traffic,
           mayRead: (peer, tree) =>
@@ -147,6 +151,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         announced: () => agent.announced(),
         readFetches: () => agent.fetches(),
         mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
+        ...{ complete, blocksOf: givenOf, clock },
       }),
       clock,
       log,
@@ -185,6 +190,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       readTakedowns: () => takedowns.done(),
       heldBackOf: heldBack.of,
       isGone: (tree, snapshot) => takedowns.isGone(tree, snapshot),
+      readVerified: (tree) => copies.told(tree),
       logger: log,
       self: { ...self, url: publicUrlOf(config) },
     },
@@ -197,6 +203,12 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     },
   )
   parts.defer(() => agent.stop())
+  const watched = { heard: () => agent.heard(), onChange: () => agent.refresh() }
+  const copies = composeCopies(
+    { ledger, complete, blocksOf, host, clock, scratch, self, logger: log, ...watched },
+    config,
+  )
+  parts.defer(() => copies.stop())
 
   const collector = createCollector(
     {
@@ -208,7 +220,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       clock,
       logger: log,
       onHole: () => damageWatch.found(),
-      heard: () => agent.heard(),
+      copies,
       onDropped: () => agent.refresh(),
     },
     {
@@ -220,15 +232,10 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => collector.stop())
   const takedowns = createTakedownKeeper({
-    ledger,
-    complete,
-    blocks,
-    values,
+    ...{ ledger, complete, blocks, values, withheld, clock, logger: log },
     checkedOut: collector.checkedOut,
     collect: (signal) => collector.run({ signal }),
     forgetPulled: () => void pulled?.cache.makeRoom(Number.MAX_SAFE_INTEGER),
-    clock,
-    logger: log,
     onChanged: () => agent.refresh(),
   })
   parts.defer(() => takedowns.stop())
@@ -238,6 +245,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => scrubber.stop())
 
+  if (config.http === 'off' || config.pullQuotaBytes === 0) await removePulled(join(paths.cacheDir, 'pulled'))
   pulled =
     config.http === 'off' || config.pullQuotaBytes === 0
       ? undefined
@@ -254,7 +262,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       ? undefined
       : composeGateway(
           {
-            ...{ ledger, complete, takedowns, tokens, blocks, blocksOf, holdings, host },
+            ...{ ledger, complete, takedowns, withheld, tokens, blocks, blocksOf, holdings, host },
             ...{ pulled, scratch, values, clock, log },
           },
           {
@@ -301,7 +309,9 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     issueAsNode: async (kind, body) => (await ledger.issue(nodeKey, kind, () => body)).id,
     readSelf,
     readStatus,
+    copiesOfPin: copies.ofPin,
     readFetches: () => agent.fetches(),
+    reach: (peer, signal) => agent.reach(peer, signal),
     onStatusChange: (listener) => agent.onChange(listener),
     onBlocksLost: () => damageWatch.found(),
     workers: config.workers,
@@ -335,6 +345,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       await takedowns.start()
       agent.onChange(takedowns.look)
       collector.start()
+      copies.start()
       rates.start()
       publishing.start()
       limits.start()
@@ -349,7 +360,8 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   }
 
   function readStatus(): StatusDocument {
-    return withTakedowns(withInPlaceRisks(agent.status(), blocks.backings.list()), ledger.state())
+    const status = copies.withCopies(withInPlaceRisks(agent.status(), blocks.backings.list()))
+    return withTakedowns(status, ledger.state())
   }
 
   function readSelf(): SelfDocument {

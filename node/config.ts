@@ -32,6 +32,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'scrubEveryDays',
   'hookBehindMinutes',
   'freezeAlarmHours',
+  'copiesAlarmMinutes',
   'keepOldSeconds',
 ]
 

@@ -298,6 +298,14 @@ export const SETTINGS = z.strictObject({
     .describe(
       'a publisher of which nothing is heard for so long raises an alarm: what is newest here may not be; 0 for never',
     ),
+  copiesAlarmMinutes: z
+    .number()
+    .min(0)
+    .max(100_000)
+    .default(60)
+    .describe(
+      'fewer verified copies than a pin wants of a head that is older than this raise an alarm; 0 for never',
+    ),
   keepOldSeconds: z
     .int()
     .min(0)

@@ -98,6 +98,10 @@ export interface PinDocument {
   readonly versions?: number
   /** Which complete snapshots stay there; absent when the sites' own settings say so. */
   readonly keep?: { readonly last?: number; readonly days?: number }
+  /** The least number of verified copies. */
+  readonly copies?: number
+  /** Of the pin's trees the one with the fewest verified copies of its head; with `copies`, once something is published. */
+  readonly fewest?: { readonly tree: string; readonly verified: number }
   /** 5 when absent. */
   readonly priority?: number
   readonly class?: 'urgent'
@@ -200,6 +204,8 @@ export interface BackingDocument {
 /** First line of a listing. */
 export interface EntryListHeader extends SnapshotPlace {
   readonly path: string
+  /** That the folder holds, not those below it; absent of what is no folder. */
+  readonly entries?: number
 }
 
 export type EntryType =

@@ -4,7 +4,9 @@ import { z } from 'zod'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { cidFromDigest, DAG_CBOR } from '../../src/block/cid.ts'
 import { publicKeyOf } from '../../src/record/key.ts'
+import type { PinBody } from '../../src/record/kinds/pin.ts'
 import { decodeStored } from '../../src/record/record.ts'
+import type { StatusDocument } from '../../src/replica/status/status.ts'
 import type { ChainDocument, PinDocument } from './answers.ts'
 import { parseBody, parseQuery } from './parse.ts'
 import { checkPinRights } from './pin-rights.ts'
@@ -103,6 +105,12 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
     says({ summary: 'The pins', scope: 'read', answer: z.strictObject({ pins: z.array(PIN) }) }),
     (_, reply) => {
       reply.header('etag', listTag(ledger.state(), 'pin'))
+      let status: StatusDocument | undefined
+      const fewestOf = (body: PinBody): Pick<PinDocument, 'fewest'> => {
+        status ??= services.readStatus()
+        const found = services.copiesOfPin(body, status)
+        return found === undefined ? {} : { fewest: { tree: found.tree, verified: found.verified } }
+      }
       const pins = [...ledger.state().pins.values()].map(
         ({ body }): PinDocument => ({
           name: body.name,
@@ -111,6 +119,7 @@ export function addMeshRoutes(app: FastifyInstance, services: Services): void {
           checkout: body.checkout ?? null,
           ...(body.versions === undefined ? {} : { versions: body.versions }),
           ...(body.keep === undefined ? {} : { keep: body.keep }),
+          ...(body.copies === undefined ? {} : { copies: body.copies, ...fewestOf(body) }),
           ...(body.priority === undefined ? {} : { priority: body.priority }),
           ...(body.class === undefined ? {} : { class: body.class }),
           ...(body.paths === undefined ? {} : { paths: body.paths }),

@@ -37,6 +37,7 @@ export const PIN_CHANGE = z.strictObject({
   checkout: z.string().optional(),
   versions: z.int().optional(),
   keep: z.strictObject({ last: z.int().optional(), days: z.int().optional() }).optional(),
+  copies: z.int().optional(),
   priority: z.int().optional(),
   class: z.literal('urgent').optional(),
   paths: z

@@ -4,6 +4,7 @@ import type { Cid } from '../../src/block/cid.ts'
 import type { Scratch } from '../../src/dag/scratch.ts'
 import type { Host } from '../../src/net/ports.ts'
 import type { Bodies, Kind } from '../../src/record/content.ts'
+import type { CopyWatch } from '../../src/replica/copies/copy-watch.ts'
 import type { DeltaMode } from '../../src/replica/deltas/delta-mode.ts'
 import type { CompleteSnapshots } from '../../src/replica/holdings/complete-snapshots.ts'
 import type { HeldBack } from '../../src/replica/publish/held-back.ts'
@@ -35,6 +36,8 @@ export interface Services {
   readonly collector: Pick<Collector, 'run'>
   readonly scrubber: Pick<Scrubber, 'run'>
   readonly host: Pick<Host, 'addresses' | 'peers' | 'ask'>
+  /** Connects to a member that this node is not connected to. @throws MirrorError `unreachable` | `refused` */
+  readonly reach: (peer: string, signal: AbortSignal) => Promise<void>
   readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
   readonly clock: Clock
@@ -53,6 +56,8 @@ export interface Services {
   readonly history: Pick<History, 'read' | 'names'>
   readonly readSelf: () => SelfDocument
   readonly readStatus: () => StatusDocument
+  /** Verified copies under a pin that names a minimum: see CopyWatch.ofPin. */
+  readonly copiesOfPin: CopyWatch['ofPin']
   readonly readFetches: () => ReadonlyMap<string, FetchView>
   /** Called after anything that the status document shows may have changed. Returns the function that ends it. */
   readonly onStatusChange: (listener: () => void) => () => void

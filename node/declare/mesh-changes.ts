@@ -182,6 +182,7 @@ function pinChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes:
       found.versions === pin.versions &&
       found.keep?.last === pin.keep?.last &&
       found.keep?.days === pin.keep?.days &&
+      found.copies === pin.copies &&
       found.priority === pin.priority &&
       found.class === pin.class &&
       pathsText(found) === pathsText(pin)
@@ -212,8 +213,8 @@ function pathsText({ paths }: Pick<PinDocument, 'paths'> | Pick<DeclaredPin, 'pa
   return paths === undefined ? '' : `, only ${describeFilter([paths])}`
 }
 
-function urgencyText({ priority, class: urgency }: DeclaredPin): string {
-  return `${priority === undefined ? '' : `, priority ${priority}`}${urgency === undefined ? '' : `, ${urgency}`}`
+function urgencyText({ copies, priority, class: urgency }: DeclaredPin): string {
+  return `${copies === undefined ? '' : `, ${copies} copies at least`}${priority === undefined ? '' : `, priority ${priority}`}${urgency === undefined ? '' : `, ${urgency}`}`
 }
 
 function tagChanges(file: MeshFile, facts: MeshFacts, isPruning: boolean, notes: string[]): MeshChange[] {
@@ -344,6 +345,7 @@ export function describeMesh({ name, trees, pins, topology, members, sites, gran
       ...(pin.checkout === null ? {} : { checkout: pin.checkout }),
       ...(pin.versions === undefined ? {} : { versions: pin.versions }),
       ...(pin.keep === undefined ? {} : { keep: pin.keep }),
+      ...(pin.copies === undefined ? {} : { copies: pin.copies }),
       ...(pin.priority === undefined ? {} : { priority: pin.priority }),
       ...(pin.class === undefined ? {} : { class: pin.class }),
       ...(pin.paths === undefined || pin.paths.include.length === 0 ? {} : { paths: pin.paths.include }),

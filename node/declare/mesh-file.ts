@@ -8,7 +8,14 @@ import { z } from 'zod'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { isSegment, isTreeName, isTreePattern } from '../../src/base/names.ts'
 import { isFilterPath, MAX_FILTER_PATHS, type PathRule } from '../../src/base/path-filter.ts'
-import { MAX_KEEP_DAYS, MAX_KEEP_LAST, MAX_PRIORITY, type PinKeep } from '../../src/record/kinds/pin.ts'
+import {
+  MAX_COPIES,
+  MAX_KEEP_DAYS,
+  MAX_KEEP_LAST,
+  MAX_PRIORITY,
+  MIN_COPIES,
+  type PinKeep,
+} from '../../src/record/kinds/pin.ts'
 import { MAX_LABELS } from '../../src/record/kinds/site.ts'
 import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { Topology } from '../../src/topology/topology.ts'
@@ -44,6 +51,7 @@ export interface DeclaredPin {
   readonly checkout: string | undefined
   readonly versions: number | undefined
   readonly keep: PinKeep | undefined
+  readonly copies: number | undefined
   readonly priority: number | undefined
   readonly class: 'urgent' | undefined
   readonly paths: PathRule | undefined
@@ -86,6 +94,7 @@ const PIN = z
     checkout: z.string().startsWith('/', 'is not an absolute path').optional(),
     versions: z.int().min(1).max(100).optional(),
     keep: KEEP.optional(),
+    copies: z.int().min(MIN_COPIES).max(MAX_COPIES).optional(),
     priority: z.int().min(1).max(MAX_PRIORITY).optional(),
     class: z.literal('urgent').optional(),
     paths: z.array(FILTER_PATH).min(1).max(MAX_FILTER_PATHS).optional(),
@@ -173,11 +182,23 @@ export function parseMeshFile(text: string, file: string): MeshFile {
       })),
     grants,
     pins: pins?.map(
-      ({ tree, checkout, versions, keep, priority, class: urgency, paths, excludePaths, ...place }) => ({
+      ({
+        tree,
+        checkout,
+        versions,
+        keep,
+        copies,
+        priority,
+        class: urgency,
+        paths,
+        excludePaths,
+        ...place
+      }) => ({
         tree,
         checkout,
         versions,
         keep: keep && keepOf(keep),
+        copies,
         priority,
         class: urgency,
         paths: rulesOf(paths, excludePaths),

@@ -1,7 +1,13 @@
 /** What sites say of themselves and ask each other: whatever comes is refused, or is the same when it is said again. */
 import assert from 'node:assert/strict'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
-import { decodeQuestion, encodeQuestion } from '../../src/replica/questions.ts'
+import {
+  decodePossession,
+  decodeQuestion,
+  encodePossession,
+  encodeQuestion,
+  NONCE_BYTES,
+} from '../../src/replica/questions.ts'
 import { decodeDelta, encodeDelta } from '../../src/replica/status/announcement-delta.ts'
 import {
   type AnnouncedTree,
@@ -14,7 +20,7 @@ import { attempt, mutated, TEXT_REFUSALS, type Trial } from './target.ts'
 const SNAPSHOT = cidOf(DAG_CBOR, Buffer.from('snapshot')).toString()
 
 export function tryStatus(random: Random): Trial {
-  return random.pick([tryAnnouncement, tryDelta, tryQuestion])(random)
+  return random.pick([tryAnnouncement, tryDelta, tryQuestion, tryPossession])(random)
 }
 
 function someTrees(random: Random): AnnouncedTree[] {
@@ -28,6 +34,9 @@ function someTrees(random: Random): AnnouncedTree[] {
     reason: 'a reason',
     checkouts: [{ path: '/srv/x', sequence: 1 }],
     alsoComplete: [2, 1],
+    ...(random.int(2) === 0
+      ? {}
+      : { verified: [{ sequence: 2, mark: '0123456789abcdef', timeMs: random.int(1000) }] }),
   }))
 }
 
@@ -75,9 +84,24 @@ function tryQuestion(random: Random): Trial {
     { ask: 'status' } as const,
     { ask: 'fetches' } as const,
     { ask: 'fetch', tree: 'builds/x' } as const,
+    {
+      ask: 'possession',
+      tree: 'builds/x',
+      root: cidOf(DAG_CBOR, Buffer.from('root')),
+      nonce: new Uint8Array(NONCE_BYTES).fill(random.int(256)),
+      at: [random.int(10), 10 + random.int(1_000_000)],
+    } as const,
   ])
   const input = mutated(random, encodeQuestion(question))
   const found = attempt(() => decodeQuestion(input), TEXT_REFUSALS)
   if (found !== undefined) assert.deepEqual(decodeQuestion(encodeQuestion(found)), found)
+  return { taken: found !== undefined, input }
+}
+
+function tryPossession(random: Random): Trial {
+  const digest = random.int(2) === 0 ? undefined : new Uint8Array(32).fill(random.int(256))
+  const input = mutated(random, encodePossession(digest))
+  const found = attempt(() => ({ digest: decodePossession(input) }))
+  if (found !== undefined) assert.deepEqual(decodePossession(encodePossession(found.digest)), found.digest)
   return { taken: found !== undefined, input }
 }

@@ -10,15 +10,21 @@ export interface Blake3 {
   readonly implementation: 'native' | 'wasm'
   /** The 32-byte digest of `bytes`; the result is the caller's own. */
   digest(bytes: Uint8Array): Uint8Array
+  /** The digest of the parts one after the other, under a key of DIGEST_BYTES: who has not all of them cannot make it. */
+  keyed(key: Uint8Array, parts: Iterable<Uint8Array>): Uint8Array
 }
 
 const require = createRequire(import.meta.url)
 
 export function loadNativeBlake3(): Blake3 | undefined {
   let hasher: NativeHasher
+  let keyedHasher: (key: Buffer) => NativeHasher
   try {
-    const { Blake3Hasher } = require('@napi-rs/blake-hash') as { Blake3Hasher: new () => NativeHasher }
+    const { Blake3Hasher } = require('@napi-rs/blake-hash') as {
+      Blake3Hasher: (new () => NativeHasher) & { newKeyed(key: Buffer): NativeHasher }
+    }
     hasher = new Blake3Hasher()
+    keyedHasher = (key) => Blake3Hasher.newKeyed(key)
   } catch {
     return undefined
   }
@@ -33,6 +39,11 @@ export function loadNativeBlake3(): Blake3 | undefined {
       digest.write(hasher.digest('hex'), 'hex')
       return new Uint8Array(digest)
     },
+    keyed(key, parts) {
+      const under = keyedHasher(Buffer.from(key))
+      for (const part of parts) under.update(part)
+      return new Uint8Array(Buffer.from(under.digest('hex'), 'hex'))
+    },
   }
 }
 
@@ -43,8 +54,19 @@ interface NativeHasher {
 }
 
 export function loadWasmBlake3(): Blake3 {
-  const { hash } = require('blake3-wasm') as { hash: (bytes: Uint8Array) => Uint8Array }
-  return { implementation: 'wasm', digest: (bytes) => new Uint8Array(hash(bytes)) }
+  const { hash, createKeyed } = require('blake3-wasm') as {
+    hash: (bytes: Uint8Array) => Uint8Array
+    createKeyed: (key: Buffer) => { update(bytes: Uint8Array): unknown; digest(): Uint8Array }
+  }
+  return {
+    implementation: 'wasm',
+    digest: (bytes) => new Uint8Array(hash(bytes)),
+    keyed(key, parts) {
+      const under = createKeyed(Buffer.from(key))
+      for (const part of parts) under.update(part)
+      return new Uint8Array(under.digest())
+    },
+  }
 }
 
 export const blake3: Blake3 = loadNativeBlake3() ?? loadWasmBlake3()

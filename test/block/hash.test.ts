@@ -50,6 +50,10 @@ test('the native and the WASM build agree on any input', (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 5_000 }), (input) => {
       assert.deepEqual(native.digest(input), wasm.digest(input))
+      const key = native.digest(input)
+      const parts = [input.subarray(0, 7), input, new Uint8Array()]
+      assert.deepEqual(native.keyed(key, parts), wasm.keyed(key, parts))
+      assert.notDeepEqual(native.keyed(key, parts), native.keyed(native.digest(key), parts))
     }),
     { numRuns: 50 },
   )

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { createAnswerer } from '../../node/answer-questions.ts'
 import { FETCH, FETCH_SUMMARY } from '../../node/api/schema/fetch-schema.ts'
 import { utf8 } from '../../src/base/bytes.ts'
+import { systemClock } from '../../src/base/clock.ts'
 import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import { encodeCbor } from '../../src/block/codec.ts'
 import { MAX_ANSWER_BYTES } from '../../src/net/wire/ask.ts'
@@ -44,6 +45,9 @@ test('a member hears what is fetched of the trees that it may read, within bound
     announced: () => undefined,
     readFetches: () => fetches,
     mayRead: (peer, tree) => peer === 'reader' || !tree.startsWith('secret/'),
+    complete: { has: () => true, viewOf: () => undefined },
+    blocksOf: () => ({ get: async () => undefined }),
+    clock: systemClock,
   })
   const ask = async (peer: string, question: Question) => {
     const bytes = await answerer.answer(peer, encodeQuestion(question))

@@ -66,6 +66,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     hooks: 'default',
     hookBehindMinutes: 'default',
     freezeAlarmHours: 'default',
+    copiesAlarmMinutes: 'default',
   })
   for (const each of settings) assert.notEqual(each.meaning, '', `${each.key} says what it means`)
 })

@@ -9,13 +9,14 @@ import type { CollectAnswer, PublishAnswer, VerifyAnswer, WaitAnswer } from '../
 import type { PinPlan } from '../../node/api/pin-plan.ts'
 import type { SiteDocument } from '../../node/api/site-routes.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
+import { checkCopies } from './policy-copies.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 
 const TREE = 'builds/x'
 
 test('an admin steers what is kept where: labels, drains, plans, parts of trees', {
-  timeout: 300_000,
+  timeout: 480_000,
 }, async (t) => {
   const dir = await tempDir(t)
   const homes = { hq: join(dir, 'hq'), lab: join(dir, 'lab'), shop: join(dir, 'shop') }
@@ -246,6 +247,14 @@ test('an admin steers what is kept where: labels, drains, plans, parts of trees'
     const base = `http://127.0.0.1:${http}/${tree}`
     const asked = ['secret.key', '@2/secret.key', '@head/secret.key'].map((path) => `${base}/${path}`)
     for (const url of [...asked, ...asked]) assert.equal((await fetch(url)).status, 200, url)
+    const { entries } = await succeedJson<{ entries: { path: string; cid?: string }[] }>(
+      at(homes.lab, 'ls', `${tree}@2`),
+    )
+    const byCid = async (path: string): Promise<number> => {
+      const cid = entries.find((each) => each.path === path)?.cid
+      return (await fetch(`http://127.0.0.1:${http}/ipfs/${cid}?format=raw`)).status
+    }
+    assert.deepEqual(await Promise.all(['secret.key', 'program'].map(byCid)), [200, 200])
     // A client that has begun to read, and takes nothing more for now.
     const slow = await new Promise<IncomingMessage>((resolve, reject) => {
       get(`${base}/large`, { agent: false }, resolve).on('error', reject)
@@ -261,6 +270,10 @@ test('an admin steers what is kept where: labels, drains, plans, parts of trees'
     const said = await mirrormesh(at(homes.hq, ...args))
     assert.equal(said.status, 0, said.stderr)
     assert.match(said.stderr, /@2 goes from every site.*back to @1/s)
+    // Whether its blocks are gone by then or not: who knows the record gives them to nobody.
+    await until('the lab knows', async () => (await daemons.lab.status()).takedowns?.length === 1)
+    assert.equal(await byCid('secret.key'), 404)
+    await until('what stays is given', async () => (await byCid('program')) === 200)
     await until('every site has done it', async () => {
       const { takedowns = [] } = await daemons.hq.status()
       return takedowns[0]?.sites.every(({ state }) => state === 'done')
@@ -313,6 +326,8 @@ test('an admin steers what is kept where: labels, drains, plans, parts of trees'
     })
     assert.deepEqual(after.sequences, [2])
   })
+
+  await checkCopies(t, dir, homes, daemons)
 
   await t.test('labels are in the file of the mesh', async () => {
     const file = join(dir, 'mesh.yaml')

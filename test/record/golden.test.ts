@@ -150,6 +150,14 @@ function later() {
     version: 1,
     removed: false,
   })
+  const safe = createAuthor().say(admin, 'pin', {
+    name: 'builds/**@region:eu',
+    tree: 'builds/**',
+    sites: { region: 'eu' },
+    copies: 3,
+    version: 1,
+    removed: false,
+  })
   const hurried = createAuthor().say(admin, 'pin', {
     name: 'builds/**@all',
     tree: 'builds/**',
@@ -266,6 +274,7 @@ function later() {
     ['later-withdrawal.hex', hex(withdrawal.bytes)],
     ['later-pin-label.hex', hex(labelled.bytes)],
     ['later-pin-priority.hex', hex(hurried.bytes)],
+    ['later-pin-copies.hex', hex(safe.bytes)],
     ['later-pin-paths.hex', hex(part.bytes)],
     ['later-takedown.hex', hex(takedown.bytes)],
     ['later-site.hex', hex(site.bytes)],
@@ -335,6 +344,9 @@ test('golden records are read, and make the state that they always made', () => 
   const hurried = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-priority.hex'), 'hex'))).content
   assert.ok(hurried?.kind === 'pin')
   assert.deepEqual([hurried.body.priority, hurried.body.class], [8, 'urgent'])
+  const safe = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-copies.hex'), 'hex'))).content
+  assert.ok(safe?.kind === 'pin')
+  assert.equal(safe.body.copies, 3)
   const part = decodeSigned(new Uint8Array(Buffer.from(read('later-pin-paths.hex'), 'hex'))).content
   assert.ok(part?.kind === 'pin')
   assert.deepEqual(part.body.paths, { include: ['noarch', 'x86_64'], exclude: ['x86_64/debug'] })

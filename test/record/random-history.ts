@@ -180,7 +180,10 @@ function act(author: Author, { what, pick, other, isOdd }: Step): void {
       author.say(
         admin,
         'pin',
-        { name: `p${pick % 2}`, tree: '**', sites: { all: true }, version, removed },
+        {
+          ...{ name: `p${pick % 2}`, tree: '**', sites: { all: true }, version, removed },
+          ...(other % 3 === 0 ? { copies: 2 + (other % 5) } : {}),
+        },
         branch(admin),
       )
       return

@@ -4,6 +4,8 @@ import { test } from 'node:test'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import type { MeshState } from '../../src/record/mesh-state.ts'
+import type { Wish } from '../../src/replica/copies/challenge-book.ts'
+import type { CopyView } from '../../src/replica/copies/verified-copies.ts'
 import { loadCompleteSnapshots } from '../../src/replica/holdings/complete-snapshots.ts'
 import { createHoldings } from '../../src/replica/holdings/holdings.ts'
 import type { Ledger } from '../../src/replica/records/ledger.ts'
@@ -35,6 +37,8 @@ interface Others {
   readonly pins: MeshState['pins']
   readonly members: MeshState['members']
   readonly heard: Map<string, HeardSite>
+  readonly own: CopyView['own']
+  readonly proved: Wish[]
 }
 
 async function setUp({
@@ -78,7 +82,14 @@ async function setUp({
       self: SELF,
       clock,
       logger: createTestLogger(),
-      ...(others === undefined ? {} : { heard: () => others.heard }),
+      ...(others === undefined
+        ? {}
+        : {
+            copies: {
+              view: () => ({ state: state(), self: SELF.peer, nowMs: clock.nowMs(), ...others }),
+              prove: async (wishes) => void others.proved.push(...wishes),
+            },
+          }),
       onHole: () => events.push('hole'),
       onDropped: () => events.push('dropped'),
     },
@@ -115,18 +126,25 @@ test('what is dropped is no longer complete, also after a restart, and its pages
   assert.equal(collector.status().runs, 1)
 })
 
-test('what the pins of another site want goes when that site has said that it holds it, not before', async () => {
+test('what the pins of another site want goes when that site has said that it holds it and shown it, not before', async () => {
   const clockMs = new VirtualClock().nowMs()
   const pin = { tree: 't', sites: { site: 'archive' }, keep: { last: 3 }, removed: false }
   const archive = { peer: 'archive', site: 'archive', region: 'x', isActive: true, expiresMs: null }
   const heard = new Map<string, HeardSite>()
+  const proved: Wish[] = []
   const { collector, complete, publish } = await setUp({
     others: {
       pins: new Map([['t@archive', { body: pin }]]) as unknown as MeshState['pins'],
       members: new Map([['archive', archive]]) as unknown as MeshState['members'],
       heard,
+      proved,
+      own: (_tree, peer) =>
+        heard.size > 0 && proved.some((wish) => wish.peer === peer)
+          ? [{ sequence: 2, timeMs: clockMs, isShown: isHonest }]
+          : [],
     },
   })
+  let isHonest = false
   for (const snapshot of SNAPSHOTS) await publish(snapshot)
   const first = await collector.run()
   assert.deepEqual(
@@ -142,6 +160,12 @@ test('what the pins of another site want goes when that site has said that it ho
     announcement: { timeMs: clockMs, trees: [said] },
     ageMs: 0,
   } as unknown as HeardSite)
+  assert.deepEqual(proved, [])
+  const unshown = await collector.run()
+  assert.deepEqual(proved, [{ tree: 't', snapshot: SNAPSHOTS[1]!.cid, peer: 'archive' }])
+  assert.deepEqual(unshown.dropped, [])
+  assert.match(unshown.kept.at(-1)!.reasons[0]!, /have not shown it yet/)
+  isHonest = true
   assert.deepEqual(
     (await collector.run()).dropped.map(({ sequence }) => sequence),
     [2],

@@ -5,7 +5,8 @@ import fc from 'fast-check'
 import { utf8 } from '../../src/base/bytes.ts'
 import { type Cid, cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import type { MeshState } from '../../src/record/mesh-state.ts'
-import { judgeCopy, lastCopies } from '../../src/replica/retain/last-copies.ts'
+import { judgeCopy, type LastCopyInput, lastCopies } from '../../src/replica/copies/last-copies.ts'
+import { type CopyView, markOf, VERIFIED_MS } from '../../src/replica/copies/verified-copies.ts'
 import type { HeardSite } from '../../src/replica/status/status.ts'
 import type { AnnouncedTree } from '../../src/replica/status/status-announcement.ts'
 
@@ -141,18 +142,31 @@ function saying(tree: Partial<AnnouncedTree>, more: Partial<HeardSite> = {}, tim
   return { announcement, ageMs: 0, isConnected: true, ...more }
 }
 
+/** Everybody has shown this site that snapshot, or nobody it. */
+function shownBy(sequence: number, isShown = true): CopyView['own'] {
+  return () => [{ sequence, timeMs: NOW_MS - 1000, isShown }]
+}
+
 function staysAt(
   self: string,
   sequence: number,
   heard: Readonly<Record<string, HeardSite>>,
-  more: { isNewest?: boolean; state?: MeshState; isGone?: () => boolean } = {},
+  more: {
+    isNewest?: boolean
+    state?: MeshState
+    isGone?: () => boolean
+    own?: CopyView['own']
+    onUnshown?: LastCopyInput['onUnshown']
+  } = {},
 ): string | undefined {
-  const { isNewest = false, state = mesh(), isGone } = more
+  const { isNewest = false, state = mesh(), isGone, own = shownBy(sequence), onUnshown } = more
   const judge = lastCopies({
     state,
     self,
     heard: new Map(Object.entries(heard)),
+    own,
     nowMs: NOW_MS,
+    ...(onUnshown === undefined ? {} : { onUnshown }),
     ...(isGone === undefined ? {} : { isGone }),
   })
   return judge({ tree: 't', snapshot: snapshotOf(sequence), isNewest })
@@ -191,7 +205,7 @@ test('what is said in part, too old, of another clock or before a change does no
 test('the newest that is complete at a site without a pin stays until two others have it, or a later one', () => {
   const at = (sequence: number) =>
     saying({ completeSequence: sequence, completeSnapshot: snapshotOf(sequence).toString() })
-  const newest = { isNewest: true }
+  const newest = { isNewest: true, own: () => [5, 6].flatMap((sequence) => shownBy(sequence)('', '')) }
   assert.match(staysAt('spare', 5, { archive1: at(4), archive2: at(5) }, newest) ?? '', NOT_SAID)
   assert.equal(staysAt('spare', 5, { archive1: at(6), archive2: at(5) }, newest), undefined)
   assert.equal(staysAt('spare', 5, { office: at(6), archive2: at(5) }, newest), undefined)
@@ -206,4 +220,64 @@ test('a tree without pins, one that is deleted and one that was taken down are n
   const tree = mesh().trees.get('t')!
   const deleted = new Map([['t', { ...tree, body: { ...tree.body, removed: true } }]])
   assert.equal(staysAt('spare', 30, {}, { ...newest, state: { ...mesh(), trees: deleted } }), undefined)
+})
+
+const UNSHOWN = /others that say they hold it have not shown it yet/
+
+test('what is said and was not shown does not count, and whoever is to show it is named', () => {
+  const has = saying({ completeRuns: [[12, 30]] })
+  const heard = { archive1: has, archive2: has }
+  const named: string[][] = []
+  const onUnshown = (_: object, peers: readonly string[]) => void named.push([...peers].sort())
+  const none = { own: () => [], onUnshown }
+  assert.match(staysAt('office', 20, heard, none) ?? '', UNSHOWN)
+  assert.deepEqual(named, [['archive1', 'archive2']])
+  const one = {
+    own: (_: string, peer: string) => (peer === 'archive1' ? shownBy(20)('', '') : []),
+    onUnshown,
+  }
+  assert.match(staysAt('office', 20, heard, one) ?? '', UNSHOWN)
+  assert.deepEqual(named[1], ['archive2'])
+  // Another snapshot's was shown; one too long ago.
+  assert.match(staysAt('office', 20, heard, { own: shownBy(21) }) ?? '', UNSHOWN)
+  const old = () => [{ sequence: 20, timeMs: NOW_MS - VERIFIED_MS - 1, isShown: true }]
+  assert.match(staysAt('office', 20, heard, { own: old }) ?? '', UNSHOWN)
+})
+
+test('the word of others counts as a challenge, but not about themselves, and not against an own one that failed', () => {
+  const vouch = (...peers: string[]) =>
+    saying({
+      completeRuns: [[12, 30]],
+      verified: peers.map((peer) => ({ sequence: 20, mark: markOf(peer), timeMs: NOW_MS })),
+    })
+  const none = { own: () => [] }
+  const crossed = { archive1: vouch('archive2'), archive2: vouch('archive1') }
+  assert.equal(staysAt('office', 20, crossed, none), undefined)
+  const boasting = { archive1: vouch('archive1'), archive2: vouch('archive2') }
+  assert.match(staysAt('office', 20, boasting, none) ?? '', UNSHOWN)
+  const told = { archive1: vouch(), archive2: vouch(), spare: vouch('archive1', 'archive2') }
+  assert.equal(staysAt('office', 20, told, none), undefined)
+  assert.match(staysAt('office', 20, told, { own: shownBy(20, false) }) ?? '', UNSHOWN)
+  const later = { ...told, spare: { ...told.spare, ageMs: 3_600_000 } }
+  assert.match(staysAt('office', 20, later, none) ?? '', UNSHOWN)
+})
+
+test('where a pin names a minimum no site goes below it, whoever wants the snapshot by its own pins', () => {
+  const has = saying({ completeRuns: [[12, 30]] })
+  const state = mesh()
+  const [name, pin] = [...state.pins][0]!
+  const wants = (copies: number): MeshState => ({
+    ...state,
+    pins: new Map([...state.pins, [name, { ...pin, body: { ...pin.body, copies } }]]),
+  })
+  const both = { archive1: has, archive2: has }
+  const office = (copies: number, heard: Record<string, HeardSite>) =>
+    staysAt('office', 20, heard, { state: wants(copies) })
+  assert.equal(office(2, both), undefined)
+  assert.match(office(3, both) ?? '', /^keeper: a pin wants 3 copies/)
+  assert.match(staysAt('spare', 20, both, { state: wants(3) }) ?? '', NOT_SAID)
+  assert.equal(staysAt('spare', 20, { ...both, office: has }, { state: wants(3) }), undefined)
+  assert.match(staysAt('spare', 20, { ...both, office: has }, { state: wants(4) }) ?? '', /^keeper: /)
+  // Not what that pin keeps.
+  assert.equal(staysAt('office', 10, {}, { state: wants(3) }), undefined)
 })

@@ -5,6 +5,7 @@ import { createMeshStateBuilder } from '../../src/record/mesh-state-builder.ts'
 import type { CompleteSnapshots } from '../../src/replica/holdings/complete-snapshots.ts'
 import { loadCompleteSnapshots } from '../../src/replica/holdings/complete-snapshots.ts'
 import { createTakedownKeeper } from '../../src/replica/takedown/takedown-keeper.ts'
+import { createWithheld } from '../../src/replica/takedown/withheld.ts'
 import { directoryPlan, filePlan } from '../dag/trees.ts'
 import { clock, createMesh, publish, TREE } from './mesh.ts'
 import { createTestLogger, createTestMesh, testKey } from './test-mesh.ts'
@@ -38,8 +39,10 @@ async function setUp(t: TestContext) {
   let collections = 0
   let retries = 0
   const forgotten = { times: 0, failures: 0 }
+  const withheld = createWithheld({ state: () => builder.state, blocks: store.blocks, clock })
   const keeperOf = (of: CompleteSnapshots) => {
     const keeper = createTakedownKeeper({
+      withheld,
       ledger: {
         state: () => builder.state,
         subscribe(listener) {
@@ -95,6 +98,7 @@ async function setUp(t: TestContext) {
     takeDown,
     until,
     checkedOut,
+    withheld,
     first,
     second,
     values,

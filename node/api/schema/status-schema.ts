@@ -55,6 +55,17 @@ const TREE = z.strictObject({
   bytes: z.int().nullable(),
   timeMs: z.number().nullable().exactOptional(),
   sites: z.array(REPLICA),
+  copies: z
+    .strictObject({
+      wanted: z.int(),
+      verified: z.int(),
+      sequence: z.int(),
+      sites: z.array(
+        z.strictObject({ site: z.string(), sequence: z.int(), timeMs: z.number(), by: z.string() }),
+      ),
+    })
+    .exactOptional()
+    .describe('verified copies of the head, where a pin names a minimum'),
   inPlace: z
     .strictObject({ path: z.string(), completeElsewhere: z.int(), isAtRisk: z.boolean() })
     .exactOptional(),

@@ -97,6 +97,8 @@ export const PIN = z.strictObject({
   checkout: z.string().nullable(),
   versions: z.int().exactOptional(),
   keep: KEEP.exactOptional(),
+  copies: z.int().exactOptional(),
+  fewest: z.strictObject({ tree: z.string(), verified: z.int() }).exactOptional(),
   priority: z.int().exactOptional(),
   class: z.literal('urgent').exactOptional(),
   paths: z.strictObject({ include: z.array(z.string()), exclude: z.array(z.string()) }).exactOptional(),
@@ -119,6 +121,7 @@ export const RESOLVED = z.strictObject({
 export const ENTRY_HEADER = z.strictObject({
   ...PLACE_FIELDS,
   path: z.string(),
+  entries: z.int().exactOptional().describe('of the folder, not below it'),
 }) satisfies z.ZodType<EntryListHeader>
 
 export const ENTRY = z.strictObject({

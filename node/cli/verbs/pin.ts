@@ -9,10 +9,11 @@ import type { PinDocument } from '../../api/answers.ts'
 import { describeFilter } from '../../left-out.ts'
 import { type AsNode, withAsNode } from '../as-node-option.ts'
 import type { Context } from '../context.ts'
-import { readKeepDays, readKeepLast, readPriority } from '../keep-option.ts'
+import { readCopies, readKeepDays, readKeepLast, readPriority } from '../keep-option.ts'
 import { readFilterPath } from '../path-option.ts'
 import { formatTable } from '../table.ts'
 import { readVersions } from '../versions-option.ts'
+import { copiesText, defineShow, showPin } from './pin-show.ts'
 
 interface Where {
   readonly site?: string
@@ -26,6 +27,7 @@ interface Placement extends Where {
   readonly versions?: number
   readonly keepLast?: number
   readonly keepDays?: number
+  readonly minCopies?: number
   readonly priority?: number
   readonly urgent?: boolean
   readonly path?: string[]
@@ -51,6 +53,9 @@ export function define(command: Command, context: Context): void {
     .description('list the pins')
     .option('--json', 'print them as JSON')
     .action((options: { json?: boolean }) => list(context, options))
+  defineShow(withWhere(command.command('show')), (tree: string, options: Where & { json?: boolean }) =>
+    show(context, tree, options),
+  )
   withAsNode(
     withWhere(
       command
@@ -111,6 +116,7 @@ function settingsOf(options: Placement): Omit<PinSettings, 'removed'> {
     ...(versions === undefined ? {} : { versions }),
     ...keepOf(options),
     ...pathsOf(options),
+    ...(options.minCopies === undefined ? {} : { copies: options.minCopies }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
     ...(options.urgent === true ? { class: 'urgent' as const } : {}),
   }
@@ -138,6 +144,11 @@ function withPlacement(command: Command): Command {
       '--exclude-path <PATH>',
       'but not what lies at or below this one; may be repeated',
       readFilterPath,
+    )
+    .option(
+      '--min-copies <N>',
+      '2 to 16: so many sites are to hold it and have shown it; no site collects below that (sites of an older version pass over such a pin)',
+      readCopies,
     )
     .option('--priority <N>', '1 to 9, 5 when left out: the higher is fetched first', readPriority)
     .option('--urgent', 'does not wait for other fetches, and caps on rates do not hold it up')
@@ -174,8 +185,14 @@ async function add(context: Context, tree: string, options: Placement & AsNode):
   const status = await context.api.get<StatusDocument>('/api/v1/status', context.signal)
   if (checkout !== undefined) await checkPlace(context, status, { tree, sites, checkout })
   sayWhenUnknown(context, status, tree, sites)
+  sayWhenTooFew(context, status, sites, settings.copies)
   const name = await signPin(context, tree, sites, { ...settings, removed: false }, options)
   await context.terminal.print(`${name}\n`)
+}
+
+async function show(context: Context, tree: string, options: Where & { json?: boolean }): Promise<void> {
+  const { pinName } = await import('../../../src/record/kinds/pin.ts')
+  await showPin(context, pinName(checkPattern(tree), sitesOf(options)), options.json === true)
 }
 
 async function remove(context: Context, tree: string, options: Where & AsNode): Promise<void> {
@@ -270,12 +287,27 @@ function sayWhenUnknown({ terminal }: Context, status: StatusDocument, tree: str
   }
 }
 
+/** Other pins may bring the rest; more than there are sites cannot be. */
+function sayWhenTooFew(
+  { terminal }: Context,
+  status: StatusDocument,
+  sites: PinSites,
+  copies: number | undefined,
+): void {
+  const covered = status.sites.filter((site) => covers(sites, site)).length
+  if (copies === undefined || covered >= copies) return
+  terminal.say(
+    `mirrormesh: note: the pin covers ${covered === 1 ? '1 site' : `${covered} sites`}, and wants ${copies} copies: the rest has to come from others.`,
+  )
+}
+
 async function list({ api, signal, terminal }: Context, { json }: { json?: boolean }): Promise<void> {
   const { pins } = await api.get<{ pins: PinDocument[] }>('/api/v1/pins', signal)
   if (json === true) {
     await terminal.print(`${JSON.stringify({ pins }, null, 2)}\n`)
     return
   }
+  const hasCopies = pins.some(({ copies }) => copies !== undefined)
   await terminal.print(
     formatTable(
       [
@@ -285,6 +317,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         { title: 'VERSIONS', align: 'right' },
         { title: 'KEEP' },
         { title: 'PRIORITY' },
+        ...(hasCopies ? [{ title: 'COPIES' }] : []),
         { title: 'PATHS' },
       ],
       pins.map((pin) => [
@@ -294,6 +327,7 @@ async function list({ api, signal, terminal }: Context, { json }: { json?: boole
         pin.versions === undefined ? '-' : String(pin.versions),
         keepText(pin.keep),
         [pin.priority ?? '', pin.class ?? ''].join(' ').trim() || '-',
+        ...(hasCopies ? [copiesText(pin)] : []),
         pin.paths === undefined ? 'all' : describeFilter([pin.paths]),
       ]),
     ),

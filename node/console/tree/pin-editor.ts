@@ -40,6 +40,7 @@ export function PinEditor({
   const [days, setDays] = useState('')
   const [include, setInclude] = useState('')
   const [exclude, setExclude] = useState('')
+  const [copies, setCopies] = useState('')
   const [priority, setPriority] = useState('')
   const [isUrgent, setUrgent] = useState(false)
   const replaced = pins.find(
@@ -62,6 +63,7 @@ export function PinEditor({
     ...(include === '' && exclude === ''
       ? {}
       : { paths: { include: namesIn(include), exclude: namesIn(exclude) } }),
+    ...(copies === '' ? {} : { copies: Number(copies) }),
     ...(priority === '' ? {} : { priority: Number(priority) }),
     ...(isUrgent ? { class: 'urgent' as const } : {}),
   }
@@ -87,6 +89,7 @@ export function PinEditor({
           <label>Keep for days <input type="number" min="1" value=${days} onInput=${text(setDays)} placeholder="as the sites say" /></label>
           <label>Only what lies at <input type="text" value=${include} onInput=${text(setInclude)} placeholder="all of it; x86_64 repodata" spellcheck=${false} /></label>
           <label>But not at <input type="text" value=${exclude} onInput=${text(setExclude)} placeholder="x86_64/debug" spellcheck=${false} /></label>
+          <label>Copies at least <input type="number" min="2" max="16" value=${copies} onInput=${text(setCopies)} placeholder="no minimum; needs updated sites" /></label>
           <label>Priority <input type="number" min="1" max="9" value=${priority} onInput=${text(setPriority)} placeholder="5; the higher is fetched first" /></label>
           <label class="check"><input type="checkbox" checked=${isUrgent} onChange=${(event: Event) => setUrgent((event.target as HTMLInputElement).checked)} />
             Urgent: waits for nothing, and no cap holds it up</label>
@@ -194,6 +197,7 @@ function commandOf({
   versions,
   keep,
   paths,
+  copies,
   priority,
   class: kind,
   removed,
@@ -206,6 +210,7 @@ function commandOf({
     ...(keep?.days === undefined ? [] : [`--keep-days ${keep.days}`]),
     ...(paths?.include ?? []).map((path) => `--path ${quoted(path)}`),
     ...(paths?.exclude ?? []).map((path) => `--exclude-path ${quoted(path)}`),
+    ...(copies === undefined ? [] : [`--min-copies ${copies}`]),
     ...(priority === undefined ? [] : [`--priority ${priority}`]),
     ...(kind === undefined ? [] : ['--urgent']),
   ].join(' ')

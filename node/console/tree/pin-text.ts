@@ -33,11 +33,19 @@ export function partText({ paths }: PinDocument): string {
   return `${paths.include.length === 0 ? 'all' : paths.include.map(shown).join(', ')}${not}`
 }
 
+/** Verified ones, where the pin names a minimum; of several trees the one that has the fewest. */
+export function copiesText({ tree, copies, fewest }: PinDocument): string {
+  if (copies === undefined) return '-'
+  const which = fewest === undefined || fewest.tree === tree ? '' : ` (${shown(fewest.tree)})`
+  return `${fewest?.verified ?? 0} of ${copies} verified${which}`
+}
+
 export function describePin(pin: PinDocument): string {
   const parts = [
     pin.checkout === null ? 'no check-out' : `check-out at ${shown(pin.checkout)}`,
     `keeps ${keepText(pin.keep)}`,
     partText(pin),
+    ...(pin.copies === undefined ? [] : [`${pin.copies} copies at least`]),
     pin.class ?? `priority ${pin.priority ?? 5}`,
   ]
   return parts.join(', ')

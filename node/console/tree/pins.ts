@@ -8,7 +8,7 @@ import { html } from '../html.ts'
 import { Trouble, useDocument } from '../parts/load.ts'
 import { shown } from '../text.ts'
 import { PinEditor } from './pin-editor.ts'
-import { keepText, partText, whereText } from './pin-text.ts'
+import { copiesText, keepText, partText, whereText } from './pin-text.ts'
 
 export function Pins({ tree, status }: { tree: string; status: StatusDocument }) {
   const { value, problem, reload } = useDocument<{ pins: PinDocument[] }>('/api/v1/pins')
@@ -30,7 +30,7 @@ export function Pins({ tree, status }: { tree: string; status: StatusDocument })
       (pins.length === 0
         ? html`<p class="nothing">No pin covers this tree.</p>`
         : html`<div class="scroll-x" tabindex="0" role="region" aria-labelledby="pins-title"><table>
-          <thead><tr><th>Where</th><th>By</th><th>Check-out</th><th>Part</th><th>Keeps</th><th>Class</th><th></th></tr></thead>
+          <thead><tr><th>Where</th><th>By</th><th>Check-out</th><th>Part</th><th>Keeps</th><th>Copies</th><th>Class</th><th></th></tr></thead>
           <tbody>${pins.map(
             (pin) => html`<tr key=${pin.name}>
               <td><b>${whereText(pin.sites)}</b></td>
@@ -38,6 +38,7 @@ export function Pins({ tree, status }: { tree: string; status: StatusDocument })
               <td>${pin.checkout === null ? '-' : html`<code>${shown(pin.checkout)}</code>${pin.versions !== undefined && html` <span class="quiet">${pin.versions} versions</span>`}`}</td>
               <td class="quiet">${partText(pin)}</td>
               <td class="quiet">${keepText(pin.keep)}</td>
+              <td class=${(pin.fewest?.verified ?? 0) < (pin.copies ?? 0) ? 'bad' : 'quiet'}>${copiesText(pin)}</td>
               <td class="quiet">${pin.class ?? `priority ${pin.priority ?? 5}`}</td>
               <td class="number"><${Action} label="Remove" tone="quiet" dialog=${(
                 onClose: () => void,

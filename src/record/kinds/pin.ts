@@ -5,6 +5,7 @@
  * |---|---|---|
  * | class | 'urgent' | optional: fetched before all others, and caps on rates do not hold it up |
  * | checkout | text, absolute path, <= 4095 bytes | optional: the sites also keep the newest complete snapshot as plain files there |
+ * | copies | int, 2-16 | optional: so many sites are to hold each of the snapshots that stay, and to have shown it; no site collects below that |
  * | keep | {days?: int 1-36500, last?: int 1-10000} | optional: which complete snapshots stay at the sites, instead of each site's own setting |
  * | name | text, 1-256 | what a later version replaces; `pinName` makes the usual one |
  * | paths | {exclude: [text], include: [text]} | optional: only what lies at or below an included path (any, when there is none) and no excluded one; each list rises strictly, 1 to 64 paths together |
@@ -52,6 +53,8 @@ export interface PinBody {
   /** The directory is one of versions, of which so many stay. */
   readonly versions?: number
   readonly keep?: PinKeep
+  /** The least number of verified copies in the mesh. */
+  readonly copies?: number
   /** Of the trees, only this part. */
   readonly paths?: PathRule
   /** USUAL_PRIORITY when absent; the higher is fetched first. */
@@ -71,6 +74,9 @@ export interface PinKeep {
 
 export const USUAL_PRIORITY = 5
 export const MAX_PRIORITY = 9
+/** Of one copy nobody but its holder could tell. */
+export const MIN_COPIES = 2
+export const MAX_COPIES = 16
 export const MAX_KEEP_LAST = 10_000
 export const MAX_KEEP_DAYS = 36_500
 
@@ -82,7 +88,7 @@ export function decodePin(value: unknown): PinBody {
     value,
     'pin',
     ['name', 'tree', 'sites', 'version', 'removed'],
-    ['checkout', 'class', 'keep', 'paths', 'priority', 'versions'],
+    ['checkout', 'class', 'copies', 'keep', 'paths', 'priority', 'versions'],
   )
   if (!isTreePattern(fields.tree)) throw wrong('tree', "is not a tree's name or pattern")
   return {
@@ -92,6 +98,9 @@ export function decodePin(value: unknown): PinBody {
     ...(fields.checkout === undefined ? {} : { checkout: readPath(fields.checkout) }),
     ...(fields.versions === undefined ? {} : { versions: readVersions(fields) }),
     ...(fields.keep === undefined ? {} : { keep: readKeep(fields.keep) }),
+    ...(fields.copies === undefined
+      ? {}
+      : { copies: readInteger(fields, 'copies', { min: MIN_COPIES, max: MAX_COPIES }) }),
     ...(fields.paths === undefined ? {} : { paths: readPaths(fields.paths) }),
     ...(fields.priority === undefined
       ? {}

@@ -5,8 +5,7 @@
  * The order matters to those who read: whoever finds a snapshot complete takes a lease on it in the same breath. So it
  * is either in use when this looks, and stays, or it was dropped before, and is found so.
  */
-import type { Clock } from '../../base/clock.ts'
-import { sleep } from '../../base/clock.ts'
+import { type Clock, sleep } from '../../base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../base/errors.ts'
 import { type Cid, cidFromKeyBytes } from '../../block/cid.ts'
 import type { CollectionProgress, CollectionReport } from '../../store/collect/collection.ts'
@@ -14,12 +13,13 @@ import type { KeyValueOperation } from '../../store/index/key-value.ts'
 import type { Store } from '../../store/store.ts'
 import { readMarker } from '../../tree/manifest/checkout-marker.ts'
 import { listVersions } from '../../tree/versions/version-folder.ts'
+import type { Wish } from '../copies/challenge-book.ts'
+import type { CopyChallenger } from '../copies/copy-challenger.ts'
+import { lastCopies } from '../copies/last-copies.ts'
 import type { ReplicaLog } from '../fetch-network.ts'
 import { type Goal, goalsOf } from '../goals.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { Ledger } from '../records/ledger.ts'
-import type { HeardSite } from '../status/status.ts'
-import { lastCopies } from './last-copies.ts'
 import { planRetention, type RetentionOptions, type RetentionPlan } from './retention.ts'
 import { planSets, type SetRetentionOptions } from './set-retention.ts'
 
@@ -34,8 +34,8 @@ export interface CollectorComponents {
   readonly onHole: () => void
   /** A takedown means it: nothing of it stays. */
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
-  /** What the other sites said last, by PeerId: the copies of others are counted on by it. */
-  readonly heard?: () => ReadonlyMap<string, HeardSite>
+  /** By which the copies of others are counted on; without it none of theirs is looked at. */
+  readonly copies?: Pick<CopyChallenger, 'prove' | 'view'>
   /** Some snapshot counts as complete no longer. */
   readonly onDropped: () => void
 }
@@ -82,7 +82,7 @@ const FULL_MS = 24 * 3_600_000
 const SWEEP_BATCH = 512
 
 export function createCollector(
-  { ledger, store, complete, self, clock, logger, onHole, onDropped, isGone, heard }: CollectorComponents,
+  { ledger, store, complete, self, clock, logger, onHole, onDropped, isGone, copies }: CollectorComponents,
   options: CollectorOptions,
 ): Collector {
   const stopped = new AbortController()
@@ -99,7 +99,16 @@ export function createCollector(
     return new Map([...goals()].filter(([, { hasNoRight }]) => hasNoRight !== true))
   }
 
-  async function plan(): Promise<RetentionPlan> {
+  /** Others that say they hold what would be dropped have to show it first. */
+  async function planShown(signal: AbortSignal): Promise<RetentionPlan> {
+    const wishes: Wish[] = []
+    const first = await plan(wishes)
+    if (wishes.length === 0 || copies === undefined) return first
+    await copies.prove(wishes, signal)
+    return plan()
+  }
+
+  async function plan(wishes: Wish[] = []): Promise<RetentionPlan> {
     const unneededSinceMs = await followUnneeded(new Set(askedFor().keys()))
     const checkouts = readCheckouts()
     const nowMs = clock.nowMs()
@@ -113,15 +122,14 @@ export function createCollector(
         leases: store.blocks.leases(),
         checkouts,
         unneededSinceMs,
-        ...(heard === undefined
+        ...(copies === undefined
           ? {}
           : {
               lastCopy: lastCopies({
-                state,
-                self: self.peer,
-                heard: heard(),
-                nowMs,
+                ...copies.view(),
                 ...(isGone === undefined ? {} : { isGone }),
+                onUnshown: ({ tree, snapshot }, peers) =>
+                  wishes.push(...peers.map((peer) => ({ tree, snapshot, peer }))),
               }),
             }),
         ...(isGone === undefined ? {} : { isGone }),
@@ -184,6 +192,8 @@ export function createCollector(
     const ends = signal === undefined ? stopped.signal : AbortSignal.any([stopped.signal, signal])
     let chosen: RetentionPlan = { kept: [], dropped: [], partial: [] }
     try {
+      // Before the store is asked to choose: others take their time to answer.
+      await planShown(ends)
       const report = await store.collect({
         isDryRun,
         signal: ends,
@@ -272,7 +282,7 @@ export function createCollector(
       if (lastMs === undefined || nowMs - lastMs >= options.everyMs) {
         try {
           const isFullDue = lastMs === undefined || nowMs - lastMs >= FULL_MS
-          if (isFullDue || (await plan()).dropped.length > 0) {
+          if (isFullDue || (await planShown(signal)).dropped.length > 0) {
             lastMs = nowMs
             await run({})
           }

@@ -9,9 +9,9 @@ import { covers } from '../../base/path-filter.ts'
 import type { Cid } from '../../block/cid.ts'
 import { cidKey } from '../../block/cid.ts'
 import type { MeshState, TreeState } from '../../record/mesh-state.ts'
+import type { HeldSnapshot } from '../copies/last-copies.ts'
 import type { Goal } from '../goals.ts'
 import type { CompleteSnapshot } from '../holdings/complete-snapshots.ts'
-import type { HeldSnapshot } from './last-copies.ts'
 
 export interface RetentionInput {
   readonly state: Pick<MeshState, 'trees'>

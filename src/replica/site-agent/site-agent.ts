@@ -56,6 +56,7 @@ export function createSiteAgent(
     network = host,
     readFreeBytes = () => undefined,
     readTakedowns,
+    readVerified = () => [],
     isGone,
     joinRequests,
     pauses = NO_PAUSES,
@@ -103,6 +104,7 @@ export function createSiteAgent(
       tellSoon()
     },
     onAddresses: (peer) => peers.addressesChanged(peer),
+    self: self.peer,
   })
 
   const members = createMemberKeeper({
@@ -243,7 +245,8 @@ export function createSiteAgent(
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {
         const tree = trees.get(name)
-        return tree === undefined ? [] : [announcedTree(tree, own, complete, components.heldBackOf?.(name))]
+        if (tree === undefined) return []
+        return [announcedTree(tree, own, complete, readVerified(name), components.heldBackOf?.(name))]
       }),
       bytesSent,
       bytesReceived,
@@ -300,6 +303,7 @@ export function createSiteAgent(
           members.notify()
           if (isConnected) for (const worker of workers.values()) worker.nudge()
           if (isConnected) gossip.connected(peer)
+          else gossip.lost(peer)
           tellSoon()
         }),
         host.onAddresses(changed),
@@ -336,6 +340,7 @@ export function createSiteAgent(
       await Promise.all([background.stop(reason), ...[...workers.values()].map((worker) => worker.stop())])
       listeners.clear()
     },
+    reach: (peer, signal) => peers.reach(peer, signal),
     announced: () => gossip.whole(),
     heard: () => gossip.heard(),
     status() {

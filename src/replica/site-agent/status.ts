@@ -19,6 +19,7 @@ import {
   MAX_ALSO_COMPLETE,
   MAX_RUNS,
   type SiteAnnouncement,
+  type VerifiedCopy,
 } from '../status/status-announcement.ts'
 import type { TrafficTotals } from '../traffic.ts'
 import type { TreeWorkerStatus } from './tree.ts'
@@ -118,6 +119,7 @@ export function announcedTree(
   tree: TreeState,
   own: OwnReplica,
   complete: Pick<CompleteSnapshots, 'has'>,
+  verified: readonly VerifiedCopy[] = [],
   heldBack?: HeldBack,
 ): AnnouncedTree {
   const isCut = own.alsoComplete?.length === MAX_ALSO_COMPLETE
@@ -136,6 +138,7 @@ export function announcedTree(
     ...(own.isFiltered === true ? { isFiltered: true } : {}),
     ...(isCut || heldBack !== undefined ? { completeRuns: completeRuns(tree, complete) } : {}),
     ...(heldBack === undefined ? {} : { heldBack }),
+    ...(verified.length === 0 ? {} : { verified }),
   }
 }
 

@@ -15,6 +15,7 @@ import type { AddressBook } from '../records/address-book.ts'
 import type { JoinRequestKeeper } from '../records/join-requests.ts'
 import type { Ledger } from '../records/ledger.ts'
 import type { HeardSite, StatusDocument } from '../status/status.ts'
+import type { VerifiedCopy } from '../status/status-announcement.ts'
 import type { Traffic } from '../traffic.ts'
 import type { CheckoutKeeperOptions } from './checkouts.ts'
 import type { FetchView } from './tree.ts'
@@ -34,6 +35,8 @@ export interface SiteAgentComponents {
   readonly clock: Clock
   /** Takedowns that are carried out here. */
   readonly readTakedowns?: () => readonly string[]
+  /** Copies of the tree that others have shown this site. */
+  readonly readVerified?: (tree: string) => readonly VerifiedCopy[]
   /** What this node holds back of a tree. */
   readonly heldBackOf?: (tree: string) => HeldBack | undefined
   /** A takedown means it. */
@@ -69,6 +72,8 @@ export interface SiteAgent {
   /** Resolves when nothing of the agent is left running. */
   stop(): Promise<void>
   status(): StatusDocument
+  /** Connects to a member now: see PeerKeeper.reach. @throws MirrorError `unreachable` | `refused` */
+  reach(peer: string, signal: AbortSignal): Promise<void>
   /** What this site said last of all of itself (status-announcement.ts); undefined before the first. */
   announced(): Uint8Array | undefined
   /** What the other sites said last, by PeerId. */

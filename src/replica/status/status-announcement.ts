@@ -13,10 +13,12 @@
  *        [other complete sequences, newest first, <= 8],
  *        isFiltered?: what is complete is so under a path filter,
  *        [from, to, from, to, ...]?: when more are complete than the list before can name, all that are, as runs of
- *        sequences, newest first, <= 32 numbers,
+ *        sequences, newest first, <= 32 numbers (empty: none),
  *        [snapshot CID, CID of the head's record, its sequence, files, bytes, files before|null, bytes before|null,
- *        since, until (ms since 1970), problem]?: of its publisher, what it holds back for what it drops; then the runs
- *        are always there]
+ *        since, until (ms since 1970), problem]|null?: of its publisher, what it holds back for what it drops; then the runs
+ *        are always there,
+ *        [[sequence, mark, time], ...]?: copies that others have shown the sender (copies/copy-challenger.ts), newest first,
+ *        <= 16: of which snapshot, who (8 bytes, markOf), when by the sender's clock, ms since 1970]
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     w  address of its gateway as clients know it, <= 256 characters; absent when it has none
  *     f  optional: bytes left on the disk of its store
@@ -24,17 +26,20 @@
  *
  *     j  optional: newcomers that asked here to join, <= 8 lists of [PeerId, code, site|null, region|null, address,
  *        ms since 1970]
+ *     l  optional: sites that it lost and suspects to be gone, <= 64 keys of 32 bytes
+ *     u  optional: 1 when it contradicts at once who suspects it (site-agent/suspicions.ts)
  *     p  optional: fetches that are paused there, <= 64 lists of [tree, by whom, ms since 1970]
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
+
+import { hex } from '../../base/bytes.ts'
 import { MirrorError } from '../../base/errors.ts'
 import { isSegment, isTreeName } from '../../base/names.ts'
 import { MAX_WEB_URL_CHARACTERS, readWebUrl } from '../../base/web-url.ts'
-import type { Cid } from '../../block/cid.ts'
-import { checkCid, parseCid } from '../../block/cid.ts'
+import { type Cid, checkCid, parseCid } from '../../block/cid.ts'
 import { decodeCbor, encodeCbor } from '../../block/codec.ts'
-import { isPeerId } from '../../record/key.ts'
+import { isPeerId, KEY_BYTES, peerIdOf, publicKeyOf } from '../../record/key.ts'
 import { isJoinCode } from '../../record/request-code.ts'
 import { type FetchPause, MAX_PAUSED_BY } from '../fetch-pauses.ts'
 import type { HeldBack } from '../publish/held-back.ts'
@@ -47,8 +52,11 @@ const MAX_TAKEDOWNS = 64
 const MAX_CHECKOUTS = 16
 export const MAX_ALSO_COMPLETE = 8
 export const MAX_RUNS = 16
+export const MAX_VERIFIED = 16
+const MARK_CHARACTERS = 16
 const MAX_REQUESTS = 8
 const MAX_PAUSES = 64
+const MAX_SUSPECTS = 64
 const MAX_REASON_CHARACTERS = 200
 /** A path as text: escapes can make it four times PATH_MAX, which nobody needs to see in a status. */
 const MAX_PATH_CHARACTERS = 1024
@@ -76,6 +84,17 @@ export interface AnnouncedTree {
   readonly completeRuns?: readonly (readonly [from: number, to: number])[]
   /** Of its publisher: what waits for an admin's verdict. */
   readonly heldBack?: HeldBack
+  /** What others have shown the sender, newest first. */
+  readonly verified?: readonly VerifiedCopy[]
+}
+
+/** A copy that a site has shown another. */
+export interface VerifiedCopy {
+  readonly sequence: number
+  /** Of the site that showed it (markOf), 16 hex digits. */
+  readonly mark: string
+  /** By the clock of who saw it. */
+  readonly timeMs: number
 }
 
 export interface SiteAnnouncement {
@@ -91,6 +110,9 @@ export interface SiteAnnouncement {
   readonly takedownsDone?: readonly string[]
   readonly requests?: readonly PendingRequest[]
   readonly pauses?: readonly AnnouncedPause[]
+  /** PeerIds. */
+  readonly suspects?: readonly string[]
+  readonly contradicts?: boolean
 }
 
 export interface AnnouncedPause extends FetchPause {
@@ -118,6 +140,8 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
       ...(announcement.requests === undefined || announcement.requests.length === 0
         ? {}
         : { j: announcement.requests.slice(0, MAX_REQUESTS).map(encodeRequest) }),
+      ...(announcement.suspects === undefined ? {} : { l: encodeSuspects(announcement.suspects) }),
+      ...(announcement.contradicts === true ? { u: 1 } : {}),
       ...(announcement.pauses === undefined
         ? {}
         : {
@@ -125,7 +149,9 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
           }),
     })
     if (bytes.length <= MAX_ANNOUNCEMENT_BYTES || trees.length === 0) return bytes
-    trees = trees.slice(0, Math.floor(trees.length / 2))
+    // What a site holds itself is told before what others hold.
+    if (trees.some(({ verified }) => verified !== undefined)) trees = trees.map(withoutVerified)
+    else trees = trees.slice(0, Math.floor(trees.length / 2))
   }
 }
 
@@ -133,7 +159,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s, w, f, j, k, p } = value as Record<string, unknown>
+  const { v, t, n, a, r, s, w, f, j, k, l, p, u } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -152,8 +178,21 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
       ? {}
       : { takedownsDone: list(k, 'takedowns', MAX_TAKEDOWNS).map((id) => text(id, 'takedown', 16)) }),
     ...(j === undefined ? {} : { requests: list(j, 'requests to join', MAX_REQUESTS).map(decodeRequest) }),
+    ...(l === undefined ? {} : { suspects: decodeSuspects(l) }),
+    ...(u === 1 ? { contradicts: true } : {}),
     ...(p === undefined ? {} : { pauses: list(p, 'pauses', MAX_PAUSES).map(decodePause) }),
   }
+}
+
+export function encodeSuspects(peers: readonly string[]): Uint8Array[] {
+  return peers.slice(0, MAX_SUSPECTS).map(publicKeyOf)
+}
+
+export function decodeSuspects(value: unknown): string[] {
+  return list(value, 'suspects', MAX_SUSPECTS).map((key) => {
+    if (!(key instanceof Uint8Array) || key.length !== KEY_BYTES) throw corrupt('a suspect is no key')
+    return peerIdOf(key)
+  })
 }
 
 function decodePause(value: unknown): AnnouncedPause {
@@ -203,16 +242,39 @@ export function encodeTree(entry: AnnouncedTree): unknown[] {
         ...(versions === undefined ? [] : [versions]),
       ]),
     entry.alsoComplete.slice(0, MAX_ALSO_COMPLETE),
-    ...(entry.completeRuns === undefined
-      ? entry.isFiltered === true
-        ? [true]
-        : []
-      : [
-          entry.isFiltered === true,
-          entry.completeRuns.slice(0, MAX_RUNS).flat(),
-          ...(entry.heldBack === undefined ? [] : [encodeHeldBack(entry.heldBack)]),
-        ]),
+    ...optionalsOf(entry),
   ]
+}
+
+/** As many as there are to the last that says something. */
+function optionalsOf({
+  isFiltered = false,
+  completeRuns,
+  heldBack,
+  verified = [],
+}: AnnouncedTree): unknown[] {
+  const runs = (completeRuns ?? []).slice(0, MAX_RUNS).flat()
+  const held = heldBack === undefined ? null : encodeHeldBack(heldBack)
+  if (verified.length > 0)
+    return [isFiltered, runs, held, verified.slice(0, MAX_VERIFIED).map(encodeVerified)]
+  if (heldBack !== undefined) return [isFiltered, runs, held]
+  if (completeRuns !== undefined) return [isFiltered, runs]
+  return isFiltered ? [true] : []
+}
+
+function withoutVerified({ verified: _, ...rest }: AnnouncedTree): AnnouncedTree {
+  return rest
+}
+
+function encodeVerified({ sequence, mark, timeMs }: VerifiedCopy): unknown[] {
+  return [sequence, new Uint8Array(Buffer.from(mark, 'hex')), timeMs]
+}
+
+function decodeVerified(value: unknown): VerifiedCopy {
+  const [sequence, mark, timeMs] = list(value, 'verified copy', 8)
+  if (!(mark instanceof Uint8Array) || mark.length * 2 !== MARK_CHARACTERS)
+    throw corrupt('the mark of a site is none')
+  return { sequence: count(sequence, 'sequence'), mark: hex(mark), timeMs: count(timeMs, 'time') }
 }
 
 function encodeHeldBack(held: HeldBack): unknown[] {
@@ -256,8 +318,12 @@ export function decodeTree(value: unknown): AnnouncedTree {
     isFiltered,
     runs,
     heldBack,
+    verified = [],
   ] = list(value, 'tree', 64)
   const name = treeName(text(tree, 'tree name', 600))
+  const shown = list(verified, 'verified copies', MAX_VERIFIED).map(decodeVerified)
+  const held = orNull(heldBack, (found) => decodeHeldBack(name, found))
+  const complete = runs === undefined ? undefined : decodeRuns(runs)
   return {
     tree: name,
     completeSequence: orNull(completeSequence, (found) => count(found, 'sequence')),
@@ -276,8 +342,9 @@ export function decodeTree(value: unknown): AnnouncedTree {
     }),
     alsoComplete: list(alsoComplete, 'sequences', MAX_ALSO_COMPLETE).map((found) => count(found, 'sequence')),
     ...(isFiltered === true ? { isFiltered: true } : {}),
-    ...(runs === undefined ? {} : { completeRuns: decodeRuns(runs) }),
-    ...(heldBack === undefined ? {} : { heldBack: decodeHeldBack(name, heldBack) }),
+    ...(complete === undefined || (complete.length === 0 && held === null) ? {} : { completeRuns: complete }),
+    ...(held === null ? {} : { heldBack: held }),
+    ...(shown.length === 0 ? {} : { verified: shown }),
   }
 }
 

@@ -61,6 +61,8 @@ export interface TreeStatus {
   /** When the head was published, by its publisher's clock. Absent from nodes of a version before. */
   readonly timeMs?: number | null
   readonly sites: readonly ReplicaStatus[]
+  /** Of the head, where a pin names a minimum. */
+  readonly copies?: CopiesStatus
   /** Published here in place: its blocks lie in files that others may change. */
   readonly inPlace?: InPlaceStatus
   /** What its publisher did not publish, for what it drops: it waits for an admin. */
@@ -73,6 +75,22 @@ export interface HeldBackStatus extends Omit<HeldBack, 'previous' | 'snapshot' |
   readonly site: string
   readonly snapshot: string
   readonly previous: string
+}
+
+export interface CopiesStatus {
+  readonly wanted: number
+  /** Sites that hold it, or a later one, and have shown it to another. */
+  readonly verified: number
+  /** Of the head that was looked at. */
+  readonly sequence: number
+  readonly sites: readonly {
+    readonly site: string
+    readonly sequence: number
+    /** When it was shown, by the clock of who saw it. */
+    readonly timeMs: number
+    /** The site that saw it. */
+    readonly by: string
+  }[]
 }
 
 export interface InPlaceStatus {
@@ -210,6 +228,8 @@ export interface HeardSite {
   readonly announcement: SiteAnnouncement
   readonly ageMs: number
   readonly isConnected: boolean
+  /** Others lost it too, and it did not contradict that: see site-agent/suspicions.ts. */
+  readonly isGone?: boolean
   /** Its trees are as it said earlier: what changed since was heard, and not what it builds on. */
   readonly isOutdated?: boolean
 }

@@ -8,8 +8,7 @@
  */
 
 import { hex, utf8 } from '../../base/bytes.ts'
-import type { Clock } from '../../base/clock.ts'
-import { sleep } from '../../base/clock.ts'
+import { type Clock, sleep } from '../../base/clock.ts'
 import { asMirrorError, isMirrorError, MirrorError } from '../../base/errors.ts'
 import { type Cid, cidKey } from '../../block/cid.ts'
 import { lookUp } from '../../dag/reader.ts'
@@ -20,6 +19,7 @@ import type { KeyValue } from '../../store/index/key-value.ts'
 import type { ReplicaLog } from '../fetch-network.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { Ledger } from '../records/ledger.ts'
+import type { Withheld } from './withheld.ts'
 
 export interface TakedownKeeperComponents {
   readonly ledger: Pick<Ledger, 'state' | 'subscribe'>
@@ -32,6 +32,8 @@ export interface TakedownKeeperComponents {
   readonly collect: (signal: AbortSignal) => Promise<unknown>
   /** What lies outside of the store, fetched for readers: nobody knows of which snapshots. */
   readonly forgetPulled?: () => void
+  /** What is kept from others until it is gone. */
+  readonly withheld: Withheld
   readonly clock: Clock
   readonly logger: ReplicaLog
   /** Snapshots count as complete no longer, or a takedown is done. */
@@ -58,18 +60,20 @@ export function takedownId({ origin: { record } }: Takedown): string {
 }
 
 export function createTakedownKeeper(components: TakedownKeeperComponents): TakedownKeeper {
-  const { ledger, complete, blocks, values, checkedOut, collect, forgetPulled, clock, logger, onChanged } =
-    components
+  const { ledger, complete, blocks, values, checkedOut, collect, forgetPulled, withheld, clock } = components
+  const { logger, onChanged } = components
   const stopped = new AbortController()
   const doneValues = values('takedowns-done')
   const foundValues = values('takedowns-found')
   const doneIds = new Set<string>()
   /** Collected once: what was on its way into the store meanwhile goes with the next. */
   const onceIds = new Set<string>()
+  const forgottenIds = new Set<string>()
   /** Names of takedowns by what they found here: `tree/key of the CID`. */
   const found = new Map<string, string>()
   let revision = 0
   let working: Promise<void> | undefined
+  let withholding = Promise.resolve()
   let isDue = false
 
   const inForce = (): Takedown[] => [...ledger.state().takedowns.values()].filter(({ body }) => !body.removed)
@@ -110,6 +114,8 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
   async function carryOut(takedown: Takedown): Promise<boolean> {
     const { name, tree, reason } = takedown.body
     const targets = await targetsOf(takedown)
+    // Before anything else: what is in use goes late, and is not given away meanwhile.
+    await withholdAll()
     for (const snapshot of targets) {
       found.set(foundKey(tree, snapshot), name)
       revision++
@@ -118,11 +124,55 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
       logger.info({ tree, snapshot: snapshot.toString(), takedown: name, reason }, 'takedown.dropped')
     }
     if (targets.length > 0) onChanged()
+    if (targets.length > 0 || !forgottenIds.has(takedownId(takedown))) {
+      forgetPulled?.()
+      forgottenIds.add(takedownId(takedown))
+    }
     if (isInUse(tree)) return false
     forgetPulled?.()
     await collect(stopped.signal)
     // What was complete or in use by the time that the collection chose has stayed.
     return !isInUse(tree) && (await targetsOf(takedown)).length === 0
+  }
+
+  /** Beside the collections, which may take long: nothing of a tree is given before it is known what goes. */
+  function withholdAll(): Promise<void> {
+    const next = withholding.then(async () => {
+      for (const takedown of inForce()) {
+        const targets = await targetsOf(takedown)
+        if (targets.length > 0 || !withheld.isListed(takedown)) {
+          if (targets.length === 0 && doneIds.has(takedownId(takedown))) withheld.done(takedown)
+          else await withhold(takedown, targets)
+        }
+      }
+      const stays = complete.list().filter(({ tree, snapshot }) => !isGone(tree, snapshot))
+      await withheld.spare(stays, stopped.signal)
+    })
+    withholding = next.catch(() => undefined)
+    return next
+  }
+
+  /** Lists what goes, as far as it is here: also what a start finds half done. */
+  async function withhold(takedown: Takedown, targets: readonly Cid[]): Promise<void> {
+    const { tree } = takedown.body
+    const isTarget = new Set(targets.map(cidKey))
+    const means = (snapshot: Cid): boolean => isTarget.has(cidKey(snapshot)) || isGone(tree, snapshot)
+    const wasHere = (snapshot: Cid): boolean =>
+      isTarget.has(cidKey(snapshot)) || found.has(foundKey(tree, snapshot))
+    const heads = ledger.state().trees.get(tree)?.history ?? []
+    const known = new Map(
+      [...takedown.body.snapshots, ...targets, ...heads.map(({ snapshot }) => snapshot)].map((each) => [
+        cidKey(each),
+        each,
+      ]),
+    )
+    const gone = [...known.values()]
+      .filter(means)
+      .map((snapshot) => ({ snapshot, wasHere: wasHere(snapshot) }))
+    const stays = complete
+      .list()
+      .flatMap((each) => (each.tree === tree && !means(each.snapshot) ? [each.snapshot] : []))
+    await withheld.list(takedown, { gone, stays }, stopped.signal)
   }
 
   function isInUse(tree: string): boolean {
@@ -160,6 +210,7 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
           onceIds.delete(id)
           doneIds.add(id)
           await doneValues.put(id, utf8(takedown.body.name), { sync: true })
+          withheld.done(takedown)
           logger.info({ tree: takedown.body.tree, takedown: takedown.body.name }, 'takedown.done')
           onChanged()
         } catch (error) {
@@ -175,6 +226,14 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
       if (!isAnyLeft && !isDue) return
       if (isAnyLeft) await sleep(clock, RETRY_MS, stopped.signal)
     }
+  }
+
+  /** What fails is gone about again with the takedown itself. */
+  function withholdSoon(): void {
+    withholdAll().catch((error) => {
+      if (!stopped.signal.aborted)
+        logger.warn({ err: asMirrorError(error, 'withhold what is taken down') }, 'takedown.failed')
+    })
   }
 
   function look(): void {
@@ -197,14 +256,19 @@ export function createTakedownKeeper(components: TakedownKeeperComponents): Take
       for await (const [key, value] of foundValues.entries()) found.set(key, Buffer.from(value).toString())
       revision++
       const end = ledger.subscribe(({ effects }) => {
-        if (effects.some(({ kind }) => kind === 'takedown')) look()
+        if (!effects.some(({ kind }) => kind === 'takedown')) return
+        withholdSoon()
+        look()
       })
       stopped.signal.addEventListener('abort', end)
+      withholdSoon()
       look()
     },
     async stop() {
       stopped.abort(new MirrorError('aborted', 'the node is stopping'))
       await working
+      await withholding
+      withheld.close()
     },
     look,
     isGone,

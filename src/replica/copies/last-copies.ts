@@ -10,7 +10,12 @@
  * count on a keeper that is none any more. There are two keepers, so one such mistake loses nothing.
  *
  * What a site says is a claim (site-agent/gossip.ts). It counts while it is fresh by two clocks, when it came and when it was
- * sent: where clocks disagree nothing goes.
+ * sent: where clocks disagree nothing goes. And it counts only once that copy is verified (copies/verified-copies.ts): once the site
+ * has shown this one, or another, blocks of it. Where a pin names a minimum of copies there are as many keepers.
+ *
+ * A site whose program is too old to be asked is never verified, so nothing goes on its word. That holds up what pins elsewhere
+ * want and no more: what no pin wants goes as ever, a site that is drained, unpinned or revoked is no keeper any more, and each
+ * asks again once an hour and when the other's version changes. It could not be otherwise: a site that lies would call itself old.
  */
 import { matchesTree } from '../../base/names.ts'
 import { covers, type PathFilter } from '../../base/path-filter.ts'
@@ -20,7 +25,7 @@ import { isMemberAt, type MeshState, type TreeState } from '../../record/mesh-st
 import { silentAfterMs } from '../announce-period.ts'
 import { filterOf, hasRight, isWanted, keepOf } from '../goals.ts'
 import { affinity } from '../scheduler/rendezvous.ts'
-import type { HeardSite } from '../status/status.ts'
+import { type CopyView, claimOf, isFresh, saidOf, verificationsIn } from './verified-copies.ts'
 
 /** Fewer where fewer sites are to keep the snapshot. */
 export const KEEPERS = 2
@@ -36,17 +41,19 @@ export type LastCopyVerdict = 'may-go' | 'keeper' | 'not-said'
 /**
  * @param snapshotKey bytes of the CID as text: the same everywhere
  * @param pinned the sites that the tree is pinned to and that may have it, in any order, this one too if it is among them
- * @param says whether the site has said lately that it holds the snapshot
+ * @param says whether the site has said lately that it holds the snapshot, and has shown it
+ * @param copies as many there are to be, however many want it; 0 when no pin names a minimum
  */
 export function judgeCopy(
   self: string,
   snapshotKey: string,
   pinned: readonly PinnedSite[],
   says: (peer: string) => boolean,
+  copies = 0,
 ): LastCopyVerdict {
   const wanting = pinned.filter(({ wants }) => wants).length
-  if (wanting === 0) return 'may-go'
-  const keepers = Math.min(KEEPERS, wanting)
+  if (wanting === 0 && copies === 0) return 'may-go'
+  const keepers = Math.max(Math.min(KEEPERS, wanting), copies)
   const ranked = pinned
     .map(({ peer, wants }) => ({ peer, wants, score: affinity(peer, snapshotKey) }))
     .toSorted((a, b) => Number(b.wants) - Number(a.wants) || b.score - a.score || (a.peer < b.peer ? -1 : 1))
@@ -70,19 +77,18 @@ export interface HeldSnapshot {
   readonly isNewest: boolean
 }
 
-export interface LastCopyInput {
-  readonly state: MeshState
-  readonly self: string
-  /** By PeerId. */
-  readonly heard: ReadonlyMap<string, HeardSite>
+export interface LastCopyInput extends CopyView {
   readonly isGone?: (tree: string, snapshot: Cid) => boolean
-  readonly nowMs: number
+  /** It would go if these sites showed what they say they hold. */
+  readonly onUnshown?: (held: HeldSnapshot, peers: readonly string[]) => void
 }
 
 /** Why a snapshot must stay, in words; undefined when it may go. Asked once for each snapshot that would be dropped. */
-export function lastCopies({ state, self, heard, isGone, nowMs }: LastCopyInput) {
+export function lastCopies(input: LastCopyInput) {
+  const { state, self, heard, isGone, nowMs, onUnshown } = input
   const freshMs = silentAfterMs(state.members.size)
   const trees = new Map<string, KeepingSite[]>()
+  const verifications = new Map<string, ReturnType<typeof verificationsIn>>()
   const sitesOf = (tree: TreeState): KeepingSite[] => {
     const known = trees.get(tree.name)
     if (known !== undefined) return known
@@ -91,7 +97,14 @@ export function lastCopies({ state, self, heard, isGone, nowMs }: LastCopyInput)
     return sites
   }
 
-  return ({ tree: name, snapshot, filter, isNewest }: HeldSnapshot): string | undefined => {
+  const verificationsOf = (tree: string) => {
+    const known = verifications.get(tree) ?? verificationsIn(input, tree)
+    verifications.set(tree, known)
+    return known
+  }
+
+  return (held: HeldSnapshot): string | undefined => {
+    const { tree: name, snapshot, filter, isNewest } = held
     const tree = state.trees.get(name)
     if (tree === undefined || tree.body.removed || isGone?.(name, snapshot) === true) return undefined
     // What a site must not have (any more) it does not keep for the others.
@@ -106,29 +119,60 @@ export function lastCopies({ state, self, heard, isGone, nowMs }: LastCopyInput)
     const sequences = new Set(
       tree.history.filter((head) => head.snapshot.equals(snapshot)).map((head) => head.sequence),
     )
-    const says = (peer: string): boolean => {
+    const after = sequences.size === 0 ? Number.POSITIVE_INFINITY : Math.max(...sequences)
+    const says = (peer: string): 'it' | 'a later one' | undefined => {
       const last = heard.get(peer)
-      if (last === undefined || !isFresh(last, freshMs, nowMs)) return false
-      const said = last.announcement.trees.find((each) => each.tree === name)
-      if (said === undefined) return false
+      if (last === undefined || !isFresh(last, freshMs, nowMs)) return undefined
+      const said = saidOf(last.announcement, name)
+      if (said === undefined) return undefined
+      const claim = claimOf(said, sequences, snapshot.toString())
+      if (claim === 'whole' || (claim === 'part' && filter !== undefined)) return 'it'
       const isWhole = said.isFiltered !== true || filter !== undefined
-      if (isWhole && said.completeSnapshot === snapshot.toString()) return true
-      if (said.alsoComplete.some((sequence) => sequences.has(sequence))) return true
-      if (
-        said.completeRuns?.some(([from, to]) => [...sequences].some((at) => from <= at && at <= to)) === true
-      )
-        return true
       // The newest here is not the newest of the mesh where a keeper has one after it.
-      return (
-        isNewest && isWhole && sequences.size > 0 && (said.completeSequence ?? 0) > Math.max(...sequences)
+      return isNewest && isWhole && (said.completeSequence ?? 0) > after ? 'a later one' : undefined
+    }
+    const shows = (peer: string): boolean => {
+      const said = says(peer)
+      if (said === undefined) return false
+      return verificationsOf(name)(peer).some(({ sequence }) =>
+        said === 'it' ? sequences.has(sequence) : sequence > after,
       )
     }
-    const verdict = judgeCopy(self, snapshot.toString(), pinned, says)
+    const copies = copiesWanted(state, tree, { key, isTagged, isNewest }, filter, nowMs)
+    const verdict = judgeCopy(self, snapshot.toString(), pinned, shows, copies)
     if (verdict === 'may-go') return undefined
-    return verdict === 'keeper'
-      ? 'keeper: a pin elsewhere wants it, and this site is among the first to hold it'
-      : 'a pin elsewhere wants it, and others have not said that they hold it'
+    if (verdict === 'keeper')
+      return copies > KEEPERS
+        ? `keeper: a pin wants ${copies} copies, and this site is among the first to hold one`
+        : 'keeper: a pin elsewhere wants it, and this site is among the first to hold it'
+    const isSaid = (peer: string): boolean => says(peer) !== undefined
+    if (judgeCopy(self, snapshot.toString(), pinned, isSaid, copies) !== 'may-go')
+      return 'a pin elsewhere wants it, and others have not said that they hold it'
+    onUnshown?.(
+      held,
+      pinned.flatMap(({ peer }) => (peer !== self && says(peer) === 'it' && !shows(peer) ? [peer] : [])),
+    )
+    return 'a pin elsewhere wants it, and others that say they hold it have not shown it yet'
   }
+}
+
+/** How many copies pins want of the snapshot, by the minimum that they name; 0 when none of them does. */
+export function copiesWanted(
+  state: MeshState,
+  tree: TreeState,
+  { key, isTagged, isNewest }: { key: string; isTagged: boolean; isNewest: boolean },
+  filter: PathFilter | undefined,
+  nowMs: number,
+): number {
+  let most = 0
+  for (const { body } of state.pins.values()) {
+    if (body.copies === undefined || body.copies <= most || !matchesTree(body.tree, tree.name)) continue
+    // What is here of it is none of what that pin wants copies of.
+    if (!covers(filter, body.paths === undefined ? undefined : [body.paths])) continue
+    const keep = body.keep ?? tree.body.keep ?? { last: 1 }
+    if (isNewest || isTagged || keptKeys(tree, keep, nowMs).has(key)) most = body.copies
+  }
+  return most
 }
 
 interface KeepingSite {
@@ -156,7 +200,11 @@ function keepingSites(state: MeshState, tree: TreeState, nowMs: number): Keeping
   return sites
 }
 
-function keptKeys({ history }: TreeState, { last = 1, days = 0 }: PinKeep, nowMs: number): Set<string> {
+export function keptKeys(
+  { history }: TreeState,
+  { last = 1, days = 0 }: PinKeep,
+  nowMs: number,
+): Set<string> {
   const keys = new Set<string>()
   for (const { snapshot } of history.toReversed()) {
     if (keys.size >= last) break
@@ -167,7 +215,3 @@ function keptKeys({ history }: TreeState, { last = 1, days = 0 }: PinKeep, nowMs
 }
 
 const DAY_MS = 86_400_000
-
-function isFresh({ announcement, ageMs, isOutdated }: HeardSite, freshMs: number, nowMs: number): boolean {
-  return isOutdated !== true && ageMs <= freshMs && Math.abs(nowMs - announcement.timeMs) <= freshMs
-}
