@@ -310,6 +310,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     readStatus,
     copiesOfPin: copies.ofPin,
     readFetches: () => agent.fetches(),
+    reach: (peer, signal) => agent.reach(peer, signal),
     onStatusChange: (listener) => agent.onChange(listener),
     onBlocksLost: () => damageWatch.found(),
     workers: config.workers,

@@ -204,6 +204,8 @@ export interface BackingDocument {
 /** First line of a listing. */
 export interface EntryListHeader extends SnapshotPlace {
   readonly path: string
+  /** That the folder holds, not those below it; absent of what is no folder. */
+  readonly entries?: number
 }
 
 export type EntryType =

@@ -16,6 +16,7 @@ import { readVersion } from '../version.ts'
 import { SOCKET_ACCESS } from './access.ts'
 import { addConsoleRoutes, type ConsoleFiles } from './console-routes.ts'
 import { addDiffBytesRoute } from './diff-bytes-route.ts'
+import { addEntriesRoute } from './entries-route.ts'
 import { createEventFeed, type EventFeed } from './event-feed.ts'
 import { addEventRoutes } from './event-routes.ts'
 import { eventSources } from './event-sources.ts'
@@ -147,6 +148,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addFetchRoutes(app, services)
   addPauseRoutes(app, services)
   addTreeRoutes(app, services)
+  addEntriesRoute(app, services)
   addDiffBytesRoute(app, services)
   addJobRoutes(app, services)
   addStoreRoutes(app, services)

@@ -36,6 +36,8 @@ export interface Services {
   readonly collector: Pick<Collector, 'run'>
   readonly scrubber: Pick<Scrubber, 'run'>
   readonly host: Pick<Host, 'addresses' | 'peers' | 'ask'>
+  /** Connects to a member that this node is not connected to. @throws MirrorError `unreachable` | `refused` */
+  readonly reach: (peer: string, signal: AbortSignal) => Promise<void>
   readonly rates: Pick<RateMeter, 'of'>
   readonly jobs: Jobs
   readonly clock: Clock

@@ -5,7 +5,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { decodeUtf8 } from '../../src/base/bytes.ts'
-import { MirrorError } from '../../src/base/errors.ts'
+import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { encodeQuestion, type Question } from '../../src/replica/questions.ts'
 import type { FetchDocument, FetchSummary } from './answers.ts'
 import { fetchDocument, summaryOf } from './fetch-routes.ts'
@@ -14,7 +14,8 @@ import { FETCH, FETCH_SUMMARY } from './schema/fetch-schema.ts'
 import type { Services } from './services.ts'
 import { signalOf } from './tree-routes.ts'
 
-const TIMEOUT_MS = 5_000
+/** To connect, too. */
+const TIMEOUT_MS = 10_000
 const FETCHES = z.object({ fetches: z.array(FETCH_SUMMARY.strip()).max(256) })
 
 export function addSiteFetchRoutes(app: FastifyInstance, services: Services): void {
@@ -64,31 +65,42 @@ function peerOf({ ledger, readSelf }: Services, site: string): string | undefine
   })
 }
 
-/** @throws MirrorError `unreachable` when there is no connection, `refused` with the peer's reason, `timed-out`, `corrupt` */
+/**
+ * Of a site that is no neighbour a connection is made for it, through a member that relays where that is the way: the answer is
+ * that site's own word, and goes by what the asker may read, whoever carries it.
+ * @throws MirrorError `unreachable` when it cannot be reached, `refused` with the peer's reason, `timed-out`, `corrupt`
+ */
 async function ask<T extends z.ZodType>(
-  { host, clock }: Services,
+  { host, reach, clock }: Services,
   { site, peer, signal }: { readonly site: string; readonly peer: string; readonly signal: AbortSignal },
   question: Question,
   schema: T,
 ): Promise<z.output<T>> {
-  if (!host.peers().some((each) => each.peer === peer)) {
-    throw new MirrorError('unreachable', `this node is not connected to ${site}`, {
-      facts: { site },
-      hint: `What it said last: mirrormesh status. Ask a node that is connected to it.`,
-    })
-  }
   const patience = new AbortController()
   const cancel = clock.after(TIMEOUT_MS, () => {
     patience.abort(new MirrorError('timed-out', `${site} did not answer within ${TIMEOUT_MS / 1000} s`))
   })
+  const ends = AbortSignal.any([signal, patience.signal])
   try {
-    const bytes = await host.ask(peer, encodeQuestion(question), AbortSignal.any([signal, patience.signal]))
+    await reach(peer, ends).catch((error) => {
+      ends.throwIfAborted()
+      throw new MirrorError('unreachable', `${site} cannot be reached from here: ${messageOf(error)}`, {
+        cause: error,
+        facts: { site },
+        hint: 'What it said last: mirrormesh status. Or ask a node that is connected to it.',
+      })
+    })
+    const bytes = await host.ask(peer, encodeQuestion(question), ends)
     const read = schema.safeParse(parsed(bytes))
     if (read.success) return read.data
     throw new MirrorError('corrupt', `${site} answered what cannot be read`, { facts: { site } })
   } finally {
     cancel()
   }
+}
+
+function messageOf(error: unknown): string {
+  return asMirrorError(error, 'connect').message
 }
 
 function parsed(bytes: Uint8Array): unknown {

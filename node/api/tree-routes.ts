@@ -5,14 +5,14 @@ import { z } from 'zod'
 import { printableName } from '../../src/base/bytes.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import type { Entry } from '../../src/dag/entry.ts'
-import { diff, lookUp, readDirectory, walk } from '../../src/dag/reader.ts'
+import { diff, lookUp } from '../../src/dag/reader.ts'
 import { peerIdOf } from '../../src/record/key.ts'
 import type { Head, TreeState } from '../../src/record/mesh-state.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
 import { leftOut } from '../left-out.ts'
 import { checkInside } from './access.ts'
-import type { DiffHeader, EntryListHeader, HeadDocument, ResolvedPath, TreeDocument } from './answers.ts'
-import { describeChange, describeEntry, joinPath } from './describe.ts'
+import type { DiffHeader, HeadDocument, ResolvedPath, TreeDocument } from './answers.ts'
+import { describeChange, joinPath } from './describe.ts'
 import { diffWithDirectory } from './diff-directory-route.ts'
 import { findHead, findShown, findTree, placeOf } from './find-snapshot.ts'
 import { cursorOf, PAGE_QUERY, readCursor } from './page.ts'
@@ -22,31 +22,21 @@ import { problemOf } from './problem.ts'
 import { readQuery, splitPath } from './query.ts'
 import { says } from './route-spec.ts'
 import { PROBLEM } from './schema/job-schema.ts'
-import {
-  DIFF_HEADER,
-  DIFF_LINE,
-  ENTRY,
-  ENTRY_HEADER,
-  HEAD,
-  PLACE,
-  RESOLVED,
-  TREE,
-} from './schema/tree-schema.ts'
+import { DIFF_HEADER, DIFF_LINE, HEAD, PLACE, RESOLVED, TREE } from './schema/tree-schema.ts'
 import { DIFF_SCOPE } from './scopes.ts'
 import type { Services } from './services.ts'
 
-type TreeRequest = FastifyRequest<{ Params: { tree: string } }>
+export type TreeRequest = FastifyRequest<{ Params: { tree: string } }>
 
 const MAX_HISTORY = 10_000
 
 const REF = z.object({ ref: z.string().optional().describe('a sequence, a tag or head') })
-const REF_PATH = REF.extend({
+export const REF_PATH = REF.extend({
   path: RAW.describe('within the tree; its bytes, percent-encoded, need not be UTF-8'),
 })
 const ONE_QUERY = z.object({
   removed: z.enum(['true', 'false']).optional().describe('true: a deleted one too'),
 })
-const LIST_QUERY = REF_PATH.extend({ recursive: z.enum(['true', 'false']).optional() })
 const DIFF_QUERY = REF.extend({
   toTree: z.string().optional(),
   toRef: z.string().optional(),
@@ -55,7 +45,7 @@ const DIFF_QUERY = REF.extend({
   ignore: z.string().optional().describe('with dir: a JSON list of patterns'),
 })
 /** The last line of an answer that could not be finished. */
-const BROKEN_OFF = z.strictObject({ problem: PROBLEM })
+export const BROKEN_OFF = z.strictObject({ problem: PROBLEM })
 
 export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   const { ledger, blocks } = services
@@ -121,35 +111,6 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
   )
 
   app.get(
-    '/api/v1/trees/:tree/entries',
-    says({
-      summary: 'A listing, one line an entry',
-      scope: 'read',
-      query: LIST_QUERY,
-      answer: z.union([ENTRY_HEADER, ENTRY, BROKEN_OFF]),
-      answerAs: 'lines',
-    }),
-    async (request: TreeRequest, reply) => {
-      const held = signalOf(reply)
-      const { place, entry, path } = await find(request, held)
-      const isRecursive = parseQuery(LIST_QUERY, request.url).recursive === 'true'
-      const header: EntryListHeader = { ...place, path: joinPath(path) }
-      return sendLines(services, request, reply, header, async function* (signal) {
-        if (entry.type !== 'directory') yield describeEntry([entry.name], entry)
-        else if (isRecursive) {
-          for await (const step of walk(blocks, entry, signal)) {
-            if (step.path.length > 0) yield describeEntry(step.path, step.entry)
-          }
-        } else {
-          for await (const child of readDirectory(blocks, entry.directory, { signal })) {
-            yield describeEntry([child.name], child)
-          }
-        }
-      })
-    },
-  )
-
-  app.get(
     '/api/v1/trees/:tree/file',
     says({ summary: 'The bytes of a file, verified', scope: 'read', query: REF_PATH, answerAs: 'bytes' }),
     async (request: TreeRequest, reply) => {
@@ -195,24 +156,32 @@ export function addTreeRoutes(app: FastifyInstance, services: Services): void {
     },
   )
 
-  async function find({ access, params: { tree }, url }: TreeRequest, held: AbortSignal) {
-    checkInside(access, ledger.state(), tree)
-    const query = readQuery(url)
-    const { snapshot, whole, filter, place } = await findShown(
-      services,
-      tree,
-      query.optionalText('ref'),
-      held,
-    )
-    const path = splitPath(query.bytes('path'))
-    const entry: Entry | undefined = await lookUp(blocks, snapshot.root, path)
-    if (entry !== undefined) return { place, entry, path }
-    if (filter !== undefined && (await lookUp(blocks, whole.root, path)) !== undefined)
-      throw leftOut(`${tree}@${place.sequence}`, joinPath(path), filter)
-    throw new MirrorError('not-found', `there is no ${joinPath(path)} in ${tree}@${place.sequence}`, {
-      hint: `See: mirrormesh ls ${tree}@${place.sequence}`,
-    })
+  function find(request: TreeRequest, held: AbortSignal) {
+    return findPath(services, request, held, readQuery(request.url).optionalText('ref'))
   }
+}
+
+/**
+ * What lies at the `path` of the request, in the snapshot that `ref` means.
+ * @throws MirrorError `not-found` also for what this site leaves out, `refused` for a tree that the asker may not look into
+ */
+export async function findPath(
+  services: Services,
+  { access, params: { tree }, url }: TreeRequest,
+  held: AbortSignal,
+  ref: string | undefined,
+) {
+  const { ledger, blocks } = services
+  checkInside(access, ledger.state(), tree)
+  const { snapshot, whole, filter, place } = await findShown(services, tree, ref, held)
+  const path = splitPath(readQuery(url).bytes('path'))
+  const entry: Entry | undefined = await lookUp(blocks, snapshot.root, path)
+  if (entry !== undefined) return { place, entry, path }
+  if (filter !== undefined && (await lookUp(blocks, whole.root, path)) !== undefined)
+    throw leftOut(`${tree}@${place.sequence}`, joinPath(path), filter)
+  throw new MirrorError('not-found', `there is no ${joinPath(path)} in ${tree}@${place.sequence}`, {
+    hint: `See: mirrormesh ls ${tree}@${place.sequence}`,
+  })
 }
 
 /** Where the heads before that sequence end. */
@@ -231,7 +200,7 @@ export function signalOf(reply: FastifyReply): AbortSignal {
 }
 
 /** The header was sent long before an item can fail, so the failure is an item too: `{"problem": ...}`, the last. */
-function sendLines(
+export function sendLines(
   { log }: Pick<Services, 'log'>,
   request: FastifyRequest,
   reply: FastifyReply,

@@ -122,6 +122,8 @@ function tryAnnouncement(random: Random): Trial {
       address: '192.0.2.9',
       sinceMs: 1_750_000_000_000,
     })),
+    suspects: random.pick([undefined, [keyOf('lost').peer]]),
+    contradicts: true,
     pauses: random.pick([undefined, [{ tree: 'builds/x0', by: 'ada', sinceMs: 1_750_000_000_000 }]]),
   } as Parameters<typeof encodeAnnouncement>[0])
   const input = mutated(random, seed)

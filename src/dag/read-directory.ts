@@ -28,6 +28,14 @@ export async function* readDirectory(
   }
 }
 
+/** How many entries the directory holds; reads its root alone. */
+export async function countEntries(source: NodeSource, cid: Cid, signal?: AbortSignal): Promise<number> {
+  const node = await loadDirectoryNode(source, { cid }, signal)
+  return node.kind === 'leaf'
+    ? node.entries.length
+    : node.children.reduce((sum, { claim }) => sum + claim!.entries, 0)
+}
+
 /** The entry at `path` below `root`, symbolic links not followed; reads one node for each level of each directory. */
 export async function lookUp(
   source: NodeSource,

@@ -43,7 +43,9 @@ export function buildStatus(sources: StatusSources): StatusDocument {
 function requestsOf({ self, members, heard, requests = [] }: StatusSources): RequestStatus[] {
   // A site that is silent may have let them in, or lost them, long ago.
   const fresh = (last: HeardSite | undefined) =>
-    last !== undefined && last.ageMs <= silentAfterMs(members.length) ? last : undefined
+    last !== undefined && last.isGone !== true && last.ageMs <= silentAfterMs(members.length)
+      ? last
+      : undefined
   const said = members.flatMap(({ peer, site }) =>
     (peer === self.peer ? requests : (fresh(heard.get(peer))?.announcement.requests ?? [])).map(
       (request) => ({
@@ -79,7 +81,8 @@ function siteStatus(
   }
   const last = heard.get(member.peer)
   const isUp =
-    connected.has(member.peer) || (last !== undefined && last.ageMs <= silentAfterMs(members.length))
+    connected.has(member.peer) ||
+    (last !== undefined && last.isGone !== true && last.ageMs <= silentAfterMs(members.length))
   return {
     ...member,
     state: isUp ? 'up' : last === undefined ? 'never-seen' : 'silent',

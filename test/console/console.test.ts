@@ -5,7 +5,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { SelfDocument } from '../../node/api/answers.ts'
-import { type Daemon, mirrormesh, startDaemon, succeed } from '../node/program.ts'
+import { type Daemon, mirrormesh, startDaemon, succeed, until } from '../node/program.ts'
+import { adminSteps } from './admin-steps.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
 import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
 import { treeSteps } from './tree-steps.ts'
@@ -31,6 +32,8 @@ const PAGES = [
   'transfers',
   'map',
   'members',
+  'members?view=grants',
+  'members?view=admins',
   'events',
   'links',
   'settings',
@@ -156,6 +159,8 @@ test('the console of a mesh of three processes', {
     assert.deepEqual(await accessFaults(page), [])
     await dialog.getByRole('button', { name: 'Let it go on' }).click()
     await row('hq').waitFor({ state: 'detached' })
+    await mkdir(join(source, 'many'))
+    for (let i = 100; i < 700; i++) await writeFile(join(source, 'many', `file-${i}`), 'z')
     await writeFile(join(source, 'image'), randomBytes(3_000_000))
     await mesh.run('publish', source, '--tree', 'builds/nightly')
     await page.getByRole('link', { name: 'Overview' }).click()
@@ -172,6 +177,14 @@ test('the console of a mesh of three processes', {
     assert.equal(await page.locator('main img').count(), 0)
     await page.getByRole('link', { name: '\\xff\\xfe/' }).click()
     await page.getByRole('link', { name: 'inside' }).waitFor()
+    await page.goto(`${mesh.url}#/trees/builds/nightly?view=files&path=many`)
+    await page.getByText('600 here').waitFor()
+    await page.getByRole('link', { name: 'file-599' }).waitFor()
+    await page.getByRole('link', { name: 'The next 500' }).click()
+    await page.getByRole('link', { name: 'file-600' }).waitFor()
+    assert.equal(await page.getByRole('link', { name: 'The next 500' }).count(), 0)
+    await page.getByRole('link', { name: 'From the beginning' }).click()
+    await page.getByRole('link', { name: 'file-100', exact: true }).waitFor()
     await page.goto(`${mesh.url}#/trees/builds/nightly?view=changes&from=1&to=2`)
     await page.getByText('1 changed').waitFor()
   })
@@ -221,6 +234,7 @@ test('the console of a mesh of three processes', {
   })
 
   await treeSteps(t, page, mesh, labs)
+  await adminSteps(t, page, mesh)
 
   await t.test('a site is invited in the page, and joins by what the page shows', async () => {
     await page.goto(`${mesh.url}#/members`)
@@ -262,7 +276,7 @@ test('the console of a mesh of three processes', {
     await page.getByRole('heading', { name: '1 machine asks to join' }).waitFor()
     await page.getByRole('button', { name: 'Approve' }).click()
     const dialog = page.getByRole('dialog')
-    const code = /^code (\S+)$/m.exec(text)![1]!
+    const code = await until('it shows a code', async () => /^code (\S+)$/m.exec(text)?.[1])
     const other = code.replace(/\d/g, (digit) => String((Number(digit) + 1) % 10))
     await dialog.getByLabel(/The code/).fill(other)
     await dialog.getByText('That is another code').waitFor()

@@ -7,7 +7,7 @@ import { cidKey } from '../../src/block/cid.ts'
 import { nodeBlock } from '../../src/block/codec.ts'
 import { buildDirectory, decodeDirectoryNode } from '../../src/dag/directory.ts'
 import type { Entry } from '../../src/dag/entry.ts'
-import { lookUp, readDirectory } from '../../src/dag/reader.ts'
+import { countEntries, lookUp, readDirectory } from '../../src/dag/reader.ts'
 import { createMemorySource } from './memory-source.ts'
 import { collect, entries, META, numberedFiles } from './trees.ts'
 
@@ -50,7 +50,13 @@ test('long directories read back, from any name on, and look up in a handful of 
     source.takeReads()
     assert.deepEqual(await lookUp(source, rootOf(cid), [after]), list[at])
     assert.ok(source.takeReads() <= 3)
+    const page = readDirectory(source, cid, { after })
+    for (let i = 0; i < 10 && (await page.next()).done !== true; i++);
+    await page.return()
+    assert.ok(source.takeReads() <= 4, 'a page costs the way to it and what it shows')
   }
+  assert.equal(await countEntries(source, cid), list.length)
+  assert.ok(source.takeReads() <= 1)
   assert.equal(await lookUp(source, rootOf(cid), [utf8('file-0000500.rpm0')]), undefined)
   assert.equal(await lookUp(source, rootOf(cid), [utf8('zzz')]), undefined)
 })

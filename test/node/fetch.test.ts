@@ -80,10 +80,15 @@ test('a fetch can be seen while it waits, and is gone when it is complete', {
     return (await succeedJson<FetchesDocument>(list)).fetches.length === 1
   })
 
-  await assert.rejects(atSite(mirror, 'hq'), { code: 'unreachable', message: /not connected to hq/ })
+  await assert.rejects(atSite(mirror, 'hq'), {
+    code: 'unreachable',
+    message: /^hq cannot be reached from here: /,
+  })
   await assert.rejects(atSite(mirror, 'none'), { code: 'not-found' })
   assert.equal((await atSite<{ fetches: FetchSummary[] }>(mirror, 'lab')).fetches[0]?.tree, 'build')
   const last = await startDaemon(t, hq)
+  // A neighbour or not yet again: it is connected to for the question.
+  assert.equal((await atSite<{ site: string }>(last, 'lab')).site, 'lab')
   await until('the fetch ends', async () => {
     const { fetches } = await succeedJson<{ fetches: FetchSummary[] }>(list)
     return fetches.length === 0 ? true : undefined

@@ -5,6 +5,7 @@ import { cidOf, RAW } from '../../src/block/cid.ts'
 import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
 import { listPages, readPage } from '../../src/dag/reader.ts'
 import { createIndexSearch } from '../../src/replica/serve/index-search.ts'
+import { createPageFingerprints } from '../../src/replica/serve/page-fingerprints.ts'
 import { createMemorySource } from '../dag/memory-source.ts'
 
 const BLOCKS = 60_000
@@ -65,4 +66,45 @@ test('an index of one page is searched as well', async () => {
   const search = createIndexSearch(source, root)
   assert.deepEqual(await search.find(cidAt(3)), { page: root, offset: 3, lengthBytes: 100 })
   assert.equal(await search.find(cidAt(11)), undefined)
+})
+
+test('readers who jump about cost a walk through the index once, and then a page each', async () => {
+  const { source, root, pages } = await setUp()
+  const search = createIndexSearch(source, root)
+  const far = Array.from({ length: 120 }, (_, i) => (i * 48_611) % BLOCKS)
+  for (const i of far) assert.ok(await search.find(cidAt(i)))
+  const reads = source.takeReads()
+  assert.ok(reads <= 2 * pages.length + far.length + 8, `${reads} reads of ${pages.length} pages`)
+  for (let i = 0; i < 50; i++) assert.equal(await search.find(cidOf(RAW, utf8(`none ${i}`))), undefined)
+  assert.ok(source.takeReads() <= pages.length, 'each page is known by now')
+  for (let i = 50; i < 100; i++) await search.find(cidOf(RAW, utf8(`none ${i}`)))
+  assert.ok(source.takeReads() <= 1)
+})
+
+test('what was learned of pages serves the searches of other snapshots, and all who wait', async () => {
+  const { source, root, pages } = await setUp()
+  const fingerprints = createPageFingerprints()
+  const first = createIndexSearch(source, root, fingerprints)
+  assert.equal(await first.find(cidOf(RAW, utf8('none'))), undefined)
+  source.takeReads()
+  const second = createIndexSearch(source, root, fingerprints)
+  const far = Array.from({ length: 20 }, (_, i) => (i * 48_611) % BLOCKS)
+  const found = await Promise.all(far.map((i) => second.find(cidAt(i))))
+  assert.ok(found.every((each) => each !== undefined))
+  assert.ok(source.takeReads() <= far.length + 4)
+  // Without it twenty at once look through the index once, not twenty times.
+  const third = createIndexSearch(source, root)
+  await Promise.all(far.map((i) => third.find(cidAt(i))))
+  assert.ok(source.takeReads() <= pages.length + far.length + 8)
+})
+
+test('pages that are forgotten are read again, and nothing else changes', async () => {
+  const { source, root } = await setUp()
+  const search = createIndexSearch(source, root, createPageFingerprints(20_000))
+  for (let i = 0; i < 20; i++) {
+    const at = (i * 48_611) % BLOCKS
+    const found = await search.find(cidAt(at))
+    const { blocks } = await readPage(source, found!.page)
+    assert.ok(blocks[found!.offset]!.cid.equals(cidAt(at)))
+  }
 })

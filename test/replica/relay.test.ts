@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
+import { encodeQuestion } from '../../src/replica/questions.ts'
+import { decodeAnnouncement } from '../../src/replica/status/status-announcement.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { startSite, type TestSite, until, withTempDir } from './agent-mesh.ts'
 import { createTestMesh, testKey } from './test-mesh.ts'
@@ -105,6 +107,15 @@ test('two sites that cannot be dialled meet at a member that does not want the t
     await Promise.all([publish(hq), relays[at]!.stop()])
     await holds(labA, 'lab-a', 2)
     assert.equal(pathOf(labA, hq), 'relayed')
+    // Who is asked something and is no neighbour is connected to for it, by the relay as well: the answer is its own.
+    await labA.host.disconnect(hq.host.peerId)
+    const signal = AbortSignal.timeout(20_000)
+    await labA.agent.reach(hq.host.peerId, signal)
+    assert.equal(pathOf(labA, hq), 'relayed')
+    const answer = await labA.host.ask(hq.host.peerId, encodeQuestion({ ask: 'status' }), signal)
+    assert.equal(decodeAnnouncement(answer).trees[0]?.tree, 't')
+    const stranger = testKey(40).peer
+    await assert.rejects(labA.agent.reach(stranger, signal), { code: 'unreachable' })
     // Two when both dialled at once.
     assert.ok([1, 2].includes(relays[1 - at]!.host.relayed().circuits))
   })

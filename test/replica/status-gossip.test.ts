@@ -26,6 +26,7 @@ import { createMemoryStore } from '../../src/store/memory-store.ts'
 import { createTestLogger, createTestMesh, START_MS, testKey } from './test-mesh.ts'
 
 const author = testKey(20)
+const self = testKey(30)
 const SNAPSHOT = cidOf(DAG_CBOR, Buffer.from('a snapshot')).toString()
 
 function treeAt(tree: string, completeSequence: number | null): AnnouncedTree {
@@ -48,6 +49,7 @@ function announcement(timeMs: number, address = '/ip4/10.0.0.1/tcp/4001'): SiteA
 
 async function listen(ask?: () => Promise<Uint8Array>) {
   const asked: Uint8Array[] = []
+  const published: Uint8Array[] = []
   const mesh = createTestMesh()
   const state = foldRecords([mesh.genesis, mesh.member(author, 'lab', 'eu')], mesh.mesh)
   const clock = new VirtualClock(START_MS)
@@ -56,7 +58,7 @@ async function listen(ask?: () => Promise<Uint8Array>) {
   let hear: (peer: string, bytes: Uint8Array) => void = () => undefined
   const gossip = createStatusGossip({
     host: {
-      publishStatus: async () => undefined,
+      publishStatus: async (bytes) => void published.push(bytes),
       onStatus(listener) {
         hear = listener
         return () => undefined
@@ -76,6 +78,7 @@ async function listen(ask?: () => Promise<Uint8Array>) {
     announce: () => announcement(clock.nowMs()),
     onHeard: () => undefined,
     onAddresses: () => undefined,
+    self: self.peer,
   })
   gossip.start()
   return {
@@ -83,6 +86,7 @@ async function listen(ask?: () => Promise<Uint8Array>) {
     gossip,
     addressBook,
     asked,
+    published,
     say: (said: SiteAnnouncement) => hear(author.peer, encodeAnnouncement(said)),
     sayBytes: (bytes: Uint8Array) => hear(author.peer, bytes),
   }
@@ -103,6 +107,29 @@ test('what a site said before is no sign of life when somebody repeats it, and m
   assert.deepEqual(addressBook.of(author.peer), last.addresses)
   say(announcement(START_MS + 60_000))
   assert.equal(gossip.heard().get(author.peer)?.ageMs, 0)
+})
+
+test('who is suspected says at once that it is there, and who suspects names it until it is heard of', async () => {
+  const { clock, gossip, published, say } = await listen()
+  clock.advanceTo(START_MS + 1_000)
+  say({ ...announcement(START_MS + 1_000), contradicts: true })
+  const before = published.length
+  say({ ...announcement(START_MS + 2_000), contradicts: true, suspects: [self.peer] })
+  clock.advanceTo(START_MS + 2_000)
+  assert.equal(published.length, before + 1)
+  say({ ...announcement(START_MS + 3_000), contradicts: true, suspects: [self.peer] })
+  clock.advanceTo(START_MS + 5_000)
+  assert.equal(published.length, before + 1, 'not as often as somebody likes')
+  gossip.lost(author.peer)
+  clock.advanceTo(START_MS + 45_000)
+  assert.ok(published.some((bytes) => decodeDelta(bytes)?.suspects?.includes(author.peer) === true))
+  assert.equal(gossip.heard().get(author.peer)?.isGone, undefined)
+  clock.advanceTo(START_MS + 80_000)
+  assert.equal(gossip.heard().get(author.peer)?.isGone, true)
+  say({ ...announcement(START_MS + 81_000), contradicts: true })
+  assert.equal(gossip.heard().get(author.peer)?.isGone, undefined)
+  clock.advanceTo(START_MS + 200_000)
+  assert.equal(decodeDelta(published.at(-1)!)?.suspects, undefined)
 })
 
 test('a site whose clock was far ahead is heard again when it is put right', async () => {
@@ -144,6 +171,7 @@ test('the more members there are, the more seldom a site that has no news speaks
       announce: () => ({ ...announcement(clock.nowMs()), trees }),
       onHeard: () => undefined,
       onAddresses: () => undefined,
+      self: self.peer,
     })
     gossip.start()
     clock.advanceTo(START_MS + 2_000_000)

@@ -121,6 +121,7 @@ export const RESOLVED = z.strictObject({
 export const ENTRY_HEADER = z.strictObject({
   ...PLACE_FIELDS,
   path: z.string(),
+  entries: z.int().exactOptional().describe('of the folder, not below it'),
 }) satisfies z.ZodType<EntryListHeader>
 
 export const ENTRY = z.strictObject({

@@ -5,25 +5,39 @@ import { formatBytes, formatCount } from '../../cli/quantity.ts'
 import { getLines, type Problem } from '../api.ts'
 import { html } from '../html.ts'
 import { Trouble } from '../parts/load.ts'
-import { linkTo } from '../route.ts'
+import { linkTo, route } from '../route.ts'
+import { useValue } from '../state.ts'
 import { shown } from '../text.ts'
 import { childPath, pathText, treePath } from './address.ts'
 
-const SHOWN = 1000
+const PAGE = 500
 
 export function Files({ tree, reference, path }: { tree: string; reference: string; path: string }) {
-  const address = treePath(tree, 'entries', reference === '' ? {} : { ref: reference }, path)
+  const cursor = useValue(route).query.get('after') ?? ''
+  const query = {
+    ...(reference === '' ? {} : { ref: reference }),
+    ...(cursor === '' ? {} : { cursor }),
+    limit: String(PAGE),
+  }
+  const address = treePath(tree, 'entries', query, path)
   const [state, setState] = useState<{
     of?: string
     header?: EntryListHeader
     items?: EntryLine[]
-    isWhole?: boolean
+    next?: string | null
     problem?: Problem
   }>({})
   useEffect(() => {
     const controller = new AbortController()
-    getLines<EntryListHeader, EntryLine>(address, SHOWN, controller.signal).then(
-      ({ header, items, isWhole }) => setState({ of: address, header, items, isWhole }),
+    getLines<EntryListHeader, EntryLine & { cursor?: string | null }>(
+      address,
+      PAGE + 1,
+      controller.signal,
+    ).then(
+      ({ header, items }) => {
+        const next = items.at(-1)?.cursor ?? null
+        setState({ of: address, header, items: items.filter((each) => each.path !== undefined), next })
+      },
       (problem: Problem) => {
         if (!controller.signal.aborted) setState({ of: address, problem })
       },
@@ -32,10 +46,16 @@ export function Files({ tree, reference, path }: { tree: string; reference: stri
   }, [address])
   if (state.of !== address) return html`<p class="nothing" role="status">Reading …</p>`
   if (state.problem !== undefined) return html`<${Trouble} problem=${state.problem} />`
-  const { header, items = [], isWhole = true } = state
-  const ref = String(header?.sequence ?? '')
-  const to = (place: string): string =>
-    linkTo('trees', tree, { view: 'files', ref, ...(place === '' ? {} : { path: place }) })
+  const { header, items = [], next = null } = state
+  // The end of a branch in dispute is named by its snapshot: its sequence may be that of another.
+  const ref = /^b[a-z2-7]{50,}$/.test(reference) ? reference : String(header?.sequence ?? '')
+  const to = (place: string, after = ''): string =>
+    linkTo('trees', tree, {
+      view: 'files',
+      ref,
+      ...(place === '' ? {} : { path: place }),
+      ...(after === '' ? {} : { after }),
+    })
   const parts = path === '' ? [] : path.split('/')
   return html`<section class="card" aria-labelledby="files-title">
     <header class="card-head">
@@ -43,7 +63,7 @@ export function Files({ tree, reference, path }: { tree: string; reference: stri
         (part, i) =>
           html` / <a key=${part} href=${to(parts.slice(0, i + 1).join('/'))}>${shown(pathText(part))}</a>`,
       )}</h2>
-      <span class="quiet">${formatCount(items.length)}${isWhole ? '' : ' and more'} here</span>
+      <span class="quiet">${formatCount(header?.entries ?? items.length)} here</span>
     </header>
     ${
       items.length === 0
@@ -60,7 +80,13 @@ export function Files({ tree, reference, path }: { tree: string; reference: stri
             </tr>`
           })}</tbody></table></div>`
     }
-    ${!isWhole && html`<p class="nothing">There are more than ${formatCount(SHOWN)}. All of them: mirrormesh ls ${tree}@${ref}</p>`}
+    ${
+      (next !== null || cursor !== '') &&
+      html`<nav class="pages" aria-label="Parts of this folder">
+        ${cursor !== '' && html`<a href=${to(path)}>From the beginning</a>`}
+        ${next !== null && html`<a href=${to(path, next)} rel="next">The next ${formatCount(PAGE)}</a>`}
+      </nav>`
+    }
   </section>`
 }
 

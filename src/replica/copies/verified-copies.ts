@@ -48,11 +48,16 @@ export function saidOf(announcement: SiteAnnouncement, tree: string): AnnouncedT
 
 /** By two clocks, when it came and when it was sent: where clocks disagree nothing counts. */
 export function isFresh(
-  { announcement, ageMs, isOutdated }: HeardSite,
+  { announcement, ageMs, isOutdated, isGone }: HeardSite,
   freshMs: number,
   nowMs: number,
 ): boolean {
-  return isOutdated !== true && ageMs <= freshMs && Math.abs(nowMs - announcement.timeMs) <= freshMs
+  return (
+    isOutdated !== true &&
+    isGone !== true &&
+    ageMs <= freshMs &&
+    Math.abs(nowMs - announcement.timeMs) <= freshMs
+  )
 }
 
 /** Whether it was said that the snapshot with one of these sequences is complete there, and which part of it. */

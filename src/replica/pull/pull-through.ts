@@ -24,6 +24,7 @@ import { createSharedFlights } from '../fetch/shared-flights.ts'
 import type { FetchMembers, FetchNetwork, ReplicaLog } from '../fetch-network.ts'
 import type { IndexSearch } from '../serve/index-search.ts'
 import { createIndexSearch } from '../serve/index-search.ts'
+import { createPageFingerprints } from '../serve/page-fingerprints.ts'
 import type { Traffic } from '../traffic.ts'
 import { createPullPeers } from './pull-peers.ts'
 import { createPullRequests } from './pull-requests.ts'
@@ -100,6 +101,8 @@ export function createPullThrough(
   )
   const flights = createSharedFlights<Uint8Array>()
   const searches = new Map<string, IndexSearch>()
+  /** Consecutive snapshots have most pages in common. */
+  const fingerprints = createPageFingerprints()
   const counts = { fetchedBlocks: 0, fetchedBytes: 0, cachedBlocks: 0, failures: 0 }
 
   async function atHand(
@@ -168,7 +171,7 @@ export function createPullThrough(
     if (search === undefined) {
       const objects = objectsOf(tree, snapshot)
       const { index } = decodeSnapshot(snapshot, (await objects.get(snapshot, signal))!)
-      search = searches.get(key) ?? createIndexSearch(objects, index)
+      search = searches.get(key) ?? createIndexSearch(objects, index, fingerprints)
       if (searches.size >= MAX_SEARCHES) searches.delete(searches.keys().next().value!)
     } else searches.delete(key)
     searches.set(key, search)

@@ -3,14 +3,20 @@
  * the one in which its tree is walked, children before their parents: what a reader comes to is mostly near what it came to
  * before, and before it. So the search begins there, goes towards the beginning, a few pages at a time, and looks
  * behind only at the end. Pages that were read are kept, as far as there is room.
+ *
+ * Readers come to blocks in any order that they like, and must not cost a walk through the index each time: of every page that was
+ * read it is remembered what it may list (page-fingerprints.ts), so that a page is read for the sake of blocks that it does not list
+ * once. One search at a time looks for new pages: what is learned by it serves those that wait.
  */
 import { MirrorError } from '../../base/errors.ts'
+import { Semaphore } from '../../base/semaphore.ts'
 import type { Cid } from '../../block/cid.ts'
 import { cidKey } from '../../block/cid.ts'
 import type { IndexNode, IndexPage } from '../../dag/block-index.ts'
 import { decodeIndexNode } from '../../dag/block-index.ts'
 import type { NodeSource } from '../../dag/source.ts'
 import { getBlock } from '../../dag/source.ts'
+import { createPageFingerprints, type PageFingerprints } from './page-fingerprints.ts'
 
 export interface BlockPosition {
   readonly page: Cid
@@ -25,7 +31,6 @@ export interface IndexSearch {
 
 /** A page has about a thousand blocks, 300 bytes each here. */
 const MAX_PAGES = 32
-const MAX_BRANCHES = 16
 /** Read at a time, once the first few were in vain. */
 const MAX_BATCH = 8
 
@@ -36,16 +41,28 @@ interface OpenPage {
   readonly offsets: ReadonlyMap<string, number>
 }
 
-/** A page by what its parents say. */
-interface PlacedPage {
+/** A node of the index by what its parent says. */
+interface Placed {
   readonly cid: Cid
+  readonly key: string
+  /** Position of its first block. */
   readonly first: number
   readonly blocks: number
+  /** Of a page 0. */
+  readonly level: number
+  /** Once it was read. */
+  children?: readonly Placed[]
 }
 
-export function createIndexSearch(source: NodeSource, root: Cid): IndexSearch {
+/** @param fingerprints may be shared with searches of other indexes */
+export function createIndexSearch(
+  source: NodeSource,
+  root: Cid,
+  fingerprints: PageFingerprints = createPageFingerprints(),
+): IndexSearch {
   const pages = new Map<string, OpenPage>()
-  const branches = new Map<string, Extract<IndexNode, { kind: 'branch' }>>()
+  const turn = new Semaphore(1)
+  let top: Placed | undefined
   /** Position behind the block that was found last; undefined before the first. */
   let anchor: number | undefined
 
@@ -53,89 +70,116 @@ export function createIndexSearch(source: NodeSource, root: Cid): IndexSearch {
     return decodeIndexNode(cid, await getBlock(source, cid, 'block index', signal))
   }
 
-  async function branch(cid: Cid, signal: AbortSignal | undefined) {
-    const key = cidKey(cid)
-    const known = branches.get(key)
-    if (known !== undefined) return known
-    const node = await read(cid, signal)
-    if (node.kind === 'page') return node
-    keep(branches, key, node, MAX_BRANCHES)
-    return node
-  }
-
   async function openPage(
-    { cid, first, blocks }: PlacedPage,
+    { cid, key, first, blocks }: Placed,
     signal: AbortSignal | undefined,
   ): Promise<OpenPage> {
-    const key = cidKey(cid)
     const known = pages.get(key)
     if (known !== undefined) return known
     const node = await read(cid, signal)
     if (node.kind !== 'page' || node.page.blocks.length !== blocks) throw notAsClaimed(cid)
     const offsets = new Map(node.page.blocks.map((block, offset) => [cidKey(block.cid), offset]))
     const open = { page: node.page, first, offsets }
+    fingerprints.note(
+      key,
+      node.page.blocks.map((block) => block.cid),
+    )
     keep(pages, key, open, MAX_PAGES)
     return open
   }
 
-  async function totalBlocks(signal: AbortSignal | undefined): Promise<number> {
-    const node = await branch(root, signal)
-    if (node.kind === 'page') return node.page.blocks.length
-    return node.children.reduce((sum, { blocks }) => sum + blocks, 0)
+  async function readTop(signal: AbortSignal | undefined): Promise<Placed> {
+    if (top !== undefined) return top
+    const node = await read(root, signal)
+    const blocks =
+      node.kind === 'page'
+        ? node.page.blocks.length
+        : node.children.reduce((sum, child) => sum + child.blocks, 0)
+    const level = node.kind === 'page' ? 0 : node.level
+    top = { cid: root, key: cidKey(root), first: 0, blocks, level }
+    return top
   }
 
-  async function pageAt(position: number, signal: AbortSignal | undefined): Promise<PlacedPage> {
-    let cid = root
-    let first = 0
-    let level: number | undefined
-    for (;;) {
-      const node = await branch(cid, signal)
-      const found = node.kind === 'page' ? 0 : node.level
-      if (level !== undefined && found !== level) throw notAsClaimed(cid)
-      if (node.kind === 'page') return { cid, first, blocks: node.page.blocks.length }
-      const child = node.children.find(({ blocks }) => {
-        if (position < first + blocks) return true
-        first += blocks
-        return false
-      })
-      if (child === undefined) throw notAsClaimed(cid)
-      if (node.level === 1) return { cid: child.cid, first, blocks: child.blocks }
-      cid = child.cid
-      level = node.level - 1
+  async function childrenOf(placed: Placed, signal: AbortSignal | undefined): Promise<readonly Placed[]> {
+    if (placed.children !== undefined) return placed.children
+    const node = await read(placed.cid, signal)
+    if (node.kind === 'page' || node.level !== placed.level) throw notAsClaimed(placed.cid)
+    let { first } = placed
+    const children = node.children.map(({ cid, blocks }) => {
+      const child = { cid, key: cidKey(cid), first, blocks, level: node.level - 1 }
+      first += blocks
+      return child
+    })
+    if (first !== placed.first + placed.blocks) throw notAsClaimed(placed.cid)
+    placed.children = children
+    return children
+  }
+
+  /** The pages that begin before a position, the last first; or those that begin at it or behind it. */
+  async function* pagesFrom(
+    placed: Placed,
+    { position, step }: { readonly position: number; readonly step: 1 | -1 },
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Placed, void, undefined> {
+    const isOut = step < 0 ? placed.first >= position : placed.first + placed.blocks <= position
+    if (isOut) return
+    if (placed.level === 0) {
+      if (step < 0 || placed.first >= position) yield placed
+      return
     }
+    const children = await childrenOf(placed, signal)
+    for (const child of step < 0 ? children.toReversed() : children)
+      yield* pagesFrom(child, { position, step }, signal)
   }
 
-  /** Looks through the pages from `from` on, downwards to 0 or upwards to `end`. */
+  /** Looks through the pages, in this order, that may list the block. */
   async function search(
-    key: string,
-    { from, end, step }: { from: number; end: number; step: 1 | -1 },
+    cid: Cid,
+    placed: AsyncIterable<Placed>,
     signal: AbortSignal | undefined,
   ): Promise<OpenPage | undefined> {
-    let at = from
-    for (let batch = 1; step < 0 ? at > end : at < end; batch = Math.min(MAX_BATCH, batch * 2)) {
-      const placed: PlacedPage[] = []
-      while (placed.length < batch && (step < 0 ? at > end : at < end)) {
-        const page = await pageAt(step < 0 ? at - 1 : at, signal)
-        placed.push(page)
-        at = step < 0 ? page.first : page.first + page.blocks
-      }
-      const open = await Promise.all(placed.map((page) => openPage(page, signal)))
-      const found = open.find(({ offsets }) => offsets.has(key))
-      if (found !== undefined) return found
+    const key = cidKey(cid)
+    let due: Placed[] = []
+    let batch = 1
+    const look = async (): Promise<OpenPage | undefined> => {
+      const open = await Promise.all(due.map((page) => openPage(page, signal)))
+      due = []
+      return open.find(({ offsets }) => offsets.has(key))
     }
-    return undefined
+    for await (const page of placed) {
+      const mayHave = fingerprints.mayHave(page.key, cid)
+      if (mayHave === false) continue
+      due.push(page)
+      // One that is said to have it is read alone: it has, but for one in millions.
+      if (due.length < batch && mayHave !== true) continue
+      const found = await look()
+      if (found !== undefined) return found
+      batch = Math.min(MAX_BATCH, batch * 2)
+    }
+    return look()
+  }
+
+  async function searchAll(cid: Cid, signal: AbortSignal | undefined): Promise<OpenPage | undefined> {
+    const from = await readTop(signal)
+    const position = anchor ?? from.blocks
+    return (
+      (await search(cid, pagesFrom(from, { position, step: -1 }, signal), signal)) ??
+      (await search(cid, pagesFrom(from, { position, step: 1 }, signal), signal))
+    )
   }
 
   return {
     async find(cid, signal) {
       const key = cidKey(cid)
-      let found = [...pages.values()].find(({ offsets }) => offsets.has(key))
+      const atHand = (): OpenPage | undefined => [...pages.values()].find(({ offsets }) => offsets.has(key))
+      let found = atHand()
       if (found === undefined) {
-        const total = await totalBlocks(signal)
-        const from = anchor ?? total
-        found =
-          (await search(key, { from, end: 0, step: -1 }, signal)) ??
-          (await search(key, { from, end: total, step: 1 }, signal))
+        const release = await turn.acquire(1, signal)
+        try {
+          found = atHand() ?? (await searchAll(cid, signal))
+        } finally {
+          release()
+        }
       }
       if (found === undefined) return undefined
       const offset = found.offsets.get(key)!

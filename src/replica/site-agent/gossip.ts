@@ -19,6 +19,7 @@ import { createAnnouncementSender } from '../status/announcement-sender.ts'
 import type { HeardSite } from '../status/status.ts'
 import { decodeAnnouncement, type SiteAnnouncement } from '../status/status-announcement.ts'
 import type { Background } from './background.ts'
+import { createSuspicions } from './suspicions.ts'
 
 export interface StatusGossipComponents {
   readonly host: Pick<Host, 'publishStatus' | 'onStatus' | 'peers' | 'ask'>
@@ -32,6 +33,8 @@ export interface StatusGossipComponents {
   readonly announce: () => SiteAnnouncement
   readonly onHeard: (peer: string) => void
   readonly onAddresses: (peer: string) => void
+  /** PeerId of this node. */
+  readonly self: string
 }
 
 export interface StatusGossip {
@@ -40,6 +43,8 @@ export interface StatusGossip {
   changed(): void
   /** A member came: what it is, it says itself. */
   connected(peer: string): void
+  /** The connection to it has ended. */
+  lost(peer: string): void
   /** What this site said last of all of itself. */
   whole(): Uint8Array | undefined
   /** By PeerId, members only. */
@@ -57,6 +62,9 @@ const MAX_ASKED = 1024
 /** A site whose clock was further ahead than this, and was put right since, is heard again. */
 const MAX_AHEAD_MS = 5 * 60_000
 
+/** Whoever suspects this site is contradicted no more often. */
+const CONTRADICT_PAUSE_MS = 10_000
+
 export function createStatusGossip(components: StatusGossipComponents): StatusGossip {
   const { host, ledger, addressBook, clock, random, logger, background, announce } = components
   const last = new Map<string, Heard>()
@@ -65,8 +73,34 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
   let sentAtMs = Number.NEGATIVE_INFINITY
   let isBeat = true
   let beatAtMs = Number.NEGATIVE_INFINITY
+  let contradictedAtMs = Number.NEGATIVE_INFINITY
   let cancelNext: (() => void) | undefined
   let nextAtMs = Number.POSITIVE_INFINITY
+
+  const suspicions = createSuspicions({
+    clock,
+    random,
+    isMember: (peer) => ledger.state().members.get(peer)?.isActive === true,
+    isConnected,
+    heardAtMs: (peer) => last.get(peer)?.atMs,
+    canContradict: (peer) => last.get(peer)?.base?.contradicts === true,
+    // At once: the others wait for it, each with the same to say.
+    onSay: () => sendAt(Math.max(clock.monotonicMs(), sentAtMs + MIN_INTERVAL_MS)),
+    onSuspected() {
+      const atMs = Math.max(clock.monotonicMs(), contradictedAtMs + CONTRADICT_PAUSE_MS)
+      beatAtMs = Math.min(beatAtMs, atMs)
+      contradictedAtMs = atMs
+      sendAt(atMs)
+    },
+    onGone(peer) {
+      logger.info({ peer }, 'site.silent')
+      components.onHeard(peer)
+    },
+  })
+
+  function isConnected(peer: string): boolean {
+    return host.peers().some((each) => each.peer === peer)
+  }
 
   function sendAt(atMs: number): void {
     if (background.signal.aborted || atMs >= nextAtMs) return
@@ -80,7 +114,8 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
     const nowMs = clock.monotonicMs()
     const members = activeMembers()
     isBeat = nowMs >= beatAtMs
-    const bytes = sender.next(announce(), { isBeat, members })
+    const now = { ...announce(), contradicts: true, ...saying(suspicions.say()) }
+    const bytes = sender.next(now, { isBeat, members })
     if (bytes !== undefined) {
       sentAtMs = nowMs
       beatAtMs = nowMs + Math.round(announcePeriodMs(members) * (0.9 + random() * 0.2))
@@ -109,6 +144,7 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
       }
       const heard = heardOf({ timeMs, atMs: clock.monotonicMs(), base: whole ?? before?.base, delta })
       last.set(peer, heard)
+      suspicions.told(heard.announcement.suspects ?? [], components.self)
       components.onHeard(peer)
       if (whole !== undefined) rememberAddresses(peer, whole)
       else if (heard.base?.timeMs !== delta?.baseMs) askForWhole(peer)
@@ -129,10 +165,9 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
   /** What its author, whose connection proves its key, has said before this node listened. */
   function askForWhole(peer: string): void {
     const nowMs = clock.monotonicMs()
-    const isConnected = host.peers().some((each) => each.peer === peer)
     const isMember = ledger.state().members.get(peer)?.isActive === true
     if (
-      !isConnected ||
+      !isConnected(peer) ||
       !isMember ||
       nowMs - (askedAtMs.get(peer) ?? Number.NEGATIVE_INFINITY) < ASK_PAUSE_MS
     ) {
@@ -168,6 +203,7 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
       background.signal.addEventListener('abort', () => {
         end()
         cancelNext?.()
+        suspicions.stop()
       })
       sendAt(clock.monotonicMs())
     },
@@ -178,6 +214,7 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
     connected(peer) {
       if (last.get(peer)?.base === undefined) askForWhole(peer)
     },
+    lost: (peer) => suspicions.lost(peer),
     whole: () => sender.base(),
     heard() {
       const { members } = ledger.state()
@@ -192,6 +229,7 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
             ageMs: nowMs - atMs,
             isConnected: connected.has(peer),
             ...(isOutdated ? { isOutdated } : {}),
+            ...(suspicions.isGone(peer) ? { isGone: true } : {}),
           })
         } else {
           last.delete(peer)
@@ -200,6 +238,10 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
       return out
     },
   }
+}
+
+function saying(suspects: readonly string[]): Pick<SiteAnnouncement, 'suspects'> {
+  return suspects.length === 0 ? {} : { suspects }
 }
 
 /** What one site said last. */
@@ -227,6 +269,7 @@ const NOTHING_SAID: Omit<SiteAnnouncement, 'timeMs' | 'bytesSent' | 'bytesReceiv
 function announcementOf({ base, delta }: Pick<Heard, 'base' | 'delta'>): SiteAnnouncement {
   if (delta === undefined) return base!
   if (base?.timeMs === delta.baseMs) return applyAnnouncementDelta(base, delta)
-  const { timeMs, bytesSent, bytesReceived } = delta
-  return { ...(base ?? NOTHING_SAID), timeMs, bytesSent, bytesReceived }
+  const { timeMs, bytesSent, bytesReceived, suspects } = delta
+  const { suspects: _, ...known } = base ?? NOTHING_SAID
+  return { ...known, timeMs, bytesSent, bytesReceived, ...(suspects === undefined ? {} : { suspects }) }
 }

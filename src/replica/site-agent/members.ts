@@ -50,7 +50,8 @@ export function createMemberKeeper(components: MemberKeeperComponents): MemberKe
         if (!mayRead(now, tree, peer, nowMs)) return []
         const isConnected = there.has(peer)
         const last = said.get(peer)
-        const isExpected = isStarting() || (last?.ageMs ?? Number.POSITIVE_INFINITY) <= silentMs
+        const isHeard = last !== undefined && last.isGone !== true && last.ageMs <= silentMs
+        const isExpected = isStarting() || isHeard
         if (!isConnected && !(isExpected && region === self.region)) return []
         // What a site paused it takes no share of, and it still gives what it has.
         const wish =

@@ -39,6 +39,11 @@ export interface PeerKeeper {
   addressesChanged(peer: string): void
   /** It sent wrong bytes: drops it, and does not seek it for a while. */
   shun(peer: string): void
+  /**
+   * Connects now, directly or through a member that relays, and does not wait for the member's turn to be dialled.
+   * @throws MirrorError `unreachable` when it cannot be, or no address of it is known; `refused` for one that is shunned
+   */
+  reach(peer: string, signal: AbortSignal): Promise<void>
   /** PeerIds shunned now. */
   shunned(): readonly string[]
 }
@@ -276,6 +281,16 @@ export function createPeerKeeper(components: PeerKeeperComponents): PeerKeeper {
     shun(peer) {
       shunnedUntilMs.set(peer, clock.monotonicMs() + SHUN_MS)
       background.run('drop a peer', () => host.disconnect(peer))
+    },
+    async reach(peer, signal) {
+      if (isConnected(peer)) return
+      const member = ledger.state().members.get(peer)
+      if (isShunned(peer))
+        throw new MirrorError('refused', `${peer} sent wrong bytes: it is left alone for a while`)
+      const addresses = member?.isActive === true ? addressesOf(member) : []
+      if (addresses.length === 0) throw new MirrorError('unreachable', `no address of ${peer} is known`)
+      const ends = AbortSignal.any([signal, background.signal])
+      await withTimeLimit(clock, DIAL_TIMEOUT_MS, ends, (limited) => host.dial(peer, addresses, limited))
     },
     shunned: () => [...shunnedUntilMs.keys()].filter(isShunned),
   }

@@ -104,6 +104,7 @@ export function createSiteAgent(
       tellSoon()
     },
     onAddresses: (peer) => peers.addressesChanged(peer),
+    self: self.peer,
   })
 
   const members = createMemberKeeper({
@@ -302,6 +303,7 @@ export function createSiteAgent(
           members.notify()
           if (isConnected) for (const worker of workers.values()) worker.nudge()
           if (isConnected) gossip.connected(peer)
+          else gossip.lost(peer)
           tellSoon()
         }),
         host.onAddresses(changed),
@@ -338,6 +340,7 @@ export function createSiteAgent(
       await Promise.all([background.stop(reason), ...[...workers.values()].map((worker) => worker.stop())])
       listeners.clear()
     },
+    reach: (peer, signal) => peers.reach(peer, signal),
     announced: () => gossip.whole(),
     heard: () => gossip.heard(),
     status() {

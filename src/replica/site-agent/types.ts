@@ -72,6 +72,8 @@ export interface SiteAgent {
   /** Resolves when nothing of the agent is left running. */
   stop(): Promise<void>
   status(): StatusDocument
+  /** Connects to a member now: see PeerKeeper.reach. @throws MirrorError `unreachable` | `refused` */
+  reach(peer: string, signal: AbortSignal): Promise<void>
   /** What this site said last of all of itself (status-announcement.ts); undefined before the first. */
   announced(): Uint8Array | undefined
   /** What the other sites said last, by PeerId. */

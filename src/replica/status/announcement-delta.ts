@@ -10,6 +10,7 @@
  *     g  names of trees that are no longer in it, <= 512
  *     s  [bytesSent, bytesReceived] since the start of the program
  *     f  optional: bytes left on the disk of its store
+ *     l  optional: sites that it lost and suspects to be gone, <= 64 keys of 32 bytes
  *
  * Version 1 is the announcement itself: nodes that know no deltas pass these over, and hear the whole less often.
  */
@@ -18,7 +19,9 @@ import { decodeCbor, encodeCbor } from '../../block/codec.ts'
 import {
   type AnnouncedTree,
   count,
+  decodeSuspects,
   decodeTree,
+  encodeSuspects,
   encodeTree,
   list,
   MAX_ANNOUNCED_TREES,
@@ -35,6 +38,7 @@ export interface AnnouncementDelta {
   readonly bytesSent: number
   readonly bytesReceived: number
   readonly freeBytes?: number
+  readonly suspects?: readonly string[]
 }
 
 /** Undefined: more changed than a delta tells of. */
@@ -56,6 +60,7 @@ export function deltaBetween(base: SiteAnnouncement, now: SiteAnnouncement): Ann
     bytesSent: now.bytesSent,
     bytesReceived: now.bytesReceived,
     ...(now.freeBytes === undefined ? {} : { freeBytes: now.freeBytes }),
+    ...(now.suspects === undefined ? {} : { suspects: now.suspects }),
   }
 }
 
@@ -69,7 +74,7 @@ export function applyAnnouncementDelta(base: SiteAnnouncement, delta: Announceme
   const all = new Map(base.trees.map((tree) => [tree.tree, tree]))
   for (const tree of trees) all.set(tree.tree, tree)
   for (const name of gone) all.delete(name)
-  const { freeBytes: _free, ...head } = base
+  const { freeBytes: _free, suspects: _suspects, ...head } = base
   return { ...head, ...rest, trees: [...all.values()] }
 }
 
@@ -109,6 +114,7 @@ export function encodeDelta(delta: AnnouncementDelta): Uint8Array {
     g: delta.gone,
     s: [delta.bytesSent, delta.bytesReceived],
     ...(delta.freeBytes === undefined ? {} : { f: delta.freeBytes }),
+    ...(delta.suspects === undefined ? {} : { l: encodeSuspects(delta.suspects) }),
   })
 }
 
@@ -118,7 +124,7 @@ export function decodeDelta(bytes: Uint8Array): AnnouncementDelta | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new MirrorError('corrupt', 'a delta of a site is not a map')
   }
-  const { v, t, b, r, g, s, f } = value as Record<string, unknown>
+  const { v, t, b, r, g, s, f, l } = value as Record<string, unknown>
   if (v !== 2) return undefined
   const [bytesSent, bytesReceived] = list(s, 'traffic', 2)
   return {
@@ -129,5 +135,6 @@ export function decodeDelta(bytes: Uint8Array): AnnouncementDelta | undefined {
     bytesSent: count(bytesSent, 'bytes sent'),
     bytesReceived: count(bytesReceived, 'bytes received'),
     ...(f === undefined ? {} : { freeBytes: count(f, 'free bytes') }),
+    ...(l === undefined ? {} : { suspects: decodeSuspects(l) }),
   }
 }

@@ -66,6 +66,8 @@ function encodeSmall(delta: AnnouncementDelta, wholeBytes: number): Uint8Array |
 
 function isSame(a: SiteAnnouncement, b: SiteAnnouncement): boolean {
   if (a.trees.length !== b.trees.length) return false
+  // What is no longer suspected is no news.
+  if (b.suspects?.some((peer) => a.suspects?.includes(peer) !== true) === true) return false
   const known = new Map(a.trees.map((tree) => [tree.tree, tree]))
   return b.trees.every((tree) => {
     const before = known.get(tree.tree)

@@ -26,6 +26,8 @@
  *
  *     j  optional: newcomers that asked here to join, <= 8 lists of [PeerId, code, site|null, region|null, address,
  *        ms since 1970]
+ *     l  optional: sites that it lost and suspects to be gone, <= 64 keys of 32 bytes
+ *     u  optional: 1 when it contradicts at once who suspects it (site-agent/suspicions.ts)
  *     p  optional: fetches that are paused there, <= 64 lists of [tree, by whom, ms since 1970]
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
@@ -37,7 +39,7 @@ import { isSegment, isTreeName } from '../../base/names.ts'
 import { MAX_WEB_URL_CHARACTERS, readWebUrl } from '../../base/web-url.ts'
 import { type Cid, checkCid, parseCid } from '../../block/cid.ts'
 import { decodeCbor, encodeCbor } from '../../block/codec.ts'
-import { isPeerId } from '../../record/key.ts'
+import { isPeerId, KEY_BYTES, peerIdOf, publicKeyOf } from '../../record/key.ts'
 import { isJoinCode } from '../../record/request-code.ts'
 import { type FetchPause, MAX_PAUSED_BY } from '../fetch-pauses.ts'
 import type { HeldBack } from '../publish/held-back.ts'
@@ -54,6 +56,7 @@ export const MAX_VERIFIED = 16
 const MARK_CHARACTERS = 16
 const MAX_REQUESTS = 8
 const MAX_PAUSES = 64
+const MAX_SUSPECTS = 64
 const MAX_REASON_CHARACTERS = 200
 /** A path as text: escapes can make it four times PATH_MAX, which nobody needs to see in a status. */
 const MAX_PATH_CHARACTERS = 1024
@@ -107,6 +110,9 @@ export interface SiteAnnouncement {
   readonly takedownsDone?: readonly string[]
   readonly requests?: readonly PendingRequest[]
   readonly pauses?: readonly AnnouncedPause[]
+  /** PeerIds. */
+  readonly suspects?: readonly string[]
+  readonly contradicts?: boolean
 }
 
 export interface AnnouncedPause extends FetchPause {
@@ -134,6 +140,8 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
       ...(announcement.requests === undefined || announcement.requests.length === 0
         ? {}
         : { j: announcement.requests.slice(0, MAX_REQUESTS).map(encodeRequest) }),
+      ...(announcement.suspects === undefined ? {} : { l: encodeSuspects(announcement.suspects) }),
+      ...(announcement.contradicts === true ? { u: 1 } : {}),
       ...(announcement.pauses === undefined
         ? {}
         : {
@@ -151,7 +159,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s, w, f, j, k, p } = value as Record<string, unknown>
+  const { v, t, n, a, r, s, w, f, j, k, l, p, u } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -170,8 +178,21 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
       ? {}
       : { takedownsDone: list(k, 'takedowns', MAX_TAKEDOWNS).map((id) => text(id, 'takedown', 16)) }),
     ...(j === undefined ? {} : { requests: list(j, 'requests to join', MAX_REQUESTS).map(decodeRequest) }),
+    ...(l === undefined ? {} : { suspects: decodeSuspects(l) }),
+    ...(u === 1 ? { contradicts: true } : {}),
     ...(p === undefined ? {} : { pauses: list(p, 'pauses', MAX_PAUSES).map(decodePause) }),
   }
+}
+
+export function encodeSuspects(peers: readonly string[]): Uint8Array[] {
+  return peers.slice(0, MAX_SUSPECTS).map(publicKeyOf)
+}
+
+export function decodeSuspects(value: unknown): string[] {
+  return list(value, 'suspects', MAX_SUSPECTS).map((key) => {
+    if (!(key instanceof Uint8Array) || key.length !== KEY_BYTES) throw corrupt('a suspect is no key')
+    return peerIdOf(key)
+  })
 }
 
 function decodePause(value: unknown): AnnouncedPause {

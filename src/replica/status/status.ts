@@ -228,6 +228,8 @@ export interface HeardSite {
   readonly announcement: SiteAnnouncement
   readonly ageMs: number
   readonly isConnected: boolean
+  /** Others lost it too, and it did not contradict that: see site-agent/suspicions.ts. */
+  readonly isGone?: boolean
   /** Its trees are as it said earlier: what changed since was heard, and not what it builds on. */
   readonly isOutdated?: boolean
 }

@@ -142,7 +142,10 @@ test('what the routes answer is what they say', { timeout: 300_000 }, async (t) 
       '/api/v1/trees/a%2fx/resolve?path=file',
       '/api/v1/trees/a%2fx/resolve?path=sub',
     ],
-    '/api/v1/trees/:tree/entries': ['/api/v1/trees/a%2fx/entries?recursive=true'],
+    '/api/v1/trees/:tree/entries': [
+      '/api/v1/trees/a%2fx/entries?recursive=true',
+      '/api/v1/trees/a%2fx/entries?limit=1',
+    ],
     '/api/v1/trees/:tree/file': null,
     '/api/v1/trees/:tree/diff': [
       '/api/v1/trees/a%2fx/diff?ref=1&toRef=2',
@@ -220,6 +223,26 @@ test('what the routes answer is what they say', { timeout: 300_000 }, async (t) 
       await assert.rejects(api.get(`${path}?cursor=%21`), { code: 'invalid' })
       await assert.rejects(api.get(`${path}?limit=0`), { code: 'invalid' })
     }
+  })
+  await t.test('a folder is read in pages of one snapshot, whatever is published meanwhile', async () => {
+    type Line = { path?: string; sequence?: number; entries?: number; cursor?: string | null }
+    const read = async (query: string) =>
+      Array.fromAsync(api.lines<Line>(`/api/v1/trees/a%2fx/entries?${query}`))
+    const first = await read('limit=1')
+    assert.deepEqual([first.length, first[0]?.entries, first[0]?.sequence, first[1]?.path], [3, 2, 2, 'file'])
+    await writeFile(join(source, 'a new one'), 'x')
+    await succeed(['publish', source, '--home', home, '--tree', 'a/x'])
+    const next = await read(`limit=1&cursor=${first[2]?.cursor}`)
+    assert.deepEqual([next[0]?.sequence, next[1]?.path, next[2]?.cursor], [2, 'sub', null])
+    assert.deepEqual(
+      (await read(`cursor=${first[2]?.cursor}`)).map(({ path }) => path),
+      ['', 'sub', undefined],
+    )
+    assert.equal((await read('')).length, 4, 'a header and three entries, and nothing about pages')
+    await assert.rejects(read(`ref=3&cursor=${first[2]?.cursor}`), { code: 'conflict' })
+    await assert.rejects(read('limit=1&recursive=true'), { code: 'invalid' })
+    for (const cursor of ['%21', 'MSBi', Buffer.from('x').toString('base64url')])
+      await assert.rejects(read(`cursor=${cursor}`), { code: 'invalid' })
   })
   await t.test('a change on the ground of what is no longer so is refused', async () => {
     const socketPath = join(home, 'run/api.sock')
