@@ -32,6 +32,8 @@ Files that failed run again, alone and one at a time, unless there are more than
 with 0 when each file passed in its first run or in its second, else with 1.
 `
 
+// Tests say what modes they mean; those of files that they write without a word are everybody's usual ones.
+process.umask(0o022)
 process.exitCode = await main()
 
 async function main(): Promise<number> {
