@@ -151,7 +151,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         announced: () => agent.announced(),
         readFetches: () => agent.fetches(),
         mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
-        ...{ complete, blocksOf: givenOf, clock },
+        ...{ self: self.peer, complete, blocksOf: givenOf, clock },
       }),
       clock,
       log,
