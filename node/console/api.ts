@@ -19,8 +19,8 @@ export function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
   return send<T>('GET', path, undefined, signal)
 }
 
-export function postJson<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
-  return send<T>('POST', path, body, signal)
+export function postJson<T>(path: string, body: unknown, signal?: AbortSignal, ifMatch?: string): Promise<T> {
+  return send<T>('POST', path, body, signal, ifMatch)
 }
 
 /** With what it is to be sent along as If-Match: whoever changed it meanwhile is not overwritten. */
@@ -32,8 +32,8 @@ export async function getTagged<T>(
   return { value: JSON.parse(await answer.text()) as T, tag: answer.headers.get('etag') ?? '' }
 }
 
-export function patchJson<T>(path: string, body: unknown, tag: string): Promise<T> {
-  return send<T>('PATCH', path, body, undefined, tag)
+export function patchJson<T>(path: string, body: unknown, ifMatch?: string): Promise<T> {
+  return send<T>('PATCH', path, body, undefined, ifMatch)
 }
 
 export async function deleteAt(path: string): Promise<void> {
@@ -45,9 +45,9 @@ async function send<T>(
   path: string,
   body: unknown,
   signal?: AbortSignal,
-  tag?: string,
+  ifMatch?: string,
 ): Promise<T> {
-  const answer = await request(method, path, body, signal, tag)
+  const answer = await request(method, path, body, signal, ifMatch)
   const text = await answer.text()
   return (text === '' ? undefined : JSON.parse(text)) as T
 }
@@ -57,7 +57,7 @@ async function request(
   path: string,
   body: unknown,
   signal: AbortSignal | undefined,
-  tag = '',
+  ifMatch?: string,
 ): Promise<Response> {
   const ends = [AbortSignal.timeout(TIMEOUT_MS), ...(signal === undefined ? [] : [signal])]
   let answer: Response
@@ -70,7 +70,10 @@ async function request(
         ? {}
         : {
             body: JSON.stringify(body),
-            headers: { 'content-type': 'application/json', ...(tag === '' ? {} : { 'if-match': tag }) },
+            headers: {
+              'content-type': 'application/json',
+              ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
+            },
           }),
     })
   } catch (error) {

@@ -43,6 +43,7 @@ const DECLARATIONS = {
   lseek: 'int64_t lseek(int fd, int64_t offset, int whence)',
   ioctl: 'int ioctl(int fd, unsigned long request, int argument)',
   flock: 'int flock(int fd, int operation)',
+  posix_fadvise: 'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
   fallocate: 'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
   syscall: 'long syscall(long number, int dir, const uint8_t *path, const uint64_t *how, unsigned long size)',

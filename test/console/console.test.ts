@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { SelfDocument } from '../../node/api/answers.ts'
 import { type Daemon, mirrormesh, startDaemon, succeed, until } from '../node/program.ts'
+import { adminSteps } from './admin-steps.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
 import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
 import { treeSteps } from './tree-steps.ts'
@@ -31,6 +32,8 @@ const PAGES = [
   'transfers',
   'map',
   'members',
+  'members?view=grants',
+  'members?view=admins',
   'events',
   'links',
   'settings',
@@ -269,6 +272,7 @@ test('the console of a mesh of three processes', {
   })
 
   await treeSteps(t, page, mesh, labs)
+  await adminSteps(t, page, mesh)
 
   await t.test('a site is invited in the page, and joins by what the page shows', async () => {
     await page.goto(`${mesh.url}#/members`)

@@ -49,7 +49,7 @@ export function LimitsDialog({ onClose }: { onClose: () => void }) {
   const wrong = changes.find(({ text }) => text !== 'config' && !isGood(() => parseRate(text)))
   const run = async (): Promise<undefined> => {
     const body = changes.map(({ key, text }) => [key, text === 'config' ? null : parseRate(text)] as const)
-    await patchJson(LIMITS, Object.fromEntries(body), read?.tag ?? '')
+    await patchJson(LIMITS, Object.fromEntries(body), read?.tag)
   }
   return html`<${Dialog} title="Limits of this node" confirm="Change them" run=${run} onClose=${onClose}
     isReady=${changes.length > 0 && wrong === undefined}
@@ -92,7 +92,7 @@ export function ScheduleDialog({ onClose }: { onClose: () => void }) {
     .filter((each) => each !== '')
   const wrong = lines.find((each) => !isGood(() => parseWindow(each)))
   const run = async (): Promise<undefined> => {
-    await patchJson(LIMITS, { schedule: { timeZone, windows: lines.map(parseWindow) } }, read?.tag ?? '')
+    await patchJson(LIMITS, { schedule: { timeZone, windows: lines.map(parseWindow) } }, read?.tag)
   }
   const line =
     lines.length === 0

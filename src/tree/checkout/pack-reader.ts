@@ -9,6 +9,7 @@ import { CID_KEY_BYTES } from '../../block/cid.ts'
 import { decodeBlock } from '../../block/encoding.ts'
 import { blake3, DIGEST_BYTES } from '../../block/hash.ts'
 import { openBeneath } from '../../posix/open-beneath.ts'
+import { readAhead } from '../../posix/read-ahead.ts'
 import { nativeZstd } from '../../posix/zstd.ts'
 import type { BlockPlace } from '../../store/block-store.ts'
 
@@ -16,6 +17,9 @@ const WINDOW_BYTES = 512 * 1024
 /** A block this close after the last one read counts as its successor: entry headers lie between. */
 const NEAR_BYTES = 4096
 const MAX_OPEN_PACKS = 32
+/** So much of a pack is on its way once this much of it was read in order: a check-out out of order asks for nothing. */
+const AHEAD_BYTES = 4 * 1024 * 1024
+const IN_ORDER_BYTES = 2 * WINDOW_BYTES
 /** Of decoded blocks: memory of its own for each costs more than decoding a small one. */
 const ARENA_BYTES = 1024 * 1024
 
@@ -45,6 +49,9 @@ export function createPackReader(): PackReader {
   let windowStart = 0
   let windowEnd = 0
   let lastEnd = 0
+  /** Where the reading in order began, and how far the kernel was asked to read. */
+  let orderStart = 0
+  let askedByte = 0
   let arena = new Uint8Array()
   let arenaUsed = 0
 
@@ -80,6 +87,14 @@ export function createPackReader(): PackReader {
     windowStart = offset
     windowEnd = offset
     const fd = fdOf(pack)
+    if (!isNext) {
+      orderStart = offset
+      askedByte = 0
+    } else if (offset - orderStart >= IN_ORDER_BYTES && askedByte < offset + AHEAD_BYTES) {
+      const from = Math.max(askedByte, offset)
+      askedByte = from + AHEAD_BYTES
+      readAhead(fd, from, AHEAD_BYTES)
+    }
     while (windowEnd - offset < lengthBytes) {
       const at = windowEnd - offset
       const count = fs.readSync(fd, window, at, wanted - at, windowEnd)

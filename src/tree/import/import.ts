@@ -1,7 +1,8 @@
 /**
  * Import: a directory, file or symbolic link becomes a snapshot in the store.
  *
- * A scan thread spools the tree's metadata, read threads take batches of it as they come and cut, hash and store contents.
+ * A scan thread spools the tree's metadata, read threads take batches of it as they come and cut, hash and store contents;
+ * those that find none help with large files.
  * When the scan has ended, and with it how many names each hard-link group has is known, a build thread follows them in
  * walk order and builds the DAG. This thread hands out batches and answers what the store holds. Temporary files have no names, so a kill leaves nothing but unlisted packs.
  *
