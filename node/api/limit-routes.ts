@@ -1,8 +1,11 @@
 /** /api/v1/limits: the caps of this site, as they are and as they shall be; /api/v1/config: what is set. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
+import type { Setting } from '../config.ts'
+import type { Hook } from '../hooks/run-hook.ts'
 import { SCHEDULE } from '../limit-schedule.ts'
 import { LIMIT_CHANGE, type LimitsDocument } from '../limits.ts'
+import { scopeCovers } from '../tokens.ts'
 import { parseBody } from './parse.ts'
 import { etagOf, isMet, refuseStale } from './precondition.ts'
 import { says } from './route-spec.ts'
@@ -31,6 +34,17 @@ const SETTING = z.strictObject({
   from: z.enum(['flag', 'environment', 'file', 'default']),
   meaning: z.string(),
 })
+
+/** The address of a webhook is often all that is needed to call it, and a command's arguments may be secrets as well. */
+function withoutAddresses(setting: Setting): Setting {
+  if (setting.key !== 'hooks' || !Array.isArray(setting.value)) return setting
+  const value = (setting.value as readonly Hook[]).map(({ url, command, ...rest }) => ({
+    ...rest,
+    ...(url === undefined ? {} : { url: `${URL.parse(url)?.origin ?? ''}/…` }),
+    ...(command === undefined ? {} : { command: [...command.slice(0, 1), '…'] }),
+  }))
+  return { ...setting, value }
+}
 
 export function addLimitRoutes(app: FastifyInstance, { limits, readSettings, log }: Services): void {
   app.get(
@@ -71,6 +85,8 @@ export function addLimitRoutes(app: FastifyInstance, { limits, readSettings, log
       scope: 'operate',
       answer: z.strictObject({ settings: z.array(SETTING) }),
     }),
-    () => ({ settings: readSettings() }),
+    ({ access: { scope } }) => ({
+      settings: scopeCovers(scope, 'admin') ? readSettings() : readSettings().map(withoutAddresses),
+    }),
   )
 }
