@@ -262,6 +262,21 @@ test('the API over TCP lets in who has a token of the right scope, and nobody el
     },
   )
 
+  await t.test('who has shown no token sends no more than one', async () => {
+    for (const [type, body] of [
+      ['application/json', JSON.stringify({ token: 'x'.repeat(5000) })],
+      ['application/octet-stream', 'x'.repeat(5000)],
+    ] as const) {
+      const answer = await fetch(`${url}/console/login`, {
+        method: 'POST',
+        headers: { 'content-type': type },
+        body,
+      })
+      assert.equal(answer.status, 400, type)
+      assert.match(await answer.text(), /body is too large/i, type)
+    }
+  })
+
   const open = await mirrormesh(['daemon', '--home', home], { env: { MIRRORMESH_API_LISTEN: '0.0.0.0:0' } })
   assert.equal(open.status, 2)
   assert.match(open.stderr, /there is no TLS/)
