@@ -53,7 +53,7 @@ function makeAssets(): ConsoleFiles {
       type: TYPES[extname(path)] ?? 'text/html; charset=utf-8',
       body,
       compressed: brotliCompressSync(body, {
-        params: { [constants.BROTLI_PARAM_QUALITY]: 6, [constants.BROTLI_PARAM_SIZE_HINT]: body.length },
+        params: { [constants.BROTLI_PARAM_QUALITY]: 10, [constants.BROTLI_PARAM_SIZE_HINT]: body.length },
       }),
       cacheControl,
       etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`,

@@ -42,6 +42,8 @@ export interface ConsoleComponents {
   readonly loadFiles: (() => ConsoleFiles) | undefined
 }
 
+/** A token has 60 characters. */
+const MAX_LOGIN_BYTES = 4096
 const LOGIN = z.object({ token: z.string().min(1).max(256) })
 
 /** @param cookie its name; `isSecure` when it travels by TLS only */
@@ -71,8 +73,11 @@ export function addConsoleRoutes(
     return reply.header('content-encoding', 'br').send(file.compressed)
   })
 
-  app.post('/console/login', (request, reply) => {
-    const wait = failures.waitSeconds(request.ip)
+  // Nobody has shown a token yet: not a byte more than one is read.
+  app.post('/console/login', { bodyLimit: MAX_LOGIN_BYTES }, (request, reply) => {
+    const { token: text } = parseBody(LOGIN, request.body)
+    const token = tokens.check(text.trim(), 'api')
+    const wait = token === undefined ? failures.waitSeconds(request.ip) : 0
     if (wait > 0) {
       reply.header('retry-after', wait)
       const error = new MirrorError('busy', 'too many wrong tokens came from your address', {
@@ -80,8 +85,6 @@ export function addConsoleRoutes(
       })
       return sendProblem(reply, error, 429)
     }
-    const { token: text } = parseBody(LOGIN, request.body)
-    const token = tokens.check(text.trim(), 'api')
     if (token === undefined) {
       failures.failed(request.ip)
       log.warn({ address: request.ip }, 'api.wrong-token')

@@ -19,16 +19,35 @@ export function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
   return send<T>('GET', path, undefined, signal)
 }
 
-export function postJson<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
-  return send<T>('POST', path, body, signal)
+export function postJson<T>(path: string, body: unknown, signal?: AbortSignal, ifMatch?: string): Promise<T> {
+  return send<T>('POST', path, body, signal, ifMatch)
+}
+
+/** With what it is to be sent along as If-Match: whoever changed it meanwhile is not overwritten. */
+export async function getTagged<T>(
+  path: string,
+  signal?: AbortSignal,
+): Promise<{ readonly value: T; readonly tag: string }> {
+  const answer = await request('GET', path, undefined, signal)
+  return { value: JSON.parse(await answer.text()) as T, tag: answer.headers.get('etag') ?? '' }
+}
+
+export function patchJson<T>(path: string, body: unknown, ifMatch?: string): Promise<T> {
+  return send<T>('PATCH', path, body, undefined, ifMatch)
 }
 
 export async function deleteAt(path: string): Promise<void> {
   await send('DELETE', path, undefined, undefined)
 }
 
-async function send<T>(method: string, path: string, body: unknown, signal?: AbortSignal): Promise<T> {
-  const answer = await request(method, path, body, signal)
+async function send<T>(
+  method: string,
+  path: string,
+  body: unknown,
+  signal?: AbortSignal,
+  ifMatch?: string,
+): Promise<T> {
+  const answer = await request(method, path, body, signal, ifMatch)
   const text = await answer.text()
   return (text === '' ? undefined : JSON.parse(text)) as T
 }
@@ -38,6 +57,7 @@ async function request(
   path: string,
   body: unknown,
   signal: AbortSignal | undefined,
+  ifMatch?: string,
 ): Promise<Response> {
   const ends = [AbortSignal.timeout(TIMEOUT_MS), ...(signal === undefined ? [] : [signal])]
   let answer: Response
@@ -48,7 +68,13 @@ async function request(
       credentials: 'same-origin',
       ...(body === undefined
         ? {}
-        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+        : {
+            body: JSON.stringify(body),
+            headers: {
+              'content-type': 'application/json',
+              ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
+            },
+          }),
     })
   } catch (error) {
     if (signal?.aborted === true) throw error

@@ -43,6 +43,7 @@ const BEFORE: readonly Shot[] = [
   { name: 'members', address: 'members' },
   { name: 'events', address: 'events' },
   { name: 'links', address: 'links' },
+  { name: 'settings', address: 'settings' },
 ]
 
 /** While a snapshot is on its way. */

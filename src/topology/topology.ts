@@ -16,7 +16,10 @@ import {
 } from '../base/fields.ts'
 import { isSegment } from '../base/names.ts'
 import type { Place } from './path-class.ts'
+import { regionEnd, regionOfEnd } from './region-end.ts'
 import { isSubnet } from './subnet.ts'
+
+export { regionEnd, regionOfEnd }
 
 export const MAX_SITES = 1000
 export const MAX_REGIONS = 100
@@ -112,18 +115,6 @@ export function pathBetween(topology: Topology, a: Place, b: Place): PathLink | 
   const { paths } = indexOf(topology)
   if (paths.size === 0) return undefined
   return paths.get(pairKey(a.site, b.site)) ?? paths.get(pairKey(regionEnd(a.region), regionEnd(b.region)))
-}
-
-const REGION = 'region:'
-
-/** How a path names a region. */
-export function regionEnd(region: string): string {
-  return REGION + region
-}
-
-/** The region that an end of a path names; undefined for a site. */
-export function regionOfEnd(end: string): string | undefined {
-  return end.startsWith(REGION) ? end.slice(REGION.length) : undefined
 }
 
 interface Index {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { SelfDocument } from '../../node/api/answers.ts'
 import { type Daemon, mirrormesh, startDaemon, succeed, until } from '../node/program.ts'
+import { adminSteps } from './admin-steps.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
 import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
 import { treeSteps } from './tree-steps.ts'
@@ -31,6 +32,8 @@ const PAGES = [
   'transfers',
   'map',
   'members',
+  'members?view=grants',
+  'members?view=admins',
   'events',
   'links',
   'settings',
@@ -166,6 +169,44 @@ test('the console of a mesh of three processes', {
     await cell('lab-a', 'complete, @3, has snapshot 3').waitFor()
   })
 
+  await t.test(
+    'limits and their schedule are changed in the page, and not over what somebody else said',
+    async () => {
+      await page.goto(`${mesh.url}#/settings`)
+      await page.getByRole('button', { name: 'Change limits' }).click()
+      const dialog = page.getByRole('dialog')
+      await dialog.getByLabel('To other regions').fill('20 M')
+      await dialog.getByText('a rate is 500k').waitFor()
+      await dialog.getByLabel('To other regions').fill('20M')
+      await dialog.getByText('mirrormesh limits set --wan-up 20M').waitFor()
+      assert.deepEqual(await accessFaults(page), [])
+      await mesh.run('limits', 'set', '--wan-up', '5M')
+      await dialog.getByRole('button', { name: 'Change them' }).click()
+      await dialog.getByRole('alert').getByText('somebody else changed it').waitFor()
+      await dialog.getByRole('button', { name: 'Cancel' }).click()
+      await page.getByRole('button', { name: 'Change the schedule' }).click()
+      await dialog.getByLabel('Windows').fill('daily 00:00-24:00 wan-up=3M')
+      await dialog.getByLabel('Time zone').fill('Nowhere/Land')
+      await dialog
+        .getByText(
+          "mirrormesh limits schedule --window 'daily 00:00-24:00 wan-up=3M' --time-zone Nowhere/Land",
+        )
+        .waitFor()
+      await dialog.getByRole('button', { name: 'Set the schedule' }).click()
+      await dialog.getByRole('alert').getByText('is not a time zone').waitFor()
+      await dialog.getByLabel('Time zone').fill('Asia/Tokyo')
+      await dialog.getByRole('button', { name: 'Set the schedule' }).click()
+      await dialog.waitFor({ state: 'detached' })
+      await page.getByText('schedule; else 5.0 MB/s').waitFor()
+      await page.getByText('holds', { exact: true }).waitFor()
+      assert.match(await mesh.run('limits', 'show'), /^wan up +3\.0 MB\/s +schedule/m)
+      await page.getByRole('cell', { name: 'apiListen' }).waitFor()
+      assert.deepEqual(await accessFaults(page), [])
+      await mesh.run('limits', 'schedule', '--config')
+      await mesh.run('limits', 'set', '--wan-up', 'config')
+    },
+  )
+
   await t.test('names from trees are shown as what they are', async () => {
     await page.goto(`${mesh.url}#/trees/builds/nightly?view=files`)
     await page.getByText('<img src=x onerror=alert(1)>').waitFor()
@@ -231,6 +272,7 @@ test('the console of a mesh of three processes', {
   })
 
   await treeSteps(t, page, mesh, labs)
+  await adminSteps(t, page, mesh)
 
   await t.test('a site is invited in the page, and joins by what the page shows', async () => {
     await page.goto(`${mesh.url}#/members`)

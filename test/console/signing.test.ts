@@ -5,14 +5,37 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { TreeDocument } from '../../node/api/answers.ts'
 import { bodyOfTree } from '../../node/cli/tree-body.ts'
+import { adminSetBody, grantBody } from '../../node/console/members/record-bodies.ts'
 import { blake3OfBlock } from '../../node/console/signing/blake3.ts'
-import { encodeCbor, linkOf, publicKeyOf, type Value } from '../../node/console/signing/encode.ts'
+import { decodeCbor } from '../../node/console/signing/decode.ts'
+import {
+  encodeCbor,
+  linkOf,
+  linkText,
+  peerOf,
+  publicKeyOf,
+  type Value,
+} from '../../node/console/signing/encode.ts'
 import { inviteBody, inviteToken } from '../../node/console/signing/invite.ts'
 import { openKeyFile } from '../../node/console/signing/key-file.ts'
-import { signRecord } from '../../node/console/signing/record.ts'
+import {
+  finishProposal,
+  missingSigners,
+  proposalText,
+  readPayload,
+  readProposal,
+  signProposal,
+} from '../../node/console/signing/proposal.ts'
+import { payloadOf, signRecord } from '../../node/console/signing/record.ts'
 import { scrypt } from '../../node/console/signing/scrypt.ts'
 import { epochBody, takedownBody, treeBody } from '../../node/console/tree/tree-body.ts'
 import { encodeKeyFile } from '../../node/keys.ts'
+import {
+  decodeProposal,
+  encodeProposal,
+  finishProposal as finishThere,
+  signProposal as signThere,
+} from '../../node/proposal.ts'
 import { openSeed } from '../../node/sealed-seed.ts'
 import { utf8 } from '../../src/base/bytes.ts'
 import { cidOf, DAG_CBOR, parseCid } from '../../src/block/cid.ts'
@@ -21,7 +44,9 @@ import { blake3 } from '../../src/block/hash.ts'
 import { draftRecord, signRecord as signHere } from '../../src/record/draft.ts'
 import { inviteSecretHash, parseInviteToken } from '../../src/record/invite-token.ts'
 import { keyPairFromSeed } from '../../src/record/key.ts'
+import { decodeAdminSet } from '../../src/record/kinds/admin-set.ts'
 import { decodeEpoch } from '../../src/record/kinds/epoch.ts'
+import { decodeGrant } from '../../src/record/kinds/grant.ts'
 import { pinName } from '../../src/record/kinds/pin.ts'
 import { decodeTakedown } from '../../src/record/kinds/takedown.ts'
 import { decodeTree } from '../../src/record/kinds/tree.ts'
@@ -155,6 +180,126 @@ test("an admin's words on a tree have the bytes that the command line gives them
   }
   const plan = { ...takedown, snapshots: [second!, first!].map(String), sequences: [3, 4], standing: 2 }
   same(takedownBody(plan, 'leaked', false), decodeTakedown(takedown))
+})
+
+test('grants and admin sets have the bytes that the command line gives them', () => {
+  const other = keyPairFromSeed(new Uint8Array(32).fill(8))
+  const same = (made: Value, here: unknown) =>
+    assert.deepEqual(Buffer.from(encodeCbor(made)), Buffer.from(encodeHere(here)))
+  const terms = {
+    ...{ peer: key.peer, role: 'operator' as const, name: 'lab', expiresMs: 7 },
+    trees: ['b', 'a/**', 'b'],
+  }
+  const chain = { counter: 3, prev: before.toString() }
+  const grant = {
+    ...{
+      grants: [key.publicKey],
+      name: 'lab',
+      role: 'operator',
+      trees: ['a/**', 'b'],
+      may: ['pins', 'tags'],
+    },
+    ...{ expiresMs: 7, counter: 3, last: before, version: 2, removed: false },
+  }
+  same(grantBody({ ...terms, may: ['tags', 'pins'] }, { version: 2, chain }), decodeGrant(grant))
+  same(
+    grantBody({ ...terms, may: ['pins', 'tags'] }, { version: 2, chain: null, isRemoved: true }),
+    decodeGrant({ ...grant, counter: 0, last: null, removed: true }),
+  )
+  const recovery = keyPairFromSeed(new Uint8Array(32).fill(9))
+  const set = {
+    keys: [key.peer, other.peer],
+    threshold: 1,
+    recovery: recovery.peer,
+    record: mesh.toString(),
+    timeMs: 1,
+  }
+  const cuts = new Map([[other.peer, chain]])
+  same(
+    adminSetBody(set, { ...set, keys: [key.peer] }, cuts),
+    decodeAdminSet({
+      previous: mesh,
+      admins: { keys: [key.publicKey], threshold: 1 },
+      recovery: recovery.publicKey,
+      cuts: [{ key: other.publicKey, counter: 3, last: before }],
+    }),
+  )
+})
+
+test('a proposal is one file for the page and for the command line; a changed one is found out', async () => {
+  const [other, recovery] = [8, 9].map((seed) => keyPairFromSeed(new Uint8Array(32).fill(seed)))
+  const [first, second] = await Promise.all([key, other!].map((each) => openKeyFile(encodeKeyFile(each))))
+  const set = {
+    keys: [key.peer, other!.peer],
+    threshold: 2,
+    recovery: recovery!.peer,
+    record: before.toString(),
+  }
+  const payload = payloadOf(key.publicKey, {
+    ...{ kind: 'admin-set', timeMs: 1_700_000_000_000, cosigners: [other!.publicKey] },
+    body: adminSetBody({ ...set, timeMs: 1 }, set, new Map()),
+    chain: { mesh: mesh.toString(), counter: 4, prev: before.toString() },
+  })
+  const half = await signProposal(readPayload(payload), first!)
+  assert.deepEqual(missingSigners(half), [other!.peer])
+  // To the command line, and back.
+  const there = signThere(decodeProposal(proposalText(half), 'x'), other!)
+  const back = await readProposal(encodeProposal(there))
+  assert.deepEqual([back.keys.toSorted(), back.threshold, missingSigners(back)], [set.keys.toSorted(), 2, []])
+  const record = decodeSigned(finishProposal(back))
+  assert.deepEqual([record.kind, record.cosigners.length], ['admin-set', 1])
+  assert.deepEqual(
+    Buffer.from(finishProposal(await signProposal(half, second!))),
+    Buffer.from(finishThere(there)),
+  )
+  const changed = JSON.parse(proposalText(half)) as { payload: string }
+  const bytes = Buffer.from(changed.payload, 'base64')
+  bytes[bytes.indexOf(0x1b) + 8]! ^= 1
+  await assert.rejects(
+    readProposal(JSON.stringify({ ...changed, payload: bytes.toString('base64') })),
+    /the signature by .* is wrong/,
+  )
+  await assert.rejects(
+    signProposal(readPayload(payload), await openKeyFile(encodeKeyFile(recovery!))),
+    /not among/,
+  )
+})
+
+test('what the page decodes is what was encoded, and nothing that is not canonical', () => {
+  fc.assert(
+    fc.property(value, (given) => {
+      const bytes = encodeCbor(plain(given))
+      assert.deepEqual(Buffer.from(encodeCbor(decodeCbor(bytes))), Buffer.from(bytes))
+    }),
+  )
+  // Whatever the bytes: a value, or an error; never a hang, never more memory than they ask for.
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (given) => {
+      try {
+        assert.deepEqual(Buffer.from(encodeCbor(decodeCbor(given))), Buffer.from(given))
+      } catch (error) {
+        assert.ok(error instanceof RangeError || error instanceof TypeError, String(error))
+      }
+    }),
+  )
+  for (const wrong of [
+    '1817',
+    'a2616201616102',
+    '9bffffffffffffffff',
+    '9a7fffffff',
+    'd82b410 0'.replace(' ', ''),
+    'fb3ff8000000000000',
+  ])
+    assert.throws(() => decodeCbor(Uint8Array.from(Buffer.from(wrong, 'hex'))), RangeError, wrong)
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (seed) => {
+      const { peer, publicKey } = keyPairFromSeed(seed)
+      assert.equal(peerOf(publicKey), peer)
+      const cid = cidOf(DAG_CBOR, seed).toString()
+      assert.equal(linkText(linkOf(cid)), cid)
+    }),
+    { numRuns: 50 },
+  )
 })
 
 test('scrypt is that of RFC 7914', async () => {

@@ -3,10 +3,21 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { parseTopologyFile, readTopologyFile } from '../../node/topology/read-file.ts'
 import { formatMeasuredRate, formatRate, parseMs, parseRate } from '../../node/topology/units.ts'
+import { topologyText } from '../../node/topology/write-file.ts'
 import { isMirrorError } from '../../src/base/errors.ts'
-import { pathBetween, regionRate, siteLink } from '../../src/topology/topology.ts'
+import {
+  comparePaths,
+  decodeTopology,
+  MAX_KBIT,
+  type PathLink,
+  pathBetween,
+  regionEnd,
+  regionRate,
+  siteLink,
+} from '../../src/topology/topology.ts'
 
 const examples = join(import.meta.dirname, '../../topology')
 
@@ -104,5 +115,53 @@ test('every example is read', async () => {
   }
   await assert.rejects(readTopologyFile(join(examples, 'none.yaml')), (error) =>
     isMirrorError(error, 'not-found'),
+  )
+})
+
+test('what is written of a topology is read as the same', () => {
+  const name = fc.oneof(
+    fc.constantFrom('null', 'true', '1e3', '1.50', '0x10', 'no', 'a.b', 'x-1', '10'),
+    fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,12}$/),
+  )
+  const kbit = fc.option(fc.integer({ min: 1, max: MAX_KBIT }), { nil: undefined })
+  const whole = <T extends object>(link: T): T =>
+    Object.fromEntries(Object.entries(link).filter(([, value]) => value !== undefined)) as T
+  const subnets = fc.constantFrom(undefined, ['10.7.0.0/16'], ['10.1.0.0/16', '2001:db8::/32'])
+  const topology = fc
+    .record({
+      regions: fc.uniqueArray(fc.record({ region: name, upKbit: kbit, downKbit: kbit }), {
+        selector: ({ region }) => region,
+        maxLength: 4,
+      }),
+      sites: fc.uniqueArray(
+        fc.record({
+          ...{ site: name, upKbit: kbit, downKbit: kbit, subnets },
+          isReachable: fc.constantFrom(undefined, true, false),
+        }),
+        { selector: ({ site }) => site, maxLength: 4 },
+      ),
+      paths: fc.uniqueArray(
+        fc.record({
+          between: fc
+            .tuple(name, name, fc.boolean())
+            .filter(([a, b, isRegion]) => isRegion || a !== b)
+            .map(([a, b, isRegion]) => (isRegion ? [regionEnd(a), regionEnd(b)] : [a, b]).toSorted()),
+          rttMs: fc.option(fc.integer({ min: 1, max: 60_000 }), { nil: undefined }),
+          ...{ kbit, cost: fc.option(fc.integer({ min: 0, max: 1_000_000 }), { nil: undefined }) },
+        }),
+        { selector: ({ between }) => between.join(' '), maxLength: 4 },
+      ),
+    })
+    .map(({ regions, sites, paths }) =>
+      decodeTopology({
+        regions: regions.map(whole).toSorted((a, b) => (a.region < b.region ? -1 : 1)),
+        sites: sites.map(whole).toSorted((a, b) => (a.site < b.site ? -1 : 1)),
+        paths: paths.map((link) => whole(link) as unknown as PathLink).toSorted(comparePaths),
+      }),
+    )
+  fc.assert(
+    fc.property(topology, (given) => {
+      assert.deepEqual(parseTopologyFile(topologyText(given), 'x.yaml').topology, given)
+    }),
   )
 })

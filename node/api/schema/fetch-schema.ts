@@ -82,28 +82,34 @@ const MEASURED = z.strictObject({
   declaredCost: z.number().nullable(),
 })
 
+const LINKS = {
+  regions: z.array(z.strictObject({ region: z.string(), ...RATE })),
+  sites: z.array(
+    z.strictObject({
+      site: z.string(),
+      subnets: z.array(z.string()).exactOptional(),
+      isReachable: z.boolean().exactOptional(),
+      ...RATE,
+    }),
+  ),
+  paths: z.array(
+    z.strictObject({
+      between: z.tuple([z.string(), z.string()]),
+      rttMs: z.number().exactOptional(),
+      kbit: z.number().exactOptional(),
+      cost: z.number().exactOptional(),
+    }),
+  ),
+}
+
+export const TOPOLOGY_LINKS = z.strictObject(LINKS)
+
 export const TOPOLOGY = z.strictObject({
   self: z.strictObject({ site: z.string(), region: z.string() }),
   declared: z
     .strictObject({
       version: z.int(),
-      regions: z.array(z.strictObject({ region: z.string(), ...RATE })),
-      sites: z.array(
-        z.strictObject({
-          site: z.string(),
-          subnets: z.array(z.string()).exactOptional(),
-          isReachable: z.boolean().exactOptional(),
-          ...RATE,
-        }),
-      ),
-      paths: z.array(
-        z.strictObject({
-          between: z.tuple([z.string(), z.string()]),
-          rttMs: z.number().exactOptional(),
-          kbit: z.number().exactOptional(),
-          cost: z.number().exactOptional(),
-        }),
-      ),
+      ...LINKS,
     })
     .nullable(),
   issuer: z.string().nullable(),

@@ -5,7 +5,6 @@ import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { Topology } from '../../../src/topology/topology.ts'
 import type { MeasuredPath, TopologyDocument } from '../../api/answers.ts'
 import type { TopologyChange } from '../../topology/changes.ts'
-import type { TopologyFile } from '../../topology/read-file.ts'
 import type { Context } from '../context.ts'
 import { countOf } from '../quantity.ts'
 import { formatTable } from '../table.ts'
@@ -44,9 +43,10 @@ An example (a plain number is Mbit/s, or ms):
 
 async function apply(context: Context, file: string, options: ApplyOptions): Promise<void> {
   const { api, signal, terminal } = context
-  const [{ readTopologyFile }, { topologyChanges }, { NO_TOPOLOGY }] = await Promise.all([
+  const [{ readTopologyFile }, { topologyChanges }, { warningsOf }, { NO_TOPOLOGY }] = await Promise.all([
     import('../../topology/read-file.ts'),
     import('../../topology/changes.ts'),
+    import('../../topology/warnings.ts'),
     import('../../../src/topology/topology.ts'),
   ])
   const [current, status] = await Promise.all([
@@ -56,7 +56,7 @@ async function apply(context: Context, file: string, options: ApplyOptions): Pro
   const sites = new Map(status.sites.map(({ site, region }) => [site, region]))
   const regions = new Set(sites.values())
   const read = await readTopologyFile(file, { sites: new Set(sites.keys()), regions })
-  const warnings = warningsOf(read, sites, regions, current.declared ?? undefined)
+  const warnings = warningsOf(read, sites, current.declared ?? undefined)
   for (const warning of warnings) terminal.say(`mirrormesh: note: ${warning}`)
   const changes = topologyChanges(current.declared ?? NO_TOPOLOGY, read.topology)
   const isDryRun = options.dryRun === true
@@ -91,49 +91,6 @@ export async function signTopology(context: Context, topology: Topology): Promis
     })
   }
   return version
-}
-
-/** What is named but not there (yet), and sites that are elsewhere than the file says. */
-function warningsOf(
-  { topology, regionOf, madeUp, events }: TopologyFile,
-  sites: ReadonlyMap<string, string>,
-  regions: ReadonlySet<string>,
-  before: Topology | undefined,
-): string[] {
-  const wasKnown = new Set([
-    ...(before?.regions ?? []).map(({ region }) => region),
-    ...(before?.sites ?? []).map(({ site }) => site),
-  ])
-  const warnings: string[] = []
-  const named = { sites: new Set<string>(), regions: new Set<string>() }
-  for (const { region } of topology.regions) named.regions.add(region)
-  for (const { site } of topology.sites) named.sites.add(site)
-  for (const { between } of topology.paths) {
-    for (const end of between) {
-      if (end.startsWith('region:')) named.regions.add(end.slice('region:'.length))
-      else named.sites.add(end)
-    }
-  }
-  const missing = (names: Iterable<string>, known: { has(name: string): boolean }): string[] =>
-    [...names].filter((each) => !known.has(each) && !wasKnown.has(each))
-  const noRegions = missing(named.regions, regions)
-  const noSites = missing(named.sites, sites)
-  if (noRegions.length > 0) warnings.push(`there is no site in ${listOf('region', noRegions)} yet`)
-  if (noSites.length > 0) warnings.push(`there is no ${listOf('site', noSites)} yet`)
-  for (const [site, region] of regionOf) {
-    const actual = sites.get(site)
-    if (actual !== undefined && actual !== region)
-      warnings.push(`${site} is in region ${actual}, as its membership says, not in ${region}`)
-  }
-  if (madeUp.size > 0 || events.length > 0)
-    warnings.push('made-up sites and events are for the simulator; they are left out')
-  return warnings
-}
-
-/** `site a`; `site a, b, c (and 97 more)`. */
-function listOf(what: string, names: readonly string[]): string {
-  const rest = names.length > 5 ? ` (and ${names.length - 5} more)` : ''
-  return `${what} ${names.slice(0, 5).join(', ')}${rest}`
 }
 
 function changeLine({ change, part, name, before, after }: TopologyChange): string {

@@ -20,6 +20,8 @@ export interface DialogProps {
   readonly confirm: string
   readonly isHarmful?: boolean
   readonly isReady?: boolean
+  /** For text that has long lines. */
+  readonly isWide?: boolean
   /** A record has to be signed for it: by an admin, or by who is said here. */
   readonly signs?: Suffices
   /** Resolves to what is told when it is done; nothing: the dialog just closes. */
@@ -28,7 +30,18 @@ export interface DialogProps {
 }
 
 export function Dialog(props: DialogProps) {
-  const { title, children, command, confirm, isHarmful = false, isReady = true, signs, run, onClose } = props
+  const {
+    title,
+    children,
+    command,
+    confirm,
+    isHarmful = false,
+    isReady = true,
+    isWide = false,
+    signs,
+    run,
+    onClose,
+  } = props
   const element = useRef<HTMLDialogElement>(null)
   const [state, setState] = useState<{ busy?: true; done?: Children; error?: Error }>({})
   const hasSigner = useValue(signer) !== undefined
@@ -48,7 +61,7 @@ export function Dialog(props: DialogProps) {
     }
   }
   const { busy = false, done, error } = state
-  return html`<dialog ref=${element} class="dialog" aria-labelledby="dialog-title" onClose=${onClose}>
+  return html`<dialog ref=${element} class=${isWide ? 'dialog wide' : 'dialog'} aria-labelledby="dialog-title" onClose=${onClose}>
     <form onSubmit=${act}>
       <h2 id="dialog-title">${shown(title)}</h2>
       ${

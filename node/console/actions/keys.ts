@@ -46,8 +46,12 @@ export async function findNodeGrants(): Promise<readonly Grant[]> {
   return grants.filter(({ peer, state, role }) => peer === self && state === 'active' && role !== 'reader')
 }
 
-/** Brings a record into the mesh. @throws Problem what the node or the mesh says against it */
-export async function sign(kind: string, body: Value): Promise<string> {
+/**
+ * Brings a record into the mesh.
+ * @param ifMatch ETag of the list that tells of such records: 412 when it is another by now
+ * @throws Problem what the node or the mesh says against it
+ */
+export async function sign(kind: string, body: Value, ifMatch?: string): Promise<string> {
   const found = signer.get()
   if (found === undefined) throw new Error('choose with what this is signed')
   if (found.by === 'file') {
@@ -57,7 +61,7 @@ export async function sign(kind: string, body: Value): Promise<string> {
         'this key has no right in this mesh: it is no admin, and no admin has granted it anything (mirrormesh grant add)',
       )
     }
-    return signAndSubmit(found.key, kind, body)
+    return signAndSubmit(found.key, kind, body, ifMatch)
   }
   const answer = await postJson<{ id: string }>('/api/v1/operator/records', {
     kind,

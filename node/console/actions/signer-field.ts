@@ -15,9 +15,11 @@ export interface Suffices {
   /** A tree that is new: of a publisher of such names, who lets itself publish and nobody else. */
   readonly publishes?: string
   readonly publisher?: string | undefined
+  /** The recovery key, where that may do it alone. */
+  readonly recovery?: string
 }
 
-export function SignerField({ right, publishes, publisher }: Suffices) {
+export function SignerField({ right, publishes, publisher, recovery }: Suffices) {
   const found = useValue(signer)
   const isLent = right !== undefined || publishes !== undefined
   const [nodeGrants, setNodeGrants] = useState<readonly Grant[]>([])
@@ -67,7 +69,7 @@ export function SignerField({ right, publishes, publisher }: Suffices) {
     <legend>Signed with</legend>
     ${
       found !== undefined
-        ? html`<p>${describe(found, does)} <button type="button" class="quiet" onClick=${() => signer.set(undefined)}>Another</button></p>`
+        ? html`<p>${describe(found, does, recovery)} <button type="button" class="quiet" onClick=${() => signer.set(undefined)}>Another</button></p>`
         : html`<p class="quiet">A change of the mesh takes a signature. The key stays in this page and is gone with it.</p>
           <label class="file">Key file <input type="file" onChange=${choose} /></label>
           ${
@@ -89,17 +91,19 @@ export function SignerField({ right, publishes, publisher }: Suffices) {
   </fieldset>`
 }
 
-function describe(found: Signer, does: (grant: Grant) => boolean) {
+function describe(found: Signer, does: (grant: Grant) => boolean, recovery: string | undefined) {
   if (found.by === 'node') return html`the key of this node, <b>${shown(status.get()?.self.site ?? '')}</b>`
   const { key, isAdmin, grants } = found
   const may = grants.find(does)
   return html`<code title=${key.peer}>${shortId(key.peer)}</code>, ${
     isAdmin
       ? 'an admin'
-      : may !== undefined
-        ? may.role === 'operator'
-          ? 'an operator'
-          : 'a publisher'
-        : html`<span class="tag warn">neither an admin nor an operator who may: it will be refused</span>`
+      : key.peer === recovery
+        ? 'the recovery key'
+        : may !== undefined
+          ? may.role === 'operator'
+            ? 'an operator'
+            : 'a publisher'
+          : html`<span class="tag warn">neither an admin nor an operator who may: it will be refused</span>`
   }`
 }

@@ -8,10 +8,10 @@ import { Declared } from './declared.ts'
 import { Measured } from './measured.ts'
 
 export function Links({ status }: PageProps) {
-  const { value, problem } = useDocument<TopologyDocument>('/api/v1/topology', 5000)
+  const { value, problem, reload } = useDocument<TopologyDocument>('/api/v1/topology', 5000)
   return html`
     <div class="page-head"><div><h1 tabindex="-1">Links</h1>
       <p class="quiet">What admins declare of the links, and what ${shown(status.self.site)} measures beside it</p></div></div>
     ${problem !== undefined && html`<${Trouble} problem=${problem} />`}
-    ${value !== undefined && html`<${Measured} paths=${value.measured} self=${status.self.site} /><${Declared} topology=${value} />`}`
+    ${value !== undefined && html`<${Measured} paths=${value.measured} self=${status.self.site} /><${Declared} topology=${value} status=${status} onChange=${reload} />`}`
 }

@@ -1,24 +1,45 @@
 /** Who is in the mesh, who asks to come in, who may say what. */
 import { useEffect, useState } from 'preact/hooks'
-import type { AdminsDocument, MemberDocument } from '../../api/member-answers.ts'
+import type { StatusDocument } from '../../../src/replica/status/status.ts'
+import type { MemberDocument } from '../../api/member-answers.ts'
 import { countOf } from '../../cli/quantity.ts'
 import { Action, Dialog } from '../actions/dialog.ts'
-import { type Grant, sign } from '../actions/keys.ts'
+import { sign } from '../actions/keys.ts'
 import { html } from '../html.ts'
 import { now, onEvent } from '../live.ts'
 import type { PageProps } from '../page-props.ts'
-import { Command } from '../parts/command.ts'
 import { Trouble, useDocument } from '../parts/load.ts'
 import { linkTo } from '../route.ts'
 import { linkOf, publicKeyOf } from '../signing/encode.ts'
 import { useValue } from '../state.ts'
 import { age, atTime, quoted, shortId, shown } from '../text.ts'
+import { Admins } from './admins.ts'
+import { Grants } from './grants.ts'
 import { Invites } from './invites.ts'
 import { Requests } from './requests.ts'
 
 const SHOWN = 300
 
-export function Members({ status }: PageProps) {
+const VIEWS = [
+  { view: '', title: 'Nodes' },
+  { view: 'grants', title: 'Grants' },
+  { view: 'admins', title: 'Admins' },
+] as const
+
+export function Members({ status, route }: PageProps) {
+  const view = route.query.get('view') ?? ''
+  return html`<div class="page-head"><div><h1 tabindex="-1">Members</h1>
+      <p class="quiet">Who takes part in this mesh, and who may say what</p></div></div>
+    <nav class="tabs" aria-label="Of the members"><ul>
+      ${VIEWS.map(
+        (each) =>
+          html`<li key=${each.view}><a href=${linkTo('members', '', each.view === '' ? {} : { view: each.view })} aria-current=${each.view === view ? 'page' : undefined}>${each.title}</a></li>`,
+      )}
+    </ul></nav>
+    ${view === 'grants' ? html`<${Grants} status=${status} />` : view === 'admins' ? html`<${Admins} status=${status} />` : html`<${Nodes} status=${status} />`}`
+}
+
+function Nodes({ status }: { status: StatusDocument }) {
   const { value, problem, reload } = useDocument<{ members: MemberDocument[] }>(
     '/api/v1/members',
     0,
@@ -28,19 +49,16 @@ export function Members({ status }: PageProps) {
   const regions = [...new Set(status.sites.map(({ region }) => region))].toSorted()
   const members = value?.members ?? []
   return html`
-    <div class="page-head"><div><h1 tabindex="-1">Members</h1>
-      <p class="quiet">${countOf(members.filter(({ state }) => state === 'active').length, 'node')} may take part in this mesh</p></div></div>
     <${Requests} onChange=${reload} />
     ${problem !== undefined && html`<${Trouble} problem=${problem} />`}
     <${Table} members=${members} onChange=${reload} />
-    <${Invites} regions=${regions} />
-    <div class="columns"><${Admins} /><${Grants} /></div>`
+    <${Invites} regions=${regions} />`
 }
 
 function Table({ members, onChange }: { members: readonly MemberDocument[]; onChange: () => void }) {
   const nowMs = useValue(now)
   return html`<section class="card" aria-labelledby="members-title">
-    <header class="card-head"><h2 id="members-title">Nodes</h2></header>
+    <header class="card-head"><h2 id="members-title">Nodes</h2><span class="quiet">${countOf(members.filter(({ state }) => state === 'active').length, 'node')} may take part</span></header>
     <div class="scroll-x" tabindex="0" role="region" aria-labelledby="members-title"><table>
       <thead><tr><th>Site</th><th>Region</th><th>State</th><th>Key</th><th>Publishes</th><th>Since</th><th></th></tr></thead>
       <tbody>${members.slice(0, SHOWN).map(
@@ -84,45 +102,10 @@ function Revoke({ member, onClose }: { member: MemberDocument; onClose: () => vo
     isReady=${reason.trim() !== '' && typed === site} command=${`mirrormesh member revoke ${quoted(site)} --reason ${quoted(reason || 'WHY')}`}>
     <p>Every node that hears of it closes its connections to <b>${shown(site)}</b> and serves it nothing more. <b>There is no way back</b>: the
       machine joins again with a new home and a new invite. What its key signed until now still counts; what it holds on its disks stays there.</p>
-    ${member.publishes.length > 0 && html`<p class="notice warn">It publishes ${member.publishes.map(shown).join(', ')}: hand these over to another site (mirrormesh tree hand-over).</p>`}
+    ${member.publishes.length > 0 && html`<p class="notice warn">It publishes ${member.publishes.map(shown).join(', ')}: hand these over to another site, in the settings of each tree.</p>`}
     <div class="fields">
       <label>Why; everybody sees it <input type="text" maxlength="256" value=${reason} onInput=${text(setReason)} autofocus placeholder="stolen from the rack" /></label>
       <label>Type ${shown(site)} to be sure <input type="text" value=${typed} onInput=${text(setTyped)} autocomplete="off" spellcheck=${false} /></label>
     </div>
   </${Dialog}>`
-}
-
-function Admins() {
-  const { value } = useDocument<AdminsDocument>('/api/v1/admins')
-  return html`<section class="card" aria-labelledby="admins-title">
-    <header class="card-head"><h2 id="admins-title">Admins</h2></header>
-    ${
-      value !== undefined &&
-      html`<p class="quiet">${value.threshold} of ${value.keys.length} must sign a change of who they are; all else takes one.</p>
-        <ul class="keys">${value.keys.map((key) => html`<li key=${key}><code>${key}</code></li>`)}</ul>
-        <p class="quiet">Recovery key <code title=${value.recovery}>${shortId(value.recovery)}</code></p>`
-    }
-    <${Command} text="mirrormesh admin propose --add PEER" />
-  </section>`
-}
-
-function Grants() {
-  const { value } = useDocument<{ grants: (Grant & { name: string; site: string | null })[] }>(
-    '/api/v1/grants',
-  )
-  const grants = value?.grants.filter(({ state }) => state === 'active') ?? []
-  return html`<section class="card" aria-labelledby="grants-title">
-    <header class="card-head"><h2 id="grants-title">Grants</h2></header>
-    ${
-      grants.length === 0
-        ? html`<p class="nothing">No key has been granted a part of what admins may do.</p>`
-        : html`<ul class="keys">${grants.map(
-            (
-              grant,
-            ) => html`<li key=${grant.peer + grant.role + grant.name}><b>${shown(grant.name)}</b> <span class="tag">${grant.role}</span> ${grant.may.join(', ')} of ${grant.trees.map(shown).join(', ')}
-              <code class="quiet" title=${grant.peer}>${grant.site === null ? shortId(grant.peer) : shown(grant.site)}</code></li>`,
-          )}</ul>`
-    }
-    <${Command} text="mirrormesh grant list" />
-  </section>`
 }

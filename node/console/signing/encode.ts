@@ -116,6 +116,18 @@ export function linkOf(text: string): Link {
   return new Link(Uint8Array.from(bytes))
 }
 
+export function linkText({ bytes }: Link): string {
+  let text = 'b'
+  let bits = 0
+  let held = 0
+  for (const byte of bytes) {
+    held = (held << 8) | byte
+    for (bits += 8; bits >= 5; bits -= 5) text += BASE32[(held >> (bits - 5)) & 31]
+    held &= (1 << bits) - 1
+  }
+  return bits === 0 ? text : text + BASE32[(held << (5 - bits)) & 31]
+}
+
 const BASE58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
 /** Identity multihash of a libp2p key that is Ed25519's: what stands before the 32 bytes of the public key. */
 const PEER_PREFIX = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20]
@@ -133,6 +145,16 @@ export function publicKeyOf(peer: string): Uint8Array<ArrayBuffer> {
   }
   if (number !== 0n || PEER_PREFIX.some((byte, i) => bytes[i] !== byte)) throw wrong()
   return bytes.slice(PEER_PREFIX.length)
+}
+
+/** The PeerId of a public key. */
+export function peerOf(publicKey: Uint8Array): string {
+  let number = 0n
+  for (const byte of [...PEER_PREFIX, ...publicKey]) number = number * 256n + BigInt(byte)
+  let text = ''
+  for (; number > 0n; number /= 58n) text = BASE58[Number(number % 58n)]! + text
+  // The prefix begins with one byte of zero.
+  return `1${text}`
 }
 
 /** Also of the URL's alphabet; padding or none. */
