@@ -1,11 +1,8 @@
-/** /api/v1/limits: the caps of this site, as they are and as they shall be; /api/v1/config: what is set. */
+/** /api/v1/limits: the caps of this site, as they are and as they shall be. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import type { Setting } from '../config.ts'
-import type { Hook } from '../hooks/run-hook.ts'
 import { SCHEDULE } from '../limit-schedule.ts'
 import { LIMIT_CHANGE, type LimitsDocument } from '../limits.ts'
-import { scopeCovers } from '../tokens.ts'
 import { parseBody } from './parse.ts'
 import { etagOf, isMet, refuseStale } from './precondition.ts'
 import { says } from './route-spec.ts'
@@ -28,25 +25,7 @@ const LIMITS = z.strictObject({
     untilMs: z.number().nullable(),
   }).nullable(),
 }) satisfies z.ZodType<LimitsDocument>
-const SETTING = z.strictObject({
-  key: z.string(),
-  value: z.unknown(),
-  from: z.enum(['flag', 'environment', 'file', 'default']),
-  meaning: z.string(),
-})
-
-/** The address of a webhook is often all that is needed to call it, and a command's arguments may be secrets as well. */
-function withoutAddresses(setting: Setting): Setting {
-  if (setting.key !== 'hooks' || !Array.isArray(setting.value)) return setting
-  const value = (setting.value as readonly Hook[]).map(({ url, command, ...rest }) => ({
-    ...rest,
-    ...(url === undefined ? {} : { url: `${URL.parse(url)?.origin ?? ''}/…` }),
-    ...(command === undefined ? {} : { command: [...command.slice(0, 1), '…'] }),
-  }))
-  return { ...setting, value }
-}
-
-export function addLimitRoutes(app: FastifyInstance, { limits, readSettings, log }: Services): void {
+export function addLimitRoutes(app: FastifyInstance, { limits, log }: Services): void {
   app.get(
     '/api/v1/limits',
     says({
@@ -77,16 +56,5 @@ export function addLimitRoutes(app: FastifyInstance, { limits, readSettings, log
       reply.header('etag', etagOf(limits.said()))
       return document
     },
-  )
-  app.get(
-    '/api/v1/config',
-    says({
-      summary: 'Every setting of this run of the daemon, without secrets',
-      scope: 'operate',
-      answer: z.strictObject({ settings: z.array(SETTING) }),
-    }),
-    ({ access: { scope } }) => ({
-      settings: scopeCovers(scope, 'admin') ? readSettings() : readSettings().map(withoutAddresses),
-    }),
   )
 }
