@@ -27,6 +27,7 @@ export function createAnswerer({
   announced,
   readFetches,
   mayRead,
+  self,
   complete,
   blocksOf,
   clock,
@@ -34,6 +35,8 @@ export function createAnswerer({
   readonly announced: () => Uint8Array | undefined
   readonly readFetches: () => ReadonlyMap<string, FetchView>
   readonly mayRead: (peer: string, tree: string) => boolean
+  /** This node's PeerId. */
+  readonly self: string
   readonly complete: Pick<CompleteSnapshots, 'has' | 'viewOf'>
   /** The store as a tree has it. */
   readonly blocksOf: (tree: string) => NodeSource
@@ -49,7 +52,7 @@ export function createAnswerer({
     const isHeld = (): boolean =>
       mayRead(peer, tree) && (complete.has(tree, root) || complete.viewOf(tree, root) !== undefined)
     if (!isHeld()) return undefined
-    const shown = await slots.run(() => showPossession(blocksOf(tree), question))
+    const shown = await slots.run(() => showPossession(blocksOf(tree), { holder: self, ...question }))
     return isHeld() ? shown : undefined
   }
 

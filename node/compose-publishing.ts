@@ -69,6 +69,7 @@ export function composePublishing(
     {
       ...{ ledger, blocks, complete, host, nodeKey, scratch, isGone, clock, logger: log },
       readFreeBytes: () => readFreeBytes(paths.storeDir),
+      values: values('uploads'),
     },
     { maxShrinkShare },
   )

@@ -48,7 +48,7 @@ import { createHooks } from './hooks/hooks.ts'
 import { loadLimits } from './limits.ts'
 import type { Log } from './log.ts'
 import type { Paths } from './paths.ts'
-import { openPulled, type Pulled } from './pulled.ts'
+import { openPulled, type Pulled, removePulled } from './pulled.ts'
 import { createRateMeter } from './rate-meter.ts'
 import { careOf } from './store-care.ts'
 import { loadNodeKey, notAMember, readMesh } from './this-node.ts'
@@ -151,7 +151,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         announced: () => agent.announced(),
         readFetches: () => agent.fetches(),
         mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
-        ...{ complete, blocksOf: givenOf, clock },
+        ...{ self: self.peer, complete, blocksOf: givenOf, clock },
       }),
       clock,
       log,
@@ -245,6 +245,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
   )
   parts.defer(() => scrubber.stop())
 
+  if (config.http === 'off' || config.pullQuotaBytes === 0) await removePulled(join(paths.cacheDir, 'pulled'))
   pulled =
     config.http === 'off' || config.pullQuotaBytes === 0
       ? undefined

@@ -1,5 +1,7 @@
 /** What the gateway reads of snapshots that are not complete here: the parts of it, put together. */
+import { rm } from 'node:fs/promises'
 import type { Clock } from '../src/base/clock.ts'
+import { asMirrorError } from '../src/base/errors.ts'
 import type { Cid } from '../src/block/cid.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
 import { swarmOf } from '../src/replica/fetch/swarm-facts.ts'
@@ -27,6 +29,13 @@ export interface Pulled {
 const READ_AHEAD_BYTES = 4 * 1024 * 1024
 /** Of all. */
 const MAX_READ_AHEAD_BYTES = 32 * 1024 * 1024
+
+/** Where nothing is pulled any more: what was kept is of snapshots that may be taken down, and nobody would look there. */
+export async function removePulled(dir: string): Promise<void> {
+  await rm(dir, { recursive: true, force: true }).catch((error) => {
+    throw asMirrorError(error, `remove what the gateway kept for readers, ${dir}`)
+  })
+}
 
 export function openPulled(
   {

@@ -72,7 +72,9 @@ export function addConsoleRoutes(
   })
 
   app.post('/console/login', (request, reply) => {
-    const wait = failures.waitSeconds(request.ip)
+    const { token: text } = parseBody(LOGIN, request.body)
+    const token = tokens.check(text.trim(), 'api')
+    const wait = token === undefined ? failures.waitSeconds(request.ip) : 0
     if (wait > 0) {
       reply.header('retry-after', wait)
       const error = new MirrorError('busy', 'too many wrong tokens came from your address', {
@@ -80,8 +82,6 @@ export function addConsoleRoutes(
       })
       return sendProblem(reply, error, 429)
     }
-    const { token: text } = parseBody(LOGIN, request.body)
-    const token = tokens.check(text.trim(), 'api')
     if (token === undefined) {
       failures.failed(request.ip)
       log.warn({ address: request.ip }, 'api.wrong-token')

@@ -1,9 +1,10 @@
 /**
- * How often an address may come with a wrong token: a burst, then one in a while. It holds back guessing and the noise of
- * a client gone wrong; the secrets are too long to be guessed anyway. Bounded: the addresses that failed last.
+ * How often an address may come with a wrong token and be told so: a burst, then one in a while. It holds back the noise of a
+ * client gone wrong. A right token is let in whatever others of its address did: behind one proxy many have one address, and
+ * the secrets are too long to be guessed. Bounded: the addresses that failed last.
  */
-import { isIPv6 } from 'node:net'
 import { LRUCache } from 'lru-cache'
+import { addressGroup } from '../../src/base/address-group.ts'
 import type { Clock } from '../../src/base/clock.ts'
 
 export interface FailureLimit {
@@ -32,13 +33,5 @@ export function createFailureLimit(
 
 /** Who has one address of a /64 has them all. */
 function groupOf(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '')
-  if (!isIPv6(plain)) return plain
-  const [head = '', tail] = plain.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  if (tail !== undefined) {
-    const rest = tail === '' ? 0 : tail.split(':').length
-    while (groups.length < 8 - rest) groups.push('0')
-  }
-  return groups.slice(0, 4).join(':')
+  return addressGroup(address, { bytesOfV4: 4, groupsOfV6: 4 })
 }

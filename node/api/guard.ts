@@ -47,9 +47,8 @@ export function addGuard(app: FastifyInstance, components: GuardComponents, opti
     checkHost(request.headers.host, options)
     checkOrigin(request)
     if (isOpen(request)) return
-    const wait = failures.waitSeconds(request.ip)
-    const found = sessionOf(request) ?? (wait > 0 ? undefined : tokenOf(request))
-    if (found === undefined) return refuse(request, reply, wait)
+    const found = sessionOf(request) ?? tokenOf(request)
+    if (found === undefined) return refuse(request, reply, failures.waitSeconds(request.ip))
     request.access = found
     if (found.isSession && !isSafe(request)) checkSameOrigin(request)
     checkLeast(found, request.routeOptions.config.spec)

@@ -40,7 +40,7 @@ export function addRequestRoutes(
       const found = list().find((each) => each.peer === peer && each.via !== readSelf().peer)
       if (found !== undefined) {
         throw new MirrorError('conflict', `${peer} asked at ${found.viaSite}, which alone can turn it down`, {
-          hint: `Run it at ${found.viaSite}. A request that nobody approves ends by itself.`,
+          hint: `Run it at ${found.viaSite}, or end its key at every site: mirrormesh member deny ${found.code} --everywhere. A request that nobody approves ends by itself.`,
         })
       }
       throw new MirrorError('not-found', `no request of ${peer.slice(0, 64)} is pending`, {

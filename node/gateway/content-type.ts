@@ -10,6 +10,7 @@ const BY_EXTENSION: Readonly<Record<string, string>> = {
   css: 'text/css; charset=utf-8',
   csv: 'text/csv; charset=utf-8',
   deb: 'application/vnd.debian.binary-package',
+  efi: 'application/efi',
   gif: 'image/gif',
   gz: 'application/gzip',
   htm: 'text/html; charset=utf-8',

@@ -7,7 +7,7 @@
  */
 import { MirrorError } from '../../src/base/errors.ts'
 import type { Entry } from '../../src/dag/entry.ts'
-import { lookUp, type NodeSource } from '../../src/dag/reader.ts'
+import { type LoadDirectoryNode, lookUp, type NodeSource } from '../../src/dag/reader.ts'
 
 const MAX_LINKS = 40
 const MAX_STEPS = 4096
@@ -22,6 +22,7 @@ export async function findEntry(
   root: Entry,
   names: readonly Uint8Array[],
   signal: AbortSignal,
+  load?: LoadDirectoryNode,
 ): Promise<Exclude<Entry, { type: 'symlink' }> | undefined> {
   if (root.type === 'symlink') throw leavesTree()
   const trail: Entry[] = [root]
@@ -40,7 +41,7 @@ export async function findEntry(
       continue
     }
     if (name.length > MAX_NAME_BYTES) return undefined
-    const entry = await lookUp(source, here, [name], signal)
+    const entry = await lookUp(source, here, [name], signal, load)
     if (entry === undefined) return undefined
     if (entry.type !== 'symlink') {
       trail.push(entry)

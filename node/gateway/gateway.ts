@@ -219,9 +219,10 @@ export function createGateway(
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedMs = clock.monotonicMs()
     const controller = new AbortController()
-    response.on('close', () =>
-      controller.abort(new MirrorError('aborted', 'the client closed the connection')),
-    )
+    response.on('close', () => {
+      if (!response.writableFinished)
+        controller.abort(new MirrorError('aborted', 'the client closed the connection'))
+    })
     response.on('error', ignore)
     let sentBytes = 0
     const onSent = (bytes: number): void => {

@@ -13,6 +13,7 @@ import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
 import { isLeftOut, leftOut } from '../left-out.ts'
 import type { ReadFile } from './file-response.ts'
 import { findEntry } from './find-entry.ts'
+import { createHotDirectories } from './hot-directories.ts'
 import { createMovedPaths } from './moved-path.ts'
 import type { TargetSegment } from './request-target.ts'
 import { behindOf, type ChosenVersion, chooseVersion, type ServedTree } from './version.ts'
@@ -97,6 +98,7 @@ export function createTreeLookup(
   const entries = new LRUCache<string, NonNullable<Awaited<ReturnType<typeof findEntry>>>>({
     max: MAX_CACHED_ENTRIES,
   })
+  const directories = createHotDirectories()
   const moved = createMovedPaths({ blocks: stored, readSnapshot, clock }, { keepMs: keepMovedMs })
 
   async function readSnapshot(snapshotCid: Cid, signal: AbortSignal, blocks = stored): Promise<Snapshot> {
@@ -131,7 +133,7 @@ export function createTreeLookup(
     const key = `${cidKey(root.directory)}/${path.join('/')}`
     const known = entries.get(key)
     if (known !== undefined) return known
-    const found = await findEntry(blocks, root, names, signal)
+    const found = await findEntry(blocks, root, names, signal, directories)
     if (found !== undefined && key.length <= MAX_CACHED_PATH) entries.set(key, found)
     return found
   }

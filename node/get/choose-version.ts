@@ -62,7 +62,21 @@ export function chooseMeant(
   })
 }
 
-function wasTakenDown(what: string): MirrorError {
+/**
+ * Paths that the snapshot must not have: takedowns by path are of all snapshots until then, and name those that an admin's node
+ * had. Whoever has the snapshot sees whether it is another one.
+ */
+export function pathsTakenDown(
+  { takedowns }: Pick<MeshState, 'takedowns'>,
+  tree: string,
+  { sequence }: Pick<MeantVersion, 'sequence'>,
+): readonly string[] {
+  return [...takedowns.values()].flatMap(({ body }) =>
+    body.tree === tree && !body.removed && body.path !== null && body.through >= sequence ? [body.path] : [],
+  )
+}
+
+export function wasTakenDown(what: string): MirrorError {
   return new MirrorError('refused', `${what} was taken down by an admin of the mesh`, {
     hint: 'Ask for another version, or without one.',
   })

@@ -7,13 +7,14 @@
  */
 import { stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { hex } from '../../src/base/bytes.ts'
+import { hex, utf8 } from '../../src/base/bytes.ts'
 import { type Clock, sleep } from '../../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { Semaphore } from '../../src/base/semaphore.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import { closure } from '../../src/dag/closure.ts'
 import type { Entry, FileEntry } from '../../src/dag/entry.ts'
+import { lookUp } from '../../src/dag/reader.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import type { NodeSource } from '../../src/dag/source.ts'
 import { createPullThrough } from '../../src/replica/pull/pull-through.ts'
@@ -25,6 +26,7 @@ import { checkDestination } from '../../src/tree/checkout/switch.ts'
 import { compareTree } from '../../src/tree/compare/compare.ts'
 import { createFileReader } from '../../src/tree/read-file.ts'
 import { findEntry } from '../gateway/find-entry.ts'
+import { wasTakenDown } from './choose-version.ts'
 import type { Gateways } from './gateways.ts'
 import { getUnfinished } from './unfinished.ts'
 
@@ -34,6 +36,8 @@ export interface OutsideGetOptions {
   readonly tree: string
   readonly snapshot: Cid
   readonly names: readonly Uint8Array[]
+  /** One that has any of these paths was taken down. */
+  readonly withoutPaths: readonly string[]
   readonly signal: AbortSignal
   readonly onProgress: (progress: {
     readonly phase: string
@@ -71,7 +75,7 @@ const PLACE = { site: '', region: '' }
 
 export async function openOutsideGet(
   { gateways, clock }: { readonly gateways: Gateways; readonly clock: Clock },
-  { tree, snapshot, names, signal, onProgress }: OutsideGetOptions,
+  { tree, snapshot, names, withoutPaths, signal, onProgress }: OutsideGetOptions,
 ): Promise<OutsideGet> {
   const traffic = createTraffic()
   const seen = new Map<string, Uint8Array>()
@@ -115,6 +119,10 @@ export async function openOutsideGet(
   const found = decodeSnapshot(snapshot, (await source.get(snapshot, signal))!)
   if (found.tree !== tree)
     throw new MirrorError('corrupt', `the snapshot is of tree ${found.tree}, not of ${tree}`)
+  for (const path of withoutPaths) {
+    if ((await lookUp(source, found.root, path.split('/').map(utf8), signal)) !== undefined)
+      throw wasTakenDown(`${tree} with ${JSON.stringify(path)}`)
+  }
   const entry = await findEntry(source, found.root, names, signal)
   if (entry === undefined) {
     const path = names.map((name) => Buffer.from(name).toString()).join('/')

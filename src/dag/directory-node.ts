@@ -36,6 +36,12 @@ export interface LoadedBranch {
   readonly children: readonly DirectoryRef[]
 }
 
+export type LoadDirectoryNode = (
+  source: NodeSource,
+  ref: DirectoryRef,
+  signal: AbortSignal | undefined,
+) => Promise<LoadedLeaf | LoadedBranch>
+
 /** @throws MirrorError `not-found`, `corrupt`, `limit` or `unsupported` */
 export async function loadDirectoryNode(
   source: NodeSource,

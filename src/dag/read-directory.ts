@@ -1,6 +1,6 @@
 import { compareBytes } from '../base/bytes.ts'
 import type { Cid } from '../block/cid.ts'
-import type { DirectoryRef } from './directory-node.ts'
+import type { DirectoryRef, LoadDirectoryNode, LoadedBranch, LoadedLeaf } from './directory-node.ts'
 import { loadDirectoryNode } from './directory-node.ts'
 import type { Entry } from './entry.ts'
 import type { ReadAhead } from './read-ahead.ts'
@@ -42,11 +42,13 @@ export async function lookUp(
   root: Entry,
   path: readonly Uint8Array[],
   signal?: AbortSignal,
+  /** For those who look up in the same directories again and again, and keep decoded nodes. */
+  load: LoadDirectoryNode = loadDirectoryNode,
 ): Promise<Entry | undefined> {
   let entry: Entry | undefined = root
   for (const name of path) {
     if (entry?.type !== 'directory') return undefined
-    entry = await findEntry(source, entry.directory, name, signal)
+    entry = await findEntry(source, entry.directory, name, signal, load)
   }
   return entry
 }
@@ -56,10 +58,11 @@ async function findEntry(
   cid: Cid,
   name: Uint8Array,
   signal: AbortSignal | undefined,
+  load: LoadDirectoryNode,
 ): Promise<Entry | undefined> {
   let ref: DirectoryRef | undefined = { cid }
   while (ref !== undefined) {
-    const node = await loadDirectoryNode(source, ref, signal)
+    const node: LoadedLeaf | LoadedBranch = await load(source, ref, signal)
     if (node.kind === 'leaf') {
       const at = firstAtLeast(node.entries, name, (entry) => entry.name)
       const entry = node.entries[at]

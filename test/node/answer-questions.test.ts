@@ -45,6 +45,7 @@ test('a member hears what is fetched of the trees that it may read, within bound
     announced: () => undefined,
     readFetches: () => fetches,
     mayRead: (peer, tree) => peer === 'reader' || !tree.startsWith('secret/'),
+    self: 'me',
     complete: { has: () => true, viewOf: () => undefined },
     blocksOf: () => ({ get: async () => undefined }),
     clock: systemClock,

@@ -370,4 +370,25 @@ test('a machine that is no member gets what the publisher signed, whatever the g
     assert.match(older.stderr, /gateways prove is 1; 2 has been seen here before/)
     assert.equal((await get('thawed', `${frozen}/${TREE}/large`, dest(), '--accept-older')).status, 0)
   })
+
+  await t.test(
+    'a snapshot with a path that was taken down is not taken from a gateway that has not heard',
+    async () => {
+      const takedown = mesh.mesh.sign(mesh.mesh.admin, 'takedown', {
+        ...{ name: `${TREE}:new`, tree: TREE, snapshots: [], path: 'new', through: 2, reason: 'leaked' },
+        ...{ version: 1, removed: false },
+      })
+      const told = await serve(
+        t,
+        proxyTo(port.lab, (path, body) =>
+          path.includes('/proof?') ? Buffer.concat([body, framed(takedown.bytes)]) : body,
+        ),
+      )
+      const taken = await get('taken', `${told}/${TREE}/@2/large`, dest(), '--mesh', id)
+      assert.equal(taken.status, 6, taken.stderr)
+      assert.match(taken.stderr, /builds\/x with "new" was taken down/)
+      const older = await get('taken', `${told}/${TREE}/@1/large`, dest(), '--mesh', id)
+      assert.equal(older.status, 0, older.stderr)
+    },
+  )
 })

@@ -150,6 +150,21 @@ test('a machine without an invite asks, shows a code, and is let in by an admin 
     const denied = await bad.done
     assert.equal(denied.status, 6, denied.stderr)
     assert.match(denied.stderr, /an admin of the mesh has turned this request down/)
+    const worse = ask(
+      t,
+      ...at(join(dir, 'worse'), 'join', '--request', labAddress, '--mesh', mesh, ...listen),
+    )
+    const unwanted = await codeOf(worse)
+    await until('hq knows', async () => (await requestsAt(homes.hq)).some((each) => each.code === unwanted))
+    const mild = await mirrormesh(at(homes.lab, 'member', 'deny', unwanted, '--everywhere', '--yes'))
+    assert.equal(mild.status, 6, 'an admin has to sign that')
+    assert.match(
+      await succeed(at(homes.hq, 'member', 'deny', unwanted, '--everywhere', '--yes')),
+      /turned down/,
+    )
+    // Nobody speaks with it any more, so it is not told why.
+    for (const home of [homes.lab, homes.hq])
+      await until('no request is left', async () => (await requestsAt(home)).length === 0)
     const late = await mirrormesh(
       at(join(dir, 'late'), 'join', '--request', labAddress, '--mesh', mesh, '--timeout', '3s'),
     )

@@ -84,7 +84,7 @@ async function setUp(names: readonly string[], { copies }: { copies?: number } =
     if (question.ask !== 'possession') throw new Error('not reached')
     switch (site.manner) {
       case 'honest':
-        return encodePossession(await showPossession(store.blocks, question))
+        return encodePossession(await showPossession(store.blocks, { holder: peer, ...question }))
       case 'lost':
         return encodePossession(undefined)
       case 'wrong':

@@ -86,15 +86,36 @@ test('requests are few in all, fewer from one address, and guesses at a code few
   const { clock, requests, exchange } = await setUp({ maxRequests: 6, exchangesAMinute: 12 })
   for (let i = 0; i < 4; i++) exchange(testKey(40 + i))
   assert.throws(() => exchange(testKey(44)), /from this address wait/)
-  for (let i = 0; i < 2; i++) exchange(testKey(50 + i), `10.0.0.${i}`)
-  assert.throws(() => exchange(testKey(52), '10.0.0.9'), /too many requests wait/)
+  for (let i = 0; i < 3; i++) exchange(testKey(50 + i), `10.0.0.${i}`)
+  assert.equal(requests.pending(testKey(43).peer), undefined, 'the newest of the larger crowd made room')
+  assert.throws(() => exchange(testKey(53), '10.0.0.9'), /too many requests wait/)
   for (let i = 0; i < 2; i++) exchange(testKey(40))
   assert.throws(() => exchange(testKey(40)), /in the last minute/)
-  for (let i = 0; i < 4; i++) exchange(testKey(50), '10.0.0.0')
+  for (let i = 0; i < 3; i++) exchange(testKey(50), '10.0.0.0')
   assert.throws(() => exchange(testKey(51), '10.0.0.1'), /in the last minute/)
   clock.advanceTo(clock.nowMs() + 60_001)
   exchange(testKey(51), '10.0.0.1')
   assert.equal(requests.list().length, 6)
+})
+
+test('a flood from many addresses of few networks keeps nobody of another out, nor pushes it out', async () => {
+  const { requests, exchange } = await setUp({ exchangesAMinute: 60 })
+  const flood = (from: number): void => {
+    for (let i = 0; i < 28; i++) {
+      try {
+        exchange(testKey(100 + i), `10.0.${i >> 2}.${from + (i % 4)}`)
+      } catch (error) {
+        assert.match(String(error), /too many requests/)
+      }
+    }
+  }
+  flood(1)
+  for (let i = 0; i < 4; i++) exchange(testKey(140 + i), `10.1.0.${i}`)
+  assert.equal(requests.list().length, 32)
+  exchange(newcomer, '192.0.2.7')
+  flood(100)
+  assert.ok(requests.pending(newcomer.peer))
+  assert.equal(requests.list().length, 32)
 })
 
 test('who does not ask again is forgotten, and who asks for days is too', async () => {

@@ -214,9 +214,12 @@ function networkOf(self: string, nodes: ReadonlyMap<string, TestNode>): FetchNet
       async request(request, onAnswers, signal = new AbortController().signal) {
         const node = reach(peer)
         const wanted = { ...request, acceptsZstd: true }
+        const gone = Promise.withResolvers<never>()
+        gone.promise.catch(() => undefined)
+        signal.addEventListener('abort', () => gone.reject(signal.reason), { once: true })
         for await (const batch of node.server.blocks(self, wanted, signal)) {
           for (const { offset, bytes, ...rest } of batch) {
-            await node.onServe?.()
+            await Promise.race([node.onServe?.(), gone.promise])
             await new Promise((resolve) => setImmediate(resolve))
             signal.throwIfAborted()
             reach(peer)

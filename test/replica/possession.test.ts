@@ -41,13 +41,14 @@ test('two that hold the snapshot show the same, and who lacks one block of those
   const all = await positions(hq.store.blocks, cid)
   const at = await drawPositions(hq.store.blocks, cid, { count: 8, random: Math.random })
   assert.equal(at.length, 8)
-  const question = { root: cid, nonce: new Uint8Array(32).fill(9), at }
+  const question = { holder: 'lab', root: cid, nonce: new Uint8Array(32).fill(9), at }
   const shown = await showPossession(hq.store.blocks, question)
   assert.deepEqual(await showPossession(lab.store.blocks, question), shown)
   assert.notDeepEqual(
     await showPossession(lab.store.blocks, { ...question, nonce: new Uint8Array(32) }),
     shown,
   )
+  assert.notDeepEqual(await showPossession(lab.store.blocks, { ...question, holder: 'hq' }), shown)
   for (const missing of [cid, ...at.map((position) => all[position]!)]) {
     const without: NodeSource = {
       get: async (each) => (each.equals(missing) ? undefined : lab.store.blocks.get(each)),
@@ -100,7 +101,7 @@ test('of a site with a path filter only what it holds is asked for, by one that 
   assert.deepEqual(await drawPositions(lab.store.blocks, cid, { ...draw, view }), expected)
   const few = await drawPositions(hq.store.blocks, cid, { ...draw, count: 8 })
   assert.equal(few.length, 8)
-  const question = { root: cid, nonce: new Uint8Array(32), at: few }
+  const question = { holder: 'lab', root: cid, nonce: new Uint8Array(32), at: few }
   assert.deepEqual(
     await showPossession(lab.store.blocks, question),
     await showPossession(hq.store.blocks, question),

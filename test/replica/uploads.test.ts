@@ -66,6 +66,7 @@ async function setUp(disk = { freeBytes: 1e9 }) {
       adopt: holdings.adopt,
     },
     readFreeBytes: () => disk.freeBytes,
+    values: store.values('uploads'),
     isGone: (tree, snapshot) => takenDown(ledger.state(), tree).has(cidKey(snapshot)),
     host: { peers: () => [], reconcile: async () => ({ received: 0, sent: 0 }) },
     nodeKey: node,

@@ -5,7 +5,7 @@ import { MirrorError } from '../../../src/base/errors.ts'
 import { pathBytes } from '../../api/path-bytes.ts'
 import { splitPath } from '../../api/query.ts'
 import { encodeName, parseTarget } from '../../gateway/request-target.ts'
-import { checkFresh, chooseMeant } from '../../get/choose-version.ts'
+import { checkFresh, chooseMeant, pathsTakenDown } from '../../get/choose-version.ts'
 import { createGateways, type Gateways } from '../../get/gateways.ts'
 import { openOutsideGet } from '../../get/get-outside.ts'
 import { createHttpGateway } from '../../get/http-gateway.ts'
@@ -121,6 +121,7 @@ export async function getOutside(
       {
         tree: tree.name,
         snapshot: meant.snapshot,
+        withoutPaths: pathsTakenDown(state, tree.name, meant),
         names: rest.map((name) => parseTarget(`/${name}`).segments[0]!.name),
         signal,
         onProgress: (now) => progress.update(now),

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import { checkSegment } from '../../../src/base/names.ts'
+import type { ChainDocument } from '../../api/answers.ts'
 import type { MemberDocument } from '../../api/member-answers.ts'
 import type { RequestDocument } from '../../api/request-routes.ts'
 import { confirm } from '../confirm.ts'
@@ -13,6 +14,12 @@ interface ApproveOptions {
   readonly site?: string
   readonly region?: string
   readonly role: readonly string[]
+  readonly yes?: boolean
+  readonly json?: boolean
+}
+
+interface DenyOptions {
+  readonly everywhere?: boolean
   readonly yes?: boolean
   readonly json?: boolean
 }
@@ -43,8 +50,13 @@ that was asked is honest (VIA in member requests); where you would not trust tha
     .command('deny')
     .description('turn a newcomer down, at the site where it asked; its key is not listened to for an hour')
     .argument('<CODE>', 'its code, or its PeerId')
+    .option(
+      '--everywhere',
+      'at whatever site this is: its key is never listened to again, by any member (signed by an admin)',
+    )
+    .option('--yes', 'do not ask')
     .option('--json', 'print its PeerId as JSON')
-    .action((name: string, options: { json?: boolean }) => deny(context, name, options))
+    .action((name: string, options: DenyOptions) => deny(context, name, options))
 }
 
 async function readRequests({ api, signal }: Context): Promise<readonly RequestDocument[]> {
@@ -141,14 +153,34 @@ function named(name: string | null, what: string): string {
   throw new MirrorError('invalid', `the newcomer wishes for no ${what}: name it with --${what}`)
 }
 
-async function deny(context: Context, name: string, { json }: { json?: boolean }): Promise<void> {
-  const { peer, site } = await find(context, name)
-  await context.api.post(`/api/v1/requests/${peer}/deny`, {}, context.signal)
+async function deny(context: Context, name: string, { everywhere, yes, json }: DenyOptions): Promise<void> {
+  const { peer, site, viaSite } = await find(context, name)
+  if (everywhere === true) await endKey(context, peer, viaSite, yes === true)
+  else await context.api.post(`/api/v1/requests/${peer}/deny`, {}, context.signal)
   await context.terminal.print(
     json === true
       ? `${JSON.stringify({ peer }, null, 2)}\n`
       : `${site ?? 'a newcomer'} turned down: ${peer}\n`,
   )
+}
+
+/** What a member's key ends with as well: no node lets it in again. What it has signed until now, as a publisher, stays. */
+async function endKey(context: Context, peer: string, viaSite: string, isSure: boolean): Promise<void> {
+  const [{ loadAdminKey, signAndSubmit }, { publicKeyOf }, { parseCid }] = await Promise.all([
+    import('../sign.ts'),
+    import('../../../src/record/key.ts'),
+    import('../../../src/block/cid.ts'),
+  ])
+  const admin = await loadAdminKey(context)
+  const { counter, prev } = await context.api.get<ChainDocument>(`/api/v1/chain/${peer}`, context.signal)
+  context.terminal.say(`${peer} asked at ${viaSite}. Its machine can ask again only with another key.`)
+  await confirm(context, 'End the key for good? This cannot be undone.', isSure)
+  await signAndSubmit(context, admin, 'revocation', {
+    key: publicKeyOf(peer),
+    counter,
+    last: prev === null ? null : parseCid(prev),
+    reason: 'turned down when it asked to join',
+  })
 }
 
 function collect(value: string, before: readonly string[]): readonly string[] {

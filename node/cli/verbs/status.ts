@@ -89,8 +89,10 @@ export function formatStatus(status: StatusDocument): string {
     const left = sites.filter(({ state }) => state !== 'done').map(({ site }) => site)
     if (left.length > 0) parts.push(`takedown of ${name}: not done yet at ${left.join(', ')}\n`)
   }
-  for (const { tree, inPlace } of status.trees) {
+  for (const { tree, inPlace, copies } of status.trees) {
     if (inPlace !== undefined) parts.push(`${tree}: ${describeInPlace(inPlace)}\n`)
+    if (copies !== undefined && copies.verified < copies.wanted)
+      parts.push(`${tree}: ${copies.verified} of ${copies.wanted} copies of @${copies.sequence} verified\n`)
   }
   parts.push(status.trees.length === 0 ? 'no trees yet\n' : formatTrees(status.trees))
   if (status.traffic.peers.length > 0) parts.push(formatTraffic(status))

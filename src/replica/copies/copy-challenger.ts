@@ -202,7 +202,8 @@ export function createCopyChallenger(components: CopyChallengerComponents): Copy
       const options = { count: MAX_POSITIONS, random, filter, view, scratch, signal }
       const at = await drawPositions(blocks, snapshot, options)
       const question = { tree, root: snapshot, nonce: randomBytes(NONCE_BYTES), at }
-      const expected = at.length === 0 ? undefined : await showPossession(blocks, question, signal)
+      const expected =
+        at.length === 0 ? undefined : await showPossession(blocks, { holder: peer, ...question }, signal)
       if (expected === undefined) return notAsked('its blocks cannot be read here')
       return await put(peer, question, expected, signal)
     } catch (error) {
@@ -310,10 +311,13 @@ export function createCopyChallenger(components: CopyChallengerComponents): Copy
       const tree = now.state.trees.get(name)
       if (tree === undefined || tree.body.removed || !hasRight(now.state, name, self.peer, now.nowMs))
         continue
-      if (![...now.state.pins.values()].some(({ body }) => !body.removed && matchesTree(body.tree, name)))
-        continue
+      // Most pins are of other trees.
+      const pins = new Map([...now.state.pins].filter(([, { body }]) => matchesTree(body.tree, name)))
+      if (pins.size === 0) continue
+      const narrow = { ...now, state: { ...now.state, pins } }
       const verifications = verificationsIn(now, name)
-      for (const each of heldOf(tree, held.get(name)!)) found.push(...dueOf(tree, each, now, verifications))
+      for (const each of heldOf(tree, held.get(name)!))
+        found.push(...dueOf(tree, each, narrow, verifications))
     }
     return found.slice(0, CHALLENGES_A_ROUND)
   }

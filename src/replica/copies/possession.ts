@@ -2,11 +2,14 @@
  * Shows that a snapshot lies here, and chooses what another site is to show of it: blocks at a few positions of the block index,
  * drawn by chance, whose digest under a key that nobody knew before cannot be made without them.
  *
- *   digest = BLAKE3 under the key `nonce` of, for each position as it was asked: u64 length (little-endian), the block's bytes
+ *   digest = BLAKE3 under the key `nonce` of the PeerId of who shows it and, for each position as it was asked, the block's bytes;
+ *            before each its length (u64, little-endian)
  *
+ * The PeerId is in it so that one site cannot have another answer for it, and hand that on as its own.
  * What is read comes out of the site's own store, which checks each block as it reads it, and out of nowhere else. That a site has
  * them is all that this shows: one that fetches them from another within the time it has answers as well (docs/security.md).
  */
+import { utf8 } from '../../base/bytes.ts'
 import { isMirrorError, MirrorError } from '../../base/errors.ts'
 import { covers, filterKey, type PathFilter } from '../../base/path-filter.ts'
 import { type Cid, cidKey } from '../../block/cid.ts'
@@ -20,10 +23,19 @@ import { pruneRoot, viewBlocks } from '../../dag/snapshot-view.ts'
 import { getBlock, type NodeSource } from '../../dag/source.ts'
 import type { SnapshotView } from '../holdings/snapshot-views.ts'
 
+export interface Possession {
+  /** The PeerId of who shows it. */
+  readonly holder: string
+  readonly root: Cid
+  readonly nonce: Uint8Array
+  /** Positions in its block index, rising. */
+  readonly at: readonly number[]
+}
+
 /** The digest; undefined when a block is not here, or there are not so many positions. */
 export async function showPossession(
   source: NodeSource,
-  { root, nonce, at }: { readonly root: Cid; readonly nonce: Uint8Array; readonly at: readonly number[] },
+  { holder, root, nonce, at }: Possession,
   signal?: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   try {
@@ -31,18 +43,22 @@ export async function showPossession(
     if ((at.at(-1) ?? 0) >= (await countBlocks(source, index, signal))) return undefined
     const ranges = at.map((first) => ({ first, count: 1 }))
     const blocks = await createIndexPositions(source, index).blocks(ranges, signal)
-    const parts: Uint8Array[] = []
-    for (const { cid } of blocks) {
-      const block = await getBlock(source, cid, 'block', signal)
-      const length = new Uint8Array(8)
-      new DataView(length.buffer).setBigUint64(0, BigInt(block.length), true)
-      parts.push(length, block)
-    }
-    return blake3.keyed(nonce, parts)
+    const parts = [utf8(holder)]
+    for (const { cid } of blocks) parts.push(await getBlock(source, cid, 'block', signal))
+    return blake3.keyed(
+      nonce,
+      parts.flatMap((part) => [lengthOf(part), part]),
+    )
   } catch (error) {
     if (isMirrorError(error, 'not-found')) return undefined
     throw error
   }
+}
+
+function lengthOf(part: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(8)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(part.length), true)
+  return bytes
 }
 
 /**

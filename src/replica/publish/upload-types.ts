@@ -7,6 +7,7 @@ import type { Host } from '../../net/ports.ts'
 import type { KeyPair, PeerId } from '../../record/key.ts'
 import type { Head } from '../../record/mesh-state.ts'
 import type { BlockStore } from '../../store/block-store.ts'
+import type { KeyValue } from '../../store/index/key-value.ts'
 import type { ReplicaLog } from '../fetch-network.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { Ledger } from '../records/ledger.ts'
@@ -17,6 +18,8 @@ export interface UploadsComponents {
   readonly complete: Pick<CompleteSnapshots, 'adopt'>
   /** Of the disk with the store. */
   readonly readFreeBytes: () => number | undefined
+  /** Of what each publisher has taken of the disk. */
+  readonly values: KeyValue
   /** A takedown means it. */
   readonly isGone: (tree: string, snapshot: Cid) => boolean
   readonly host: Pick<Host, 'peers' | 'reconcile'>

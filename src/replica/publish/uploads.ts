@@ -82,9 +82,10 @@ export function createUploads(
     maxAgeMs = 24 * 3_600_000,
   }: UploadsOptions = {},
 ): Uploads {
-  const { ledger, blocks, complete, readFreeBytes, isGone, nodeKey, scratch, clock, logger } = components
+  const { ledger, blocks, complete, readFreeBytes, values, isGone, nodeKey, scratch, clock, logger } =
+    components
   const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
-  const space = createUploadSpace({ clock, readFreeBytes })
+  const space = createUploadSpace({ clock, readFreeBytes, values })
   const uploads = new Map<string, Upload>()
   /** By publisher: those that are being opened. */
   const opening: PeerId[] = []
@@ -244,12 +245,12 @@ export function createUploads(
     const has = await upload.blocks.has(given.map(({ cid }) => cid))
     const lacking = new Map(given.filter((_, at) => has[at] !== true).map((each) => [cidKey(each.cid), each]))
     const newBytes = lacking.values().reduce((sum, { bytes }) => sum + bytes.length, 0)
-    space.take(upload.publisher, newBytes)
+    await space.take(upload.publisher, newBytes)
     try {
       await upload.blocks.put(given)
       upload.newBytes += newBytes
     } catch (error) {
-      space.giveBack(upload.publisher, newBytes)
+      await space.giveBack(upload.publisher, newBytes)
       throw error
     }
   }
@@ -343,7 +344,7 @@ export function createUploads(
           checkStanding(state, tree, snapshot)
           checkJudged(state, tree, { after, previous })
         })
-        space.giveBack(publisher, Math.min(newBytes, finished.bytes))
+        await space.giveBack(publisher, Math.min(newBytes, finished.bytes))
         logger.info({ tree, publisher, snapshot: snapshot.toString(), upload: id }, 'upload.published')
         end(id)
         return { id: record }

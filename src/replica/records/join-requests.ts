@@ -4,8 +4,13 @@
  *
  * Strangers write here, so everything is bounded: requests in all and by address, exchanges by time (each is one guess
  * at a code), the age of a request, and the memory of those who were turned away.
+ *
+ * Nobody crowds others out by many keys or addresses: where all places are taken, the newest request of the network (an IPv4
+ * /24, an IPv6 /48) that has most of them makes room for one of a network that has fewer; it asks anew if it was meant. So it
+ * takes as many networks as there are places.
  */
 
+import { addressGroup } from '../../base/address-group.ts'
 import { equalBytes } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { MirrorError } from '../../base/errors.ts'
@@ -94,10 +99,20 @@ export function createJoinRequests(
     const nowMs = clock.monotonicMs()
     for (const [peer, { heardMs, beganMs }] of entries) {
       const isOver = nowMs - heardMs > silentMs || nowMs - beganMs > maxAgeMs
-      if (isOver || isMemberAt(ledger.state(), peer, clock.nowMs())) entries.delete(peer)
+      const { revoked } = ledger.state()
+      if (isOver || revoked.has(peer) || isMemberAt(ledger.state(), peer, clock.nowMs())) entries.delete(peer)
     }
     for (const [peer, atMs] of denied) if (nowMs - atMs > deniedMs) denied.delete(peer)
     recent = recent.filter(({ atMs }) => nowMs - atMs < 60_000)
+  }
+
+  /** Who makes room for one from that address. */
+  function crowdedOut(others: readonly Entry[], address: string): Entry | undefined {
+    const byNetwork = Map.groupBy(others, (each) => networkOf(each.address))
+    const own = byNetwork.get(networkOf(address))?.length ?? 0
+    const most = [...byNetwork.values()].reduce((a, b) => (b.length > a.length ? b : a), [] as Entry[])
+    if (most.length <= own + 1) return undefined
+    return most.reduce((a, b) => (b.beganMs >= a.beganMs ? b : a))
   }
 
   function checkWelcome(peer: string): void {
@@ -115,10 +130,14 @@ export function createJoinRequests(
       tidy()
       checkWelcome(peer)
       const ofAddress = recent.filter((each) => each.address === address).length
-      if (recent.length >= exchangesAMinute || ofAddress >= exchangesByAddress)
+      const isNew = !recent.some((each) => networkOf(each.address) === networkOf(address))
+      // Of a network that has not been heard of in the minute, there is room beside those that make all the noise.
+      const most = isNew ? 2 * exchangesAMinute : exchangesAMinute
+      if (recent.length >= most || ofAddress >= exchangesByAddress)
         throw refused('too many requests were made in the last minute: try again in one')
       const others = [...entries.values()].filter((each) => each.peer !== peer)
-      if (others.length >= maxRequests) throw refused('too many requests wait for an admin here')
+      if (others.length >= maxRequests && crowdedOut(others, address) === undefined)
+        throw refused('too many requests wait for an admin here')
       if (others.filter((each) => each.address === address).length >= maxByAddress)
         throw refused('too many requests from this address wait for an admin here')
       recent.push({ address, atMs: clock.monotonicMs() })
@@ -127,9 +146,10 @@ export function createJoinRequests(
       tidy()
       checkWelcome(peer)
       const others = [...entries.values()].filter((each) => each.peer !== peer)
+      const leaving = others.length >= maxRequests ? crowdedOut(others, address) : undefined
       // Of several that began at the same time, those that come too late.
       if (
-        others.length >= maxRequests ||
+        (others.length >= maxRequests && leaving === undefined) ||
         others.filter((each) => each.address === address).length >= maxByAddress
       )
         throw refused('too many requests wait for an admin here')
@@ -137,6 +157,10 @@ export function createJoinRequests(
       if (!equalBytes(joinCommitment(committed), commitment)) {
         logger.warn({ peer, address }, 'join-request.wrong-commitment')
         throw refused('what was revealed is not what was committed to')
+      }
+      if (leaving !== undefined) {
+        entries.delete(leaving.peer)
+        logger.info({ peer: leaving.peer, address: leaving.address }, 'join-request.crowded-out')
       }
       const code = joinCode({ ...committed, member: nodeKey.publicKey, memberNonce })
       const nowMs = clock.monotonicMs()
@@ -177,6 +201,10 @@ export function createJoinRequests(
       return () => listeners.delete(listener)
     },
   }
+}
+
+function networkOf(address: string): string {
+  return addressGroup(address, { bytesOfV4: 3, groupsOfV6: 3 })
 }
 
 function refused(why: string): MirrorError {
