@@ -8,18 +8,9 @@
  * spring begins with the hour after it.
  */
 import { z } from 'zod'
-
-export const LIMIT_NAMES = [
-  'wanUpBytesPerSecond',
-  'wanDownBytesPerSecond',
-  'regionUpBytesPerSecond',
-  'regionDownBytesPerSecond',
-] as const
-export type LimitName = (typeof LIMIT_NAMES)[number]
+import { DAYS, type Day, LIMIT_NAMES } from './limit-names.ts'
 
 export const RATE = z.int().min(0).max(100_000_000_000)
-export const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const
-export type Day = (typeof DAYS)[number]
 const QUARTER_MS = 15 * 60_000
 const MINUTES_A_DAY = 24 * 60
 export const MAX_WINDOWS = 64

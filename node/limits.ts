@@ -12,15 +12,8 @@ import { Semaphore } from '../src/base/semaphore.ts'
 import type { RateCaps } from '../src/replica/fetch/rate-caps.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir, writeDurably } from './durable-file.ts'
-import {
-  LIMIT_NAMES,
-  type LimitName,
-  type LimitSchedule,
-  nextChangeMs,
-  RATE,
-  SCHEDULE,
-  windowAt,
-} from './limit-schedule.ts'
+import { LIMIT_NAMES, type LimitName } from './limit-names.ts'
+import { type LimitSchedule, nextChangeMs, RATE, SCHEDULE, windowAt } from './limit-schedule.ts'
 
 /** Null takes back what was set. */
 export const LIMIT_CHANGE = z.strictObject({

@@ -42,6 +42,8 @@ export interface ConsoleComponents {
   readonly loadFiles: (() => ConsoleFiles) | undefined
 }
 
+/** A token has 60 characters. */
+const MAX_LOGIN_BYTES = 4096
 const LOGIN = z.object({ token: z.string().min(1).max(256) })
 
 /** @param cookie its name; `isSecure` when it travels by TLS only */
@@ -71,7 +73,8 @@ export function addConsoleRoutes(
     return reply.header('content-encoding', 'br').send(file.compressed)
   })
 
-  app.post('/console/login', (request, reply) => {
+  // Nobody has shown a token yet: not a byte more than one is read.
+  app.post('/console/login', { bodyLimit: MAX_LOGIN_BYTES }, (request, reply) => {
     const { token: text } = parseBody(LOGIN, request.body)
     const token = tokens.check(text.trim(), 'api')
     const wait = token === undefined ? failures.waitSeconds(request.ip) : 0

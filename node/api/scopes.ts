@@ -7,7 +7,8 @@
  *
  * A record is signed by its own key, and the mesh judges it by that alone. The scope is a second lock, not the first.
  */
-import { decodeStored } from '../../src/record/record.ts'
+import { decodeCbor } from '../../src/block/codec.ts'
+import { decodeStored, MAX_RECORD_BYTES } from '../../src/record/record.ts'
 import type { TokenScope } from '../tokens.ts'
 import type { JobKind } from './job-document.ts'
 import type { RouteSpec } from './route-spec.ts'
@@ -48,13 +49,25 @@ export const RECORD_SCOPE: RouteSpec['scope'] = {
   },
 }
 
-/** What the node signs itself. */
+/** What the node signs itself. A pin with a check-out has files written, at any path of any site: that is not steering. */
 export const LENT_SCOPE: RouteSpec['scope'] = {
   least: 'operate',
   of({ body }) {
-    const { kind } = (body ?? {}) as { kind?: unknown }
+    const { kind, body: lent } = (body ?? {}) as { kind?: unknown; body?: unknown }
+    if (kind === 'pin' && hasCheckout(lent)) return 'admin'
     return typeof kind === 'string' && OPERATE_RECORDS.has(kind) ? 'operate' : 'admin'
   },
+}
+
+function hasCheckout(text: unknown): boolean {
+  if (typeof text !== 'string') return false
+  try {
+    const pin = decodeCbor(new Uint8Array(Buffer.from(text, 'base64')), 'pin', MAX_RECORD_BYTES)
+    return typeof pin === 'object' && pin !== null && 'checkout' in pin
+  } catch {
+    // Not a body: it is refused with what is wrong with it.
+    return false
+  }
 }
 
 /** A folder of this machine takes `admin`. */

@@ -42,7 +42,7 @@ import { addSiteFetchRoutes } from './site-fetch-routes.ts'
 import { addSiteRoutes } from './site-routes.ts'
 import { addStoreRoutes } from './store-routes.ts'
 import { addTakedownRoutes } from './takedown-routes.ts'
-import { createTcpListener, type TcpListener, type TcpPlace } from './tcp-listener.ts'
+import { createTcpListener, TCP_SERVER_LIMITS, type TcpListener, type TcpPlace } from './tcp-listener.ts'
 import { addTokenRoutes } from './token-routes.ts'
 import { addTopologyRoutes } from './topology-routes.ts'
 import { addTreeRoutes } from './tree-routes.ts'
@@ -105,7 +105,8 @@ export function createApi(services: Services, { paths, peer, socket, tcp, loadCo
   }
 }
 
-function makeApp(services: Services, secure?: LoadedCertificate): FastifyInstance {
+/** Over TLS with what is loaded; by plain TCP with null; for the socket with neither. */
+function makeApp(services: Services, secure?: LoadedCertificate | null): FastifyInstance {
   const options = {
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
@@ -113,10 +114,7 @@ function makeApp(services: Services, secure?: LoadedCertificate): FastifyInstanc
     routerOptions: { maxParamLength: 2048 },
     forceCloseConnections: true,
   } as const
-  const app =
-    secure === undefined
-      ? Fastify(options)
-      : (Fastify({ ...options, https: { ...secure, minVersion: 'TLSv1.2' } }) as unknown as FastifyInstance)
+  const app = secure === undefined ? Fastify(options) : makeTcpApp(options, secure)
   // What comes as text could come from a form of any page.
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler((error, request, reply) => {
@@ -130,6 +128,27 @@ function makeApp(services: Services, secure?: LoadedCertificate): FastifyInstanc
     })
   })
   return app
+}
+
+/** Fastify sets these two anew, whatever its server was made with. */
+export function makeTcpApp(
+  options: object,
+  secure: LoadedCertificate | null,
+  limits: {
+    readonly headersTimeout: number
+    readonly requestTimeout: number
+    readonly keepAliveTimeout: number
+    readonly connectionsCheckingInterval: number
+  } = TCP_SERVER_LIMITS,
+): FastifyInstance {
+  const { requestTimeout, keepAliveTimeout } = limits
+  const all = { ...options, requestTimeout, keepAliveTimeout }
+  return secure === null
+    ? Fastify({ ...all, http: limits })
+    : (Fastify({
+        ...all,
+        https: { ...limits, ...secure, minVersion: 'TLSv1.2' },
+      }) as unknown as FastifyInstance)
 }
 
 /** Returns what there is, for the one who describes it. */
@@ -170,7 +189,7 @@ function makeTcp(
 ): TcpListener {
   const { tokens, clock, log } = services
   let certificate = place.files === undefined ? undefined : loadCertificate(place.files, 'api')
-  const app = makeApp(services, certificate)
+  const app = makeApp(services, certificate ?? null)
   const sessions = createSessions({ tokens, clock })
   const failures = createFailureLimit({ clock })
   const isSecure = certificate !== undefined

@@ -1,4 +1,8 @@
-/** Where the API and the console listen for browsers and other machines: loopback, or anywhere with TLS. */
+/**
+ * Where the API and the console listen for browsers and other machines: loopback, or anywhere with TLS. Strangers get here
+ * before anybody has looked at a token, so connections are bounded, in all and of one client, and so is the time that a
+ * request may take to arrive. Else one that sends slowly, many times over, would take what the whole node has of open files.
+ */
 import type { Server } from 'node:https'
 import { type AddressInfo, isIPv4 } from 'node:net'
 import type { FastifyInstance } from 'fastify'
@@ -6,6 +10,7 @@ import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Config } from '../config.ts'
 import { type CertificateFiles, followCertificate, type LoadedCertificate } from '../gateway/certificate.ts'
+import { createClientLimits } from '../gateway/client-limits.ts'
 import type { GatewayLog } from '../gateway/gateway-log.ts'
 
 export interface TcpPlace {
@@ -47,6 +52,21 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 }
 
+/** What fastify makes its server with. */
+export const TCP_SERVER_LIMITS = {
+  headersTimeout: 15_000,
+  /** 8 MiB of an upload at half a megabit a second. */
+  requestTimeout: 150_000,
+  keepAliveTimeout: 30_000,
+  connectionsCheckingInterval: 5_000,
+} as const
+
+export interface TcpLimits {
+  readonly maxConnections: number
+  /** Of one address: behind a proxy that is everybody. */
+  readonly maxClientConnections: number
+}
+
 export interface TcpListener {
   start(): Promise<void>
   stop(): Promise<void>
@@ -61,7 +81,9 @@ export function createTcpListener(
     clock,
     log,
     onCertificate,
+    limits = { maxConnections: 1024, maxClientConnections: 512 },
   }: {
+    readonly limits?: TcpLimits
     readonly clock: Clock
     readonly log: GatewayLog
     readonly onCertificate: (loaded: LoadedCertificate) => void
@@ -69,6 +91,11 @@ export function createTcpListener(
 ): TcpListener {
   let endFollowing = (): void => undefined
   let bound: AddressInfo | null = null
+  const clients = createClientLimits({ clock }, { ...limits, bytesPerSecond: 0, clientBytesPerSecond: 0 })
+  // Before any handshake: what it costs is what they are after.
+  app.server.on('connection', (socket) => {
+    if (clients.admit(socket) !== undefined) socket.destroy()
+  })
   return {
     async start() {
       try {

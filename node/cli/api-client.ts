@@ -242,8 +242,9 @@ function unreachable(socketPath: string, self: string, error: unknown): MirrorEr
       hint: 'Run this as the user of the daemon.',
     })
   }
-  const why =
-    code === 'ENOENT' ? 'no such socket' : code === 'ECONNREFUSED' ? 'nobody listens there' : message
+  // A path too long for a socket is EINVAL: no daemon has said yet where else its socket is.
+  const isNone = code === 'ENOENT' || code === 'EINVAL'
+  const why = isNone ? 'no such socket' : code === 'ECONNREFUSED' ? 'nobody listens there' : message
   return new MirrorError('unreachable', `no daemon answers at ${socketPath}: ${why}`, {
     cause: error,
     hint: `Start it: ${self} daemon`,

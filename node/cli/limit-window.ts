@@ -1,6 +1,7 @@
 /** A window of a schedule of limits in one argument: `mon-fri 08:00-18:00 wan-up=2M wan-down=none`. Pure. */
 import { MirrorError } from '../../src/base/errors.ts'
-import { DAYS, type Day, type LimitName, type LimitWindow } from '../limit-schedule.ts'
+import { DAYS, type Day, type LimitName } from '../limit-names.ts'
+import type { LimitWindow } from '../limit-schedule.ts'
 
 /** As options and windows call them. */
 export const CAPS = {

@@ -23,6 +23,19 @@ export function postJson<T>(path: string, body: unknown, signal?: AbortSignal, i
   return send<T>('POST', path, body, signal, ifMatch)
 }
 
+/** With what it is to be sent along as If-Match: whoever changed it meanwhile is not overwritten. */
+export async function getTagged<T>(
+  path: string,
+  signal?: AbortSignal,
+): Promise<{ readonly value: T; readonly tag: string }> {
+  const answer = await request('GET', path, undefined, signal)
+  return { value: JSON.parse(await answer.text()) as T, tag: answer.headers.get('etag') ?? '' }
+}
+
+export function patchJson<T>(path: string, body: unknown, ifMatch?: string): Promise<T> {
+  return send<T>('PATCH', path, body, undefined, ifMatch)
+}
+
 export async function deleteAt(path: string): Promise<void> {
   await send('DELETE', path, undefined, undefined)
 }

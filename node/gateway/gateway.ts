@@ -9,89 +9,21 @@
  * headers, a request or a client that reads slowly may take.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
-import type { Cid } from '../../src/block/cid.ts'
-import type { NodeSource } from '../../src/dag/reader.ts'
-import type { Scratch } from '../../src/dag/scratch.ts'
-import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
-import type { PullUsage } from '../../src/replica/pull/pull-through.ts'
-import type { StatusDocument } from '../../src/replica/status/status.ts'
-import type { BlockReader, Lease } from '../../src/store/block-store.ts'
-import type { KeyValue } from '../../src/store/index/key-value.ts'
-import type { Topology } from '../../src/topology/topology.ts'
-import type { Tokens } from '../tokens.ts'
 import { openAccessLog } from './access-log.ts'
-import type { CertificateFiles } from './certificate.ts'
 import { createClientLimits, type Refusal } from './client-limits.ts'
-import type { ReadFile } from './file-response.ts'
-import type { GatewayLog } from './gateway-log.ts'
+import type { GatewayComponents, GatewayOptions } from './gateway-options.ts'
 import { createHttpListener } from './http-listener.ts'
-import type { MemberRoutesComponents } from './member-routes.ts'
-import { createMetrics, type GatewayMetrics, type StoreCare } from './metrics.ts'
+import { createMetrics, type GatewayMetrics } from './metrics.ts'
+import { sendMonitorPage } from './monitor-pages.ts'
 import { problemOf } from './problem.ts'
 import { parseTarget } from './request-target.ts'
 import { rightsOf } from './rights.ts'
 import { createRoutes } from './routes.ts'
 import type { SendOptions } from './send-body.ts'
-import { blockMissing, sendError, sendProblem, sendText } from './short-answer.ts'
-import type { PullSource } from './tree-lookup.ts'
-import type { Catalogue } from './version.ts'
+import { blockMissing, sendError, sendProblem } from './short-answer.ts'
 
-export interface GatewayComponents {
-  readonly catalogue: Catalogue
-  readonly blocks: NodeSource
-  /** The block to read a snapshot from: where this site keeps a part of it, its view's. */
-  readonly shown?: (snapshot: Cid) => Cid
-  /** What opens private trees; without it nothing does. */
-  readonly tokens?: Pick<Tokens, 'check'> | undefined
-  readonly readFile: ReadFile
-  /** Keeps a snapshot whole while an answer is made of it. */
-  readonly hold: (snapshot: Cid) => Disposable
-  /** Reads out of the mesh what is not complete here; absent: such a snapshot is not served. */
-  readonly pull?: PullSource | undefined
-  readonly readPulled?: () => PullUsage | undefined
-  /** What machines outside of the mesh fetch with; absent: nothing of it. */
-  readonly outside?: MemberRoutesComponents | undefined
-  /** The blocks of the tree, else those of public trees; undefined where these cannot be told from others. */
-  readonly blocksFor: (tree: string | undefined) => BlockReader | undefined
-  /** Keeps what lies below a block while an archive is made of it. */
-  readonly holdBelow: (cid: Cid) => Lease
-  /** Where digests of files outlive the program; absent: nowhere. */
-  readonly digestValues?: KeyValue | undefined
-  /** For archives of more blocks than memory should remember. */
-  readonly scratch: Scratch
-  /** What the store's keepers have done; shown by /metrics. */
-  readonly readCare?: () => StoreCare
-  readonly readRelayed?: () => RelayCounts
-  readonly readProtocols?: () => readonly ProtocolTraffic[]
-  readonly readStatus: () => StatusDocument
-  readonly readTopology: () => Topology
-  /** Undefined: ready. Otherwise why not, in words. */
-  readonly notReady: () => string | undefined
-  readonly clock: Clock
-  readonly log: GatewayLog
-}
-
-export interface GatewayOptions {
-  /** `host:port`, IPv6 in brackets, port 0 for any free one. */
-  readonly listen: string
-  /** On those beyond it requests are answered 503. */
-  readonly maxConnections?: number
-  readonly maxClientConnections?: number
-  /** Of bodies; 0 is no limit. */
-  readonly bytesPerSecond?: number
-  readonly clientBytesPerSecond?: number
-  /** Bodies in flight: each holds a block or two, so this bounds memory. */
-  readonly maxBodies?: number
-  readonly stallTimeoutMs?: number
-  /** HTTPS instead of HTTP. */
-  readonly certificate?: CertificateFiles | undefined
-  /** File of the access log; none when absent. */
-  readonly accessLog?: string | undefined
-  /** How long a path that is gone from a tree's plain address is looked for in the snapshots before. */
-  readonly keepMovedMs?: number
-}
+export type { GatewayComponents, GatewayOptions } from './gateway-options.ts'
 
 export interface Gateway {
   readonly metrics: GatewayMetrics
@@ -259,19 +191,7 @@ export function createGateway(
       return
     }
     const target = parseTarget(request.url ?? '/')
-    const [only] = target.segments
-    if (target.segments.length === 1 && !target.hasTrailingSlash) {
-      const name = Buffer.from(only!.name).toString('latin1')
-      if (name === 'livez') return sendText(request, response, 200, 'alive\n')
-      if (name === 'readyz') {
-        const reason = notReady()
-        return sendText(request, response, reason === undefined ? 200 : 503, `${reason ?? 'ready'}\n`)
-      }
-      if (name === 'metrics') {
-        const text = await metrics.registry.metrics()
-        return sendText(request, response, 200, text, metrics.registry.contentType)
-      }
-    }
+    if (await sendMonitorPage(request, response, target, { notReady, metrics })) return
     const refusal = listener.refusalOf(request.socket) ?? (bodies >= maxBodies ? 'requests' : undefined)
     if (refusal !== undefined) throw refuse(response, refusal)
     bodies++

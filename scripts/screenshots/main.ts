@@ -83,6 +83,7 @@ const BEFORE: readonly Shot[] = [
   },
   { name: 'events', address: 'events' },
   { name: 'links', address: 'links' },
+  { name: 'settings', address: 'settings' },
 ]
 
 /** At the end: a dispute is what every page tells of first. */

@@ -170,6 +170,44 @@ test('the console of a mesh of three processes', {
     await cell('lab-a', 'complete, @3, has snapshot 3').waitFor()
   })
 
+  await t.test(
+    'limits and their schedule are changed in the page, and not over what somebody else said',
+    async () => {
+      await page.goto(`${mesh.url}#/settings`)
+      await page.getByRole('button', { name: 'Change limits' }).click()
+      const dialog = page.getByRole('dialog')
+      await dialog.getByLabel('To other regions').fill('20 M')
+      await dialog.getByText('a rate is 500k').waitFor()
+      await dialog.getByLabel('To other regions').fill('20M')
+      await dialog.getByText('mirrormesh limits set --wan-up 20M').waitFor()
+      assert.deepEqual(await accessFaults(page), [])
+      await mesh.run('limits', 'set', '--wan-up', '5M')
+      await dialog.getByRole('button', { name: 'Change them' }).click()
+      await dialog.getByRole('alert').getByText('somebody else changed it').waitFor()
+      await dialog.getByRole('button', { name: 'Cancel' }).click()
+      await page.getByRole('button', { name: 'Change the schedule' }).click()
+      await dialog.getByLabel('Windows').fill('daily 00:00-24:00 wan-up=3M')
+      await dialog.getByLabel('Time zone').fill('Nowhere/Land')
+      await dialog
+        .getByText(
+          "mirrormesh limits schedule --window 'daily 00:00-24:00 wan-up=3M' --time-zone Nowhere/Land",
+        )
+        .waitFor()
+      await dialog.getByRole('button', { name: 'Set the schedule' }).click()
+      await dialog.getByRole('alert').getByText('is not a time zone').waitFor()
+      await dialog.getByLabel('Time zone').fill('Asia/Tokyo')
+      await dialog.getByRole('button', { name: 'Set the schedule' }).click()
+      await dialog.waitFor({ state: 'detached' })
+      await page.getByText('schedule; else 5.0 MB/s').waitFor()
+      await page.getByText('holds', { exact: true }).waitFor()
+      assert.match(await mesh.run('limits', 'show'), /^wan up +3\.0 MB\/s +schedule/m)
+      await page.getByRole('cell', { name: 'apiListen' }).waitFor()
+      assert.deepEqual(await accessFaults(page), [])
+      await mesh.run('limits', 'schedule', '--config')
+      await mesh.run('limits', 'set', '--wan-up', 'config')
+    },
+  )
+
   await t.test('names from trees are shown as what they are', async () => {
     await page.goto(`${mesh.url}#/trees/builds/nightly?view=files`)
     await page.getByText('<img src=x onerror=alert(1)>').waitFor()

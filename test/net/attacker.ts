@@ -1,3 +1,4 @@
+/** A peer that speaks libp2p, is under a test's control, and meets one of our hosts. */
 import { noise as noiseEncryption } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'

@@ -373,4 +373,13 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
       await isComplete('secret/big')
     },
   )
+
+  await t.test('a tree that becomes private is closed to those who read it a moment ago', async () => {
+    for (let i = 0; i < 2; i++)
+      assert.deepEqual(Buffer.from(await (await get(`/${BAIT}/real`)).arrayBuffer()), SECRET_BYTES)
+    await succeed(['tree', 'set', BAIT, '--private', '--home', hq.home])
+    await until('the lab has heard of it', async () => (await get(`/${BAIT}/real`)).status === 401)
+    for (const path of ['@2/real', '@head/real', ''])
+      assert.equal((await get(`/${BAIT}/${path}`)).status, 401)
+  })
 })

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { createApiClient } from '../../node/cli/api-client.ts'
-import { choosePaths } from '../../node/paths.ts'
+import { choosePaths, socketToDial } from '../../node/paths.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
 
 export { freePort } from '../free-port.ts'
@@ -128,6 +128,11 @@ export async function startDaemon(
       await kill('SIGKILL')
     },
   }
+}
+
+/** Where the daemon of a home answers, once it runs: elsewhere when the home is too deep for a socket. */
+export function socketOf(home: string): string {
+  return socketToDial(choosePaths({ home, env: {}, uid: 0 }))
 }
 
 /**

@@ -1,3 +1,4 @@
+/** Histories of a mesh as fast-check makes them: any order of what members, admins and grants may say, and may not. */
 import fc from 'fast-check'
 import { hex } from '../../src/base/bytes.ts'
 import type { KeyPair } from '../../src/record/key.ts'

@@ -1,3 +1,4 @@
+/** What a scheduler is told in its tests, in short. */
 import type { Scheduler } from '../../src/replica/scheduler/scheduler.ts'
 import { createScheduler } from '../../src/replica/scheduler/scheduler.ts'
 import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler/types.ts'

@@ -1,6 +1,5 @@
 /** kill -9 on the real disk, again and again, in the middle of collections: what is registered as complete is whole. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -8,31 +7,12 @@ import { systemClock } from '../../src/base/clock.ts'
 import type { CorruptBlock } from '../../src/store/block-store.ts'
 import { openStore } from '../../src/store/store.ts'
 import { COLLECT_OPTIONS, registered, snapshotNumber } from './numbered-snapshots.ts'
+import { runAndKill } from './run-and-kill.ts'
 import { seededRandom } from './sample-blocks.ts'
 import { tempDir } from './temp-dir.ts'
 
 const WRITER = fileURLToPath(new URL('collect-writer.ts', import.meta.url))
 const KILLS = 10
-
-async function runAndKill(dir: string, first: number, afterLines: number, spinMs: number): Promise<string[]> {
-  const child = spawn(process.execPath, [WRITER, dir, String(first)], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  let errors = ''
-  const ended = new Promise<NodeJS.Signals | null>((resolve) =>
-    child.once('close', (_, signal) => resolve(signal)),
-  )
-  child.stderr.on('data', (chunk) => {
-    errors += String(chunk)
-  })
-  child.stdout.on('data', (chunk) => {
-    output += String(chunk)
-    if (output.split('\n').length <= afterLines + 1) return
-    for (const end = performance.now() + spinMs; performance.now() < end; );
-    child.kill('SIGKILL')
-  })
-  assert.equal(await ended, 'SIGKILL', errors)
-  return output.split('\n').slice(0, -1)
-}
 
 test(`killed ${KILLS} times while it collects, a store has every registered snapshot whole, and does not grow`, async (t) => {
   const dir = tempDir(t)
@@ -42,7 +22,10 @@ test(`killed ${KILLS} times while it collects, a store has every registered snap
   const lines: string[] = []
   for (let kill = 0; kill < KILLS; kill++) {
     const where = `KILL_SEED=${seed}, kill ${kill + 1}`
-    const told = await runAndKill(dir, kill * 1000, 2 + Math.floor(random() * 20), random() * 10)
+    const told = await runAndKill([WRITER, dir, String(kill * 1000)], {
+      afterLines: 2 + Math.floor(random() * 20),
+      spinMs: random() * 10,
+    })
     lines.push(...told)
     const damage: CorruptBlock[] = []
     const store = await openStore(

@@ -3,7 +3,6 @@
  * The seed of the moments is printed: `KILL_SEED=123 node --test test/store/kill-9.test.ts` draws the same again.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -11,40 +10,12 @@ import { equalBytes, hex } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import type { CorruptBlock } from '../../src/store/block-store.ts'
 import { openStore } from '../../src/store/store.ts'
+import { runAndKill } from './run-and-kill.ts'
 import { sampleBlocks, sampleBytes, seededRandom } from './sample-blocks.ts'
 import { tempDir } from './temp-dir.ts'
 
 const WRITER = fileURLToPath(new URL('kill-writer.ts', import.meta.url))
 const KILLS = 25
-
-/** Runs the writer and kills it after some number of its lines, at a moment within the next. */
-async function runAndKill(
-  dir: string,
-  firstSeed: number,
-  afterLines: number,
-  spinMs: number,
-): Promise<string[]> {
-  const child = spawn(process.execPath, [WRITER, dir, String(firstSeed)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  let errors = ''
-  const ended = new Promise<NodeJS.Signals | null>((resolve) =>
-    child.once('close', (_, signal) => resolve(signal)),
-  )
-  child.stderr.on('data', (chunk) => {
-    errors += String(chunk)
-  })
-  child.stdout.on('data', (chunk) => {
-    output += String(chunk)
-    if (output.split('\n').length <= afterLines + 1) return
-    // A wait shorter than a timer's grain: the kill falls between any two steps of the writer.
-    for (const end = performance.now() + spinMs; performance.now() < end; );
-    child.kill('SIGKILL')
-  })
-  assert.equal(await ended, 'SIGKILL', errors)
-  return output.split('\n').slice(0, -1)
-}
 
 test(`killed ${KILLS} times while it writes, a store has everything it called durable and nothing wrong`, async (t) => {
   const dir = tempDir(t)
@@ -55,7 +26,7 @@ test(`killed ${KILLS} times while it writes, a store has everything it called du
   for (let kill = 0; kill < KILLS; kill++) {
     const afterLines = 1 + Math.floor(random() * 30)
     const spinMs = random() * 10
-    told.push(...(await runAndKill(dir, (kill + 1) * 1_000_000, afterLines, spinMs)))
+    told.push(...(await runAndKill([WRITER, dir, String((kill + 1) * 1_000_000)], { afterLines, spinMs })))
     // A kill leaves torn tails now and then; these make sure of one, in the newest pack and in the log.
     if (kill % 5 === 4) {
       const newest = fs.readdirSync(`${dir}/packs`).sort().at(-1)!

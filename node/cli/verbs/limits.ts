@@ -1,7 +1,7 @@
 /** `limits`: what this site sends and receives at most, seen and changed while the daemon runs; by the time of the week too. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { LimitName } from '../../limit-schedule.ts'
+import type { LimitName } from '../../limit-names.ts'
 import type { Limit, LimitsDocument, ScheduleDocument } from '../../limits.ts'
 import type { Context } from '../context.ts'
 import { CAPS, formatWindow, parseRate, parseWindow } from '../limit-window.ts'

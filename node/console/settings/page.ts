@@ -1,10 +1,11 @@
-/** Settings: how this node is set, and this session. */
+/** Settings: the limits of this node, how it is set, and this session. */
 import { html } from '../html.ts'
 import { session } from '../live.ts'
 import type { PageProps } from '../page-props.ts'
-import { Command } from '../parts/command.ts'
 import { useValue } from '../state.ts'
 import { atTime, shown } from '../text.ts'
+import { Config } from './config.ts'
+import { Limits } from './limits.ts'
 import { deleteSession } from './sign-out.ts'
 
 export function Settings({ status }: PageProps) {
@@ -12,11 +13,8 @@ export function Settings({ status }: PageProps) {
   return html`
     <div class="page-head"><div><h1 tabindex="-1">Settings</h1>
       <p class="quiet">Of ${shown(status.self.site)}, and of this session</p></div></div>
-    <section class="card" aria-labelledby="limits-title">
-      <header class="card-head"><h2 id="limits-title">Limits of ${shown(status.self.site)}</h2></header>
-      <p class="quiet">Caps on what a site sends and fetches are settings of its own node; they count from its next start.</p>
-      <${Command} text="mirrormesh config show" />
-    </section>
+    <${Limits} site=${status.self.site} />
+    <${Config} />
     <section class="card" aria-labelledby="session-title">
       <header class="card-head"><h2 id="session-title">This session</h2>
         <button type="button" onClick=${deleteSession}>Sign out</button></header>

@@ -22,7 +22,7 @@ import { draftRecord, signRecord } from '../../../src/record/draft.ts'
 import { inviteSecretHash } from '../../../src/record/invite-token.ts'
 import { publicKeyOf } from '../../../src/record/key.ts'
 import { pinName } from '../../../src/record/kinds/pin.ts'
-import { mirrormesh, startDaemon, succeed, succeedJson } from '../program.ts'
+import { mirrormesh, socketOf, startDaemon, succeed, succeedJson } from '../program.ts'
 import { tempDir } from '../temp-dir.ts'
 
 /** Those of this program: nothing is asked of them, so they need no services. */
@@ -245,7 +245,7 @@ test('what the routes answer is what they say', { timeout: 300_000 }, async (t) 
       await assert.rejects(read(`cursor=${cursor}`), { code: 'invalid' })
   })
   await t.test('a change on the ground of what is no longer so is refused', async () => {
-    const socketPath = join(home, 'run/api.sock')
+    const socketPath = socketOf(home)
     const ask = (method: string, path: string, headers: Record<string, string> = {}, body?: object) =>
       new Promise<{ status: number; etag: string | undefined; text: string }>((resolve, reject) => {
         const outgoing = request(

@@ -5,7 +5,8 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { VerifyAnswer } from '../../../node/api/job-answers.ts'
-import { mirrormesh, startDaemon, succeed, succeedJson } from '../program.ts'
+import { foundMesh } from '../founded-mesh.ts'
+import { mirrormesh, socketOf, startDaemon, succeed, succeedJson } from '../program.ts'
 import { tempDir } from '../temp-dir.ts'
 
 interface Answer {
@@ -51,23 +52,9 @@ test('the API answers what is malformed, missing or refused with a problem docum
 }, async (t) => {
   const dir = await tempDir(t)
   const home = join(dir, 'hq')
-  await succeed([
-    'init',
-    '--home',
-    home,
-    '--mesh',
-    'm',
-    '--site',
-    'hq',
-    '--region',
-    'r',
-    '--listen',
-    '127.0.0.1:0',
-    '--http',
-    'off',
-  ])
+  await foundMesh(home, { region: 'r' })
   const daemon = await startDaemon(t, home)
-  const socket = join(home, 'run/api.sock')
+  const socket = socketOf(home)
   const cases: readonly [
     method: string,
     path: string,
@@ -112,21 +99,7 @@ test('a block that was damaged on disk is found by verify, never served, and men
   const dir = await tempDir(t)
   const [home, source] = [join(dir, 'hq'), join(dir, 'source')]
   await writeFile(source, Buffer.alloc(100_000, 'content of the only file; '))
-  await succeed([
-    'init',
-    '--home',
-    home,
-    '--mesh',
-    'm',
-    '--site',
-    'hq',
-    '--region',
-    'r',
-    '--listen',
-    '127.0.0.1:0',
-    '--http',
-    'off',
-  ])
+  await foundMesh(home, { region: 'r' })
   const daemon = await startDaemon(t, home)
   await succeed(['publish', source, '--home', home, '--tree', 'x'])
   const packs = join(home, 'store/packs')

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { SelfDocument } from '../../../node/api/answers.ts'
 import type { Token } from '../../../node/tokens.ts'
+import { encodeCbor } from '../../../src/block/codec.ts'
 import { skipWithout } from '../../needs.ts'
 import { type Daemon, mirrormesh, startDaemon, succeed, succeedJson } from '../program.ts'
 import { tempDir } from '../temp-dir.ts'
@@ -107,6 +108,25 @@ test('the API over TCP lets in who has a token of the right scope, and nobody el
       assert.equal((await ask(status, { headers: bearer(token) })).status, 401)
     }
     assert.equal((await ask(`${url}/api/v1/nothing`)).status, 401)
+  })
+
+  await t.test("the node's key writes no files for who may only steer", async () => {
+    const lend = (pin: object, token: string) =>
+      ask(`${url}/api/v1/operator/records`, {
+        method: 'POST',
+        headers: bearer(token),
+        body: { kind: 'pin', body: Buffer.from(encodeCbor(pin)).toString('base64') },
+      })
+    const pin = { name: 'x@all', tree: 'x', sites: { all: true }, version: 1, removed: false }
+    const planted = await lend({ ...pin, checkout: '/root/.config/autostart' }, tokens.operate)
+    assert.equal(planted.status, 403)
+    assert.match(planted.json.detail ?? '', /needs a token of the scope admin/)
+    // As far as the mesh: no grant lets this node say it.
+    for (const [body, token] of [
+      [pin, tokens.operate],
+      [{ ...pin, checkout: '/srv/x' }, tokens.admin],
+    ] as const)
+      assert.doesNotMatch((await lend(body, token)).json.detail ?? '', /scope/)
   })
 
   await t.test('each scope does its own and no more', async () => {
@@ -261,6 +281,21 @@ test('the API over TCP lets in who has a token of the right scope, and nobody el
       assert.equal((await ask(status, { headers: bearer(tokens.read) })).status, 200)
     },
   )
+
+  await t.test('who has shown no token sends no more than one', async () => {
+    for (const [type, body] of [
+      ['application/json', JSON.stringify({ token: 'x'.repeat(5000) })],
+      ['application/octet-stream', 'x'.repeat(5000)],
+    ] as const) {
+      const answer = await fetch(`${url}/console/login`, {
+        method: 'POST',
+        headers: { 'content-type': type },
+        body,
+      })
+      assert.equal(answer.status, 400, type)
+      assert.match(await answer.text(), /body is too large/i, type)
+    }
+  })
 
   const open = await mirrormesh(['daemon', '--home', home], { env: { MIRRORMESH_API_LISTEN: '0.0.0.0:0' } })
   assert.equal(open.status, 2)
