@@ -34,9 +34,12 @@ interface Reading {
 export function createDigests({
   kept,
   thread,
+  loaded,
 }: {
   readonly kept: Pick<KeptDigests, 'get' | 'set' | 'revision'>
   readonly thread: Pick<Sha256Thread, 'hash'>
+  /** What earlier runs left is known by then: no file is read before. */
+  readonly loaded?: Promise<void>
 }): Digests {
   const readings = new Map<string, Reading>()
   const slots = new Semaphore(MAX_AT_A_TIME)
@@ -51,6 +54,9 @@ export function createDigests({
     const { sizeBytes } = entry
     return slots.run(
       async () => {
+        await loaded
+        const known = kept.get(content)
+        if (known !== undefined) return known
         const pieces = readFile(entry, { startByte: 0, endByte: sizeBytes }, signal, true)
         const digest = await thread.hash(pieces, sizeBytes)
         kept.set(content, digest)

@@ -5,7 +5,9 @@
  * JSON: { tree, sequence, snapshot, behind, path, entries: [{ name, type, href, mode, modified, sizeBytes?, cid?, target?,
  * device?, nameBytes? }] }. `name` is printable text; `nameBytes` (base64) is there when that text is not exactly the name.
  */
+
 import { printableName } from '../../src/base/bytes.ts'
+import { MirrorError } from '../../src/base/errors.ts'
 import { isDevice, isSpecial } from '../../src/dag/entry.ts'
 import { type FolderOrder, NAME_ORDER, SORT_KEYS, type SortKey } from './folder-order.ts'
 import type { ListingRow } from './listing-row.ts'
@@ -28,6 +30,11 @@ export type ListingFormat = 'html' | 'json'
 export function chooseFormat(query: URLSearchParams, accept: string | undefined): ListingFormat {
   const asked = query.get('format')
   if (asked === 'json' || asked === 'html') return asked
+  if (asked !== null) {
+    throw new MirrorError('invalid', `a folder is not there as ${JSON.stringify(asked.slice(0, 32))}`, {
+      hint: 'Formats of a folder of a tree are html, json, tar and car.',
+    })
+  }
   const types = (accept ?? '').toLowerCase()
   const json = types.indexOf('application/json')
   const html = types.indexOf('text/html')

@@ -191,7 +191,10 @@ function owning(held: DisposableStack, found: Omit<Found, typeof Symbol.dispose>
 }
 
 function notThere(tree: string, sequence: number, names: readonly Uint8Array[]): MirrorError {
-  return new MirrorError('not-found', `${tree} at sequence ${sequence} has no ${pathText(names)}`)
+  const isVersionMeant = names[0]?.[0] === 0x40
+  return new MirrorError('not-found', `${tree} at sequence ${sequence} has no ${pathText(names)}`, {
+    ...(isVersionMeant ? { hint: 'Nor is there a version of that name: a tag, a sequence, or @head.' } : {}),
+  })
 }
 
 function pathText(names: readonly Uint8Array[]): string {

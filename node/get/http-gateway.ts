@@ -74,13 +74,7 @@ export function createHttpGateway(
       request.on('timeout', () =>
         request.destroy(new MirrorError('timed-out', `${origin} said nothing for ${quietMs / 1000} s`)),
       )
-      request.on('error', (error) =>
-        reject(
-          signal.aborted
-            ? signal.reason
-            : asMirrorError(error, `ask ${origin}`, { hint: 'Is that a gateway of the mesh, and up?' }),
-        ),
-      )
+      request.on('error', (error) => reject(signal.aborted ? signal.reason : unreached(origin, error)))
       request.end()
     })
   }
@@ -180,6 +174,23 @@ function lookupAdmitted(admits: (address: string) => boolean): LookupFunction {
 
 function notAdmitted(hostname: string): MirrorError {
   return new MirrorError('refused', `${hostname} leads to an address that a gateway may not name`)
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nobody listens there',
+  ECONNRESET: 'it broke the connection off',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'its name cannot be looked up now',
+  EHOSTUNREACH: 'no way leads there',
+  ENETUNREACH: 'no way leads there',
+  ETIMEDOUT: 'it does not answer',
+}
+
+function unreached(origin: string, error: NodeJS.ErrnoException): MirrorError {
+  const reason = REASONS[error.code ?? '']
+  const hint = 'Is that a gateway of the mesh, and up?'
+  if (reason === undefined) return asMirrorError(error, `ask ${origin}`, { hint })
+  return new MirrorError('unreachable', `cannot reach ${origin}: ${reason}`, { hint, cause: error })
 }
 
 function detailOf(problem: Uint8Array | undefined): string | undefined {

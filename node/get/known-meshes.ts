@@ -55,7 +55,7 @@ export async function openKnownMeshes(file: string): Promise<KnownMeshes> {
           hint: 'Say it once with --mesh ID; whoever runs the mesh reads the id off `mirrormesh status`. A gateway is not asked: it could lie.',
         })
       }
-      const mesh = parseCid(named)
+      const mesh = meshOf(named)
       const other = meshes.find(
         ({ id, gateways: its }) => id !== named && gateways.some((each) => its.includes(each)),
       )
@@ -94,6 +94,17 @@ export async function openKnownMeshes(file: string): Promise<KnownMeshes> {
       )
       await writeDurably(file, `${text}\n`, { mode: 0o600 })
     },
+  }
+}
+
+function meshOf(text: string): Cid {
+  try {
+    return parseCid(text)
+  } catch (cause) {
+    throw new MirrorError('invalid', `not the id of a mesh: ${JSON.stringify(text.slice(0, 100))}`, {
+      hint: 'It begins with bafyr4i; `mirrormesh status --json` at a site shows it as mesh.id.',
+      cause,
+    })
   }
 }
 

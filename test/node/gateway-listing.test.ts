@@ -91,7 +91,7 @@ test('the query decides the form, then Accept', () => {
   assert.equal(chooseFormat(query('format=json'), 'text/html'), 'json')
   assert.equal(chooseFormat(query(''), 'application/json'), 'json')
   assert.equal(chooseFormat(query(''), 'text/html,application/json;q=0.9'), 'html')
-  assert.equal(chooseFormat(query('format=xml'), undefined), 'html')
+  assert.throws(() => chooseFormat(query('format=xml'), undefined), { code: 'invalid', message: /as "xml"/ })
 })
 
 test('the type of a file comes from its name only', () => {

@@ -100,6 +100,7 @@ test('a machine that is no member gets what the publisher signed, whatever the g
     assert.equal(first.status, 0, first.stderr)
     assert.match(first.stderr, /builds\/x@1 of mesh test; the newest head, 1, is .* old/)
     await isLarge(file)
+    assert.match(first.stdout, /^large is at .*, 3\.0 MB\n$/)
     assert.equal((await stat(file)).mtimeMs, 1_600_000_000_000)
     const again = dest()
     assert.equal((await get('out', `${lab}/${TREE}/@1/large`, again)).status, 0)
@@ -145,6 +146,18 @@ test('a machine that is no member gets what the publisher signed, whatever the g
     assert.equal(text.stdout, 'odd\n', text.stderr)
     assert.equal((await get('two', `${hq}/${TREE}/none`, dest())).status, 5)
     assert.equal((await get('two', `${hq}/builds/none/x`, dest())).status, 5)
+    for (const [given, said] of [
+      [[`${hq}/`], /names no tree.*\/TREE\/PATH/],
+      [['ftp://x/y'], /not the URL of a gateway/],
+      [[`${hq}/${TREE}/large`, '--mesh', 'bafyx'], /not the id of a mesh: "bafyx"/],
+    ] as const) {
+      const wrong = await get('two', given[0], dest(), ...given.slice(1))
+      assert.equal(wrong.status, 2, wrong.stderr)
+      assert.match(wrong.stderr, said)
+    }
+    const inside = await mirrormesh(['--home', join(dir, 'two'), 'get', `${TREE}:/large`, dest()])
+    assert.equal(inside.status, 7)
+    assert.match(inside.stderr, /no member names a gateway/)
   })
 
   await t.test('gateways that lie are found out and left, and the others serve', async () => {

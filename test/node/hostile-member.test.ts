@@ -9,10 +9,14 @@ import type { PublishAnswer, VerifyAnswer } from '../../node/api/job-answers.ts'
 import { createApiClient } from '../../node/cli/api-client.ts'
 import { choosePaths } from '../../node/paths.ts'
 import { cidToKeyBytes, parseCid } from '../../src/block/cid.ts'
+import { decodeCbor, encodeCbor } from '../../src/block/codec.ts'
+import { blake3 } from '../../src/block/hash.ts'
 import { decodeIndexNode } from '../../src/dag/block-index.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import { testKey } from '../replica/test-mesh.ts'
 import {
+  ASK,
+  ASKED,
   ask,
   BLOCKS,
   frame,
@@ -24,6 +28,7 @@ import {
   treeName,
   u16,
   u32,
+  u64,
 } from './hostile-member.ts'
 import { type Daemon, freePort, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { type SignedMesh, signMesh } from './signed-mesh.ts'
@@ -175,7 +180,7 @@ test('the right to a tree is looked at before a block is served by its position'
   const { index } = decodeSnapshot(snapshotCid, (await object(TREE, snapshotCid))!)
   assert.equal(await object('other', snapshotCid), undefined, 'an object by the name of another tree')
   const node = decodeIndexNode(index, (await object(TREE, index))!)
-  assert.equal(node.kind, 'page')
+  assert.ok(node.kind === 'page')
   const requests = await connection.newStream(BLOCKS)
   const blocks = (tree: string): ReturnType<typeof ask> =>
     ask(requests, ++id, treeName(tree), cidToKeyBytes(index), u16(2), u16(0), u16(1))
@@ -189,6 +194,30 @@ test('the right to a tree is looked at before a block is served by its position'
   assert.equal((await blocks(TREE)).data.length, 2, 'a member reads the tree')
   refused(await blocks('other'))
   refused(await blocks('unknown/tree'))
+
+  // What shows that a copy is here is under the name of who shows it, and of nothing that did not come by that tree.
+  const nonce = new Uint8Array(32).fill(5)
+  const show = async (tree: string, at: readonly number[]): Promise<[number, unknown]> => {
+    const stream = await connection.newStream(ASK)
+    const answered = Promise.withResolvers<[number, Buffer]>()
+    onFrames(stream, (type, body) => answered.resolve([type, Buffer.from(body)]))
+    stream.send(frame(TYPE.request, encodeCbor({ q: 'possession', tree, root: snapshotCid, nonce, at })))
+    const [type, body] = await answered.promise
+    await stream.close()
+    return [type, type === ASKED.answer ? decodeCbor(new Uint8Array(body), 'an answer') : undefined]
+  }
+  const data = (await blocks(TREE)).data.toSorted((a, b) => a.readUInt16BE(0) - b.readUInt16BE(0))
+  const parts = [Buffer.from(origin.key.peer), ...data.map((each) => each.subarray(7))]
+  const digest = blake3.keyed(
+    nonce,
+    parts.flatMap((part) => [u64(part.length), part]),
+  )
+  assert.deepEqual(await show(TREE, [0, 1]), [ASKED.answer, { h: digest }])
+  assert.deepEqual(await show('other', [0, 1]), [ASKED.answer, {}])
+  assert.deepEqual(await show('unknown/tree', [0, 1]), [ASKED.answer, {}])
+  assert.deepEqual(await show(TREE, [node.page.blocks.length]), [ASKED.answer, {}])
+  assert.deepEqual(await show(TREE, [0, 1, 2, 3, 4, 5, 6, 7, 8]), [ASKED.refused, undefined])
+  assert.deepEqual(await show(TREE, [1, 0]), [ASKED.refused, undefined])
 
   const stranger = await startHostile(t, { key: testKey(99), port: await freePort() })
   await assert.rejects(async () => {

@@ -19,6 +19,9 @@ import type { SignedSite } from './signed-mesh.ts'
 export const WATCH = '/mirrormesh/1/watch'
 export const OBJECT = '/mirrormesh/1/object'
 export const BLOCKS = '/mirrormesh/2/blocks'
+export const ASK = '/mirrormesh/1/ask'
+/** Answers of ASK. */
+export const ASKED = { answer: 0x02, refused: 0x05 } as const
 
 export const TYPE = {
   request: 0x01,
@@ -43,6 +46,13 @@ export function u16(value: number): Buffer {
 export function u32(value: number): Buffer {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32BE(value)
+  return bytes
+}
+
+/** As the digest of a possession has lengths. */
+export function u64(value: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64LE(BigInt(value))
   return bytes
 }
 

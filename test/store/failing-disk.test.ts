@@ -60,8 +60,8 @@ function steps(node: Opened, disk: SimulatedDisk): ((told: Told) => Promise<void
             PACKED.slice((i - 1) * 2, (i - 1) * 2 + 3),
             PACKED.slice((i - 1) * 2 + 3, (i - 1) * 2 + 6),
           ]) {
-            const entries = half.map(({ cid, bytes }) => appender.append(cidToKeyBytes(cid), bytes))
-            appender.sync()
+            const entries = half.map(({ cid, bytes }) => appender.hold(cidToKeyBytes(cid), bytes))
+            appender.flush()
             await blocks.commitPacked(packId, entries)
             told.blocks.push(...half)
           }

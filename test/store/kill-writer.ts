@@ -35,9 +35,9 @@ async function packBlocks(seed: number): Promise<void> {
   for (let group = 0; group < 3; group++) {
     const first = seed + 100 + group * 4
     const entries = sampleBlocks(4, 6000, first).map(({ cid, bytes }) =>
-      appender.append(cidToKeyBytes(cid), bytes),
+      appender.hold(cidToKeyBytes(cid), bytes),
     )
-    appender.sync()
+    appender.flush()
     await store.blocks.commitPacked(packId, entries)
     tell(`packed ${first} 4`)
   }

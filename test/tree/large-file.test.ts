@@ -1,13 +1,17 @@
 /** Large files that several threads read together: what one thread would have cut, whatever the others did. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { systemClock } from '../../src/base/clock.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import type { ChunkerParams } from '../../src/block/chunker.ts'
+import { checkClosure } from '../../src/replica/holdings/closure-check.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
+import { openStore } from '../../src/store/store.ts'
 import type { ContentReader, FileRecord } from '../../src/tree/import/content-reader.ts'
 import { createContentReader } from '../../src/tree/import/content-reader.ts'
 import type { SharedFile, SpanReport } from '../../src/tree/import/file-spans.ts'
@@ -20,6 +24,7 @@ import { createRecordReader, createRecordWriter, openUnnamedFile } from '../../s
 import { NO_LINK } from '../../src/tree/spool/spool.ts'
 import { bench, noise } from './trees.ts'
 
+const KILLED = fileURLToPath(new URL('import-killed.ts', import.meta.url))
 const SMALL: ChunkerParams = { kind: 'gear64', minBytes: 64, avgBytes: 256, maxBytes: 1024 }
 
 interface Read {
@@ -340,4 +345,35 @@ test('a full disk, or an abort, in the middle of a shared file ends the import a
   const whole = await b.import(source, { workers: 3, spanBytes: 256 * 1024 })
   await b.checkOut(whole, b.at('out'))
   assert.ok(fs.readFileSync(b.at('out', 'noise')).equals(noise(6_000_000)))
+})
+
+test('killed while three threads share a file, a store has no damage, and the next import gives the same root', async (t) => {
+  const b = await bench(t)
+  const source = b.at('source')
+  writeLarge(source)
+  const { snapshot } = await b.import(source, { workers: 1, spanBytes: Number.MAX_SAFE_INTEGER, isDry: true })
+  for (const step of ['claim 3', 'commit 1', 'committed 1']) {
+    const dir = b.at(step)
+    fs.mkdirSync(`${dir}/tmp`, { recursive: true })
+    const { signal, stderr } = spawnSync(process.execPath, [KILLED, dir, source, step])
+    assert.equal(signal, 'SIGKILL', stderr.toString())
+    assert.deepEqual(fs.readdirSync(`${dir}/tmp`), [])
+    const damage: unknown[] = []
+    const store = await openStore({
+      dir: `${dir}/store`,
+      clock: systemClock,
+      onCorrupt: (found) => void damage.push(found),
+    })
+    try {
+      const again = await importTree(
+        { blocks: store.blocks, tempDir: `${dir}/tmp`, clock: systemClock },
+        { path: source, tree: 'test', workers: 3, spanBytes: 256 * 1024 },
+      )
+      assert.deepEqual(again.snapshot.root, snapshot.root)
+      await checkClosure(store.blocks, again.snapshot, new AbortController().signal)
+      assert.deepEqual(damage, [])
+    } finally {
+      await store.close()
+    }
+  }
 })

@@ -14,7 +14,7 @@ import { type Learned, learnGateways } from '../../get/learn-gateways.ts'
 import { proveTree } from '../../get/prove-tree.ts'
 import type { Context } from '../context.ts'
 import { createProgress } from '../progress.ts'
-import { formatSeconds } from '../quantity.ts'
+import { formatBytes, formatSeconds } from '../quantity.ts'
 import { readTokenFile } from '../remote-api.ts'
 import { parseTreeSpec } from '../tree-spec.ts'
 import { fileAt, writeFile } from '../write-file.ts'
@@ -172,6 +172,7 @@ export async function getOutside(
       const outcome = await finish()
       if (options.json === true)
         await terminal.print(`${JSON.stringify({ ...found, dest: file, ...outcome }, null, 2)}\n`)
+      else await terminal.print(`${name} is at ${file}, ${formatBytes(sizeBytes)}\n`)
     } finally {
       get.close()
     }
@@ -204,11 +205,17 @@ function readSource(
   gateways: readonly string[],
 ): { readonly origins: string[]; readonly path: string; readonly ref: string | undefined } {
   const origins = gateways.map(originOf)
-  if (/^https?:\/\//i.test(text)) {
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
     const path = /^https?:\/\/[^/?#]*([^?#]*)/i.exec(text)?.[1] ?? ''
+    const origin = originOf(text)
+    if (/^\/*$/.test(path)) {
+      throw new MirrorError('invalid', `${text} names no tree`, {
+        hint: `Write it behind the address: ${origin}/TREE/PATH. ${origin}/ lists the trees.`,
+      })
+    }
     // Names that a gateway would refuse are no names here either.
     parseTarget(path === '' ? '/' : path)
-    return { origins: [...new Set([originOf(text), ...origins])], path, ref: undefined }
+    return { origins: [...new Set([origin, ...origins])], path, ref: undefined }
   }
   const { tree, ref, path } = parseTreeSpec(text)
   const names = splitPath(pathBytes(path ?? '')).map(encodeName)

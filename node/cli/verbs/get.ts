@@ -5,9 +5,10 @@
  */
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { MirrorError } from '../../../src/base/errors.ts'
+import { isMirrorError, MirrorError } from '../../../src/base/errors.ts'
 import type { ResolvedPath } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
+import { formatBytes } from '../quantity.ts'
 import { parseTreeSpec, type TreeSpec } from '../tree-spec.ts'
 import { treeUrl } from '../tree-url.ts'
 import { checkFree, fileAt, writeFile } from '../write-file.ts'
@@ -28,9 +29,19 @@ export function define(command: Command, context: Context): void {
     .option('--devices', 'make the device nodes of a folder too; the daemon has to run as root')
     .option('--json', 'print what was copied as JSON (on stderr when DEST is -)')
   defineOutside(command).action(async (spec: string, dest: string, options: Options) => {
-    if (!isOutside(spec, options)) return get(context, spec, dest, options)
+    if (!isOutside(spec, options)) return get(context, spec, dest, options).catch(pointOutside)
     const { getOutside } = await import('./get-outside.ts')
     return getOutside(context, spec, dest, options)
+  })
+}
+
+/** Who has no daemon may be no member at all. */
+function pointOutside(error: unknown): never {
+  if (!isMirrorError(error, 'unreachable') || error.hint?.startsWith('Start it') !== true) throw error
+  throw new MirrorError('unreachable', error.message, {
+    facts: error.facts,
+    hint: `${error.hint}. A machine that is no member names a gateway: mirrormesh get http://SITE:8080/TREE/PATH DEST --mesh ID`,
+    cause: error,
   })
 }
 
@@ -70,6 +81,7 @@ async function get(context: Context, text: string, dest: string, options: Option
     await writeFile(context, file, found, body)
     if (options.json === true)
       await context.terminal.print(`${JSON.stringify({ ...found, dest: file }, null, 2)}\n`)
+    else await context.terminal.print(`${found.name} is at ${file}, ${formatBytes(found.sizeBytes ?? 0)}\n`)
   }
   if (dest === '-' && options.json === true) context.terminal.say(JSON.stringify(found))
 }

@@ -33,7 +33,7 @@ else: what is written was signed by the tree's publisher. A get that is cut off 
 }
 
 export function isOutside(source: string, { gateway, mesh }: OutsideOptions): boolean {
-  return /^https?:\/\//i.test(source) || gateway !== undefined || mesh !== undefined
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(source) || gateway !== undefined || mesh !== undefined
 }
 
 function collect(url: string, before: string[] = []): string[] {

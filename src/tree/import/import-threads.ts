@@ -1,4 +1,4 @@
-/** What passes between the main thread of an import and its scan, read and build threads. Plain data only. */
+/** What passes between the main thread of an import, its tree thread and its read threads. Plain data only. */
 import type { ChunkerParams } from '../../block/chunker.ts'
 import type { SnapshotCounts, Uncaptured } from '../../dag/snapshot.ts'
 import type { BackedFile } from '../../store/block-backings.ts'
@@ -77,14 +77,9 @@ export interface BuildInput {
 }
 export type BuildQuestion =
   | BlockQuestion
-  /** Waits for the end of the scan. */
-  | { readonly kind: 'members' }
   /** The next batch in walk order, once its files are read. */
   | { readonly kind: 'next' }
-export type BuildAnswer =
-  | BlockAnswer
-  | { readonly kind: 'members'; readonly memberCounts: Uint32Array }
-  | { readonly kind: 'batch'; readonly batch?: BuildBatch }
+export type BuildAnswer = BlockAnswer | { readonly kind: 'batch'; readonly batch?: BuildBatch }
 export interface BuildBatch {
   readonly records: ReadRange
   readonly results?: ReadRange & { readonly fd: number }
@@ -99,3 +94,10 @@ export interface BuildResult {
   readonly cacheEnd?: CacheEnd
   readonly cacheProblem?: string
 }
+
+export interface TreeInput {
+  readonly scan: ScanInput
+  readonly build: BuildInput
+}
+export type TreeQuestion = ScanQuestion | { readonly kind: 'scanned' } | BuildQuestion
+export type TreeAnswer = BuildAnswer | undefined

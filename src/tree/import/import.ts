@@ -1,10 +1,10 @@
 /**
  * Import: a directory, file or symbolic link becomes a snapshot in the store.
  *
- * A scan thread spools the tree's metadata, read threads take batches of it as they come and cut, hash and store contents;
- * those that find none help with large files.
- * When the scan has ended, and with it how many names each hard-link group has is known, a build thread follows them in
- * walk order and builds the DAG. This thread hands out batches and answers what the store holds. Temporary files have no names, so a kill leaves nothing but unlisted packs.
+ * One thread spools the tree's metadata, read threads take batches of it as they come and cut, hash and store contents;
+ * those that find none help with large files. When the scan has ended, and with it how many names each hard-link group has
+ * is known, its thread follows the readers in walk order and builds the DAG. This thread hands out batches and answers what
+ * the store holds. Temporary files have no names, so a kill leaves nothing but unlisted packs.
  *
  * When `importTree` resolves every block of the snapshot is durable. An unchanged tree gives the same root entry,
  * whatever the order in which a file system lists it. The source is only ever read.
@@ -39,16 +39,13 @@ import { openImportBacking } from './import-backing.ts'
 import { createImportPlan } from './import-plan.ts'
 import { createImportReaders } from './import-readers.ts'
 import type {
-  BuildAnswer,
-  BuildInput,
-  BuildQuestion,
   BuildResult,
   ReadAnswer,
   ReadInput,
   ReadQuestion,
-  ScanInput,
-  ScanQuestion,
-  ScanResult,
+  TreeAnswer,
+  TreeInput,
+  TreeQuestion,
 } from './import-threads.ts'
 import { createSharedFiles } from './shared-files.ts'
 
@@ -212,55 +209,52 @@ export async function importTree(
         workers,
       },
     )
-    const scan = start<ScanInput, ScanQuestion, undefined, ScanResult>(
-      'scan',
+    const treeThread = start<TreeInput, TreeQuestion, TreeAnswer, BuildResult>(
+      'tree',
       {
-        root,
-        spoolFd,
-        tempDir,
-        ignore,
-        ...(known && knownFd !== undefined
-          ? { known: { cacheFd: known.fd, subject, resultsFd: knownFd } }
-          : {}),
-      },
-      ({ batch }) => {
-        plan.addBatch(batch)
-        progress.find(batch.files, batch.bytes)
-        readers.onBatch(batch)
-        return undefined
-      },
-    )
-    const scanned = scan.done.then((result) => {
-      plan.endScan()
-      return result
-    })
-    const build = start<BuildInput, BuildQuestion, BuildAnswer, BuildResult>(
-      'build',
-      {
-        rootPath,
-        ...(below === undefined ? {} : { below }),
-        spoolFd,
-        spillFd: openFile('spill'),
-        tempDir,
-        compression,
-        isPrivate,
-        ...(next === undefined ? {} : { cache: { fd: next.fd, subject, limits } }),
+        scan: {
+          root,
+          spoolFd,
+          tempDir,
+          ignore,
+          ...(known && knownFd !== undefined
+            ? { known: { cacheFd: known.fd, subject, resultsFd: knownFd } }
+            : {}),
+        },
+        build: {
+          rootPath,
+          ...(below === undefined ? {} : { below }),
+          spoolFd,
+          spillFd: openFile('spill'),
+          tempDir,
+          compression,
+          isPrivate,
+          ...(next === undefined ? {} : { cache: { fd: next.fd, subject, limits } }),
+        },
       },
       async (question) => {
-        if (question.kind === 'members')
-          return { kind: 'members', memberCounts: (await scanned).memberCounts }
-        if (question.kind !== 'next') return broker.answer(question)
-        const batch = await plan.nextToBuild()
-        return batch === undefined ? { kind: 'batch' } : { kind: 'batch', batch }
+        switch (question.kind) {
+          case 'batch':
+            plan.addBatch(question.batch)
+            progress.find(question.batch.files, question.batch.bytes)
+            readers.onBatch(question.batch)
+            return undefined
+          case 'scanned':
+            plan.endScan()
+            return undefined
+          case 'next': {
+            const batch = await plan.nextToBuild()
+            return batch === undefined ? { kind: 'batch' } : { kind: 'batch', batch }
+          }
+          default:
+            return broker.answer(question)
+        }
       },
     )
-    const all = scanned.then(async () => {
-      const built = await build.done
+    const all = treeThread.done.then(async (built) => {
       await readers.ended()
       return built
     })
-    // The scan's own error is the one to show: the builder only hears of it.
-    build.done.catch((error) => scanned.then(() => fail(error), fail))
     return await abortable(Promise.race([all, failed]), signal)
   }
 

@@ -10,6 +10,8 @@ export interface LinkTable {
   meet(dev: bigint, ino: bigint, links: number): { group: LinkGroup; isFirst: boolean }
   /** How many members of each group were met. A group of one is no group: its other links are outside. */
   memberCounts(): Uint32Array
+  /** Gives its memory back now: a thread with a small heap may not collect for as long as it lives. */
+  close(): void
 }
 
 const FIRST_SLOTS = 1024
@@ -19,10 +21,10 @@ const FREE = 0
 /** An open-addressing table: device, inode and what is missing in parallel arrays. */
 interface Table {
   readonly slots: number
-  readonly devs: BigUint64Array
-  readonly inos: BigUint64Array
-  readonly groups: Uint32Array
-  readonly missing: Uint32Array
+  readonly devs: BigUint64Array<ArrayBuffer>
+  readonly inos: BigUint64Array<ArrayBuffer>
+  readonly groups: Uint32Array<ArrayBuffer>
+  readonly missing: Uint32Array<ArrayBuffer>
 }
 
 export function createLinkTable(): LinkTable {
@@ -84,6 +86,10 @@ export function createLinkTable(): LinkTable {
       return { group, isFirst: true }
     },
     memberCounts: () => counts.slice(0, groups),
+    close() {
+      for (const { buffer } of [table.devs, table.inos, table.groups, table.missing, counts])
+        buffer.transfer(0)
+    },
   }
 }
 

@@ -210,7 +210,9 @@ export function scanTree(
     trail.close()
   }
   endBatch()
-  return { memberCounts: links.memberCounts() }
+  const memberCounts = links.memberCounts()
+  links.close()
+  return { memberCounts }
 }
 
 function rootError(error: unknown, path: Buffer): MirrorError {

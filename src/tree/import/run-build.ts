@@ -10,7 +10,6 @@ import { createCacheFile } from '../stat-cache/file.ts'
 import type { StatCacheWriter } from '../stat-cache/writer.ts'
 import { createStatCacheWriter } from '../stat-cache/writer.ts'
 import type { Asking } from '../thread.ts'
-import { runThread } from '../thread.ts'
 import type { BlockAnswer, BlockQuestion } from './block-questions.ts'
 import { createBlockSink, sharedBlocks } from './block-sink.ts'
 import { createGroupStates } from './group-states.ts'
@@ -20,11 +19,14 @@ import { createTreeBuilder } from './tree-builder.ts'
 const RUN_BLOCKS = 256
 const RUN_BYTES = 4 * 1024 * 1024
 
-runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>((input, main) => {
+/** From what was scanned and read to the DAG, in the tree thread of an import. @param memberCounts of the scan */
+export function runBuild(
+  input: BuildInput,
+  memberCounts: Uint32Array,
+  main: Asking<BuildQuestion, BuildAnswer>,
+): BuildResult {
   const { rootPath, below, spoolFd, spillFd, tempDir, compression, isPrivate, cache } = input
   const sink = createBlockSink(main as Asking<BlockQuestion, BlockAnswer>, { compression, isPrivate })
-  const members = main.ask({ kind: 'members' })
-  const memberCounts = members.kind === 'members' ? members.memberCounts : new Uint32Array()
   const { keys, lengths } = sharedBlocks(RUN_BLOCKS)
   let run: Block[] = []
   let runBytes = 0
@@ -78,7 +80,7 @@ runThread<BuildInput, BuildQuestion, BuildAnswer, BuildResult>((input, main) => 
     uncaptured,
     ...nextCache.end(),
   }
-})
+}
 
 /** A cache that cannot be written, on a full disk say, is none: the import goes on. */
 function createCache(cache: BuildInput['cache']): Pick<StatCacheWriter, 'add'> & {

@@ -2,15 +2,16 @@ import { createIgnoreRules } from '../ignore-rules.ts'
 import { asBuffer } from '../path-bytes.ts'
 import { createStatCacheCursor } from '../stat-cache/cursor.ts'
 import { openCacheFile } from '../stat-cache/file.ts'
-import { runThread } from '../thread.ts'
+import type { Asking } from '../thread.ts'
 import type { ScanInput, ScanQuestion } from './import-threads.ts'
 import type { ScanResult } from './scan.ts'
 import { scanTree } from './scan.ts'
 
-runThread<ScanInput, ScanQuestion, undefined, ScanResult>((input, main) => {
+/** The scan of an import, in its tree thread. */
+export function runScan(input: ScanInput, main: Asking<ScanQuestion, unknown>): ScanResult {
   const { root, spoolFd, tempDir, ignore, known } = input
   // Batches are announced without waiting, but only so far ahead of what the main thread has noted.
-  let noted: (() => undefined)[] = []
+  let noted: (() => unknown)[] = []
   const cache = known && openCacheFile(known.cacheFd, known.subject)
   const result = scanTree(
     asBuffer(root),
@@ -28,4 +29,4 @@ runThread<ScanInput, ScanQuestion, undefined, ScanResult>((input, main) => {
   )
   for (const wait of noted) wait()
   return result
-})
+}
