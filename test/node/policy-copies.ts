@@ -45,10 +45,13 @@ export async function checkCopies(
     })
     assert.deepEqual([pin.copies, pin.fewest?.tree], [2, TREE])
     assert.match(await succeed(at('lab', 'pin', 'list')), /COPIES[\s\S]*builds\/k +all .* [23] of 2/)
-    const shown = await succeedJson<{ trees: PinTree[] }>(at('hq', 'pin', 'show', TREE, '--all'))
-    const { copies, sequence } = shown.trees[0]!
+    // What lab has heard of them hq may hear a little later.
+    const { copies, sequence } = await until('hq knows of two copies', async () => {
+      const shown = await succeedJson<{ trees: PinTree[] }>(at('hq', 'pin', 'show', TREE, '--all'))
+      const { copies: known, sequence: of } = shown.trees[0]!
+      return known !== null && known.sites.length >= 2 && { copies: known, sequence: of }
+    })
     assert.equal(sequence, 2)
-    assert.ok(copies !== null && copies.sites.length >= 2)
     for (const { site, by, sequence: seen } of copies.sites) {
       assert.notEqual(site, by)
       assert.equal(seen, 2)
