@@ -39,6 +39,7 @@ import { composeGateway } from './compose-gateway.ts'
 import { composePublishing, openHeldBack } from './compose-publishing.ts'
 import { composeStore } from './compose-store.ts'
 import type { Config, Setting } from './config.ts'
+import { createConfigEditor } from './config-editor.ts'
 import { loadConsoleAssets } from './console-assets.ts'
 import { loadFetchPauses } from './fetch-pauses.ts'
 import { readFreeBytes } from './free-bytes.ts'
@@ -290,7 +291,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     history,
     limits,
     pauses,
-    readSettings: () => settings,
+    configEditor: createConfigEditor({ file: paths.configFile, settings }),
     ledger,
     blocks,
     scratch,

@@ -1,4 +1,4 @@
-/** /api/v1/limits: the caps of this site, as they are and as they shall be; /api/v1/config: what is set. */
+/** /api/v1/limits: the caps of this site, as they are and as they shall be. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { SCHEDULE } from '../limit-schedule.ts'
@@ -25,14 +25,7 @@ const LIMITS = z.strictObject({
     untilMs: z.number().nullable(),
   }).nullable(),
 }) satisfies z.ZodType<LimitsDocument>
-const SETTING = z.strictObject({
-  key: z.string(),
-  value: z.unknown(),
-  from: z.enum(['flag', 'environment', 'file', 'default']),
-  meaning: z.string(),
-})
-
-export function addLimitRoutes(app: FastifyInstance, { limits, readSettings, log }: Services): void {
+export function addLimitRoutes(app: FastifyInstance, { limits, log }: Services): void {
   app.get(
     '/api/v1/limits',
     says({
@@ -63,14 +56,5 @@ export function addLimitRoutes(app: FastifyInstance, { limits, readSettings, log
       reply.header('etag', etagOf(limits.said()))
       return document
     },
-  )
-  app.get(
-    '/api/v1/config',
-    says({
-      summary: 'Every setting of this run of the daemon, without secrets',
-      scope: 'operate',
-      answer: z.strictObject({ settings: z.array(SETTING) }),
-    }),
-    () => ({ settings: readSettings() }),
   )
 }

@@ -14,6 +14,7 @@ import { type LoadedCertificate, loadCertificate } from '../gateway/certificate.
 import type { Paths } from '../paths.ts'
 import { readVersion } from '../version.ts'
 import { SOCKET_ACCESS } from './access.ts'
+import { addConfigRoutes } from './config-routes.ts'
 import { addConsoleRoutes, type ConsoleFiles } from './console-routes.ts'
 import { addDiffBytesRoute } from './diff-bytes-route.ts'
 import { addEntriesRoute } from './entries-route.ts'
@@ -177,6 +178,7 @@ export function addRoutes(app: FastifyInstance, services: Services, feed: EventF
   addTokenRoutes(app, services)
   addHistoryRoutes(app, services)
   addLimitRoutes(app, services)
+  addConfigRoutes(app, services)
   addOpenApiRoute(app, routes, { version: readVersion() })
   return routes
 }

@@ -17,7 +17,7 @@ import type { Scrubber } from '../../src/replica/retain/scrubber.ts'
 import type { FetchView } from '../../src/replica/site-agent/tree.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
 import type { BlockStore } from '../../src/store/block-store.ts'
-import type { Setting } from '../config.ts'
+import type { ConfigEditor } from '../config-editor.ts'
 import type { KeptPauses } from '../fetch-pauses.ts'
 import type { GatewayLog } from '../gateway/gateway-log.ts'
 import type { History } from '../history/history.ts'
@@ -51,8 +51,8 @@ export interface Services {
   readonly tokens: Tokens
   readonly limits: Limits
   readonly pauses: KeptPauses
-  /** Of this run of the daemon. Secrets are in files that settings only name. */
-  readonly readSettings: () => readonly Setting[]
+  /** Secrets are in files that settings only name. */
+  readonly configEditor: ConfigEditor
   readonly history: Pick<History, 'read' | 'names'>
   readonly readSelf: () => SelfDocument
   readonly readStatus: () => StatusDocument

@@ -9,6 +9,7 @@ import { type Daemon, mirrormesh, startDaemon, succeed, until } from '../node/pr
 import { adminSteps } from './admin-steps.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
 import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
+import { memberSteps } from './member-steps.ts'
 import { treeSteps } from './tree-steps.ts'
 
 const HOSTILE = ['<img src=x onerror=alert(1)>', 'a\u202egpj.exe', '\u001b[31mred']
@@ -201,6 +202,20 @@ test('the console of a mesh of three processes', {
       await page.getByText('holds', { exact: true }).waitFor()
       assert.match(await mesh.run('limits', 'show'), /^wan up +3\.0 MB\/s +schedule/m)
       await page.getByRole('cell', { name: 'apiListen' }).waitFor()
+      await page.getByLabel('defaults too').check()
+      await page
+        .getByRole('row')
+        .filter({ hasText: 'keepSnapshots' })
+        .getByRole('button', { name: 'Change' })
+        .click()
+      await dialog.getByLabel('Value').fill('none')
+      await dialog.getByRole('button', { name: 'Change it' }).click()
+      await dialog.getByRole('alert').getByText('keepSnapshots').waitFor()
+      await dialog.getByLabel('Value').fill('7')
+      await dialog.getByText('mirrormesh config set keepSnapshots 7').waitFor()
+      await dialog.getByRole('button', { name: 'Change it' }).click()
+      await page.getByText('7 from the next start').waitFor()
+      await mesh.run('config', 'unset', 'keepSnapshots')
       assert.deepEqual(await accessFaults(page), [])
       await mesh.run('limits', 'schedule', '--config')
       await mesh.run('limits', 'set', '--wan-up', 'config')
@@ -324,6 +339,8 @@ test('the console of a mesh of three processes', {
     await dialog.waitFor({ state: 'detached' })
     assert.equal((await joined).status, 0)
   })
+
+  await memberSteps(t, page, mesh, 'lab-d')
 
   await t.test('the matrix is walked with the arrows, and leads to trees and sites', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()

@@ -14,6 +14,7 @@ import type { Route } from '../../../node/api/openapi.ts'
 import { addRoutes } from '../../../node/api/server.ts'
 import type { Services } from '../../../node/api/services.ts'
 import { createApiClient } from '../../../node/cli/api-client.ts'
+import type { ConfigDocument } from '../../../node/config-editor.ts'
 import { loadKey } from '../../../node/keys.ts'
 import { choosePaths } from '../../../node/paths.ts'
 import { parseCid } from '../../../src/block/cid.ts'
@@ -276,6 +277,35 @@ test('what the routes answer is what they say', { timeout: 300_000 }, async (t) 
     assert.match(await succeed(shown), /^wan up +20\.0 MB\/s +set; config says no cap$/m)
     await succeed(['limits', 'set', '--wan-up', 'config', '--region-down', 'config', '--home', home])
     assert.doesNotMatch(await succeed(['limits', 'show', '--home', home]), /set/)
+
+    const patched = async (settings: object) => ask('PATCH', '/api/v1/config', {}, { settings })
+    const config = join(home, 'config.yaml')
+    const comment = readFileSync(config, 'utf8').split('\n')[0]!
+    const kept = JSON.parse((await patched({ keepSnapshots: 5 })).text) as ConfigDocument
+    const setting = kept.settings.find(({ key }) => key === 'keepSnapshots')
+    assert.deepEqual([setting?.value, setting?.next, setting?.isEditable], [3, 5, true])
+    assert.match(readFileSync(config, 'utf8'), /^keepSnapshots: 5$/m)
+    assert.ok(readFileSync(config, 'utf8').startsWith(comment))
+    for (const [wrong, status] of [
+      [{ keepSnapshots: 'many' }, 400],
+      [{ apiListen: '0.0.0.0:1' }, 403],
+      [{ hooks: [] }, 403],
+      [{ nothing: 1 }, 400],
+      [{}, 400],
+    ] as const) {
+      assert.equal((await patched(wrong)).status, status, JSON.stringify(wrong))
+    }
+    assert.equal(
+      (await ask('PATCH', '/api/v1/config', { 'if-match': '"x"' }, { settings: { workers: 2 } })).status,
+      412,
+    )
+    assert.doesNotMatch((await patched({ keepSnapshots: null })).text, /"next"/)
+    const set = await succeed(['config', 'set', 'storeCompression', 'zstd', '--home', home])
+    assert.equal(set, 'storeCompression: "received", and "zstd" from the next start\n')
+    assert.equal(
+      await succeed(['config', 'unset', 'storeCompression', '--home', home]),
+      'storeCompression: "received"\n',
+    )
 
     const windows = ['--window', 'daily 00:00-24:00 wan-up=3M', '--time-zone', 'Asia/Tokyo']
     const scheduled = await succeed(['limits', 'schedule', ...windows, '--home', home])
