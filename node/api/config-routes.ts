@@ -2,6 +2,8 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { ConfigDocument } from '../config-editor.ts'
+import type { Hook } from '../hooks/run-hook.ts'
+import { scopeCovers } from '../tokens.ts'
 import { parseBody } from './parse.ts'
 import { etagOf, isMet, refuseStale } from './precondition.ts'
 import { says } from './route-spec.ts'
@@ -27,6 +29,29 @@ const CHANGE = z.strictObject({
     .describe('null takes one out of the file'),
 })
 
+/** The address of a webhook is often all that is needed to call it, and a command's arguments may be secrets as well. */
+function withoutAddresses(document: ConfigDocument): ConfigDocument {
+  const settings = document.settings.map((setting) =>
+    setting.key !== 'hooks'
+      ? setting
+      : {
+          ...setting,
+          value: shownHooks(setting.value),
+          ...('next' in setting ? { next: shownHooks(setting.next) } : {}),
+        },
+  )
+  return { ...document, settings }
+}
+
+function shownHooks(value: unknown): unknown {
+  if (!Array.isArray(value)) return value
+  return (value as readonly Hook[]).map(({ url, command, ...rest }) => ({
+    ...rest,
+    ...(url === undefined ? {} : { url: `${URL.parse(url)?.origin ?? ''}/…` }),
+    ...(command === undefined ? {} : { command: [...command.slice(0, 1), '…'] }),
+  }))
+}
+
 export function addConfigRoutes(app: FastifyInstance, { configEditor, log }: Services): void {
   app.get(
     '/api/v1/config',
@@ -35,10 +60,10 @@ export function addConfigRoutes(app: FastifyInstance, { configEditor, log }: Ser
       scope: 'operate',
       answer: CONFIG,
     }),
-    async (_, reply) => {
+    async ({ access: { scope } }, reply) => {
       const document = await configEditor.read()
       reply.header('etag', etagOf(document))
-      return document
+      return scopeCovers(scope, 'admin') ? document : withoutAddresses(document)
     },
   )
   app.patch(

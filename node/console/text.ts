@@ -16,7 +16,7 @@ export function shown(text: string): string {
 export function age(timeMs: number, nowMs: number): string {
   const seconds = Math.max(0, (nowMs - timeMs) / 1000)
   if (seconds < 5) return 'now'
-  return formatSeconds(roughly(seconds))
+  return formatSeconds(roughly(seconds)).replace('.0 ', ' ')
 }
 
 /** One or two significant parts: 40 s, 12 min, 3 h 20 min, 4 d 3 h. */

@@ -3,6 +3,8 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { ChainDocument, HeadDocument } from '../../node/api/answers.ts'
+import { forkTree } from '../../test/console/fork-tree.ts'
 import { freePort } from '../../test/free-port.ts'
 
 const MAIN = join(import.meta.dirname, '../../node/main.ts')
@@ -14,6 +16,8 @@ export interface DemoMesh {
   readonly token: string
   readonly adminKey: string
   run(site: string, ...args: string[]): Promise<string>
+  /** Puts a tree in dispute. */
+  dispute(): Promise<void>
   /** A publish that goes on for some seconds. */
   publishSlowly(): Promise<void>
   stop(): Promise<void>
@@ -140,12 +144,34 @@ async function build(dir: string, children: ChildProcess[], stop: () => Promise<
   )
   await publish('firmware', { 'bmc/v14.bin': 250_000 }, 10)
   await run('hq', 'tag', 'builds/rhel-10/nightly@2', 'ga')
+  const operator = ['--role', 'operator', '--tree', 'builds/**', '--may', 'pins', '--may', 'tags']
+  await run('hq', 'grant', 'add', 'brno', ...operator, '--name', 'release team', '--expires', '90d')
+  await run('hq', 'grant', 'add', 'pune', '--role', 'publisher', '--tree', 'logs/pune/**')
+  await run('hq', 'grant', 'add', 'munich', '--role', 'reader', '--tree', 'builds/private/*')
   const token = (await run('hq', 'token', 'create', '--name', 'console', '--scope', 'admin')).trim()
   return {
     url: `http://127.0.0.1:${port}/console/`,
     token,
     adminKey: join(home('hq'), 'keys/admin.key'),
     run,
+    async dispute() {
+      for (const seed of [50, 51, 52])
+        await publish(
+          'logs/audit',
+          { [`2026-0${seed - 49}/events.jsonl`]: 40_000 * (seed - 49), README: 900 },
+          seed,
+        )
+      const history = await run('hq', 'tree', 'history', 'logs/audit', '--json')
+      const { heads } = JSON.parse(history) as { heads: HeadDocument[] }
+      const answer = await fetch(`http://127.0.0.1:${port}/api/v1/chain/${heads[0]!.publisher}`, {
+        headers: { authorization: `Bearer ${token}` },
+      })
+      const chain = (await answer.json()) as ChainDocument
+      await end(children.pop()!)
+      const [last] = SITES.at(-1)!
+      await forkTree({ heads, chain, publisherHome: home('hq'), stoppedHome: home(last) })
+      await start(last)
+    },
     publishSlowly: () =>
       publish(
         'builds/rhel-10/nightly',

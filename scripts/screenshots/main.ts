@@ -41,9 +41,61 @@ const BEFORE: readonly Shot[] = [
   },
   { name: 'site', address: 'sites/munich' },
   { name: 'members', address: 'members' },
+  { name: 'tree-settings', address: `${TREE}?view=settings` },
+  {
+    name: 'new-tree',
+    address: 'trees',
+    async prepare(page, mesh) {
+      await page.getByRole('button', { name: 'New tree' }).click()
+      const dialog = page.getByRole('dialog')
+      await dialog.getByLabel('Name').fill('builds/rhel-10/candidate')
+      await dialog.getByLabel(/^Kind/).selectOption('snapshot')
+      await dialog.getByLabel(/^Gate/).selectOption('rpm')
+      await dialog.getByLabel('Key file').setInputFiles(mesh.adminKey)
+      await dialog.getByText(', an admin').waitFor()
+    },
+  },
+  {
+    name: 'grants',
+    address: 'members?view=grants',
+    prepare: (page) => page.getByRole('cell', { name: 'operator' }).first().waitFor(),
+  },
+  {
+    name: 'admins',
+    address: 'members?view=admins',
+    async prepare(page, mesh) {
+      await page.getByRole('button', { name: 'Propose a change' }).click()
+      const dialog = page.getByRole('dialog')
+      await dialog.getByLabel('Key file').setInputFiles(mesh.adminKey)
+      await dialog.getByLabel(/^New admins/).fill('12D3KooWQxfepfAYTCGJ3xPzy3jTdMD1246JptPE6WPRAThgZgjM')
+      await dialog.getByLabel(/^How many/).fill('2')
+    },
+  },
+  {
+    name: 'links-edit',
+    address: 'links',
+    async prepare(page) {
+      await page.getByRole('button', { name: 'Edit' }).click()
+      const text = page.getByRole('dialog').getByLabel(/^Regions, sites and paths/)
+      await text.fill((await text.inputValue()).replace('95 ms', '88 ms').replace('20 Mbit/s', '30 Mbit/s'))
+      await page.getByRole('dialog').getByText('2 changes').waitFor()
+    },
+  },
   { name: 'events', address: 'events' },
   { name: 'links', address: 'links' },
   { name: 'settings', address: 'settings' },
+]
+
+/** At the end: a dispute is what every page tells of first. */
+const DISPUTED: readonly Shot[] = [
+  {
+    name: 'fork',
+    address: 'trees/logs/audit',
+    async prepare(page) {
+      await page.getByRole('heading', { name: 'In dispute: 2 branches' }).waitFor({ timeout: 60_000 })
+      await page.getByText('removed', { exact: true }).first().waitFor()
+    },
+  },
 ]
 
 /** While a snapshot is on its way. */
@@ -89,6 +141,8 @@ async function takeAll(): Promise<void> {
       await page.locator('.cell.fetching').nth(2).waitFor({ timeout: 60_000 })
       for (const shot of MEANWHILE) await take(page, mesh, shot)
       await publishing
+      await mesh.dispute()
+      for (const shot of DISPUTED) await take(page, mesh, shot)
     } finally {
       await mesh.stop()
     }

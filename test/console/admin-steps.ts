@@ -69,7 +69,7 @@ export async function adminSteps(t: TestContext, page: Page, mesh: ConsoleMesh):
     await dialog.getByLabel(/^How many/).fill('2')
     await dialog.getByText(`mirrormesh admin propose --add ${second} --threshold 2`).waitFor()
     assert.deepEqual(await accessFaults(page), [])
-    await button('Sign it, from now on').click()
+    await button('Sign and apply it').click()
     await dialog.getByText('The mesh has new admins').waitFor()
     await button('Close').click()
     await page.getByRole('cell', { name: second }).waitFor()

@@ -9,6 +9,7 @@ import { type Daemon, mirrormesh, startDaemon, succeed, until } from '../node/pr
 import { adminSteps } from './admin-steps.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
 import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
+import { memberSteps } from './member-steps.ts'
 import { treeSteps } from './tree-steps.ts'
 
 const HOSTILE = ['<img src=x onerror=alert(1)>', 'a\u202egpj.exe', '\u001b[31mred']
@@ -338,6 +339,8 @@ test('the console of a mesh of three processes', {
     await dialog.waitFor({ state: 'detached' })
     assert.equal((await joined).status, 0)
   })
+
+  await memberSteps(t, page, mesh, 'lab-d')
 
   await t.test('the matrix is walked with the arrows, and leads to trees and sites', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()

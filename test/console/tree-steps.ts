@@ -5,14 +5,10 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Page } from 'playwright-core'
 import type { ChainDocument, HeadDocument, TreeDocument } from '../../node/api/answers.ts'
-import { loadKey } from '../../node/keys.ts'
-import { systemClock } from '../../src/base/clock.ts'
-import { parseCid } from '../../src/block/cid.ts'
-import { draftRecord, signRecord } from '../../src/record/draft.ts'
-import { openStore } from '../../src/store/store.ts'
 import { type Daemon, startDaemon, until } from '../node/program.ts'
 import { accessFaults } from './browser.ts'
 import type { ConsoleMesh } from './console-mesh.ts'
+import { forkTree } from './fork-tree.ts'
 
 const TREE = 'builds/made'
 
@@ -29,11 +25,6 @@ export async function treeSteps(
   const isDone = () => dialog.waitFor({ state: 'detached' })
   const show = (tree = TREE) => mesh.json<TreeDocument>('tree', 'show', tree)
   const source = join(mesh.dir, 'made')
-  const publish = async (version: string): Promise<void> => {
-    await writeFile(join(source, version), version)
-    await writeFile(join(source, 'etc', 'secret.key'), version)
-    await mesh.run('publish', source, '--tree', TREE)
-  }
 
   await t.test('a tree is created in the page, as the line beside it would', async () => {
     await page.goto(`${mesh.url}#/trees`)
@@ -70,19 +61,33 @@ export async function treeSteps(
     )
   })
 
-  await t.test('what is published into it is in the page; the page rolls it back', async () => {
-    await mkdir(join(source, 'etc'), { recursive: true })
-    await publish('one')
-    await publish('two')
-    await page.getByRole('link', { name: 'History' }).click()
-    await page.getByRole('row').filter({ hasText: '@1' }).getByRole('button', { name: 'Roll back' }).click()
-    await dialog.getByText(`mirrormesh tree rollback ${TREE}@1`).waitFor()
-    await button('Roll back').click()
-    await dialog.getByText(`${TREE}@3`).waitFor()
-    await button('Close').click()
-    const { head } = await show()
-    assert.equal(head?.sequence, 3)
-  })
+  await t.test(
+    'it is published into in the page and at the command line; the page rolls it back',
+    async () => {
+      await mkdir(join(source, 'etc'), { recursive: true })
+      await writeFile(join(source, 'one'), 'one')
+      await writeFile(join(source, 'etc', 'secret.key'), 'one')
+      await page.getByRole('button', { name: 'Publish' }).click()
+      await dialog.getByLabel(/^Folder/).fill(source)
+      await button('Look what it would be').click()
+      await dialog.getByText('@1: 2 files').waitFor()
+      await dialog.getByText(`mirrormesh publish ${source} --tree ${TREE}`).waitFor()
+      assert.deepEqual(await accessFaults(page), [])
+      await button('Publish it').click()
+      await dialog.getByText('is the head now').waitFor()
+      await button('Close').click()
+      await writeFile(join(source, 'two'), 'two')
+      await mesh.run('publish', source, '--tree', TREE)
+      await page.getByRole('link', { name: 'History' }).click()
+      await page.getByRole('row').filter({ hasText: '@1' }).getByRole('button', { name: 'Roll back' }).click()
+      await dialog.getByText(`mirrormesh tree rollback ${TREE}@1`).waitFor()
+      await button('Roll back').click()
+      await dialog.getByText(`${TREE}@3`).waitFor()
+      await button('Close').click()
+      const { head } = await show()
+      assert.equal(head?.sequence, 3)
+    },
+  )
 
   await t.test('its settings are changed, unless somebody else has just done so', async () => {
     await page.goto(`${mesh.url}#/trees/${TREE}?view=settings`)
@@ -125,7 +130,7 @@ export async function treeSteps(
   await t.test(
     'a tree in dispute shows its branches, what differs, and goes on from the one chosen',
     async () => {
-      const tips = await forkTree(t, mesh, labs)
+      const tips = await dispute(t, mesh, labs)
       await page.getByRole('heading', { name: 'In dispute: 2 branches' }).waitFor()
       for (const tip of tips) await page.getByText(tip.snapshot, { exact: true }).waitFor()
       await page.getByText(/^two$/).waitFor()
@@ -166,7 +171,7 @@ export async function treeSteps(
     await isDone()
     const row = page.getByRole('row').filter({ hasText: `${TREE}:etc/secret.key` })
     await row.getByText('a key leaked').waitFor()
-    await row.getByText(/done at [1-9]/).waitFor()
+    await row.getByText(/done at [1-9]/).waitFor({ timeout: 60_000 })
     await row.getByRole('button', { name: 'Lift' }).click()
     await dialog.getByText('may be fetched again').waitFor()
     await button('Lift it').click()
@@ -192,39 +197,13 @@ export async function treeSteps(
   })
 }
 
-/**
- * Two heads at one place, by the key of the node that publishes: as after a restore from an old backup. No node takes the second
- * from a client, so both are in the log of another site when that starts.
- * @returns the ends of the branches, the one with the older snapshot first
- */
-async function forkTree(t: TestContext, mesh: ConsoleMesh, labs: Daemon[]): Promise<HeadDocument[]> {
-  const key = await loadKey(join(mesh.hq, 'keys/node.key'), 'the key of the node')
+/** Returns the ends of the branches, the one with the older snapshot first. */
+async function dispute(t: TestContext, mesh: ConsoleMesh, labs: Daemon[]): Promise<HeadDocument[]> {
   const { heads } = await mesh.json<{ heads: HeadDocument[] }>('tree', 'history', TREE)
-  const newest = heads[0]!
-  const chain = JSON.parse(await mesh.get(`/api/v1/chain/${key.peer}`)) as ChainDocument
-  let tip = { counter: chain.counter, id: parseCid(chain.prev!) }
-  const records = heads.slice(1).map(({ snapshot, files, bytes }) => {
-    const draft = draftRecord({
-      kind: 'head',
-      body: {
-        ...{ tree: TREE, epoch: 1, sequence: newest.sequence + 1 },
-        previous: parseCid(newest.id),
-        snapshot: parseCid(snapshot),
-        counts: { files: files ?? 0, bytes: bytes ?? 0 },
-      },
-      mesh: parseCid(chain.mesh),
-      issuer: key.publicKey,
-      tip,
-      timeMs: newest.timeMs + 1000,
-    })
-    tip = { counter: tip.counter + 1, id: draft.id }
-    return signRecord(draft, key)
-  })
+  const chain = JSON.parse(await mesh.get(`/api/v1/chain/${heads[0]!.publisher}`)) as ChainDocument
   const { home } = labs[0]!
   await labs[0]!.stop()
-  const store = await openStore({ dir: join(home, 'store'), clock: systemClock })
-  await store.records.append(records)
-  await store.close()
+  await forkTree({ heads, chain, publisherHome: mesh.hq, stoppedHome: home })
   labs[0] = await startDaemon(t, home)
   const tree = await until('the first node knows of the dispute', async () => {
     const found = await mesh.json<TreeDocument>('tree', 'show', TREE)

@@ -321,6 +321,16 @@ test('a private tree is for its readers, whoever asks, by whatever tree and addr
     assert.equal(await at(`${name}/takedown?path=plan`, reads), 403, 'whether it has that path')
     assert.equal(await at(`${name}/takedown?path=plan`, operates), 200)
     assert.equal(await at(`${BAIT}/file?path=real`, reads), 200)
+    const planned = async (tree: string, token: string, paths?: object): Promise<number> => {
+      const body = JSON.stringify({ tree, sites: { all: true }, removed: false, ...(paths && { paths }) })
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+      return (await fetch(new URL('/api/v1/pins/plan', api!), { method: 'POST', headers, body })).status
+    }
+    const guess = { include: ['plan'], exclude: [] }
+    assert.equal(await planned(SECRET, reads, guess), 403, 'how large what it has at a path is')
+    assert.equal(await planned('**', reads, guess), 403, 'nor among others')
+    assert.equal(await planned(SECRET, operates, guess), 200)
+    assert.equal(await planned(SECRET, reads), 200, 'its size is known to all')
   })
 
   await t.test(

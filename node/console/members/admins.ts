@@ -5,11 +5,11 @@ import { Action } from '../actions/dialog.ts'
 import { signer } from '../actions/keys.ts'
 import { html } from '../html.ts'
 import { Trouble, useDocument } from '../parts/load.ts'
+import { useRecords } from '../parts/use-records.ts'
 import { useValue } from '../state.ts'
 import { atTime, shown } from '../text.ts'
 import { ProposeDialog } from './propose-dialog.ts'
 import { SignProposalDialog } from './sign-proposal-dialog.ts'
-import { useRecords } from './use-records.ts'
 
 export function Admins({ status }: { status: StatusDocument }) {
   const { value, problem, reload } = useDocument<AdminsDocument>('/api/v1/admins')

@@ -7,13 +7,13 @@ import { sign } from '../actions/keys.ts'
 import { html } from '../html.ts'
 import { now } from '../live.ts'
 import { Trouble, useDocument } from '../parts/load.ts'
+import { useRecords } from '../parts/use-records.ts'
 import { linkTo } from '../route.ts'
 import { useValue } from '../state.ts'
 import { age, atTime, quoted, shortId, shown } from '../text.ts'
 import { GrantDialog } from './grant-dialog.ts'
 import { nextOf } from './next-grant.ts'
 import { grantBody } from './record-bodies.ts'
-import { useRecords } from './use-records.ts'
 
 const TONES: Readonly<Record<GrantDocument['state'], string>> = {
   active: 'good',

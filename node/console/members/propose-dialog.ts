@@ -51,7 +51,7 @@ export function ProposeDialog({ before: now, onClose }: { before: AdminsDocument
   const toggle =
     (list: readonly string[], set: (list: readonly string[]) => void, peer: string) => (event: Event) =>
       set((event.target as HTMLInputElement).checked ? [...list, peer] : list.filter((each) => each !== peer))
-  return html`<${Dialog} title="Propose other admins" confirm=${before.threshold > 1 && !isRecovery ? 'Sign it' : 'Sign it, from now on'} isHarmful=${gone.length > 0}
+  return html`<${Dialog} title="Propose other admins" confirm=${before.threshold > 1 && !isRecovery ? 'Sign it' : 'Sign and apply it'} isHarmful=${gone.length > 0}
     signs=${{ recovery: before.recovery }} run=${run} onClose=${onClose} isReady=${isChange && fault === undefined}
     command=${commandOf(before, after, { added, gone, cosigners: alsoSign, isRecovery })}>
     <fieldset class="picks"><legend>Admins now; a key that leaves never comes back</legend>

@@ -111,7 +111,7 @@ export function Difference({
           <tbody>${items.slice(0, SHOWN).map(
             (line, i) => html`<tr key=${i}>
               <td class="nowrap"><span class="mark-${line.change}">${line.change === 'changed' && !line.content ? 'metadata' : line.change}</span> <code class="quiet">${line.items}</code></td>
-              <td class="entry">${shown(line.path)}${line.target !== undefined && html` <span class="quiet">→ ${shown(line.target)}</span>`}</td>
+              <td class="entry">${line.path === '' ? html`<span class="quiet">the root itself</span>` : shown(line.path)}${line.target !== undefined && html` <span class="quiet">→ ${shown(line.target)}</span>`}</td>
               <td class="number">${line.sizeBytes === undefined ? '' : formatBytes(line.sizeBytes)}</td>
             </tr>`,
           )}</tbody></table></div>`

@@ -1,11 +1,13 @@
 /** One tree: what its head is, where it lies, its pins, its history, its files and what changed between snapshots. */
-import { useEffect, useMemo } from 'preact/hooks'
+import { useMemo } from 'preact/hooks'
 import type { TreeDocument } from '../../api/answers.ts'
 import { countOf, formatBytes } from '../../cli/quantity.ts'
+import { Action } from '../actions/dialog.ts'
 import { html } from '../html.ts'
-import { now, onEvent } from '../live.ts'
+import { now } from '../live.ts'
 import type { PageProps } from '../page-props.ts'
 import { Trouble, useDocument } from '../parts/load.ts'
+import { useRecords } from '../parts/use-records.ts'
 import { findTroubles } from '../problems.ts'
 import { linkTo } from '../route.ts'
 import { useValue } from '../state.ts'
@@ -18,6 +20,7 @@ import { HeldBack } from './held-back.ts'
 import { TreeHistory } from './history.ts'
 import { Pins } from './pins.ts'
 import { Places } from './places.ts'
+import { PublishDialog } from './publish-dialog.ts'
 import { TreeSettingsView } from './settings.ts'
 
 const VIEWS = [
@@ -27,9 +30,6 @@ const VIEWS = [
   { view: 'changes', title: 'Changes' },
   { view: 'settings', title: 'Settings' },
 ] as const
-
-/** Records that change what the document says. */
-const SAID: ReadonlySet<string> = new Set(['tree', 'tag', 'epoch'])
 
 export function TreePage({ status, route }: PageProps) {
   const nowMs = useValue(now)
@@ -42,15 +42,7 @@ export function TreePage({ status, route }: PageProps) {
     problem,
     reload,
   } = useDocument<TreeDocument>(treePath(name, ''), 0, `${tree?.sequence} ${tree?.epoch} ${alarms}`)
-  useEffect(() => {
-    const look = ({ kind }: { kind?: string }): void => {
-      if (kind === undefined || SAID.has(kind)) reload()
-    }
-    const ends = [onEvent('record', look), onEvent('records', look)]
-    return () => {
-      for (const end of ends) end()
-    }
-  }, [])
+  useRecords(['tree', 'tag', 'epoch'], reload)
   const troubles = useMemo(
     () => findTroubles(status, nowMs).filter((each) => each.page === 'trees' && each.name === name),
     [status, nowMs, name],
@@ -73,6 +65,11 @@ export function TreePage({ status, route }: PageProps) {
           ${document?.readers === 'granted' && html` <span class="tag warn">private</span>`}</p>`
         }
       </div>
+      ${
+        document?.fork === null &&
+        document.epoch?.publisher === status.self.peer &&
+        html`<div class="tools"><${Action} label="Publish" tone="primary" dialog=${(onClose: () => void) => html`<${PublishDialog} tree=${document} site=${status.self.site} onClose=${onClose} />`} /></div>`
+      }
     </div>
     ${problem !== undefined && html`<${Trouble} problem=${problem} />`}
     ${troubles.map(

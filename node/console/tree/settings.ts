@@ -10,6 +10,7 @@ import { keepText } from './pin-text.ts'
 import { gateText } from './settings-fields.ts'
 import { Tags } from './tags.ts'
 import { Takedowns } from './takedowns.ts'
+import { Versions } from './versions.ts'
 
 export function TreeSettingsView({
   tree,
@@ -43,8 +44,9 @@ export function TreeSettingsView({
         ${others.length > 0 && html`<dt>Before</dt><dd>${others.map((peer, i) => html`${i > 0 && ', '}<${Who} key=${peer} peer=${peer} status=${status} />`)}</dd>`}
       </dl>
     </section></div>
+    ${tree.kind === 'versioned' && html`<${Versions} tree=${tree} isOwn=${tree.epoch?.publisher === status.self.peer} />`}
     <${Tags} tree=${tree} onChange=${onChange} />
-    <${Takedowns} tree=${tree} revision=${String(tree.head?.sequence)} />
+    <${Takedowns} tree=${tree} status=${status} />
     <section class="card" aria-labelledby="delete-title">
       <header class="card-head"><h2 id="delete-title">Take it out of the mesh</h2>
         <${Action} label="Delete the tree" tone="danger" dialog=${(onClose: () => void) => html`<${DeleteDialog} tree=${tree} status=${status} onClose=${close(onClose)} />`} /></header>

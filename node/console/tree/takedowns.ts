@@ -6,16 +6,17 @@ import { Action } from '../actions/dialog.ts'
 import { html } from '../html.ts'
 import { now } from '../live.ts'
 import { useDocument } from '../parts/load.ts'
+import { useRecords } from '../parts/use-records.ts'
 import { useValue } from '../state.ts'
 import { age, atTime, shown } from '../text.ts'
 import { TakedownDialog } from './takedown-dialog.ts'
 
-/** Sites tell what they have done with their state; the stream does not tell of takedowns. */
-const PERIOD_MS = 10_000
-
-export function Takedowns({ tree, revision }: { tree: TreeDocument; revision: string }) {
+export function Takedowns({ tree, status }: { tree: TreeDocument; status: StatusDocument }) {
   const nowMs = useValue(now)
-  const { value, reload } = useDocument<StatusDocument>('/api/v1/status', PERIOD_MS, revision)
+  // The stream tells of what sites have done, and not of takedowns: the document is asked for anew when that changes.
+  const done = status.sites.flatMap(({ takedownsDone }) => takedownsDone ?? []).length
+  const { value, reload } = useDocument<StatusDocument>('/api/v1/status', 0, `${tree.head?.sequence} ${done}`)
+  useRecords(['takedown'], reload)
   const takedowns = value?.takedowns?.filter((each) => each.tree === tree.tree) ?? []
   const close = (onClose: () => void) => (): void => {
     onClose()

@@ -86,7 +86,9 @@ async function startNode(
 test('the API over TCP lets in who has a token of the right scope, and nobody else', {
   timeout: 300_000,
 }, async (t) => {
-  const { home, dir, daemon, url } = await startNode(t, 'apiListen: 127.0.0.1:0\napiHosts: [mesh.example]\n')
+  const hooks = 'hooks: [{ on: [failed], url: "http://127.0.0.1:9/key-in-the-address" }]'
+  const config = `apiListen: 127.0.0.1:0\napiHosts: [mesh.example]\n${hooks}\n`
+  const { home, dir, daemon, url } = await startNode(t, config)
   const makeToken = async (...more: string[]): Promise<string> =>
     (await succeed(['token', 'create', '--home', home, ...more])).trim()
   const tokens = {
@@ -108,6 +110,15 @@ test('the API over TCP lets in who has a token of the right scope, and nobody el
       assert.equal((await ask(status, { headers: bearer(token) })).status, 401)
     }
     assert.equal((await ask(`${url}/api/v1/nothing`)).status, 401)
+  })
+
+  await t.test('where webhooks lead is for admins: the address is the key to it', async () => {
+    const hooksFor = async (token: string): Promise<string> =>
+      (await fetch(`${url}/api/v1/config`, { headers: bearer(token) })).text()
+    assert.match(await hooksFor(tokens.admin), /key-in-the-address/)
+    const shown = await hooksFor(tokens.operate)
+    assert.doesNotMatch(shown, /key-in-the-address/)
+    assert.match(shown, /http:\/\/127\.0\.0\.1:9\/…/)
   })
 
   await t.test("the node's key writes no files for who may only steer", async () => {
