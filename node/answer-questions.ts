@@ -13,7 +13,7 @@ import { showPossession } from '../src/replica/copies/possession.ts'
 import type { CompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
 import { decodeQuestion, encodePossession, type PossessionQuestion } from '../src/replica/questions.ts'
 import type { FetchView } from '../src/replica/site-agent/tree.ts'
-import { fetchDocument, summaryOf } from './api/fetch-routes.ts'
+import { fetchDocument, summaryOf } from './api/routes/fetch-routes.ts'
 
 /** Fetches in one answer, and segments of one: what a console can show. */
 const MAX_FETCHES = 256

@@ -13,7 +13,7 @@ import { dirname, extname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants } from 'node:zlib'
 import { MirrorError } from '../src/base/errors.ts'
-import type { ConsoleFile, ConsoleFiles } from './api/console-routes.ts'
+import type { ConsoleFile, ConsoleFiles } from './api/routes/console-routes.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const CONSOLE = 'node/console'

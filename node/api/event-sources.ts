@@ -1,9 +1,9 @@
 /** What the stream of events is made of. Each source works only while somebody watches. */
 import type { Alarm } from '../../src/replica/status/status.ts'
 import type { EventSource } from './event-feed.ts'
-import { summaryOf } from './fetch-routes.ts'
-import type { JobDocument } from './job-document.ts'
-import { recordDocument } from './member-routes.ts'
+import type { JobDocument } from './jobs/job-document.ts'
+import { summaryOf } from './routes/fetch-routes.ts'
+import { recordDocument } from './routes/member-routes.ts'
 import type { Services } from './services.ts'
 import { statusDelta } from './status-delta.ts'
 

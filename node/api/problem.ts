@@ -6,7 +6,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { asMirrorError } from '../../src/base/errors.ts'
 import { HTTP_STATUS } from '../gateway/problem.ts'
-import type { Problem } from './job-document.ts'
+import type { Problem } from './jobs/job-document.ts'
 
 /** @param status overrides the table, for refusals that HTTP has a finer word for */
 export function problemOf(thrown: unknown, what: string, status?: number): Problem {

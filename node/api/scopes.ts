@@ -10,7 +10,7 @@
 import { decodeCbor } from '../../src/block/codec.ts'
 import { decodeStored, MAX_RECORD_BYTES } from '../../src/record/record.ts'
 import type { TokenScope } from '../tokens.ts'
-import type { JobKind } from './job-document.ts'
+import type { JobKind } from './jobs/job-document.ts'
 import type { RouteSpec } from './route-spec.ts'
 
 export const SCOPE_OF_JOB: Readonly<Record<JobKind, TokenScope>> = {

@@ -25,7 +25,7 @@ import type { Limits } from '../limits.ts'
 import type { RateMeter } from '../rate-meter.ts'
 import type { Tokens } from '../tokens.ts'
 import type { SelfDocument } from './answers.ts'
-import type { Jobs } from './jobs.ts'
+import type { Jobs } from './jobs/jobs.ts'
 
 export interface Services {
   readonly ledger: Ledger

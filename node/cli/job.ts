@@ -3,7 +3,7 @@
  * the job is cancelled; when the daemon goes away, that is the error.
  */
 import { MirrorError } from '../../src/base/errors.ts'
-import type { JobDocument, JobKind } from '../api/job-document.ts'
+import type { JobDocument, JobKind } from '../api/jobs/job-document.ts'
 import { problemOf } from './api-client.ts'
 import type { Context } from './context.ts'
 import { createProgress } from './progress.ts'

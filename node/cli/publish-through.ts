@@ -21,7 +21,7 @@ import type { BlockStore } from '../../src/store/block-store.ts'
 import { openStore } from '../../src/store/store.ts'
 import { type ImportResult, importTree } from '../../src/tree/import/import.ts'
 import type { ChainDocument } from '../api/answers.ts'
-import type { FinishedUploadDocument, OpenedUploadDocument } from '../api/upload-routes.ts'
+import type { FinishedUploadDocument, OpenedUploadDocument } from '../api/routes/upload-routes.ts'
 import type { ApiClient } from './api-client.ts'
 import type { ProgressState } from './progress.ts'
 

@@ -1,6 +1,6 @@
 /** `publish --key`: the publish of a machine that runs no node (publish-through.ts), told and waited for as any other. */
 import { MirrorError } from '../../src/base/errors.ts'
-import type { WaitAnswer } from '../api/job-answers.ts'
+import type { WaitAnswer } from '../api/jobs/job-answers.ts'
 import type { Context } from './context.ts'
 import { EXIT } from './exit-codes.ts'
 import { runJob } from './job.ts'

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { isTreePattern } from '../../src/base/names.ts'
 import { GRANT_ROLES, MAX_GRANT_TREES, OPERATOR_RIGHTS } from '../../src/record/kinds/grant.ts'
-import type { GrantDocument } from '../api/grant-routes.ts'
+import type { GrantDocument } from '../api/routes/grant-routes.ts'
 
 export const DECLARED_GRANT = z
   .strictObject({

@@ -2,7 +2,7 @@
 import { randomFillSync } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { PublishAnswer } from '../../node/api/job-answers.ts'
+import type { PublishAnswer } from '../../node/api/jobs/job-answers.ts'
 import { type ApiClient, createApiClient } from '../../node/cli/api-client.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import type { ReplicaStatus, StatusDocument } from '../../src/replica/status/status.ts'

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { PinDocument } from '../../node/api/answers.ts'
-import type { CollectAnswer } from '../../node/api/job-answers.ts'
+import type { CollectAnswer } from '../../node/api/jobs/job-answers.ts'
 import type { PinTree } from '../../node/cli/verbs/pin-show.ts'
 import { type Daemon, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'
 

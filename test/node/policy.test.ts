@@ -5,9 +5,14 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { get, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { CollectAnswer, PublishAnswer, VerifyAnswer, WaitAnswer } from '../../node/api/job-answers.ts'
+import type {
+  CollectAnswer,
+  PublishAnswer,
+  VerifyAnswer,
+  WaitAnswer,
+} from '../../node/api/jobs/job-answers.ts'
 import type { PinPlan } from '../../node/api/pin-plan.ts'
-import type { SiteDocument } from '../../node/api/site-routes.ts'
+import type { SiteDocument } from '../../node/api/routes/site-routes.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { checkCopies } from './policy-copies.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson, until } from './program.ts'

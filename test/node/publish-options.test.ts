@@ -4,7 +4,7 @@ import { appendFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { DiffLine } from '../../node/api/answers.ts'
-import type { DryRunAnswer, PublishAnswer } from '../../node/api/job-answers.ts'
+import type { DryRunAnswer, PublishAnswer } from '../../node/api/jobs/job-answers.ts'
 import { freePort, mirrormesh, startDaemon, succeed, succeedJson } from './program.ts'
 import { tempDir } from './temp-dir.ts'
 

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { MAX_VERSIONS } from '../../../src/record/kinds/pin.ts'
 import { DELTA_MODES } from '../../../src/replica/deltas/delta-mode.ts'
-import type { JobDocument, JobKind, Problem } from '../job-document.ts'
+import type { JobDocument, JobKind, Problem } from '../jobs/job-document.ts'
 
 const TEXT = z.string().min(1)
 const FLAG = z.boolean().default(false)

@@ -1,6 +1,6 @@
 /** Schemas of who is in the mesh, who may come, and who said what (member-answers.ts). */
 import { z } from 'zod'
-import type { AdminsDocument, InviteDocument, MemberDocument, RecordDocument } from '../member-answers.ts'
+import type { AdminsDocument, InviteDocument, MemberDocument, RecordDocument } from './member-answers.ts'
 
 export const MEMBER = z.strictObject({
   peer: z.string(),

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { checkTreeName } from '../../../src/dag/tree-name.ts'
-import type { AdoptAnswer } from '../../api/job-answers.ts'
+import type { AdoptAnswer } from '../../api/jobs/job-answers.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { runJob } from '../job.ts'

@@ -4,8 +4,8 @@
  */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { JobDocument } from '../../api/job-document.ts'
-import type { RecordDocument, RecordPage } from '../../api/member-answers.ts'
+import type { JobDocument } from '../../api/jobs/job-document.ts'
+import type { RecordDocument, RecordPage } from '../../api/schema/member-answers.ts'
 import type { Context } from '../context.ts'
 import { formatTime } from '../quantity.ts'
 import { formatTable, shortIds } from '../table.ts'

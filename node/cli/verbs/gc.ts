@@ -1,6 +1,6 @@
 /** `gc`: the daemon drops what no retained snapshot needs; with --dry-run it says what would go, and why the rest stays. */
 import type { Command } from 'commander'
-import type { CollectAnswer } from '../../api/job-answers.ts'
+import type { CollectAnswer } from '../../api/jobs/job-answers.ts'
 import type { Context } from '../context.ts'
 import { runJob } from '../job.ts'
 import { countOf, formatBytes, formatSeconds } from '../quantity.ts'

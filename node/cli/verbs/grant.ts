@@ -9,8 +9,8 @@ import {
   type OperatorRight,
 } from '../../../src/record/kinds/grant.ts'
 import type { ChainDocument } from '../../api/answers.ts'
-import type { GrantDocument } from '../../api/grant-routes.ts'
-import type { AdminsDocument } from '../../api/member-answers.ts'
+import type { GrantDocument } from '../../api/routes/grant-routes.ts'
+import type { AdminsDocument } from '../../api/schema/member-answers.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
 import { findPublisher } from '../find-publisher.ts'

@@ -1,7 +1,7 @@
 /** `member`: the nodes of the mesh, how one of them is thrown out, and how one comes in that has no invite. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { MemberDocument } from '../../api/member-answers.ts'
+import type { MemberDocument } from '../../api/schema/member-answers.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
 import { formatTime } from '../quantity.ts'

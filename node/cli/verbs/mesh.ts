@@ -9,8 +9,8 @@ import type {
   TopologyDocument,
   TreeDocument,
 } from '../../api/answers.ts'
-import type { MemberDocument } from '../../api/member-answers.ts'
-import type { SiteDocument } from '../../api/site-routes.ts'
+import type { SiteDocument } from '../../api/routes/site-routes.ts'
+import type { MemberDocument } from '../../api/schema/member-answers.ts'
 import type { MeshChange, MeshFacts, MeshPlan } from '../../declare/mesh-changes.ts'
 import type { MeshFile } from '../../declare/mesh-file.ts'
 import { confirm } from '../confirm.ts'

@@ -1,6 +1,6 @@
 /** `scrub`: the daemon reads all blocks now, in packs and in files, at a set rate, and finds what the disk has damaged. */
 import { type Command, InvalidArgumentError } from 'commander'
-import type { ScrubAnswer } from '../../api/job-answers.ts'
+import type { ScrubAnswer } from '../../api/jobs/job-answers.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { runJob } from '../job.ts'

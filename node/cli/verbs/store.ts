@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
 import type { BackingDocument } from '../../api/answers.ts'
-import type { DropBackingAnswer } from '../../api/job-answers.ts'
+import type { DropBackingAnswer } from '../../api/jobs/job-answers.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'

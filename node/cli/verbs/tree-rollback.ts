@@ -1,7 +1,7 @@
 /** `tree rollback`: sites go back to an old snapshot, by a new head. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { RollBackAnswer } from '../../api/job-answers.ts'
+import type { RollBackAnswer } from '../../api/jobs/job-answers.ts'
 import type { Context } from '../context.ts'
 import { runJob } from '../job.ts'
 import { parseTreeSpec } from '../tree-spec.ts'

@@ -1,7 +1,7 @@
 /** `wait`: for scripts, ends when sites hold a snapshot in full. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { WaitAnswer } from '../../api/job-answers.ts'
+import type { WaitAnswer } from '../../api/jobs/job-answers.ts'
 import type { Context } from '../context.ts'
 import { runJob } from '../job.ts'
 import { formatSeconds, parseDuration } from '../quantity.ts'

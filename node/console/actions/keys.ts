@@ -2,7 +2,7 @@
  * With what a change is signed: a key file that the user opened in this page, or the key of this node, where admins have
  * granted it the right. Which of them may, the mesh decides; here is only said what is known, before anything is sent.
  */
-import type { AdminsDocument } from '../../api/member-answers.ts'
+import type { AdminsDocument } from '../../api/schema/member-answers.ts'
 import { getJson, postJson } from '../api.ts'
 import { status } from '../live.ts'
 import { encodeCbor, toBase64, type Value } from '../signing/encode.ts'

@@ -1,5 +1,5 @@
 /** One record, as a line. */
-import type { RecordDocument } from '../../api/member-answers.ts'
+import type { RecordDocument } from '../../api/schema/member-answers.ts'
 import { html } from '../html.ts'
 import { age, atTime, shortId, shown } from '../text.ts'
 

@@ -1,6 +1,6 @@
 /** Who said what: every record of the mesh, newest first, by kind and by what it is about. */
 import { useEffect, useState } from 'preact/hooks'
-import type { RecordDocument, RecordPage } from '../../api/member-answers.ts'
+import type { RecordDocument, RecordPage } from '../../api/schema/member-answers.ts'
 import { getJson, type Problem } from '../api.ts'
 import { html } from '../html.ts'
 import { now, onEvent } from '../live.ts'

@@ -1,6 +1,6 @@
 /** The last few records of the mesh: who said what. */
 import { useEffect } from 'preact/hooks'
-import type { RecordPage } from '../../api/member-answers.ts'
+import type { RecordPage } from '../../api/schema/member-answers.ts'
 import { html } from '../html.ts'
 import { now, onEvent } from '../live.ts'
 import { useDocument } from '../parts/load.ts'

@@ -4,7 +4,7 @@
  */
 import { useEffect, useState } from 'preact/hooks'
 import type { TopologyDocument } from '../../api/answers.ts'
-import type { TopologyPlan } from '../../api/topology-routes.ts'
+import type { TopologyPlan } from '../../api/routes/topology-routes.ts'
 import { countOf } from '../../cli/quantity.ts'
 import { topologyText } from '../../topology/write-file.ts'
 import { Dialog } from '../actions/dialog.ts'

@@ -1,6 +1,6 @@
 /** The keys that speak for the mesh: who they are, how many must agree, and the way to others. */
 import type { StatusDocument } from '../../../src/replica/status/status.ts'
-import type { AdminsDocument } from '../../api/member-answers.ts'
+import type { AdminsDocument } from '../../api/schema/member-answers.ts'
 import { Action } from '../actions/dialog.ts'
 import { signer } from '../actions/keys.ts'
 import { html } from '../html.ts'

@@ -1,7 +1,7 @@
 /** What admins lend to other keys: listed, given, changed and taken back. */
 import { useState } from 'preact/hooks'
 import type { StatusDocument } from '../../../src/replica/status/status.ts'
-import type { GrantDocument } from '../../api/grant-routes.ts'
+import type { GrantDocument } from '../../api/routes/grant-routes.ts'
 import { Action, Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'
 import { html } from '../html.ts'

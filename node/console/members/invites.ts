@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import { isSegment } from '../../../src/base/names.ts'
 import type { SelfDocument } from '../../api/answers.ts'
-import type { InviteDocument } from '../../api/member-answers.ts'
+import type { InviteDocument } from '../../api/schema/member-answers.ts'
 import { Action, Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'
 import { getJson } from '../api.ts'

@@ -1,5 +1,5 @@
 /** The next version of a grant, as the node knows it now. */
-import type { GrantDocument } from '../../api/grant-routes.ts'
+import type { GrantDocument } from '../../api/routes/grant-routes.ts'
 import { getJson } from '../api.ts'
 import type { Chain } from '../signing/record.ts'
 

@@ -1,7 +1,7 @@
 /** Who is in the mesh, who asks to come in, who may say what. */
 import { useEffect, useState } from 'preact/hooks'
 import type { StatusDocument } from '../../../src/replica/status/status.ts'
-import type { MemberDocument } from '../../api/member-answers.ts'
+import type { MemberDocument } from '../../api/schema/member-answers.ts'
 import { countOf } from '../../cli/quantity.ts'
 import { Action, Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'

@@ -3,7 +3,7 @@
  * at once, else it is a file that goes to the others.
  */
 import { useState } from 'preact/hooks'
-import type { AdminsDocument } from '../../api/member-answers.ts'
+import type { AdminsDocument } from '../../api/schema/member-answers.ts'
 import { Dialog } from '../actions/dialog.ts'
 import { signer } from '../actions/keys.ts'
 import { getJson } from '../api.ts'

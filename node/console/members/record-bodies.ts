@@ -1,6 +1,6 @@
 /** The bodies of what admins sign about keys, as the command line makes them. */
-import type { GrantDocument } from '../../api/grant-routes.ts'
-import type { AdminsDocument } from '../../api/member-answers.ts'
+import type { GrantDocument } from '../../api/routes/grant-routes.ts'
+import type { AdminsDocument } from '../../api/schema/member-answers.ts'
 import { compareBytes, linkOf, publicKeyOf, type Value } from '../signing/encode.ts'
 import type { Chain } from '../signing/record.ts'
 

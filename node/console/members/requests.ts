@@ -1,7 +1,7 @@
 /** Newcomers that asked without an invite: compared by their code, let in by an admin's signature, or turned down. */
 import { useEffect, useState } from 'preact/hooks'
 import { isSegment } from '../../../src/base/names.ts'
-import type { MemberDocument } from '../../api/member-answers.ts'
+import type { MemberDocument } from '../../api/schema/member-answers.ts'
 import { Action, Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'
 import { getJson, postJson } from '../api.ts'

@@ -1,6 +1,6 @@
 /** A proposal of another admin: what it says, decoded from what is signed; signed with one's own key, and sent when it was the last. */
 import { useEffect, useState } from 'preact/hooks'
-import type { AdminsDocument } from '../../api/member-answers.ts'
+import type { AdminsDocument } from '../../api/schema/member-answers.ts'
 import { Dialog } from '../actions/dialog.ts'
 import { signer } from '../actions/keys.ts'
 import { html } from '../html.ts'

@@ -1,5 +1,5 @@
 /** Starts a job at the node and waits for its end by the stream of events. */
-import type { JobDocument } from '../../api/job-document.ts'
+import type { JobDocument } from '../../api/jobs/job-document.ts'
 import { getJson, Problem, postJson } from '../api.ts'
 import { onEvent } from '../live.ts'
 

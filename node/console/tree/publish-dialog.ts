@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import { isSegment } from '../../../src/base/names.ts'
 import type { TreeDocument } from '../../api/answers.ts'
-import type { DryRunAnswer, PublishAnswer } from '../../api/job-answers.ts'
+import type { DryRunAnswer, PublishAnswer } from '../../api/jobs/job-answers.ts'
 import { countOf, formatBytes } from '../../cli/quantity.ts'
 import { Dialog } from '../actions/dialog.ts'
 import type { Problem } from '../api.ts'

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import { isSegment } from '../../../src/base/names.ts'
 import type { HeadDocument, TreeDocument } from '../../api/answers.ts'
-import type { RollBackAnswer } from '../../api/job-answers.ts'
+import type { RollBackAnswer } from '../../api/jobs/job-answers.ts'
 import { Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'
 import { html } from '../html.ts'

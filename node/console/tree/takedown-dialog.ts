@@ -5,7 +5,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { isFilterPath } from '../../../src/base/path-filter.ts'
 import type { TakedownStatus } from '../../../src/replica/status/status.ts'
-import type { TakedownPlan } from '../../api/takedown-routes.ts'
+import type { TakedownPlan } from '../../api/routes/takedown-routes.ts'
 import { Dialog } from '../actions/dialog.ts'
 import { sign } from '../actions/keys.ts'
 import { getJson, type Problem } from '../api.ts'

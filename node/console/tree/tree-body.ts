@@ -3,7 +3,7 @@
  * said it.
  */
 import type { TreeDocument } from '../../api/answers.ts'
-import type { TakedownPlan } from '../../api/takedown-routes.ts'
+import type { TakedownPlan } from '../../api/routes/takedown-routes.ts'
 import { getJson, Problem } from '../api.ts'
 import { compareBytes, linkOf, publicKeyOf, type Value } from '../signing/encode.ts'
 import { treePath } from './address.ts'

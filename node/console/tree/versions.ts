@@ -1,7 +1,7 @@
 /** The versions of a tree of that kind, and the way to publish it without some of them. */
 import { useEffect, useState } from 'preact/hooks'
 import type { EntryLine, EntryListHeader, TreeDocument } from '../../api/answers.ts'
-import type { DropVersionsAnswer } from '../../api/job-answers.ts'
+import type { DropVersionsAnswer } from '../../api/jobs/job-answers.ts'
 import { Action, Dialog } from '../actions/dialog.ts'
 import { getLines, type Problem } from '../api.ts'
 import { html } from '../html.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { JobDocument } from '../../../node/api/job-document.ts'
-import { createJobs } from '../../../node/api/jobs.ts'
+import type { JobDocument } from '../../../node/api/jobs/job-document.ts'
+import { createJobs } from '../../../node/api/jobs/jobs.ts'
 import { systemClock } from '../../../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../../../src/base/errors.ts'
 
