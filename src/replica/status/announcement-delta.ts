@@ -20,7 +20,7 @@ import {
   type AnnouncedTree,
   count,
   decodeSuspects,
-  decodeTree,
+  decodeTrees,
   encodeSuspects,
   encodeTree,
   list,
@@ -130,7 +130,7 @@ export function decodeDelta(bytes: Uint8Array): AnnouncementDelta | undefined {
   return {
     timeMs: count(t, 'time'),
     baseMs: count(b, 'time of the base'),
-    trees: list(r, 'trees', MAX_ANNOUNCED_TREES).map(decodeTree),
+    trees: decodeTrees(r),
     gone: list(g, 'trees that are gone', MAX_ANNOUNCED_TREES).map((name) => text(name, 'tree name', 600)),
     bytesSent: count(bytesSent, 'bytes sent'),
     bytesReceived: count(bytesReceived, 'bytes received'),

@@ -169,7 +169,7 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     timeMs: count(t, 'time'),
     version: text(n, 'version', 64),
     addresses: list(a, 'addresses', MAX_ADDRESSES).map((address) => text(address, 'address', 256)),
-    trees: list(r, 'trees', MAX_ANNOUNCED_TREES).map(decodeTree),
+    trees: decodeTrees(r),
     bytesSent: count(bytesSent, 'bytes sent'),
     bytesReceived: count(bytesReceived, 'bytes received'),
     ...(w === undefined ? {} : { url: webUrl(w) }),
@@ -304,7 +304,14 @@ function decodeHeldBack(tree: string, value: unknown): HeldBack {
   }
 }
 
-export function decodeTree(value: unknown): AnnouncedTree {
+/** Each tree once: readers would differ in which of two they took. */
+export function decodeTrees(value: unknown): AnnouncedTree[] {
+  const trees = list(value, 'trees', MAX_ANNOUNCED_TREES).map(decodeTree)
+  if (new Set(trees.map(({ tree }) => tree)).size !== trees.length) throw corrupt('a tree is there twice')
+  return trees
+}
+
+function decodeTree(value: unknown): AnnouncedTree {
   const [
     tree,
     completeSequence,
