@@ -129,7 +129,7 @@ test('the API over TCP lets in who has a token of the right scope, and nobody el
         body: { kind: 'pin', body: Buffer.from(encodeCbor(pin)).toString('base64') },
       })
     const pin = { name: 'x@all', tree: 'x', sites: { all: true }, version: 1, removed: false }
-    const planted = await lend({ ...pin, checkout: '/root/.config/autostart' }, tokens.operate)
+    const planted = await lend({ ...pin, checkout: '/etc/cron.d/planted' }, tokens.operate)
     assert.equal(planted.status, 403)
     assert.match(planted.json.detail ?? '', /needs a token of the scope admin/)
     // As far as the mesh: no grant lets this node say it.
