@@ -261,6 +261,12 @@ export async function importTree(
   let isCacheWhole = false
   try {
     const rootBefore = identityOf(root)
+    // Said before there is a backing of it.
+    if (rootBefore === undefined) {
+      throw new MirrorError('not-found', `there is no ${rootPath}`, {
+        hint: 'Name a directory, a file or a symbolic link. Is a disk not mounted?',
+      })
+    }
     if (inPlace !== undefined && !isDry)
       backing = await openImportBacking(blocks, { path: root, tree, purpose: inPlace, signal })
     const { root: rootEntry, indexKey, counts, uncaptured, cacheEnd, cacheProblem } = await run()
@@ -321,7 +327,7 @@ export async function importTree(
   }
 }
 
-/** Undefined when nothing is there: the scan says so in its own words. */
+/** Undefined when nothing is there. */
 function identityOf(root: Buffer): string | undefined {
   const stat = fs.lstatSync(root, { bigint: true, throwIfNoEntry: false })
   return stat && `${stat.dev}:${stat.ino}`
