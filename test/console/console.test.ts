@@ -346,6 +346,8 @@ test('the console of a mesh of three processes', {
 
   await t.test('the matrix is walked with the arrows, and leads to trees and sites', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
+    // A new page takes the focus to its heading first.
+    await page.locator('main h1:focus').waitFor()
     await page.getByRole('rowheader').getByRole('link').first().focus()
     await page.keyboard.press('ArrowRight')
     await page.locator('[role=gridcell]:focus[aria-label^="builds/nightly at lab-a: complete"]').waitFor()
