@@ -83,9 +83,8 @@ export interface ImportOptions {
   readonly below?: Uint8Array
 }
 
-export interface ImportResult {
-  readonly snapshot: Snapshot
-  readonly snapshotCid: Cid
+/** What was read, and what of it was new. */
+export interface ImportCounts {
   readonly files: number
   readonly directories: number
   readonly symlinks: number
@@ -98,6 +97,11 @@ export interface ImportResult {
   readonly newBlocks: number
   readonly newBytes: number
   readonly uncaptured: Snapshot['uncaptured']
+}
+
+export interface ImportResult extends ImportCounts {
+  readonly snapshot: Snapshot
+  readonly snapshotCid: Cid
   readonly seconds: number
   /** The backing that the chunks lie in, when they stayed in place. */
   readonly backingId?: number
