@@ -47,6 +47,8 @@ interface Lane {
   readonly socket: Socket
   last: TcpInfo | undefined
   deliveredBytes: number
+  /** Its round trip is one of now, and of the path alone. */
+  isTelling: boolean
   /** Of the last packets. */
   rttMs: number
   /** What was delivered, of the last looks. */
@@ -85,8 +87,7 @@ export function createPathPacer(
       if (info === undefined) continue
       if (info.minRttMs > 0) minRttMs = Math.min(minRttMs, info.minRttMs)
       deliveredBytes += lane.deliveredBytes
-      if (lane.deliveredBytes === 0) continue
-      // Its round trip is of now only when something was acknowledged now.
+      if (!lane.isTelling) continue
       busy++
       rttMs = Math.min(rttMs, lane.rttMs)
     }
@@ -145,6 +146,7 @@ export function createPathPacer(
         socket,
         last: undefined,
         deliveredBytes: 0,
+        isTelling: false,
         rttMs: 0,
         recentBytes: 0,
         pacing: undefined,
@@ -175,11 +177,20 @@ export function createPathPacer(
 function readLane(lane: Lane): TcpInfo | undefined {
   const fd = descriptorOf(lane.socket)
   const info = fd === undefined ? undefined : readTcpInfo(fd)
-  lane.deliveredBytes =
-    info === undefined || lane.last === undefined
-      ? 0
-      : Math.max(0, info.deliveredBytes - lane.last.deliveredBytes)
-  if (info !== undefined) lane.rttMs = lane.last === undefined ? info.rttMs : unsmoothed(lane.last, info)
+  const { last } = lane
+  if (info === undefined || last === undefined) {
+    lane.deliveredBytes = 0
+    lane.isTelling = false
+  } else {
+    lane.deliveredBytes = Math.max(0, info.deliveredBytes - last.deliveredBytes)
+    lane.rttMs = unsmoothed(last, info)
+    // Of two packets together the second is acknowledged at once, and what comes brings acknowledgements along. The one of a lone
+    // packet may wait 40 ms at the other end (RFC 1122's delayed acknowledgements): that is no queue.
+    const enough = 2 * info.segmentBytes
+    lane.isTelling =
+      (info.ackedBytes > last.ackedBytes && info.receivedBytes - last.receivedBytes >= enough) ||
+      info.ackedBytes - last.ackedBytes >= enough
+  }
   lane.recentBytes = lane.recentBytes * RECENT + lane.deliveredBytes
   lane.last = info
   return info

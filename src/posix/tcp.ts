@@ -36,6 +36,7 @@ export interface TcpInfo {
   readonly rttMs: number
   /** The smallest of the last five minutes (`net.ipv4.tcp_min_rtt_wlen`); 0 before the first. */
   readonly minRttMs: number
+  readonly segmentBytes: number
   /** Packets. */
   readonly unacked: number
   readonly notSentBytes: number
@@ -74,6 +75,7 @@ export function readTcpInfo(fd: number): TcpInfo | undefined {
     rttMs: view.getUint32(AT.rtt, true) / 1000,
     // All ones before the first.
     minRttMs: minRttUs === UNBOUNDED ? 0 : minRttUs / 1000,
+    segmentBytes: view.getUint32(AT.segmentBytes, true),
     unacked: view.getUint32(AT.unacked, true),
     segmentsIn: view.getUint32(AT.segmentsIn, true),
     notSentBytes: view.getUint32(AT.notSentBytes, true),

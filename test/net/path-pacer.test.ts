@@ -7,7 +7,8 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { createPathPacer } from '../../src/net/path-pacer.ts'
 import { boundPacing, boundUnsent, readTcpInfo } from '../../src/posix/tcp.ts'
 
-const MESSAGE = new Uint8Array(64 * 1024)
+/** Many packets, also of those of a machine with itself, which have 64 KiB. */
+const MESSAGE = new Uint8Array(512 * 1024)
 /** Any queue at all is too much: on this machine itself round trips are microseconds, and no two are the same. */
 const NO_QUEUE = { targetMs: 0.000_001, minBytesPerSecond: 100_000 }
 
@@ -118,4 +119,19 @@ test('a path that carries nothing is bounded no more when it is used again', asy
   assert.notEqual(bound(), undefined)
   clock.advanceTo(clock.monotonicMs() + 11_000)
   assert.equal(bound(), undefined)
+})
+
+test('lone small messages tell of no queue: their acknowledgements may wait at the other end', async (t) => {
+  const clock = new VirtualClock()
+  const pacer = createPathPacer({ clock, isFar: () => true }, NO_QUEUE)
+  t.after(() => pacer.stop())
+  const socket = await connected(t)
+  pacer.add('far', socket)
+  for (let i = 0; i < 50; i++) {
+    socket.write(new Uint8Array(100))
+    await once(socket, 'data')
+    clock.advanceTo(clock.monotonicMs() + 50)
+  }
+  assert.equal(pacer.pathTo('far'), undefined)
+  assert.equal(readTcpInfo(fdOf(socket))?.maxBytesPerSecond, undefined)
 })
