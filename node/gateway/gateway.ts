@@ -22,6 +22,7 @@ import { rightsOf } from './rights.ts'
 import { createRoutes } from './routes.ts'
 import type { SendOptions } from './send-body.ts'
 import { blockMissing, sendError, sendProblem } from './short-answer.ts'
+import { createTurns } from './turns.ts'
 
 export type { GatewayComponents, GatewayOptions } from './gateway-options.ts'
 
@@ -87,6 +88,7 @@ export function createGateway(
     isSecure: certificate !== undefined,
   })
   let bodies = 0
+  const turns = createTurns()
   const clients = createClientLimits(
     { clock },
     { maxConnections, maxClientConnections, bytesPerSecond, clientBytesPerSecond },
@@ -99,6 +101,7 @@ export function createGateway(
       onRequest(request, response) {
         if (!serveAtOnce(request, response)) void serve(request, response)
       },
+      isAnswering: turns.isAnswering,
       clock,
       log,
     },
@@ -170,11 +173,15 @@ export function createGateway(
       metrics.bytesSent(bytes)
     }
     metrics.inFlight(1)
+    const turn = turns.wait(request, response)
+    if (turn !== undefined && !(await turn)) return metrics.inFlight(-1)
+    turns.begin(request, response)
     try {
       await answer(request, response, controller.signal, onSent)
     } catch (error) {
       fail(request, response, error)
     } finally {
+      turns.end(request)
       metrics.inFlight(-1)
       noteDone(request, response, sentBytes, startedMs)
     }
