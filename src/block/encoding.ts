@@ -164,11 +164,21 @@ export interface WindowedFrame {
 
 /**
  * The plain bytes of a frame whose dictionary is `window`; the caller's own, and checked against nothing but their length.
+ * @param native the decoder by direct calls; null does without
+ * @param into gives the memory for so many plain bytes, which what is returned may lie in
  * @throws MirrorError `corrupt` unless `bytes` are exactly one frame of exactly `lengthBytes`
  */
-export function decodeWindowed(frame: WindowedFrame): Uint8Array {
+export function decodeWindowed(
+  frame: WindowedFrame,
+  native: ZstdDecoder | null = nativeZstd(),
+  into?: (lengthBytes: number) => Uint8Array,
+): Uint8Array {
   const { bytes, window, lengthBytes } = frame
   checkWindowed(frame)
+  if (native !== null) {
+    const plain = into?.(lengthBytes) ?? new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
+    if (native.decodeOver(bytes, window, plain) === lengthBytes) return plain
+  }
   try {
     const options = { ...decompressOptions(lengthBytes), dictionary: window }
     return decoded(zlib.zstdDecompressSync(bytes, options), lengthBytes)
