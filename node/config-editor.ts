@@ -31,6 +31,8 @@ export const EDITABLE = [
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',
   'regionDownBytesPerSecond',
+  'giveWayMs',
+  'giveWayMinBytesPerSecond',
   'limitSchedule',
   'keepSnapshots',
   'keepUnpinnedDays',

@@ -223,7 +223,10 @@ export function createDeltaPublisher(
     let doneBytes = 0
     let nextMs = FIRST_STEP_MS
     const own = blocksOf(tree)
-    const source: NodeSource = { get: (cid) => own.get(cid, signal) }
+    const source: NodeSource = {
+      get: (cid) => own.get(cid, signal),
+      getMany: (cids) => own.getMany(cids, signal),
+    }
     const options = { target: snapshot, base, signal, ...(workers === undefined ? {} : { workers }) }
     for await (const delta of makeDeltas({ source }, options)) {
       signal.throwIfAborted()

@@ -143,6 +143,8 @@ export interface PeerTraffic {
   readonly blocksReceived: number
   /** Of bytesSent: what left while this site was not complete itself. */
   readonly bytesSentBeforeComplete: number
+  /** What is sent to it makes room for other traffic on the path. */
+  readonly givesWay?: boolean
 }
 
 export interface TrafficStatus {
