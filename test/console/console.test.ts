@@ -43,7 +43,7 @@ const PAGES = [
 
 test('the console of a mesh of three processes', {
   skip: skipWithoutBrowser(),
-  timeout: 400_000,
+  timeout: 600_000,
 }, async (t) => {
   const [browser, mesh] = await Promise.all([openBrowser(t), startConsoleMesh(t, { env: CLOCK })])
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
