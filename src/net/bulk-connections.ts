@@ -11,7 +11,7 @@ import { BULK_IDLE_MS, DIAL_TIMEOUT_MS } from './limits.ts'
 import type { Peers } from './peers.ts'
 import { deadlineSignal } from './peers.ts'
 import type { NetLog } from './ports.ts'
-import type { StripeControl } from './stripe-control.ts'
+import type { PathSigns, StripeControl } from './stripe-control.ts'
 import { createStripeControl } from './stripe-control.ts'
 
 export interface BulkConnections {
@@ -47,10 +47,14 @@ interface Bulk {
 
 export function createBulkConnections({
   peers,
+  pathTo,
+  declaredRate,
   clock,
   log,
 }: {
   readonly peers: Peers
+  readonly pathTo: (peer: string) => PathSigns | undefined
+  readonly declaredRate: (peer: string) => number | undefined
   readonly clock: Clock
   readonly log: NetLog
 }): BulkConnections {
@@ -147,10 +151,11 @@ export function createBulkConnections({
     },
     use(peer) {
       const bulk = bulks.get(peer) ?? {
-        control: createStripeControl(
-          () => peers.minRttMs(peer),
-          () => load.share() > BUSY_SHARE,
-        ),
+        control: createStripeControl(() => peers.minRttMs(peer), {
+          isBusy: () => load.share() > BUSY_SHARE,
+          path: () => pathTo(peer),
+          declaredRate: () => declaredRate(peer),
+        }),
         extras: [],
         users: 0,
         isOpening: false,

@@ -31,6 +31,8 @@ export interface PathState {
   /** Other traffic is made room for. */
   readonly isYielding: boolean
   readonly connections: number
+  /** That arrived here, of connections that there are and were. */
+  readonly outOfOrderPackets: number
 }
 
 export interface PathPacer {
@@ -61,6 +63,7 @@ interface Path {
   readonly lanes: Set<Lane>
   giveWay: GiveWay
   rttMs: number | undefined
+  outOfOrderPackets: number
 }
 
 export function createPathPacer(
@@ -83,8 +86,10 @@ export function createPathPacer(
     let deliveredBytes = 0
     let busy = 0
     for (const lane of path.lanes) {
+      const before = lane.last?.outOfOrderPackets ?? 0
       const info = readLane(lane)
       if (info === undefined) continue
+      path.outOfOrderPackets += Math.max(0, info.outOfOrderPackets - before)
       if (info.minRttMs > 0) minRttMs = Math.min(minRttMs, info.minRttMs)
       deliveredBytes += lane.deliveredBytes
       if (!lane.isTelling) continue
@@ -125,11 +130,11 @@ export function createPathPacer(
   function describe(peer: string): PathState | undefined {
     const path = paths.get(peer)
     if (path?.rttMs === undefined) return undefined
-    const { lanes, giveWay, rttMs } = path
+    const { lanes, giveWay, rttMs, outOfOrderPackets } = path
     const [queueMs, baseMs, rate] = [giveWay.queueMs() ?? 0, giveWay.baseMs() ?? rttMs, giveWay.rate()]
     const isBounded = settings !== undefined && Number.isFinite(rate)
     return {
-      ...{ peer, rttMs, baseMs, queueMs, connections: lanes.size },
+      ...{ peer, rttMs, baseMs, queueMs, connections: lanes.size, outOfOrderPackets },
       ...(isBounded ? { bytesPerSecond: Math.round(rate) } : {}),
       isYielding: isBounded && giveWay.isYielding(clock.monotonicMs()),
     }
@@ -140,7 +145,12 @@ export function createPathPacer(
   return {
     add(peer, socket) {
       if (descriptorOf(socket) === undefined) return
-      const path = paths.get(peer) ?? { lanes: new Set(), giveWay: fresh(), rttMs: undefined }
+      const path = paths.get(peer) ?? {
+        lanes: new Set(),
+        giveWay: fresh(),
+        rttMs: undefined,
+        outOfOrderPackets: 0,
+      }
       paths.set(peer, path)
       const lane: Lane = {
         socket,
