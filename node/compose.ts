@@ -124,11 +124,6 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     {
       clock,
       isFar: isOtherRegion,
-      declaredRate(peer) {
-        const from = ledger.state().members.get(peer)
-        const kbit = from && wayKbit(ledger.state().topology?.body ?? NO_TOPOLOGY, from, self)
-        return kbit === undefined ? undefined : kbit * 125
-      },
       isUrgent(tree, peer = self.peer) {
         const place = ledger.state().members.get(peer)
         return place !== undefined && urgencyOf(ledger.state(), tree, place).isUrgent
@@ -162,6 +157,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         ...{ self: self.peer, complete, blocksOf: givenOf, clock },
       }),
       isFar: isOtherRegion,
+      declaredRate(peer) {
+        const from = ledger.state().members.get(peer)
+        const kbit = from && wayKbit(ledger.state().topology?.body ?? NO_TOPOLOGY, from, self)
+        return kbit === undefined ? undefined : kbit * 125
+      },
       clock,
       log,
     },

@@ -33,6 +33,8 @@ const SETTLED = 1.2
 const FALLEN = 1.5
 const WORTH_IT = 1.2
 const NEXT_TRY_MS = 60_000
+/** Others had the path. */
+const AFTER_OTHERS_MS = 5_000
 /** Of a connection, in Linux's default (net.ipv4.tcp_wmem): more than this is not in flight over it. */
 const BUFFER_BYTES = 4 * 1024 * 1024
 const MANY_BYTES = BUFFER_BYTES / 2
@@ -41,6 +43,8 @@ const SIGNS_MS = 200
 const HOLES = 4
 /** A queue that was seen within this time may have caused the holes that are seen now. */
 const QUEUE_KEPT_MS = 2000
+/** And one that is seen a little later, too: round trips are measured seldom at the receiving end. */
+const WAIT_FOR_QUEUE_MS = 500
 /** More than round trips waver by. */
 const STANDING_QUEUE_MS = 5
 /** A path whose round trip is this much over its smallest has a queue. */
@@ -52,6 +56,8 @@ export interface PathSigns {
   /** Since some time or other: only the difference counts. */
   readonly outOfOrderPackets: number
   readonly queueMs: number
+  /** Other traffic has the path. */
+  readonly isYielding: boolean
 }
 
 export interface StripeSigns {
@@ -81,6 +87,7 @@ export function createStripeControl(
   let signsMs = Number.NEGATIVE_INFINITY
   let holes: number | undefined
   let queuedMs = Number.NEGATIVE_INFINITY
+  let holedMs: number | undefined
   /** The smallest of a window. */
   let queueMs = Number.POSITIVE_INFINITY
 
@@ -94,6 +101,14 @@ export function createStripeControl(
     wanted = Math.min(MAX_STRIPES, more)
     phase = 'opening'
   }
+  const giveUp = (nowMs: number, left = count, pauseMs = NEXT_TRY_MS): void => {
+    count = left
+    wanted = left
+    phase = 'measuring'
+    nextTryMs = nowMs + pauseMs
+    rate = 0
+    restart()
+  }
   /** What need not be waited for. */
   const look = (nowMs: number): void => {
     if (nowMs - signsMs < SIGNS_MS) return
@@ -104,6 +119,11 @@ export function createStripeControl(
     holes = seen?.outOfOrderPackets
     if (seen !== undefined) {
       queueMs = Math.min(queueMs, seen.queueMs)
+      if (seen.isYielding) {
+        // One is enough for what is left, and what waits in several waits longer.
+        if (phase !== 'opening') giveUp(nowMs, 1, AFTER_OTHERS_MS)
+        return
+      }
       if (seen.queueMs > QUEUE_MS / 2 + rttMs * QUEUE_SHARE) queuedMs = nowMs
     }
     if (phase !== 'measuring' || rttMs < MIN_RTT_MS || count === MAX_STRIPES || nowMs < nextTryMs) return
@@ -111,15 +131,13 @@ export function createStripeControl(
     if (isFirst) {
       isFirst = false
       if (((declaredRate() ?? 0) * rttMs) / 1000 >= MANY_BYTES) open(count * 4, 0)
-    } else if (newHoles >= HOLES && nowMs - queuedMs > QUEUE_KEPT_MS && elapsedMs >= SIGNS_MS && !isBusy())
-      open(MAX_STRIPES, bytes / elapsedMs)
-  }
-  const giveUp = (nowMs: number): void => {
-    wanted = count
-    phase = 'measuring'
-    nextTryMs = nowMs + NEXT_TRY_MS
-    rate = 0
-    restart()
+    } else if (holedMs === undefined) {
+      if (newHoles >= HOLES) holedMs = nowMs
+    } else if (nowMs - holedMs >= WAIT_FOR_QUEUE_MS) {
+      const isLossy = queuedMs < holedMs - QUEUE_KEPT_MS
+      holedMs = undefined
+      if (isLossy && elapsedMs >= SIGNS_MS && !isBusy()) open(MAX_STRIPES, bytes / elapsedMs)
+    }
   }
   const judge = (measured: number, nowMs: number): void => {
     if (phase === 'ramping') {
@@ -175,6 +193,7 @@ export function createStripeControl(
       rate = 0
       isFirst = true
       holes = undefined
+      holedMs = undefined
       restart()
     },
     opened(opened, rttMs, nowMs) {

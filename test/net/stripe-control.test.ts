@@ -85,6 +85,7 @@ test('losses without a queue take all connections at once, and a queue takes non
   const losing = (queueMs: number) => (second: number) => ({
     outOfOrderPackets: Math.floor(second * 20),
     queueMs,
+    isYielding: false,
   })
   const seen = run(each, { path: losing(2) })
   assert.ok(seen.indexOf(MAX_STRIPES) <= 1, seen.join(' '))
@@ -93,13 +94,15 @@ test('losses without a queue take all connections at once, and a queue takes non
     'the path is full',
   )
   // What a few packets say that have overtaken each other.
-  const orderly = run(each, { path: (second) => ({ outOfOrderPackets: Math.floor(second), queueMs: 2 }) })
+  const orderly = run(each, {
+    path: (second) => ({ outOfOrderPackets: Math.floor(second), queueMs: 2, isYielding: false }),
+  })
   assert.ok(orderly.indexOf(MAX_STRIPES) > 2, orderly.join(' '))
 })
 
 test('losses that more connections do not help leave one', () => {
   const seen = run(() => 1e6, {
-    path: (second) => ({ outOfOrderPackets: Math.floor(second * 20), queueMs: 2 }),
+    path: (second) => ({ outOfOrderPackets: Math.floor(second * 20), queueMs: 2, isYielding: false }),
   })
   assert.equal(seen.at(-10), 1)
   assert.ok(seen.filter((count) => count > 1).length < 10, seen.join(' '))
@@ -117,6 +120,18 @@ test('a rate that fills the buffers of one connection is not waited for to settl
     seconds: 6,
   })
   assert.ok(seen.indexOf(4) !== -1 && seen.indexOf(4) <= 3, seen.join(' '))
+})
+
+test('while others have the path there is one, and as many as help soon after', () => {
+  const seen = run((connections) => connections * 1e6, {
+    path: (second) => ({ outOfOrderPackets: 0, queueMs: 0, isYielding: second >= 30 && second < 40 }),
+  })
+  assert.equal(seen[28], MAX_STRIPES)
+  assert.ok(
+    seen.slice(31, 39).every((count) => count === 1),
+    seen.join(' '),
+  )
+  assert.equal(seen.at(-1), MAX_STRIPES)
 })
 
 test('what was learnt is forgotten with the connections', () => {
