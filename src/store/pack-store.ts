@@ -225,12 +225,14 @@ export async function openPackStore(
 
     async getEncoded(cids, signal, asker) {
       const number = asker?.number()
-      const found = cids.map((cid) => {
-        const key = cidKey(cid)
-        const owner = asker === undefined ? undefined : recent.ownerOf(key)
-        // Of another tree's it is looked up whether it is this one's too by now.
-        return owner === undefined || owner === number ? recent.get(key) : undefined
-      })
+      const found = recent.getMany(
+        cids.map((cid) => {
+          const key = cidKey(cid)
+          const owner = asker === undefined ? undefined : recent.ownerOf(key)
+          // Of another tree's it is looked up whether it is this one's too by now.
+          return owner === undefined || owner === number ? key : undefined
+        }),
+      )
       const wanted = found.flatMap((block, i) => (block === undefined ? [i] : []))
       if (wanted.length === 0) return found
       const read = await readMany(
