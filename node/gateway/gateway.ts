@@ -71,10 +71,18 @@ export function createGateway(
     readCare,
     readRelayed,
     readProtocols,
+    readPaths,
     readStatus,
     notReady,
   } = components
-  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled, clock })
+  const metrics = createMetrics(readStatus, {
+    readCare,
+    readRelayed,
+    readProtocols,
+    readPaths,
+    readPulled,
+    clock,
+  })
   const { handle, hot, close } = createRoutes(components, {
     keepMovedMs,
     isSecure: certificate !== undefined,

@@ -9,6 +9,8 @@
 import type { Block } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import type { JoinWish } from '../record/request-code.ts'
+import type { GiveWaySettings } from './give-way.ts'
+import type { PathState } from './path-pacer.ts'
 
 // ---- given to a host -------------------------------------------------------------------------------------------
 
@@ -263,7 +265,7 @@ export interface Host {
   /** Gossips this node's short-lived status, at most 32 KiB. Each is signed by the node's key. */
   publishStatus(status: Uint8Array): Promise<void>
   /** `peer` is the author, whoever relayed it: its signature is checked and it is a member. */
-  onStatus(listener: (peer: string, status: Uint8Array) => void): () => void
+  onStatus(listener: (peer: string, status: Uint8Array) => unknown): () => void
   /**
    * Asks a connected member: 4 KiB at most. The answer has 512 KiB at most, and is whatever the peer says.
    * @throws MirrorError `refused` with the peer's reason, `unreachable`, `timed-out`
@@ -322,6 +324,11 @@ export interface Host {
   /** Since the start. */
   protocols(): ProtocolTraffic[]
   relayed(): RelayCounts
+  /** To far peers, as far as they can be measured. */
+  paths(): PathState[]
+  pathTo(peer: string): PathState | undefined
+  /** From now on. Undefined: to nobody. */
+  giveWay(settings: GiveWaySettings | undefined): void
   /** Ends all streams, connections and listeners. Resolves when nothing of the host is left running. */
   stop(): Promise<void>
 }
