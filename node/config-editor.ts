@@ -37,11 +37,13 @@ export const EDITABLE = [
   'keepSnapshots',
   'keepUnpinnedDays',
   'maxShrinkPercent',
+  'heldBackDays',
   'collectEveryMinutes',
   'scrubBytesPerSecond',
   'scrubEveryDays',
   'hookBehindMinutes',
   'freezeAlarmHours',
+  'copiesAlarmMinutes',
   'keepOldSeconds',
 ] as const satisfies readonly ConfigKey[]
 

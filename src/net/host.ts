@@ -95,6 +95,8 @@ interface ServedProtocol {
   readonly maxStreams: number
   /** True for those of newcomers: strangers may use them. */
   readonly isOpenToGuests?: boolean
+  /** What the peer sends may be much. */
+  readonly isBulk?: boolean
   readonly idleTimeoutMs?: () => number
   serve(frames: FrameStream, peer: string, address: string): Promise<void>
 }
@@ -187,6 +189,7 @@ export async function startHost(
           return
         }
         const { accept, idleTimeoutMs } = served
+        if (served.isBulk !== true) limitWindow(stream)
         const frames = frameStream(
           { stream, clock, counter: traffic.stream(peer, protocol) },
           {
@@ -239,6 +242,7 @@ export async function startHost(
   await serve(RECORDS_PROTOCOL, {
     accept: RECORDS_FRAMES,
     maxStreams: 2,
+    isBulk: true,
     idleTimeoutMs: () => limits.FRAME_TIMEOUT_MS,
     serve: (frames, peer) => serveReconciliation(frames, records, peer),
   })
@@ -380,4 +384,13 @@ export async function startHost(
       patience.cancel()
     },
   }
+}
+
+/**
+ * yamux doubles a stream's window whenever what came was read quickly, and remembers it when it no longer is: of a few hundred streams
+ * a peer could have this node hold gigabytes. There is no option for some of the streams alone.
+ */
+function limitWindow(stream: Stream): void {
+  const muxed = stream as { maxStreamWindowSize?: number }
+  if (muxed.maxStreamWindowSize !== undefined) muxed.maxStreamWindowSize = limits.MAX_SERVED_WINDOW_BYTES
 }

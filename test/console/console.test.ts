@@ -10,6 +10,7 @@ import { adminSteps } from './admin-steps.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
 import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
 import { memberSteps } from './member-steps.ts'
+import { publisherSteps } from './publisher-steps.ts'
 import { treeSteps } from './tree-steps.ts'
 
 const HOSTILE = ['<img src=x onerror=alert(1)>', 'a\u202egpj.exe', '\u001b[31mred']
@@ -295,6 +296,7 @@ test('the console of a mesh of three processes', {
   })
 
   await treeSteps(t, page, mesh, labs)
+  await publisherSteps(t, page, mesh)
   await adminSteps(t, page, mesh)
 
   await t.test('a site is invited in the page, and joins by what the page shows', async () => {
@@ -352,6 +354,8 @@ test('the console of a mesh of three processes', {
 
   await t.test('the matrix is walked with the arrows, and leads to trees and sites', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
+    // A new page takes the focus to its heading first.
+    await page.locator('main h1:focus').waitFor()
     await page.getByRole('rowheader').getByRole('link').first().focus()
     await page.keyboard.press('ArrowRight')
     await page.locator('[role=gridcell]:focus[aria-label^="builds/nightly at lab-a: complete"]').waitFor()

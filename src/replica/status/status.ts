@@ -32,7 +32,7 @@ export interface ReplicaStatus {
   readonly checkouts: readonly CheckoutStatus[]
   /** What is complete there is a part of the tree, under the path filter of its pins. */
   readonly isFiltered?: boolean
-  /** Why it is not complete, in words; absent when it is. */
+  /** Why it is not complete, or, where it is, why a check-out cannot be made; in words. */
   readonly reason?: string
   /** The tree is private and the site may not read it, by the records of this node: it fetches nothing of it. */
   readonly hasNoRight?: boolean
