@@ -30,10 +30,29 @@ test('/metrics shows what collections, scrubs and relaying have done, as it is w
     readRelayed: () => ({ bytes: 12, circuits: 3, reservations: 4 }),
     readPaths: () => [
       {
-        ...{ site: 'lon1', peer: 'a', rttMs: 100, baseMs: 60, queueMs: 40, connections: 2 },
+        ...{
+          site: 'lon1',
+          peer: 'a',
+          rttMs: 100,
+          baseMs: 60,
+          queueMs: 40,
+          connections: 2,
+          outOfOrderPackets: 0,
+        },
         ...{ bytesPerSecond: 90_000, isYielding: true },
       },
-      { site: 'syd1', peer: 'b', rttMs: 200, baseMs: 200, queueMs: 0, connections: 1, isYielding: false },
+      {
+        ...{
+          site: 'syd1',
+          peer: 'b',
+          rttMs: 200,
+          baseMs: 200,
+          queueMs: 0,
+          connections: 1,
+          outOfOrderPackets: 0,
+        },
+        isYielding: false,
+      },
     ],
     readProtocols: () => [
       {
