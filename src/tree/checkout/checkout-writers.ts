@@ -63,7 +63,9 @@ export interface WriteTreeOptions {
   readonly signal: AbortSignal | undefined
   readonly progress: Progress
   /** Called when all is written and synced. */
-  readonly whenWritten?: ((files: Iterable<WrittenFile>) => Promise<void>) | undefined
+  readonly whenWritten?:
+    | ((files: Iterable<WrittenFile>, counts: Pick<Written, 'files' | 'reusedFiles'>) => Promise<void>)
+    | undefined
 }
 
 export interface Written {
@@ -145,7 +147,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
       reuse.settle(question.report)
       outstanding.end()
     }
-    const next = await ahead.next()
+    const next = await batches.next()
     return next.done ? { kind: 'batch' } : { kind: 'batch', batch: next.value }
   }
 
@@ -161,7 +163,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     syncFd,
   }
   const count = Math.max(1, workers ?? countWorkers(counts))
-  const ahead = planAhead(plan, count)
+  const batches = planAhead(plan, 2 * count)
   try {
     for (let index = 0; index < count; index++) {
       const url = new URL('./checkout-worker', import.meta.url)
@@ -170,6 +172,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     await abortable(Promise.all(threads.map(({ done }) => done)), signal)
     await options.whenWritten?.(
       readWrittenFiles(sizedFile(temporaryFds.contents), sizedFile(temporaryFds.states)),
+      total,
     )
     const { files, bytes, reusedFiles, reusedBytes, count: missing, first } = total
     return { files, bytes, reusedFiles, reusedBytes, notRestored: { count: missing, first } }
