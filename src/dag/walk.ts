@@ -1,6 +1,7 @@
+import type { Cid } from '../block/cid.ts'
 import type { Entry } from './entry.ts'
 import { createReadAhead } from './read-ahead.ts'
-import { readDirectory } from './read-directory.ts'
+import { readLeaves } from './read-directory.ts'
 import type { NodeSource } from './source.ts'
 import type { TreePath } from './tree-path.ts'
 import { childPath, ROOT_PATH } from './tree-path.ts'
@@ -24,20 +25,32 @@ export async function* walk(
   yield { path: [], entry: root }
   if (root.type !== 'directory') return
   const ahead = createReadAhead(source, (entry) => (entry.type === 'directory' ? entry.directory : undefined))
-  const open: { path: TreePath; entries: AsyncIterator<Entry> }[] = [
-    { path: ROOT_PATH, entries: readDirectory(ahead, root.directory, { signal }) },
-  ]
+  interface OpenDirectory {
+    readonly path: TreePath
+    readonly leaves: AsyncIterator<Iterable<Entry>>
+    /** Of the leaf at hand. */
+    entries: Iterator<Entry>
+  }
+  const open: OpenDirectory[] = []
+
+  function enter(path: TreePath, directory: Cid): void {
+    open.push({ path, leaves: readLeaves(ahead, directory, { signal }), entries: NO_ENTRIES })
+  }
+
+  enter(ROOT_PATH, root.directory)
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-    const next = await top.entries.next()
+    const next = top.entries.next()
     if (next.done) {
-      open.pop()
+      const leaf = await top.leaves.next()
+      if (leaf.done) open.pop()
+      else top.entries = leaf.value[Symbol.iterator]()
       continue
     }
     const entry = next.value
     const path = childPath(top.path, entry.name)
     yield { path: path.names, entry }
-    if (entry.type === 'directory') {
-      open.push({ path, entries: readDirectory(ahead, entry.directory, { signal }) })
-    }
+    if (entry.type === 'directory') enter(path, entry.directory)
   }
 }
+
+const NO_ENTRIES: Iterator<Entry> = { next: () => ({ done: true, value: undefined }) }

@@ -26,7 +26,7 @@ import type { WriteBatch } from './checkout-threads.ts'
 import type { FirstNames } from './first-names.ts'
 import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
 import { NO_SLOT, readAllWaiting, readWaiting, writeWaiting } from './waiting-records.ts'
-import { createWriteBatchBuilder, taskMetadata } from './write-batch-builder.ts'
+import { createWriteBatchBuilder, partsOfSmall, taskMetadata, wholeFileTask } from './write-batch-builder.ts'
 import { createEntryDigest, noteName } from './write-manifest.ts'
 import { noteContent } from './written-files.ts'
 
@@ -187,11 +187,21 @@ export async function* planCheckout(
     cut()
   }
 
+  function addWhole(
+    { path, metadata, slot }: Omit<Candidate, 'state'>,
+    parts: readonly FilePart[],
+    old?: Buffer,
+  ): void {
+    const task = wholeFileTask(path, metadata, { slot, parts: parts.length, isUnsure: old !== undefined })
+    batch.add(task, old === undefined ? [path] : [path, old], parts)
+  }
+
   /** @param old the state of a file of the old tree that may have this content */
   async function* writeFile(
-    { path, entry, metadata, slot }: Omit<Candidate, 'state'>,
+    file: Omit<Candidate, 'state'>,
     old?: Buffer,
   ): AsyncGenerator<WriteBatch, void, undefined> {
+    const { path, entry, metadata, slot } = file
     const hasHoles = entry.holes !== undefined
     // The content does not tell whether the holes are what they were.
     const isCompared = old !== undefined && entry.sizeBytes <= MAX_COMPARED_BYTES && !hasHoles
@@ -203,17 +213,7 @@ export async function* planCheckout(
     if (entry.content !== undefined) {
       for await (const part of fileParts(blocks, entry, undefined, signal)) parts.push(part)
     }
-    const task = {
-      kind: 'file',
-      pathBytes: path.length,
-      parts: parts.length,
-      offset: 0,
-      isPiece: false,
-      slot,
-      isUnsure: isCompared,
-      metadata,
-    } as const
-    batch.add(task, isCompared ? [path, old] : [path], parts)
+    addWhole(file, parts, isCompared ? old : undefined)
   }
 
   async function* writeRefused(): AsyncGenerator<WriteBatch, void, undefined> {
@@ -271,14 +271,18 @@ export async function* planCheckout(
     } else {
       noteContent(contents, path, entry, slot)
       const state = reuse.find(path, digest!)
-      if (state === undefined) yield* writeFile({ path, entry, metadata, slot })
-      else {
+      if (state === undefined) {
+        const file = { path, entry, metadata, slot }
+        const parts = path.length === 0 ? undefined : partsOfSmall(entry)
+        if (parts === undefined) yield* writeFile(file)
+        else addWhole(file, parts)
+      } else {
         const { sizeBytes } = entry
         batch.add({ kind: 'reuse', pathBytes: path.length, slot, sizeBytes, metadata }, [path, state])
         reuse.add({ path, entry, metadata, slot, state })
       }
     }
-    yield* writeRefused()
+    if (reuse.hasRefused) yield* writeRefused()
     if (batch.isFull) yield await handOut()
   }
   do {

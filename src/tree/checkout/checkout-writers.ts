@@ -148,7 +148,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
       reuse.settle(question.report)
       outstanding.end()
     }
-    const next = await ahead.next()
+    const next = await batches.next()
     return next.done ? { kind: 'batch' } : { kind: 'batch', batch: next.value }
   }
 
@@ -164,7 +164,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     syncFd,
   }
   const count = Math.max(1, workers ?? countWorkers(counts))
-  const ahead = planAhead(plan, count)
+  const batches = planAhead(plan, 2 * count)
   try {
     const what = `write ${printableName(staging)}`
     for (let index = 0; index < count; index++) {
