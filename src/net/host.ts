@@ -71,6 +71,8 @@ export interface HostComponents {
   readonly answerer?: Answerer | undefined
   /** Peers on whose path other traffic is given way to; nobody when undefined. */
   readonly isFar?: (peer: string) => boolean
+  /** What the narrowest pipe on the way from the peer is said to carry, bytes a second. */
+  readonly declaredRate?: (peer: string) => number | undefined
   readonly clock: Clock
   readonly log?: NetLog
 }
@@ -113,6 +115,7 @@ export async function startHost(
     blockServer,
     answerer,
     isFar = () => false,
+    declaredRate = () => undefined,
     clock,
     log = silent,
   }: HostComponents,
@@ -129,7 +132,7 @@ export async function startHost(
   const traffic = createTraffic()
   const budget = createRequestBudget()
   const peers = trackPeers({ node, gate, membership, clock, log })
-  const bulk = createBulkConnections({ peers, clock, log })
+  const bulk = createBulkConnections({ peers, pathTo: pacer.pathTo, declaredRate, clock, log })
   const objectChannels = new Map<string, RequestChannel>()
   const blockChannels = new Map<string, Set<BlockChannel>>()
   const serving = new Set<Promise<void>>()
