@@ -6,11 +6,13 @@
  */
 import fs from 'node:fs'
 import { MirrorError } from '../../base/errors.ts'
+import type { Cid } from '../../block/cid.ts'
+import { RAW } from '../../block/cid.ts'
 import type { Entry, FileEntry } from '../../dag/entry.ts'
 import { isDevice } from '../../dag/entry.ts'
 import type { FilePart } from '../../dag/file.ts'
 import { holesWithin } from '../../dag/holes.ts'
-import { fileParts, walk } from '../../dag/reader.ts'
+import { createReadAhead, fileParts, walk } from '../../dag/reader.ts'
 import type { Xattr } from '../../dag/xattrs.ts'
 import { loadXattrs } from '../../dag/xattrs.ts'
 import type { BlockStore } from '../../store/block-store.ts'
@@ -104,6 +106,7 @@ export async function* planCheckout(
   /** Path below the root of the open directory at each depth. */
   const open: Buffer[] = []
   const isZeroChunk = createZeroTest()
+  const nodes = createReadAhead(blocks, (entry) => nodeOf(entry, !reuse.mayFind))
   let entries = 0
   let bytes = 0
   let slots = 0
@@ -211,7 +214,7 @@ export async function* planCheckout(
     }
     const parts: FilePart[] = []
     if (entry.content !== undefined) {
-      for await (const part of fileParts(blocks, entry, undefined, signal)) parts.push(part)
+      for await (const part of fileParts(nodes, entry, undefined, signal)) parts.push(part)
     }
     addWhole(file, parts, isCompared ? old : undefined)
   }
@@ -242,7 +245,7 @@ export async function* planCheckout(
     return (await loadXattrs(blocks, entry, signal)).xattrs
   }
 
-  for await (const { path: parents, entry } of walk(blocks, root, signal)) {
+  for await (const { path: parents, entry } of walk(nodes, root, signal)) {
     checkLimits(entry)
     const depth = parents.length
     const path = joinPath(depth === 0 ? Buffer.alloc(0) : open[depth - 1]!, entry.name)
@@ -375,6 +378,13 @@ export async function* planCheckout(
 const NONE = -1
 const NO_DEVICE = { major: 0, minor: 0 }
 const NO_PATH = new Uint8Array()
+
+/** What the plan is going to read of an entry. A file that is taken over needs no look at its blocks. */
+function nodeOf(entry: Entry, withFiles: boolean): Cid | undefined {
+  if (entry.type === 'directory') return entry.directory
+  if (!withFiles || entry.type !== 'file' || entry.holes !== undefined) return undefined
+  return entry.content?.code !== RAW && entry.sizeBytes <= PIECE_BYTES ? entry.content : undefined
+}
 
 /** @param sizeBytes 0 for a file that grows as it is written; else all of it is a hole at first */
 async function createLarge(path: Buffer, flags: string, sizeBytes: number): Promise<void> {

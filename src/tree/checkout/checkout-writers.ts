@@ -1,6 +1,7 @@
 /** Runs the writing threads of one check-out: hands them the plan's batches, and adds up what they report. */
 import fs from 'node:fs'
 import os from 'node:os'
+import { printableName } from '../../base/bytes.ts'
 import { MirrorError } from '../../base/errors.ts'
 import { cidFromKeyBytes } from '../../block/cid.ts'
 import type { Entry } from '../../dag/entry.ts'
@@ -165,9 +166,10 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
   const count = Math.max(1, workers ?? countWorkers(counts))
   const batches = planAhead(plan, 2 * count)
   try {
+    const what = `write ${printableName(staging)}`
     for (let index = 0; index < count; index++) {
       const url = new URL('./checkout-worker', import.meta.url)
-      threads.push(startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, input, answer))
+      threads.push(startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, input, answer, what))
     }
     await abortable(Promise.all(threads.map(({ done }) => done)), signal)
     await options.whenWritten?.(
@@ -183,8 +185,9 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     await plan.return().catch(() => undefined)
     firstNames.close()
     for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
-    await syncAhead.end()
     fs.closeSync(syncFd)
+    // Whoever gives up does not wait for a slow disk: the sync under way closes what it holds.
+    await abortable(syncAhead.end(), signal).catch(() => undefined)
   }
 }
 
