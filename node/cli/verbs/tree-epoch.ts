@@ -83,7 +83,7 @@ async function resolveFork(context: Context, text: string, options: Options): Pr
   context.terminal.say(
     head === null
       ? `${name} starts anew`
-      : `${name} goes on from ${describe(head)}; ${ends.length - 1} other branches end`,
+      : `${name} goes on from ${describe(head)}; ${ends.length === 2 ? 'the other branch ends' : `${ends.length - 1} other branches end`}`,
   )
   await confirm(context, 'Start the new epoch?', options.yes === true)
   const before = fork.kind === 'epochs' ? fork.records[0]! : (tree.epoch?.id ?? null)
