@@ -213,6 +213,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     else if (command.kind === 'complete') complete.resolve()
     else if (command.kind === 'page-complete') {
       pages.delete(command.page)
+      options.pages?.stored(command.page)
       feed?.dropPage(command.page)
       // Under a filter there is no more to wait for, which is not all.
       if (filter === undefined) holding?.fillPage(command.page)
@@ -245,6 +246,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
         counts.heldBytes += lengths[offset]!
       }
       pages.set(number, page)
+      options.pages?.read(number, stored)
       holding!.addPage(number, page.cid, has)
       dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has: done, withheld }])
     }

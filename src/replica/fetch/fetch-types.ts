@@ -9,6 +9,14 @@ import type { Explanation, SchedulerOptions, SwarmWeights } from '../scheduler/t
 import type { DeltaCounts, DeltaOffers } from './delta-feed.ts'
 import type { FetchDemand } from './fetch-demand.ts'
 
+/** Told of the pages of the index. */
+export interface PageListener {
+  /** It is read. @param has which of its blocks were here before */
+  read(page: number, has: readonly boolean[]): void
+  /** All of its blocks are stored. */
+  stored(page: number): void
+}
+
 export interface FetchOptions {
   readonly tree: string
   readonly snapshot: Cid
@@ -27,6 +35,7 @@ export interface FetchOptions {
   /** Blocks are made of deltas where there are some; of none by default. */
   readonly deltas?: DeltaOffers | undefined
   readonly deltaTimes?: { readonly waitMs?: number; readonly lateMs?: number }
+  readonly pages?: PageListener | undefined
   readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'weights'>>
 }
 

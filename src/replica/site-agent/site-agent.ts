@@ -71,6 +71,7 @@ export function createSiteAgent(
   const checkouts = createCheckoutKeeper(
     {
       blocks: store.blocks,
+      blocksOf,
       state: ledger.state,
       shown: complete.shown,
       ...(isGone === undefined ? {} : { isGone }),
@@ -79,7 +80,7 @@ export function createSiteAgent(
       clock,
       logger,
     },
-    checkoutOptions,
+    { maxAhead: maxCheckouts, ...checkoutOptions },
   )
   const listeners = new Set<() => void>()
   const blamed = new Map<string, string>()
@@ -150,6 +151,7 @@ export function createSiteAgent(
           complete,
           startFetch: fetchFor,
           checkOut: checkouts.move,
+          beginCheckOut: checkouts.begin,
           checkedOut: checkouts.checkedOut,
           fetchSlots,
           urgentSlots,
@@ -166,7 +168,7 @@ export function createSiteAgent(
     return worker
   }
 
-  function fetchFor({ tree, snapshot, filter, isUrgent, priority, signal }: FetchRequest) {
+  function fetchFor({ tree, snapshot, filter, isUrgent, priority, pages, signal }: FetchRequest) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
       { network, members, blocks: blocksOf(tree), holdings, traffic, clock, log: logger, paths, scratch },
@@ -183,6 +185,7 @@ export function createSiteAgent(
           complete.holds(tree, each, filter),
         ),
         onBlame: blame,
+        pages,
       },
     )
     const demandKey = `${tree} ${cidKey(snapshot)}`

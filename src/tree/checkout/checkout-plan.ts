@@ -22,6 +22,8 @@ import type { RecordWindow } from '../spool/record-bytes.ts'
 import { createRecordReader, createRecordWriter } from '../spool/record-bytes.ts'
 import { NO_XATTRS } from '../spool/xattr-records.ts'
 import { createZeroTest } from '../zeros.ts'
+import type { AheadFiles, PlaceAhead } from './ahead-places.ts'
+import { canBeAhead } from './ahead-units.ts'
 import type { WriteBatch } from './checkout-threads.ts'
 import type { FirstNames } from './first-names.ts'
 import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
@@ -67,6 +69,8 @@ export interface CheckoutPlanOptions {
   /** What stays as it is in the old tree: nothing is written there. */
   readonly local: LocalPaths
   readonly reuse: ReusePlan
+  /** Makes the directories, with what was written ahead of each. */
+  readonly placeAhead: PlaceAhead | undefined
   readonly limits: CheckoutLimits | undefined
   /** Make device nodes. */
   readonly devices: boolean
@@ -85,6 +89,7 @@ export async function* planCheckout(
     manifest,
     local,
     reuse,
+    placeAhead,
     limits,
     devices,
     signal,
@@ -103,6 +108,8 @@ export async function* planCheckout(
   let lastDirectory = NONE
   /** Path below the root of the open directory at each depth. */
   const open: Buffer[] = []
+  /** Which files of the open directory at each depth were written ahead. */
+  const ahead: (AheadFiles | undefined)[] = []
   const isZeroChunk = createZeroTest()
   let entries = 0
   let bytes = 0
@@ -255,7 +262,8 @@ export async function* planCheckout(
     const metadata = taskMetadata(entry, xattrs)
     if (entry.type === 'directory') {
       // The root's is the staging place itself.
-      if (depth > 0) batch.add({ kind: 'mkdir', pathBytes: path.length }, [path])
+      if (placeAhead !== undefined) ahead[depth] = await placeAhead(path, entry.directory)
+      else if (depth > 0) batch.add({ kind: 'mkdir', pathBytes: path.length }, [path])
       const startByte = directories.position
       directories.whole(lastDirectory)
       lastDirectory = startByte
@@ -271,9 +279,12 @@ export async function* planCheckout(
     } else {
       noteContent(contents, path, entry, slot)
       const state = reuse.find(path, digest!)
-      if (state === undefined) yield* writeFile({ path, entry, metadata, slot })
+      const { sizeBytes } = entry
+      if (canBeAhead(entry) && ahead[depth - 1]?.(entry.name) === true) {
+        batch.add({ kind: 'ahead', pathBytes: path.length, slot, sizeBytes, metadata }, [path])
+        reuse.add({ path, entry, metadata, slot, state: undefined })
+      } else if (state === undefined) yield* writeFile({ path, entry, metadata, slot })
       else {
-        const { sizeBytes } = entry
         batch.add({ kind: 'reuse', pathBytes: path.length, slot, sizeBytes, metadata }, [path, state])
         reuse.add({ path, entry, metadata, slot, state })
       }

@@ -13,6 +13,7 @@ import type { Progress } from '../progress.ts'
 import { openUnnamedFile } from '../spool/record-bytes.ts'
 import type { Thread } from '../thread.ts'
 import { startThread } from '../thread.ts'
+import { createAheadPlaces, type StagedAhead } from './ahead-places.ts'
 import type { Outstanding } from './checkout-plan.ts'
 import { planCheckout } from './checkout-plan.ts'
 import type {
@@ -54,6 +55,8 @@ export interface WriteTreeOptions {
         readonly isCloned: boolean
       }
     | undefined
+  /** What is written already. */
+  readonly ahead: StagedAhead | undefined
   readonly manifest: { readonly path: Buffer; readonly head: ManifestHead } | undefined
   readonly counts: SnapshotCounts | undefined
   readonly workers: number | undefined
@@ -72,7 +75,7 @@ export interface Written {
 }
 
 export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): Promise<Written> {
-  const { root, staging, ownerMode, devices, inherits, local, old } = options
+  const { root, staging, ownerMode, devices, inherits, local, old, ahead } = options
   const { manifest, counts, workers, signal, progress } = options
   const temporaryFds = {
     links: openUnnamedFile(os.tmpdir(), 'links'),
@@ -105,6 +108,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
       manifest,
       local,
       reuse,
+      placeAhead: ahead && createAheadPlaces(ahead, { staging, local }),
       limits: counts && { entries: countEntries(counts), bytes: counts.bytes },
       devices,
       signal,
