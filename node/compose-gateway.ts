@@ -55,7 +55,7 @@ export function composeGateway(
     readonly blocks: BlockStore
     readonly blocksOf: NonNullable<BlockServiceComponents['blocksOf']>
     readonly holdings: Holdings
-    readonly host: Pick<Host, 'relayed' | 'protocols'>
+    readonly host: Pick<Host, 'relayed' | 'protocols' | 'paths'>
     readonly pulled: Pulled | undefined
     readonly scratch: Scratch
     /** Store.values. */
@@ -107,6 +107,11 @@ export function composeGateway(
       readCare,
       readRelayed: () => host.relayed(),
       readProtocols: () => host.protocols(),
+      readPaths: () =>
+        host.paths().flatMap((path) => {
+          const site = ledger.state().members.get(path.peer)?.site
+          return site === undefined ? [] : [{ ...path, site }]
+        }),
       notReady,
       clock,
       log,

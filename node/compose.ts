@@ -21,6 +21,7 @@ import { createScrubber } from '../src/replica/retain/scrubber.ts'
 import { createBlockService } from '../src/replica/serve/block-service.ts'
 import { createWanReach } from '../src/replica/serve/wan-reach.ts'
 import { createSiteAgent } from '../src/replica/site-agent/site-agent.ts'
+import { withGivingWay } from '../src/replica/status/giving-way.ts'
 import { withInPlaceRisks } from '../src/replica/status/in-place-risk.ts'
 import type { StatusDocument } from '../src/replica/status/status.ts'
 import { createTakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts'
@@ -115,6 +116,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     config,
     clock,
     onChange: (caps) => capper.change(caps),
+    onGiveWay: (settings) => host.giveWay(settings),
   })
   parts.defer(() => limits.stop())
   const pauses = await loadFetchPauses({ file: paths.pausesFile, clock })
@@ -154,10 +156,12 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         mayRead: (peer, tree) => mayRead(ledger.state(), tree, peer, clock.nowMs()),
         ...{ self: self.peer, complete, blocksOf: givenOf, clock },
       }),
+      isFar: isOtherRegion,
       clock,
       log,
     },
     {
+      giveWay: limits.giveWay(),
       listen: config.listen,
       announce: config.announce,
       security: config.security,
@@ -362,7 +366,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
 
   function readStatus(): StatusDocument {
     const status = copies.withCopies(withInPlaceRisks(agent.status(), blocks.backings.list()))
-    return withTakedowns(status, ledger.state())
+    return withTakedowns(withGivingWay(status, host.paths()), ledger.state())
   }
 
   function readSelf(): SelfDocument {

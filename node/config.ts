@@ -22,6 +22,8 @@ const NUMBERS: readonly ConfigKey[] = [
   'wanDownBytesPerSecond',
   'regionUpBytesPerSecond',
   'regionDownBytesPerSecond',
+  'giveWayMs',
+  'giveWayMinBytesPerSecond',
   'workers',
   'keepSnapshots',
   'maxShrinkPercent',

@@ -7,5 +7,11 @@ export const LIMIT_NAMES = [
 ] as const
 export type LimitName = (typeof LIMIT_NAMES)[number]
 
+/** How what is sent to other regions gives way to other traffic. */
+export const GIVE_WAY_NAMES = ['giveWayMs', 'giveWayMinBytesPerSecond'] as const
+export type GiveWayName = (typeof GIVE_WAY_NAMES)[number]
+export const DEFAULT_GIVE_WAY_MS = 25
+export const MAX_GIVE_WAY_MS = 1000
+
 export const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const
 export type Day = (typeof DAYS)[number]

@@ -1,5 +1,5 @@
 /**
- * The caps on what this site sends and receives, as they are now: those of config.yaml, or what an operator set since, which
+ * The caps on what this site sends and receives, and how it gives way to other traffic, as they are now: those of config.yaml, or what an operator set since, which
  * is kept in a file of its own and goes before it until it is taken back; and before both what the schedule says for this time of
  * the week (limit-schedule.ts), which is config.yaml's or set as well. Changed while everything goes on.
  */
@@ -9,11 +9,21 @@ import { z } from 'zod'
 import type { Clock } from '../src/base/clock.ts'
 import { asMirrorError, MirrorError } from '../src/base/errors.ts'
 import { Semaphore } from '../src/base/semaphore.ts'
+import type { GiveWaySettings } from '../src/net/give-way.ts'
 import type { RateCaps } from '../src/replica/fetch/rate-caps.ts'
 import type { Config } from './config.ts'
 import { makePrivateDir, writeDurably } from './durable-file.ts'
-import { LIMIT_NAMES, type LimitName } from './limit-names.ts'
+import {
+  GIVE_WAY_NAMES,
+  type GiveWayName,
+  LIMIT_NAMES,
+  type LimitName,
+  MAX_GIVE_WAY_MS,
+} from './limit-names.ts'
 import { type LimitSchedule, nextChangeMs, RATE, SCHEDULE, windowAt } from './limit-schedule.ts'
+
+const GIVE_WAY_MS = z.int().min(0).max(MAX_GIVE_WAY_MS)
+const GIVE_WAY_MIN = RATE.min(1000)
 
 /** Null takes back what was set. */
 export const LIMIT_CHANGE = z.strictObject({
@@ -21,6 +31,8 @@ export const LIMIT_CHANGE = z.strictObject({
   wanDownBytesPerSecond: RATE.nullable().exactOptional(),
   regionUpBytesPerSecond: RATE.nullable().exactOptional(),
   regionDownBytesPerSecond: RATE.nullable().exactOptional(),
+  giveWayMs: GIVE_WAY_MS.nullable().exactOptional().describe('0 gives way to nobody'),
+  giveWayMinBytesPerSecond: GIVE_WAY_MIN.nullable().exactOptional(),
   schedule: SCHEDULE.nullable().exactOptional().describe('in whole; without windows nothing is scheduled'),
 })
 const FILE = z.strictObject({
@@ -28,6 +40,8 @@ const FILE = z.strictObject({
   wanDownBytesPerSecond: RATE.exactOptional(),
   regionUpBytesPerSecond: RATE.exactOptional(),
   regionDownBytesPerSecond: RATE.exactOptional(),
+  giveWayMs: GIVE_WAY_MS.exactOptional(),
+  giveWayMinBytesPerSecond: GIVE_WAY_MIN.exactOptional(),
   schedule: SCHEDULE.exactOptional(),
 })
 
@@ -43,6 +57,13 @@ export interface Limit {
   readonly otherwise: number
 }
 
+/** No window says anything of it. */
+export interface GiveWayLimit {
+  readonly value: number
+  readonly from: 'config' | 'set'
+  readonly configured: number
+}
+
 export interface ScheduleDocument extends LimitSchedule {
   readonly from: 'config' | 'set'
   /** Of the windows; null while none holds. */
@@ -51,7 +72,8 @@ export interface ScheduleDocument extends LimitSchedule {
   readonly untilMs: number | null
 }
 
-export interface LimitsDocument extends Readonly<Record<LimitName, Limit>> {
+export interface LimitsDocument
+  extends Readonly<Record<LimitName, Limit> & Record<GiveWayName, GiveWayLimit>> {
   /** Null: there is none. */
   readonly schedule: ScheduleDocument | null
 }
@@ -61,6 +83,8 @@ export interface Limits {
   /** What was said, whatever the time: it changes when somebody changes it. */
   said(): unknown
   caps(): RateCaps
+  /** Undefined: to nobody. */
+  giveWay(): GiveWaySettings | undefined
   /** Durable, then in force, then answered. */
   change(change: z.output<typeof LIMIT_CHANGE>): Promise<LimitsDocument>
   /** Follows the schedule from now on. */
@@ -76,16 +100,19 @@ export async function loadLimits({
   config,
   clock,
   onChange,
+  onGiveWay = () => undefined,
 }: {
   readonly file: string
   readonly config: Config
   readonly clock: Clock
   readonly onChange: (caps: RateCaps) => void
+  readonly onGiveWay?: (settings: GiveWaySettings | undefined) => void
 }): Promise<Limits> {
   let set = await readSet(file)
   const turns = new Semaphore(1)
   let cancel: (() => void) | undefined
   let inForce = ''
+  let givenWay = ''
 
   const schedule = (): LimitSchedule | undefined => set.schedule ?? config.limitSchedule
   const otherwise = (name: LimitName): number => set[name] ?? config[name]
@@ -100,6 +127,22 @@ export async function loadLimits({
     return {
       wan: { up: rateOf('wanUpBytesPerSecond'), down: rateOf('wanDownBytesPerSecond') },
       region: { up: rateOf('regionUpBytesPerSecond'), down: rateOf('regionDownBytesPerSecond') },
+    }
+  }
+
+  const giveWay = (): GiveWaySettings | undefined => {
+    const [targetMs, minBytesPerSecond] = [settingOf('giveWayMs'), settingOf('giveWayMinBytesPerSecond')]
+    return targetMs.value === 0
+      ? undefined
+      : { targetMs: targetMs.value, minBytesPerSecond: minBytesPerSecond.value }
+  }
+
+  function settingOf(name: GiveWayName): GiveWayLimit {
+    const value = set[name]
+    return {
+      value: value ?? config[name],
+      from: value === undefined ? 'config' : 'set',
+      configured: config[name],
     }
   }
 
@@ -120,6 +163,8 @@ export async function loadLimits({
       wanDownBytesPerSecond: wanDown!,
       regionUpBytesPerSecond: regionUp!,
       regionDownBytesPerSecond: regionDown!,
+      giveWayMs: settingOf('giveWayMs'),
+      giveWayMinBytesPerSecond: settingOf('giveWayMinBytesPerSecond'),
       schedule: describeSchedule(),
     }
   }
@@ -136,13 +181,20 @@ export async function loadLimits({
     }
   }
 
-  /** Tells of other caps than those in force, and of no others. */
+  /** Tells of other settings than those in force, and of no others. */
   function look(): void {
     const next = caps()
     const text = JSON.stringify(next)
-    if (text === inForce) return
-    inForce = text
-    onChange(next)
+    if (text !== inForce) {
+      inForce = text
+      onChange(next)
+    }
+    const settings = giveWay()
+    const said = JSON.stringify(settings ?? null)
+    if (said !== givenWay) {
+      givenWay = said
+      onGiveWay(settings)
+    }
   }
 
   function follow(): void {
@@ -152,10 +204,15 @@ export async function loadLimits({
   }
 
   inForce = JSON.stringify(caps())
+  givenWay = JSON.stringify(giveWay() ?? null)
   return {
     read,
-    said: () => [LIMIT_NAMES.map((name) => [config[name], set[name] ?? null]), schedule() ?? null],
+    said: () => [
+      [...LIMIT_NAMES, ...GIVE_WAY_NAMES].map((name) => [config[name], set[name] ?? null]),
+      schedule() ?? null,
+    ],
     caps,
+    giveWay,
     change: (change) =>
       turns.run(async () => {
         const next: Record<string, unknown> = { ...set }

@@ -8,6 +8,7 @@ import { readWebUrl } from '../src/base/web-url.ts'
 import { DELTA_MODES } from '../src/replica/deltas/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 import { HOOK_EVENTS } from './hooks/hook-events.ts'
+import { DEFAULT_GIVE_WAY_MS, MAX_GIVE_WAY_MS } from './limit-names.ts'
 import { SCHEDULE } from './limit-schedule.ts'
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
@@ -226,6 +227,20 @@ export const SETTINGS = z.strictObject({
     .max(100_000_000_000)
     .default(0)
     .describe('the most that this site fetches within its region; 0 is no cap'),
+  giveWayMs: z
+    .int()
+    .min(0)
+    .max(MAX_GIVE_WAY_MS)
+    .default(DEFAULT_GIVE_WAY_MS)
+    .describe(
+      'what this site sends to other regions makes room for other traffic: milliseconds of queue; 0 does not',
+    ),
+  giveWayMinBytesPerSecond: z
+    .int()
+    .min(1000)
+    .max(100_000_000_000)
+    .default(50_000)
+    .describe('the least that it sends over a path for which it makes room'),
   limitSchedule: SCHEDULE.optional().describe(
     'those four by the time of the week: a time zone and windows, of which the first that holds counts',
   ),

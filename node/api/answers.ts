@@ -4,6 +4,7 @@ import type { PinKeep } from '../../src/record/kinds/pin.ts'
 import type { TreeGate, TreeKind, TreeReaders } from '../../src/record/kinds/tree.ts'
 import type { PeerExplanation, SegmentExplanation } from '../../src/replica/scheduler/types.ts'
 import type { Topology } from '../../src/topology/topology.ts'
+import type { LimitsDocument } from '../limits.ts'
 
 /** Numbers of a snapshot's place in its tree's history, in every answer about one. */
 export interface SnapshotPlace {
@@ -292,4 +293,20 @@ export interface ResolvedPath extends SnapshotPlace {
   readonly mtimeNsec: number
   readonly sizeBytes?: number
   readonly target?: string
+}
+
+/** Of the paths to connected peers of other regions to which something was sent. */
+export interface PathAnswer {
+  readonly site: string | null
+  readonly peer: string
+  readonly rttMs: number
+  readonly queueMs: number
+  /** Null: nothing bounds it. */
+  readonly bytesPerSecond: number | null
+  readonly givesWay: boolean
+  readonly connections: number
+}
+
+export interface LimitsAnswer extends LimitsDocument {
+  readonly paths: readonly PathAnswer[]
 }

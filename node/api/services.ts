@@ -35,7 +35,7 @@ export interface Services {
   readonly publisher: Publisher
   readonly collector: Pick<Collector, 'run'>
   readonly scrubber: Pick<Scrubber, 'run'>
-  readonly host: Pick<Host, 'addresses' | 'peers' | 'ask'>
+  readonly host: Pick<Host, 'addresses' | 'peers' | 'ask' | 'paths'>
   /** Connects to a member that this node is not connected to. @throws MirrorError `unreachable` | `refused` */
   readonly reach: (peer: string, signal: AbortSignal) => Promise<void>
   readonly rates: Pick<RateMeter, 'of'>

@@ -4,7 +4,7 @@
  * request may take to arrive. Else one that sends slowly, many times over, would take what the whole node has of open files.
  */
 import type { Server } from 'node:https'
-import { type AddressInfo, isIPv4 } from 'node:net'
+import { type AddressInfo, isIPv4, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
@@ -58,6 +58,8 @@ export const TCP_SERVER_LIMITS = {
   /** 8 MiB of an upload at half a megabit a second. */
   requestTimeout: 150_000,
   keepAliveTimeout: 30_000,
+  /** Of TLS: it begins before the others do. */
+  handshakeTimeout: 15_000,
   connectionsCheckingInterval: 5_000,
 } as const
 
@@ -93,7 +95,10 @@ export function createTcpListener(
   let bound: AddressInfo | null = null
   const clients = createClientLimits({ clock }, { ...limits, bytesPerSecond: 0, clientBytesPerSecond: 0 })
   // Before any handshake: what it costs is what they are after.
+  const open = new Set<Socket>()
   app.server.on('connection', (socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
     if (clients.admit(socket) !== undefined) socket.destroy()
   })
   return {
@@ -113,7 +118,10 @@ export function createTcpListener(
     },
     async stop() {
       endFollowing()
-      await app.close()
+      const closed = app.close()
+      // Node's closeAllConnections, which that calls, knows only of those that have ended their handshake.
+      for (const socket of open) socket.destroy()
+      await closed
     },
     url() {
       if (bound === null) return undefined

@@ -137,7 +137,9 @@ async function remoteDoor({ url, tokenFile }: RemoteApi): Promise<Door> {
     unreachable(error) {
       const { code, message } = error as NodeJS.ErrnoException
       const isUntrusted = /CERT|SELF_SIGNED|ALTNAME/.test(code ?? '')
-      return new MirrorError(isUntrusted ? 'refused' : 'unreachable', `${url.origin}: ${message}`, {
+      // OpenSSL's own words are for those who know its sources.
+      const why = code === 'EPROTO' ? 'what answers there does not speak TLS' : message
+      return new MirrorError(isUntrusted ? 'refused' : 'unreachable', `${url.origin}: ${why}`, {
         cause: error,
         hint: isUntrusted
           ? 'Name the file of its certificate in the environment: NODE_EXTRA_CA_CERTS=FILE'

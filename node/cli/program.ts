@@ -1,5 +1,5 @@
 /** Parses the command line and runs one verb. Never ends the process: it returns the exit status. */
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Help } from 'commander'
 import { MirrorError } from '../../src/base/errors.ts'
 import { type Context, createContext } from './context.ts'
 import { EXIT, EXIT_HELP, type ExitStatus } from './exit-codes.ts'
@@ -14,6 +14,7 @@ export async function runProgram(
   signal: AbortSignal,
 ): Promise<ExitStatus> {
   let status: ExitStatus = EXIT.ok
+  let self = 'mirrormesh'
   try {
     const { home, api, tokenFile, rest } = takeGlobals(args)
     const remote = chooseRemote(
@@ -30,6 +31,7 @@ export async function runProgram(
         status = wanted
       },
     })
+    self = context.self
     const program = await createProgram(context, (name) => isAskedFor(name, rest))
     if (rest.length === 0) {
       program.outputHelp({ error: true })
@@ -44,9 +46,11 @@ export async function runProgram(
     return status
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
-    return reportFailure(terminal, error, signal.aborted)
+    return reportFailure(terminal, error, { isInterrupted: signal.aborted, self })
   }
 }
+
+const plainHelp = new Help()
 
 /**
  * The tree of commands, with the verbs for which `isWanted` loaded in full and the others by name only.
@@ -65,7 +69,12 @@ async function createProgram(context: Context, isWanted: (verb: string) => boole
       writeErr: (text) => void terminal.err.stream.write(text),
       outputError: (text, write) => write(text.replace(/^error: /, 'mirrormesh: ')),
     })
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({
+      showGlobalOptions: false,
+      // Of what may be repeated the library would print `(default: [])`.
+      optionDescription: (option) =>
+        Array.isArray(option.defaultValue) ? option.description : plainHelp.optionDescription(option),
+    })
     .helpCommand('help [VERB]', 'show the help of a verb')
     .addHelpText('afterAll', EXIT_HELP)
     .showHelpAfterError('See --help.')

@@ -2,7 +2,10 @@
  * The process's face: data to stdout, talk to stderr. A reader that goes away (`| head`) ends the program quietly;
  * a slow one is waited for.
  */
+import { writeSync } from 'node:fs'
 import type { Writable } from 'node:stream'
+import { asMirrorError } from '../../src/base/errors.ts'
+import { exitStatusOf } from './exit-codes.ts'
 
 export interface TerminalStream {
   readonly stream: Writable
@@ -29,7 +32,12 @@ const DEFAULT_COLUMNS = 80
 export function processTerminal(): Terminal {
   const { env, stdout, stderr, stdin } = process
   // A closed pipe is the reader's way to say "enough".
-  stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0)
+    const failure = asMirrorError(error, 'write the output')
+    writeSync(stderr.fd, `mirrormesh: ${failure.message}.\n`)
+    process.exit(exitStatusOf(failure.code))
+  })
   stderr.on('error', () => process.exit(1))
   return {
     out: { stream: stdout, isTty: stdout.isTTY === true, columns: stdout.columns || DEFAULT_COLUMNS },

@@ -15,6 +15,7 @@ import type { ReadFile } from './file-response.ts'
 import type { GatewayLog } from './gateway-log.ts'
 import type { MemberRoutesComponents } from './member-routes.ts'
 import type { StoreCare } from './metrics.ts'
+import type { SitePath } from './path-metrics.ts'
 import type { PullSource } from './tree-lookup.ts'
 import type { Catalogue } from './version.ts'
 
@@ -44,6 +45,8 @@ export interface GatewayComponents {
   /** What the store's keepers have done; shown by /metrics. */
   readonly readCare?: () => StoreCare
   readonly readRelayed?: () => RelayCounts
+  /** To sites of other regions. */
+  readonly readPaths?: () => readonly SitePath[]
   readonly readProtocols?: () => readonly ProtocolTraffic[]
   readonly readStatus: () => StatusDocument
   readonly readTopology: () => Topology

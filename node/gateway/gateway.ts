@@ -22,6 +22,7 @@ import { rightsOf } from './rights.ts'
 import { createRoutes } from './routes.ts'
 import type { SendOptions } from './send-body.ts'
 import { blockMissing, sendError, sendProblem } from './short-answer.ts'
+import { createTurns } from './turns.ts'
 
 export type { GatewayComponents, GatewayOptions } from './gateway-options.ts'
 
@@ -70,15 +71,24 @@ export function createGateway(
     readCare,
     readRelayed,
     readProtocols,
+    readPaths,
     readStatus,
     notReady,
   } = components
-  const metrics = createMetrics(readStatus, { readCare, readRelayed, readProtocols, readPulled, clock })
+  const metrics = createMetrics(readStatus, {
+    readCare,
+    readRelayed,
+    readProtocols,
+    readPaths,
+    readPulled,
+    clock,
+  })
   const { handle, hot, close } = createRoutes(components, {
     keepMovedMs,
     isSecure: certificate !== undefined,
   })
   let bodies = 0
+  const turns = createTurns()
   const clients = createClientLimits(
     { clock },
     { maxConnections, maxClientConnections, bytesPerSecond, clientBytesPerSecond },
@@ -91,6 +101,7 @@ export function createGateway(
       onRequest(request, response) {
         if (!serveAtOnce(request, response)) void serve(request, response)
       },
+      isAnswering: turns.isAnswering,
       clock,
       log,
     },
@@ -162,11 +173,15 @@ export function createGateway(
       metrics.bytesSent(bytes)
     }
     metrics.inFlight(1)
+    const turn = turns.wait(request, response)
+    if (turn !== undefined && !(await turn)) return metrics.inFlight(-1)
+    turns.begin(request, response)
     try {
       await answer(request, response, controller.signal, onSent)
     } catch (error) {
       fail(request, response, error)
     } finally {
+      turns.end(request)
       metrics.inFlight(-1)
       noteDone(request, response, sentBytes, startedMs)
     }

@@ -24,6 +24,8 @@ export interface HttpListener {
 export interface HttpListenerComponents {
   readonly clients: Pick<ClientLimits, 'admit'>
   readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void
+  /** Whether a part of an answer may have been sent on this connection: nothing else may come behind it. */
+  readonly isAnswering: (socket: object) => boolean
   readonly clock: Clock
   readonly log: GatewayLog
 }
@@ -31,7 +33,7 @@ export interface HttpListenerComponents {
 export interface HttpListenerOptions {
   /** `host:port`, IPv6 in brackets, port 0 for any free one. */
   readonly listen: string
-  /** Those beyond it get an answer that says so, up to a quarter more. */
+  /** Those beyond it get an answer that says so, up to a quarter more; with a certificate they are closed. */
   readonly maxConnections: number
   /** HTTPS instead of HTTP. */
   readonly certificate?: CertificateFiles | undefined
@@ -43,16 +45,26 @@ const LIMITS = {
   keepAliveTimeout: 30_000,
   connectionsCheckingInterval: 5_000,
 }
+/** Of TLS: what a stranger can hold open before any of the times above begins. */
+const HANDSHAKE_TIMEOUT_MS = 15_000
 
 export function createHttpListener(
-  { clients, onRequest, clock, log }: HttpListenerComponents,
+  { clients, onRequest, isAnswering, clock, log }: HttpListenerComponents,
   { listen, maxConnections, certificate }: HttpListenerOptions,
 ): HttpListener {
   const { host, port } = parseListen(listen)
   const refused = new WeakMap<Socket, Refusal>()
   const secure =
     certificate &&
-    createSecureServer({ ...LIMITS, ...loadCertificate(certificate), minVersion: 'TLSv1.2' }, onRequest)
+    createSecureServer(
+      {
+        ...LIMITS,
+        ...loadCertificate(certificate),
+        minVersion: 'TLSv1.2',
+        handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      },
+      onRequest,
+    )
   const server = secure ?? createServer(LIMITS, onRequest)
   const endFollowing =
     secure === undefined || certificate === undefined
@@ -60,22 +72,29 @@ export function createHttpListener(
       : followCertificate(secure, certificate, { clock, log })
   // Those that are too many get an answer that says so; these, not even that.
   server.maxConnections = maxConnections + Math.ceil(maxConnections / 4)
-  server.on(secure === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+  const open = new Set<Socket>()
+  // Before any handshake: of a client that never ends one there must not be more than of others.
+  server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
     const refusal = clients.admit(socket)
-    if (refusal !== undefined) refused.set(socket, refusal)
+    if (refusal === undefined) return
+    if (secure === undefined) refused.set(socket, refusal)
+    else socket.destroy()
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     log.debug({ errno: error.code }, 'gateway.client-error')
     const status =
       error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
-    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+    if (socket.writable && !isAnswering(socket))
+      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
     else socket.destroy()
   })
   return {
     start: () => listenOn(server, host, port),
     async stop(graceMs) {
       endFollowing()
-      await close(server, clock, graceMs)
+      await close(server, open, clock, graceMs)
     },
     address() {
       const bound = server.address() as AddressInfo | null
@@ -114,13 +133,21 @@ function listenOn(server: Server, host: string, port: number): Promise<void> {
   })
 }
 
-async function close(server: Server, clock: Clock, graceMs: number): Promise<void> {
+async function close(
+  server: Server,
+  open: ReadonlySet<Socket>,
+  clock: Clock,
+  graceMs: number,
+): Promise<void> {
   if (!server.listening) return
   const closed = new Promise<void>((resolve, reject) => {
     server.close((error) => (error === undefined ? resolve() : reject(error)))
   })
   server.closeIdleConnections()
-  const cancel = clock.after(graceMs, () => server.closeAllConnections())
+  // Node's closeAllConnections knows only of those that have ended their handshake.
+  const cancel = clock.after(graceMs, () => {
+    for (const socket of open) socket.destroy()
+  })
   try {
     await closed
   } catch (error) {

@@ -8,6 +8,7 @@ import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { PullUsage } from '../../src/replica/pull/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
 import { registerMeshMetrics } from './mesh-metrics.ts'
+import { registerPathMetrics, type SitePath } from './path-metrics.ts'
 
 export interface GatewayMetrics {
   readonly registry: Registry
@@ -38,6 +39,7 @@ export function createMetrics(
     readCare,
     readRelayed,
     readProtocols,
+    readPaths,
     readPulled,
     clock = systemClock,
   }: {
@@ -45,6 +47,7 @@ export function createMetrics(
     readonly readCare?: (() => StoreCare) | undefined
     readonly readRelayed?: (() => RelayCounts) | undefined
     readonly readProtocols?: (() => readonly ProtocolTraffic[]) | undefined
+    readonly readPaths?: (() => readonly SitePath[]) | undefined
     readonly readPulled?: (() => PullUsage | undefined) | undefined
   } = {},
 ): GatewayMetrics {
@@ -82,6 +85,7 @@ export function createMetrics(
   if (readCare !== undefined) registerCareMetrics(registry, readCare)
   if (readRelayed !== undefined) registerRelayMetrics(registry, readRelayed)
   if (readProtocols !== undefined) registerProtocolMetrics(registry, readProtocols)
+  if (readPaths !== undefined) registerPathMetrics(registry, readPaths)
   if (readPulled?.() !== undefined) registerPullMetrics(registry, readPulled)
   return {
     registry,

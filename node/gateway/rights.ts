@@ -48,7 +48,7 @@ export function rightsOf(
       // Where nothing is private no token helps, and 404 is what clients expect.
       if (token !== undefined || !catalogue.names().some((name) => catalogue.isPrivate(name)))
         return new MirrorError('not-found', 'this mesh has no tree of that name', {
-          hint: 'The address / lists the trees.',
+          hint: 'The address / lists the trees. This is the gateway: the API and the console are where the config says apiListen.',
         })
       return new MirrorError('refused', 'there is no such tree for those who show no token', {
         facts: { needsToken: true },

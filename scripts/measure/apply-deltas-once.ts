@@ -3,9 +3,9 @@ import { systemClock } from '../../src/base/clock.ts'
 import { type Cid, parseCid } from '../../src/block/cid.ts'
 import type { IndexedBlock } from '../../src/dag/block-index.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
-import { applyDelta } from '../../src/delta/apply-delta.ts'
 import type { BlockRange } from '../../src/delta/delta.ts'
 import { type IndexMap, openIndexMap } from '../../src/delta/index-map.ts'
+import { applyStored } from '../../src/replica/fetch/apply-stored.ts'
 import { openStore } from '../../src/store/store.ts'
 import { readDeltaPlan, readFrames } from './made-deltas.ts'
 
@@ -25,9 +25,11 @@ for (const frame of readFrames(from, plan)) {
     targets: await listed(news, delta.targets),
     base: await listed(olds, delta.base),
   }
-  const made = await applyDelta(parts, (blocks) => store.blocks.getMany(blocks.map(({ cid }) => cid)))
+  const made = await applyStored(store.blocks, parts, async (blocks) =>
+    blocks.reduce((sum, { bytes }) => sum + bytes.length, 0),
+  )
   if (made === undefined) throw new Error('a block of the base is not in the store')
-  for (const { bytes } of made) plainBytes += bytes.length
+  plainBytes += made
 }
 const { user, system } = process.cpuUsage(before)
 const seconds = (performance.now() - startMs) / 1000

@@ -57,6 +57,12 @@ export function cidKey(cid: Cid): string {
   return keyBuffer.toString('latin1')
 }
 
+/** The `cidKey` of the CID that has this key. */
+export function cidKeyOfBytes(key: Uint8Array): string {
+  keyBuffer.set(key)
+  return keyBuffer.toString('latin1')
+}
+
 /** Copied here first: a Buffer over a digest would move it out of the heap for good, for the allocator to keep. */
 const keyBuffer = Buffer.allocUnsafeSlow(CID_KEY_BYTES)
 

@@ -95,32 +95,61 @@ export async function decodeBlockLater(block: EncodedBlock): Promise<Uint8Array>
   return (await runInCodecThread({ kind: 'decode', bytes, lengthBytes }))!
 }
 
+export interface DecodeTogether {
+  /** Gives the memory for all that is decoded on the spot: it lies there side by side. Without it each has its own. */
+  readonly arena?: (sizeBytes: number) => Uint8Array
+  /**
+   * So many plain bytes of larger blocks are decoded on the spot, too. A thread takes 0.1 s of processor time to start, and the
+   * way there and back as much as 64 KiB take to decode: it pays where there is more than one thread can do.
+   */
+  readonly hereBytes?: number
+}
+
 /** As `decodeBlockLater`, of many blocks; undefined for those that are no encoded blocks. */
 export async function decodeBlocksLater(
   blocks: readonly EncodedBlock[],
+  { arena, hereBytes = 0 }: DecodeTogether = {},
 ): Promise<(Uint8Array | undefined)[]> {
+  const plain: (Uint8Array | undefined)[] = blocks.map(() => undefined)
   const later: Promise<void>[] = []
-  const plain = blocks.map((block, i): Uint8Array | undefined => {
-    if (block.encoding !== 'plain' && block.lengthBytes >= DECODE_THERE_BYTES) {
-      const decoding = decodeBlockLater(block).then(
-        (bytes) => {
-          plain[i] = bytes
-        },
-        (error: unknown) => {
-          if (!isMirrorError(error, 'corrupt')) throw error
-        },
-      )
-      later.push(decoding)
-      return undefined
+  const here: number[] = []
+  let leftBytes = hereBytes
+  let arenaBytes = 0
+  for (const [i, block] of blocks.entries()) {
+    const { encoding, lengthBytes } = block
+    if (encoding !== 'plain' && lengthBytes >= DECODE_THERE_BYTES) {
+      if (lengthBytes > leftBytes) {
+        later.push(decodeThere(block, i))
+        continue
+      }
+      leftBytes -= lengthBytes
     }
+    here.push(i)
+    if (encoding !== 'plain' && lengthBytes <= MAX_BLOCK_BYTES) arenaBytes += lengthBytes
+  }
+  const memory = arena === undefined || arenaBytes === 0 ? undefined : arena(arenaBytes)
+  let at = 0
+  const into =
+    memory &&
+    ((sizeBytes: number) => {
+      at += sizeBytes
+      return memory.subarray(at - sizeBytes, at)
+    })
+  for (const i of here) {
     try {
-      return decodeBlock(block)
+      plain[i] = decodeBlock(blocks[i]!, undefined, into)
     } catch (error) {
-      if (isMirrorError(error, 'corrupt')) return undefined
-      throw error
+      if (!isMirrorError(error, 'corrupt')) throw error
     }
-  })
-  if (later.length > 0) await Promise.all(later)
+  }
+  async function decodeThere(block: EncodedBlock, i: number): Promise<void> {
+    try {
+      plain[i] = await decodeBlockLater(block)
+    } catch (error) {
+      if (!isMirrorError(error, 'corrupt')) throw error
+    }
+  }
+  await Promise.all(later)
   return plain
 }
 
@@ -135,11 +164,21 @@ export interface WindowedFrame {
 
 /**
  * The plain bytes of a frame whose dictionary is `window`; the caller's own, and checked against nothing but their length.
+ * @param native the decoder by direct calls; null does without
+ * @param into gives the memory for so many plain bytes, which what is returned may lie in
  * @throws MirrorError `corrupt` unless `bytes` are exactly one frame of exactly `lengthBytes`
  */
-export function decodeWindowed(frame: WindowedFrame): Uint8Array {
+export function decodeWindowed(
+  frame: WindowedFrame,
+  native: ZstdDecoder | null = nativeZstd(),
+  into?: (lengthBytes: number) => Uint8Array,
+): Uint8Array {
   const { bytes, window, lengthBytes } = frame
   checkWindowed(frame)
+  if (native !== null) {
+    const plain = into?.(lengthBytes) ?? new Uint8Array(Buffer.allocUnsafeSlow(lengthBytes).buffer)
+    if (native.decodeOver(bytes, window, plain) === lengthBytes) return plain
+  }
   try {
     const options = { ...decompressOptions(lengthBytes), dictionary: window }
     return decoded(zlib.zstdDecompressSync(bytes, options), lengthBytes)

@@ -17,11 +17,30 @@ export async function getBlock(
 ): Promise<Uint8Array> {
   signal?.throwIfAborted()
   const bytes = await source.get(cid, signal)
-  if (bytes === undefined) {
-    throw new MirrorError('not-found', `block ${cid.toString()} is not here (${what})`, {
-      facts: { cid: cid.toString() },
-      hint: 'The snapshot is not complete here; fetch it, or read it at a site that has it.',
-    })
-  }
+  if (bytes === undefined) throw missing(cid, what)
   return bytes
+}
+
+/** As `getBlock`, of many, at once where the source can. How much they are is the caller's to bound. */
+export async function getBlocks(
+  source: NodeSource,
+  cids: readonly Cid[],
+  what: string,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array[]> {
+  signal?.throwIfAborted()
+  if (source.getMany === undefined || cids.length === 1)
+    return Promise.all(cids.map((cid) => getBlock(source, cid, what, signal)))
+  const found = await source.getMany(cids, signal)
+  return found.map((bytes, at) => {
+    if (bytes === undefined) throw missing(cids[at]!, what)
+    return bytes
+  })
+}
+
+function missing(cid: Cid, what: string): MirrorError {
+  return new MirrorError('not-found', `block ${cid.toString()} is not here (${what})`, {
+    facts: { cid: cid.toString() },
+    hint: 'The snapshot is not complete here; fetch it, or read it at a site that has it.',
+  })
 }

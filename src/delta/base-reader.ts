@@ -1,7 +1,7 @@
 /** Bytes of the base by address, in pieces of bounded size, for the anchors in them. */
 import type { NodeSource } from '../dag/reader.ts'
-import { getBlock } from '../dag/source.ts'
-import type { IndexMap } from './index-map.ts'
+import { getBlocks } from '../dag/source.ts'
+import type { IndexMap, PlacedBlock } from './index-map.ts'
 import type { BaseSpan } from './place-blocks.ts'
 
 export interface BasePiece {
@@ -18,22 +18,21 @@ export async function* readSpan(
   { from, to }: BaseSpan,
   signal?: AbortSignal,
 ): AsyncGenerator<BasePiece, void, undefined> {
-  let parts: Uint8Array[] = []
-  let [address, lengthBytes] = [from, 0]
-  const take = (): BasePiece => {
-    const piece = { address, bytes: parts.length === 1 ? parts[0]! : Buffer.concat(parts) }
-    parts = []
+  let blocks: PlacedBlock[] = []
+  let lengthBytes = 0
+  const take = async (): Promise<BasePiece> => {
+    const [cids, { address }] = [blocks.map(({ cid }) => cid), blocks[0]!]
+    blocks = []
     lengthBytes = 0
-    return piece
+    const parts = await getBlocks(source, cids, 'base of a delta', signal)
+    return { address, bytes: parts.length === 1 ? parts[0]! : Buffer.concat(parts) }
   }
   for (let at = from; at < Math.min(to, base.sizeBytes); ) {
     const block = await base.blockHolding(at)
-    if (parts.length === 0) address = block.address
-    const bytes = await getBlock(source, block.cid, 'base of a delta', signal)
-    parts.push(bytes)
-    lengthBytes += bytes.length
-    if (lengthBytes >= PIECE_BYTES) yield take()
+    blocks.push(block)
+    lengthBytes += block.lengthBytes
+    if (lengthBytes >= PIECE_BYTES) yield await take()
     at = block.address + block.lengthBytes
   }
-  if (parts.length > 0) yield take()
+  if (blocks.length > 0) yield await take()
 }

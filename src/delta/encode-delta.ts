@@ -5,7 +5,8 @@
  * window of 2 MiB and more they forget nearly all, and a delta is then hardly better than none (docs/deltas.md has the table).
  */
 import zlib from 'node:zlib'
-import { tryZstd, WIRE_LEVEL } from '../block/encoding.ts'
+import { looksRandom, WIRE_LEVEL } from '../block/encoding.ts'
+import type { ZstdParameters } from '../posix/zstd-encoder.ts'
 
 export interface EncodeJob {
   /** The blocks of the run, one after the other. */
@@ -49,31 +50,44 @@ const LEAST_SAVED_BYTES = 256
 const WEIGHED_BYTES = 128 * 1024
 const WEIGHED_EACH = 4
 const SAMPLES = 1024
-const FRAME_CHUNK_BYTES = 128 * 1024
 /** A dictionary that begins so would not be taken for raw content (RFC 8878, section 5). */
 const DICTIONARY_MAGIC = 0xec30a437
 
-const { ZSTD_c_compressionLevel, ZSTD_c_hashLog, ZSTD_c_chainLog, ZSTD_c_windowLog } = zlib.constants
+/** As blocks are compressed on their way (block/encoding.ts). */
+const SMALLEST_BYTES = 512
+const LEAST_SAVING = 16
 
-export function encodeRun({ targets, lengths, window, efforts }: EncodeJob): EncodedRun {
-  const zstdBytes = weigh(targets, lengths)
-  if (isDictionaryOfItsOwn(window)) return { frame: undefined, zstdBytes }
+const { ZSTD_c_compressionLevel, ZSTD_c_hashLog, ZSTD_c_chainLog, ZSTD_c_windowLog } = zlib.constants
+const AS_IT_TRAVELS: ZstdParameters = new Map([[ZSTD_c_compressionLevel, WIRE_LEVEL]])
+
+/**
+ * One frame of `bytes`, the caller's own, or undefined where it would take more than `maxBytes`. Of less than a tenth more of
+ * them nothing is known.
+ */
+export type Compress = (
+  bytes: Uint8Array,
+  options: {
+    readonly maxBytes: number
+    readonly parameters: ZstdParameters
+    readonly window?: Uint8Array
+  },
+) => Promise<Uint8Array | undefined>
+
+export async function encodeRun(
+  { targets, lengths, window, efforts }: EncodeJob,
+  compress: Compress,
+): Promise<EncodedRun> {
+  const zstdBytes = await weigh(targets, lengths, compress)
+  const maxBytes = Math.floor(Math.min(zstdBytes * WORTH_SHARE, zstdBytes - LEAST_SAVED_BYTES))
+  if (maxBytes <= 0 || isDictionaryOfItsOwn(window)) return { frame: undefined, zstdBytes }
   const effort = looksLikeText(targets) ? efforts.text : efforts.binary
-  const frame = zlib.zstdCompressSync(targets, {
-    dictionary: window,
-    // Most frames are a small part of their run.
-    chunkSize: FRAME_CHUNK_BYTES,
-    // Told the length, zstd writes it into the frame, and readers need no larger window.
-    pledgedSrcSize: targets.length,
-    params: {
-      [ZSTD_c_compressionLevel]: effort.level,
-      [ZSTD_c_hashLog]: effort.hashLog,
-      [ZSTD_c_chainLog]: effort.chainLog,
-      [ZSTD_c_windowLog]: windowLogFor(targets.length + window.length),
-    },
-  })
-  const isWorth = frame.length <= zstdBytes * WORTH_SHARE && zstdBytes - frame.length >= LEAST_SAVED_BYTES
-  return { frame: isWorth ? new Uint8Array(frame) : undefined, zstdBytes }
+  const parameters = new Map([
+    [ZSTD_c_compressionLevel, effort.level],
+    [ZSTD_c_hashLog, effort.hashLog],
+    [ZSTD_c_chainLog, effort.chainLog],
+    [ZSTD_c_windowLog, windowLogFor(targets.length + window.length)],
+  ])
+  return { frame: await compress(targets, { maxBytes, parameters, window }), zstdBytes }
 }
 
 /** By a sample: control characters are rare in text of any language, and a fifth of what is none. */
@@ -97,14 +111,17 @@ function windowLogFor(bytes: number): number {
   return Math.min(23, Math.max(17, Math.ceil(Math.log2(bytes))))
 }
 
-function weigh(targets: Uint8Array, lengths: readonly number[]): number {
+async function weigh(targets: Uint8Array, lengths: readonly number[], compress: Compress): Promise<number> {
   const step = targets.length <= WEIGHED_BYTES ? 1 : WEIGHED_EACH
   let [at, plainBytes, weighedBytes] = [0, 0, 0]
   for (const [index, length] of lengths.entries()) {
     if (index % step === 0) {
       const block = targets.subarray(at, at + length)
       plainBytes += length
-      weighedBytes += tryZstd(block, WIRE_LEVEL)?.length ?? length
+      const maxBytes = Math.floor(length - length / LEAST_SAVING)
+      const isTried = length >= SMALLEST_BYTES && !looksRandom(block)
+      const frame = isTried ? await compress(block, { maxBytes, parameters: AS_IT_TRAVELS }) : undefined
+      weighedBytes += frame?.length ?? length
     }
     at += length
   }

@@ -1,106 +1,91 @@
 /**
- * The threads that make deltas. A job's bytes are given away and come back with the result: they cross without a copy, both ways.
- * How many jobs wait is the caller's to bound.
+ * Makes the frames of a few runs at a time, in threads of libuv's pool: with zstd's own calls where they are at hand, else with
+ * Node's zlib, which takes several times as long. No threads of ours: each would be another heap, of 40 MB with what it makes. How
+ * many jobs wait is the caller's to bound.
  */
-import { Worker } from 'node:worker_threads'
+import { promisify } from 'node:util'
+import zlib from 'node:zlib'
 import { MirrorError } from '../base/errors.ts'
+import { Semaphore } from '../base/semaphore.ts'
 import { boundAllocator } from '../posix/allocator.ts'
-import type { EncodedRun, EncodeJob } from './encode-delta.ts'
+import { createZstdEncoder, type ZstdEncoder } from '../posix/zstd-encoder.ts'
+import type { Compress, EncodedRun, EncodeJob } from './encode-delta.ts'
 import { encodeRun } from './encode-delta.ts'
 
-export interface EncodedJob extends EncodedRun {
-  /** The job's own bytes, for another one. */
-  readonly returned: readonly Uint8Array[]
-}
-
-export type EncodeReply = EncodedJob | { readonly failure: string }
-
 export interface EncodePool {
-  /** @throws MirrorError `internal` when a thread fails, `aborted` after close */
-  encode(job: EncodeJob): Promise<EncodedJob>
+  /**
+   * None of the job's bytes are to change until it resolves.
+   * @throws MirrorError `aborted` after close
+   */
+  encode(job: EncodeJob): Promise<EncodedRun>
+  /** What is being made is waited for; what waits is not made. */
   close(): Promise<void>
 }
 
-interface Waiting {
-  readonly job: EncodeJob
-  readonly resolve: (result: EncodedJob) => void
-  readonly reject: (error: Error) => void
+interface Encoder {
+  readonly compress: Compress
+  close(): void
 }
 
-interface Thread {
-  readonly worker: Worker
-  current: Waiting | undefined
-}
+const compressLater = promisify<Uint8Array, zlib.ZstdOptions, Buffer>(zlib.zstdCompress)
+const FRAME_CHUNK_BYTES = 128 * 1024
 
-/** Makes much garbage and keeps little. */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 8 }
-
-/** @param threads 0: jobs are done on the spot */
-export function startEncodePool(threads: number): EncodePool {
-  if (threads === 0)
-    return {
-      encode: async (job) => ({ ...encodeRun(job), returned: [job.targets, job.window] }),
-      close: async () => undefined,
-    }
+/** @param atOnce runs */
+export function startEncodePool(
+  atOnce: number,
+  createEncoder: () => ZstdEncoder | undefined = createZstdEncoder,
+): EncodePool {
   boundAllocator()
-  const pool: Thread[] = []
-  const waiting: Waiting[] = []
-  let failure: MirrorError | undefined
+  const turns = new Semaphore(atOnce)
+  const idle: Encoder[] = []
+  const running = new Set<Promise<unknown>>()
+  let isClosed = false
 
-  function fail(error: MirrorError): void {
-    failure ??= error
-    const lost = [...waiting.splice(0), ...pool.flatMap(({ current }) => current ?? [])]
-    for (const thread of pool) thread.current = undefined
-    for (const { reject } of lost) reject(failure)
-  }
-
-  function start(): Thread {
-    const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
-    const worker = new Worker(new URL(`./encode-worker${extension}`, import.meta.url), {
-      resourceLimits: RESOURCE_LIMITS,
-    })
-    const thread: Thread = { worker, current: undefined }
-    worker.on('message', (reply: EncodeReply) => {
-      const done = thread.current
-      thread.current = undefined
-      handOut()
-      if (done === undefined) return
-      if ('failure' in reply) done.reject(ended(reply.failure))
-      else done.resolve(reply)
-    })
-    worker.on('error', (error) => fail(ended(String(error), error)))
-    worker.on('exit', () => fail(ended('it ended')))
-    pool.push(thread)
-    return thread
-  }
-
-  function handOut(): void {
-    while (waiting.length > 0) {
-      const idle = pool.find(({ current }) => current === undefined)
-      const thread = idle ?? (pool.length < threads ? start() : undefined)
-      if (thread === undefined) return
-      const next = waiting.shift()!
-      thread.current = next
-      const { targets, window } = next.job
-      thread.worker.postMessage(next.job, [targets.buffer as ArrayBuffer, window.buffer as ArrayBuffer])
+  async function run(job: EncodeJob): Promise<EncodedRun> {
+    if (isClosed) throw new MirrorError('aborted', 'deltas are no longer made')
+    const encoder = idle.pop() ?? openEncoder(createEncoder())
+    try {
+      return await encodeRun(job, encoder.compress)
+    } finally {
+      idle.push(encoder)
     }
   }
 
   return {
     encode(job) {
-      if (failure !== undefined) return Promise.reject(failure)
-      return new Promise((resolve, reject) => {
-        waiting.push({ job, resolve, reject })
-        handOut()
-      })
+      const work = turns.run(() => run(job)).finally(() => running.delete(work))
+      running.add(work)
+      return work
     },
     async close() {
-      fail(new MirrorError('aborted', 'deltas are no longer made'))
-      await Promise.all(pool.splice(0).map(({ worker }) => worker.terminate()))
+      isClosed = true
+      await Promise.allSettled(running)
+      for (const encoder of idle.splice(0)) encoder.close()
     },
   }
 }
 
-function ended(why: string, cause?: unknown): MirrorError {
-  return new MirrorError('internal', `a thread that makes deltas failed: ${why}`, { cause })
+function openEncoder(native: ZstdEncoder | undefined): Encoder {
+  if (native === undefined) return { compress: compressWithZlib, close: () => undefined }
+  let scratch = new Uint8Array()
+  return {
+    async compress(bytes, { maxBytes, parameters, window }) {
+      if (scratch.length < maxBytes) scratch = new Uint8Array(new ArrayBuffer(maxBytes))
+      const length = await native.encode(bytes, scratch.subarray(0, maxBytes), parameters, window)
+      return length === undefined ? undefined : scratch.slice(0, length)
+    },
+    close: native.close,
+  }
+}
+
+const compressWithZlib: Compress = async (bytes, { maxBytes, parameters, window }) => {
+  const frame = await compressLater(bytes, {
+    ...(window === undefined ? {} : { dictionary: window }),
+    // Most frames are a small part of their run.
+    chunkSize: FRAME_CHUNK_BYTES,
+    // Told the length, zstd writes it into the frame, and readers need no larger window.
+    pledgedSrcSize: bytes.length,
+    params: Object.fromEntries(parameters),
+  })
+  return frame.length <= maxBytes ? new Uint8Array(frame) : undefined
 }

@@ -28,7 +28,7 @@ export interface DeltaOptions {
   readonly target: Cid
   readonly base: Cid
   readonly signal?: AbortSignal
-  /** Threads; 0 makes them on the caller's own. */
+  /** Runs that are made at a time, each in a thread of libuv's pool. */
   readonly workers?: number
   readonly sizes?: RunSizes
   readonly efforts?: Efforts
@@ -40,7 +40,8 @@ export const DEFAULT_SIZES: RunSizes = {
   maxWindowBytes: 3 * 1024 * 1024,
   marginBytes: 256 * 1024,
 }
-const MAX_WORKERS = 4
+/** One thread of the pool is left for whoever reads files. */
+const MAX_WORKERS = 3
 /** Being read, waiting and worked on. */
 const RUNS_A_WORKER = 2
 
@@ -55,7 +56,7 @@ export async function* makeDeltas(
     target,
     base,
     signal,
-    workers = Math.min(MAX_WORKERS, availableParallelism()),
+    workers = availableParallelism(),
     sizes = DEFAULT_SIZES,
     efforts = DEFAULT_EFFORTS,
   }: DeltaOptions,
@@ -66,7 +67,8 @@ export async function* makeDeltas(
   const news = await findNewBlocks(source, { target: after.index, base: before.index }, signal)
   if (news === undefined || news.count === 0) return
 
-  const pool = startEncodePool(workers)
+  const atOnce = Math.max(1, Math.min(MAX_WORKERS, workers))
+  const pool = startEncodePool(atOnce)
   const stopped = new AbortController()
   const within = signal === undefined ? stopped.signal : AbortSignal.any([signal, stopped.signal])
   const parts = { source, news, pool, signal: within }
@@ -79,7 +81,7 @@ export async function* makeDeltas(
       // Seen when its turn comes; until then it must not count as unhandled.
       made.catch(() => undefined)
       making.push(made)
-      if (making.length > RUNS_A_WORKER * workers) yield* await making.shift()!
+      if (making.length > RUNS_A_WORKER * atOnce) yield* await making.shift()!
     }
     for (let next = making.shift(); next !== undefined; next = making.shift()) yield* await next
   } finally {

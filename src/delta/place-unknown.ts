@@ -4,8 +4,9 @@
  * large addition to a tree does not make all of it be read; what is added to a tree that loses nothing costs nothing.
  */
 import type { NodeSource } from '../dag/reader.ts'
-import { getBlock } from '../dag/source.ts'
+import { getBlocks } from '../dag/source.ts'
 import { createAnchorIndex } from './anchor-index.ts'
+import type { PlacedBlock } from './index-map.ts'
 import type { NewBlocks } from './new-blocks.ts'
 import type { PlacedTarget } from './place-blocks.ts'
 
@@ -34,18 +35,26 @@ export async function* placeUnknown(
   let batch: PlacedTarget[] = []
   let batchBytes = 0
 
-  const read = (target: { readonly cid: PlacedTarget['cid'] }): Promise<Uint8Array> =>
-    getBlock(source, target.cid, 'block of a delta', signal)
+  const read = (blocks: readonly Pick<PlacedTarget, 'cid'>[]): Promise<Uint8Array[]> =>
+    getBlocks(
+      source,
+      blocks.map(({ cid }) => cid),
+      'block of a delta',
+      signal,
+    )
 
   async function readLost(): Promise<void> {
     while (!isRead && budget > 0 && index.anchors < MAX_ANCHORS) {
-      const next = await lost.next()
-      if (next.done) {
-        isRead = true
-        return
+      const blocks: PlacedBlock[] = []
+      while (!isRead && budget > 0 && blocks.length < READS_AT_ONCE) {
+        const next = await lost.next()
+        isRead = next.done === true
+        if (next.done) break
+        blocks.push(next.value)
+        budget -= next.value.lengthBytes
       }
-      index.add(await read(next.value), next.value.address)
-      budget -= next.value.lengthBytes
+      if (blocks.length === 0) return
+      for (const [at, bytes] of (await read(blocks)).entries()) index.add(bytes, blocks[at]!.address)
     }
   }
 
@@ -62,7 +71,7 @@ export async function* placeUnknown(
     }
     const parts: Uint8Array[] = []
     for (let at = 0; at < targets.length; at += READS_AT_ONCE)
-      parts.push(...(await Promise.all(targets.slice(at, at + READS_AT_ONCE).map(read))))
+      parts.push(...(await read(targets.slice(at, at + READS_AT_ONCE))))
     const places = index.locate(
       Buffer.concat(parts),
       parts.map(({ length }) => length),

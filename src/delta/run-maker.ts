@@ -47,8 +47,8 @@ export function createRunMaker(
   async function encode(run: Run): Promise<MadeDelta | undefined> {
     const [targets, window] = [await reader.targets(run.targets), await reader.window(run)]
     const lengths = run.targets.map(({ lengthBytes }) => lengthBytes)
-    const { frame, zstdBytes, returned } = await pool.encode({ targets, window, lengths, efforts })
-    for (const bytes of returned) reader.giveBack(bytes)
+    const { frame, zstdBytes } = await pool.encode({ targets, window, lengths, efforts })
+    for (const bytes of [targets, window]) reader.giveBack(bytes)
     if (frame === undefined) return undefined
     return {
       targets: positionsOf(run.targets),

@@ -3,10 +3,12 @@
  * again: megabytes for each run would otherwise wait for a collection, in every thread that they were given to.
  */
 import { MirrorError } from '../base/errors.ts'
+import { Semaphore } from '../base/semaphore.ts'
+import type { Cid } from '../block/cid.ts'
 import type { NodeSource } from '../dag/reader.ts'
-import { getBlock } from '../dag/source.ts'
+import { getBlocks } from '../dag/source.ts'
 import type { BlockRange } from './delta.ts'
-import type { IndexMap } from './index-map.ts'
+import type { IndexMap, PlacedBlock } from './index-map.ts'
 import type { PlacedTarget } from './place-blocks.ts'
 import type { Run } from './runs.ts'
 
@@ -19,32 +21,27 @@ export interface RunReader {
 
 /** Windows of runs that follow each other overlap. */
 const KEPT_BYTES = 4 * 1024 * 1024
-const READS_AT_ONCE = 16
+/** Read together: what lies side by side is one read. */
+const BATCH_BYTES = 1024 * 1024
+const BATCH_BLOCKS = 128
 const SPARE_BUFFERS = 8
 const BUFFER_GRAIN_BYTES = 1024 * 1024
 
 export function createRunReader(source: NodeSource, base: IndexMap, signal?: AbortSignal): RunReader {
-  const kept = new Map<number, { readonly bytes: Promise<Uint8Array>; readonly lengthBytes: number }>()
+  const kept = new Map<number, Uint8Array>()
   let keptBytes = 0
+  const turn = new Semaphore(1)
   const spare: ArrayBuffer[] = []
 
-  async function readBase(position: number): Promise<Uint8Array> {
-    const { cid, lengthBytes } = await base.blockAt(position)
-    let found = kept.get(position)
-    if (found === undefined) {
-      const bytes = getBlock(source, cid, 'base of a delta', signal).then((read) =>
-        checked(read, lengthBytes),
-      )
-      found = { bytes, lengthBytes }
-      keptBytes += lengthBytes
-    } else kept.delete(position)
-    kept.set(position, found)
-    for (const [oldest, { lengthBytes: length }] of kept) {
+  function keep(position: number, bytes: Uint8Array): void {
+    kept.delete(position)
+    kept.set(position, bytes)
+    keptBytes += bytes.length
+    for (const [oldest, { length }] of kept) {
       if (keptBytes <= KEPT_BYTES) break
       kept.delete(oldest)
       keptBytes -= length
     }
-    return found.bytes
   }
 
   function take(sizeBytes: number): Uint8Array {
@@ -54,38 +51,78 @@ export function createRunReader(source: NodeSource, base: IndexMap, signal?: Abo
     return new Uint8Array(buffer, 0, sizeBytes)
   }
 
-  async function gather<Item>(
+  /** @param known of a block that is at hand */
+  async function gather<Item extends Listed>(
     items: readonly Item[],
     sizeBytes: number,
-    read: (item: Item) => Promise<Uint8Array>,
-  ): Promise<Uint8Array> {
+    what: string,
+    known?: (item: Item) => Uint8Array | undefined,
+  ): Promise<{ readonly all: Uint8Array; readonly read: Map<Item, Uint8Array> }> {
     const all = take(sizeBytes)
+    const read = new Map<Item, Uint8Array>()
     let at = 0
-    for (let start = 0; start < items.length; start += READS_AT_ONCE)
-      for (const bytes of await Promise.all(items.slice(start, start + READS_AT_ONCE).map(read))) {
+    for (const batch of batchesOf(items)) {
+      const own = batch.map((item) => known?.(item))
+      const asked = batch.filter((_, i) => own[i] === undefined)
+      const found = asked.length === 0 ? [] : await getBlocks(source, asked.map(cidOf), what, signal)
+      for (const [i, bytes] of found.entries()) read.set(asked[i]!, checked(bytes, asked[i]!.lengthBytes))
+      for (const [i, item] of batch.entries()) {
+        const bytes = own[i] ?? read.get(item)!
         all.set(bytes, at)
         at += bytes.length
       }
+    }
+    return { all, read }
+  }
+
+  async function readWindow({ window, windowBytes }: Run): Promise<Uint8Array> {
+    const blocks: PlacedBlock[] = []
+    for (const { first, count } of window)
+      for (let position = first; position < first + count; position++)
+        blocks.push(await base.blockAt(position))
+    const { all, read } = await gather(blocks, windowBytes, 'base of a delta', ({ position }) =>
+      kept.get(position),
+    )
+    for (const [{ position }, bytes] of read) keep(position, bytes)
     return all
   }
 
   return {
-    targets: (targets) =>
-      gather(targets, sizeOf(targets), async ({ cid, lengthBytes }) =>
-        checked(await getBlock(source, cid, 'target of a delta', signal), lengthBytes),
-      ),
-    window({ window, windowBytes }) {
-      const positions = window.flatMap(({ first, count }) =>
-        Array.from({ length: count }, (_, i) => first + i),
-      )
-      return gather(positions, windowBytes, readBase)
+    async targets(targets) {
+      return (await gather(targets, sizeOf(targets), 'target of a delta')).all
     },
+    // One after the other: what the one before has read is at hand.
+    window: (run) => turn.run(() => readWindow(run)),
     giveBack({ buffer }) {
       // The smallest first, for the next one to find it.
       if (spare.length < SPARE_BUFFERS) spare.push(buffer as ArrayBuffer)
       spare.sort((x, y) => x.byteLength - y.byteLength)
     },
   }
+}
+
+interface Listed {
+  readonly cid: Cid
+  readonly lengthBytes: number
+}
+
+function cidOf({ cid }: Listed): Cid {
+  return cid
+}
+
+function* batchesOf<Item extends Listed>(items: readonly Item[]): Generator<Item[], void, undefined> {
+  let batch: Item[] = []
+  let lengthBytes = 0
+  for (const item of items) {
+    if (batch.length === BATCH_BLOCKS || (batch.length > 0 && lengthBytes + item.lengthBytes > BATCH_BYTES)) {
+      yield batch
+      batch = []
+      lengthBytes = 0
+    }
+    batch.push(item)
+    lengthBytes += item.lengthBytes
+  }
+  if (batch.length > 0) yield batch
 }
 
 function sizeOf(targets: readonly PlacedTarget[]): number {

@@ -5,11 +5,24 @@
  * connection, so the connections of one peer are bounded here.
  */
 import type { GossipSubComponents } from '@libp2p/gossipsub'
-import type { Connection, ConnectionGater, PeerId, StreamHandler, Topology } from '@libp2p/interface'
+import type {
+  Connection,
+  ConnectionGater,
+  MultiaddrConnection,
+  PeerId,
+  StreamHandler,
+  Topology,
+} from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
 import { addressGroup, plainAddress } from './address.ts'
-import { GUEST_TIMEOUT_MS, MAX_GUESTS, MAX_GUESTS_PER_ADDRESS, MAX_INBOUND_PER_PEER } from './limits.ts'
+import {
+  GUEST_TIMEOUT_MS,
+  MAX_GUESTS,
+  MAX_GUESTS_PER_ADDRESS,
+  MAX_INBOUND_PER_PEER,
+  MAX_PENDING_PER_ADDRESS,
+} from './limits.ts'
 import type { Membership, NetLog } from './ports.ts'
 
 type Registrar = GossipSubComponents['registrar']
@@ -52,6 +65,27 @@ export function createGate(
   const topologies = new Set<Topology>()
   /** Inbound ones of each peer, the oldest first. */
   const inbound = new Map<string, Set<Connection>>()
+  /** Of each address the inbound ones whose keys are not proven yet: libp2p bounds how many there are in all. */
+  const pending = new Map<string, Set<string>>()
+
+  const settle = (remoteAddr: Connection['remoteAddr']): void => {
+    const group = addressGroup(plainAddress(remoteAddr))
+    const ofGroup = pending.get(group)
+    if (ofGroup?.delete(remoteAddr.toString()) === true && ofGroup.size === 0) pending.delete(group)
+  }
+
+  const tooManyPending = (connection: MultiaddrConnection): boolean => {
+    const { remoteAddr } = connection
+    const group = addressGroup(plainAddress(remoteAddr))
+    const ofGroup = pending.get(group) ?? new Set()
+    if (ofGroup.size >= MAX_PENDING_PER_ADDRESS) {
+      log.debug({ address: group }, 'net.gate.too-many-pending')
+      return true
+    }
+    pending.set(group, ofGroup.add(remoteAddr.toString()))
+    connection.addEventListener('close', () => settle(remoteAddr), { once: true })
+    return false
+  }
 
   const denies = (peer: string, direction: 'inbound' | 'outbound'): boolean => {
     if (membership.isMember(peer)) return false
@@ -73,7 +107,11 @@ export function createGate(
   return {
     gater: {
       denyDialPeer: (peer) => denies(peer.toString(), 'outbound'),
-      denyInboundEncryptedConnection: (peer) => denies(peer.toString(), 'inbound'),
+      denyInboundConnection: tooManyPending,
+      denyInboundEncryptedConnection: (peer, { remoteAddr }) => {
+        settle(remoteAddr)
+        return denies(peer.toString(), 'inbound')
+      },
       denyOutboundEncryptedConnection: (peer) => denies(peer.toString(), 'outbound'),
       // A relay looks at both ends; who is asked for through one, at the relay and at the other end.
       denyInboundRelayReservation: (peer) => !mayRelay() || !areMembers(peer),

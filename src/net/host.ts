@@ -13,13 +13,16 @@ import { createBulkConnections } from './bulk-connections.ts'
 import type { FrameStream } from './frame-stream.ts'
 import { frameStream } from './frame-stream.ts'
 import { createGate } from './gate.ts'
+import type { GiveWaySettings } from './give-way.ts'
 import { createGossip, gossipTopics } from './gossip.ts'
-import { claimInvite, JOIN_PROTOCOL, serveClaim } from './join-protocol.ts'
-import { askToJoin, JOIN_REQUEST_PROTOCOL, serveJoinRequest } from './join-request-protocol.ts'
+import { JOIN_PROTOCOL, serveClaim } from './join-protocol.ts'
+import { JOIN_REQUEST_PROTOCOL, serveJoinRequest } from './join-request-protocol.ts'
+import { createJoining } from './joining.ts'
 import { keepAlive } from './keep-alive.ts'
 import { createNode, startNode } from './libp2p-node.ts'
 import * as limits from './limits.ts'
 import { fetchObject, OBJECT_PROTOCOLS, objectAnswers } from './object-protocol.ts'
+import { createPathPacer } from './path-pacer.ts'
 import { deadlineSignal, trackPeers } from './peers.ts'
 import type {
   Admission,
@@ -46,8 +49,8 @@ import { serveWatch, WATCH_PROTOCOL, watchPeer } from './watch-protocol.ts'
 import { ASK_TO_CLIENT, ASK_TO_SERVER } from './wire/ask.ts'
 import { BLOCKS_TO_CLIENT, BLOCKS_TO_SERVER } from './wire/blocks.ts'
 import type { FrameLimits } from './wire/frame.ts'
-import { JOIN_TO_CLIENT, JOIN_TO_SERVER } from './wire/join.ts'
-import { JOIN_REQUEST_TO_CLIENT, JOIN_REQUEST_TO_SERVER } from './wire/join-request.ts'
+import { JOIN_TO_SERVER } from './wire/join.ts'
+import { JOIN_REQUEST_TO_SERVER } from './wire/join-request.ts'
 import { OBJECT_TO_CLIENT, OBJECT_TO_SERVER } from './wire/object.ts'
 import { RECORDS_FRAMES } from './wire/records.ts'
 import { WATCH_TO_CLIENT, WATCH_TO_SERVER } from './wire/watch.ts'
@@ -66,6 +69,8 @@ export interface HostComponents {
   readonly joinRequests?: JoinRequests | undefined
   readonly blockServer: BlockServer
   readonly answerer?: Answerer | undefined
+  /** Peers on whose path other traffic is given way to; nobody when undefined. */
+  readonly isFar?: (peer: string) => boolean
   readonly clock: Clock
   readonly log?: NetLog
 }
@@ -79,6 +84,8 @@ export interface HostOptions {
   readonly isReachable?: () => boolean
   /** Encryptions offered, best first. Both sides need one in common. */
   readonly security?: readonly ('noise' | 'tls')[]
+  /** Undefined: to nobody. */
+  readonly giveWay?: GiveWaySettings | undefined
 }
 
 interface ServedProtocol {
@@ -103,16 +110,18 @@ export async function startHost(
     joinRequests,
     blockServer,
     answerer,
+    isFar = () => false,
     clock,
     log = silent,
   }: HostComponents,
-  { listen, announce = [], isReachable = () => true, security = ['tls', 'noise'] }: HostOptions,
+  { listen, announce = [], isReachable = () => true, security = ['tls', 'noise'], giveWay }: HostOptions,
 ): Promise<Host> {
   const gate = createGate({ membership, clock, log, mayRelay: isReachable })
   const relay = createRelay({ membership, log })
   const topics = gossipTopics(mesh)
+  const pacer = createPathPacer({ clock, isFar }, giveWay)
   const node = await createNode(
-    { keySeed, gate, membership, topics, relay },
+    { keySeed, gate, membership, topics, relay, pacer },
     { listen: listen.map(hostPortToAddress), announce: announce.map(hostPortToAddress), security },
   )
   const traffic = createTraffic()
@@ -258,6 +267,8 @@ export async function startHost(
 
   const reservations = keepReservations({ relay, peers, clock, log }, isReachable)
 
+  const joining = createJoining({ gate, peers, self: node.peerId.toString(), open })
+
   const closeChannels = (peer: string): void => {
     objectChannels.get(peer)?.close()
     objectChannels.delete(peer)
@@ -294,42 +305,7 @@ export async function startHost(
       })
       return await abortable(frames, signal, () => reconcileWith(frames, records, peer))
     },
-    async join({ peer, addresses, mesh: claimed, secret, invite }, signal) {
-      const disallow = gate.allowOutbound(peer)
-      try {
-        await peers.dial(peer, addresses, signal, { asGuest: true })
-        const frames = await open(peer, JOIN_PROTOCOL, JOIN_TO_CLIENT, {
-          signal,
-          answerTimeoutMs: limits.GUEST_TIMEOUT_MS,
-        })
-        return await abortable(frames, signal, () =>
-          claimInvite(frames, { mesh: claimed, secret, invite }, peer),
-        )
-      } finally {
-        disallow()
-        await peers.disconnect(peer)
-      }
-    },
-    async askToJoin({ address, question }, signal) {
-      const disallow = gate.allowOutbound(undefined)
-      let peer: string | undefined
-      try {
-        peer = await peers.dialAddress(hostPortToAddress(address), signal)
-        const asked = peer
-        const frames = await open(asked, JOIN_REQUEST_PROTOCOL, JOIN_REQUEST_TO_CLIENT, {
-          signal,
-          answerTimeoutMs: limits.GUEST_TIMEOUT_MS,
-        })
-        const self = node.peerId.toString()
-        const answer = await abortable(frames, signal, () =>
-          askToJoin(frames, question, { self, peer: asked }),
-        )
-        return { ...answer, peer }
-      } finally {
-        disallow()
-        if (peer !== undefined) await peers.disconnect(peer)
-      }
-    },
+    ...joining,
     fetchObject(peer, request, signal) {
       let channel = objectChannels.get(peer)
       if (channel === undefined) {
@@ -376,11 +352,15 @@ export async function startHost(
     traffic: () => traffic.all(),
     protocols: () => traffic.protocols(),
     relayed: () => relay.counts(),
+    paths: () => pacer.paths(),
+    pathTo: (peer) => pacer.pathTo(peer),
+    giveWay: (settings) => pacer.change(settings),
     async stop() {
       for (const peer of [...objectChannels.keys(), ...blockChannels.keys()]) closeChannels(peer)
       gate.stop()
       reservations.stop()
       bulk.stop()
+      pacer.stop()
       endKeepAlive()
       try {
         await node.stop()

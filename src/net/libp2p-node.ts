@@ -18,6 +18,7 @@ import type { Gate } from './gate.ts'
 import type { GossipTopics } from './gossip.ts'
 import { gossipService } from './gossip.ts'
 import * as limits from './limits.ts'
+import type { PathPacer } from './path-pacer.ts'
 import type { Membership } from './ports.ts'
 import type { Relay } from './relay.ts'
 import { directTls } from './tls.ts'
@@ -44,12 +45,14 @@ export async function createNode(
     membership,
     topics,
     relay,
+    pacer,
   }: {
     readonly keySeed: Uint8Array
     readonly gate: Gate
     readonly membership: Membership
     readonly topics: GossipTopics
     readonly relay: Relay
+    readonly pacer: PathPacer
   },
   { listen, announce, security }: NodeOptions,
 ): Promise<MeshNode> {
@@ -63,7 +66,7 @@ export async function createNode(
     nodeInfo: { name: 'mirrormesh', userAgent: 'mirrormesh' },
     addresses: { listen: [...listen], announce: [...announce] },
     transports: [tcp({ dialOpts: KEEP_ALIVE, listenOpts: KEEP_ALIVE }), relay.transport],
-    connectionEncrypters: security.map((kind) => (kind === 'tls' ? directTls() : noise())),
+    connectionEncrypters: security.map((kind) => (kind === 'tls' ? directTls(pacer.add) : noise())),
     streamMuxers: [
       yamux({
         maxInboundStreams: 512,

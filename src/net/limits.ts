@@ -70,6 +70,8 @@ export const MAX_JOIN_RECORDS = 100_000
 export const MAX_JOIN_BYTES = 64 * MIB
 export const MAX_CONNECTIONS = 2_000
 export const MAX_PENDING_INBOUND = 256
+/** Of one address (of an IPv6 /64), for whoever opens connections and says nothing: others get in meanwhile. */
+export const MAX_PENDING_PER_ADDRESS = 64
 /** New inbound connections a second from one address: a site behind NAT restarts as a whole. */
 export const MAX_INBOUND_PER_SECOND = 100
 export const MAX_TRACKED_PEERS = 1_024

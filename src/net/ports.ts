@@ -9,6 +9,8 @@
 import type { Block } from '../block/block.ts'
 import type { Cid } from '../block/cid.ts'
 import type { JoinWish } from '../record/request-code.ts'
+import type { GiveWaySettings } from './give-way.ts'
+import type { PathState } from './path-pacer.ts'
 
 // ---- given to a host -------------------------------------------------------------------------------------------
 
@@ -322,6 +324,11 @@ export interface Host {
   /** Since the start. */
   protocols(): ProtocolTraffic[]
   relayed(): RelayCounts
+  /** To far peers, as far as they can be measured. */
+  paths(): PathState[]
+  pathTo(peer: string): PathState | undefined
+  /** From now on. Undefined: to nobody. */
+  giveWay(settings: GiveWaySettings | undefined): void
   /** Ends all streams, connections and listeners. Resolves when nothing of the host is left running. */
   stop(): Promise<void>
 }

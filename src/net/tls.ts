@@ -25,7 +25,10 @@ const NO_MUXER = 'libp2p'
 /** The same that any TLS 1.3 has; AES with the shorter key first, which is the quickest. */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256'
 
-export function directTls(): (components: TLSComponents) => ConnectionEncrypter {
+/** @param onSecured told of each connection that is encrypted, and whose it is */
+export function directTls(
+  onSecured: (peer: string, socket: Socket) => void = () => undefined,
+): (components: TLSComponents) => ConnectionEncrypter {
   return (components) => {
     const fallback = libp2pTls()(components)
     const verify = createVerifier()
@@ -46,7 +49,9 @@ export function directTls(): (components: TLSComponents) => ConnectionEncrypter 
       if (socket === undefined) {
         return isServer ? fallback.secureInbound(stream, options) : fallback.secureOutbound(stream, options)
       }
-      return encrypt({ components, context, verify, stream, socket, isServer, options })
+      const secured = await encrypt({ components, context, verify, stream, socket, isServer, options })
+      onSecured(secured.remotePeer.toString(), socket)
+      return secured
     }
     return {
       protocol: fallback.protocol,

@@ -48,6 +48,8 @@ const DECLARATIONS = {
   sync_file_range: 'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
   syscall: 'long syscall(long number, int dir, const uint8_t *path, const uint64_t *how, unsigned long size)',
   close: 'int close(int fd)',
+  getsockopt: 'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint8_t *length)',
+  setsockopt: 'int setsockopt(int fd, int level, int name, const uint8_t *value, unsigned int length)',
   mallopt: 'int mallopt(int parameter, int value)',
 } as const
 

@@ -82,6 +82,8 @@ const DECODERS: { readonly [K in Kind]: (value: unknown) => Bodies[K] } = {
   withdrawal: decodeWithdrawal,
 }
 
+export const KINDS: readonly string[] = Object.keys(DECODERS)
+
 export function isKind(kind: string): kind is Kind {
   return Object.hasOwn(DECODERS, kind)
 }

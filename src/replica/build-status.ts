@@ -164,6 +164,8 @@ function heardReplica(
   const said = last?.announcement.trees.find((entry) => entry.tree === tree)
   if (said === undefined) return undefined
   const isComplete = head !== undefined && said.completeSnapshot === head.snapshot
+  // What keeps a newer head from it is no fault of this one; what keeps a check-out from being made is.
+  const hasReason = said.reason !== '' && (!isComplete || said.fetchingSnapshot === null)
   return {
     site,
     sequence: said.completeSequence,
@@ -172,7 +174,7 @@ function heardReplica(
     missingBytes: isComplete ? 0 : said.fetchingSnapshot === head?.snapshot ? said.missingBytes : null,
     checkouts: said.checkouts,
     ...(said.isFiltered === true ? { isFiltered: true } : {}),
-    ...(isComplete || said.reason === '' ? {} : { reason: said.reason }),
+    ...(hasReason ? { reason: said.reason } : {}),
     ...pauseIn(last?.announcement, tree),
   }
 }

@@ -45,19 +45,25 @@ export interface TrafficTotals {
   readonly bytesMadeOfDeltas: number
 }
 
+export interface SentBlock {
+  readonly offset: number
+  /** As it travels. */
+  readonly bytes: number
+  /** Of the plain block; the same as `bytes` when left out. */
+  readonly plainBytes?: number
+}
+
 export interface Traffic {
-  sentBlock(
+  /** Blocks of one page, that leave together. */
+  sentBlocks(
     peer: string,
-    block: {
+    from: {
       readonly tree: string
       readonly page: Cid
-      readonly offset: number
-      readonly bytes: number
-      /** Of the plain block; the same as `bytes` when left out. */
-      readonly plainBytes?: number
       /** This node is still fetching the snapshot. */
       readonly isIncomplete: boolean
     },
+    blocks: readonly SentBlock[],
   ): void
   receivedBlock(peer: string, bytes: number, plainBytes?: number): void
   /** @param bytes as it travelled. @param plainBytes the same when left out */
@@ -88,7 +94,7 @@ export function createTraffic(): Traffic {
     return [tally, sum]
   }
 
-  function countRepeats(tree: string, page: Cid, offset: number): void {
+  function countRepeats(tree: string, page: Cid, blocks: readonly SentBlock[]): void {
     const key = `${tree} ${cidKey(page)}`
     let seen = pages.get(key)
     if (seen === undefined) {
@@ -96,18 +102,26 @@ export function createTraffic(): Traffic {
       seen = { once: new BitSet(64), more: new BitSet(32) }
       pages.set(key, seen)
     }
-    if (seen.once.add(offset)) distinctBlocksSent++
-    else if (seen.more.add(offset)) blocksSentMoreThanOnce++
+    for (const { offset } of blocks) {
+      if (seen.once.add(offset)) distinctBlocksSent++
+      else if (seen.more.add(offset)) blocksSentMoreThanOnce++
+    }
   }
 
   return {
-    sentBlock(peer, { tree, page, offset, bytes, plainBytes = bytes, isIncomplete }) {
-      countRepeats(tree, page, offset)
+    sentBlocks(peer, { tree, page, isIncomplete }, blocks) {
+      if (blocks.length === 0) return
+      countRepeats(tree, page, blocks)
+      let [travelBytes, allPlainBytes] = [0, 0]
+      for (const { bytes, plainBytes = bytes } of blocks) {
+        travelBytes += bytes
+        allPlainBytes += plainBytes
+      }
       for (const tally of tallies(peer)) {
-        tally.bytesSent += bytes
-        tally.plainBytesSent += plainBytes
-        tally.blocksSent++
-        if (isIncomplete) tally.bytesSentBeforeComplete += bytes
+        tally.bytesSent += travelBytes
+        tally.plainBytesSent += allPlainBytes
+        tally.blocksSent += blocks.length
+        if (isIncomplete) tally.bytesSentBeforeComplete += travelBytes
       }
     },
     receivedBlock(peer, bytes, plainBytes = bytes) {

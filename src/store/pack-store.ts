@@ -134,7 +134,7 @@ export async function openPackStore(
     await index.forget(key, place)
   }
 
-  const { find, findFor, read, readMany } = placeReader
+  const { findKeyed, findFor, read, readMany } = placeReader
 
   const backings: OwnedBackings = {
     ...backingStore,
@@ -177,10 +177,7 @@ export async function openPackStore(
     await freeSpace.take(neededBytes)
     writer.checkWritable()
     const added = new Map<string, KeyedBytes>()
-    for (const block of blocks) {
-      const name = Buffer.from(block.key).toString('latin1')
-      if (!writer.pending.has(name)) added.set(name, block)
-    }
+    for (const block of blocks) if (!writer.pending.has(block.name)) added.set(block.name, block)
     if (added.size === 0) return
     writer.append([...added.values()])
     for (const [name, { bytes, zstdOfBytes, owner }] of added) {
@@ -228,12 +225,14 @@ export async function openPackStore(
 
     async getEncoded(cids, signal, asker) {
       const number = asker?.number()
-      const found = cids.map((cid) => {
-        const key = cidKey(cid)
-        const owner = asker === undefined ? undefined : recent.ownerOf(key)
-        // Of another tree's it is looked up whether it is this one's too by now.
-        return owner === undefined || owner === number ? recent.get(key) : undefined
-      })
+      const found = recent.getMany(
+        cids.map((cid) => {
+          const key = cidKey(cid)
+          const owner = asker === undefined ? undefined : recent.ownerOf(key)
+          // Of another tree's it is looked up whether it is this one's too by now.
+          return owner === undefined || owner === number ? key : undefined
+        }),
+      )
       const wanted = found.flatMap((block, i) => (block === undefined ? [i] : []))
       if (wanted.length === 0) return found
       const read = await readMany(
@@ -259,18 +258,18 @@ export async function openPackStore(
       }
       await holdBack()
       // The index is asked in a thread of the pool while this one hashes.
-      const [places] = await Promise.all([
-        find(blocks.map(({ cid }) => cid)),
-        verified ? undefined : verifyAll(blocks),
-      ])
-      const missing = blocks.filter(
-        (block, i) => places[i] === undefined && !writer.pending.has(cidKey(block.cid)),
-      )
+      const keyed = blocks.map((block) => ({
+        key: cidToKeyBytes(block.cid),
+        name: cidKey(block.cid),
+        block,
+      }))
+      const [places] = await Promise.all([findKeyed(keyed), verified ? undefined : verifyAll(blocks)])
+      const missing = keyed.filter(({ name }, i) => places[i] === undefined && !writer.pending.has(name))
       const encoded = await encodeToRest(missing, { verified, compression })
       await append(owner === undefined ? encoded : encoded.map((block) => ({ ...block, owner })))
       // Of what was stored before, or at the same time by others: the same bytes came once more.
-      const others = blocks.flatMap(({ cid }, i) => {
-        const place = writer.pending.get(cidKey(cid)) ?? places[i]
+      const others = keyed.flatMap(({ block: { cid }, name }, i) => {
+        const place = writer.pending.get(name) ?? places[i]
         return place?.owner === undefined || place.owner === owner ? [] : [cid]
       })
       if (others.length > 0) await admit(others, owner)

@@ -20,9 +20,18 @@ export interface PlacedBlock extends ReadBlock {
   readonly place: Place
 }
 
+/** A block by what the store knows it by: made once for all look-ups of a call. */
+export interface KeyedBlock {
+  /** As `cidToKeyBytes` gives it. */
+  readonly key: Uint8Array
+  /** As `cidKey` gives it. */
+  readonly name: string
+}
+
 export interface PlaceReader {
   /** Where they lie, whoever may have them. Touches them: a collection that runs leaves what it finds. */
   find(cids: readonly Cid[]): Promise<(Place | undefined)[]>
+  findKeyed(blocks: readonly KeyedBlock[]): Promise<(Place | undefined)[]>
   /** As `find`, of what the asker may have; with `isTaking`, and may take over, which it does then. */
   findFor(cids: readonly Cid[], asker: Asker | undefined, isTaking: boolean): Promise<(Place | undefined)[]>
   read(
@@ -73,13 +82,17 @@ export function createPlaceReader({
     return 'plain' in block ? block : { path: folder.pathOf(place.packId), ...block }
   }
 
-  async function find(cids: readonly Cid[]): Promise<(Place | undefined)[]> {
-    const keys = cids.map(cidToKeyBytes)
+  function find(cids: readonly Cid[]): Promise<(Place | undefined)[]> {
+    return findKeyed(cids.map((cid) => ({ key: cidToKeyBytes(cid), name: cidKey(cid) })))
+  }
+
+  async function findKeyed(blocks: readonly KeyedBlock[]): Promise<(Place | undefined)[]> {
+    const keys = blocks.map(({ key }) => key)
     leases.touch(keys)
     const deletion = leases.deleting(keys)
     // Not awaited in vain: the look-up is on its way when this call returns.
     if (deletion !== undefined) await deletion
-    const places: (Place | undefined)[] = cids.map((cid) => pending.get(cidKey(cid)))
+    const places: (Place | undefined)[] = blocks.map(({ name }) => pending.get(name))
     const asked = places.flatMap((place, i) => (place === undefined ? [i] : []))
     if (asked.length === 0) return places
     const found = await index.find(asked.map((i) => keys[i]!))
@@ -148,5 +161,5 @@ export function createPlaceReader({
     return found
   }
 
-  return { find, findFor, read, readMany }
+  return { find, findKeyed, findFor, read, readMany }
 }

@@ -162,3 +162,26 @@ test('what is decoded is the callers own, and of its own size', () => {
   assert.deepEqual(two, short)
   assert.ok(one.buffer.byteLength < 3000 && packed.buffer.byteLength < 3000)
 })
+
+test('blocks that are decoded together lie side by side in the memory that is given for them', async () => {
+  const sizes = [600, 100_000, 3000, 90_000, 120_000]
+  const plain = sizes.map((size, i) => new Uint8Array(size).map((_, at) => text[(at + i) % text.length]!))
+  const blocks = plain.map((bytes) => zstd(tryZstd(bytes, 3)!, bytes.length))
+  const torn = zstd(frame.subarray(0, -3), 700)
+  const arenas: Uint8Array[] = []
+  const arena = (sizeBytes: number): Uint8Array => {
+    arenas.push(new Uint8Array(sizeBytes))
+    return arenas[0]!
+  }
+  // The first two of the large ones are done here, torn ones are told apart, and what travels plain stays where it lies.
+  const given = [...blocks, torn, { encoding: 'plain', bytes: text, lengthBytes: text.length } as const]
+  const found = await decodeBlocksLater(given, { arena, hereBytes: 195_000 })
+  assert.deepEqual(found, [...plain, undefined, text])
+  assert.equal(found[6], text)
+  assert.deepEqual(
+    found.map((bytes) => bytes?.buffer === arenas[0]?.buffer),
+    [true, true, true, true, false, false, false],
+  )
+  assert.equal(arenas.length, 1)
+  assert.deepEqual(await decodeBlocksLater([torn], { arena }), [undefined])
+})

@@ -10,6 +10,7 @@ import { adminSteps } from './admin-steps.ts'
 import { accessFaults, openBrowser, skipWithoutBrowser, watchErrors } from './browser.ts'
 import { OFFLINE, startConsoleMesh } from './console-mesh.ts'
 import { memberSteps } from './member-steps.ts'
+import { publisherSteps } from './publisher-steps.ts'
 import { treeSteps } from './tree-steps.ts'
 
 const HOSTILE = ['<img src=x onerror=alert(1)>', 'a\u202egpj.exe', '\u001b[31mred']
@@ -180,11 +181,19 @@ test('the console of a mesh of three processes', {
       await dialog.getByText('a rate is 500k').waitFor()
       await dialog.getByLabel('To other regions').fill('20M')
       await dialog.getByText('mirrormesh limits set --wan-up 20M').waitFor()
+      await dialog.getByLabel('Give way to other traffic').fill('never')
+      await dialog.getByText('on, off, milliseconds of queue').waitFor()
+      await dialog.getByLabel('Give way to other traffic').fill('40ms')
+      await dialog.getByText('mirrormesh limits set --wan-up 20M --give-way 40ms').waitFor()
       assert.deepEqual(await accessFaults(page), [])
       await mesh.run('limits', 'set', '--wan-up', '5M')
       await dialog.getByRole('button', { name: 'Change them' }).click()
       await dialog.getByRole('alert').getByText('somebody else changed it').waitFor()
       await dialog.getByRole('button', { name: 'Cancel' }).click()
+      await page.getByRole('button', { name: 'Change limits' }).click()
+      await dialog.getByLabel('Give way to other traffic').fill('off')
+      await dialog.getByRole('button', { name: 'Change them' }).click()
+      await page.getByText('Other traffic to other regions is not given way to').waitFor()
       await page.getByRole('button', { name: 'Change the schedule' }).click()
       await dialog.getByLabel('Windows').fill('daily 00:00-24:00 wan-up=3M')
       await dialog.getByLabel('Time zone').fill('Nowhere/Land')
@@ -218,7 +227,7 @@ test('the console of a mesh of three processes', {
       await mesh.run('config', 'unset', 'keepSnapshots')
       assert.deepEqual(await accessFaults(page), [])
       await mesh.run('limits', 'schedule', '--config')
-      await mesh.run('limits', 'set', '--wan-up', 'config')
+      await mesh.run('limits', 'set', '--wan-up', 'config', '--give-way', 'config')
     },
   )
 
@@ -287,6 +296,7 @@ test('the console of a mesh of three processes', {
   })
 
   await treeSteps(t, page, mesh, labs)
+  await publisherSteps(t, page, mesh)
   await adminSteps(t, page, mesh)
 
   await t.test('a site is invited in the page, and joins by what the page shows', async () => {
@@ -344,6 +354,8 @@ test('the console of a mesh of three processes', {
 
   await t.test('the matrix is walked with the arrows, and leads to trees and sites', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
+    // A new page takes the focus to its heading first.
+    await page.locator('main h1:focus').waitFor()
     await page.getByRole('rowheader').getByRole('link').first().focus()
     await page.keyboard.press('ArrowRight')
     await page.locator('[role=gridcell]:focus[aria-label^="builds/nightly at lab-a: complete"]').waitFor()

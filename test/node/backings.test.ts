@@ -119,6 +119,15 @@ test('a tree is published in place and first synced onto a mirror: nearly nothin
     },
   )
 
+  await t.test('of a folder that is not there nothing is adopted, and nothing stays of the try', async () => {
+    const list = async () => (await succeed(['store', 'backings', '--home', labHome])).split('\n').length
+    const before = await list()
+    const outcome = await mirrormesh(['adopt', join(dir, 'gone'), '--tree', TREE, '--home', labHome])
+    assert.equal(outcome.status, 5, outcome.stderr)
+    assert.match(outcome.stderr, /there is no \S+gone\. Name a directory/)
+    assert.equal(await list(), before)
+  })
+
   await t.test('letting go of a backing is asked for, and may copy its blocks first', async () => {
     const [backing] = await backingsOf(hqHome)
     const id = String(backing?.id)

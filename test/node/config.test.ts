@@ -60,6 +60,8 @@ test('a setting is taken from the flag, then the environment, then the file, the
     wanDownBytesPerSecond: 'default',
     regionUpBytesPerSecond: 'default',
     regionDownBytesPerSecond: 'default',
+    giveWayMs: 'default',
+    giveWayMinBytesPerSecond: 'default',
     limitSchedule: 'default',
     checkoutsAreStorage: 'default',
     keepOldSeconds: 'default',

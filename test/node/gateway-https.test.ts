@@ -3,11 +3,13 @@ import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
+import net from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { formatAccess } from '../../node/gateway/access-log.ts'
 import { utf8 } from '../../src/base/bytes.ts'
+import { systemClock } from '../../src/base/clock.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { skipWithout } from '../needs.ts'
 import { createTestMesh } from './gateway-mesh.ts'
@@ -54,6 +56,33 @@ test('with a certificate the gateway speaks HTTPS, and takes over a renewed one'
   clock.advanceTo(clock.monotonicMs() + 60_000)
   assert.ok(mesh.events.some(({ event }) => event === 'gateway.certificate-renewed'))
   assert.equal((await get(second.certificate)).stdout, 'over tls')
+})
+
+test('a client that begins no handshake holds its own connections, and not those of others', {
+  skip: skipWithout('openssl', 'curl'),
+}, async (t) => {
+  const dir = await tempDir(t)
+  const mesh = await createTestMesh()
+  await mesh.publish('builds', [['a.txt', utf8('over tls')]])
+  const certificate = makeCertificate(dir, 'only')
+  const limits = { maxConnections: 4, maxClientConnections: 2 }
+  const gateway = await mesh.start({ certificate, ...limits }, { clock: systemClock })
+  // Which does not wait for those that are still open either.
+  t.after(() => gateway.stop(0))
+  const [host, port] = gateway.address().split(':')
+  let closed = 0
+  for (let i = 0; i < 8; i++) {
+    const socket = net.connect({ host: host!, port: Number(port), localAddress: '127.0.0.2' })
+    t.after(() => socket.destroy())
+    socket
+      .resume()
+      .on('error', () => undefined)
+      .once('close', () => closed++)
+  }
+  await until('it holds what it may', async () => closed === 6)
+  const url = `https://${gateway.address()}/builds/a.txt`
+  const { stdout } = await run('curl', ['-sS', '--fail', '--cacert', certificate.certificate, url])
+  assert.equal(stdout, 'over tls')
 })
 
 test('files that are no certificate and its key are told at the start', {

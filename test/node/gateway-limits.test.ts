@@ -4,18 +4,24 @@ import net from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { clientKey } from '../../node/gateway/client-limits.ts'
 import type { Gateway, GatewayOptions } from '../../node/gateway/gateway.ts'
+import { MAX_WAITING_REQUESTS } from '../../node/gateway/turns.ts'
 import { utf8 } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { createTestMesh } from './gateway-mesh.ts'
+import { until } from './program.ts'
 
 const big = Uint8Array.from({ length: 200_000 }, (_, i) => (i * 7 + (i >> 8)) & 0xff)
 
-async function start(t: TestContext, options: Partial<GatewayOptions>): Promise<Gateway> {
+/** More than the kernel takes of a client that does not read. */
+const huge = new Uint8Array(16_000_000).fill(7)
+
+async function start(
+  t: TestContext,
+  options: Partial<GatewayOptions>,
+  more: readonly (readonly [string, Uint8Array])[] = [],
+): Promise<Gateway> {
   const mesh = await createTestMesh()
-  await mesh.publish('t', [
-    ['big', big],
-    ['small', utf8('small')],
-  ])
+  await mesh.publish('t', [['big', big], ['small', utf8('small')], ...more])
   const gateway = await mesh.start(options, { clock: systemClock })
   t.after(() => gateway.stop(0))
   return gateway
@@ -124,6 +130,70 @@ test('headers and addresses have bounds', async (t) => {
   const text = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())))
   assert.match(text, /^HTTP\/1.1 431 /)
 })
+
+/** A connection on which everything is written at once, and nothing read yet. */
+async function pipeline(t: TestContext, gateway: Gateway, text: string): Promise<net.Socket> {
+  const [host, port] = gateway.address().split(':')
+  const socket = net.connect(Number(port), host)
+  t.after(() => socket.destroy())
+  socket.on('error', () => undefined)
+  await new Promise((resolve) => socket.once('connect', resolve))
+  socket.pause()
+  socket.write(text)
+  return socket
+}
+
+async function hasInFlight(gateway: Gateway, count: number): Promise<boolean> {
+  const metrics = (await ask(gateway, '/metrics')).body.toString()
+  return new RegExp(`^mirrormesh_gateway_requests_in_flight ${count}$`, 'm').test(metrics)
+}
+
+const get = (path: string, close = ''): string => `GET ${path} HTTP/1.1\r\nhost: x\r\n${close}\r\n`
+
+test('what a client asks for in advance', async (t) => {
+  const gateway = await start(t, { maxBodies: 3 }, [['huge', huge]])
+  await t.test('waits for its turn, and takes no place of others', (each) => waitsForItsTurn(each, gateway))
+  await t.test('without an answer ends with the connection when it is much', (each) =>
+    isCutOff(each, gateway),
+  )
+  await t.test('and is no request does not get into an answer', (each) => keepsOut(each, gateway))
+})
+
+async function waitsForItsTurn(t: TestContext, gateway: Gateway): Promise<void> {
+  const inAdvance = `${get('/t/huge')}${get('/t/big').repeat(8)}${get('/t/small', 'connection: close\r\n')}`
+  const socket = await pipeline(t, gateway, inAdvance)
+  // The ten, and the one that asks.
+  await until('all have come', () => hasInFlight(gateway, 11))
+  assert.equal((await ask(gateway, '/t/small')).statusCode, 200)
+  let rest = Buffer.concat(await socket.toArray())
+  const bodies: number[] = []
+  while (rest.length > 0) {
+    const head = rest.subarray(0, rest.indexOf('\r\n\r\n') + 4)
+    assert.match(head.toString(), /^HTTP\/1\.1 200 /)
+    const bytes = Number(/^content-length: (\d+)/im.exec(head.toString())![1])
+    bodies.push(bytes)
+    rest = rest.subarray(head.length + bytes)
+  }
+  assert.deepEqual(bodies, [huge.length, ...Array.from({ length: 8 }, () => big.length), 5])
+}
+
+async function isCutOff(t: TestContext, gateway: Gateway): Promise<void> {
+  const socket = await pipeline(t, gateway, get('/t/huge') + get('/t/big').repeat(MAX_WAITING_REQUESTS + 1))
+  await new Promise((resolve) => socket.resume().once('close', resolve))
+  await until('nothing is left of it', () => hasInFlight(gateway, 1))
+}
+
+async function keepsOut(t: TestContext, gateway: Gateway): Promise<void> {
+  const socket = await pipeline(t, gateway, get('/t/huge'))
+  const pieces: Buffer[] = []
+  socket.on('data', (piece) => {
+    if (pieces.push(piece) === 1) socket.write('this is not HTTP\r\n\r\n')
+  })
+  await new Promise((resolve) => socket.once('close', resolve).resume())
+  const all = Buffer.concat(pieces)
+  const body = all.subarray(all.indexOf('\r\n\r\n') + 4)
+  assert.ok(body.equals(huge.subarray(0, body.length)), 'whatever comes is of the file')
+}
 
 test('a client is an IPv4 address, or a /64', () => {
   assert.equal(clientKey('10.1.2.3'), '10.1.2.3')

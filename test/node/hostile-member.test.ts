@@ -15,9 +15,9 @@ import { decodeIndexNode } from '../../src/dag/block-index.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import { testKey } from '../replica/test-mesh.ts'
 import {
-  ASK,
   ASKED,
   ask,
+  askQuestion,
   BLOCKS,
   frame,
   OBJECT,
@@ -198,12 +198,8 @@ test('the right to a tree is looked at before a block is served by its position'
   // What shows that a copy is here is under the name of who shows it, and of nothing that did not come by that tree.
   const nonce = new Uint8Array(32).fill(5)
   const show = async (tree: string, at: readonly number[]): Promise<[number, unknown]> => {
-    const stream = await connection.newStream(ASK)
-    const answered = Promise.withResolvers<[number, Buffer]>()
-    onFrames(stream, (type, body) => answered.resolve([type, Buffer.from(body)]))
-    stream.send(frame(TYPE.request, encodeCbor({ q: 'possession', tree, root: snapshotCid, nonce, at })))
-    const [type, body] = await answered.promise
-    await stream.close()
+    const question = encodeCbor({ q: 'possession', tree, root: snapshotCid, nonce, at })
+    const { type, body } = await askQuestion(connection, question)
     return [type, type === ASKED.answer ? decodeCbor(new Uint8Array(body), 'an answer') : undefined]
   }
   const data = (await blocks(TREE)).data.toSorted((a, b) => a.readUInt16BE(0) - b.readUInt16BE(0))

@@ -7,8 +7,9 @@ import type { TestContext } from 'node:test'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
-import type { Libp2p, Stream } from '@libp2p/interface'
+import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -90,17 +91,35 @@ export function readBlocksRequest(body: Buffer): AskedBlocks {
 
 /** Listens where the others expect that site. */
 export async function startHostile(t: TestContext, { key, port }: Pick<SignedSite, 'key' | 'port'>) {
+  const gossip = gossipsub({
+    fallbackToFloodsub: false,
+    floodPublish: true,
+    allowPublishToZeroTopicPeers: true,
+  })
   const node = (await createLibp2p({
     privateKey: await generateKeyPairFromSeed('Ed25519', key.seed),
     addresses: { listen: [`/ip4/127.0.0.1/tcp/${port}`] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
-    services: { identify: identify(), ping: ping() },
-  })) as unknown as Libp2p
+    services: { identify: identify(), ping: ping(), gossip },
+  })) as unknown as Libp2p<{ gossip: ReturnType<typeof gossip> }>
   t.after(() => node.stop())
   return {
     node,
+    /** Says so to all that are connected. */
+    announce: (mesh: Cid, announcement: Uint8Array) =>
+      node.services.gossip.publish(`/mirrormesh/1/${mesh.toString()}/status`, announcement),
+    /** Answers the question on each stream as it is told, with `undefined` never. */
+    answerQuestions: (answer: (question: Buffer, asker: string) => Promise<Uint8Array | undefined>) =>
+      node.handle(ASK, (stream, connection) =>
+        onFrames(stream, (type, body) => {
+          if (type !== TYPE.request) return
+          void answer(Buffer.from(body), connection.remotePeer.toString()).then((bytes) => {
+            if (bytes !== undefined) stream.send(frame(ASKED.answer, bytes))
+          })
+        }),
+      ),
     /** Says of every snapshot that it holds all of it, and of every object that it has it not. */
     async promiseEverything(): Promise<void> {
       await node.handle(WATCH, (stream) => onFrames(stream, () => stream.send(frame(TYPE.complete))))
@@ -151,6 +170,20 @@ export async function startHostile(t: TestContext, { key, port }: Pick<SignedSit
     dial: ({ key: other, port: at }: Pick<SignedSite, 'key' | 'port'>) =>
       node.dial(multiaddr(`/ip4/127.0.0.1/tcp/${at}/p2p/${other.peer}`)),
   }
+}
+
+/** One question to whoever is at the other end. */
+export async function askQuestion(
+  connection: Connection,
+  question: Uint8Array,
+): Promise<{ readonly type: number; readonly body: Buffer }> {
+  const stream = await connection.newStream(ASK)
+  const answered = Promise.withResolvers<{ type: number; body: Buffer }>()
+  onFrames(stream, (type, body) => answered.resolve({ type, body: Buffer.from(body) }))
+  stream.send(frame(TYPE.request, question))
+  const answer = await answered.promise
+  await stream.close()
+  return answer
 }
 
 export interface Answered {

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { giveWayValue, parseGiveWay } from '../../node/cli/give-way.ts'
 import { formatWindow, parseWindow } from '../../node/cli/limit-window.ts'
 import { loadConfig } from '../../node/config.ts'
 import { DAYS } from '../../node/limit-names.ts'
@@ -43,6 +44,42 @@ test('limits that are set go before the config, over a restart, until they are t
   assert.deepEqual((await load()).caps(), { wan: { up: 5000, down: 0 }, region: { up: 0, down: 0 } })
   await writeFile(file, '{"wanUpBytesPerSecond":-1}')
   await assert.rejects(load(), { code: 'corrupt' })
+})
+
+test('what gives way is told when it changes, and kept over a restart', async (t) => {
+  const file = join(await tempDir(t), 'limits.json')
+  const config = await loadConfig({ file: join(file, '..', 'none'), env: {}, flags: { giveWayMs: 0 } })
+  const told: unknown[] = []
+  const load = () =>
+    loadLimits({
+      ...{ file, config, clock: new VirtualClock(), onChange: () => assert.fail('no cap has changed') },
+      onGiveWay: (settings) => told.push(settings),
+    })
+  const limits = await load()
+  assert.equal(limits.giveWay(), undefined)
+  const before = JSON.stringify(limits.said())
+  await limits.change({ giveWayMs: 40 })
+  await limits.change({ giveWayMinBytesPerSecond: 9000 })
+  assert.deepEqual(told, [
+    { targetMs: 40, minBytesPerSecond: 50_000 },
+    { targetMs: 40, minBytesPerSecond: 9000 },
+  ])
+  assert.notEqual(JSON.stringify(limits.said()), before)
+  const again = await load()
+  assert.deepEqual(again.giveWay(), { targetMs: 40, minBytesPerSecond: 9000 })
+  assert.deepEqual(again.read().giveWayMs, { value: 40, from: 'set', configured: 0 })
+  await again.change({ giveWayMs: null })
+  assert.equal(told.at(-1), undefined)
+  assert.equal(again.giveWay(), undefined)
+})
+
+test('giving way is read as it is told', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 1000 }), (ms) => assert.equal(parseGiveWay(giveWayValue(ms)), ms)),
+  )
+  assert.deepEqual(['on', 'config', '7', '40 ms'].map(parseGiveWay), [25, null, 7, 40])
+  for (const wrong of ['', '0', '1001', 'yes', '2.5', '40s'])
+    assert.throws(() => parseGiveWay(wrong), { code: 'invalid' })
 })
 
 const at = (text: string) => Date.parse(text)

@@ -26,6 +26,13 @@ test('/metrics shows what collections, scrubs and relaying have done, as it is w
       lastScrubMs: undefined,
     }),
     readRelayed: () => ({ bytes: 12, circuits: 3, reservations: 4 }),
+    readPaths: () => [
+      {
+        ...{ site: 'lon1', peer: 'a', rttMs: 100, baseMs: 60, queueMs: 40, connections: 2 },
+        ...{ bytesPerSecond: 90_000, isYielding: true },
+      },
+      { site: 'syd1', peer: 'b', rttMs: 200, baseMs: 200, queueMs: 0, connections: 1, isYielding: false },
+    ],
     readProtocols: () => [
       {
         protocol: '/mirrormesh/1/watch',
@@ -51,6 +58,11 @@ test('/metrics shows what collections, scrubs and relaying have done, as it is w
     'mirrormesh_relayed_bytes 12',
     'mirrormesh_relayed_connections 3',
     'mirrormesh_relay_reservations 4',
+    'mirrormesh_path_round_trip_seconds{site="lon1"} 0.1',
+    'mirrormesh_path_queue_seconds{site="lon1"} 0.04',
+    'mirrormesh_path_bound_bytes_per_second{site="lon1"} 90000',
+    'mirrormesh_path_giving_way{site="lon1"} 1',
+    'mirrormesh_path_giving_way{site="syd1"} 0',
     'mirrormesh_protocol_bytes{protocol="/mirrormesh/1/watch",direction="sent"} 21',
     'mirrormesh_protocol_bytes{protocol="/mirrormesh/1/watch",direction="received"} 22',
     'mirrormesh_protocol_messages{protocol="/mirrormesh/1/watch",direction="sent"} 2',
@@ -58,4 +70,5 @@ test('/metrics shows what collections, scrubs and relaying have done, as it is w
   ]) {
     assert.ok(text.includes(`\n${line}\n`), line)
   }
+  assert.doesNotMatch(text, /path_bound_bytes_per_second\{site="syd1"\}/)
 })

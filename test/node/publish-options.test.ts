@@ -1,6 +1,8 @@
 /** What `publish` and `diff` can be told beside a folder: patterns, dry runs, items. One node, as users run it. */
 import assert from 'node:assert/strict'
-import { appendFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { openSync } from 'node:fs'
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { DiffLine } from '../../node/api/answers.ts'
@@ -33,6 +35,33 @@ test('patterns, dry runs and diffs with a folder', { timeout: 300_000 }, async (
     assert.deepEqual((await succeedJson<{ trees: unknown[] }>(at('tree', 'list'))).trees, [])
   })
 
+  await t.test(
+    'nor does a mistyped option or site; what to look at is said with the same --home',
+    async () => {
+      for (const [args, status, said] of [
+        [['--deltas', 'later'], 2, /--deltas is one of before, along, after, off/],
+        [['--note', 'nothing'], 2, /--note is KEY=VALUE/],
+        [
+          ['--wait', 'hq,nowhere'],
+          5,
+          /there is no site nowhere to wait for\. See: mirrormesh --home \S+hq site list/,
+        ],
+      ] as const) {
+        const outcome = await mirrormesh(at('publish', source, '--tree', 'x', ...args))
+        assert.equal(outcome.status, status, outcome.stderr)
+        assert.match(outcome.stderr, said)
+      }
+      assert.deepEqual((await succeedJson<{ trees: unknown[] }>(at('tree', 'list'))).trees, [])
+      const [none, kind] = await Promise.all([
+        mirrormesh(at('ls', 'y')),
+        mirrormesh(at('events', '--kind', 'heads')),
+      ])
+      assert.match(none.stderr, /See: mirrormesh --home \S+hq tree list\n/)
+      assert.equal(kind.status, 0)
+      assert.match(kind.stderr, /knows no kind "heads"; it knows .*, head,/)
+    },
+  )
+
   await t.test('patterns leave out, are recorded and remembered, replaced and dropped', async () => {
     const file = join(dir, 'patterns')
     await writeFile(file, '# comment\r\n\r\n*.tmp\r\n')
@@ -57,6 +86,33 @@ test('patterns, dry runs and diffs with a folder', { timeout: 300_000 }, async (
       const outcome = await mirrormesh(at('publish', source, '--tree', 'x', ...args))
       assert.ok(outcome.status === 2 || outcome.status === 5, `${args.join(' ')}: ${outcome.stderr}`)
     }
+  })
+
+  await t.test(
+    'tree set says nothing without being told what, and the mesh is written as JSON too',
+    async () => {
+      const version = async () => (await succeedJson<{ version: number }>(at('tree', 'show', 'x'))).version
+      const before = await version()
+      const outcome = await mirrormesh(at('tree', 'set', 'x'))
+      assert.equal(outcome.status, 2, outcome.stderr)
+      assert.match(outcome.stderr, /say what to change/)
+      assert.equal(await version(), before)
+      const file = join(dir, 'mesh.json')
+      await writeFile(file, await succeed(at('mesh', 'export', '--json')))
+      const { mesh, trees } = JSON.parse(await readFile(file, 'utf8'))
+      assert.deepEqual([mesh, Object.keys(trees)], ['acme', ['x']])
+      assert.match(await succeed(at('mesh', 'plan', file)), /nothing/)
+    },
+  )
+
+  await t.test('output that cannot be written is an error, with its reason', async () => {
+    const { stderr, status } = spawnSync(
+      process.execPath,
+      [join(import.meta.dirname, '../../node/main.ts'), ...at('tree', 'list')],
+      { stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'], encoding: 'utf8' },
+    )
+    assert.equal(status, 9, stderr)
+    assert.match(stderr, /write the output: .*no space left/)
   })
 
   await t.test('a dry run counts what is new, itemises it and stores nothing', async () => {

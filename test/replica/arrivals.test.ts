@@ -184,6 +184,33 @@ test('the next blocks are looked at while some are stored; a store that fails en
   assert.deepEqual(puts, [1])
 })
 
+test('what blocks are decoded into is used again only once they are stored', async () => {
+  const { push, until, control, seen, blocks, puts } = setup()
+  const texts = Array.from({ length: 12 }, (_, i) => blockOf(`${i} of a text that compresses `.repeat(400)))
+  const packed = (i: number): Arrival<TestRequest> => {
+    const { bytes } = texts[i]!
+    const block = { encoding: 'zstd', bytes: tryZstd(bytes, 3)!, lengthBytes: bytes.length } as const
+    return { ...arrivalOf(i, texts[i]!), block }
+  }
+  for (let unit = 0; unit < 4; unit++) {
+    const held = Promise.withResolvers<void>()
+    control.beforePut = () => held.promise
+    const before = puts.length
+    push(packed(3 * unit))
+    // Much, so that it is not gathered.
+    push(arrivalOf(100 + unit, blockOf(`${unit}`.repeat(150_000))))
+    while (puts.length === before) await nextTurn()
+    push(packed(3 * unit + 1))
+    push(packed(3 * unit + 2))
+    push({ ...arrivalOf(200 + unit, blockOf('x'.repeat(150_000))), cid: blockOf('y').cid })
+    await until(() => seen.includes(`corrupt ${200 + unit}`))
+    control.beforePut = async () => undefined
+    held.resolve()
+    await until(() => seen.includes(`stored ${3 * unit + 2}`))
+  }
+  for (const { cid, bytes } of texts) assert.deepEqual(await blocks.get(cid), bytes)
+})
+
 test('the end of the fetch ends it without an error', async () => {
   const { push, abort, pass, until, seen, errors, puts, timers } = setup()
   push(arrivalOf(0, blockOf('first')))

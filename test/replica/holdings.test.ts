@@ -159,14 +159,16 @@ test('blocks are served by their position in a tree that is held here, and by no
 test('traffic tells repeats from different blocks, and what was given before it was complete', () => {
   const traffic = createTraffic()
   const page = cidOf(RAW, new Uint8Array([7]))
-  const block = { tree: TREE, page, offset: 1, bytes: 100, isIncomplete: true }
-  traffic.sentBlock('a', block)
-  traffic.sentBlock('b', { ...block, isIncomplete: false })
-  traffic.sentBlock('b', { ...block, isIncomplete: false })
-  traffic.sentBlock('b', { ...block, offset: 2, isIncomplete: false })
-  traffic.sentBlock('b', { ...block, tree: 'other', isIncomplete: false })
+  const one = { offset: 1, bytes: 100 }
+  const early = { tree: TREE, page, isIncomplete: true }
+  const late = { ...early, isIncomplete: false }
+  traffic.sentBlocks('a', early, [one])
+  traffic.sentBlocks('b', late, [one])
+  traffic.sentBlocks('b', late, [one, { ...one, offset: 2 }])
+  traffic.sentBlocks('b', late, [])
+  traffic.sentBlocks('b', { ...late, tree: 'other' }, [one])
   traffic.receivedBlock('a', 50, 80)
-  traffic.sentBlock('c', { ...block, offset: 3, bytes: 10, plainBytes: 90 })
+  traffic.sentBlocks('c', early, [{ offset: 3, bytes: 10, plainBytes: 90 }])
   traffic.sentObject('a', 7)
   const totals = traffic.totals()
   assert.equal(totals.blocksSent, 6)

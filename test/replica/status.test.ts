@@ -223,6 +223,10 @@ test('a site is complete only at the head that is known here', () => {
     [labOf(sources([heardAt(0, fetching)]))?.state, labOf(sources([heardAt(0, fetching)]))?.missingBytes],
     ['fetching', 77],
   )
+  // A check-out that cannot be made is told of a complete one too; not what keeps it from a head that is not known here.
+  const failing = tree('t', { completeSnapshot: cid('4'), reason: 'there is no directory /srv' })
+  assert.equal(labOf(sources([heardAt(0, failing)]))?.reason, 'there is no directory /srv')
+  assert.equal(labOf(sources([heardAt(0, { ...failing, fetchingSnapshot: cid('9') })]))?.reason, undefined)
   // Missing bytes of another snapshot say nothing of this one.
   assert.equal(labOf(sources([heardAt(0, { ...fetching, fetchingSnapshot: cid('9') })]))?.missingBytes, null)
   assert.equal(labOf(sources([]))?.state, 'unknown')

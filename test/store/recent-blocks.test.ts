@@ -52,6 +52,11 @@ test('whatever is added, what is given is exactly what was added last under that
           last.set(`${key}`, block)
           assert.deepEqual(recent.get(`${key}`), block)
         }
+        const names = [...last.keys(), undefined, 'never added']
+        assert.deepEqual(
+          recent.getMany(names),
+          names.map((name) => (name === undefined ? undefined : recent.get(name))),
+        )
         let bytes = 0
         for (const [name, expected] of last) {
           const found = recent.get(name)

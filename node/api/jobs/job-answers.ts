@@ -1,4 +1,6 @@
 /** What jobs end with. Plain types: the CLI loads this file too. */
+import type { DeltaReport } from '../../../src/replica/deltas/delta-report.ts'
+import type { ScrubReport } from '../../../src/store/collect/scrub-report.ts'
 import type { SnapshotPlace } from '../answers.ts'
 
 export interface Uncaptured {
@@ -25,20 +27,7 @@ export interface PublishAnswer extends SnapshotPlace {
   readonly deltas?: PublishedDeltas
 }
 
-export interface PublishedDeltas {
-  /** Of the head against whose snapshot they are. */
-  readonly baseSequence: number
-  /** Plain bytes of the blocks that it lacks. */
-  readonly newBytes: number
-  readonly deltas: number
-  readonly deltaBytes: number
-  /** Of the blocks that the deltas give: plain, and as they would travel without. */
-  readonly targetBytes: number
-  readonly zstdBytes: number
-  readonly seconds: number
-  /** Why there are not more. */
-  readonly endedBy?: string
-}
+export type PublishedDeltas = DeltaReport
 
 export interface WaitAnswer extends SnapshotPlace {
   /** That were waited for; each holds this snapshot or a newer one. */
@@ -183,14 +172,6 @@ export interface DroppedSnapshot {
   readonly bytes: number | null
 }
 
-export interface ScrubAnswer {
-  readonly packs: number
-  readonly bytes: number
-  readonly blocks: number
-  readonly damagedBlocks: number
-  readonly unreadablePacks: number
-  /** Folders outside of the store whose blocks were read, and those that were not found or not readable in full. */
-  readonly backings: number
-  readonly unreadableBackings: number
+export interface ScrubAnswer extends ScrubReport {
   readonly seconds: number
 }

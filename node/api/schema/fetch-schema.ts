@@ -41,6 +41,7 @@ const PEER = z.strictObject({
   pathPipelineBytes: z.number(),
   pathFetches: z.number(),
   bytesPerSecond: z.number(),
+  othersQueueMs: z.number().exactOptional().describe('of other traffic on the path'),
   state: z.string(),
 })
 

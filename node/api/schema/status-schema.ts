@@ -105,6 +105,7 @@ const TRAFFIC = z.strictObject({
       blocksSent: z.int(),
       blocksReceived: z.int(),
       bytesSentBeforeComplete: z.int(),
+      givesWay: z.boolean().exactOptional().describe('what is sent to it makes room for other traffic'),
     }),
   ),
   classes: z.strictObject({ site: CLASS, region: CLASS, wan: CLASS }),

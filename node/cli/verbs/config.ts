@@ -91,7 +91,7 @@ async function showSettings({ paths, env, terminal }: Context, { json }: { json?
   const { explainConfig } = await import('../../config.ts')
   const settings = await explainConfig({ file: paths.configFile, env, flags: {} })
   if (json === true) {
-    await terminal.print(`${JSON.stringify(settings, null, 2)}\n`)
+    await terminal.print(`${JSON.stringify({ settings }, null, 2)}\n`)
     return
   }
   await terminal.print(

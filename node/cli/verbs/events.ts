@@ -60,6 +60,13 @@ function textOf(event: string, document: Readonly<Record<string, unknown>>): str
   return `job ${kind}: ${state === 'running' && progress !== undefined ? progress.phase : state}`
 }
 
+/** A misspelt kind would look like a quiet mesh. What a later version says has other kinds, so nothing is refused. */
+async function sayKnownKinds({ say }: Context['terminal'], kind: string): Promise<void> {
+  const { KINDS } = await import('../../../src/record/content.ts')
+  if (!KINDS.includes(kind))
+    say(`mirrormesh: note: this version knows no kind ${JSON.stringify(kind)}; it knows ${KINDS.join(', ')}.`)
+}
+
 async function show(
   { api, signal, terminal }: Context,
   { limit, kind, about, json }: Options,
@@ -82,6 +89,7 @@ async function show(
     if (json !== true) records.push(...page.records)
     else for (const record of page.records) await terminal.print(`${JSON.stringify(record)}\n`)
   }
+  if (records.length === 0 && kind !== undefined && json !== true) await sayKnownKinds(terminal, kind)
   if (json === true) return
   const short = shortIds(
     records.map(({ issuer }) => issuer),

@@ -1,9 +1,11 @@
 /** `limits`: what this site sends and receives at most, seen and changed while the daemon runs; by the time of the week too. */
 import type { Command } from 'commander'
 import { MirrorError } from '../../../src/base/errors.ts'
-import type { LimitName } from '../../limit-names.ts'
-import type { Limit, LimitsDocument, ScheduleDocument } from '../../limits.ts'
+import type { LimitsAnswer } from '../../api/answers.ts'
+import type { GiveWayName, LimitName } from '../../limit-names.ts'
+import type { Limit, ScheduleDocument } from '../../limits.ts'
 import type { Context } from '../context.ts'
+import { giveWayText, parseGiveWay } from '../give-way.ts'
 import { CAPS, formatWindow, parseRate, parseWindow } from '../limit-window.ts'
 import { formatBytes, formatTime } from '../quantity.ts'
 import { formatTable } from '../table.ts'
@@ -13,6 +15,8 @@ interface SetOptions {
   readonly wanDown?: string
   readonly regionUp?: string
   readonly regionDown?: string
+  readonly giveWay?: string
+  readonly giveWayMin?: string
   readonly json?: boolean
 }
 
@@ -44,6 +48,11 @@ export function define(command: Command, context: Context): void {
     .option('--wan-down <RATE>', 'from other regions')
     .option('--region-up <RATE>', 'to sites of this region')
     .option('--region-down <RATE>', 'from sites of this region')
+    .option(
+      '--give-way <TARGET>',
+      'make room for other traffic on the way to other regions: on, off, or milliseconds of queue (40); or config',
+    )
+    .option('--give-way-min <RATE>', 'the least that is sent meanwhile over a path, or config')
     .option('--json', 'print the caps as JSON')
     .action((options: SetOptions) => set(context, options))
   command
@@ -75,22 +84,25 @@ the next day. Trees that a pin makes urgent are not held up by any cap.`,
 }
 
 async function show({ api, signal, terminal }: Context, isJson: boolean): Promise<void> {
-  await terminal.print(format(await api.get<LimitsDocument>('/api/v1/limits', signal), isJson))
+  await terminal.print(format(await api.get<LimitsAnswer>('/api/v1/limits', signal), isJson))
 }
 
 async function set({ api, signal, terminal }: Context, options: SetOptions): Promise<void> {
-  const change: Partial<Record<LimitName, number | null>> = {}
+  const change: Partial<Record<LimitName | GiveWayName, number | null>> = {}
   for (const [flag, name] of Object.entries(OPTIONS)) {
     const text = options[flag as keyof typeof OPTIONS]
     if (text !== undefined) change[name] = text === 'config' ? null : parseRate(text)
   }
+  if (options.giveWay !== undefined) change.giveWayMs = parseGiveWay(options.giveWay)
+  if (options.giveWayMin !== undefined)
+    change.giveWayMinBytesPerSecond = options.giveWayMin === 'config' ? null : parseRate(options.giveWayMin)
   if (Object.keys(change).length === 0) {
     throw new MirrorError(
       'invalid',
-      'name a cap to change: --wan-up, --wan-down, --region-up or --region-down',
+      'name a cap to change: --wan-up, --wan-down, --region-up, --region-down, --give-way or --give-way-min',
     )
   }
-  const document = await api.patch<LimitsDocument>('/api/v1/limits', change, signal)
+  const document = await api.patch<LimitsAnswer>('/api/v1/limits', change, signal)
   await terminal.print(format(document, options.json === true))
 }
 
@@ -103,7 +115,7 @@ async function schedule({ api, signal, terminal }: Context, options: ScheduleOpt
     config === true
       ? null
       : { windows: window.map(parseWindow), ...(timeZone === undefined ? {} : { timeZone }) }
-  const document = await api.patch<LimitsDocument>('/api/v1/limits', { schedule: wanted }, signal)
+  const document = await api.patch<LimitsAnswer>('/api/v1/limits', { schedule: wanted }, signal)
   await terminal.print(format(document, json === true))
 }
 
@@ -111,7 +123,7 @@ function collect(value: string, before: readonly string[]): readonly string[] {
   return [...before, value]
 }
 
-function format(document: LimitsDocument, isJson: boolean): string {
+function format(document: LimitsAnswer, isJson: boolean): string {
   if (isJson) return `${JSON.stringify(document, null, 2)}\n`
   const table = formatTable(
     [{ title: 'CAP' }, { title: 'NOW', align: 'right' }, { title: 'FROM' }],
@@ -121,7 +133,18 @@ function format(document: LimitsDocument, isJson: boolean): string {
       originOf(document[key]),
     ]),
   )
-  return document.schedule === null ? table : `${table}\n${formatSchedule(document.schedule)}`
+  const parts = [table, formatGiveWay(document)]
+  if (document.schedule !== null) parts.push(formatSchedule(document.schedule))
+  return parts.join('\n')
+}
+
+function formatGiveWay({ giveWayMs, giveWayMinBytesPerSecond: min, paths }: LimitsAnswer): string {
+  const least = giveWayMs.value === 0 ? '' : `; over each path ${rate(min.value)} at least`
+  const lines = paths.map(({ site, peer, queueMs, bytesPerSecond, givesWay }) => {
+    const bound = bytesPerSecond === null ? 'no bound now' : `${formatBytes(bytesPerSecond)}/s at most now`
+    return `  to ${site ?? peer}: ${Math.round(queueMs)} ms of queue, ${bound}${givesWay ? ': others have the path' : ''}\n`
+  })
+  return `other traffic to other regions: ${giveWayText(giveWayMs)}${least}\n${lines.join('')}`
 }
 
 function rate(value: number): string {

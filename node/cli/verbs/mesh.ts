@@ -38,7 +38,8 @@ export function define(command: Command, context: Context): void {
     .command('export')
     .description('write trees, tags, grants, pins, labels, topology and members as one YAML file')
     .option('--out <FILE>', 'the file; stdout when left out')
-    .action((options: { out?: string }) => exportMesh(context, options))
+    .option('--json', 'as JSON, which mesh plan and mesh apply read as well')
+    .action((options: { out?: string; json?: boolean }) => exportMesh(context, options))
   command
     .command('plan')
     .description('say what would change if the mesh became what a file says')
@@ -71,12 +72,13 @@ async function readFacts({ api, signal }: Context): Promise<MeshFacts> {
   return { name: self.mesh.name, trees, pins, topology, members, sites, grants }
 }
 
-async function exportMesh(context: Context, { out }: { out?: string }): Promise<void> {
+async function exportMesh(context: Context, { out, json }: { out?: string; json?: boolean }): Promise<void> {
   const [{ describeMesh }, { stringify }] = await Promise.all([
     import('../../declare/mesh-changes.ts'),
     import('yaml'),
   ])
-  const text = stringify(describeMesh(await readFacts(context)))
+  const mesh = describeMesh(await readFacts(context))
+  const text = json === true ? `${JSON.stringify(mesh, null, 2)}\n` : stringify(mesh)
   if (out === undefined) {
     await context.terminal.print(text)
     return

@@ -8,6 +8,7 @@ import { isIgnoreRule } from '../../../src/dag/ignore-rule.ts'
 import { checkTreeName } from '../../../src/dag/tree-name.ts'
 import { DELTA_MODES, type DeltaMode } from '../../../src/replica/deltas/delta-mode.ts'
 import type { DryRunAnswer, PublishAnswer, PublishedDeltas } from '../../api/jobs/job-answers.ts'
+import type { SiteDocument } from '../../api/routes/site-routes.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { runJob } from '../job.ts'
@@ -115,29 +116,29 @@ async function publish(context: Context, path: string, options: Options): Promis
     })
     return
   }
+  const wait = options.wait?.split(',')
+  const job = {
+    kind: 'publish' as const,
+    path: source,
+    tree,
+    notes: parseNotes(options.note),
+    allowEmpty: options.allowEmpty === true,
+    acceptShrink: options.acceptShrink === true,
+    ...(options.as === undefined ? {} : { version: options.as }),
+    ...(options.inPlace === true ? { inPlace: true } : {}),
+    dryRun: isDry,
+    ...(options.deltas === undefined ? {} : { deltas: checkMode(options.deltas) }),
+    ...(ignore === undefined ? {} : { ignore }),
+    ...(wait === undefined ? {} : { wait }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  }
+  // Last: a tree that was created for a mistyped option would stay.
   if (!isDry) {
+    if (wait !== undefined) await checkSites(context, wait)
     const { ensureTree } = await import('../ensure-tree.ts')
     await ensureTree(context, tree)
   }
-  const answer = await runJob<PublishAnswer | DryRunAnswer>(
-    context,
-    {
-      kind: 'publish',
-      path: source,
-      tree,
-      notes: parseNotes(options.note),
-      allowEmpty: options.allowEmpty === true,
-      acceptShrink: options.acceptShrink === true,
-      ...(options.as === undefined ? {} : { version: options.as }),
-      ...(options.inPlace === true ? { inPlace: true } : {}),
-      dryRun: isDry,
-      ...(options.deltas === undefined ? {} : { deltas: checkMode(options.deltas) }),
-      ...(ignore === undefined ? {} : { ignore }),
-      ...(options.wait === undefined ? {} : { wait: options.wait.split(',') }),
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    },
-    `publish ${tree}`,
-  )
+  const answer = await runJob<PublishAnswer | DryRunAnswer>(context, job, `publish ${tree}`)
   const { terminal } = context
   if (options.json === true) await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
   else if ('isDryRun' in answer) {
@@ -187,6 +188,15 @@ async function publish(context: Context, path: string, options: Options): Promis
     if (uncaptured.count > 10) terminal.say(`  ... \`${context.self} tree show ${tree}\` shows more`)
     context.exitWith(EXIT.partial)
   }
+}
+
+async function checkSites(context: Context, wanted: readonly string[]): Promise<void> {
+  const { sites } = await context.api.get<{ sites: SiteDocument[] }>('/api/v1/sites', context.signal)
+  const missing = wanted.find((name) => name !== 'all' && !sites.some(({ site }) => site === name))
+  if (missing === undefined) return
+  throw new MirrorError('not-found', `there is no site ${missing} to wait for`, {
+    hint: `See: ${context.self} site list`,
+  })
 }
 
 function checkMode(text: string): DeltaMode {

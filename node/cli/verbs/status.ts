@@ -177,5 +177,9 @@ function formatTraffic({ traffic }: StatusDocument): string {
       return `${plain} left for ${peer.site ?? peer.peer} as ${sent}, compressed\n`
     })
     .join('')
-  return `${table}${compressed}${formatCount(traffic.blocksSentMoreThanOnce)} of ${formatCount(traffic.blocksSent)} blocks left here more than once\n`
+  const givingWay = traffic.peers
+    .filter(({ givesWay }) => givesWay === true)
+    .map((peer) => `what is sent to ${peer.site ?? peer.peer} gives way to other traffic (limits show)\n`)
+    .join('')
+  return `${table}${compressed}${givingWay}${formatCount(traffic.blocksSentMoreThanOnce)} of ${formatCount(traffic.blocksSent)} blocks left here more than once\n`
 }

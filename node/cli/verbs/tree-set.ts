@@ -80,6 +80,15 @@ async function set(
   options: SettingsOptions & { json?: boolean },
 ): Promise<void> {
   const tree = nameOfTree(text)
+  const { json, ...asked } = options
+  // Of --no-gate and --no-keep the library makes true where they are not given.
+  const isAsked = ([key, value]: [string, unknown]): boolean =>
+    key === 'gate' || key === 'keep' ? value === false : value !== undefined
+  if (!Object.entries(asked).some(isAsked)) {
+    throw new MirrorError('invalid', 'say what to change', {
+      hint: `How it is set now: ${context.self} tree show ${tree}`,
+    })
+  }
   const found = await context.api.get<TreeDocument>(treeUrl({ tree }, ''), context.signal)
   const settings = settingsOf(options, {
     readers: found.readers,
@@ -90,7 +99,7 @@ async function set(
   const { readers = found.readers, kind = 'simple', gate = null, keep = null } = settings
   await sign(context, { ...found, readers, kind, gate, keep })
   await context.terminal.print(
-    options.json === true
+    json === true
       ? `${JSON.stringify({ tree, readers, kind, gate, keep }, null, 2)}\n`
       : `${tree}: ${readers === 'granted' ? 'private, ' : ''}${kind}${gate === null ? '' : `, ${describeGate(gate)}`}${
           keep === null ? '' : `; sites keep ${describeKeep(keep)}`

@@ -144,7 +144,7 @@ async function show(context: Context, text: string, { json }: Options): Promise<
     `publisher  ${found.epoch === null ? 'none' : `${siteOf(found.epoch.publisher)} (epoch ${found.epoch.epoch})`}`,
     found.head === null
       ? 'head       nothing published yet'
-      : `head       ${sequence}  ${files} files, ${bytes}, ${time}\nsnapshot   ${found.head.snapshot}`,
+      : `head       ${sequence}  ${files} ${files === '1' ? 'file' : 'files'}, ${bytes}, ${time}\nsnapshot   ${found.head.snapshot}`,
     ...(found.fork?.tips ?? []).map(
       (tip) => `branch     ends in @${tip.sequence} ${tip.snapshot}, by ${siteOf(tip.publisher)}`,
     ),

@@ -1,6 +1,8 @@
 /** Changing caps, and when they hold: as the command line has them. What somebody else changed meanwhile is not overwritten. */
 import { useEffect, useState } from 'preact/hooks'
+import { giveWayValue, parseGiveWay } from '../../cli/give-way.ts'
 import { CAPS, formatWindow, parseRate, parseWindow, rateText } from '../../cli/limit-window.ts'
+import type { GiveWayName, LimitName } from '../../limit-names.ts'
 import type { LimitsDocument } from '../../limits.ts'
 import { Dialog } from '../actions/dialog.ts'
 import { getTagged, type Problem, patchJson } from '../api.ts'
@@ -37,18 +39,55 @@ const LABELS: Readonly<Record<keyof typeof CAPS, string>> = {
   'region-down': 'From this region',
 }
 
+interface Field {
+  readonly name: string
+  readonly label: string
+  readonly key: LimitName | GiveWayName
+  /** What it is when no window says otherwise, as it would be typed. */
+  readonly textOf: (value: LimitsDocument) => string
+  /** Null is what config.yaml says. @throws MirrorError `invalid` */
+  readonly parse: (text: string) => number | null
+  readonly says: string
+}
+
+const rateOrConfig = (text: string): number | null => (text === 'config' ? null : parseRate(text))
+
+const FIELDS: readonly Field[] = [
+  ...Object.entries(CAPS).map(
+    ([name, key]): Field => ({
+      ...{ name, key, label: LABELS[name as keyof typeof CAPS] },
+      textOf: (value) => capText(value, key),
+      parse: rateOrConfig,
+      says: 'a rate is 500k, 20M, none or config.',
+    }),
+  ),
+  {
+    ...{ name: 'give-way', key: 'giveWayMs', label: 'Give way to other traffic' },
+    textOf: ({ giveWayMs: { from, value } }) => (from === 'config' ? 'config' : giveWayValue(value)),
+    parse: parseGiveWay,
+    says: 'on, off, milliseconds of queue such as 40, or config.',
+  },
+  {
+    ...{ name: 'give-way-min', key: 'giveWayMinBytesPerSecond', label: 'But send at least' },
+    textOf: ({ giveWayMinBytesPerSecond: { from, value } }) =>
+      from === 'config' ? 'config' : rateText(value),
+    parse: rateOrConfig,
+    says: 'a rate of 1k or more, or config.',
+  },
+]
+
 export function LimitsDialog({ onClose }: { onClose: () => void }) {
   const { read, problem } = useLimits()
   const [typed, setTyped] = useState<Readonly<Record<string, string>>>({})
-  const changes = Object.entries(CAPS).flatMap(([name, key]) => {
-    const text = typed[name]?.trim()
-    return read === undefined || text === undefined || text === textOf(read.value, key)
+  const changes = FIELDS.flatMap((field) => {
+    const text = typed[field.name]?.trim()
+    return read === undefined || text === undefined || text === field.textOf(read.value)
       ? []
-      : [{ name, key, text }]
+      : [{ ...field, text }]
   })
-  const wrong = changes.find(({ text }) => text !== 'config' && !isGood(() => parseRate(text)))
+  const wrong = changes.find(({ parse, text }) => !isGood(() => parse(text)))
   const run = async (): Promise<undefined> => {
-    const body = changes.map(({ key, text }) => [key, text === 'config' ? null : parseRate(text)] as const)
+    const body = changes.map(({ key, parse, text }) => [key, parse(text)] as const)
     await patchJson(LIMITS, Object.fromEntries(body), read?.tag)
   }
   return html`<${Dialog} title="Limits of this node" confirm="Change them" run=${run} onClose=${onClose}
@@ -58,21 +97,17 @@ export function LimitsDialog({ onClose }: { onClose: () => void }) {
     ${problem !== undefined && html`<${Trouble} problem=${problem} />`}
     ${
       read !== undefined &&
-      html`<div class="fields">${Object.entries(CAPS).map(
-        ([
-          name,
-          key,
-        ]) => html`<label key=${key}>${LABELS[name as keyof typeof CAPS]} <input type="text" spellcheck=${false}
-          value=${typed[name] ?? textOf(read.value, key)}
+      html`<div class="fields">${FIELDS.map(
+        ({ name, label, textOf }) => html`<label key=${name}>${label} <input type="text" spellcheck=${false}
+          value=${typed[name] ?? textOf(read.value)}
           onInput=${(event: InputEvent) => setTyped({ ...typed, [name]: (event.target as HTMLInputElement).value })} /></label>`,
       )}</div>`
     }
-    ${wrong !== undefined && html`<p class="notice warn">${LABELS[wrong.name as keyof typeof CAPS]}: a rate is 500k, 20M, none or config.</p>`}
+    ${wrong !== undefined && html`<p class="notice warn">${wrong.label}: ${wrong.says}</p>`}
   </${Dialog}>`
 }
 
-/** What it is when no window says otherwise, as it would be typed. */
-function textOf(value: LimitsDocument, key: (typeof CAPS)[keyof typeof CAPS]): string {
+function capText(value: LimitsDocument, key: (typeof CAPS)[keyof typeof CAPS]): string {
   const { otherwise, configured, from } = value[key]
   return from === 'config' || (from === 'schedule' && otherwise === configured)
     ? 'config'

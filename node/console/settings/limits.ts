@@ -1,8 +1,10 @@
 /** The caps of this node: what holds now, and why; by the time of the week. */
 
+import type { LimitsAnswer } from '../../api/answers.ts'
+import { giveWayText } from '../../cli/give-way.ts'
 import { CAPS, formatWindow } from '../../cli/limit-window.ts'
 import { formatBytes } from '../../cli/quantity.ts'
-import type { Limit, LimitsDocument, ScheduleDocument } from '../../limits.ts'
+import type { Limit, ScheduleDocument } from '../../limits.ts'
 import { Action } from '../actions/dialog.ts'
 import { html } from '../html.ts'
 import { session } from '../live.ts'
@@ -19,7 +21,7 @@ const NAMES: Readonly<Record<keyof typeof CAPS, string>> = {
 }
 
 export function Limits({ site }: { site: string }) {
-  const { value, problem, reload } = useDocument<LimitsDocument>(LIMITS, 15_000)
+  const { value, problem, reload } = useDocument<LimitsAnswer>(LIMITS, 15_000)
   const mayChange = useValue(session)?.scope !== 'read'
   const done = (onClose: () => void) => () => {
     onClose()
@@ -35,6 +37,7 @@ export function Limits({ site }: { site: string }) {
           ([name, key]) => html`<tr key=${key}><td>${NAMES[name as keyof typeof CAPS]}</td>
             <td class="number">${rate(value[key].value)}</td><td class="quiet">${originOf(value[key])}</td></tr>`,
         )}</tbody></table>
+      <${GivingWay} limits=${value} />
     </section>
     <section class="card" aria-labelledby="schedule-title">
       <header class="card-head"><h2 id="schedule-title">Schedule</h2>
@@ -45,6 +48,30 @@ export function Limits({ site }: { site: string }) {
           : html`<${Windows} schedule=${value.schedule} />`
       }
     </section>`
+}
+
+function GivingWay({
+  limits: { giveWayMs, giveWayMinBytesPerSecond: min, paths },
+}: {
+  limits: LimitsAnswer
+}) {
+  const least = giveWayMs.value === 0 ? '' : `; over each path ${rate(min.value)} at least`
+  return html`<p class="quiet">Other traffic to other regions is ${giveWayText(giveWayMs)}${least}.</p>
+    ${
+      paths.length > 0 &&
+      html`<table><thead><tr><th>Path to</th><th class="number">Queue</th><th class="number">Sent at most</th><th>Now</th></tr></thead>
+        <tbody>${paths.map(
+          ({
+            site,
+            peer,
+            queueMs,
+            bytesPerSecond,
+            givesWay,
+          }) => html`<tr key=${peer}><td>${shown(site ?? peer)}</td>
+            <td class="number">${Math.round(queueMs)} ms</td><td class="number">${rate(bytesPerSecond ?? 0)}</td>
+            <td>${givesWay ? html`<span class="tag info">others have the path</span>` : ''}</td></tr>`,
+        )}</tbody></table>`
+    }`
 }
 
 function Windows({ schedule: { timeZone, windows, active, untilMs, from } }: { schedule: ScheduleDocument }) {

@@ -17,7 +17,7 @@ import type { Cid } from '../../block/cid.ts'
 import { CID_KEY_BYTES } from '../../block/cid.ts'
 import { isEncodedLength } from '../../block/encoding.ts'
 import { MAX_BATCH_BYTES, MAX_OFFSETS_PER_REQUEST, MAX_TREE_NAME_BYTES } from '../limits.ts'
-import { cidField, FieldReader, treeField, u8, u16, u24, u32 } from './fields.ts'
+import { cidField, FieldReader, putU24, treeField, u8, u16, u32 } from './fields.ts'
 import type { FrameLimits } from './frame.ts'
 import { BUSY, CANCEL, DATA, END, ID_BYTES, MISSING, REQUEST } from './request.ts'
 
@@ -117,8 +117,8 @@ function blockHeader(offset: number, lengthBytes: number, zstdOfBytes: number | 
   header[0] = offset >>> 8
   header[1] = offset
   header[2] = zstdOfBytes === undefined ? 0 : 1
-  header.set(u24(lengthBytes), 3)
-  if (zstdOfBytes !== undefined) header.set(u24(zstdOfBytes), 6)
+  putU24(header, 3, lengthBytes)
+  if (zstdOfBytes !== undefined) putU24(header, 6, zstdOfBytes)
   return header
 }
 

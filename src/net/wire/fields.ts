@@ -89,7 +89,15 @@ export function u16(value: number): Uint8Array {
 }
 
 export function u24(value: number): Uint8Array {
-  return Uint8Array.of((value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff)
+  const bytes = new Uint8Array(3)
+  putU24(bytes, 0, value)
+  return bytes
+}
+
+export function putU24(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 16
+  bytes[at + 1] = value >>> 8
+  bytes[at + 2] = value
 }
 
 export function u32(value: number): Uint8Array {

@@ -22,7 +22,8 @@ import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { Holdings } from '../holdings/holdings.ts'
 import { createBlocksOf } from '../holdings/tree-views.ts'
 import type { Ledger } from '../records/ledger.ts'
-import type { DeltaReport, DeltaRequest, DeltaWork, MakeDeltas } from './delta-work.ts'
+import type { DeltaReport } from './delta-report.ts'
+import type { DeltaRequest, DeltaWork, MakeDeltas } from './delta-work.ts'
 import type { OwedDeltas } from './owed-deltas.ts'
 import { openSetWriter, type SetState, type SetWriter } from './set-writer.ts'
 
@@ -222,7 +223,10 @@ export function createDeltaPublisher(
     let doneBytes = 0
     let nextMs = FIRST_STEP_MS
     const own = blocksOf(tree)
-    const source: NodeSource = { get: (cid) => own.get(cid, signal) }
+    const source: NodeSource = {
+      get: (cid) => own.get(cid, signal),
+      getMany: (cids) => own.getMany(cids, signal),
+    }
     const options = { target: snapshot, base, signal, ...(workers === undefined ? {} : { workers }) }
     for await (const delta of makeDeltas({ source }, options)) {
       signal.throwIfAborted()

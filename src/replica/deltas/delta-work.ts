@@ -4,6 +4,7 @@ import type { NodeSource } from '../../dag/source.ts'
 import type { MadeDelta } from '../../delta/delta.ts'
 import type { EncodingsBody } from '../../record/kinds/encodings.ts'
 import type { DeltaMode } from './delta-mode.ts'
+import type { DeltaReport } from './delta-report.ts'
 
 export type MakeDeltas = (
   components: { readonly source: NodeSource },
@@ -22,21 +23,6 @@ export interface DeltaRequest {
   readonly baseSequence: number
   readonly mode: Exclude<DeltaMode, 'off'>
   readonly onProgress?: (progress: { readonly bytes: number; readonly totalBytes: number }) => void
-}
-
-export interface DeltaReport {
-  /** Of the head whose snapshot the deltas need. */
-  readonly baseSequence: number
-  /** Plain bytes of the blocks that the base lacks. */
-  readonly newBytes: number
-  readonly deltas: number
-  readonly deltaBytes: number
-  /** Of the blocks that the deltas give: plain, and as they would travel without. */
-  readonly targetBytes: number
-  readonly zstdBytes: number
-  readonly seconds: number
-  /** Why they are not all that there could be. */
-  readonly endedBy?: string
 }
 
 export interface DeltaWork {

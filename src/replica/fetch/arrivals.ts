@@ -55,9 +55,17 @@ const MAX_UNIT_BYTES = 4 * 1024 * 1024
 const GATHER_MS = 20
 const GATHER_BYTES = 128 * 1024
 
+/** Of a unit's larger blocks so much is decoded on the spot: where more comes at a time, threads share it. */
+const DECODE_HERE_BYTES = 512 * 1024
+/** Memory that is kept for the next unit. One is stored while the next is decoded. */
+const MAX_KEPT_BYTES = 1024 * 1024
+const MAX_KEPT = 2
+
 interface Verified<R extends ArrivalRequest> {
   readonly arrivals: readonly Arrival<R>[]
   readonly blocks: readonly PutBlock[]
+  /** What the blocks were decoded into: free once they are stored. */
+  readonly memory: Uint8Array | undefined
 }
 
 export function createArrivals<R extends ArrivalRequest>(
@@ -79,6 +87,17 @@ export function createArrivals<R extends ArrivalRequest>(
   let isWorking = false
   let isEnded = false
   let wake: (() => void) | undefined
+  const kept: Uint8Array[] = []
+
+  /** Blocks that each had memory of their own would cost its allocator and the collector as much as the decoder. */
+  function takeMemory(sizeBytes: number): Uint8Array {
+    const known = kept.pop()
+    return known !== undefined && known.length >= sizeBytes ? known : Buffer.allocUnsafeSlow(sizeBytes)
+  }
+
+  function giveBack(memory: Uint8Array | undefined): void {
+    if (memory !== undefined && memory.length <= MAX_KEPT_BYTES && kept.length < MAX_KEPT) kept.push(memory)
+  }
 
   async function work(): Promise<void> {
     while (queue.length > 0) {
@@ -130,7 +149,11 @@ export function createArrivals<R extends ArrivalRequest>(
     const cancelled = unit.filter(({ request }) => request.isCancelled)
     if (cancelled.length > 0) onLeftAside(cancelled)
     const wanted = cancelled.length === 0 ? unit : unit.filter(({ request }) => !request.isCancelled)
-    const plain = await decodeBlocksLater(wanted.map(({ block }) => block))
+    let memory: Uint8Array | undefined
+    const plain = await decodeBlocksLater(
+      wanted.map(({ block }) => block),
+      { arena: (sizeBytes) => (memory = takeMemory(sizeBytes)), hereBytes: DECODE_HERE_BYTES },
+    )
     const right: Arrival<R>[] = []
     const corrupt: Arrival<R>[] = []
     const puts: PutBlock[] = []
@@ -147,13 +170,15 @@ export function createArrivals<R extends ArrivalRequest>(
       puts.push(block.encoding === 'zstd' ? { cid, bytes, zstd: block.bytes } : { cid, bytes })
     }
     if (corrupt.length > 0) onCorrupt(corrupt)
-    return { arrivals: right, blocks: puts }
+    return { arrivals: right, blocks: puts, memory }
   }
 
-  async function store({ arrivals, blocks: puts }: Verified<R>): Promise<void> {
-    if (puts.length === 0) return
-    await heldUp.during(blocks.put(puts, { verified: true }))
-    onStored(arrivals)
+  async function store({ arrivals, blocks: puts, memory }: Verified<R>): Promise<void> {
+    if (puts.length > 0) {
+      await heldUp.during(blocks.put(puts, { verified: true }))
+      onStored(arrivals)
+    }
+    giveBack(memory)
   }
 
   /** What comes in the turns between the end of the work and its notice is not left lying. */

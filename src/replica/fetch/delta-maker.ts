@@ -11,8 +11,8 @@ import type { Snapshot } from '../../dag/snapshot.ts'
 import { decodeSnapshot } from '../../dag/snapshot.ts'
 import type { NodeSource } from '../../dag/source.ts'
 import { getBlock } from '../../dag/source.ts'
-import { applyDelta } from '../../delta/apply-delta.ts'
 import type { BlockStore } from '../../store/block-store.ts'
+import { applyStored } from './apply-stored.ts'
 import type { PlannedDelta } from './delta-plan.ts'
 
 export interface DeltaMaker {
@@ -70,18 +70,18 @@ export async function openDeltaMaker(
     try {
       const frame = await blocks.get(delta.cid, signal)
       if (frame === undefined) return false
-      const made = await applyDelta({ frame, targets: wanted, base: window }, (listed) =>
-        blocks.getMany(
-          listed.map(({ cid }) => cid),
-          signal,
-        ),
+      const isStored = await applyStored(
+        blocks,
+        { frame, targets: wanted, base: window },
+        async (made) => {
+          signal.throwIfAborted()
+          const kept = isPart === undefined ? made : made.filter(({ cid }) => isPart(cid))
+          await blocks.put(kept, { verified: true })
+          return true
+        },
+        signal,
       )
-      if (made === undefined) return false
-      signal.throwIfAborted()
-      await blocks.put(isPart === undefined ? made : made.filter(({ cid }) => isPart(cid)), {
-        verified: true,
-      })
-      return true
+      return isStored === true
     } finally {
       release()
     }

@@ -4,27 +4,18 @@ import type { Cid } from '../../block/cid.ts'
 import { encodeEntry } from '../../dag/entry.ts'
 import type { Snapshot } from '../../dag/snapshot.ts'
 import type { Head } from '../../record/mesh-state.ts'
-import type { ImportResult } from '../../tree/import/import.ts'
-import type { DeltaReport } from '../deltas/delta-work.ts'
+import type { ImportCounts } from '../../tree/import/import.ts'
+import type { DeltaReport } from '../deltas/delta-report.ts'
 
-export interface PublishResult {
+export interface PublishResult extends ImportCounts {
   readonly tree: string
   readonly epoch: number
   readonly sequence: number
   readonly snapshot: Cid
   /** False when the source is as the newest head has it: nothing was signed. */
   readonly isNew: boolean
-  readonly files: number
-  readonly directories: number
-  readonly symlinks: number
-  readonly specials: number
-  readonly bytes: number
-  readonly blocks: number
-  readonly newBlocks: number
-  readonly newBytes: number
   readonly seconds: number
   readonly ignore: readonly string[]
-  readonly uncaptured: Snapshot['uncaptured']
   /** What the tree's gate could not judge, in words; absent when nothing was imported. */
   readonly unjudged?: readonly string[]
   /** Absent where none were made, or were not waited for. */
@@ -47,7 +38,9 @@ export function placeOf({ epoch, sequence, snapshot }: HeadPlace): HeadPlace {
   return { epoch, sequence, snapshot }
 }
 
-type ImportFacts = Omit<ImportResult, 'snapshotCid' | 'seconds' | 'cache' | 'backingId'>
+interface ImportFacts extends ImportCounts {
+  readonly snapshot: Snapshot
+}
 
 export function unchangedResult(snapshot: Snapshot): ImportFacts {
   const { blockBytes: _blockBytes, specials = 0, ...counts } = snapshot.counts

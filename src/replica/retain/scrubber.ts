@@ -5,7 +5,8 @@
 import type { Clock } from '../../base/clock.ts'
 import { sleep } from '../../base/clock.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
-import type { ScrubOptions, ScrubReport } from '../../store/collect/scrub.ts'
+import type { ScrubOptions } from '../../store/collect/scrub.ts'
+import type { ScrubReport } from '../../store/collect/scrub-report.ts'
 import type { Store } from '../../store/store.ts'
 import type { ReplicaLog } from '../fetch-network.ts'
 

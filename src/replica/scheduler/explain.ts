@@ -2,6 +2,7 @@
 import { roomBytes } from './choose.ts'
 import type { SegmentState } from './page.ts'
 import { isHeldFar } from './page.ts'
+import type { PathLimit } from './path-shares.ts'
 import type { PeerState } from './peer.ts'
 import { entriesOf, ownersOf } from './roster.ts'
 import type { SchedulerState } from './state.ts'
@@ -76,7 +77,8 @@ function stateOf(
 }
 
 function explainPeer(state: SchedulerState, peer: PeerState, nowMs: number): PeerExplanation {
-  const { bytes, pathBytes, fetches } = state.share.limit(peer.peer)
+  const limit = state.share.limit(peer.peer)
+  const { bytes, pathBytes, fetches, othersQueueMs } = limit
   return {
     peer: peer.peer,
     site: peer.place.site,
@@ -89,18 +91,26 @@ function explainPeer(state: SchedulerState, peer: PeerState, nowMs: number): Pee
     pathPipelineBytes: Math.round(pathBytes),
     pathFetches: fetches,
     bytesPerSecond: Math.round(peer.rate),
-    state: peerState(state, peer, fetches, nowMs),
+    ...(othersQueueMs === undefined ? {} : { othersQueueMs: Math.round(othersQueueMs) }),
+    state: peerState(state, peer, limit, nowMs),
   }
 }
 
 /** In use or not, and what limits it. */
-function peerState(state: SchedulerState, peer: PeerState, fetches: number, nowMs: number): string {
+function peerState(
+  state: SchedulerState,
+  peer: PeerState,
+  { fetches, othersQueueMs }: PathLimit,
+  nowMs: number,
+): string {
   if (!peer.isConnected) return 'not connected'
   if (peer.isStalled) return 'stalled: its requests went elsewhere'
   if (nowMs < peer.backoffUntilMs) return 'backing off'
   if (peer.isSilent) return 'lost its lease: no progress'
   if (peer.isHoarding) return 'lost its lease: nothing of use'
   if (peer.inFlightBytes === 0) return 'idle: nothing is wanted of it now'
+  if (othersQueueMs !== undefined)
+    return `in use; other traffic on the path is the limit, ${Math.round(othersQueueMs)} ms of queue`
   if (roomBytes(state, peer) > 0) return 'in use; what it has that is wanted is asked for'
   return fetches === 1
     ? 'in use; its link or its own speed is the limit'

@@ -42,6 +42,8 @@ export interface PathLimit {
   readonly pathBytes: number
   /** Fetches that use the path now, this one included. */
   readonly fetches: number
+  /** Of other traffic on the path, milliseconds; undefined when none is seen. */
+  readonly othersQueueMs?: number
 }
 
 export interface PathShare {
@@ -77,7 +79,10 @@ interface Member {
   readonly weight: number
 }
 
-export function createPathShares(): PathShares {
+/** @param othersQueueMs of the traffic of others on the path to a peer */
+export function createPathShares(
+  othersQueueMs: (peer: string) => number | undefined = () => undefined,
+): PathShares {
   const paths = new Map<string, Path>()
   const members = new Set<Member>()
   let handlingMs = 0
@@ -123,7 +128,11 @@ export function createPathShares(): PathShares {
         return Math.min(maxPipelineBytes, Math.max(minPipelineBytes, wanted))
       }
       return {
-        limit: (peer) => limitOf(self, peer, pathBytes(peer)),
+        limit(peer) {
+          const queueMs = othersQueueMs(peer)
+          const limit = limitOf(self, peer, pathBytes(peer))
+          return queueMs === undefined ? limit : { ...limit, othersQueueMs: queueMs }
+        },
         limitBytes: (peer) =>
           members.size === 1 ? pathBytes(peer) : limitOf(self, peer, pathBytes(peer)).bytes,
         begins(peer, clockMs) {

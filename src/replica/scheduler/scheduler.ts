@@ -166,13 +166,14 @@ function take(
     takeMade(state, event, commands)
   }
   // Nothing else can make a page full, and most events are of other kinds.
-  if (
-    event.kind === 'received' ||
-    event.kind === 'made' ||
-    event.kind === 'page' ||
-    event.kind === 'pages-end'
-  )
+  if (event.kind === 'pages-end' || (isOfPage(event) && state.pages.get(event.page)?.missing === 0))
     finishPages(state, commands)
+}
+
+function isOfPage(
+  event: SchedulerEvent,
+): event is Extract<SchedulerEvent, { kind: 'received' | 'made' | 'page' }> {
+  return event.kind === 'received' || event.kind === 'made' || event.kind === 'page'
 }
 
 /** What is made here of something else, or was to be. */

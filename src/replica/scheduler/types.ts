@@ -176,6 +176,8 @@ export interface PeerExplanation {
   readonly pathPipelineBytes: number
   readonly pathFetches: number
   readonly bytesPerSecond: number
+  /** Milliseconds that the queue of other traffic on the path takes; absent when none is seen. */
+  readonly othersQueueMs?: number
   readonly state: string
 }
 

@@ -12,7 +12,7 @@ import { decodeIndexNode } from '../../dag/block-index.ts'
 import type { BlockServer, HoldingUpdate, ServedBlock } from '../../net/ports.ts'
 import type { BlockStore } from '../../store/block-store.ts'
 import type { Holdings } from '../holdings/holdings.ts'
-import type { Traffic } from '../traffic.ts'
+import type { SentBlock, Traffic } from '../traffic.ts'
 import { createObjectsOver } from './objects-over.ts'
 import { createWireEncoder } from './wire-encoder.ts'
 
@@ -146,12 +146,11 @@ export function createBlockService({
           signal.throwIfAborted()
           // What was not answered by then is answered as not held.
           if (!mayRead(peer, tree)) return
-          for (const { offset, bytes, zstdOfBytes } of batch) {
-            if (bytes === undefined) continue
-            const plainBytes = zstdOfBytes ?? bytes.length
-            const sent = { tree, page: pageCid, offset, bytes: bytes.length, plainBytes, isIncomplete }
-            traffic.sentBlock(peer, sent)
-          }
+          const sent: SentBlock[] = []
+          for (const { offset, bytes, zstdOfBytes } of batch)
+            if (bytes !== undefined)
+              sent.push({ offset, bytes: bytes.length, plainBytes: zstdOfBytes ?? bytes.length })
+          traffic.sentBlocks(peer, { tree, page: pageCid, isIncomplete }, sent)
           yield batch
         }
       }

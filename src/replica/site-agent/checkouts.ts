@@ -27,6 +27,7 @@ import { checkedOutVersion } from '../../tree/versions/version-folder.ts'
 import type { KeptVersions } from '../../tree/versions/versions.ts'
 import { checkOutVersion, hasDueVersions, pruneVersions } from '../../tree/versions/versions.ts'
 import type { ReplicaLog } from '../fetch-network.ts'
+import { forgetVanished } from './vanished-checkouts.ts'
 
 export interface CheckoutKeeperComponents {
   readonly blocks: BlockStore
@@ -209,6 +210,7 @@ export function createCheckoutKeeper(
       if (bytes === undefined) {
         throw new MirrorError('not-found', `the snapshot block ${cid.toString()} is not stored any more`)
       }
+      await forgetVanished({ blocks, logger }, { tree, path, signal })
       const storage = checkoutsAreStorage && !isPublishedHere(tree) ? storing : leaving
       const result = await write(request, decodeSnapshot(shownCid, bytes), storage)
       if (result === undefined) return

@@ -64,7 +64,10 @@ export function createSiteAgent(
   const background = createBackground(logger)
   const blocksOf = createBlocksOf(store.blocks, { state: ledger.state, clock })
   const workers = new Map<string, TreeWorker>()
-  const paths = createPathShares()
+  const paths = createPathShares((peer) => {
+    const path = host.pathTo(peer)
+    return path?.isYielding === true ? path.queueMs : undefined
+  })
   const fetchSlots = new Semaphore(maxFetches)
   const urgentSlots = new Semaphore(maxFetches)
   const checkoutSlots = new Semaphore(maxCheckouts)

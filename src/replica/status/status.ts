@@ -32,7 +32,7 @@ export interface ReplicaStatus {
   readonly checkouts: readonly CheckoutStatus[]
   /** What is complete there is a part of the tree, under the path filter of its pins. */
   readonly isFiltered?: boolean
-  /** Why it is not complete, in words; absent when it is. */
+  /** Why it is not complete, or, where it is, why a check-out cannot be made; in words. */
   readonly reason?: string
   /** The tree is private and the site may not read it, by the records of this node: it fetches nothing of it. */
   readonly hasNoRight?: boolean
@@ -143,6 +143,8 @@ export interface PeerTraffic {
   readonly blocksReceived: number
   /** Of bytesSent: what left while this site was not complete itself. */
   readonly bytesSentBeforeComplete: number
+  /** What is sent to it makes room for other traffic on the path. */
+  readonly givesWay?: boolean
 }
 
 export interface TrafficStatus {

@@ -6,7 +6,7 @@ import { decodeUtf8 } from '../../base/bytes.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../../block/block.ts'
 import type { Cid } from '../../block/cid.ts'
-import { CID_KEY_BYTES, cidFromKeyBytes } from '../../block/cid.ts'
+import { CID_KEY_BYTES, cidFromKeyBytes, cidKeyOfBytes } from '../../block/cid.ts'
 import type {
   BackedFile,
   BackingCheck,
@@ -70,7 +70,7 @@ export function createBackings({
     for (const block of run) {
       const bytes = await reader.read(cidFromKeyBytes(block.key), block.place)
       if (bytes instanceof Uint8Array) {
-        sound.push({ key: block.key, bytes, owner: block.place.owner })
+        sound.push({ key: block.key, name: cidKeyOfBytes(block.key), bytes, owner: block.place.owner })
         continue
       }
       await lose(block, bytes)

@@ -21,6 +21,7 @@ import type { PackReader } from '../packs/pack-reader.ts'
 import { scanPack } from '../packs/pack-scan.ts'
 import type { BackedPosition, BackingsScrubComponents } from './scrub-backings.ts'
 import { countBackedBytes, scrubBackings } from './scrub-backings.ts'
+import type { ScrubReport } from './scrub-report.ts'
 
 export interface ScrubOptions {
   /** Packs with a lower number were read before. */
@@ -34,20 +35,6 @@ export interface ScrubOptions {
   readonly onPack?: (packId: number) => Promise<void>
   /** Packs are done, and what comes before this file. */
   readonly onFile?: (position: BackedPosition) => Promise<void>
-}
-
-export interface ScrubReport {
-  readonly packs: number
-  readonly bytes: number
-  readonly blocks: number
-  /** Copies that were wrong, reported and forgotten. */
-  readonly damagedBlocks: number
-  /** Packs that the disk could not read in full. */
-  readonly unreadablePacks: number
-  /** Folders outside of the store whose blocks were read. */
-  readonly backings: number
-  /** Of these, the ones that were not found or could not be read in full. */
-  readonly unreadableBackings: number
 }
 
 export type Scrub = (options: ScrubOptions) => Promise<ScrubReport>

@@ -6,6 +6,7 @@
  * over from one in a file outside of the store, which others may change.
  */
 import { Semaphore } from '../../base/semaphore.ts'
+import { cidKeyOfBytes } from '../../block/cid.ts'
 import type { PackedEntry } from '../block-store.ts'
 import type { Index, IndexOperation, IndexRange, PackPlace, Place } from '../index/index.ts'
 import {
@@ -13,12 +14,14 @@ import {
   ALL_DOOMED,
   ALL_PACKS,
   blockIndexKey,
+  blockIndexKeys,
   blocksAfter,
   decodeCount,
   decodePlace,
   doomedIndexKey,
   encodeCount,
   encodePlace,
+  encodePlaces,
   isSamePlace,
   metaIndexKey,
   ownerMarkKey,
@@ -111,7 +114,12 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
   let isInDoubt = false
 
   async function find(keys: readonly Uint8Array[]): Promise<(Place | undefined)[]> {
-    const values = await index.getMany(keys.map(blockIndexKey))
+    return findAt(blockIndexKeys(keys))
+  }
+
+  /** By keys of the index. */
+  async function findAt(indexKeys: readonly Uint8Array[]): Promise<(Place | undefined)[]> {
+    const values = await index.getMany(indexKeys)
     return values.map((value) => (value === undefined ? undefined : decodePlace(value)))
   }
 
@@ -141,12 +149,14 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
     },
     publish: (entries, coveredBytes, { sync }) =>
       turn.run(async () => {
-        const known = await find(entries.map(({ key }) => key))
+        const indexKeys = blockIndexKeys(entries.map(({ key }) => key))
+        const known = await findAt(indexKeys)
         const operations: IndexOperation[] = []
         const added = new Set<string>()
+        const placed: { readonly key: Uint8Array; readonly place: Place }[] = []
         let taken = 0
         for (const [i, entry] of entries.entries()) {
-          const name = Buffer.from(entry.key).toString('latin1')
+          const name = cidKeyOfBytes(entry.key)
           const place = known[i]
           if (added.has(name)) continue
           if (place !== undefined) {
@@ -156,12 +166,10 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
           }
           added.add(name)
           const owner = place === undefined ? entry.owner : mergeOwners(place.owner, entry.owner)
-          operations.push({
-            type: 'put',
-            key: blockIndexKey(entry.key),
-            value: encodePlace(withOwner(entry, owner)),
-          })
+          placed.push({ key: indexKeys[i]!, place: withOwner(entry, owner) })
         }
+        const values = encodePlaces(placed.map(({ place }) => place))
+        for (const [i, { key }] of placed.entries()) operations.push({ type: 'put', key, value: values[i]! })
         for (const [packId, bytes] of coveredBytes) {
           operations.push({ type: 'put', key: packIndexKey(packId), value: encodeCount(bytes) })
         }

@@ -21,6 +21,8 @@ import type { PackReader } from './pack-reader.ts'
 export interface KeyedBytes {
   /** The 33 bytes of `cidToKeyBytes`. */
   readonly key: Uint8Array
+  /** As `cidKey` gives it: made once, it is hashed once for all the maps that it goes through. */
+  readonly name: string
   /** As the block shall rest. */
   readonly bytes: Uint8Array
   /** The length of the plain block, when `bytes` are a zstd frame. */
@@ -115,8 +117,8 @@ export function createPackWriter(
       throw error
     }
     folder.sizes.set(packId, appender.sizeBytes)
-    for (const entry of entries) {
-      const name = keyName(entry.key)
+    for (const [i, entry] of entries.entries()) {
+      const { name } = blocks[i]!
       pendingBytes += entry.storedBytes - (pending.get(name)?.storedBytes ?? 0)
       pending.set(name, entry)
     }
@@ -131,7 +133,7 @@ export function createPackWriter(
       if ('stored' in block) {
         const { key, encoding, lengthBytes, owner } = entry
         const zstd = encoding === 'zstd' ? { zstdOfBytes: lengthBytes } : {}
-        if (pending.get(name) === entry) append([{ key, bytes: block.stored, ...zstd, owner }])
+        if (pending.get(name) === entry) append([{ key, name, bytes: block.stored, ...zstd, owner }])
         continue
       }
       const path = folder.pathOf(entry.packId)
@@ -234,9 +236,4 @@ export function createPackWriter(
       appenders.clear()
     },
   }
-}
-
-/** The same name that `cidKey` gives. */
-function keyName(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')
 }

@@ -14,6 +14,8 @@ export interface RecentBlocks {
   /** @param key as `cidKey` gives it @param block copied */
   add(key: string, block: EncodedBlock, owner?: number): void
   get(key: string): EncodedBlock | undefined
+  /** As `get`, of many: what is given shares memory. Without a key, nothing. */
+  getMany(keys: readonly (string | undefined)[]): (EncodedBlock | undefined)[]
   /** Undefined for everybody's; as it was when it was added. */
   ownerOf(key: string): number | undefined
   delete(key: string): void
@@ -79,6 +81,22 @@ export function createRecentBlocks({
     }
   }
 
+  function getMany(keys: readonly (string | undefined)[]): (EncodedBlock | undefined)[] {
+    const found = keys.map((key) => (key === undefined ? undefined : slots.get(key)))
+    let sizeBytes = 0
+    for (const slot of found) if (slot !== undefined) sizeBytes += slot.end - slot.start
+    if (ring === undefined || sizeBytes === 0) return keys.map(() => undefined)
+    const memory = new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer)
+    let filledBytes = 0
+    return found.map((slot) => {
+      if (slot === undefined) return undefined
+      const { encoding, lengthBytes, start, end } = slot
+      ring!.copy(memory, filledBytes, start, end)
+      filledBytes += end - start
+      return { encoding, bytes: memory.subarray(filledBytes - (end - start), filledBytes), lengthBytes }
+    })
+  }
+
   return {
     add(key, { encoding, bytes, lengthBytes }, owner) {
       // One that would push out all others is worth less than they are.
@@ -100,14 +118,8 @@ export function createRecentBlocks({
       at = end
       addedMs = clock.monotonicMs()
     },
-    get(key) {
-      const slot = slots.get(key)
-      if (slot === undefined || ring === undefined) return undefined
-      const { encoding, lengthBytes, start, end } = slot
-      const bytes = new Uint8Array(Buffer.allocUnsafeSlow(end - start).buffer)
-      ring.copy(bytes, 0, start, end)
-      return { encoding, bytes, lengthBytes }
-    },
+    get: (key) => getMany([key])[0],
+    getMany,
     ownerOf: (key) => slots.get(key)?.owner,
     delete: (key) => void slots.delete(key),
     clear,

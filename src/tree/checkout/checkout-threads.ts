@@ -25,6 +25,8 @@ export interface WriteInput {
   /** The state of the file with slot n goes to byte n * FILE_STATE_BYTES; its name and digest are in the other. */
   readonly stateFd: number
   readonly namesFd: number
+  /** On the file system of the staging directory, and opened before anything was written there. */
+  readonly syncFd: number
 }
 
 export interface TaskMetadata {

@@ -9,6 +9,7 @@ import type { BlockStore } from '../../store/block-store.ts'
 import { abortable } from '../abort.ts'
 import type { LocalPaths } from '../local/local-paths.ts'
 import type { ManifestHead, ManifestReader } from '../manifest/checkout-manifest.ts'
+import { splitPath } from '../path-bytes.ts'
 import type { Progress } from '../progress.ts'
 import { openUnnamedFile } from '../spool/record-bytes.ts'
 import type { Thread } from '../thread.ts'
@@ -26,7 +27,9 @@ import type {
 } from './checkout-threads.ts'
 import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
 import { createFirstNames } from './first-names.ts'
+import { planAhead } from './plan-ahead.ts'
 import { createReusePlan } from './reuse-plan.ts'
+import { createSyncAhead } from './sync-ahead.ts'
 import type { WrittenFile } from './written-files.ts'
 import { readWrittenFiles } from './written-files.ts'
 
@@ -77,6 +80,11 @@ export interface Written {
 export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): Promise<Written> {
   const { root, staging, ownerMode, devices, inherits, local, old, ahead } = options
   const { manifest, counts, workers, signal, progress } = options
+  // The parent is on the same file system: the tree's root may lose its permissions.
+  const { dir: beside } = splitPath(staging)
+  // Opened before the first write: a descriptor may not be told of what failed before it.
+  const syncFd = fs.openSync(beside, 'r')
+  const syncAhead = createSyncAhead(beside)
   const temporaryFds = {
     links: openUnnamedFile(os.tmpdir(), 'links'),
     pieced: openUnnamedFile(os.tmpdir(), 'pieced'),
@@ -124,6 +132,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     total.count += notRestored.count
     total.first.push(...notRestored.first.slice(0, MAX_NOT_RESTORED_LISTED - total.first.length))
     progress.add('write', files, bytes + reusedBytes)
+    syncAhead.note(bytes)
   }
 
   async function answer(question: WriteQuestion): Promise<WriteAnswer> {
@@ -140,7 +149,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
       reuse.settle(question.report)
       outstanding.end()
     }
-    const next = await plan.next()
+    const next = await ahead.next()
     return next.done ? { kind: 'batch' } : { kind: 'batch', batch: next.value }
   }
 
@@ -153,9 +162,11 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     clones: old?.isCloned === true,
     stateFd: temporaryFds.states,
     namesFd: temporaryFds.names,
+    syncFd,
   }
+  const count = Math.max(1, workers ?? countWorkers(counts))
+  const ahead = planAhead(plan, count)
   try {
-    const count = Math.max(1, workers ?? countWorkers(counts))
     for (let index = 0; index < count; index++) {
       const url = new URL('./checkout-worker', import.meta.url)
       threads.push(startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, input, answer))
@@ -173,6 +184,8 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     await plan.return().catch(() => undefined)
     firstNames.close()
     for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
+    await syncAhead.end()
+    fs.closeSync(syncFd)
   }
 }
 

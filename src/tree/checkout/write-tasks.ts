@@ -50,7 +50,7 @@ type TakeTask = Extract<WriteTask, { kind: 'file' | 'reuse' }>
 
 export function writeBatch(
   batch: WriteBatch,
-  { staging, ownerMode, devices, inherits, old, clones, stateFd, namesFd }: WriteInput,
+  { staging, ownerMode, devices, inherits, old, clones, stateFd, namesFd, syncFd }: WriteInput,
   context: WriteContext,
 ): WriteReport {
   const { packs, askBlock, newInodes, maker } = context
@@ -351,7 +351,7 @@ export function writeBatch(
           break
         }
         case 'sync':
-          syncBeside(staging)
+          syncFileSystem(syncFd)
           break
       }
     } catch (error) {
@@ -370,15 +370,5 @@ export function writeBatch(
     reusedBytes,
     refused,
     notRestored: { count, first },
-  }
-}
-
-/** Through the parent directory, which is on the same file system: the tree's root may have lost its permissions. */
-function syncBeside(staging: Uint8Array): void {
-  const fd = fs.openSync(splitPath(staging).dir, 'r')
-  try {
-    syncFileSystem(fd)
-  } finally {
-    fs.closeSync(fd)
   }
 }

@@ -83,9 +83,8 @@ export interface ImportOptions {
   readonly below?: Uint8Array
 }
 
-export interface ImportResult {
-  readonly snapshot: Snapshot
-  readonly snapshotCid: Cid
+/** What was read, and what of it was new. */
+export interface ImportCounts {
   readonly files: number
   readonly directories: number
   readonly symlinks: number
@@ -98,6 +97,11 @@ export interface ImportResult {
   readonly newBlocks: number
   readonly newBytes: number
   readonly uncaptured: Snapshot['uncaptured']
+}
+
+export interface ImportResult extends ImportCounts {
+  readonly snapshot: Snapshot
+  readonly snapshotCid: Cid
   readonly seconds: number
   /** The backing that the chunks lie in, when they stayed in place. */
   readonly backingId?: number
@@ -261,6 +265,12 @@ export async function importTree(
   let isCacheWhole = false
   try {
     const rootBefore = identityOf(root)
+    // Said before there is a backing of it.
+    if (rootBefore === undefined) {
+      throw new MirrorError('not-found', `there is no ${rootPath}`, {
+        hint: 'Name a directory, a file or a symbolic link. Is a disk not mounted?',
+      })
+    }
     if (inPlace !== undefined && !isDry)
       backing = await openImportBacking(blocks, { path: root, tree, purpose: inPlace, signal })
     const { root: rootEntry, indexKey, counts, uncaptured, cacheEnd, cacheProblem } = await run()
@@ -321,7 +331,7 @@ export async function importTree(
   }
 }
 
-/** Undefined when nothing is there: the scan says so in its own words. */
+/** Undefined when nothing is there. */
 function identityOf(root: Buffer): string | undefined {
   const stat = fs.lstatSync(root, { bigint: true, throwIfNoEntry: false })
   return stat && `${stat.dev}:${stat.ino}`

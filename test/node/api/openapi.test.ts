@@ -277,6 +277,15 @@ test('what the routes answer is what they say', { timeout: 300_000 }, async (t) 
     assert.match(await succeed(shown), /^wan up +20\.0 MB\/s +set; config says no cap$/m)
     await succeed(['limits', 'set', '--wan-up', 'config', '--region-down', 'config', '--home', home])
     assert.doesNotMatch(await succeed(['limits', 'show', '--home', home]), /set/)
+    assert.match(
+      await succeed(['limits', 'set', '--give-way', '40ms', '--give-way-min', '9k', '--home', home]),
+      /^other traffic to other regions: given way to, at 40 ms of queue \(set; config says 25ms\); over each path 9\.0 kB\/s at least$/m,
+    )
+    assert.match(
+      await succeed(['limits', 'set', '--give-way', 'off', '--give-way-min', 'config', '--home', home]),
+      /^other traffic to other regions: not given way to \(set; config says 25ms\)$/m,
+    )
+    await succeed(['limits', 'set', '--give-way', 'config', '--home', home])
 
     const patched = async (settings: object) => ask('PATCH', '/api/v1/config', {}, { settings })
     const config = join(home, 'config.yaml')

@@ -17,6 +17,7 @@ test('every verb has a help with its arguments, --home and the exit codes', asyn
     assert.match(text, new RegExp(`^Usage: mirrormesh ${name} `), name)
     assert.match(text, /--home DIR/, name)
     assert.match(text, /7 daemon unreachable/, name)
+    assert.doesNotMatch(text, /default: \[\]/, name)
   }
 })
 
