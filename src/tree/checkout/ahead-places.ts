@@ -14,6 +14,8 @@ import { alreadyThere } from './staging-directories.ts'
 export interface StagedAhead {
   /** Beside the destination, and no leftover; undefined when there is nothing. */
   readonly place: Buffer | undefined
+  /** On its file system, opened before the first write: what fails to reach the disk is told to the sync at the end. */
+  readonly syncFd: number | undefined
   /** Written there. */
   readonly bytes: number
   /** Which of a directory's files that can be ahead are; undefined when none is. */

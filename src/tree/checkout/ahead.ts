@@ -24,7 +24,7 @@ import { decodeSnapshot } from '../../dag/snapshot.ts'
 import { getBlock } from '../../dag/source.ts'
 import type { BlockStore } from '../../store/block-store.ts'
 import { abortable } from '../abort.ts'
-import { joinPath } from '../path-bytes.ts'
+import { joinPath, splitPath } from '../path-bytes.ts'
 import { openUnnamedFile } from '../spool/record-bytes.ts'
 import type { StagedAhead } from './ahead-places.ts'
 import { createAheadUnits } from './ahead-units.ts'
@@ -38,6 +38,7 @@ import { createPageFrontier, type NewBlocks, type PageFrontier } from './page-fr
 import { clearLeftovers, tryRetire } from './retire.ts'
 import { createStaging, type Staging } from './staging.ts'
 import { checkDestination } from './switch.ts'
+import { createSyncAhead, type SyncAhead } from './sync-ahead.ts'
 
 export interface AheadComponents {
   /** As the tree has it: nothing of the snapshot is proven yet. */
@@ -74,6 +75,8 @@ const NODES_A_READ = 16
 
 interface Place {
   readonly staging: Staging
+  readonly syncFd: number
+  readonly disk: SyncAhead
   readonly written: WrittenAhead
   /** Started with the first batch. */
   writer?: { readonly thread: AheadWriter; readonly stateFd: number }
@@ -95,22 +98,36 @@ export function createCheckoutAhead(
     await clearLeftovers(dest, { clock, storage }, closing.signal)
     if (closing.signal.aborted) return
     const written = createWrittenAhead(currentTree(dest) !== undefined)
-    place = { staging: createStaging(dest, 'directory'), written }
+    const { dir } = splitPath(dest)
+    const staging = createStaging(dest, 'directory')
+    place = { staging, syncFd: fs.openSync(dir, 'r'), disk: createSyncAhead(dir), written }
   }
 
-  function write(to: Place, batch: WriteBatch): Promise<WriteReport> {
+  async function write(to: Place, batch: WriteBatch): Promise<WriteReport> {
     if (to.writer === undefined) {
       const { path: staging, inherits } = to.staging
+      const { syncFd } = to
       // Nobody reads what it notes there: what a file looks like is noted when it is taken.
       const stateFd = openUnnamedFile(os.tmpdir(), 'ahead')
       const thread = startAheadWriter(blocks, {
-        ...{ staging, inherits, clones: false, devices: false, isBehind: true, stateFd, namesFd: stateFd },
+        ...{
+          staging,
+          inherits,
+          clones: false,
+          devices: false,
+          isBehind: true,
+          stateFd,
+          namesFd: stateFd,
+          syncFd,
+        },
         // An owner that cannot be set is reported when the file is taken.
         ownerMode: process.geteuid?.() === 0 ? 'set' : 'leave',
       })
       to.writer = { thread, stateFd }
     }
-    return to.writer.thread.write(batch)
+    const report = await to.writer.thread.write(batch)
+    to.disk.note(report.bytes)
+    return report
   }
 
   async function goThrough(
@@ -189,13 +206,15 @@ export function createCheckoutAhead(
   }
 
   async function discard(): Promise<void> {
-    const { staging, writer } = place ?? {}
+    if (place === undefined) return
+    const { staging, writer, syncFd, disk } = place
     place = undefined
     if (writer !== undefined) {
       await writer.thread.close()
       fs.closeSync(writer.stateFd)
     }
-    if (staging === undefined) return
+    await disk.end()
+    fs.closeSync(syncFd)
     staging.release()
     try {
       // Mostly nothing is left, and no thread has to look for it.
@@ -214,6 +233,9 @@ export function createCheckoutAhead(
   return {
     get place() {
       return place?.staging.path
+    },
+    get syncFd() {
+      return place?.syncFd
     },
     get files() {
       return place?.written.files ?? 0

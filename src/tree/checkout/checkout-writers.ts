@@ -78,12 +78,12 @@ export interface Written {
 }
 
 export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): Promise<Written> {
-  const { root, staging, ownerMode, devices, inherits, local, old, ahead } = options
+  const { root, staging, ownerMode, devices, inherits, local, old, ahead: staged } = options
   const { manifest, counts, workers, signal, progress } = options
   // The parent is on the same file system: the tree's root may lose its permissions.
   const { dir: beside } = splitPath(staging)
   // Opened before the first write: a descriptor may not be told of what failed before it.
-  const syncFd = fs.openSync(beside, 'r')
+  const syncFd = staged?.syncFd ?? fs.openSync(beside, 'r')
   const syncAhead = createSyncAhead(beside)
   const temporaryFds = {
     links: openUnnamedFile(os.tmpdir(), 'links'),
@@ -116,7 +116,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
       manifest,
       local,
       reuse,
-      placeAhead: ahead && createAheadPlaces(ahead, { staging, local }),
+      placeAhead: staged && createAheadPlaces(staged, { staging, local }),
       limits: counts && { entries: countEntries(counts), bytes: counts.bytes },
       devices,
       signal,
@@ -185,7 +185,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     firstNames.close()
     for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
     await syncAhead.end()
-    fs.closeSync(syncFd)
+    if (syncFd !== staged?.syncFd) fs.closeSync(syncFd)
   }
 }
 
