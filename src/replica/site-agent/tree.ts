@@ -247,6 +247,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
   }
 
   async function moveCheckout(path: string, snapshot: Cid): Promise<void> {
+    let aheadFiles = 0
     await components.checkoutSlots.run(
       async () => {
         // While this waited the place may have been given to another tree.
@@ -254,6 +255,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         enter('checking-out')
         const versions = goal?.versions.get(path)
         const written = ahead.takeFor(path)
+        aheadFiles = written?.files ?? 0
         try {
           await components.checkOut({
             tree,
@@ -272,7 +274,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     )
     if (!isWanted(path)) return
     checkouts.set(path, snapshot.toString())
-    logger.info({ tree, snapshot: snapshot.toString(), path }, 'checkout.moved')
+    logger.info({ tree, snapshot: snapshot.toString(), path, aheadFiles }, 'checkout.moved')
     components.onChange()
   }
 

@@ -1,6 +1,6 @@
 /**
  * Writes files of a check-out while their snapshot is on its way: as soon as the nodes of a directory and all blocks of
- * its files are stored, into a folder of that directory's own (ahead-units.ts says which, docs/decisions/0019). Nothing of
+ * its files are stored, into a folder of that directory's own (ahead-units.ts says which, docs/decisions/0020). Nothing of
  * it can be seen at the destination, and nothing of it counts before the snapshot is proven complete: then the ordinary
  * check-out finds these files written, puts them where the tree has them (ahead-places.ts), and does all the rest.
  *
