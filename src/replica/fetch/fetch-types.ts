@@ -4,18 +4,11 @@ import type { PathFilter } from '../../base/path-filter.ts'
 import type { Cid } from '../../block/cid.ts'
 import type { Snapshot } from '../../dag/snapshot.ts'
 import type { Place } from '../../topology/path-class.ts'
+import type { PageListener } from '../../tree/checkout/page-frontier.ts'
 import type { SnapshotView } from '../holdings/snapshot-views.ts'
 import type { Explanation, SchedulerOptions, SwarmWeights } from '../scheduler/types.ts'
 import type { DeltaCounts, DeltaOffers } from './delta-feed.ts'
 import type { FetchDemand } from './fetch-demand.ts'
-
-/** Told of the pages of the index. */
-export interface PageListener {
-  /** It is read. @param has which of its blocks were here before */
-  read(page: number, has: readonly boolean[]): void
-  /** All of its blocks are stored. */
-  stored(page: number): void
-}
 
 export interface FetchOptions {
   readonly tree: string
@@ -35,6 +28,7 @@ export interface FetchOptions {
   /** Blocks are made of deltas where there are some; of none by default. */
   readonly deltas?: DeltaOffers | undefined
   readonly deltaTimes?: { readonly waitMs?: number; readonly lateMs?: number }
+  /** Told of each page of the index, and of its blocks as they are stored. */
   readonly pages?: PageListener | undefined
   readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'weights'>>
 }

@@ -4,7 +4,7 @@
  */
 import type { Cid } from '../../block/cid.ts'
 import type { CheckoutAhead } from '../../tree/checkout/ahead.ts'
-import type { PageListener } from '../fetch/fetch-types.ts'
+import type { PageListener } from '../../tree/checkout/page-frontier.ts'
 
 export interface AheadView {
   readonly path: string

@@ -1,8 +1,8 @@
 /** What passes between a tree's worker and its fetches. */
 import type { PathFilter } from '../../base/path-filter.ts'
 import type { Cid } from '../../block/cid.ts'
+import type { PageListener } from '../../tree/checkout/page-frontier.ts'
 import type { DeltaCounts } from '../fetch/delta-feed.ts'
-import type { PageListener } from '../fetch/fetch-types.ts'
 import type { Goal } from '../goals.ts'
 import type { Explanation } from '../scheduler/types.ts'
 import type { AheadView } from './tree-ahead.ts'

@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs'
 import { printableName } from '../../base/bytes.ts'
+import type { Clock } from '../../base/clock.ts'
 import { MirrorError } from '../../base/errors.ts'
 import type { Cid } from '../../block/cid.ts'
 import type { FileEntry } from '../../dag/entry.ts'
@@ -21,6 +22,7 @@ import { createWriteBatchBuilder, taskMetadata } from './write-batch-builder.ts'
 
 /** What stays free on the disk beside what is still to be fetched. */
 const SPARE_BYTES = 256 * 1024 * 1024
+const GATHER_MS = 250
 /** 25 to 50 bytes each. */
 const MAX_ARRIVED = 500_000
 
@@ -33,6 +35,7 @@ export interface AheadWorkOptions {
   /** Bytes that are still to be fetched, for which the disk must have room. */
   readonly neededBytes: () => number
   readonly write: (batch: WriteBatch) => Promise<WriteReport>
+  readonly clock: Pick<Clock, 'monotonicMs'>
   readonly signal: AbortSignal
 }
 
@@ -42,6 +45,8 @@ export interface AheadWork {
   add(unit: AheadUnit): Promise<void>
   /** Hands out what has been added. */
   flush(): Promise<void>
+  /** The same, unless that was done a moment ago: a trickle of blocks is to make no trickle of batches. */
+  flushInTime(): Promise<void>
   /** Resolves when nothing is being written. What was not handed out is forgotten. */
   end(): Promise<void>
 }
@@ -56,7 +61,7 @@ interface Begun {
 
 export function createAheadWork(
   blocks: BlockStore,
-  { place, written, counts, neededBytes, write, signal }: AheadWorkOptions,
+  { place, written, counts, neededBytes, write, clock, signal }: AheadWorkOptions,
 ): AheadWork {
   const batch = createWriteBatchBuilder(blocks)
   /** In an update. */
@@ -64,6 +69,7 @@ export function createAheadWork(
   const added = { files: 0, bytes: 0 }
   let begun = nothing()
   let batches = 0
+  let flushedMs = Number.NEGATIVE_INFINITY
   let writing: Promise<void> = Promise.resolve()
 
   async function checkRoom(): Promise<void> {
@@ -85,6 +91,7 @@ export function createAheadWork(
 
   async function flush(): Promise<void> {
     if (batch.isEmpty) return
+    flushedMs = clock.monotonicMs()
     await checkRoom()
     const what = begun
     begun = nothing()
@@ -148,6 +155,9 @@ export function createAheadWork(
 
   return {
     flush,
+    async flushInTime() {
+      if (clock.monotonicMs() - flushedMs >= GATHER_MS) await flush()
+    },
     note(cid) {
       if (written.isUpdate && arrived.size < MAX_ARRIVED) arrived.add(cid)
     },

@@ -27,14 +27,14 @@ import { abortable } from '../abort.ts'
 import { joinPath, splitPath } from '../path-bytes.ts'
 import { openUnnamedFile } from '../spool/record-bytes.ts'
 import type { StagedAhead } from './ahead-places.ts'
-import { createAheadUnits } from './ahead-units.ts'
+import { type AheadUnits, createAheadUnits } from './ahead-units.ts'
 import { type AheadWork, createAheadWork, folderName } from './ahead-work.ts'
 import { type AheadWriter, startAheadWriter } from './ahead-writer.ts'
 import { createWrittenAhead, type WrittenAhead } from './ahead-written.ts'
 import { checkParent, currentTree } from './checkout.ts'
 import type { CheckoutStorage } from './checkout-storage.ts'
 import type { WriteBatch, WriteReport } from './checkout-threads.ts'
-import { createPageFrontier, type NewBlocks, type PageFrontier } from './page-frontier.ts'
+import { createPageFrontier, type PageFrontier, type PageListener } from './page-frontier.ts'
 import { clearLeftovers, tryRetire } from './retire.ts'
 import { createStaging, type Staging } from './staging.ts'
 import { checkDestination } from './switch.ts'
@@ -43,7 +43,7 @@ import { createSyncAhead, type SyncAhead } from './sync-ahead.ts'
 export interface AheadComponents {
   /** As the tree has it: nothing of the snapshot is proven yet. */
   readonly blocks: BlockStore
-  readonly clock: Pick<Clock, 'nowMs'>
+  readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs'>
   readonly storage?: CheckoutStorage | undefined
 }
 
@@ -61,7 +61,7 @@ export interface CheckoutAhead extends StagedAhead {
    * Goes through the index of a snapshot, whose pages are told as they are stored. What was begun before ends.
    * @param neededBytes what is still to be fetched, for which the disk must have room
    */
-  follow(snapshot: Cid, neededBytes: () => number): Pick<PageFrontier, 'read' | 'stored'>
+  follow(snapshot: Cid, neededBytes: () => number): PageListener
   /** Ends that. When it resolves nothing is being written, and what is closed can be taken. */
   settle(): Promise<void>
   readonly files: number
@@ -71,7 +71,13 @@ export interface CheckoutAhead extends StagedAhead {
   close(): Promise<void>
 }
 
-const NODES_A_READ = 16
+/** Of one snapshot's index. */
+interface Pass {
+  readonly frontier: PageFrontier
+  readonly units: AheadUnits
+  readonly work: AheadWork
+  readonly signal: AbortSignal
+}
 
 interface Place {
   readonly staging: Staging
@@ -130,32 +136,25 @@ export function createCheckoutAhead(
     return report
   }
 
+  /** False when the fetch ended before the page was full. */
   async function goThrough(
     { blocks: listed }: IndexPage,
-    units: ReturnType<typeof createAheadUnits>,
-    work: AheadWork,
-    isNew: NewBlocks | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const nodes = listed.filter(({ cid }) => cid.code !== RAW).map(({ cid }) => cid)
-    let read: (Uint8Array | undefined)[] = []
-    let from = 0
-    let at = 0
+    number: number,
+    { frontier, units, work, signal }: Pass,
+  ): Promise<boolean> {
+    const isNew = frontier.newOf(number)
     for (const [offset, { cid }] of listed.entries()) {
       signal.throwIfAborted()
-      if (isNew?.(offset) === true) work.note(cid)
-      let bytes: Uint8Array | undefined
-      if (cid.code !== RAW) {
-        if (at === from + read.length) {
-          from = at
-          read = await blocks.getMany(nodes.slice(from, from + NODES_A_READ), signal)
-        }
-        bytes = read[at - from]
-        at += 1
+      if (!frontier.isReached(number, offset)) {
+        await work.flushInTime()
+        if (!(await frontier.reaches(number, offset))) return false
       }
+      if (isNew?.(offset) === true) work.note(cid)
+      const bytes = cid.code === RAW ? undefined : await blocks.get(cid, signal)
       if (bytes !== undefined && isDirectoryNode(bytes)) units.add(cid, decodeDirectoryNode(cid, bytes))
       else for (const unit of units.end()) await work.add(unit)
     }
+    return true
   }
 
   async function run(
@@ -166,30 +165,31 @@ export function createCheckoutAhead(
   ): Promise<void> {
     preparing ??= inTurn(prepare, closing.signal)
     await abortable(preparing, signal)
-    if (place === undefined || (await frontier.reaches(0)) === undefined) return
+    if (place === undefined || !(await frontier.reaches(0, -1))) return
     const to = place
     const bytes = await getBlock(blocks, snapshotCid, 'snapshot', signal)
     const { root, index, counts } = decodeSnapshot(snapshotCid, bytes)
     if (root.type !== 'directory') return
     const work = createAheadWork(blocks, {
-      ...{ place: to.staging.path, written: to.written, counts, neededBytes, signal },
+      ...{ place: to.staging.path, written: to.written, counts, neededBytes, clock, signal },
       write: (batch) => write(to, batch),
     })
     const units = createAheadUnits()
     const pages = listPages(blocks, index, signal)
     try {
       for (let number = 0, left = counts.blocks; left > 0; number++) {
-        // Nothing more comes for the moment.
-        if (!frontier.isReached(number)) await work.flush()
-        const page = await frontier.reaches(number)
-        if (page === undefined) break
+        if (!(await frontier.reaches(number, -1))) return
         // Asked for when it is here: with a page, the branches above it are.
         const next = await pages.next()
         if (next.done === true) break
         left -= next.value.blocks
-        const { isNew } = page
-        if (isNew === undefined && to.written.isUpdate) units.end()
-        else await goThrough(await readPage(blocks, next.value, signal), units, work, isNew, signal)
+        // Of an update: what was here before is in the old tree, most likely.
+        if (to.written.isUpdate && frontier.newOf(number) === undefined) units.end()
+        else {
+          const page = await readPage(blocks, next.value, signal)
+          if (!(await goThrough(page, number, { frontier, units, work, signal }))) return
+        }
+        frontier.pass(number)
       }
       for (const unit of units.end()) await work.add(unit)
       await work.flush()

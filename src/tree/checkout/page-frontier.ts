@@ -1,63 +1,106 @@
-/** How far the pages of a block index are stored without a gap, for whoever goes through them in order. Pure. */
+/** Which blocks of an index are stored, for whoever goes through them in order, behind a fetch. Pure. */
 
 /** Of a page: which of its blocks came, by offset. */
 export type NewBlocks = (offset: number) => boolean
 
-export interface PageFrontier {
-  /** A page is known. @param has which of its blocks were stored before anything was fetched */
+/** What a fetch tells of the pages of its index. */
+export interface PageListener {
+  /** A page is read. @param has which of its blocks were stored before anything was fetched */
   read(page: number, has: readonly boolean[]): void
-  /** All of its blocks are stored. */
+  /** These blocks of it are stored now. */
+  arrived(page: number, offsets: readonly number[]): void
+  /** All of them are. */
   stored(page: number): void
-  /** Resolves when all pages up to this one are stored; they are asked for in order. Undefined at the end. */
-  reaches(page: number): Promise<{ readonly isNew: NewBlocks | undefined } | undefined>
-  isReached(page: number): boolean
+}
+
+export interface PageFrontier extends PageListener {
+  /** Whether the block is stored; page by page and offset by offset, -1 for the page itself. */
+  isReached(page: number, offset: number): boolean
+  /** Resolves when it is; false at the end. */
+  reaches(page: number, offset: number): Promise<boolean>
+  /** Undefined where nothing of the page is new, or that is not known. */
+  newOf(page: number): NewBlocks | undefined
+  /** It is not asked for any more. */
+  pass(page: number): void
   /** No more will be stored. */
   end(): void
 }
 
-/** Pages of a thousand blocks that are stored beyond a gap, and those whose new blocks are known. */
-const MAX_BEYOND = 100_000
-const MAX_NOTED = 20_000
+interface PageState {
+  readonly has: Uint8Array
+  /** Undefined when nothing is. */
+  readonly isNew: Uint8Array | undefined
+  /** The first block that is not stored. */
+  first: number
+}
+
+/** Pages that are told of and not passed. A page is a thousand blocks. */
+const MAX_STORED = 100_000
+const MAX_READ = 20_000
 
 export function createPageFrontier(): PageFrontier {
-  /** The first page that is not stored. */
-  let first = 0
+  const pages = new Map<number, PageState>()
+  const full = new Set<number>()
   let isOver = false
-  const beyond = new Set<number>()
-  /** A bit for each block of the pages that were not full. */
-  const news = new Map<number, Uint8Array>()
   let wake: (() => void) | undefined
 
   function end(): void {
     isOver = true
-    beyond.clear()
     wake?.()
+  }
+
+  function isReached(page: number, offset: number): boolean {
+    return full.has(page) || (pages.get(page)?.first ?? -2) > offset
   }
 
   return {
     read(page, has) {
-      if (isOver || news.size >= MAX_NOTED || has.every(Boolean)) return
-      const bits = new Uint8Array(Math.ceil(has.length / 8))
-      for (const [offset, isHere] of has.entries()) if (!isHere) bits[offset >>> 3]! |= 1 << (offset & 7)
-      news.set(page, bits)
+      if (isOver || pages.size >= MAX_READ) return
+      const isNew = has.every(Boolean) ? undefined : bitsOf(has.map((isHere) => !isHere))
+      const first = has.indexOf(false)
+      pages.set(page, { has: bitsOf(has), isNew, first: first < 0 ? has.length : first })
+      wake?.()
+    },
+    arrived(page, offsets) {
+      const state = pages.get(page)
+      if (state === undefined) return
+      for (const offset of offsets) state.has[offset >>> 3]! |= 1 << (offset & 7)
+      const before = state.first
+      while (hasBit(state.has, state.first)) state.first += 1
+      if (state.first > before) wake?.()
     },
     stored(page) {
       if (isOver) return
-      beyond.add(page)
-      while (beyond.delete(first)) first += 1
+      full.add(page)
+      // Who goes through them is so far behind that what follows is left to others.
+      if (full.size > MAX_STORED) end()
       wake?.()
-      // A gap behind which so much is full already: what follows is left to others.
-      if (beyond.size > MAX_BEYOND) end()
     },
-    async reaches(page) {
-      while (page >= first && !isOver) await new Promise<void>((resolve) => (wake = resolve))
+    isReached,
+    async reaches(page, offset) {
+      while (!isReached(page, offset) && !isOver) await new Promise<void>((resolve) => (wake = resolve))
       wake = undefined
-      if (page >= first) return undefined
-      const bits = news.get(page)
-      news.delete(page - 1)
-      return { isNew: bits && ((offset) => ((bits[offset >>> 3] ?? 0) & (1 << (offset & 7))) !== 0) }
+      return isReached(page, offset)
     },
-    isReached: (page) => page < first,
+    newOf(page) {
+      const bits = pages.get(page)?.isNew
+      return bits && ((offset) => hasBit(bits, offset))
+    },
+    pass(page) {
+      pages.delete(page)
+      full.delete(page)
+    },
     end,
   }
+}
+
+function bitsOf(flags: readonly boolean[]): Uint8Array {
+  // One bit more, so that there is always one that is not set.
+  const bits = new Uint8Array((flags.length >>> 3) + 1)
+  for (const [at, flag] of flags.entries()) if (flag) bits[at >>> 3]! |= 1 << (at & 7)
+  return bits
+}
+
+function hasBit(bits: Uint8Array, at: number): boolean {
+  return ((bits[at >>> 3] ?? 0) & (1 << (at & 7))) !== 0
 }
