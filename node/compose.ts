@@ -28,7 +28,7 @@ import { createTakedownKeeper } from '../src/replica/takedown/takedown-keeper.ts
 import { withTakedowns } from '../src/replica/takedown/takedown-status.ts'
 import { createWithheld } from '../src/replica/takedown/withheld.ts'
 import { createTraffic } from '../src/replica/traffic.ts'
-import { isReachable, NO_TOPOLOGY } from '../src/topology/topology.ts'
+import { isReachable, NO_TOPOLOGY, wayKbit } from '../src/topology/topology.ts'
 import { createAnswerer } from './answer-questions.ts'
 import type { SelfDocument } from './api/answers.ts'
 import { createJobs } from './api/jobs/jobs.ts'
@@ -157,6 +157,11 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
         ...{ self: self.peer, complete, blocksOf: givenOf, clock },
       }),
       isFar: isOtherRegion,
+      declaredRate(peer) {
+        const from = ledger.state().members.get(peer)
+        const kbit = from && wayKbit(ledger.state().topology?.body ?? NO_TOPOLOGY, from, self)
+        return kbit === undefined ? undefined : kbit * 125
+      },
       clock,
       log,
     },

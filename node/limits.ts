@@ -19,11 +19,12 @@ import {
   LIMIT_NAMES,
   type LimitName,
   MAX_GIVE_WAY_MS,
+  MIN_GIVE_WAY_RATE,
 } from './limit-names.ts'
 import { type LimitSchedule, nextChangeMs, RATE, SCHEDULE, windowAt } from './limit-schedule.ts'
 
 const GIVE_WAY_MS = z.int().min(0).max(MAX_GIVE_WAY_MS)
-const GIVE_WAY_MIN = RATE.min(1000)
+const GIVE_WAY_MIN = RATE.min(MIN_GIVE_WAY_RATE)
 
 /** Null takes back what was set. */
 export const LIMIT_CHANGE = z.strictObject({

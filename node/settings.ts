@@ -8,7 +8,7 @@ import { readWebUrl } from '../src/base/web-url.ts'
 import { DELTA_MODES } from '../src/replica/deltas/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 import { HOOK_EVENTS } from './hooks/hook-events.ts'
-import { DEFAULT_GIVE_WAY_MS, MAX_GIVE_WAY_MS } from './limit-names.ts'
+import { DEFAULT_GIVE_WAY_MS, MAX_GIVE_WAY_MS, MIN_GIVE_WAY_RATE } from './limit-names.ts'
 import { SCHEDULE } from './limit-schedule.ts'
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
@@ -237,9 +237,9 @@ export const SETTINGS = z.strictObject({
     ),
   giveWayMinBytesPerSecond: z
     .int()
-    .min(1000)
+    .min(MIN_GIVE_WAY_RATE)
     .max(100_000_000_000)
-    .default(50_000)
+    .default(100_000)
     .describe('the least that it sends over a path for which it makes room'),
   limitSchedule: SCHEDULE.optional().describe(
     'those four by the time of the week: a time zone and windows, of which the first that holds counts',

@@ -1,4 +1,8 @@
-/** Plain tables: columns padded to their widest cell, two spaces between, no trailing blanks. */
+/**
+ * Plain tables: columns padded to their widest cell, two spaces between, no trailing blanks. A cell stays in its line, whatever
+ * somebody wrote there.
+ */
+import { printableText } from '../../src/base/bytes.ts'
 
 export interface Column {
   readonly title: string
@@ -6,15 +10,16 @@ export interface Column {
 }
 
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const cells = rows.map((row) => row.map(printableText))
   const widths = columns.map((column, i) =>
-    rows.reduce((widest, row) => Math.max(widest, width(row[i] ?? '')), width(column.title)),
+    cells.reduce((widest, row) => Math.max(widest, width(row[i] ?? '')), width(column.title)),
   )
-  const line = (cells: readonly string[]): string =>
-    cells
+  const line = (row: readonly string[]): string =>
+    row
       .map((cell, i) => pad(cell, widths[i] ?? 0, columns[i]?.align ?? 'left'))
       .join('  ')
       .trimEnd()
-  return [line(columns.map((column) => column.title)), ...rows.map(line)].map((text) => `${text}\n`).join('')
+  return [line(columns.map((column) => column.title)), ...cells.map(line)].map((text) => `${text}\n`).join('')
 }
 
 function pad(text: string, to: number, align: 'left' | 'right'): string {

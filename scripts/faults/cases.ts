@@ -1,4 +1,6 @@
 /** What goes wrong, and what has to come out of it all the same. Each case has a mesh of its own, whole and idle at first. */
+import type { PinDocument } from '../../node/api/answers.ts'
+import { TREE } from '../measure/homes.ts'
 import { pause } from '../measure/mesh/processes.ts'
 import type { FaultMesh } from './mesh.ts'
 
@@ -40,6 +42,105 @@ async function allHold(mesh: FaultMesh, sequence: number, sites = mesh.labs): Pr
   await Promise.all(sites.map((site) => mesh.holds(site, sequence)))
   for (const site of sites) mesh.isSame(site)
   return { what: 'complete and identical', isGood: true, found: sites.join(', ') }
+}
+
+/** What is signed in each half counts there at once, and everywhere the same afterwards. */
+async function twoHalves(mesh: FaultMesh): Promise<Check[]> {
+  const { origin } = mesh
+  const sites = [origin, ...mesh.labs]
+  const there = sites.filter((site) => site.startsWith('apac'))
+  const here = sites.filter((site) => !there.includes(site))
+  const priorities = async (site: string): Promise<number | undefined> =>
+    (await mesh.get<{ pins: PinDocument[] }>(site, '/api/v1/pins')).pins.find(
+      ({ name }) => name === `${TREE}@all`,
+    )?.priority
+  const records = async (site: string): Promise<string> => {
+    const { records: found } = await mesh.get<{ records: { id: string }[] }>(
+      site,
+      '/api/v1/records?limit=200',
+    )
+    return found
+      .map(({ id }) => id)
+      .sort()
+      .join()
+  }
+  const allAgree = async (): Promise<boolean> =>
+    new Set(await Promise.all(sites.map(records))).size === 1 &&
+    new Set(await Promise.all(sites.map(priorities))).size === 1
+  const seesNobody = async (site: string, others: readonly string[]): Promise<boolean> =>
+    (await mesh.status(site)).sites.every((each) => !others.includes(each.site) || each.state !== 'up')
+
+  await mesh.publish()
+  await allHold(mesh, 1)
+  const grant = [
+    'grant',
+    'add',
+    there[0]!,
+    '--role',
+    'operator',
+    '--tree',
+    '**',
+    '--may',
+    'pins',
+    '--may',
+    'tags',
+  ]
+  await mesh.command(origin, ...grant)
+  await mesh.comesTrue('all have heard of the grant', allAgree)
+  await mesh.emulator.cut('region:apac')
+  await mesh.comesTrue('the halves have lost each other', async () =>
+    (
+      await Promise.all([
+        ...here.map((site) => seesNobody(site, there)),
+        ...there.map((site) => seesNobody(site, here)),
+      ])
+    ).every(Boolean),
+  )
+
+  await mesh.command(origin, 'pin', 'add', TREE, '--all', '--priority', '2')
+  await mesh.command(origin, 'tag', `${TREE}@1`, 'here')
+  await mesh.command(there[0]!, 'pin', 'add', TREE, '--all', '--priority', '8', '--as-node')
+  await mesh.command(there[0]!, 'tag', `${TREE}@1`, 'there', '--as-node')
+  await mesh.publish()
+  const sentence = 'within each half its own word counts'
+  await mesh.comesTrue(sentence, async () => {
+    const [a, b] = await Promise.all([here, there].map((half) => Promise.all(half.map(priorities))))
+    return a!.every((each) => each === 2) && b!.every((each) => each === 8)
+  })
+  const half = await allHold(
+    mesh,
+    2,
+    here.filter((site) => site !== origin),
+  )
+  const behind = await Promise.all(there.map(async (site) => (await mesh.replica(site))?.sequence))
+
+  await mesh.emulator.heal()
+  const healedMs = performance.now()
+  await mesh.comesTrue('all agree', allAgree)
+  const agreedMs = performance.now() - healedMs
+  const found = await Promise.all(sites.map(priorities))
+  const tags = await Promise.all(
+    sites.map(async (site) => {
+      const { trees } = await mesh.get<{ trees: { tree: string; tags: { tag: string }[] }[] }>(
+        site,
+        '/api/v1/trees',
+      )
+      const found = trees.find(({ tree }) => tree === TREE)?.tags ?? []
+      return found
+        .map(({ tag }) => tag)
+        .sort()
+        .join(' ')
+    }),
+  )
+  return [
+    { what: sentence, isGood: true, found: 'priority 2 and 8 of one pin' },
+    half,
+    { what: 'the other half is before it', isGood: behind.every((each) => each === 1), found: `@${behind}` },
+    { what: 'all agree after the heal', isGood: true, found: seconds(agreedMs) },
+    { what: 'of the one pin one counts', isGood: new Set(found).size === 1, found: `priority ${found[0]}` },
+    { what: 'both tags count', isGood: tags.every((each) => each === 'here there'), found: tags[0]! },
+    await allHold(mesh, 2),
+  ]
 }
 
 export const CASES: readonly FaultCase[] = [
@@ -120,6 +221,12 @@ export const CASES: readonly FaultCase[] = [
         atMost('blocks that left the origin twice', await sentTwice(mesh, blocks), blocks, 0.1),
       ]
     },
+  },
+  {
+    name: 'two-halves',
+    sentence:
+      'the mesh is cut in two, each side is told other things, some of them of one name, and it is healed',
+    run: twoHalves,
   },
   {
     name: 'away',

@@ -31,6 +31,12 @@ export interface FaultMesh {
   signal(site: string, signal: 'SIGSTOP' | 'SIGCONT'): void
   status(site: string): Promise<StatusDocument>
   replica(site: string): Promise<ReplicaStatus | undefined>
+  /** Asks a site's API. */
+  get<T>(site: string, path: string): Promise<T>
+  /** Runs the program at a site. @returns what it printed */
+  command(site: string, ...words: readonly string[]): Promise<string>
+  /** @throws MirrorError `timed-out` when it does not come true */
+  comesTrue(what: string, isTrue: () => Promise<boolean>): Promise<void>
   /** Bytes of the head that the site has not got yet. */
   missing(site: string): Promise<number>
   /** Rewrites so many of the tree's files, publishes it, and says where it is then. */
@@ -96,6 +102,11 @@ export async function startFaultMesh(
       },
       signal: (site, signal) => running.get(site)!.kill(signal),
       status: (site) => apis.get(site)!.get<StatusDocument>('/api/v1/status'),
+      get: (site, path) => apis.get(site)!.get(path),
+      command: (site, ...words) => runAt(emulator, site, [PROGRAM, '--home', homeOf(site).home, ...words]),
+      async comesTrue(what, isTrue) {
+        await waitFor(what, async () => ((await isTrue()) ? true : undefined))
+      },
       async replica(site) {
         const { trees } = await mesh.status(site)
         return trees.find(({ tree }) => tree === TREE)?.sites.find((each) => each.site === site)

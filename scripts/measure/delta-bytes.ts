@@ -1,11 +1,14 @@
 /** What crosses the wire to bring a site from one snapshot to the next with deltas, part by part. */
 
+import type { Block } from '../../src/block/block.ts'
 import { type Cid, cidKey, cidOf, RAW } from '../../src/block/cid.ts'
-import { encodeWindowed, tryZstd, WIRE_LEVEL } from '../../src/block/encoding.ts'
+import { tryZstd, WIRE_LEVEL } from '../../src/block/encoding.ts'
 import { createBlockIndexBuilder, decodeIndexNode } from '../../src/dag/block-index.ts'
-import { encodePlan } from '../../src/dag/encodings.ts'
+import { encodeEncodings, encodePlan } from '../../src/dag/encodings.ts'
 import { loadPageBases } from '../../src/dag/page-bases.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
+import { PAGE_DELTAS } from '../../src/replica/deltas/set-writer.ts'
+import { createObjectsOver } from '../../src/replica/serve/objects-over.ts'
 import type { BlockReader } from '../../src/store/block-store.ts'
 import { type PlannedDelta, readFrames } from './made-deltas.ts'
 
@@ -21,11 +24,11 @@ export interface DeltaBytes {
   readonly coveredBytes: number
   /** Of blocks that are in no delta, compressed. */
   readonly restBytes: number
-  /** New pages of the block index, over those that the site has, and the snapshot, compressed. */
+  /** The snapshot, and new nodes of the block index over those that the site has. */
   readonly metadataBytes: number
   /** The same for a site that asks for whole pages. */
   readonly wholeMetadataBytes: number
-  /** The plan of the deltas, and their own index. */
+  /** The set of the deltas, its plan and its index. */
   readonly planBytes: number
   /** All but `zstdBytes`. */
   readonly totalBytes: number
@@ -46,23 +49,23 @@ export async function deltaBytes(
   const metadata = { metadataBytes: 0, wholeMetadataBytes: 0 }
   const indexes = { target: await indexOf(blocks, target), base: await indexOf(blocks, base) }
   const pageBases = await loadPageBases(blocks, indexes)
-  const overBases = async (cid: Cid, bytes: Uint8Array): Promise<Uint8Array | undefined> => {
+  const objects = createObjectsOver()
+  /** As its server answers: over what the asker names, or as it is. */
+  const travelling = async (cid: Cid, bytes: Uint8Array): Promise<number> => {
     const named = pageBases?.basesOf(cid) ?? []
     pageBases?.note(cid, bytes)
-    const window = await Promise.all(named.map(async (each) => (await blocks.get(each))!))
-    return named.length === 0 ? undefined : encodeWindowed(bytes, new Uint8Array(Buffer.concat(window)))
+    const over = named.length === 0 ? undefined : await objects.encode(cid, named, (each) => blocks.get(each))
+    return (over?.bytes ?? bytes).length
   }
   for await (const { cid, position } of listAll(blocks, target)) {
     if (held.has(cidKey(cid))) continue
     const bytes = (await blocks.get(cid))!
-    const whole = tryZstd(bytes, WIRE_LEVEL)?.length ?? bytes.length
     if (position === undefined) {
-      const over = await overBases(cid, bytes)
-      metadata.metadataBytes += over?.length ?? whole
-      metadata.wholeMetadataBytes += whole
+      metadata.metadataBytes += await travelling(cid, bytes)
+      metadata.wholeMetadataBytes += bytes.length
       continue
     }
-    const sent = whole
+    const sent = tryZstd(bytes, WIRE_LEVEL)?.length ?? bytes.length
     sums.newBlocks += 1
     sums.newBytes += bytes.length
     sums.zstdBytes += sent
@@ -70,7 +73,7 @@ export async function deltaBytes(
     else sums.restBytes += sent
   }
   const frames = plan.reduce((sum, { frameBytes }) => sum + frameBytes, 0)
-  const planBytes = weighPlan(dir, plan)
+  const planBytes = weighPlan({ base, target }, { dir, plan })
   return {
     ...sums,
     ...metadata,
@@ -85,19 +88,24 @@ async function indexOf(blocks: BlockReader, snapshot: Cid): Promise<Cid> {
   return decodeSnapshot(snapshot, (await blocks.get(snapshot))!).index
 }
 
-/** As the publisher writes them, in one step. */
-function weighPlan(dir: string, plan: readonly PlannedDelta[]): number {
+/** As the publisher writes them in one step. Objects without a base travel as they are. */
+function weighPlan(
+  { base, target }: { readonly base: Cid; readonly target: Cid },
+  { dir, plan }: { readonly dir: string; readonly plan: readonly PlannedDelta[] },
+): number {
   if (plan.length === 0) return 0
   let bytes = 0
-  const index = createBlockIndexBuilder((block) => {
+  const count = (block: Block): Cid => {
     bytes += block.bytes.length
-  })
-  for (const frame of readFrames(dir, plan)) index.add(cidOf(RAW, frame), frame.length)
-  index.finish()
-  for (let at = 0; at < plan.length; at += 1024) {
-    const node = encodePlan(plan.slice(at, at + 1024)).bytes
-    bytes += tryZstd(node, WIRE_LEVEL)?.length ?? node.length
+    return block.cid
   }
+  const builder = createBlockIndexBuilder(count)
+  for (const frame of readFrames(dir, plan)) builder.add(cidOf(RAW, frame), frame.length)
+  const { root: index } = builder.finish()
+  const nodes: Cid[] = []
+  for (let at = 0; at < plan.length; at += PAGE_DELTAS)
+    nodes.push(count(encodePlan(plan.slice(at, at + PAGE_DELTAS))))
+  count(encodeEncodings({ tree: 'builds/nightly', snapshot: target, base, index, plan: nodes, decided: 0 }))
   return bytes
 }
 

@@ -89,15 +89,14 @@ async function containers(pairs: readonly FetchedPair[]): Promise<string> {
 
 function trialsOfSizes(): DeltaTrial[] {
   return [
-    [256, 1024, 256],
     [512, 1024, 256],
-    [512, 2048, 256],
-    [1024, 1024, 256],
-    [1024, 2048, 64],
     [1024, 2048, 256],
     [1024, 3072, 256],
-    [1024, 3072, 1024],
-    [2048, 3072, 256],
+    [1536, 4096, 768],
+    [2048, 4096, 256],
+    [2048, 4096, 512],
+    [2048, 4096, 768],
+    [2048, 4096, 1024],
   ].map(([run, window, margin]) => ({
     sizes: { maxRunBytes: run! * KIB, maxWindowBytes: window! * KIB, marginBytes: margin! * KIB },
   }))
@@ -114,6 +113,7 @@ function trialsOfEffort(): DeltaTrial[] {
     [7, 20, 20],
     [9, 20, 20],
     [12, 20, 20],
+    [12, 21, 21],
   ].map(([level, hashLog, chainLog]) => {
     const effort = { level: level!, hashLog: hashLog!, chainLog: chainLog! }
     return { efforts: { binary: effort, text: effort } }

@@ -14,6 +14,7 @@ One pipe between two network namespaces of this machine. Takes root, gcc and ipr
 --mbit     its rate; default 20
 --rtt      its round trip in milliseconds; default 60
 --loss     of its packets, in percent; default 0
+--congestion  of the kernel, for all flows: cubic (default), bbr, reno
 --target   of the queue, in milliseconds; default 25
 --seconds  that each state is measured; default 20
 --rounds   default 3
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     mbit: { type: 'string', default: '20' },
     rtt: { type: 'string', default: '60' },
     loss: { type: 'string', default: '0' },
+    congestion: { type: 'string', default: 'cubic' },
     target: { type: 'string', default: '25' },
     seconds: { type: 'string', default: '20' },
     rounds: { type: 'string', default: '3' },
@@ -38,7 +40,7 @@ else await measure()
 
 async function measure(): Promise<void> {
   const [mbit, rttMs, lossPercent] = [Number(values.mbit), Number(values.rtt), Number(values.loss)]
-  const pipe = await openPipe({ mbit, rttMs, lossPercent })
+  const pipe = await openPipe({ mbit, rttMs, lossPercent, congestion: values.congestion })
   const end = (): void => void pipe.stop().then(() => process.exit(130))
   process.once('SIGINT', end).once('SIGTERM', end)
   const results: object[] = []

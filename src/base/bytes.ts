@@ -65,9 +65,19 @@ export function printableName(bytes: Uint8Array): string {
   }
   return text.replace(
     /[\u0000-\u001f\u007f-\u009f\\\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-    (character) => {
-      const code = character.charCodeAt(0)
-      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`
-    },
+    escapeCharacter,
   )
+}
+
+/**
+ * What somebody else wrote, as one line: controls, ends of lines and bidirectional overrides become `\xHH` or `\u{H}`. Where a
+ * member says of itself how it is, an end of line would be another member's line in a table.
+ */
+export function printableText(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, escapeCharacter)
+}
+
+function escapeCharacter(character: string): string {
+  const code = character.charCodeAt(0)
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`
 }

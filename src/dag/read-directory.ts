@@ -6,26 +6,44 @@ import type { Entry } from './entry.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import type { NodeSource } from './source.ts'
 
+interface ReadOptions {
+  readonly after?: Uint8Array | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 /** The entries of one directory in name order, from the first name greater than `after`. */
 export async function* readDirectory(
-  source: NodeSource & Partial<Pick<ReadAhead, 'entries'>>,
+  source: LeafSource,
   cid: Cid,
-  {
-    after,
-    signal,
-  }: { readonly after?: Uint8Array | undefined; readonly signal?: AbortSignal | undefined } = {},
+  options: ReadOptions = {},
 ): AsyncGenerator<Entry, void, undefined> {
+  // Not handed over by `yield*`, which would wait for each once more.
+  for await (const entries of readLeaves(source, cid, options)) for (const entry of entries) yield entry
+}
+
+type LeafSource = NodeSource & Partial<Pick<ReadAhead, 'entries'>>
+
+/** The same, leaf by leaf: between the entries of one there is nothing to wait for, and waiting costs more than an entry. */
+export async function* readLeaves(
+  source: LeafSource,
+  cid: Cid,
+  { after, signal }: ReadOptions = {},
+): AsyncGenerator<Iterable<Entry>, void, undefined> {
   const isWanted = (name: Uint8Array): boolean => after === undefined || compareBytes(name, after) > 0
   const stack: DirectoryRef[] = [{ cid }]
   for (let ref = stack.pop(); ref !== undefined; ref = stack.pop()) {
     const node = await loadDirectoryNode(source, ref, signal)
     if (node.kind === 'leaf') {
       const entries = source.entries?.(node.entries, signal) ?? node.entries
-      for (const entry of entries) if (isWanted(entry.name)) yield entry
+      yield after === undefined ? entries : wantedOf(entries, isWanted)
     } else {
       for (const child of [...node.children].reverse()) if (isWanted(child.claim!.lastName)) stack.push(child)
     }
   }
+}
+
+function* wantedOf(entries: Iterable<Entry>, isWanted: (name: Uint8Array) => boolean): Generator<Entry> {
+  for (const entry of entries) if (isWanted(entry.name)) yield entry
 }
 
 /** How many entries the directory holds; reads its root alone. */

@@ -38,8 +38,8 @@ export interface EncodedRun {
 }
 
 export const DEFAULT_EFFORTS: Efforts = {
-  binary: { level: 3, hashLog: 19, chainLog: 19 },
-  text: { level: 12, hashLog: 20, chainLog: 20 },
+  binary: { level: 3, hashLog: 20, chainLog: 20 },
+  text: { level: 12, hashLog: 21, chainLog: 21 },
 }
 
 /** A delta may take so much of what its blocks take without it: reading a window costs a site some time. */

@@ -36,14 +36,14 @@ export interface DeltaOptions {
 
 /** From the table in docs/deltas.md. */
 export const DEFAULT_SIZES: RunSizes = {
-  maxRunBytes: 1024 * 1024,
-  maxWindowBytes: 3 * 1024 * 1024,
-  marginBytes: 256 * 1024,
+  maxRunBytes: 2 * 1024 * 1024,
+  maxWindowBytes: 4 * 1024 * 1024,
+  marginBytes: 768 * 1024,
 }
 /** One thread of the pool is left for whoever reads files. */
 const MAX_WORKERS = 3
-/** Being read, waiting and worked on. */
-const RUNS_A_WORKER = 2
+/** Beside those that are worked on: one is read, and one waits. */
+const MORE_RUNS = 2
 
 /**
  * In the order of the target's index. None at all when either index has more changed blocks than are held in memory
@@ -81,7 +81,7 @@ export async function* makeDeltas(
       // Seen when its turn comes; until then it must not count as unhandled.
       made.catch(() => undefined)
       making.push(made)
-      if (making.length > RUNS_A_WORKER * atOnce) yield* await making.shift()!
+      if (making.length >= atOnce + MORE_RUNS) yield* await making.shift()!
     }
     for (let next = making.shift(); next !== undefined; next = making.shift()) yield* await next
   } finally {

@@ -45,18 +45,16 @@ export function createRunMaker(
   const indexes = new Map<string, Promise<AnchorIndex>>()
 
   async function encode(run: Run): Promise<MadeDelta | undefined> {
-    const [targets, window] = [await reader.targets(run.targets), await reader.window(run)]
-    const lengths = run.targets.map(({ lengthBytes }) => lengthBytes)
+    const all = await reader.targets(run.targets)
+    const kept = withoutRandomStrays(run.targets, all)
+    const lengths = kept.map(({ lengthBytes }) => lengthBytes)
+    const plainBytes = lengths.reduce((sum, length) => sum + length, 0)
+    const window = await reader.window(run)
+    const targets = all.subarray(0, plainBytes)
     const { frame, zstdBytes } = await pool.encode({ targets, window, lengths, efforts })
-    for (const bytes of [targets, window]) reader.giveBack(bytes)
+    for (const bytes of [all, window]) reader.giveBack(bytes)
     if (frame === undefined) return undefined
-    return {
-      targets: positionsOf(run.targets),
-      base: run.window,
-      bytes: frame,
-      plainBytes: run.lengthBytes,
-      zstdBytes,
-    }
+    return { targets: positionsOf(kept), base: run.window, bytes: frame, plainBytes, zstdBytes }
   }
 
   async function tryAgain(run: Run, hasFailed: boolean): Promise<MadeDelta[]> {
@@ -146,6 +144,20 @@ export function createRunMaker(
       return savedBytes(again) > savedBytes(tried) ? again : tried
     },
   }
+}
+
+/** What is compressed already gains nothing beside others. `bytes` are moved together. */
+function withoutRandomStrays(targets: readonly PlacedTarget[], bytes: Uint8Array): readonly PlacedTarget[] {
+  if (targets.every(({ likely }) => likely !== undefined)) return targets
+  let [at, end] = [0, 0]
+  return targets.filter(({ likely, lengthBytes }) => {
+    const start = at
+    at += lengthBytes
+    if (likely === undefined && looksRandom(bytes.subarray(start, at))) return false
+    if (end < start) bytes.copyWithin(end, start, at)
+    end += lengthBytes
+    return true
+  })
 }
 
 /** By the old file that they are expected in. */

@@ -24,7 +24,7 @@ const KEPT_BYTES = 4 * 1024 * 1024
 /** Read together: what lies side by side is one read. */
 const BATCH_BYTES = 1024 * 1024
 const BATCH_BLOCKS = 128
-const SPARE_BUFFERS = 8
+const SPARE_BUFFERS = 4
 const BUFFER_GRAIN_BYTES = 1024 * 1024
 
 export function createRunReader(source: NodeSource, base: IndexMap, signal?: AbortSignal): RunReader {

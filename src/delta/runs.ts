@@ -1,6 +1,6 @@
 /**
  * Groups new blocks into runs that share a window: neighbours of a large file with what surrounds their old places, many small
- * files with all of their old versions. A run ends when it, its window or the ranges that name them are full.
+ * files with all of their old versions, and what is new without a like beside them. A run ends when it, its window or the ranges that name them are full.
  */
 import type { BlockRange } from './delta.ts'
 import { MAX_DELTA_BLOCKS, MAX_DELTA_RANGES } from './delta.ts'
@@ -27,6 +27,12 @@ export interface RunSizes {
 /** Of the window for one block: a run of several must fit. */
 const MAX_PIECE_BLOCKS = MAX_DELTA_BLOCKS / 4
 
+/**
+ * Of blocks in a run of which nothing is known: beside others of their folder they take less than by themselves. More of them
+ * would be a run without a base.
+ */
+const MAX_STRAY_BYTES = 256 * 1024
+
 /** A piece of a window while it grows. */
 interface Piece {
   readonly first: number
@@ -45,6 +51,9 @@ export async function* groupRuns(
   let targetRanges = 0
   let lengthBytes = 0
   let window: readonly Piece[] = []
+  /** Waiting for a run to join. */
+  let strays: PlacedTarget[] = []
+  let strayBytes = 0
 
   function take(): Run | undefined {
     if (targets.length === 0) return undefined
@@ -58,28 +67,62 @@ export async function* groupRuns(
     targetRanges = 0
     lengthBytes = 0
     window = []
+    strayBytes = 0
     return run
   }
 
+  function isNext({ position }: PlacedTarget): boolean {
+    return targets.at(-1)?.position === position - 1
+  }
+
+  function hasRoom(target: PlacedTarget): boolean {
+    return (
+      lengthBytes + target.lengthBytes <= sizes.maxRunBytes &&
+      targets.length < MAX_DELTA_BLOCKS &&
+      (isNext(target) || targetRanges < MAX_DELTA_RANGES)
+    )
+  }
+
+  /** The beginning of a file that would be cut in two. */
+  function isBetterApart({ within }: PlacedTarget): boolean {
+    const last = targets.at(-1)?.within
+    if (within === undefined || last === undefined || lengthBytes < sizes.maxRunBytes / 2) return false
+    const isSame = within.from === last.from && within.to === last.to
+    const fileBytes = within.to - within.from
+    return !isSame && fileBytes <= sizes.maxRunBytes && lengthBytes + fileBytes > sizes.maxRunBytes
+  }
+
+  function push(target: PlacedTarget): void {
+    if (targets.length === 0 || !isNext(target)) targetRanges += 1
+    targets.push(target)
+    lengthBytes += target.lengthBytes
+  }
+
+  function takeStray(target: PlacedTarget): void {
+    if (strayBytes + target.lengthBytes > MAX_STRAY_BYTES) return
+    if (targets.length === 0) strays.push(target)
+    else if (hasRoom(target)) push(target)
+    else return
+    strayBytes += target.lengthBytes
+  }
+
   for await (const target of placed) {
-    if (target.likely === undefined || target.within === undefined) continue
-    const piece = await pieceOf(base, target.likely, target.within, sizes)
-    if (piece === undefined) continue
-    const isNext = targets.at(-1)?.position === target.position - 1
+    const { likely, within } = target
+    const isStray = likely === undefined || within === undefined
+    const piece = isStray ? undefined : await pieceOf(base, likely, within, sizes)
+    if (piece === undefined) {
+      takeStray(target)
+      continue
+    }
     let grown = joined(window, piece)
-    const isFull =
-      lengthBytes + target.lengthBytes > sizes.maxRunBytes ||
-      targets.length === MAX_DELTA_BLOCKS ||
-      (!isNext && targetRanges === MAX_DELTA_RANGES) ||
-      !fits(grown, sizes.maxWindowBytes)
-    if (isFull) {
+    if (!hasRoom(target) || isBetterApart(target) || !fits(grown, sizes.maxWindowBytes)) {
       const run = take()
       if (run !== undefined) yield run
       grown = [piece]
     }
-    targets.push(target)
-    if (targets.length === 1 || !isNext) targetRanges += 1
-    lengthBytes += target.lengthBytes
+    for (const stray of strays) push(stray)
+    strays = []
+    push(target)
     window = grown
   }
   const last = take()

@@ -11,7 +11,7 @@ import { BULK_IDLE_MS, DIAL_TIMEOUT_MS } from './limits.ts'
 import type { Peers } from './peers.ts'
 import { deadlineSignal } from './peers.ts'
 import type { NetLog } from './ports.ts'
-import type { StripeControl } from './stripe-control.ts'
+import type { PathSigns, StripeControl } from './stripe-control.ts'
 import { createStripeControl } from './stripe-control.ts'
 
 export interface BulkConnections {
@@ -40,17 +40,21 @@ interface Bulk {
   readonly extras: Connection[]
   users: number
   isOpening: boolean
-  /** Extras that were there when more were asked for. */
+  /** Extras that may be used while more are being opened. */
   ready: number
   cancelIdle: (() => void) | undefined
 }
 
 export function createBulkConnections({
   peers,
+  pathTo,
+  declaredRate,
   clock,
   log,
 }: {
   readonly peers: Peers
+  readonly pathTo: (peer: string) => PathSigns | undefined
+  readonly declaredRate: (peer: string) => number | undefined
   readonly clock: Clock
   readonly log: NetLog
 }): BulkConnections {
@@ -68,10 +72,12 @@ export function createBulkConnections({
       bulk.extras.splice(0, bulk.extras.length, ...open(bulk.extras))
       bulk.ready = bulk.extras.length
       while (bulk.users > 0 && 1 + bulk.extras.length < wanted) {
-        const connection = await peers.dialAnother(peer, deadline.signal)
-        bulk.extras.push(connection)
-        rttMs = Math.min(rttMs, await roundTripMs(connection, deadline.signal))
+        bulk.extras.push(await peers.dialAnother(peer, deadline.signal))
+        // Each takes some round trips until it is there: what is there is used.
+        bulk.ready = bulk.extras.length
       }
+      const newest = bulk.extras.at(-1)
+      if (newest !== undefined) rttMs = await roundTripMs(newest, deadline.signal)
     } catch (error) {
       log.debug({ peer, error: String(error) }, 'net.bulk.failed')
     } finally {
@@ -114,7 +120,6 @@ export function createBulkConnections({
   return {
     lanes(peer) {
       const bulk = bulks.get(peer)
-      // Not yet those that are just being opened: their places are not all taken.
       return bulk === undefined ? 1 : 1 + (bulk.isOpening ? bulk.ready : bulk.extras.length)
     },
     connection(peer, lane) {
@@ -147,10 +152,11 @@ export function createBulkConnections({
     },
     use(peer) {
       const bulk = bulks.get(peer) ?? {
-        control: createStripeControl(
-          () => peers.minRttMs(peer),
-          () => load.share() > BUSY_SHARE,
-        ),
+        control: createStripeControl(() => peers.minRttMs(peer), {
+          isBusy: () => load.share() > BUSY_SHARE,
+          path: () => pathTo(peer),
+          declaredRate: () => declaredRate(peer),
+        }),
         extras: [],
         users: 0,
         isOpening: false,

@@ -43,14 +43,21 @@ export interface GiveWay {
 const BASE_MINUTES = 5
 const MINUTE_MS = 60_000
 const MIN_ROUND_MS = 100
+/** The smallest of so many counts (as RFC 6817's filter of the current delay): a machine or a radio that was late for once is no queue. */
+const LOOKS = 2
 /** What is added a round whatever the rate: by it the shares of several such senders become equal. */
 const STEP_BYTES = 4 * 1448
 /** Rates of so many rounds are kept: the best of them is what the path gave of late. */
 const ROUNDS = 8
 /** In a row without a queue, after which the rate is no bound. */
-const CALM_ROUNDS = 12
-/** Growth in the first calm rounds; then doubling. */
-const GROWTH = [1.05, 1.1, 1.25, 1.5] as const
+const CALM_ROUNDS = 14
+/** Of the best of late, that is had again by steps of a quarter. */
+const KNOWN = 0.95
+const REGAIN = 1.25
+/** Growth beyond it in the first calm rounds; then doubling. */
+const GROWTH = [1.05, 1.05, 1.05, 1.05, 1.1, 1.25, 1.5] as const
+/** Over the target in a row, that a queue of this node's own may take to be gone. */
+const OWN_ROUNDS = 3
 const FIRST_SLOWDOWN_MS = 2_000
 const SLOWDOWN_EVERY_MS = 30_000
 const SLOWDOWN_SHARE = 0.25
@@ -76,7 +83,7 @@ export function createGiveWay({ targetMs, minBytesPerSecond }: GiveWaySettings):
   let queue: number | undefined
   let roundMs: number | undefined
   let roundBytes = 0
-  let lastRttMs = Number.POSITIVE_INFINITY
+  const lastMs: number[] = []
   let calmRounds = 0
   let overRounds = 0
   let othersMs = Number.NEGATIVE_INFINITY
@@ -127,13 +134,16 @@ export function createGiveWay({ targetMs, minBytesPerSecond }: GiveWaySettings):
     }
   }
 
+  /** Quickly to what the path gave of late; beyond it slowly at first, for what is too much shows a round trip later. */
   function grow(got: number): void {
     const best = Math.max(...delivered)
-    const factor = GROWTH[calmRounds] ?? 2
-    calmRounds++
-    if (calmRounds >= CALM_ROUNDS && rate > 2 * best) free()
-    // What it gave a moment ago it will give again.
-    else set(Math.max(rate, got, Math.min(2 * rate, best)) * factor)
+    if (calmRounds >= CALM_ROUNDS && rate > 2 * best) {
+      free()
+      return
+    }
+    const from = Math.max(rate, got)
+    if (from < KNOWN * best) set(Math.min(from * REGAIN, best))
+    else set(from * (GROWTH[calmRounds++] ?? 2))
   }
 
   /**
@@ -141,11 +151,12 @@ export function createGiveWay({ targetMs, minBytesPerSecond }: GiveWaySettings):
    * pipe gives for as long as a queue stands; beside others it falls with the share that is asked for.
    */
   function steer(overTargetMs: number, got: number, rttMs: number): void {
-    const step = (STEP_BYTES * 1000) / Math.max(MIN_ROUND_MS, rttMs)
-    // To where the queue is at its target after two round trips: in less it would be overdone.
-    const share = 1 - overTargetMs / (2 * Math.max(MIN_ROUND_MS, rttMs))
-    if (overTargetMs <= targetMs) set(got * share + step)
-    else set(Math.min(rate, got / 2 + step))
+    const roundTripMs = Math.max(MIN_ROUND_MS, rttMs)
+    const step = (STEP_BYTES * 1000) / roundTripMs
+    // To where the queue is at its target after two round trips: in less it would be overdone. One of its own is gone soon.
+    const share = overRounds > OWN_ROUNDS ? 0.5 : 1 - overTargetMs / (2 * roundTripMs)
+    const next = got * Math.max(0.5, share) + step
+    set(overTargetMs > targetMs ? Math.min(rate, next) : next)
   }
 
   function beginSlowdown(queueMs: number, rttMs: number, nowMs: number): void {
@@ -167,13 +178,13 @@ export function createGiveWay({ targetMs, minBytesPerSecond }: GiveWaySettings):
       if (roundMs === undefined) {
         roundMs = nowMs
         roundBytes = 0
-        lastRttMs = sample.rttMs
+        lastMs.length = 0
       } else roundBytes += sample.deliveredBytes
       heardMs = nowMs
       base = noteBase(sample, nowMs)
-      // The smaller of two: one that is late is no queue.
-      const rttMs = Math.min(sample.rttMs, lastRttMs)
-      lastRttMs = sample.rttMs
+      lastMs.push(sample.rttMs)
+      if (lastMs.length > LOOKS) lastMs.shift()
+      const rttMs = Math.min(...lastMs)
       queue = Math.max(0, rttMs - base)
       const elapsedMs = nowMs - roundMs
       if (elapsedMs >= Math.max(MIN_ROUND_MS, rttMs)) {

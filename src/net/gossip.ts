@@ -17,9 +17,16 @@ import { u32 } from './wire/fields.ts'
 
 export const GOSSIP_PROTOCOLS = ['/meshsub/1.2.0', '/meshsub/1.1.0', '/meshsub/1.0.0']
 
-/** Statuses of one author: this many at once, and one more each interval. */
+/** Statuses of one author by one relay: this many at once, and one more each interval. */
 const STATUS_BURST = 10
 const STATUS_INTERVAL_MS = 500
+/**
+ * Of one author by all relays: he may send each of them another one. It takes five relays that repeat what he once said to use that up, and
+ * until then what he says himself is heard.
+ */
+const AUTHOR_BURST = 50
+const AUTHOR_INTERVAL_MS = 100
+const MAX_RELAYED = 16_384
 /** New records relayed by one peer: a burst this large, then one each interval. The rest comes by reconciliation. */
 const RECORD_BURST = 500
 const RECORD_INTERVAL_MS = 10
@@ -116,7 +123,8 @@ export function messageName({ from, data, seqno, topic, signature, key }: RawMes
 export interface Gossip {
   publishRecord(record: Uint8Array): Promise<void>
   publishStatus(status: Uint8Array): Promise<void>
-  onStatus(listener: (peer: string, status: Uint8Array) => void): () => void
+  /** @param listener returns false for what is no news: it is not passed on */
+  onStatus(listener: (peer: string, status: Uint8Array) => unknown): () => void
 }
 
 export function createGossip(
@@ -135,8 +143,9 @@ export function createGossip(
   },
   topics: GossipTopics,
 ): Gossip {
-  const listeners = new Set<(peer: string, status: Uint8Array) => void>()
-  const mayStatus = rateLimit(clock, STATUS_BURST, STATUS_INTERVAL_MS)
+  const listeners = new Set<(peer: string, status: Uint8Array) => unknown>()
+  const mayRelay = rateLimit(clock, STATUS_BURST, STATUS_INTERVAL_MS, MAX_RELAYED)
+  const mayStatus = rateLimit(clock, AUTHOR_BURST, AUTHOR_INTERVAL_MS)
   const mayRecord = rateLimit(clock, RECORD_BURST, RECORD_INTERVAL_MS)
 
   const judgeRecord = async (relay: string, message: Message): Promise<TopicValidatorResult> => {
@@ -150,17 +159,20 @@ export function createGossip(
     return TopicValidatorResult.Ignore
   }
 
-  const judgeStatus = (message: Message): TopicValidatorResult => {
+  const judgeStatus = (relay: string, message: Message): TopicValidatorResult => {
     if (message.type === 'unsigned' || message.data.length > MAX_STATUS_BYTES)
       return TopicValidatorResult.Reject
     const author = message.from.toString()
-    if (!membership.isMember(author) || !mayStatus(author)) return TopicValidatorResult.Ignore
-    for (const listener of listeners) listener(author, message.data)
-    return TopicValidatorResult.Accept
+    if (!membership.isMember(author) || !mayRelay(`${relay} ${author}`) || !mayStatus(author))
+      return TopicValidatorResult.Ignore
+    let isNews = true
+    for (const listener of listeners) if (listener(author, message.data) === false) isNews = false
+    // Whoever repeats what others once said reaches his neighbours, and nobody behind them.
+    return isNews ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
   }
 
   pubsub.topicValidators.set(topics.records, (relay, message) => judgeRecord(relay.toString(), message))
-  pubsub.topicValidators.set(topics.status, (_relay, message) => judgeStatus(message))
+  pubsub.topicValidators.set(topics.status, (relay, message) => judgeStatus(relay.toString(), message))
   pubsub.subscribe(topics.records)
   pubsub.subscribe(topics.status)
 

@@ -71,6 +71,8 @@ export interface HostComponents {
   readonly answerer?: Answerer | undefined
   /** Peers on whose path other traffic is given way to; nobody when undefined. */
   readonly isFar?: (peer: string) => boolean
+  /** What the narrowest pipe on the way from the peer is said to carry, bytes a second. */
+  readonly declaredRate?: (peer: string) => number | undefined
   readonly clock: Clock
   readonly log?: NetLog
 }
@@ -93,6 +95,8 @@ interface ServedProtocol {
   readonly maxStreams: number
   /** True for those of newcomers: strangers may use them. */
   readonly isOpenToGuests?: boolean
+  /** What the peer sends may be much. */
+  readonly isBulk?: boolean
   readonly idleTimeoutMs?: () => number
   serve(frames: FrameStream, peer: string, address: string): Promise<void>
 }
@@ -111,6 +115,7 @@ export async function startHost(
     blockServer,
     answerer,
     isFar = () => false,
+    declaredRate = () => undefined,
     clock,
     log = silent,
   }: HostComponents,
@@ -127,7 +132,7 @@ export async function startHost(
   const traffic = createTraffic()
   const budget = createRequestBudget()
   const peers = trackPeers({ node, gate, membership, clock, log })
-  const bulk = createBulkConnections({ peers, clock, log })
+  const bulk = createBulkConnections({ peers, pathTo: pacer.pathTo, declaredRate, clock, log })
   const objectChannels = new Map<string, RequestChannel>()
   const blockChannels = new Map<string, Set<BlockChannel>>()
   const serving = new Set<Promise<void>>()
@@ -184,6 +189,7 @@ export async function startHost(
           return
         }
         const { accept, idleTimeoutMs } = served
+        if (served.isBulk !== true) limitWindow(stream)
         const frames = frameStream(
           { stream, clock, counter: traffic.stream(peer, protocol) },
           {
@@ -236,6 +242,7 @@ export async function startHost(
   await serve(RECORDS_PROTOCOL, {
     accept: RECORDS_FRAMES,
     maxStreams: 2,
+    isBulk: true,
     idleTimeoutMs: () => limits.FRAME_TIMEOUT_MS,
     serve: (frames, peer) => serveReconciliation(frames, records, peer),
   })
@@ -377,4 +384,13 @@ export async function startHost(
       patience.cancel()
     },
   }
+}
+
+/**
+ * yamux doubles a stream's window whenever what came was read quickly, and remembers it when it no longer is: of a few hundred streams
+ * a peer could have this node hold gigabytes. There is no option for some of the streams alone.
+ */
+function limitWindow(stream: Stream): void {
+  const muxed = stream as { maxStreamWindowSize?: number }
+  if (muxed.maxStreamWindowSize !== undefined) muxed.maxStreamWindowSize = limits.MAX_SERVED_WINDOW_BYTES
 }

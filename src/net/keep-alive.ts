@@ -25,8 +25,8 @@ const MANY = 7
 const LONG_PAUSE_MS = 10_000
 /** Between those that have never been asked: their round trip is not known. */
 const FRESH_PAUSE_MS = 200
-/** A ping queues behind blocks: 4 MiB of socket buffers are 7 s at 5 Mbit/s. */
-const TIMEOUT_MS = 30_000
+/** A ping queues behind blocks, and so does each answer to its stream's opening: 5 s each where others have the path (path-pacer.ts). */
+const TIMEOUT_MS = 60_000
 const PING_BYTES = 32
 
 export interface KeepAliveComponents {

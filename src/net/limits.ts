@@ -14,6 +14,8 @@ export const READ_HIGH_BYTES = 1 * MIB
 export const READ_LOW_BYTES = 256 * KIB
 /** Window of a stream: 16 MiB over 150 ms is 112 MB/s. The read buffer of a paused stream has to hold all of it. */
 export const MAX_STREAM_WINDOW_BYTES = 16 * MIB
+/** Of a stream on which we serve: what is asked there is short, and a peer has hundreds of them. */
+export const MAX_SERVED_WINDOW_BYTES = 1 * MIB
 
 /** A stream that was opened and says nothing. */
 export const FIRST_FRAME_TIMEOUT_MS = 15_000

@@ -13,8 +13,15 @@ import { createGiveWay, type GiveWay, type GiveWaySettings } from './give-way.ts
 /** Often enough for a round trip of 100 ms; a look at a connection takes 3 us. */
 const LOOK_MS = 50
 /** Of what cannot leave yet, the kernel takes this much at the rate: more would only delay what is urgent. */
-const UNSENT_MS = 250
-const MIN_UNSENT_BYTES = 64 * 1024
+const UNSENT_MS = 100
+const MIN_UNSENT_BYTES = 16 * 1024
+/**
+ * Of a connection among several. What was written to it and waits (limits.ts: TLS_WRITE_HIGH_BYTES) takes 5 s at this rate, and
+ * so long a ping and the opening of a stream wait, a few times over.
+ */
+const MIN_LANE_RATE = 50_000
+/** What tells of the round trip has to come within this time. */
+const TELLING_MS = 1000
 /** Of what was carried before a look, in what a connection is taken to carry: about half a second of it. */
 const RECENT = 0.9
 /** Of the smoothed round trip, with each that is measured. */
@@ -31,6 +38,8 @@ export interface PathState {
   /** Other traffic is made room for. */
   readonly isYielding: boolean
   readonly connections: number
+  /** That arrived here, of connections that there are and were. */
+  readonly outOfOrderPackets: number
 }
 
 export interface PathPacer {
@@ -49,6 +58,8 @@ interface Lane {
   deliveredBytes: number
   /** Its round trip is one of now, and of the path alone. */
   isTelling: boolean
+  /** Since when it has not told. */
+  mark: { readonly atMs: number; readonly ackedBytes: number; readonly receivedBytes: number }
   /** Of the last packets. */
   rttMs: number
   /** What was delivered, of the last looks. */
@@ -61,6 +72,7 @@ interface Path {
   readonly lanes: Set<Lane>
   giveWay: GiveWay
   rttMs: number | undefined
+  outOfOrderPackets: number
 }
 
 export function createPathPacer(
@@ -83,8 +95,10 @@ export function createPathPacer(
     let deliveredBytes = 0
     let busy = 0
     for (const lane of path.lanes) {
-      const info = readLane(lane)
+      const before = lane.last?.outOfOrderPackets ?? 0
+      const info = readLane(lane, nowMs)
       if (info === undefined) continue
+      path.outOfOrderPackets += Math.max(0, info.outOfOrderPackets - before)
       if (info.minRttMs > 0) minRttMs = Math.min(minRttMs, info.minRttMs)
       deliveredBytes += lane.deliveredBytes
       if (!lane.isTelling) continue
@@ -105,7 +119,7 @@ export function createPathPacer(
     for (const lane of lanes) {
       // To each what it carries; to one that carries little, enough to carry more.
       const share = recentBytes === 0 ? 1 : lane.recentBytes / recentBytes
-      const pacing = Number.isFinite(rate) ? rate * Math.max(share, 1 / (2 * lanes.size)) : undefined
+      const pacing = Number.isFinite(rate) ? laneRate(rate, share, lanes.size) : undefined
       if (isClose(lane.pacing, pacing)) continue
       const fd = descriptorOf(lane.socket)
       if (fd === undefined || !boundPacing(fd, pacing)) continue
@@ -125,11 +139,11 @@ export function createPathPacer(
   function describe(peer: string): PathState | undefined {
     const path = paths.get(peer)
     if (path?.rttMs === undefined) return undefined
-    const { lanes, giveWay, rttMs } = path
+    const { lanes, giveWay, rttMs, outOfOrderPackets } = path
     const [queueMs, baseMs, rate] = [giveWay.queueMs() ?? 0, giveWay.baseMs() ?? rttMs, giveWay.rate()]
     const isBounded = settings !== undefined && Number.isFinite(rate)
     return {
-      ...{ peer, rttMs, baseMs, queueMs, connections: lanes.size },
+      ...{ peer, rttMs, baseMs, queueMs, connections: lanes.size, outOfOrderPackets },
       ...(isBounded ? { bytesPerSecond: Math.round(rate) } : {}),
       isYielding: isBounded && giveWay.isYielding(clock.monotonicMs()),
     }
@@ -140,13 +154,19 @@ export function createPathPacer(
   return {
     add(peer, socket) {
       if (descriptorOf(socket) === undefined) return
-      const path = paths.get(peer) ?? { lanes: new Set(), giveWay: fresh(), rttMs: undefined }
+      const path = paths.get(peer) ?? {
+        lanes: new Set(),
+        giveWay: fresh(),
+        rttMs: undefined,
+        outOfOrderPackets: 0,
+      }
       paths.set(peer, path)
       const lane: Lane = {
         socket,
         last: undefined,
         deliveredBytes: 0,
         isTelling: false,
+        mark: { atMs: clock.monotonicMs(), ackedBytes: 0, receivedBytes: 0 },
         rttMs: 0,
         recentBytes: 0,
         pacing: undefined,
@@ -174,7 +194,7 @@ export function createPathPacer(
 }
 
 /** What TCP says of it now; its bytes since the last time are in the lane. */
-function readLane(lane: Lane): TcpInfo | undefined {
+function readLane(lane: Lane, nowMs: number): TcpInfo | undefined {
   const fd = descriptorOf(lane.socket)
   const info = fd === undefined ? undefined : readTcpInfo(fd)
   const { last } = lane
@@ -186,10 +206,13 @@ function readLane(lane: Lane): TcpInfo | undefined {
     lane.rttMs = unsmoothed(last, info)
     // Of two packets together the second is acknowledged at once, and what comes brings acknowledgements along. The one of a lone
     // packet may wait 40 ms at the other end (RFC 1122's delayed acknowledgements): that is no queue.
+    const { mark } = lane
     const enough = 2 * info.segmentBytes
+    const ackedBytes = info.ackedBytes - mark.ackedBytes
     lane.isTelling =
-      (info.ackedBytes > last.ackedBytes && info.receivedBytes - last.receivedBytes >= enough) ||
-      info.ackedBytes - last.ackedBytes >= enough
+      ackedBytes >= enough || (ackedBytes > 0 && info.receivedBytes - mark.receivedBytes >= enough)
+    if (lane.isTelling || nowMs - mark.atMs >= TELLING_MS)
+      lane.mark = { atMs: nowMs, ackedBytes: info.ackedBytes, receivedBytes: info.receivedBytes }
   }
   lane.recentBytes = lane.recentBytes * RECENT + lane.deliveredBytes
   lane.last = info
@@ -199,10 +222,13 @@ function readLane(lane: Lane): TcpInfo | undefined {
 /**
  * The round trip of the packets between two looks. The kernel's figure takes in an eighth of each (RFC 6298), which at the
  * smallest rate is seconds behind: so much later would a path that is free again be taken. With n of them at most, each of
- * about the same time t, after = t + (7/8)^n (before - t).
+ * about the same time t (no more than came in, and than were sent with data), after = t + (7/8)^n (before - t).
  */
 function unsmoothed(before: TcpInfo, after: TcpInfo): number {
-  const count = (after.segmentsIn - before.segmentsIn) >>> 0
+  const count = Math.min(
+    (after.segmentsIn - before.segmentsIn) >>> 0,
+    (after.dataSegmentsOut - before.dataSegmentsOut) >>> 0,
+  )
   const left = KEPT ** Math.max(1, count)
   return Math.max(after.minRttMs, (after.rttMs - left * before.rttMs) / (1 - left))
 }
@@ -221,4 +247,8 @@ function descriptorOf(socket: Socket): number | undefined {
 function isClose(a: number | undefined, b: number | undefined): boolean {
   if (a === undefined || b === undefined) return a === b
   return Math.abs(a - b) <= 0.02 * a
+}
+
+function laneRate(rate: number, share: number, lanes: number): number {
+  return Math.max(rate * Math.max(share, 1 / (2 * lanes)), Math.min(rate, MIN_LANE_RATE))
 }

@@ -265,7 +265,7 @@ export interface Host {
   /** Gossips this node's short-lived status, at most 32 KiB. Each is signed by the node's key. */
   publishStatus(status: Uint8Array): Promise<void>
   /** `peer` is the author, whoever relayed it: its signature is checked and it is a member. */
-  onStatus(listener: (peer: string, status: Uint8Array) => void): () => void
+  onStatus(listener: (peer: string, status: Uint8Array) => unknown): () => void
   /**
    * Asks a connected member: 4 KiB at most. The answer has 512 KiB at most, and is whatever the peer says.
    * @throws MirrorError `refused` with the peer's reason, `unreachable`, `timed-out`

@@ -24,11 +24,12 @@ const AT = {
   segmentsIn: 140,
   notSentBytes: 144,
   minRtt: 148,
+  dataSegmentsOut: 156,
   delivered: 192,
   outOfOrderPackets: 224,
 } as const
-/** Up to `min_rtt`, which Linux has since 4.6. */
-const NEEDED_BYTES = 152
+/** Up to `data_segs_out`, which Linux has since 4.6. */
+const NEEDED_BYTES = 160
 const INFO_BYTES = 240
 
 export interface TcpInfo {
@@ -42,6 +43,7 @@ export interface TcpInfo {
   readonly notSentBytes: number
   /** With data or without: as many acknowledgements at most. */
   readonly segmentsIn: number
+  readonly dataSegmentsOut: number
   readonly ackedBytes: number
   /**
    * The same, with what arrived behind a hole: a loss does not hold it up. To within a packet each; as `ackedBytes` before
@@ -77,6 +79,7 @@ export function readTcpInfo(fd: number): TcpInfo | undefined {
     minRttMs: minRttUs === UNBOUNDED ? 0 : minRttUs / 1000,
     segmentBytes: view.getUint32(AT.segmentBytes, true),
     unacked: view.getUint32(AT.unacked, true),
+    dataSegmentsOut: view.getUint32(AT.dataSegmentsOut, true),
     segmentsIn: view.getUint32(AT.segmentsIn, true),
     notSentBytes: view.getUint32(AT.notSentBytes, true),
     ackedBytes,

@@ -87,6 +87,14 @@ export interface BackingCheck {
   readonly lost: BackingSize
 }
 
+/** A file, or a part of one, that was committed. */
+export interface CommittedFile {
+  readonly fileId: number
+  readonly below: Uint8Array
+  /** As it was when it was committed, or checked last. */
+  readonly identity: FileIdentity
+}
+
 /** One answer per CID, in order. In doubt: true. */
 export type IsNeeded = (cids: readonly Cid[]) => Promise<readonly boolean[]>
 
@@ -100,8 +108,21 @@ export interface BlockBackings {
    * @throws MirrorError `not-found` for an unknown backing, `invalid` for malformed entries
    */
   commit(backingId: number, files: readonly BackedFile[]): Promise<BackingSize>
-  /** Durable when it resolves: say where the files may be before they move, and where they are after. */
-  setPaths(backingId: number, paths: BackingPaths): Promise<void>
+  /**
+   * Durable when it resolves: say where the files may be before they move, and where they are after.
+   * @param mark replaces the one before; absent, that stays
+   */
+  setPaths(backingId: number, paths: BackingPaths, mark?: string): Promise<void>
+  /** In runs, in the order in which they were committed. Reads the index, not the files. */
+  files(backingId: number): AsyncIterable<readonly CommittedFile[]>
+  /**
+   * Files of one check-out become another's, with the blocks that lie in them: at each instant they are the one's or the
+   * other's, and so after a crash. What lies elsewhere is forgotten of them.
+   * @returns the keys of the blocks that went along
+   */
+  transfer(from: number, to: number, fileIds: readonly number[]): Promise<readonly Uint8Array[]>
+  /** All files of `from` become those of `into`, and `from` is dropped. May be called again after a failure or a crash. */
+  absorb(into: number, from: number): Promise<void>
   /** Reads the index, not the files: a second for some hundred thousand blocks. */
   measure(backingId: number): Promise<BackingSize>
   /**

@@ -117,6 +117,18 @@ export function pathBetween(topology: Topology, a: Place, b: Place): PathLink | 
   return paths.get(pairKey(a.site, b.site)) ?? paths.get(pairKey(regionEnd(a.region), regionEnd(b.region)))
 }
 
+/** The narrowest pipe that is declared on the way from one region to another; undefined where nothing is said of their WAN. */
+export function wayKbit(topology: Topology, from: Place, to: Place): number | undefined {
+  const wan = [
+    regionRate(topology, from.region).upKbit,
+    regionRate(topology, to.region).downKbit,
+    pathBetween(topology, from, to)?.kbit,
+  ].filter((rate) => rate !== undefined)
+  if (wan.length === 0) return undefined
+  const own = [siteRate(topology, from.site).upKbit, siteRate(topology, to.site).downKbit]
+  return Math.min(...wan, ...own.filter((rate) => rate !== undefined))
+}
+
 interface Index {
   readonly regions: ReadonlyMap<string, RegionLink>
   readonly sites: ReadonlyMap<string, SiteLink>

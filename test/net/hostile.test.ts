@@ -8,7 +8,7 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import { BLOCKS_PROTOCOLS } from '../../src/net/block-protocol.ts'
 import { gossipTopics } from '../../src/net/gossip.ts'
 import { JOIN_PROTOCOL } from '../../src/net/join-protocol.ts'
-import { MAX_INBOUND_PER_PEER } from '../../src/net/limits.ts'
+import { MAX_INBOUND_PER_PEER, MAX_SERVED_WINDOW_BYTES } from '../../src/net/limits.ts'
 import { RECORDS_PROTOCOL } from '../../src/net/record-protocol.ts'
 import { WATCH_PROTOCOL } from '../../src/net/watch-protocol.ts'
 import { encodeBlocksRequest } from '../../src/net/wire/blocks.ts'
@@ -16,7 +16,7 @@ import { u16, u32 } from '../../src/net/wire/fields.ts'
 import { createFrameDecoder, encodeFrame } from '../../src/net/wire/frame.ts'
 import { OBJECT_1, OBJECT_2 } from '../../src/net/wire/object.ts'
 import { DONE, RECORDS } from '../../src/net/wire/records.ts'
-import { decodeRequestBody, END, encodeRequestFrame, REQUEST } from '../../src/net/wire/request.ts'
+import { CANCEL, decodeRequestBody, END, encodeRequestFrame, REQUEST } from '../../src/net/wire/request.ts'
 import { type Raw, withAttacker } from './attacker.ts'
 import { MESH, noise, PAGE, type TestPeer, TREE, until, withHosts } from './mesh.ts'
 
@@ -144,6 +144,25 @@ test('a peer that does not read what it asked for is not read for without end', 
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     assert.ok(produced < 64, `${produced} of 1024 blocks were read for a peer that takes none`)
+  })
+})
+
+test('what a peer may send in advance of being read stays small, however fast it is read at first', async () => {
+  await withAttacker(async (_victim, _attacker, connect) => {
+    const connection = await connect()
+    for (const protocol of [BLOCKS_PROTOCOL, OBJECT_2]) {
+      const stream = await connection.newStream(protocol)
+      const window = (): number => (stream as unknown as { sendWindowCapacity: number }).sendWindowCapacity
+      // Of nothing that is under way: read at once, and over.
+      const cancels = Buffer.concat(Array.from({ length: 100 }, (_, i) => encodeRequestFrame(CANCEL, i)))
+      const sizes: number[] = []
+      for (let i = 0; i < 60; i++) {
+        stream.send(cancels)
+        await new Promise((resolve) => setImmediate(resolve))
+        sizes.push(window())
+      }
+      assert.ok(Math.max(...sizes) <= MAX_SERVED_WINDOW_BYTES, `${protocol}: ${Math.max(...sizes)} bytes`)
+    }
   })
 })
 

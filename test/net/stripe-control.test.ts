@@ -1,19 +1,34 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createStripeControl, MAX_STRIPES } from '../../src/net/stripe-control.ts'
+import { createStripeControl, MAX_STRIPES, type PathSigns } from '../../src/net/stripe-control.ts'
 
 const RTT_MS = 100
 
 /** Runs a path for some time: what it delivers a second with so many connections. Returns how many there were at each second. */
 function run(
   deliver: (connections: number, second: number) => number,
-  { seconds = 60, baseRttMs = RTT_MS, newRttMs = RTT_MS, isBusy = (_second: number): boolean => false } = {},
+  {
+    seconds = 60,
+    baseRttMs = RTT_MS,
+    newRttMs = RTT_MS,
+    isBusy = (_second: number): boolean => false,
+    path,
+    declaredRate,
+  }: {
+    readonly seconds?: number
+    readonly baseRttMs?: number
+    readonly newRttMs?: number
+    readonly isBusy?: (second: number) => boolean
+    readonly path?: (second: number) => PathSigns
+    readonly declaredRate?: number
+  } = {},
 ): number[] {
   let second = 0
-  const control = createStripeControl(
-    () => baseRttMs,
-    () => isBusy(second),
-  )
+  const control = createStripeControl(() => baseRttMs, {
+    isBusy: () => isBusy(second),
+    path: () => path?.(second),
+    declaredRate: () => declaredRate,
+  })
   let connections = 1
   const seen: number[] = []
   for (let tick = 0; tick < seconds * 10; tick++) {
@@ -60,6 +75,60 @@ test('none is added while the processor is the limit', () => {
   const seen = run(each, { isBusy: (second) => second < 30 })
   assert.ok(
     seen.slice(0, 30).every((count) => count === 1),
+    seen.join(' '),
+  )
+  assert.equal(seen.at(-1), MAX_STRIPES)
+})
+
+test('losses without a queue take all connections at once, and a queue takes none', () => {
+  const each = (connections: number): number => connections * 1e6
+  const losing = (queueMs: number) => (second: number) => ({
+    outOfOrderPackets: Math.floor(second * 20),
+    queueMs,
+    isYielding: false,
+  })
+  const seen = run(each, { path: losing(2) })
+  assert.ok(seen.indexOf(MAX_STRIPES) <= 1, seen.join(' '))
+  assert.ok(
+    run(each, { path: losing(80) }).every((count) => count === 1),
+    'the path is full',
+  )
+  // What a few packets say that have overtaken each other.
+  const orderly = run(each, {
+    path: (second) => ({ outOfOrderPackets: Math.floor(second), queueMs: 2, isYielding: false }),
+  })
+  assert.ok(orderly.indexOf(MAX_STRIPES) > 2, orderly.join(' '))
+})
+
+test('losses that more connections do not help leave one', () => {
+  const seen = run(() => 1e6, {
+    path: (second) => ({ outOfOrderPackets: Math.floor(second * 20), queueMs: 2, isYielding: false }),
+  })
+  assert.equal(seen.at(-10), 1)
+  assert.ok(seen.filter((count) => count > 1).length < 10, seen.join(' '))
+})
+
+test('a path that is declared to hold more than buffers do gets four before anything is measured', () => {
+  const each = (connections: number): number => connections * 5e6
+  assert.ok(run(each, { seconds: 1, declaredRate: 37.5e6 })[0]! >= 4)
+  assert.equal(run(each, { seconds: 1, declaredRate: 5e6 })[0], 1)
+  assert.equal(run(each, { seconds: 1, declaredRate: 37.5e6, baseRttMs: 5 })[0], 1)
+})
+
+test('a rate that fills the buffers of one connection is not waited for to settle', () => {
+  const seen = run((connections, second) => (connections > 1 ? 80e6 : 10e6 * 2 ** Math.floor(second)), {
+    seconds: 6,
+  })
+  assert.ok(seen.indexOf(4) !== -1 && seen.indexOf(4) <= 3, seen.join(' '))
+})
+
+test('while others have the path there is one, and as many as help soon after', () => {
+  const seen = run((connections) => connections * 1e6, {
+    path: (second) => ({ outOfOrderPackets: 0, queueMs: 0, isYielding: second >= 30 && second < 40 }),
+  })
+  assert.equal(seen[28], MAX_STRIPES)
+  assert.ok(
+    seen.slice(31, 39).every((count) => count === 1),
     seen.join(' '),
   )
   assert.equal(seen.at(-1), MAX_STRIPES)

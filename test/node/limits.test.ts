@@ -59,14 +59,14 @@ test('what gives way is told when it changes, and kept over a restart', async (t
   assert.equal(limits.giveWay(), undefined)
   const before = JSON.stringify(limits.said())
   await limits.change({ giveWayMs: 40 })
-  await limits.change({ giveWayMinBytesPerSecond: 9000 })
+  await limits.change({ giveWayMinBytesPerSecond: 90_000 })
   assert.deepEqual(told, [
-    { targetMs: 40, minBytesPerSecond: 50_000 },
-    { targetMs: 40, minBytesPerSecond: 9000 },
+    { targetMs: 40, minBytesPerSecond: 100_000 },
+    { targetMs: 40, minBytesPerSecond: 90_000 },
   ])
   assert.notEqual(JSON.stringify(limits.said()), before)
   const again = await load()
-  assert.deepEqual(again.giveWay(), { targetMs: 40, minBytesPerSecond: 9000 })
+  assert.deepEqual(again.giveWay(), { targetMs: 40, minBytesPerSecond: 90_000 })
   assert.deepEqual(again.read().giveWayMs, { value: 40, from: 'set', configured: 0 })
   await again.change({ giveWayMs: null })
   assert.equal(told.at(-1), undefined)

@@ -1,6 +1,7 @@
 /** What the scheduler asks for, of whom and when, event by event. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createPathShares } from '../../src/replica/scheduler/path-shares.ts'
 import { createScheduler } from '../../src/replica/scheduler/scheduler.ts'
 import type { SchedulerCommand, SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 import { KiB, page, peer, requestsOf, start } from './scheduler-events.ts'
@@ -212,6 +213,30 @@ test('every segment that waits can be explained', () => {
   assert.ok(requestedBlocks.owner > 0)
   for (const { askedOf, state } of segments)
     if (state === 'asked for') assert.deepEqual(askedOf, [{ site: 'hq', reason: 'owner' }])
+})
+
+test('what other traffic on the path has is said to be the limit, of the peer whose path it is', () => {
+  const scheduler = createScheduler({
+    self: { site: 'me', region: 'west' },
+    snapshotBytes: 64 * 64 * KiB,
+    paths: createPathShares((peer) => (peer === 'hq' ? 38.4 : undefined)),
+  })
+  scheduler.handle(
+    [
+      peer('hq', 'east'),
+      peer('other', 'east'),
+      { kind: 'holding', peer: 'hq', update: { kind: 'complete' } },
+      { kind: 'holding', peer: 'other', update: { kind: 'complete' } },
+      page(0, 64),
+      { kind: 'pages-end' },
+    ],
+    0,
+  )
+  const [hq, other] = scheduler.explain(0).peers
+  assert.equal(hq?.state, 'in use; other traffic on the path is the limit, 38 ms of queue')
+  assert.equal(hq.othersQueueMs, 38)
+  assert.equal(other?.othersQueueMs, undefined)
+  assert.doesNotMatch(other!.state, /other traffic/)
 })
 
 test('outside of its entry region a segment waits, and says for whom', () => {

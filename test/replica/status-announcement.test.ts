@@ -26,3 +26,26 @@ test('a site that names a tree twice is not understood, in whole or in part', ()
   assert.equal(decodeDelta(part([tree]))?.trees.length, 1)
   assert.throws(() => decodeDelta(part([tree, other])), { code: 'corrupt' })
 })
+
+test('what a site says in words is one line of text, whatever it is', () => {
+  const said = decodeAnnouncement(
+    encodeAnnouncement({
+      ...rest,
+      version: '1.0\n2.0',
+      addresses: ['a\r\nb'],
+      trees: [
+        {
+          ...tree,
+          reason: 'no space\nhq  complete\u001b[1A',
+          checkouts: [{ path: '/srv/\u202ea', sequence: null }],
+        },
+      ],
+      pauses: [{ tree: 'a', by: 'me\u0007', sinceMs: 1 }],
+    }),
+  )
+  assert.equal(said.version, '1.0\\x0a2.0')
+  assert.deepEqual(said.addresses, ['a\\x0d\\x0ab'])
+  assert.equal(said.trees[0]!.reason, 'no space\\x0ahq  complete\\x1b[1A')
+  assert.equal(said.trees[0]!.checkouts[0]!.path, '/srv/\\u{202e}a')
+  assert.equal(said.pauses![0]!.by, 'me\\x07')
+})

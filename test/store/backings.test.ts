@@ -109,6 +109,48 @@ async function moveOn(machine: Machine, told: Set<Block>): Promise<void> {
   disk.remove('/t/old/b')
 }
 
+/** The same where one file of two stays: it is in both trees, and in the backing that becomes the new one's. */
+async function moveOnInPart(machine: Machine, told: Set<Block>): Promise<void> {
+  const { disk } = machine
+  const { blocks } = await openBlocks(machine)
+  const { backings } = blocks
+  const say = (all: readonly Block[]): void => {
+    for (const block of all) told.add(block)
+  }
+  const path = (name: string): Uint8Array => Buffer.from(`/t/${name}`)
+  const first = await backings.create({ purpose: 'check-out', label: '', mark: '1', path: path('old') })
+  await backings.commit(first, [writeFile(disk, '/t/old/a', OLD), writeFile(disk, '/t/old/k', SHARED)])
+  say([...OLD, ...SHARED])
+  writeFile(disk, '/t/staging/k', SHARED)
+  const added = writeFile(disk, '/t/staging/b', [...NEW, ...OLD.slice(8)])
+  await disk.syncForeign(path('staging'))
+  const both = { path: path('old'), alternative: path('staging') }
+  await backings.setPaths(first, both)
+  const left = await backings.create({ purpose: 'check-out', label: '', mark: '1', ...both })
+  const [files = []] = await Array.fromAsync(backings.files(first))
+  await backings.transfer(first, left, [files[0]!.fileId])
+  const second = await backings.create({
+    purpose: 'check-out',
+    label: '',
+    mark: '2',
+    path: path('staging'),
+    alternative: path('old'),
+  })
+  await backings.commit(second, [added])
+  say(NEW)
+  await backings.setPaths(first, both, '1 2')
+  await backings.setPaths(left, { path: path('old'), alternative: path('aside') })
+  disk.rename('/t/old/a', '/t/aside/a')
+  disk.rename('/t/staging/b', '/t/old/b')
+  for (const name of ['old', 'aside', 'staging']) await disk.syncForeign(path(name))
+  await backings.setPaths(first, { path: path('old') }, '2')
+  await backings.setPaths(second, { path: path('old') })
+  await backings.setPaths(left, { path: path('aside') })
+  await backings.absorb(first, second)
+  await backings.evacuate(left, ALL_NEEDED)
+  disk.remove('/t/aside/a')
+}
+
 async function checkHeld(machine: Machine, told: Iterable<Block>, where: string): Promise<void> {
   const { blocks, damage } = await openBlocks(machine)
   const at = async (store: BlockStore): Promise<void> => {
@@ -127,42 +169,47 @@ async function checkHeld(machine: Machine, told: Iterable<Block>, where: string)
   await at(blocks)
 }
 
-test('with the power lost at any operation of a switch of check-outs, no needed block is lost', async () => {
-  const whole = await newMachine()
-  const everything = new Set<Block>()
-  await moveOn(whole, everything)
-  const operations = whole.disk.operations
-  assert.ok(operations > 30)
-  await checkHeld(whole, everything, 'without a loss')
-  for (let lostAt = 1; lostAt <= operations; lostAt++) {
-    for (let seed = 0; seed < 4; seed++) {
+for (const [name, move, seeds] of [
+  ['a switch of check-outs', moveOn, 4],
+  ['a switch in which a file stays', moveOnInPart, 2],
+] as const) {
+  test(`with the power lost at any operation of ${name}, no needed block is lost`, async () => {
+    const whole = await newMachine()
+    const everything = new Set<Block>()
+    await move(whole, everything)
+    const operations = whole.disk.operations
+    assert.ok(operations > 30)
+    await checkHeld(whole, everything, 'without a loss')
+    for (let lostAt = 1; lostAt <= operations; lostAt++) {
+      for (let seed = 0; seed < seeds; seed++) {
+        const machine = await newMachine()
+        const told = new Set<Block>()
+        let isLost = false
+        machine.disk.beforeOperation = (operation) => {
+          isLost ||= operation >= lostAt
+          if (isLost) throw new PowerLoss()
+        }
+        await assert.rejects(move(machine, told))
+        await checkHeld(await losePower(machine, seed), told, `lost at ${lostAt}, seed ${seed}`)
+      }
+    }
+  })
+
+  test(`with any operation of ${name} failing once, no needed block is lost`, async () => {
+    const whole = await newMachine()
+    await move(whole, new Set())
+    for (let failedAt = 1; failedAt <= whole.disk.operations; failedAt++) {
       const machine = await newMachine()
       const told = new Set<Block>()
-      let isLost = false
-      machine.disk.beforeOperation = (operation) => {
-        isLost ||= operation >= lostAt
-        if (isLost) throw new PowerLoss()
+      machine.disk.beforeOperation = (operation, what) => {
+        if (operation === failedAt) throw errnoError('EIO', what)
       }
-      await assert.rejects(moveOn(machine, told))
-      await checkHeld(await losePower(machine, seed), told, `lost at ${lostAt}, seed ${seed}`)
+      await move(machine, told).catch(() => undefined)
+      machine.disk.beforeOperation = () => undefined
+      await checkHeld(machine, told, `failed at ${failedAt}`)
     }
-  }
-})
-
-test('with any operation of a switch failing once, no needed block is lost', async () => {
-  const whole = await newMachine()
-  await moveOn(whole, new Set())
-  for (let failedAt = 1; failedAt <= whole.disk.operations; failedAt++) {
-    const machine = await newMachine()
-    const told = new Set<Block>()
-    machine.disk.beforeOperation = (operation, what) => {
-      if (operation === failedAt) throw errnoError('EIO', what)
-    }
-    await moveOn(machine, told).catch(() => undefined)
-    machine.disk.beforeOperation = () => undefined
-    await checkHeld(machine, told, `failed at ${failedAt}`)
-  }
-})
+  })
+}
 
 test('a check-out moves on ten times, and the three snapshots before it stay whole', async (t) => {
   const root = tempDir(t)

@@ -142,7 +142,7 @@ export function testBackings({ name, setup }: BackingsSetup): void {
         const id = await create('check-out')
         await store.backings.commit(id, [write('a', a), write('b', b), write('c', c)])
         await checkAll(store, [...a, ...b, ...c])
-        fs.rmSync(path.join(root, 'a'))
+        fs.writeFileSync(path.join(root, 'a'), 'something else')
         fs.truncateSync(path.join(root, 'b'), b[0]!.bytes.length)
         fs.rmSync(path.join(root, 'c'))
         fs.mkdirSync(path.join(root, 'c'))
@@ -244,6 +244,61 @@ export function testBackings({ name, setup }: BackingsSetup): void {
           path: new Uint8Array(aside!),
         })
         assert.deepEqual(damage, [])
+      }))
+
+    test('files of a check-out become those of another, with the blocks that lie in them', () =>
+      withBench(async ({ store, damage, root, create, write }) => {
+        const [a, b, c] = [sampleBlocks(5), sampleBlocks(6, 300, 20), sampleBlocks(4, 300, 40)]
+        const from = await create('check-out')
+        const to = await create('check-out')
+        await store.backings.commit(from, [write('a', a), write('b', b), write('c', c)])
+        // The last to commit a block has it.
+        await store.backings.commit(to, [write('other', [...c, ...a.slice(0, 2)])])
+        const known = (await Array.fromAsync(store.backings.files(from))).flat()
+        assert.deepEqual(
+          known.map(({ below }) => Buffer.from(below).toString()),
+          ['a', 'b', 'c'],
+        )
+        const ids = known.map(({ fileId }) => fileId)
+        const keysOf = (blocks: readonly Block[]) => blocks.map(({ cid }) => Buffer.from(cidToKeyBytes(cid)))
+        const moved = await store.backings.transfer(from, to, [ids[2]!, ids[0]!, 999])
+        assert.deepEqual(
+          moved.map((key) => Buffer.from(key)),
+          keysOf(a.slice(2)),
+        )
+        await checkAll(store, [...a, ...b, ...c])
+        assert.deepEqual(await store.backings.measure(from), sizeOf(b))
+        assert.deepEqual(await store.backings.measure(to), sizeOf([...a, ...c]))
+        await store.backings.setPaths(to, { path: Buffer.from(root) }, 'another')
+        assert.equal(store.backings.list().find(({ id }) => id === to)?.mark, 'another')
+        await store.backings.absorb(to, from)
+        assert.deepEqual(
+          store.backings.list().map(({ id }) => id),
+          [to],
+        )
+        await checkAll(store, [...a, ...b, ...c])
+        assert.deepEqual(await store.backings.measure(to), sizeOf([...a, ...b, ...c]))
+        const left = (await Array.fromAsync(store.backings.files(to))).flat()
+        assert.deepEqual(left.map(({ below }) => Buffer.from(below).toString()).toSorted(), [
+          'a',
+          'b',
+          'other',
+        ])
+        fs.writeFileSync(path.join(root, 'a'), 'something else')
+        await checkMissing(store, a.slice(2))
+        await checkAll(store, [...b, ...c, ...a.slice(0, 2)])
+        assert.equal(damage.length, 3)
+        const adopted = await create('adopted')
+        for (const [one, other, code] of [
+          [to, to, 'invalid'],
+          [adopted, to, 'invalid'],
+          [to, 77, 'not-found'],
+        ] as const) {
+          await assert.rejects(store.backings.transfer(one, other, []), { code })
+          await assert.rejects(store.backings.absorb(other, one), { code })
+        }
+        await store.backings.drop(to)
+        await checkMissing(store, [...b, ...c])
       }))
 
     test('evacuation keeps what is needed and readable, forgets the rest, and says what was lost', () =>

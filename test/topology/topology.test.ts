@@ -14,6 +14,7 @@ import {
   regionRate,
   siteRate,
   type Topology,
+  wayKbit,
 } from '../../src/topology/topology.ts'
 
 const topology: Topology = {
@@ -36,6 +37,15 @@ const brno = { site: 'brno', region: 'eu' }
 const london = { site: 'london', region: 'eu' }
 const paris = { site: 'paris', region: 'eu' }
 const us = { site: 'us', region: 'us' }
+
+test('a way is as wide as its narrowest pipe, and unknown where nothing is said of its WAN', () => {
+  assert.equal(wayKbit(topology, brno, us), 25_000)
+  assert.equal(wayKbit(topology, london, us), 50_000)
+  assert.equal(wayKbit(topology, us, london), 200_000)
+  assert.equal(wayKbit(topology, brno, london), 9000)
+  const named = { ...topology, regions: [], paths: [] }
+  assert.equal(wayKbit(named, brno, us), undefined)
+})
 
 test('a topology decodes to itself, and its parts are found by name', () => {
   assert.deepEqual(decodeTopology(structuredClone(topology)), topology)

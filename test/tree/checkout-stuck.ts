@@ -1,7 +1,10 @@
 /**
- * Starts a check-out whose blocks stop coming after the first batches, says so, and waits to be killed:
+ * Starts a check-out whose blocks stop coming after the first batches, says so once files of those are there, and waits to be killed:
  * `checkout-stuck.ts STORE SNAPSHOT DEST`.
  */
+import fs from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { systemClock } from '../../src/base/clock.ts'
 import { parseCid } from '../../src/block/cid.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
@@ -18,6 +21,8 @@ const stuck = {
   get: blocks.get.bind(blocks),
   locate: async (cids: Parameters<typeof blocks.locate>[0]) => {
     if (batches++ < 3) return blocks.locate(cids)
+    // Batches are planned before they are written.
+    while (!isBegun(dest)) await setImmediate()
     console.log('stuck')
     return new Promise<never>(() => setTimeout(() => undefined, 2 ** 30))
   },
@@ -26,3 +31,10 @@ await checkOut(
   { blocks: stuck, clock: systemClock },
   { root: decodeSnapshot(cid, bytes!).root, dest, replace: true },
 )
+
+function isBegun(dest: string): boolean {
+  const dir = dirname(dest)
+  return fs
+    .readdirSync(dir)
+    .some((name) => name.startsWith(`.${basename(dest)}.`) && fs.readdirSync(join(dir, name)).length > 0)
+}

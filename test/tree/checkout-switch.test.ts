@@ -11,7 +11,8 @@ import { checkOut } from '../../src/tree/checkout/checkout.ts'
 import { createStaging } from '../../src/tree/checkout/staging.ts'
 import { finishSwitch, switchTo } from '../../src/tree/checkout/switch.ts'
 import { importTree } from '../../src/tree/import/import.ts'
-import { readMarker } from '../../src/tree/manifest/checkout-marker.ts'
+import { readMarker, rootIdentity } from '../../src/tree/manifest/checkout-marker.ts'
+import { skipWithout } from '../needs.ts'
 import type { Bench } from './trees.ts'
 import { bench, describeTree, setTime } from './trees.ts'
 
@@ -154,6 +155,54 @@ test('killed between the switch and the coming over of what is protected, the ne
     'written-by-a-path',
     'written-by-an-open-folder',
   ])
+})
+
+/** As a check-out that was killed in the middle of a switch leaves it. */
+function plantSwitch(b: Bench, moving: { readonly path: string; readonly identity: string }): Buffer {
+  const old = b.at('.out.mirrormesh-0123456789abcdef')
+  const [before, after] = [old, b.at('out')].map((path) => {
+    fs.mkdirSync(path)
+    return rootIdentity(Buffer.from(path))!
+  })
+  const marker = { version: 1, roots: [before, after], moving: [moving] }
+  fs.writeFileSync(b.at('.out.mirrormesh.json'), JSON.stringify(marker))
+  return Buffer.from(old)
+}
+
+test('a link on the way to what is to come over leads nobody out of the check-out', async (t) => {
+  const b = await bench(t)
+  fs.mkdirSync(b.at('etc'))
+  fs.writeFileSync(b.at('etc', 'shadow'), 'right')
+  const identity = rootIdentity(Buffer.from(b.at('etc', 'shadow')))!
+  for (const path of ['sub/shadow', '../etc/shadow', 'x/../../etc/shadow']) {
+    const old = plantSwitch(b, { path, identity })
+    fs.symlinkSync(b.at('etc'), `${old}/sub`)
+    fs.mkdirSync(`${old}/x`)
+    for (const folder of ['sub', 'x', '../x']) fs.mkdirSync(b.at('out', folder), { recursive: true })
+    fs.writeFileSync(b.at('out', 'sub', 'shadow'), 'planted')
+    assert.throws(() => finishSwitch(Buffer.from(b.at('out')), [old]), path)
+    assert.equal(fs.readFileSync(b.at('etc', 'shadow'), 'utf8'), 'right', path)
+    assert.equal(fs.readFileSync(b.at('out', 'sub', 'shadow'), 'utf8'), 'planted', path)
+    for (const each of [`${old}`, b.at('out'), b.at('x')]) fs.rmSync(each, { recursive: true })
+  }
+})
+
+test('a marker that somebody else put into a folder that all may write in is none', {
+  skip: skipWithout(),
+}, async (t) => {
+  const b = await bench(t)
+  const one = await b.import(makeVersion(b, 'one', '1'))
+  fs.mkdirSync(b.at('open'))
+  const out = b.at('open', 'out')
+  await b.checkOut(one, out)
+  const [marker] = fs.readdirSync(b.at('open')).filter((name) => name.endsWith('.json'))
+  fs.chownSync(b.at('open', marker!), 1000, 1000)
+  assert.notEqual(readMarker(out), undefined, 'nobody else may write here')
+  fs.chmodSync(b.at('open'), 0o1777)
+  assert.equal(readMarker(out), undefined)
+  await assert.rejects(b.checkOut(one, out, { replace: true }), { code: 'conflict' })
+  fs.chownSync(b.at('open'), 1000, 1000)
+  assert.notEqual(readMarker(out), undefined, 'whose folder it is')
 })
 
 test('killed anywhere in an update, the check-out is a whole version, and the next update is right', async (t) => {

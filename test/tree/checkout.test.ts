@@ -133,6 +133,7 @@ test('a killed check-out leaves nothing at the destination, and the next one cle
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = new Promise((resolve) => child.once('exit', resolve))
+  t.after(() => child.kill('SIGKILL'))
   await new Promise((resolve) => child.stdout.once('data', resolve))
   const [left] = strays(b)
   assert.ok(left !== undefined && fs.readdirSync(b.at(left)).length > 0, 'it was in the middle of its work')

@@ -72,7 +72,7 @@ const FIELDS: readonly Field[] = [
     textOf: ({ giveWayMinBytesPerSecond: { from, value } }) =>
       from === 'config' ? 'config' : rateText(value),
     parse: rateOrConfig,
-    says: 'a rate of 1k or more, or config.',
+    says: 'a rate of 50k or more, or config.',
   },
 ]
 

@@ -20,6 +20,8 @@ const TELL_MS = 100
 const PAGE = cidOf(DAG_CBOR, new TextEncoder().encode('page'))
 
 const seedOf = (name: string): Uint8Array => new Uint8Array(createHash('sha256').update(name).digest())
+const show = (facts: object, event: string): void =>
+  void process.stderr.write(`${performance.now().toFixed(0)} ${event} ${JSON.stringify(facts)}\n`)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 function startEnd(name: string, listen: readonly string[], target: string): Promise<Host> {
@@ -46,11 +48,12 @@ function startEnd(name: string, listen: readonly string[], target: string): Prom
       },
       isFar: () => true,
       clock: systemClock,
+      ...(process.env.SHOW === undefined ? {} : { log: { debug: show, info: show, warn: show } }),
     },
     {
       listen,
       security: ['tls'],
-      giveWay: target === 'off' ? undefined : { targetMs: Number(target), minBytesPerSecond: 50_000 },
+      giveWay: target === 'off' ? undefined : { targetMs: Number(target), minBytesPerSecond: 100_000 },
     },
   )
 }

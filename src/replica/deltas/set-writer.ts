@@ -55,7 +55,7 @@ export interface SetWriterOptions {
 }
 
 /** Far under what a reader takes, and a page that a step fills is told at once. */
-const PAGE_DELTAS = 1024
+export const PAGE_DELTAS = 1024
 
 export async function openSetWriter(
   { blocks, holdings }: { readonly blocks: BlockStore; readonly holdings: Holdings },

@@ -6,7 +6,8 @@
  *   `lateMs`.
  * - One that a delta may yet be listed for (the publisher goes through the snapshot in order) is withheld as long as there
  *   is news: a larger set, or a delta, every `waitMs`.
- * - When a neighbour holds the whole snapshot, or the set turns out wrong, nothing is withheld any more.
+ * - When a neighbour holds the whole snapshot, only what comes of deltas that have arrived is withheld; when the set turns out
+ *   wrong, nothing.
  *
  * delta-maker.ts makes the blocks.
  */
@@ -79,7 +80,7 @@ export interface DeltaFeed {
   /** A block came as it is. False when it was made here meanwhile. */
   takePlain(page: number, offset: number): boolean
   dropPage(page: number): void
-  /** A neighbour holds the whole snapshot: what is missing is taken from there. */
+  /** A neighbour holds the whole snapshot: what does not come of deltas that are here is taken from there. */
   nearIsComplete(): void
   counts(): DeltaCounts
   /** Of the deltas; undefined while none are fetched. */
@@ -121,6 +122,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
   let applying = 0
   let isFinal = false
   let isOver = false
+  let isNearComplete = false
   let newsMs = 0
   let isWaiting = true
   let isLate = false
@@ -131,6 +133,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
 
   function isWithheld(position: number, delta: PlannedDelta | undefined): boolean {
     if (delta?.state === 'arrived') return true
+    if (isNearComplete) return false
     if (delta?.state === 'listed') return !isLate
     return !isFinal && isWaiting && seen !== undefined && position >= decided
   }
@@ -166,7 +169,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
   }
 
   function watchClock(): void {
-    if (isOver || cancelTimer !== undefined) return
+    if (isOver || isNearComplete || cancelTimer !== undefined) return
     const limitMs = isWaiting ? waitMs : lateMs
     cancelTimer = clock.after(Math.max(1, newsMs + limitMs - ownMs()), () => {
       cancelTimer = undefined
@@ -186,7 +189,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
 
   function follow(): void {
     const offer = offers.current()
-    if (fetch === undefined || isOver || offer === undefined) return
+    if (fetch === undefined || isOver || isNearComplete || offer === undefined) return
     // The one that was begun with: another base would begin anew.
     if (seen !== undefined && !seen.base.equals(offer.base)) return
     const isFirst = seen === undefined
@@ -210,7 +213,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
         isStarting = false
       }
     }
-    if (isOver || seen?.set == null) return
+    if (isOver || isNearComplete || seen?.set == null) return
     news()
     session?.grow(seen.set)
     if (seen.isComplete) session?.end()
@@ -219,7 +222,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
   async function startSession({ snapshot, objects, signal, isWanted }: PlainFetch, base: Cid): Promise<void> {
     const part = isWanted === undefined ? {} : { isPart: isWanted }
     maker = await openDeltaMaker(components, { tree, base, target: snapshot, objects, signal, ...part })
-    if (isOver) {
+    if (isOver || isNearComplete) {
       maker.close()
       return
     }
@@ -333,12 +336,16 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
     if (events.length > 0) fetch?.dispatch(events)
   }
 
-  function finish(): void {
-    if (isOver) return
-    isOver = true
+  function listenNoMore(): void {
     cancelTimer?.()
     unsubscribe?.()
     session?.close()
+  }
+
+  function finish(): void {
+    if (isOver) return
+    isOver = true
+    listenNoMore()
     maker?.close()
     refresh()
     arrived.length = 0
@@ -366,7 +373,12 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
     dropPage(page) {
       pages.delete(page)
     },
-    nearIsComplete: finish,
+    nearIsComplete() {
+      if (isOver || isNearComplete) return
+      isNearComplete = true
+      listenNoMore()
+      refresh()
+    },
     counts: () => counts,
     explain: () => session?.explain(),
     close: finish,

@@ -34,7 +34,8 @@ interface Waiting {
 /** The next one is read and decoded while the last one is stored. */
 const MAX_AT_ONCE = 2
 const MAX_SPARE = 3
-const SPARE_BYTES = 1024 * 1024
+/** A run of blocks, as deltas are made by default. */
+const SPARE_BYTES = 2 * 1024 * 1024
 const IDLE_MS = 30_000
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 }
 

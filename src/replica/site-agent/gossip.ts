@@ -130,8 +130,9 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
     return count
   }
 
-  function hear(peer: string, bytes: Uint8Array): void {
-    if (ledger.state().members.get(peer)?.isActive !== true) return
+  /** False for what was said before: nobody else need hear it again. */
+  function hear(peer: string, bytes: Uint8Array): boolean {
+    if (ledger.state().members.get(peer)?.isActive !== true) return true
     try {
       const delta = decodeDelta(bytes)
       const whole = delta === undefined ? decodeAnnouncement(bytes) : undefined
@@ -140,7 +141,7 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
       const lastMs = before?.timeMs ?? Number.NEGATIVE_INFINITY
       if (timeMs <= lastMs && lastMs <= clock.nowMs() + MAX_AHEAD_MS) {
         logger.debug({ peer, timeMs, lastMs }, 'status.repeated')
-        return
+        return false
       }
       const heard = heardOf({ timeMs, atMs: clock.monotonicMs(), base: whole ?? before?.base, delta })
       last.set(peer, heard)
@@ -151,6 +152,7 @@ export function createStatusGossip(components: StatusGossipComponents): StatusGo
     } catch (error) {
       logger.debug({ peer, err: asMirrorError(error, 'read a site announcement') }, 'status.unreadable')
     }
+    return true
   }
 
   function rememberAddresses(peer: string, { addresses }: SiteAnnouncement): void {

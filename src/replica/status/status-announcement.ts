@@ -33,7 +33,7 @@
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
 
-import { hex } from '../../base/bytes.ts'
+import { hex, printableText } from '../../base/bytes.ts'
 import { MirrorError } from '../../base/errors.ts'
 import { isSegment, isTreeName } from '../../base/names.ts'
 import { MAX_WEB_URL_CHARACTERS, readWebUrl } from '../../base/web-url.ts'
@@ -378,7 +378,7 @@ export function text(value: unknown, what: string, max: number): string {
   if (typeof value !== 'string') throw corrupt(`${what} is not text`)
   if (value.length > max)
     throw new MirrorError('limit', `a site announcement: ${what} is over ${max} characters`)
-  return value
+  return printableText(value)
 }
 
 /** It is handed out to clients of every site. */

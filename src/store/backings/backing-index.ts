@@ -23,6 +23,7 @@ import {
   fileKey,
   rangeKey,
 } from './backing-values.ts'
+import { planMove } from './plan-move.ts'
 
 /** A block that lies in the backing, by its place in the index. */
 export interface HeldBlock {
@@ -33,7 +34,7 @@ export interface HeldBlock {
 export interface BackingIndex {
   readonly backings: ReadonlyMap<number, StoredBacking>
   create(backing: NewBacking): Promise<number>
-  setPaths(backingId: number, paths: BackingPaths): Promise<void>
+  setPaths(backingId: number, paths: BackingPaths, mark: string | undefined): Promise<void>
   commit(
     backingId: number,
     files: readonly BackedFile[],
@@ -46,6 +47,8 @@ export interface BackingIndex {
   /** The blocks whose place is in the backing, in runs, in the order of its files; of one file when it is named. */
   held(backingId: number, fileId?: number): AsyncIterable<readonly HeldBlock[]>
   updateFile(backingId: number, file: StoredFile): Promise<void>
+  /** Some files of one become the other's (block-backings.ts). @returns the keys of the blocks that went along */
+  move(from: number, to: number, fileIds: readonly number[]): Promise<Uint8Array[]>
   drop(backingId: number): Promise<void>
 }
 
@@ -184,12 +187,12 @@ export function createBackingIndex(
       return id
     },
 
-    async setPaths(backingId, paths) {
+    async setPaths(backingId, paths, mark) {
       let next = get(backingId)
       await index.change(
         async () => {
           const { path: _, alternative: __, ...kept } = get(backingId)
-          next = { ...kept, ...copyPaths(paths) }
+          next = { ...kept, ...(mark === undefined ? {} : { mark }), ...copyPaths(paths) }
           return { operations: [put(next)], addedBlocks: 0 }
         },
         { sync: true },
@@ -236,6 +239,27 @@ export function createBackingIndex(
         }),
         { sync: false },
       ),
+
+    async move(from, to, fileIds) {
+      const moved: Uint8Array[] = []
+      for (let left = fileIds.toSorted((a, b) => a - b); left.length > 0; ) {
+        await index.change(
+          async () => {
+            const { operations, keys, nextFileId, files } = await planMove(
+              { index, heldOf },
+              { from: get(from).id, to: get(to), fileIds: left },
+            )
+            for (const key of keys) moved.push(key)
+            const next = { ...get(to), nextFileId }
+            backings.set(to, next)
+            left = left.slice(files)
+            return { operations: [...operations, put(next)], addedBlocks: 0 }
+          },
+          { sync: false },
+        )
+      }
+      return moved
+    },
 
     async drop(backingId) {
       get(backingId)

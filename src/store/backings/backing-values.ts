@@ -58,11 +58,19 @@ export function rangeKey(backingId: number, fileId: number, offset: number): Uin
   return bytes
 }
 
-/** Keys of the backing's files, or of its blocks; of one file only when it is named. */
-export function backingRange(kind: 'files' | 'blocks', backingId: number, fileId?: number): IndexRange {
+/** Keys of the backing's files, or of its blocks; of one file only when it is named, or of those from it to `lastFileId`. */
+export function backingRange(
+  kind: 'files' | 'blocks',
+  backingId: number,
+  fileId?: number,
+  lastFileId = fileId,
+): IndexRange {
   const type = kind === 'files' ? FILE : RANGE
-  const gte = fileId === undefined ? keyOf(type, backingId) : keyOf(type, backingId, fileId)
-  return { gte, lt: successor(gte) }
+  if (fileId === undefined) {
+    const gte = keyOf(type, backingId)
+    return { gte, lt: successor(gte) }
+  }
+  return { gte: keyOf(type, backingId, fileId), lt: successor(keyOf(type, backingId, lastFileId!)) }
 }
 
 export function encodeBacking(backing: StoredBacking): Uint8Array {

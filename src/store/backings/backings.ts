@@ -13,6 +13,7 @@ import type {
   BackingPaths,
   BackingSize,
   BlockBackings,
+  CommittedFile,
   FileIdentity,
 } from '../block-backings.ts'
 import type { BlockPlace } from '../block-store.ts'
@@ -46,6 +47,7 @@ export interface OwnedBackings extends BlockBackings {
 const RACY_NS = 2_000_000_000n
 const MAX_LISTED = 100
 const MAX_TEXT_BYTES = 0xffff
+const RUN_FILES = 1024
 const COPY_BYTES = 8 * 1024 * 1024
 
 export function createBackings({
@@ -97,11 +99,21 @@ export function createBackings({
     }
   }
 
+  function checkMoves(from: number, to: number): void {
+    for (const id of [from, to]) {
+      const purpose = index.backings.get(id)?.purpose
+      if (purpose === undefined) throw unknown(id)
+      if (purpose !== 'check-out' || from === to)
+        throw new MirrorError('invalid', 'only a check-out hands files over, and to another', {
+          facts: { from, to },
+        })
+    }
+  }
+
   return {
     async create(backing) {
       checkPaths(backing)
-      if (Buffer.byteLength(backing.label + (backing.mark ?? '')) > MAX_TEXT_BYTES)
-        throw new MirrorError('invalid', 'the label is too long')
+      checkTexts(backing.label, backing.mark)
       return index.create(backing)
     },
 
@@ -120,10 +132,49 @@ export function createBackings({
       return index.commit(backingId, backed, isRacy, owner)
     },
 
-    async setPaths(backingId, paths) {
+    async setPaths(backingId, paths, mark) {
       checkPaths(paths)
-      await index.setPaths(backingId, paths)
+      checkTexts(index.backings.get(backingId)?.label ?? '', mark)
+      await index.setPaths(backingId, paths, mark)
       reader.forget(backingId)
+    },
+
+    async *files(backingId) {
+      if (!index.backings.has(backingId)) throw unknown(backingId)
+      let run: CommittedFile[] = []
+      for await (const { fileId, below, identity } of index.files(backingId)) {
+        run.push({ fileId, below, identity })
+        if (run.length < RUN_FILES) continue
+        yield run
+        run = []
+      }
+      if (run.length > 0) yield run
+    },
+
+    async transfer(from, to, fileIds) {
+      checkMoves(from, to)
+      const keys = await index.move(from, to, fileIds)
+      reader.forget(from)
+      return keys
+    },
+
+    async absorb(into, from) {
+      checkMoves(from, into)
+      // Until none is left: a drop forgets what still lies there.
+      for (let isEmpty = false; !isEmpty; ) {
+        isEmpty = true
+        let run: number[] = []
+        for await (const { fileId } of index.files(from)) {
+          isEmpty = false
+          run.push(fileId)
+          if (run.length < RUN_FILES) continue
+          await index.move(from, into, run)
+          run = []
+        }
+        if (run.length > 0) await index.move(from, into, run)
+      }
+      reader.forget(from)
+      await index.drop(from)
     },
 
     async measure(backingId) {
@@ -261,6 +312,11 @@ function checkPaths({ path, alternative }: BackingPaths): void {
     if (each[0] !== 0x2f || each.includes(0) || each.length > MAX_TEXT_BYTES)
       throw new MirrorError('invalid', 'the path of a backing must be absolute')
   }
+}
+
+function checkTexts(label: string, mark = ''): void {
+  if (Buffer.byteLength(label + mark) > MAX_TEXT_BYTES)
+    throw new MirrorError('invalid', 'the label is too long')
 }
 
 function checkFileEntry({ below, blocks }: BackedFile): void {

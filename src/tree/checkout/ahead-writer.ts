@@ -2,6 +2,7 @@
  * The one writing thread of a check-out that is written ahead: it is given a batch, and answers when that is written. Its
  * priority is below that of everything else here.
  */
+import { printableName } from '../../base/bytes.ts'
 import { MirrorError } from '../../base/errors.ts'
 import { cidFromKeyBytes } from '../../block/cid.ts'
 import type { BlockStore } from '../../store/block-store.ts'
@@ -36,6 +37,7 @@ export function startAheadWriter(blocks: Pick<BlockStore, 'get'>, input: WriteIn
         handOver()
       })
     },
+    `write ${printableName(input.staging)}`,
   )
 
   function handOver(): void {

@@ -6,11 +6,13 @@
  */
 import fs from 'node:fs'
 import { MirrorError } from '../../base/errors.ts'
+import type { Cid } from '../../block/cid.ts'
+import { RAW } from '../../block/cid.ts'
 import type { Entry, FileEntry } from '../../dag/entry.ts'
 import { isDevice } from '../../dag/entry.ts'
 import type { FilePart } from '../../dag/file.ts'
 import { holesWithin } from '../../dag/holes.ts'
-import { fileParts, walk } from '../../dag/reader.ts'
+import { createReadAhead, fileParts, walk } from '../../dag/reader.ts'
 import type { Xattr } from '../../dag/xattrs.ts'
 import { loadXattrs } from '../../dag/xattrs.ts'
 import type { BlockStore } from '../../store/block-store.ts'
@@ -25,10 +27,11 @@ import { createZeroTest } from '../zeros.ts'
 import type { AheadFiles, PlaceAhead } from './ahead-places.ts'
 import { canBeAhead } from './ahead-units.ts'
 import type { WriteBatch } from './checkout-threads.ts'
+import { createLarge } from './create-large.ts'
 import type { FirstNames } from './first-names.ts'
 import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
 import { NO_SLOT, readAllWaiting, readWaiting, writeWaiting } from './waiting-records.ts'
-import { createWriteBatchBuilder, taskMetadata } from './write-batch-builder.ts'
+import { createWriteBatchBuilder, partsOfSmall, taskMetadata, wholeFileTask } from './write-batch-builder.ts'
 import { createEntryDigest, noteName } from './write-manifest.ts'
 import { noteContent } from './written-files.ts'
 
@@ -111,6 +114,7 @@ export async function* planCheckout(
   /** Which files of the open directory at each depth were written ahead. */
   const ahead: (AheadFiles | undefined)[] = []
   const isZeroChunk = createZeroTest()
+  const nodes = createReadAhead(blocks, (entry) => nodeOf(entry, !reuse.mayFind))
   let entries = 0
   let bytes = 0
   let slots = 0
@@ -194,11 +198,21 @@ export async function* planCheckout(
     cut()
   }
 
+  function addWhole(
+    { path, metadata, slot }: Omit<Candidate, 'state'>,
+    parts: readonly FilePart[],
+    old?: Buffer,
+  ): void {
+    const task = wholeFileTask(path, metadata, { slot, parts: parts.length, isUnsure: old !== undefined })
+    batch.add(task, old === undefined ? [path] : [path, old], parts)
+  }
+
   /** @param old the state of a file of the old tree that may have this content */
   async function* writeFile(
-    { path, entry, metadata, slot }: Omit<Candidate, 'state'>,
+    file: Omit<Candidate, 'state'>,
     old?: Buffer,
   ): AsyncGenerator<WriteBatch, void, undefined> {
+    const { path, entry, metadata, slot } = file
     const hasHoles = entry.holes !== undefined
     // The content does not tell whether the holes are what they were.
     const isCompared = old !== undefined && entry.sizeBytes <= MAX_COMPARED_BYTES && !hasHoles
@@ -208,19 +222,9 @@ export async function* planCheckout(
     }
     const parts: FilePart[] = []
     if (entry.content !== undefined) {
-      for await (const part of fileParts(blocks, entry, undefined, signal)) parts.push(part)
+      for await (const part of fileParts(nodes, entry, undefined, signal)) parts.push(part)
     }
-    const task = {
-      kind: 'file',
-      pathBytes: path.length,
-      parts: parts.length,
-      offset: 0,
-      isPiece: false,
-      slot,
-      isUnsure: isCompared,
-      metadata,
-    } as const
-    batch.add(task, isCompared ? [path, old] : [path], parts)
+    addWhole(file, parts, isCompared ? old : undefined)
   }
 
   async function* writeRefused(): AsyncGenerator<WriteBatch, void, undefined> {
@@ -249,7 +253,7 @@ export async function* planCheckout(
     return (await loadXattrs(blocks, entry, signal)).xattrs
   }
 
-  for await (const { path: parents, entry } of walk(blocks, root, signal)) {
+  for await (const { path: parents, entry } of walk(nodes, root, signal)) {
     checkLimits(entry)
     const depth = parents.length
     const path = joinPath(depth === 0 ? Buffer.alloc(0) : open[depth - 1]!, entry.name)
@@ -280,16 +284,20 @@ export async function* planCheckout(
       noteContent(contents, path, entry, slot)
       const state = reuse.find(path, digest!)
       const { sizeBytes } = entry
+      const file = { path, entry, metadata, slot }
       if (canBeAhead(entry) && ahead[depth - 1]?.(entry.name) === true) {
         batch.add({ kind: 'ahead', pathBytes: path.length, slot, sizeBytes, metadata }, [path])
-        reuse.add({ path, entry, metadata, slot, state: undefined })
-      } else if (state === undefined) yield* writeFile({ path, entry, metadata, slot })
-      else {
+        reuse.add({ ...file, state: undefined })
+      } else if (state === undefined) {
+        const parts = path.length === 0 ? undefined : partsOfSmall(entry)
+        if (parts === undefined) yield* writeFile(file)
+        else addWhole(file, parts)
+      } else {
         batch.add({ kind: 'reuse', pathBytes: path.length, slot, sizeBytes, metadata }, [path, state])
         reuse.add({ path, entry, metadata, slot, state })
       }
     }
-    yield* writeRefused()
+    if (reuse.hasRefused) yield* writeRefused()
     if (batch.isFull) yield await handOut()
   }
   do {
@@ -383,12 +391,9 @@ const NONE = -1
 const NO_DEVICE = { major: 0, minor: 0 }
 const NO_PATH = new Uint8Array()
 
-/** @param sizeBytes 0 for a file that grows as it is written; else all of it is a hole at first */
-async function createLarge(path: Buffer, flags: string, sizeBytes: number): Promise<void> {
-  const file = await fs.promises.open(path, flags, 0o600)
-  try {
-    if (sizeBytes > 0) await file.truncate(sizeBytes)
-  } finally {
-    await file.close()
-  }
+/** What the plan is going to read of an entry. A file that is taken over needs no look at its blocks. */
+function nodeOf(entry: Entry, withFiles: boolean): Cid | undefined {
+  if (entry.type === 'directory') return entry.directory
+  if (!withFiles || entry.type !== 'file' || entry.holes !== undefined) return undefined
+  return entry.content?.code !== RAW && entry.sizeBytes <= PIECE_BYTES ? entry.content : undefined
 }

@@ -2,46 +2,61 @@
  * A check-out as the storage of its blocks: the files that were written hold them, and their copies in packs become
  * garbage. So a tree that moves on must not take along what a retained snapshot still needs.
  *
- *   beforeSwitch   the finished tree, still in its staging place, becomes a backing; it and the tree that it replaces
+ *   beforeSwitch   what was written, still in its staging place, becomes a backing; it and the tree that it replaces
  *                  name both places, so that blocks are found wherever a kill leaves the two
  *   afterSwitch    each names the place where it is now
  *   beforeRemoval  what is needed of a tree, and lies nowhere else, is copied into packs; then it may go
  *
- * Where two renames stand in for an exchange the old tree lies at a third place for a while: `find` looks beside.
+ * Of an update most files are those of the tree before, under a second name. They stay in its backing, which is of both
+ * trees from then on: its mark names both, and whichever of the two goes, it is found in the other. What is not in the
+ * new tree leaves it before (carried-files.ts), for a backing of the old tree alone; what is new gets one of its own,
+ * which the first takes in after the switch. Each step is whole by itself: a kill leaves some backings more, each of a
+ * tree that is there, and the next check-out gathers them. One that is given up may have taken blocks of files that stay:
+ * the next registers all.
  *
- * A tree is told by its root's inode and time of birth, which a rename keeps. Local changes in a check-out make blocks
- * missing, like a fault of the disk.
+ * Where two renames stand in for an exchange the old tree lies at a third place for a while: `find` looks beside.
+ * Local changes in a check-out make blocks missing, like a fault of the disk.
  */
-import fs from 'node:fs'
-import { equalBytes } from '../../base/bytes.ts'
-import { MirrorError } from '../../base/errors.ts'
-import { cidToKeyBytes, RAW } from '../../block/cid.ts'
+import { isMirrorError, MirrorError } from '../../base/errors.ts'
 import type { Entry } from '../../dag/entry.ts'
-import { fileParts } from '../../dag/reader.ts'
-import { openBeneath } from '../../posix/open-beneath.ts'
-import type { BackedBlock, BackedFile, Backing, FileIdentity, IsNeeded } from '../../store/block-backings.ts'
+import type { Backing, IsNeeded } from '../../store/block-backings.ts'
 import type { BlockStore } from '../../store/block-store.ts'
 import { rootIdentity } from '../manifest/checkout-marker.ts'
-import { accessOf, identityOf } from '../manifest/file-state.ts'
-import { joinPath, parentPath, splitPath } from '../path-bytes.ts'
+import { commitFiles } from './backed-files.ts'
+import {
+  backingsAbout,
+  backingsAt,
+  checkouts,
+  findBeside,
+  firstTreeOf,
+  isIncomplete,
+  isInPlace,
+  markOfBoth,
+  markOfOne,
+  placeBeside,
+} from './backed-trees.ts'
+import type { LeftBlocks } from './carried-files.ts'
+import { leaveBehind } from './carried-files.ts'
 import type { WrittenFile } from './written-files.ts'
 
+export interface FinishedTree {
+  readonly root: Entry
+  readonly staging: Buffer
+  readonly dest: Buffer
+  /** Those of it that hold blocks. */
+  readonly files: Iterable<WrittenFile>
+  /** Most of its files were taken over from the tree at `dest`: what is registered of them stays so. */
+  readonly isUpdate?: boolean
+  /** Whether something else is there than the snapshot's entry: the users' own. */
+  readonly isLocal?: (path: Uint8Array, type: Entry['type']) => boolean
+  /** What the backing is said to be of, such as the tree's name. */
+  readonly label?: string
+  readonly signal?: AbortSignal | undefined
+}
+
 export interface CheckoutStorage {
-  /**
-   * The tree at `staging` is written and synced.
-   * @param files those of it that hold blocks
-   * @param isLocal whether something else is there than the snapshot's entry: the users' own
-   * @param label what the backing is said to be of, such as the tree's name
-   */
-  beforeSwitch(finished: {
-    readonly root: Entry
-    readonly staging: Buffer
-    readonly dest: Buffer
-    readonly files: Iterable<WrittenFile>
-    readonly isLocal?: (path: Uint8Array, type: Entry['type']) => boolean
-    readonly label?: string
-    readonly signal?: AbortSignal | undefined
-  }): Promise<void>
+  /** The tree at `staging` is written and synced. */
+  beforeSwitch(finished: FinishedTree): Promise<void>
   /** @param old where the replaced tree lies now */
   afterSwitch(switched: { readonly dest: Buffer; readonly old: Buffer | undefined }): Promise<void>
   /**
@@ -52,8 +67,6 @@ export interface CheckoutStorage {
   /** After a kill, before anything is read: trees that are at neither of the places they name. */
   find(): Promise<void>
 }
-
-const COMMIT_BLOCKS = 4096
 
 export function createCheckoutStorage(
   { blocks }: { readonly blocks: BlockStore },
@@ -68,84 +81,128 @@ export function createCheckoutStorage(
 ): CheckoutStorage {
   const { backings } = blocks
 
-  /** Backings of check-outs of which `target` is one place or the other. */
-  function namedBy(target: Buffer): Backing[] {
-    return backings
-      .list()
-      .filter(
-        ({ purpose, path, alternative }) =>
-          purpose === 'check-out' &&
-          (equalBytes(path, target) || (alternative !== undefined && equalBytes(alternative, target))),
-      )
+  /** The backings of the tree at `path` name it, and nothing else. */
+  async function settle(path: Buffer): Promise<Backing[]> {
+    const identity = rootIdentity(path)
+    for (const each of backingsAt(backings, path)) {
+      const mark = markOfOne(each, identity!)
+      if (each.alternative !== undefined || each.mark !== mark || !path.equals(each.path))
+        await backings.setPaths(each.id, { path }, mark)
+    }
+    return backingsAt(backings, path)
   }
 
-  /** The backings of the tree that lies at `target`, whatever they name: what else names it lay there once. */
-  function backingsAt(target: Buffer): Backing[] {
-    const mark = rootIdentity(target)
-    if (mark === undefined) return []
-    const named = namedBy(target)
-    return backings
-      .list()
-      .filter(
-        (each) =>
-          each.purpose === 'check-out' &&
-          each.mark === mark &&
-          (named.some(({ id }) => id === each.id) || (isBeside(each, target) && !isInPlace(each))),
-      )
+  /** All that is registered of the tree at `path` is in one backing: the oldest, which has most of it. */
+  async function gather(path: Buffer): Promise<Backing | undefined> {
+    const [first, ...others] = (await settle(path)).toSorted((a, b) => a.id - b.id)
+    for (const { id, label } of others) if (label === first!.label) await backings.absorb(first!.id, id)
+    return first
   }
 
-  async function moveTo(path: Buffer): Promise<void> {
-    for (const { id } of backingsAt(path)) await backings.setPaths(id, { path })
+  /** What cannot be gathered now stands in nobody's way: the next check-out does it. */
+  async function tryGather(path: Buffer): Promise<void> {
+    try {
+      await gather(path)
+    } catch (error) {
+      if (!isMirrorError(error)) throw error
+    }
+  }
+
+  /** @returns what has left, for which a file that stays may be needed */
+  async function carryOver(
+    before: Backing,
+    { staging, dest, isLocal, signal }: FinishedTree,
+  ): Promise<LeftBlocks> {
+    let left: number | undefined
+    return leaveBehind(
+      { blocks, backings },
+      {
+        from: before.id,
+        to: async () => (left ??= await backings.create({ ...before, path: dest, alternative: staging })),
+        staging,
+        isLocal: (below) => isLocal?.(below, 'file') === true,
+        signal,
+      },
+    )
   }
 
   return {
-    async beforeSwitch({ root, staging, dest, files: written, isLocal = () => false, label = '', signal }) {
-      for (const { id } of backingsAt(dest)) await backings.setPaths(id, { path: dest, alternative: staging })
+    async beforeSwitch(finished) {
+      const {
+        root,
+        staging,
+        dest,
+        files,
+        isUpdate = false,
+        isLocal = () => false,
+        label = '',
+        signal,
+      } = finished
+      const before = await gather(dest)
+      for (const { id } of backingsAt(backings, dest))
+        await backings.setPaths(id, { path: dest, alternative: staging })
       if (root.type === 'symlink' || !registers) return
       const mark = rootIdentity(staging)
       if (mark === undefined) throw new MirrorError('internal', 'a check-out was lost before its switch')
-      const id = await backings.create({
-        purpose: 'check-out',
-        label,
-        mark,
-        path: staging,
-        alternative: dest,
-      })
-      let files: BackedFile[] = []
-      let count = 0
-      for await (const file of backedFiles(blocks, { written, dir: staging, isLocal, signal })) {
-        files.push(file)
-        count += file.blocks.length
-        if (count < COMMIT_BLOCKS) continue
-        await backings.commit(id, files)
-        files = []
-        count = 0
-      }
-      await backings.commit(id, files)
+      const isKept = isUpdate && before?.label === label && !isIncomplete(before)
+      const kept = isKept ? before : undefined
+      const left = kept && (await carryOver(kept, finished))
+      let id: number | undefined
+      const backing = async (): Promise<number> =>
+        (id ??= await backings.create({
+          purpose: 'check-out',
+          label,
+          mark,
+          path: staging,
+          alternative: dest,
+        }))
+      // Without files as well: a check-out is seen to be its blocks' storage.
+      if (kept === undefined) await backing()
+      await commitFiles(
+        { blocks, backings },
+        { backing, files: registered(files, left, (below) => isLocal(below, 'file')), dir: staging, signal },
+      )
+      if (kept === undefined) return
+      await backings.setPaths(
+        kept.id,
+        { path: dest, alternative: staging },
+        markOfBoth(firstTreeOf(kept), mark),
+      )
     },
 
     async afterSwitch({ dest, old }) {
-      await moveTo(dest)
-      if (old !== undefined) await moveTo(old)
+      // First what is of both trees: from then on it is of the new one.
+      await settle(dest)
+      if (old !== undefined) await settle(old)
+      await tryGather(dest)
     },
 
     async beforeRemoval(target, signal) {
-      const here = new Set(backingsAt(target).map(({ id }) => id))
-      for (const { id, path, alternative, mark } of namedBy(target)) {
-        const other = alternative !== undefined && equalBytes(path, target) ? alternative : path
-        const isElsewhere = !here.has(id) && rootIdentity(Buffer.from(other)) === mark
+      const about = backingsAbout(backings, target)
+      const places = about.map((each) => placeBeside(each, target))
+      const goes = places.some((place) => place === undefined)
+      const staying = new Map<string, Buffer>()
+      for (const [i, each] of about.entries()) {
+        const place = places[i]
+        if (place === undefined) continue
+        // What is copied into packs below may be of files that it holds too.
+        const isGivenUp = goes && place.mark === firstTreeOf(each)
+        await backings.setPaths(each.id, { path: place.path }, markOfOne(each, place.mark, isGivenUp))
+        staying.set(place.path.toString('latin1'), place.path)
+      }
+      for (const [i, each] of about.entries()) {
+        if (places[i] !== undefined) continue
         // Gone from both places is as well: what can be saved is, and the rest is reported.
-        if (isElsewhere) await backings.setPaths(id, { path: other })
-        else await backings.evacuate(id, isNeeded, signal)
+        if (!target.equals(each.path))
+          await backings.setPaths(each.id, { path: target, alternative: each.path })
+        await backings.evacuate(each.id, isNeeded, signal)
       }
-      for (const id of here) {
-        if (backings.list().some((each) => each.id === id)) await backings.evacuate(id, isNeeded, signal)
-      }
+      for (const path of staying.values()) await tryGather(path)
     },
 
     async find() {
-      for (const each of backings.list()) {
-        if (each.purpose !== 'check-out' || isInPlace(each)) continue
+      for (const each of checkouts(backings)) {
+        if (isInPlace(each)) continue
         const path = findBeside(each)
         if (path !== undefined) await backings.setPaths(each.id, { path })
       }
@@ -153,127 +210,14 @@ export function createCheckoutStorage(
   }
 }
 
-/** Whether its tree is at one of the places it names; in doubt it is. */
-function isInPlace({ path, alternative, mark }: Backing): boolean {
-  try {
-    return [path, ...(alternative === undefined ? [] : [alternative])].some(
-      (each) => rootIdentity(Buffer.from(each)) === mark,
-    )
-  } catch {
-    return true
-  }
-}
-
-function isBeside({ path }: Backing, target: Buffer): boolean {
-  return splitPath(path).dir.equals(splitPath(target).dir)
-}
-
-/** Among what check-outs leave: hidden, with the same mark. */
-function findBeside({ path, mark }: Backing): Buffer | undefined {
-  const { dir } = splitPath(path)
-  try {
-    return fs
-      .readdirSync(dir, { encoding: 'buffer' })
-      .filter((name) => /^\..*\.mirrormesh-[0-9a-f]{16}$/s.test(name.toString('latin1')))
-      .map((name) => joinPath(dir, name))
-      .find((each) => rootIdentity(each) === mark)
-  } catch (error) {
-    // An unmounted disk: its trees are back with it.
-    if (typeof (error as NodeJS.ErrnoException).code === 'string') return undefined
-    throw error
-  }
-}
-
-/** With the chunks they hold. */
-async function* backedFiles(
-  blocks: BlockStore,
-  {
-    written,
-    dir,
-    isLocal,
-    signal,
-  }: {
-    written: Iterable<WrittenFile>
-    dir: Buffer
-    isLocal: (path: Uint8Array, type: Entry['type']) => boolean
-    signal: AbortSignal | undefined
-  },
-): AsyncGenerator<BackedFile, void, undefined> {
-  const { dev } = fs.lstatSync(dir, { bigint: true })
-  const readable = createReadable()
-  for (const file of written) {
-    const { below, state } = file
-    if (isLocal(below, 'file')) continue
-    const known = state !== undefined && readable.has(below, state) ? identityOf(state, dev) : undefined
-    const identity = known ?? lookAt(dir, below)
-    if (identity === undefined) continue
-    if (known === undefined && state !== undefined) readable.add(below, state)
-    yield* inPieces(blocks, file, { below, identity }, signal)
-  }
-}
-
-/**
- * A file that this user may not read cannot give its blocks back. One is opened of those of a directory that have the same
- * owner and mode: the others can be read as well.
- */
-function createReadable(): {
-  has(below: Buffer, state: Buffer): boolean
-  add(below: Buffer, state: Buffer): void
-} {
-  let dir: Buffer = Buffer.alloc(0)
-  const found = new Set<string>()
-  return {
-    has: (below, state) => parentPath(below).equals(dir) && found.has(accessOf(state)),
-    add(below, state) {
-      const parent = parentPath(below)
-      if (!parent.equals(dir)) {
-        found.clear()
-        dir = parent
-      }
-      found.add(accessOf(state))
-    },
-  }
-}
-
-async function* inPieces(
-  blocks: BlockStore,
-  { content, sizeBytes }: WrittenFile,
-  file: Omit<BackedFile, 'blocks'>,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<BackedFile, void, undefined> {
-  if (content.code === RAW) {
-    yield { ...file, blocks: [{ key: cidToKeyBytes(content), offset: 0, lengthBytes: sizeBytes }] }
-    return
-  }
-  let found: BackedBlock[] = []
-  for await (const { cid, offset, lengthBytes } of fileParts(
-    blocks,
-    { content, sizeBytes },
-    undefined,
-    signal,
-  )) {
-    found.push({ key: cidToKeyBytes(cid), offset, lengthBytes })
-    if (found.length < COMMIT_BLOCKS) continue
-    yield { ...file, blocks: found }
-    found = []
-  }
-  if (found.length > 0) yield { ...file, blocks: found }
-}
-
-/** Undefined for a file that this user wrote and may not read again: its blocks stay in packs. */
-function lookAt(dir: Buffer, below: Buffer): FileIdentity | undefined {
-  let fd: number
-  try {
-    fd = openBeneath(dir, below)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EACCES' || code === 'EPERM') return undefined
-    throw error
-  }
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = fs.fstatSync(fd, { bigint: true })
-    return { dev, ino, sizeBytes: Number(size), mtimeNs, ctimeNs }
-  } finally {
-    fs.closeSync(fd)
+/** What is to be committed: what is there for the first time, and what holds a block that left its other file. */
+async function* registered(
+  files: Iterable<WrittenFile>,
+  left: LeftBlocks | undefined,
+  isLocal: (below: Uint8Array) => boolean,
+): AsyncGenerator<WrittenFile, void, undefined> {
+  for (const file of files) {
+    if (isLocal(file.below)) continue
+    if (left === undefined || !file.isTaken || (await left.isHeldBy(file))) yield file
   }
 }

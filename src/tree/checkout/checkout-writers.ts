@@ -1,6 +1,7 @@
 /** Runs the writing threads of one check-out: hands them the plan's batches, and adds up what they report. */
 import fs from 'node:fs'
 import os from 'node:os'
+import { printableName } from '../../base/bytes.ts'
 import { MirrorError } from '../../base/errors.ts'
 import { cidFromKeyBytes } from '../../block/cid.ts'
 import type { Entry } from '../../dag/entry.ts'
@@ -66,7 +67,9 @@ export interface WriteTreeOptions {
   readonly signal: AbortSignal | undefined
   readonly progress: Progress
   /** Called when all is written and synced. */
-  readonly whenWritten?: ((files: Iterable<WrittenFile>) => Promise<void>) | undefined
+  readonly whenWritten?:
+    | ((files: Iterable<WrittenFile>, counts: Pick<Written, 'files' | 'reusedFiles'>) => Promise<void>)
+    | undefined
 }
 
 export interface Written {
@@ -149,7 +152,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
       reuse.settle(question.report)
       outstanding.end()
     }
-    const next = await ahead.next()
+    const next = await batches.next()
     return next.done ? { kind: 'batch' } : { kind: 'batch', batch: next.value }
   }
 
@@ -165,15 +168,17 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     syncFd,
   }
   const count = Math.max(1, workers ?? countWorkers(counts))
-  const ahead = planAhead(plan, count)
+  const batches = planAhead(plan, 2 * count)
   try {
+    const what = `write ${printableName(staging)}`
     for (let index = 0; index < count; index++) {
       const url = new URL('./checkout-worker', import.meta.url)
-      threads.push(startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, input, answer))
+      threads.push(startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, input, answer, what))
     }
     await abortable(Promise.all(threads.map(({ done }) => done)), signal)
     await options.whenWritten?.(
       readWrittenFiles(sizedFile(temporaryFds.contents), sizedFile(temporaryFds.states)),
+      total,
     )
     const { files, bytes, reusedFiles, reusedBytes, count: missing, first } = total
     return { files, bytes, reusedFiles, reusedBytes, notRestored: { count: missing, first } }

@@ -140,12 +140,13 @@ export async function checkOut(
         workers: options.workers,
         signal,
         progress,
-        async whenWritten(files) {
+        async whenWritten(files, { files: all, reusedFiles }) {
           signal?.throwIfAborted()
           progress.enter('finish')
+          const isUpdate = old !== undefined && 2 * reusedFiles >= all
           const isLocal = findings.local.covers
-          const tree = label?.tree ?? ''
-          await storage?.beforeSwitch({ root, staging: place, dest, files, isLocal, label: tree, signal })
+          const tree = { root, staging: place, dest, files, isUpdate, isLocal, label: label?.tree ?? '' }
+          await storage?.beforeSwitch({ ...tree, signal })
         },
       })
     } finally {

@@ -101,6 +101,7 @@ async function retire(
     () => {
       throw new MirrorError('internal', 'a removal asks nothing')
     },
+    `remove ${printableName(target)}`,
   )
   await thread.done
 }

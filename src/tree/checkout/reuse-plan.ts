@@ -26,6 +26,8 @@ export interface Refused extends Candidate {
 }
 
 export interface ReusePlan {
+  /** False: all files are written. */
+  readonly mayFind: boolean
   /** State of the file that was written at `path` for the very entry with this digest. Paths come in walk order. */
   find(path: Buffer, digest: Uint8Array): Buffer | undefined
   /** It becomes part of the batch that is handed out next. */
@@ -41,6 +43,7 @@ export function createReusePlan(manifest: ManifestReader | undefined): ReusePlan
   const underWay = new Map<number, readonly Candidate[]>()
   const refused: Refused[] = []
   return {
+    mayFind: manifest !== undefined,
     find(path, digest) {
       for (let record = manifest?.peek(); record !== undefined; record = manifest?.peek()) {
         const order = compareWalk(record.path, path)

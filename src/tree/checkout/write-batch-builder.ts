@@ -1,7 +1,7 @@
 /** Collects tasks of a check-out until they make a batch worth a message, and looks up where their blocks lie. */
 import type { Cid } from '../../block/cid.ts'
-import { CID_KEY_BYTES, cidToKeyBytes } from '../../block/cid.ts'
-import type { Entry } from '../../dag/entry.ts'
+import { CID_KEY_BYTES, cidToKeyBytes, RAW } from '../../block/cid.ts'
+import type { Entry, FileEntry } from '../../dag/entry.ts'
 import type { FilePart } from '../../dag/file.ts'
 import type { Xattr } from '../../dag/xattrs.ts'
 import type { BlockStore } from '../../store/block-store.ts'
@@ -86,4 +86,24 @@ export function taskMetadata(
   xattrs: readonly Xattr[],
 ): TaskMetadata {
   return { mode, mtimeSec, mtimeNsec, uid, gid, xattrs }
+}
+
+/** A file that is written in one go. A state follows the path of one that `isUnsure`. */
+export function wholeFileTask(
+  path: Uint8Array,
+  metadata: TaskMetadata,
+  { slot, parts, isUnsure }: { readonly slot: number; readonly parts: number; readonly isUnsure: boolean },
+): WriteTask & { kind: 'file' } {
+  const pathBytes = path.length
+  return { kind: 'file', pathBytes, parts, offset: 0, isPiece: false, slot, isUnsure, metadata }
+}
+
+/**
+ * The blocks of a file of which nothing needs to be looked up; undefined for others. Most files are such, and a step of a
+ * generator that could wait costs as much as all of this.
+ */
+export function partsOfSmall({ content, sizeBytes, holes }: FileEntry): readonly FilePart[] | undefined {
+  if (holes !== undefined) return undefined
+  if (content === undefined || sizeBytes === 0) return []
+  return content.code === RAW ? [{ cid: content, lengthBytes: sizeBytes }] : undefined
 }

@@ -12,7 +12,7 @@ import {
   FILE,
   OTHER,
 } from '../manifest/checkout-manifest.ts'
-import { FILE_STATE_BYTES } from '../manifest/file-state.ts'
+import { FILE_STATE_BYTES, forgetTaken } from '../manifest/file-state.ts'
 import { asBuffer } from '../path-bytes.ts'
 import type { RecordWriter } from '../spool/record-bytes.ts'
 import { createRecordReader } from '../spool/record-bytes.ts'
@@ -66,6 +66,7 @@ export function writeManifest({ path, head, namesFd, namesBytes, stateFd }: Mani
       }
       const digest = asBuffer(names.bytes(ENTRY_DIGEST_BYTES))
       const state = statesLeft-- > 0 ? states.view(FILE_STATE_BYTES) : Buffer.alloc(FILE_STATE_BYTES)
+      forgetTaken(state)
       out.add({ kind, path: at, digest, state })
     }
     out.end()

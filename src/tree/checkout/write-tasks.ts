@@ -154,7 +154,7 @@ export function writeBatch(
     })
     if (outcome === 'taken') {
       const { isOwnerMissing } = stateFacts(state)
-      states.add(task.slot, stat!, { names: 1, isOwnerMissing })
+      states.add(task.slot, stat!, { names: 1, isOwnerMissing, isTaken: true })
       if (isOwnerMissing) report(below, [ownerReason(task.metadata.uid, task.metadata.gid)])
       countReused(stat!)
     }

@@ -8,7 +8,7 @@ import type { Cid } from '../../block/cid.ts'
 import { CID_KEY_BYTES, cidFromKeyBytes, cidToKeyBytes } from '../../block/cid.ts'
 import type { FileEntry } from '../../dag/entry.ts'
 import { SMALLEST_BACKED_BYTES } from '../import/backed-reader.ts'
-import { FILE_STATE_BYTES, isKnown } from '../manifest/file-state.ts'
+import { FILE_STATE_BYTES, isKnown, stateFacts } from '../manifest/file-state.ts'
 import type { RecordWriter } from '../spool/record-bytes.ts'
 import { createRecordReader } from '../spool/record-bytes.ts'
 
@@ -19,6 +19,8 @@ export interface WrittenFile {
   readonly content: Cid
   /** Undefined where only a look at the file can tell. */
   readonly state: Buffer | undefined
+  /** It was taken over from the tree before: nothing was written. */
+  readonly isTaken: boolean
 }
 
 const NEEDS_LOOK = 1
@@ -65,6 +67,8 @@ export function* readWrittenFiles(
     const sizeBytes = from.whole()
     const content = cidFromKeyBytes(from.bytes(CID_KEY_BYTES))
     const below = Buffer.from(from.bytes(from.u16()))
-    yield { below, sizeBytes, content, state: needsLook ? undefined : stateOf(slot) }
+    const state = stateOf(slot)
+    const isTaken = state !== undefined && stateFacts(state).isTaken === true
+    yield { below, sizeBytes, content, state: needsLook ? undefined : state, isTaken }
   }
 }

@@ -97,6 +97,7 @@ export function bringOver(
   const failures: unknown[] = []
   for (const move of moves) {
     try {
+      for (const top of [old, dest]) checkParents(top, move.path)
       bringOne(joinPath(old, move.path), joinPath(dest, move.path), move.identity, swap)
     } catch (error) {
       failures.push(
@@ -109,6 +110,24 @@ export function bringOver(
     }
   }
   if (failures.length > 0) throw failures[0]
+}
+
+/**
+ * What lies there is other people's: a link in the place of a folder on the way would have us move what it leads to.
+ * @throws as fs does; ELOOP for such a link
+ */
+function checkParents(top: Buffer, below: Buffer): void {
+  const parent = parentPath(below)
+  let found: Buffer
+  try {
+    found = fs.realpathSync.native(joinPath(top, parent), { encoding: 'buffer' })
+  } catch (error) {
+    // Then nothing is there to be moved.
+    if (GONE.has((error as NodeJS.ErrnoException).code ?? '')) return
+    throw error
+  }
+  if (found.equals(joinPath(fs.realpathSync.native(top, { encoding: 'buffer' }), parent))) return
+  throw Object.assign(new Error('ELOOP: a symbolic link is on the way to it'), { code: 'ELOOP' })
 }
 
 function bringOne(

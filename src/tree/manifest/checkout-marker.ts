@@ -35,6 +35,7 @@ export interface CheckoutMarker extends Partial<CheckoutLabel> {
 
 /** Ten thousand local paths of some length. */
 const MAX_MARKER_BYTES = 16 * 1024 * 1024
+const WRITABLE_BY_OTHERS = 0o022
 /** With what is added the name still fits in 255 bytes. */
 const MAX_STEM_BYTES = 200
 
@@ -92,7 +93,10 @@ export function rootIdentity(path: Buffer): string | undefined {
   }
 }
 
-/** What the marker beside `dest` says; undefined when there is none that can be read as one. */
+/**
+ * What the marker beside `dest` says; undefined when there is none that can be read as one. In a folder that others may write in
+ * (/tmp) anybody may have put one there, to have what it names replaced.
+ */
 export function readMarker(dest: string | Uint8Array): CheckoutMarker | undefined {
   let text: string
   try {
@@ -101,7 +105,8 @@ export function readMarker(dest: string | Uint8Array): CheckoutMarker | undefine
       fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK,
     )
     try {
-      if (fs.fstatSync(fd).size > MAX_MARKER_BYTES) return undefined
+      const stat = fs.fstatSync(fd)
+      if (stat.size > MAX_MARKER_BYTES || isForeign(stat, stemOf(toBytes(dest)).dir)) return undefined
       text = fs.readFileSync(fd, 'utf8')
     } finally {
       fs.closeSync(fd)
@@ -116,6 +121,13 @@ export function readMarker(dest: string | Uint8Array): CheckoutMarker | undefine
   } catch {
     return undefined
   }
+}
+
+/** Made by somebody who is neither this user, nor root, nor whose the folder is. */
+function isForeign({ uid }: fs.Stats, dir: Buffer): boolean {
+  if (uid === 0 || uid === process.geteuid?.()) return false
+  const folder = fs.statSync(dir)
+  return folder.uid !== uid && (folder.mode & WRITABLE_BY_OTHERS) !== 0
 }
 
 function parseMarker(fields: Record<string, unknown>): CheckoutMarker | undefined {

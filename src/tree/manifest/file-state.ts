@@ -10,7 +10,7 @@
  * | 24-31 | ctime; 0 when it moved by our own doing and only the content can tell |
  * | 32-35 | mode, 12 bits |
  * | 36-43 | uid, gid |
- * | 44-47 | how many names the file has in its tree; bit 31: its owner could not be set |
+ * | 44-47 | how many names the file has in its tree; bit 31: its owner could not be set; bit 30, while a check-out is made and in no manifest: it was taken over from the tree before |
  *
  * A write, chmod, chown, link or change of an attribute moves the ctime, and no call sets it back. Making or removing
  * a second name moves it too: whoever does that to a file it has just found unchanged notes the new one.
@@ -25,6 +25,7 @@ import type { FileIdentity } from '../../store/block-backings.ts'
 export const FILE_STATE_BYTES = 48
 
 const OWNER_MISSING = 0x8000_0000
+const TAKEN = 0x4000_0000
 /** Coarser than any kernel's tick. */
 const GRAIN_NS = 20_000_000n
 
@@ -32,6 +33,8 @@ export interface StateFacts {
   /** Names within the tree: 1, or the size of its hard-link group. */
   readonly names: number
   readonly isOwnerMissing: boolean
+  /** It was in the tree before as well: another name of the same inode. */
+  readonly isTaken?: boolean
 }
 
 export function writeFileState(out: Buffer, at: number, stat: fs.BigIntStats, facts: StateFacts): void {
@@ -43,12 +46,22 @@ export function writeFileState(out: Buffer, at: number, stat: fs.BigIntStats, fa
   out.writeUInt32LE(Number(stat.mode & 0o7777n), at + 32)
   out.writeUInt32LE(Number(stat.uid), at + 36)
   out.writeUInt32LE(Number(stat.gid), at + 40)
-  out.writeUInt32LE((facts.names | (facts.isOwnerMissing ? OWNER_MISSING : 0)) >>> 0, at + 44)
+  const flags = (facts.isOwnerMissing ? OWNER_MISSING : 0) | (facts.isTaken === true ? TAKEN : 0)
+  out.writeUInt32LE((facts.names | flags) >>> 0, at + 44)
 }
 
 export function stateFacts(state: Buffer): StateFacts {
   const value = state.readUInt32LE(44)
-  return { names: value & ~OWNER_MISSING, isOwnerMissing: (value & OWNER_MISSING) !== 0 }
+  return {
+    names: value & ~(OWNER_MISSING | TAKEN),
+    isOwnerMissing: (value & OWNER_MISSING) !== 0,
+    isTaken: (value & TAKEN) !== 0,
+  }
+}
+
+/** For a manifest: the next check-out takes over what it takes over. */
+export function forgetTaken(state: Buffer): void {
+  state.writeUInt32LE((state.readUInt32LE(44) & ~TAKEN) >>> 0, 44)
 }
 
 /** False for a state of zeros: the file was written and nothing is vouched for. */

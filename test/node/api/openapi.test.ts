@@ -278,8 +278,8 @@ test('what the routes answer is what they say', { timeout: 300_000 }, async (t) 
     await succeed(['limits', 'set', '--wan-up', 'config', '--region-down', 'config', '--home', home])
     assert.doesNotMatch(await succeed(['limits', 'show', '--home', home]), /set/)
     assert.match(
-      await succeed(['limits', 'set', '--give-way', '40ms', '--give-way-min', '9k', '--home', home]),
-      /^other traffic to other regions: given way to, at 40 ms of queue \(set; config says 25ms\); over each path 9\.0 kB\/s at least$/m,
+      await succeed(['limits', 'set', '--give-way', '40ms', '--give-way-min', '90k', '--home', home]),
+      /^other traffic to other regions: given way to, at 40 ms of queue \(set; config says 25ms\); over each path 90\.0 kB\/s at least$/m,
     )
     assert.match(
       await succeed(['limits', 'set', '--give-way', 'off', '--give-way-min', 'config', '--home', home]),

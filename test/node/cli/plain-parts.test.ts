@@ -94,6 +94,13 @@ test('a table is padded to its widest cells and ids are cut to what tells them a
   assert.deepEqual(ids.map(shortIds(ids)), ['abcdefgh123', 'abcdefgh129'])
 })
 
+test('what somebody writes into a cell stays in it', () => {
+  assert.equal(
+    formatTable([{ title: 'SITE' }, { title: 'STATE' }], [['lab', 'failed\nhq\tcomplete\u001b[2K\u202e']]),
+    'SITE  STATE\nlab   failed\\x0ahq\\x09complete\\x1b[2K\\u{202e}\n',
+  )
+})
+
 test('a problem document becomes the error that it describes, and anything else an internal one', () => {
   const error = problemOf('{"code":"conflict","detail":"d","hint":"h","facts":{"n":1}}', 409)
   assert.deepEqual([error.code, error.message, error.hint, error.facts], ['conflict', 'd', 'h', { n: 1 }])
