@@ -57,21 +57,35 @@ export function createAheadPlaces(
 /** False where the tree has the directory in two places, and this is not the first. */
 function isMoved(from: Buffer, to: Buffer, below: Buffer): boolean {
   try {
-    renameNoReplace(from, to)
+    move(from, to)
     return true
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === undefined) throw error
     if (code === 'EEXIST') throw alreadyThere(below, error)
-    // Where the system does not know the call, the directory is written in the ordinary way.
+    // Whatever it is, the directory is written in the ordinary way.
     return false
+  }
+}
+
+function move(from: Buffer, to: Buffer): void {
+  try {
+    renameNoReplace(from, to)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // A file system that does not know the call. Nobody else makes anything in the staging place.
+    if (code !== 'EINVAL' && code !== 'ENOSYS') throw error
+    if (fs.lstatSync(to, { throwIfNoEntry: false }) !== undefined) {
+      throw Object.assign(new Error('EEXIST: it is there already'), { code: 'EEXIST' })
+    }
+    fs.renameSync(from, to)
   }
 }
 
 async function moveFiles(from: Buffer, to: Buffer): Promise<void> {
   const names = fs.readdirSync(from, { encoding: 'buffer' })
   for (const [at, name] of names.entries()) {
-    renameNoReplace(joinPath(from, name), joinPath(to, name))
+    move(joinPath(from, name), joinPath(to, name))
     if (at % FILES_A_TURN === FILES_A_TURN - 1) await nextTurn()
   }
 }
