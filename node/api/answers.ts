@@ -255,6 +255,8 @@ export interface DiffBytesAnswer {
   readonly newBytes: number
   /** All of it as blocks, compressed where that pays. */
   readonly zstdBytes: number
+  /** The snapshot and new nodes of its index, over those that such a site has: fetched besides, with deltas or without. */
+  readonly indexBytes: number
   /** Null where there are no deltas between the two. */
   readonly deltas: {
     readonly bytes: number

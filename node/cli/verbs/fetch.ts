@@ -3,7 +3,7 @@ import { userInfo } from 'node:os'
 import type { Command } from 'commander'
 import type { FetchDocument, FetchesDocument, FetchSummary, PausedFetch } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
-import { countOf, formatBytes, formatSeconds } from '../quantity.ts'
+import { countOf, formatBytes, formatSeconds, formatTime } from '../quantity.ts'
 import { formatTable } from '../table.ts'
 
 interface Options {
@@ -94,7 +94,7 @@ async function list({ api, signal, terminal }: Context, { json = false }: Option
     return
   }
   for (const { tree, by, sinceMs } of answer.paused ?? [])
-    terminal.say(`${tree} is paused by ${by} since ${new Date(sinceMs).toISOString()}`)
+    terminal.say(`${tree} is paused by ${by} since ${formatTime(sinceMs)}`)
   if (answer.fetches.length === 0) {
     terminal.say('nothing is being fetched')
     return

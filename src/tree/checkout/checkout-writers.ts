@@ -189,8 +189,9 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     await plan.return().catch(() => undefined)
     firstNames.close()
     for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
-    await syncAhead.end()
     if (syncFd !== staged?.syncFd) fs.closeSync(syncFd)
+    // Whoever gives up does not wait for a slow disk: the sync under way closes what it holds.
+    await abortable(syncAhead.end(), signal).catch(() => undefined)
   }
 }
 
