@@ -58,3 +58,8 @@ export function silentSeconds(site: SiteStatus, nowMs: number): number {
   const known = heardMs.get(site)
   return known === undefined ? (site.ageSeconds ?? 0) : Math.max(0, (nowMs - known) / 1000)
 }
+
+/** With its full stop: what to do next follows. */
+export function sentence(message: string): string {
+  return message.replace(/([^.!?…])$/, '$1.')
+}

@@ -3,9 +3,12 @@ import { Gauge, type Registry } from 'prom-client'
 import type { Clock } from '../../src/base/clock.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
 
-export function registerMeshMetrics(registry: Registry, readWhole: () => StatusDocument, clock: Clock): void {
+export function registerMeshMetrics(
+  registry: Registry,
+  readStatus: () => StatusDocument,
+  clock: Clock,
+): void {
   const registers = [registry]
-  const readStatus = onceAScrape(readWhole)
   new Gauge({
     name: 'mirrormesh_sites',
     help: 'Sites of the mesh by what this node knows of them',
@@ -133,18 +136,4 @@ export function registerMeshMetrics(registry: Registry, readWhole: () => StatusD
       else this.remove()
     },
   })
-}
-
-/** A scrape reads it many times over, and it costs much in a large mesh. */
-function onceAScrape<T>(read: () => T): () => T {
-  let known: { readonly value: T } | undefined
-  return () => {
-    if (known === undefined) {
-      known = { value: read() }
-      setImmediate(() => {
-        known = undefined
-      })
-    }
-    return known.value
-  }
 }

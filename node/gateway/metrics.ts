@@ -7,11 +7,14 @@ import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { ProtocolTraffic, RelayCounts } from '../../src/net/ports.ts'
 import type { PullUsage } from '../../src/replica/pull/pull-through.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
+import { createKeptScrape } from './kept-scrape.ts'
 import { registerMeshMetrics } from './mesh-metrics.ts'
 import { registerPathMetrics, type SitePath } from './path-metrics.ts'
 
 export interface GatewayMetrics {
   readonly registry: Registry
+  /** What /metrics shows; in a large mesh, of up to a few seconds ago. */
+  text(): Promise<string>
   requestDone(method: string, status: number, seconds: number): void
   bytesSent(bytes: number): void
   inFlight(change: 1 | -1): void
@@ -81,7 +84,8 @@ export function createMetrics(
     labelNames: ['reason'] as const,
     registers,
   })
-  registerMeshMetrics(registry, readStatus, clock)
+  const scrape = createKeptScrape(readStatus, { render: () => registry.metrics(), clock })
+  registerMeshMetrics(registry, scrape.readStatus, clock)
   if (readCare !== undefined) registerCareMetrics(registry, readCare)
   if (readRelayed !== undefined) registerRelayMetrics(registry, readRelayed)
   if (readProtocols !== undefined) registerProtocolMetrics(registry, readProtocols)
@@ -89,6 +93,7 @@ export function createMetrics(
   if (readPulled?.() !== undefined) registerPullMetrics(registry, readPulled)
   return {
     registry,
+    text: scrape.text,
     requestDone(method, status, took) {
       requests.inc({
         method: method === 'GET' || method === 'HEAD' ? method : 'other',

@@ -11,11 +11,11 @@ export async function sendMonitorPage(
   { segments, hasTrailingSlash }: RequestTarget,
   {
     notReady,
-    metrics: { registry },
+    metrics: { registry, text },
   }: {
     /** Undefined: ready. Otherwise why not, in words. */
     readonly notReady: () => string | undefined
-    readonly metrics: Pick<GatewayMetrics, 'registry'>
+    readonly metrics: Pick<GatewayMetrics, 'registry' | 'text'>
   },
 ): Promise<boolean> {
   const [only] = segments
@@ -25,8 +25,7 @@ export async function sendMonitorPage(
   else if (name === 'readyz') {
     const reason = notReady()
     sendText(request, response, reason === undefined ? 200 : 503, `${reason ?? 'ready'}\n`)
-  } else if (name === 'metrics')
-    sendText(request, response, 200, await registry.metrics(), registry.contentType)
+  } else if (name === 'metrics') sendText(request, response, 200, await text(), registry.contentType)
   else return false
   return true
 }

@@ -14,6 +14,7 @@ import { MirrorError } from '../base/errors.ts'
 import * as limits from './limits.ts'
 import { isOver, NEVER_MS, readQueue, unreachable } from './read-queue.ts'
 import type { StreamCounter } from './traffic.ts'
+import { gatherWindowUpdates } from './window-updates.ts'
 import type { Frame, FrameDecoder, FrameLimits } from './wire/frame.ts'
 import { createFrameDecoder } from './wire/frame.ts'
 
@@ -58,6 +59,7 @@ export function frameStream(
 ): FrameStream {
   const closing = new AbortController()
   const decoder = createFrameDecoder(options.accept)
+  gatherWindowUpdates(stream)
   const queue = readQueue(stream, counter)
   if (isOver(stream)) closing.abort(unreachable())
   stream.addEventListener('close', (event) => closing.abort(unreachable(event.error)), { once: true })

@@ -11,6 +11,8 @@ const MIN_PART_OFFSETS = 8
 interface Lane {
   readonly channel: BlockChannel
   due: number
+  /** Requests that have not ended: the last block of one may be here before its end is. */
+  requests: number
 }
 
 export interface StripedChannelOptions {
@@ -33,9 +35,9 @@ export function createStripedChannel(
 
   const leastBusy = (): Lane => {
     const count = laneCount()
-    while (lanes.length < count) lanes.push({ channel: openLane(lanes.length), due: 0 })
+    while (lanes.length < count) lanes.push({ channel: openLane(lanes.length), due: 0, requests: 0 })
     // What a lane that is no longer wanted has in flight still comes over it.
-    for (const { channel } of lanes.filter((lane, i) => i >= count && lane.due === 0)) {
+    for (const { channel } of lanes.filter((lane, i) => i >= count && lane.requests === 0)) {
       channel.close()
       lanes.splice(
         lanes.findIndex((lane) => lane.channel === channel),
@@ -53,6 +55,7 @@ export function createStripedChannel(
   ): Promise<void> {
     const due = new Set(request.offsets)
     lane.due += due.size
+    lane.requests++
     try {
       await lane.channel.request(
         request,
@@ -76,6 +79,7 @@ export function createStripedChannel(
       if (offsets.length > 0) await ask(lanes[0]!, { ...request, offsets }, onAnswers, signal)
     } finally {
       lane.due -= due.size
+      lane.requests--
     }
   }
 

@@ -99,7 +99,9 @@ export async function openFileRecordLog(
         await file.sync()
         endBytes += bytes.length
       } catch (error) {
-        failure = asMirrorError(error, `append to ${path}`)
+        failure = asMirrorError(error, `append to ${path}`, {
+          hint: 'Nothing of it was kept. Look after that disk, then try again.',
+        })
         await cutBack(failure)
       }
     }

@@ -38,18 +38,22 @@ type Reply =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: PlainError }
 
-/** @param module URL without extension: sources run as .ts, a build as .js */
+/**
+ * @param module URL without extension: sources run as .ts, a build as .js
+ * @param what it does, and where: said of a system's error that names no place
+ */
 export function startThread<Input, Question, Answer, Result>(
   module: URL,
   input: Input,
   answer: Answerer<Question, Answer>,
+  what: string,
 ): Thread<Result> {
   boundAllocator()
   const { port1, port2 } = new MessageChannel()
   const bell = new Int32Array(new SharedArrayBuffer(4))
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
   const worker = new Worker(new URL(module.href + extension), {
-    workerData: { input, port: port2, bell },
+    workerData: { input, port: port2, bell, what },
     transferList: [port2],
     resourceLimits: RESOURCE_LIMITS,
     env: threadEnvironment(),
@@ -62,7 +66,7 @@ export function startThread<Input, Question, Answer, Result>(
       try {
         reply = { id: message.id, value: await answer(message.question) }
       } catch (error) {
-        reply = { id: message.id, error: plainError(error) }
+        reply = { id: message.id, error: plainError(error, what) }
       }
       if (isOver) return
       port1.postMessage(reply)
@@ -112,10 +116,11 @@ export interface Asking<Question, Answer> {
 export function runThread<Input, Question, Answer, Result>(
   task: (input: Input, main: Asking<Question, Answer>) => Result,
 ): void {
-  const { input, port, bell } = workerData as {
+  const { input, port, bell, what } = workerData as {
     input: Input
     port: MessagePort
     bell: Int32Array
+    what: string
   }
   const early = new Map<number, Reply>()
   let lastId = 0
@@ -149,16 +154,16 @@ export function runThread<Input, Question, Answer, Result>(
   try {
     message = { result: task(input, { post, ask: (question, transfer) => post(question, transfer)() }) }
   } catch (error) {
-    message = { error: plainError(error) }
+    message = { error: plainError(error, what) }
   }
   parentPort?.postMessage(message)
   port.close()
 }
 
 /** Classes do not survive postMessage. */
-function plainError(error: unknown): PlainError {
-  const { code, facts, hint, message, stack } =
-    error instanceof MirrorError ? error : asMirrorError(error, 'file work')
+function plainError(error: unknown, what: string): PlainError {
+  const { code, facts, hint: given, message, stack } = asMirrorError(error, what)
+  const hint = given ?? (code === 'no-space' ? 'Free some space there, then try again.' : undefined)
   return { code, facts, hint, message, stack: error instanceof Error ? error.stack : stack }
 }
 

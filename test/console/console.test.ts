@@ -43,7 +43,7 @@ const PAGES = [
 
 test('the console of a mesh of three processes', {
   skip: skipWithoutBrowser(),
-  timeout: 400_000,
+  timeout: 600_000,
 }, async (t) => {
   const [browser, mesh] = await Promise.all([openBrowser(t), startConsoleMesh(t, { env: CLOCK })])
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
@@ -249,6 +249,9 @@ test('the console of a mesh of three processes', {
     await page.getByRole('link', { name: 'file-100', exact: true }).waitFor()
     await page.goto(`${mesh.url}#/trees/builds/nightly?view=changes&from=1&to=2`)
     await page.getByText('1 changed').waitFor()
+    await page.goto(`${mesh.url}#/trees/no/such`)
+    await page.getByRole('alert').getByText('the mesh has no tree "no/such".').waitFor()
+    assert.equal(await page.getByRole('navigation', { name: 'Of this tree' }).count(), 0)
   })
 
   await t.test('a tag is set, and a site drained and put back', async () => {

@@ -100,3 +100,25 @@ test('lanes that are no longer wanted are closed when they owe nothing', async (
   channel.close()
   assert.deepEqual(closed.sort(), [0, 1, 2, 3])
 })
+
+test('a lane that has answered all is not closed before its request has ended', async () => {
+  let lanes = 2
+  const ends = Promise.withResolvers<void>()
+  const { channel, closed } = striped(
+    async (lane, part, onAnswers) => {
+      await answerAll(lane, part, onAnswers)
+      if (lane === 1) await ends.promise
+    },
+    () => lanes,
+  )
+  const seen: number[] = []
+  const first = channel.request(request, (answers) => seen.push(...answers.map(({ offset }) => offset)))
+  while (seen.length < offsets.length) await nextTurn()
+  lanes = 1
+  assert.equal((await answersOf(channel)).length, offsets.length)
+  assert.deepEqual(closed, [])
+  ends.resolve()
+  await first
+  await answersOf(channel)
+  assert.deepEqual(closed, [1])
+})

@@ -128,7 +128,7 @@ test('three nodes are made, joined by invites, and replicate a tree', { timeout:
         ['hq us', 'lab-a eu', 'lab-b eu'],
       )
       const text = await succeed(at(home, 'status', '--check'))
-      assert.match(text, /^mesh acme, seen from /)
+      assert.match(text, /^mesh acme, seen from .*\nid bafyr4i/)
       assert.match(text, /builds\/x +@1 +3 +3\.0 MB/)
     }
   })

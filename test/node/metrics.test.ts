@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMetrics } from '../../node/gateway/metrics.ts'
+import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { StatusDocument } from '../../src/replica/status/status.ts'
+import { madeStatus } from '../console/made-status.ts'
 
 const STATUS = {
   self: { site: 'hq', region: 'eu', version: '1' },
@@ -90,4 +92,35 @@ test('/metrics shows what collections, scrubs and relaying have done, as it is w
     assert.ok(text.includes(`\n${line}\n`), line)
   }
   assert.doesNotMatch(text, /path_bound_bytes_per_second\{site="syd1"\}/)
+})
+
+test('many who ask at once for the metrics of a large mesh have them made once, and a small one is shown as it is', async () => {
+  const clock = new VirtualClock(0)
+  let read = 0
+  const countReads = async (status: StatusDocument): Promise<number> => {
+    read = 0
+    const metrics = createMetrics(
+      () => {
+        read++
+        return status
+      },
+      { clock },
+    )
+    await Promise.all(Array.from({ length: 20 }, () => metrics.text()))
+    for (let i = 0; i < 20; i++) {
+      assert.match(await metrics.text(), /^mirrormesh_alarms /m)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return read
+  }
+  const large = { sites: 40, trees: 100 }
+  assert.equal(await countReads(madeStatus(large, 0)), 1)
+  assert.ok((await countReads(STATUS)) >= 20)
+  const metrics = createMetrics(() => madeStatus({ ...large, turn: read++ }, 0), { clock })
+  await metrics.text()
+  const before = read
+  clock.advanceTo(clock.monotonicMs() + 1000)
+  await new Promise((resolve) => setImmediate(resolve))
+  await metrics.text()
+  assert.ok(read > before)
 })

@@ -330,6 +330,12 @@ test('an admin steers what is kept where: labels, drains, plans, parts of trees'
       return takedowns[0]?.sites.every(({ state }) => state === 'done') && takedowns[0]
     })
     assert.deepEqual(after.sequences, [2])
+
+    const other = await mirrormesh(at(homes.hq, 'tree', 'takedown', `${tree}@1`, '--lift', '--yes'))
+    assert.equal(other.status, 5, other.stderr)
+    assert.match(other.stderr, /builds\/z@1 is not taken down/)
+    await succeed(at(homes.hq, 'tree', 'takedown', tree, '--path', 'secret.key', '--lift', '--yes'))
+    assert.equal((await daemons.hq.status()).takedowns?.length ?? 0, 0)
   })
 
   await checkCopies(t, dir, homes, daemons)

@@ -105,6 +105,17 @@ test('patterns, dry runs and diffs with a folder', { timeout: 300_000 }, async (
     },
   )
 
+  await t.test('a pin that takes the place of another says what is gone', async () => {
+    const pin = (...args: string[]) => mirrormesh(at('pin', 'add', 'x', '--site', 'hq', ...args))
+    assert.equal((await pin('--keep-last', '4', '--checkout', join(dir, 'out'))).stderr, '')
+    assert.equal((await pin('--checkout', join(dir, 'out'), '--keep-last', '4')).stderr, '')
+    assert.match(
+      (await pin('--priority', '7')).stderr,
+      /place of the pin that was there \(check-out \S+out; keeps last 4\)\. What lies at \S+out stays as it is\./,
+    )
+    await succeed(at('pin', 'remove', 'x', '--site', 'hq'))
+  })
+
   await t.test('output that cannot be written is an error, with its reason', async () => {
     const { stderr, status } = spawnSync(
       process.execPath,

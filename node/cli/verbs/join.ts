@@ -90,7 +90,7 @@ async function redeem(
 }
 
 async function ask(context: Context, options: Options, settings: Settings): Promise<JoinedMesh> {
-  const { paths, clock, signal, terminal, self } = context
+  const { paths, clock, signal, terminal } = context
   const { site, region, timeout } = options
   const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout)
   if (timeout !== undefined && (timeoutMs === undefined || timeoutMs === 0))
@@ -127,7 +127,8 @@ async function ask(context: Context, options: Options, settings: Settings): Prom
         onCode(code, keys) {
           terminal.say(`code ${code}`)
           terminal.say(`this machine is ${keys.self}, and asked ${keys.member}`)
-          terminal.say(`An admin lets it in with: ${self} member approve ${code}`)
+          // Not with the home of this machine: it is typed elsewhere.
+          terminal.say(`An admin lets it in with: mirrormesh member approve ${code}`)
         },
         onTrouble: (error) => terminal.say(`mirrormesh: note: ${error.message}; asking again`),
       },

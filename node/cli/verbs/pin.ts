@@ -11,6 +11,7 @@ import { type AsNode, withAsNode } from '../as-node-option.ts'
 import type { Context } from '../context.ts'
 import { readCopies, readKeepDays, readKeepLast, readPriority } from '../keep-option.ts'
 import { readFilterPath } from '../path-option.ts'
+import { covers, keepText, sayWhenReplaced, sayWhenTooFew, sayWhenUnknown } from '../pin-notes.ts'
 import { formatTable } from '../table.ts'
 import { readVersions } from '../versions-option.ts'
 import { copiesText, defineShow, showPin } from './pin-show.ts'
@@ -186,6 +187,7 @@ async function add(context: Context, tree: string, options: Placement & AsNode):
   if (checkout !== undefined) await checkPlace(context, status, { tree, sites, checkout })
   sayWhenUnknown(context, status, tree, sites)
   sayWhenTooFew(context, status, sites, settings.copies)
+  await sayWhenReplaced(context, tree, sites, settings)
   const name = await signPin(context, tree, sites, { ...settings, removed: false }, options)
   await context.terminal.print(`${name}\n`)
 }
@@ -255,50 +257,8 @@ async function checkPlace(
   }
 }
 
-function covers(
-  where: PinDocument['sites'],
-  { site, region, labels }: Pick<StatusDocument['sites'][number], 'labels' | 'region' | 'site'>,
-): boolean {
-  return (
-    where.all === true ||
-    where.region === region ||
-    where.site === site ||
-    (where.label !== undefined && labels.includes(where.label))
-  )
-}
-
 function withoutTrailingSlash(path: string): string {
   return path.replace(/\/+$/, '')
-}
-
-/** A pin may come before its tree or its site; a misspelt one would wait for ever. */
-function sayWhenUnknown({ terminal }: Context, status: StatusDocument, tree: string, sites: PinSites): void {
-  if (!tree.includes('*') && !status.trees.some((each) => each.tree === tree)) {
-    terminal.say(`mirrormesh: note: there is no tree ${tree} yet; the pin waits for it.`)
-  }
-  if ('site' in sites && !status.sites.some((each) => each.site === sites.site)) {
-    terminal.say(`mirrormesh: note: there is no site ${sites.site} yet; the pin waits for it.`)
-  }
-  if ('label' in sites && !status.sites.some(({ labels }) => labels.includes(sites.label))) {
-    terminal.say(`mirrormesh: note: no site is labelled ${sites.label} yet; the pin waits for one.`)
-  }
-  if ('region' in sites && !status.sites.some((each) => each.region === sites.region)) {
-    terminal.say(`mirrormesh: note: there is no site in region ${sites.region} yet; the pin waits for one.`)
-  }
-}
-
-/** Other pins may bring the rest; more than there are sites cannot be. */
-function sayWhenTooFew(
-  { terminal }: Context,
-  status: StatusDocument,
-  sites: PinSites,
-  copies: number | undefined,
-): void {
-  const covered = status.sites.filter((site) => covers(sites, site)).length
-  if (copies === undefined || covered >= copies) return
-  terminal.say(
-    `mirrormesh: note: the pin covers ${covered === 1 ? '1 site' : `${covered} sites`}, and wants ${copies} copies: the rest has to come from others.`,
-  )
 }
 
 async function list({ api, signal, terminal }: Context, { json }: { json?: boolean }): Promise<void> {
@@ -352,14 +312,6 @@ function keepOf({ keepLast, keepDays }: Placement): { keep?: PinKeep } {
       ...(keepDays === undefined ? {} : { days: keepDays }),
     },
   }
-}
-
-function keepText(keep: PinDocument['keep']): string {
-  const parts = [
-    ...(keep?.last === undefined ? [] : [`last ${keep.last}`]),
-    ...(keep?.days === undefined ? [] : [`${keep.days} days`]),
-  ]
-  return parts.join(', ') || '-'
 }
 
 function whereText(sites: PinDocument['sites']): string {

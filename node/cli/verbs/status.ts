@@ -61,7 +61,7 @@ export function formatStatus(status: StatusDocument): string {
     status.sites.map((site) => site.peer),
     PEER_ID_PREFIX,
   )
-  const parts = [`mesh ${mesh.name}, seen from ${self.site} (${self.region})\n`]
+  const parts = [`mesh ${mesh.name}, seen from ${self.site} (${self.region})\nid ${mesh.id}\n`]
   for (const alarm of status.alarms) parts.push(`ALARM ${alarm.kind} ${alarm.subject}: ${alarm.detail}\n`)
   for (const { code, site, viaSite, peer } of status.requests ?? [])
     parts.push(`ASKS to join: ${site ?? peer}, code ${code}, at ${viaSite}; see member requests\n`)

@@ -30,7 +30,10 @@ export function define(command: Command, context: Context): void {
     )
     .argument('<TREE[@SEQUENCE]>', 'the snapshot; with --path, the tree')
     .option('--path <PATH>', 'all snapshots until now that have this path')
-    .option('--reason <TEXT>', 'why; everybody sees it')
+    .option(
+      '--reason <TEXT>',
+      'why; everybody sees it. With --lift what was said before stays, where this is left out',
+    )
     .option('--lift', 'end a takedown: what is still somewhere may be fetched again')
     .option('--list', 'list the takedowns of TREE, and the sites that have carried them out')
     .option('--yes', 'do not ask')
@@ -47,8 +50,9 @@ async function takeDown(context: Context, text: string, options: Options): Promi
   if ((spec.ref === undefined) === (path === undefined)) {
     throw new MirrorError('invalid', 'name one snapshot as TREE@SEQUENCE, or a tree and --path PATH')
   }
-  const reason = options.reason?.trim() ?? ''
-  if (reason.length === 0 || reason.length > MAX_REASON_CHARACTERS)
+  const isLift = options.lift === true
+  const given = options.reason?.trim() ?? (isLift ? undefined : '')
+  if (given === '' || (given?.length ?? 0) > MAX_REASON_CHARACTERS)
     throw new MirrorError('invalid', `--reason is a text of 1 to ${MAX_REASON_CHARACTERS} characters`)
   const [{ loadAdminKey, signAndSubmit }, { parseCid }] = await Promise.all([
     import('../sign.ts'),
@@ -59,7 +63,8 @@ async function takeDown(context: Context, text: string, options: Options): Promi
     `${treeUrl({ tree: spec.tree }, 'takedown')}?${new URLSearchParams(path === undefined ? { ref: spec.ref! } : { path })}`,
     signal,
   )
-  const isLift = options.lift === true
+  const before = isLift ? await reasonBefore(context, plan.name) : ''
+  const reason = given ?? before
   const what = `${spec.tree} ${plan.sequences.map((sequence) => `@${sequence}`).join(', ')}`
   if (isLift) terminal.say(`${what} may be fetched again from where it still is.`)
   else {
@@ -97,6 +102,16 @@ async function takeDown(context: Context, text: string, options: Options): Promi
         ? `the takedown of ${plan.name} is lifted\n`
         : `${plan.name} is taken down; which sites have done so: ${self} tree takedown ${spec.tree} --list\n`,
   )
+}
+
+/** Of the takedown that is to be lifted: there has to be one. */
+async function reasonBefore({ api, signal, self }: Context, name: string): Promise<string> {
+  const { takedowns = [] } = await api.get<StatusDocument>('/api/v1/status', signal)
+  const found = takedowns.find((each) => each.name === name)
+  if (found !== undefined) return found.reason
+  throw new MirrorError('not-found', `${name} is not taken down`, {
+    hint: `What is: ${self} tree takedown TREE --list`,
+  })
 }
 
 async function list(context: Context, text: string, { json }: Options): Promise<void> {

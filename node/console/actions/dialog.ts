@@ -7,7 +7,7 @@ import { Problem } from '../api.ts'
 import { type Children, html } from '../html.ts'
 import { Command } from '../parts/command.ts'
 import { useValue } from '../state.ts'
-import { shown } from '../text.ts'
+import { sentence, shown } from '../text.ts'
 import { signer } from './keys.ts'
 import { SignerField, type Suffices } from './signer-field.ts'
 
@@ -86,7 +86,7 @@ export function Dialog(props: DialogProps) {
 
 function Refusal({ error }: { error: Error }) {
   const hint = error instanceof Problem ? error.hint : undefined
-  return html`<div class="notice bad" role="alert"><b>${shown(error.message)}</b>${hint !== undefined && html` ${shown(hint)}`}</div>`
+  return html`<div class="notice bad" role="alert"><b>${sentence(shown(error.message))}</b>${hint !== undefined && html` ${shown(hint)}`}</div>`
 }
 
 /** A button that opens a dialog. */

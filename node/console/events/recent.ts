@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks'
 import type { RecordPage } from '../../api/schema/member-answers.ts'
 import { html } from '../html.ts'
 import { now, onEvent } from '../live.ts'
-import { useDocument } from '../parts/load.ts'
+import { Trouble, useDocument } from '../parts/load.ts'
 import { linkTo } from '../route.ts'
 import { useValue } from '../state.ts'
 import { EventLine } from './line.ts'
@@ -12,7 +12,7 @@ const SHOWN = 9
 
 export function RecentEvents() {
   const nowMs = useValue(now)
-  const { value, reload } = useDocument<RecordPage>(`/api/v1/records?limit=${SHOWN}`)
+  const { value, problem, reload } = useDocument<RecordPage>(`/api/v1/records?limit=${SHOWN}`)
   useEffect(() => {
     let timer: number | undefined
     // A publish brings several at once, a new site thousands.
@@ -30,6 +30,7 @@ export function RecentEvents() {
   }, [])
   return html`<section class="card" aria-labelledby="events-title">
     <header class="card-head"><h2 id="events-title">Last events</h2><a href=${linkTo('events')}>All events</a></header>
+    ${problem !== undefined && value === undefined && html`<${Trouble} problem=${problem} />`}
     <ul class="events">
       ${value?.records.map((record) => html`<${EventLine} key=${record.id} record=${record} nowMs=${nowMs} />`)}
     </ul>

@@ -28,7 +28,7 @@ export function MeshMap({ status }: PageProps) {
   return html`
     <div class="page-head"><div>
       <h1 tabindex="-1">Map</h1>
-      <p class="quiet">${flows.length === 0 ? 'Nothing flows now.' : `${countOf(flows.length, 'flow')}, ${formatBytes(flows.reduce((sum, each) => sum + each.bytesPerSecond, 0))}/s in all`}. What flows between others is told by the sites that receive it.</p>
+      <p class="quiet">${flows.length === 0 ? 'Nothing flows now' : `${countOf(flows.length, 'flow')}, ${formatBytes(flows.reduce((sum, each) => sum + each.bytesPerSecond, 0))}/s in all`}. What flows between others is told by the sites that receive it.</p>
     </div></div>
     <div class="map-page">
       <section class="card map-card" aria-label="Map of the mesh">

@@ -35,7 +35,7 @@ export function Admins({ status }: { status: StatusDocument }) {
             (key) =>
               html`<tr key=${key}><td><code>${shown(key)}</code>${key === own && html` <span class="tag info">the key in this page</span>`}</td><td>all that admins may</td></tr>`,
           )}
-          <tr><td><code>${shown(value.recovery)}</code>${value.recovery === own && html` <span class="tag info">the key in this page</span>`}</td><td class="quiet">recovery: names other admins alone, when too few are left to agree</td></tr>
+          <tr><td><code>${shown(value.recovery)}</code>${value.recovery === own && html` <span class="tag info">the key in this page</span>`}</td><td class="quiet roomy">recovery: names other admins alone, when too few are left to agree</td></tr>
         </tbody></table></div>
       <p class="quiet">A change that several must sign goes from one to the next as a file. The console and <code>mirrormesh admin sign</code> read the same.</p>`
     }

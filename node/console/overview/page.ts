@@ -51,7 +51,7 @@ function Facts({ totals, nowMs }: { totals: Totals; nowMs: number }) {
     <${Fact} name="Trees complete" value=${html`${totals.treesComplete}<em>/${published}</em>`}
       below=${`${totals.replicasComplete} of ${totals.replicas} copies`} />
     <${Fact} name="Moving here" value=${last === undefined ? '-' : rate(last.farIn + last.nearIn)}
-      below=${last === undefined ? 'in' : `in, ${rate(last.farOut + last.nearOut)} out`}
+      below=${last === undefined ? 'not known yet' : `in, ${rate(last.farOut + last.nearOut)} out`}
       meaning="Bytes of blocks a second between this node and the others, as they travel." />
     <${Fact} name="Still to come" value=${formatBytes(totals.missingBytes)}
       below=${totals.fetching === 0 ? 'nothing is being fetched' : `for ${totals.fetching} ${totals.fetching === 1 ? 'copy' : 'copies'}`} />

@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { getJson, type Problem } from '../api.ts'
 import { html } from '../html.ts'
+import { sentence, shown } from '../text.ts'
 
 export interface Loaded<T> {
   readonly value: T | undefined
@@ -57,6 +58,6 @@ export function useDocument<T>(path: string | undefined, everyMs = 0, revision =
 
 export function Trouble({ problem }: { problem: Problem }) {
   return html`<div class="notice bad" role="alert">
-    <b>${problem.message}</b>${problem.hint !== undefined && html` <span>${problem.hint}</span>`}
+    <b>${sentence(shown(problem.message))}</b>${problem.hint !== undefined && html` <span>${shown(problem.hint)}</span>`}
   </div>`
 }

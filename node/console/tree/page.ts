@@ -78,14 +78,17 @@ export function TreePage({ status, route }: PageProps) {
     )}
     ${document?.fork != null && html`<${Fork} tree=${document} status=${status} onChange=${reload} />`}
     ${tree?.heldBack !== undefined && html`<${HeldBack} tree=${name} held=${tree.heldBack} />`}
-    <nav class="tabs" aria-label="Of this tree"><ul>
+    ${
+      (tree !== undefined || problem === undefined) &&
+      html`<nav class="tabs" aria-label="Of this tree"><ul>
       ${VIEWS.map(
         (
           each,
         ) => html`<li key=${each.view}><a href=${linkTo('trees', name, each.view === '' ? {} : { view: each.view })}
           aria-current=${each.view === view ? 'page' : undefined}>${each.title}</a></li>`,
       )}
-    </ul></nav>
+    </ul></nav>`
+    }
     ${
       tree === undefined
         ? html`<p class="nothing">${problem === undefined ? 'Asking this node …' : ''}</p>`

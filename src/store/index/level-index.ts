@@ -3,11 +3,17 @@
  *
  * After a failed write LevelDB's own log may hold a torn record, and what is written behind it can be lost on
  * recovery while later writes survive. So a failed batch closes the database, and the next one opens it afresh (which
- * starts a new log) before anything else is written: what survives stays a prefix of what was written.
+ * starts a new log) before anything else is written: what survives stays a prefix of what was written. Opening writes:
+ * while the disk takes nothing the old one stays open, so that all is still read, and writes are refused. One that
+ * could not be opened again all the same is opened by whoever asks next.
  */
+import fs from 'node:fs'
 import { Level } from 'level'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import type { Index, IndexOperation, IndexRange } from './index.ts'
+
+/** What opening may write: the log that it replays, as a table, and lists. */
+const OPENING_BYTES = 8 * 1024 * 1024
 
 type Database = Level<Uint8Array, Uint8Array>
 
@@ -42,20 +48,31 @@ export async function openLevelIndex(dir: string): Promise<Index> {
   let isClosed = false
 
   async function reopen(): Promise<void> {
-    await database.close()
+    if (database.status === 'open') {
+      await checkDisk(dir)
+      await database.close()
+    }
     database = await openDatabase(dir)
     isSuspect = false
   }
 
+  function reopenOnce(): Promise<void> {
+    reopening ??= reopen().finally(() => {
+      reopening = undefined
+    })
+    return reopening
+  }
+
+  const isReady = (): boolean => reopening === undefined && database.status === 'open'
+
+  async function readied(): Promise<void> {
+    // A failure is that of the write: while it is open all can be read.
+    await reopening?.catch(() => undefined)
+    if (database.status !== 'open' && !isClosed) await reopenOnce()
+  }
+
   async function write(operations: readonly IndexOperation[], sync: boolean): Promise<void> {
-    if (isSuspect) {
-      reopening = reopen()
-      try {
-        await reopening
-      } finally {
-        reopening = undefined
-      }
-    }
+    if (isSuspect) await reopenOnce()
     try {
       await database.batch(operations as IndexOperation[], { sync })
     } catch (error) {
@@ -67,7 +84,7 @@ export async function openLevelIndex(dir: string): Promise<Index> {
   return {
     async getMany(keys) {
       // Not awaited in vain: the lookup is on its way when this call returns.
-      if (reopening !== undefined) await reopening
+      if (!isReady()) await readied()
       try {
         return await database.getMany(keys as Uint8Array[])
       } catch (error) {
@@ -80,7 +97,7 @@ export async function openLevelIndex(dir: string): Promise<Index> {
       return turn
     },
     async *entries(range: IndexRange) {
-      await reopening
+      if (!isReady()) await readied()
       try {
         yield* database.iterator({ ...range })
       } catch (error) {
@@ -91,8 +108,37 @@ export async function openLevelIndex(dir: string): Promise<Index> {
       if (isClosed) return
       isClosed = true
       await writing
+      await reopening?.catch(() => undefined)
       await database.close()
     },
+  }
+}
+
+/** @throws MirrorError when the disk would not let it be opened again */
+async function checkDisk(dir: string): Promise<void> {
+  const probe = `${dir}.probe`
+  try {
+    const { bavail, bsize } = await fs.promises.statfs(dir)
+    const freeBytes = bavail * bsize
+    if (freeBytes < OPENING_BYTES) {
+      throw new MirrorError(
+        'no-space',
+        `write the index at ${dir}: a write has failed, and ${OPENING_BYTES} bytes must be free to go on (${freeBytes} are)`,
+        { facts: { freeBytes }, hint: 'Free some space there: it goes on by itself. All is read meanwhile.' },
+      )
+    }
+    const file = await fs.promises.open(probe, 'w', 0o600)
+    try {
+      await file.write('a write to the index has failed')
+      await file.sync()
+    } finally {
+      await file.close()
+      await fs.promises.rm(probe, { force: true })
+    }
+  } catch (error) {
+    throw asMirrorError(error, `write the index at ${dir}`, {
+      hint: 'Look after that disk: it goes on by itself once it can be written. All is read meanwhile.',
+    })
   }
 }
 

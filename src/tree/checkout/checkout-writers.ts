@@ -1,6 +1,7 @@
 /** Runs the writing threads of one check-out: hands them the plan's batches, and adds up what they report. */
 import fs from 'node:fs'
 import os from 'node:os'
+import { printableName } from '../../base/bytes.ts'
 import { MirrorError } from '../../base/errors.ts'
 import { cidFromKeyBytes } from '../../block/cid.ts'
 import type { Entry } from '../../dag/entry.ts'
@@ -14,6 +15,7 @@ import type { Progress } from '../progress.ts'
 import { openUnnamedFile } from '../spool/record-bytes.ts'
 import type { Thread } from '../thread.ts'
 import { startThread } from '../thread.ts'
+import { createAheadPlaces, type StagedAhead } from './ahead-places.ts'
 import type { Outstanding } from './checkout-plan.ts'
 import { planCheckout } from './checkout-plan.ts'
 import type {
@@ -57,6 +59,8 @@ export interface WriteTreeOptions {
         readonly isCloned: boolean
       }
     | undefined
+  /** What is written already. */
+  readonly ahead: StagedAhead | undefined
   readonly manifest: { readonly path: Buffer; readonly head: ManifestHead } | undefined
   readonly counts: SnapshotCounts | undefined
   readonly workers: number | undefined
@@ -77,12 +81,12 @@ export interface Written {
 }
 
 export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): Promise<Written> {
-  const { root, staging, ownerMode, devices, inherits, local, old } = options
+  const { root, staging, ownerMode, devices, inherits, local, old, ahead: staged } = options
   const { manifest, counts, workers, signal, progress } = options
   // The parent is on the same file system: the tree's root may lose its permissions.
   const { dir: beside } = splitPath(staging)
   // Opened before the first write: a descriptor may not be told of what failed before it.
-  const syncFd = fs.openSync(beside, 'r')
+  const syncFd = staged?.syncFd ?? fs.openSync(beside, 'r')
   const syncAhead = createSyncAhead(beside)
   const temporaryFds = {
     links: openUnnamedFile(os.tmpdir(), 'links'),
@@ -115,6 +119,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
       manifest,
       local,
       reuse,
+      placeAhead: staged && createAheadPlaces(staged, { staging, local }),
       limits: counts && { entries: countEntries(counts), bytes: counts.bytes },
       devices,
       signal,
@@ -165,9 +170,10 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
   const count = Math.max(1, workers ?? countWorkers(counts))
   const batches = planAhead(plan, 2 * count)
   try {
+    const what = `write ${printableName(staging)}`
     for (let index = 0; index < count; index++) {
       const url = new URL('./checkout-worker', import.meta.url)
-      threads.push(startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, input, answer))
+      threads.push(startThread<WriteInput, WriteQuestion, WriteAnswer, void>(url, input, answer, what))
     }
     await abortable(Promise.all(threads.map(({ done }) => done)), signal)
     await options.whenWritten?.(
@@ -183,8 +189,9 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     await plan.return().catch(() => undefined)
     firstNames.close()
     for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
-    await syncAhead.end()
-    fs.closeSync(syncFd)
+    if (syncFd !== staged?.syncFd) fs.closeSync(syncFd)
+    // Whoever gives up does not wait for a slow disk: the sync under way closes what it holds.
+    await abortable(syncAhead.end(), signal).catch(() => undefined)
   }
 }
 

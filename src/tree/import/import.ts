@@ -167,6 +167,7 @@ export async function importTree(
       new URL(`./${name}-worker`, import.meta.url),
       input,
       answer,
+      `import ${rootPath}, with temporary files in ${tempDir}`,
     )
     threads.push(thread)
     return thread

@@ -77,6 +77,7 @@ export async function scanOld(
     () => {
       throw new MirrorError('internal', 'a look through a check-out asks nothing')
     },
+    `look through ${printableName(dir)}`,
   )
   try {
     return await abortable(thread.done, signal)

@@ -3,6 +3,7 @@
  * which then need not be.
  */
 import path from 'node:path'
+import { printableName } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { ChunkerParams } from '../../block/chunker.ts'
 import { DEFAULT_CHUNKER } from '../../block/chunker.ts'
@@ -62,6 +63,7 @@ export async function isUnchanged(
         progress.add('scan', entries, 0)
         return undefined
       },
+      `look at the files of ${printableName(root)}`,
     )
     try {
       return (await abortable(thread.done, signal)).isUnchanged
