@@ -30,6 +30,8 @@ const PROGRAMS = join(import.meta.dirname, '../scripts')
 const READS =
   /^mirrormesh (?:status|events|ls|(?:tree|pin|member|invite|site|grant|token|admin|fetch) (?:list|show|history|pending|requests|gates)|member requests|tree takedown [^ ]+ --list)\b/
 const PATIENCE_MS = 60_000
+/** Of a verb that takes over ten seconds: only a busy machine has them. */
+const PROGRESS = /^(?:adopt|checkout|drop|get|publish|roll back|verify|wait) .+: [a-z ]+(?:, .+)?\n/gm
 
 export function readTranscript(text: string): Step[] {
   const steps: { site: string; command: string; expected: string[]; line: number }[] = []
@@ -135,7 +137,7 @@ export function openTerminal(t: TestContext, dir: string): Terminal {
     })
     await new Promise((resolve) => child.once('close', resolve))
     for (const [address, port] of ports) printed = printed.replaceAll(`127.0.0.1:${port}`, address)
-    return printed
+    return printed.replace(PROGRESS, '')
   }
 
   return {

@@ -164,6 +164,8 @@ export interface FetchSummary {
   } | null
   /** Of the peers that owe something now. */
   readonly bytesPerSecond: number
+  /** The check-out that is written meanwhile, and how much of it is; absent when none is. */
+  readonly checkout?: { readonly path: string; readonly files: number; readonly bytes: number }
 }
 
 /** A tree of which an operator lets this site fetch nothing more. */
@@ -253,6 +255,8 @@ export interface DiffBytesAnswer {
   readonly newBytes: number
   /** All of it as blocks, compressed where that pays. */
   readonly zstdBytes: number
+  /** The snapshot and new nodes of its index, over those that such a site has: fetched besides, with deltas or without. */
+  readonly indexBytes: number
   /** Null where there are no deltas between the two. */
   readonly deltas: {
     readonly bytes: number

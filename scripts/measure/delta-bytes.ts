@@ -3,12 +3,12 @@
 import type { Block } from '../../src/block/block.ts'
 import { type Cid, cidKey, cidOf, RAW } from '../../src/block/cid.ts'
 import { tryZstd, WIRE_LEVEL } from '../../src/block/encoding.ts'
-import { createBlockIndexBuilder, decodeIndexNode } from '../../src/dag/block-index.ts'
+import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
 import { encodeEncodings, encodePlan } from '../../src/dag/encodings.ts'
-import { loadPageBases } from '../../src/dag/page-bases.ts'
+import { listPages, readPage } from '../../src/dag/reader.ts'
 import { decodeSnapshot } from '../../src/dag/snapshot.ts'
 import { PAGE_DELTAS } from '../../src/replica/deltas/set-writer.ts'
-import { createObjectsOver } from '../../src/replica/serve/objects-over.ts'
+import { weighIndex } from '../../src/replica/serve/weigh-index.ts'
 import type { BlockReader } from '../../src/store/block-store.ts'
 import { type PlannedDelta, readFrames } from './made-deltas.ts'
 
@@ -40,31 +40,17 @@ export async function deltaBytes(
   { dir, plan }: { readonly dir: string; readonly plan: readonly PlannedDelta[] },
 ): Promise<DeltaBytes> {
   const held = new Set<string>()
-  for await (const { cid } of listAll(blocks, base)) held.add(cidKey(cid))
+  for await (const cid of listAll(blocks, base)) held.add(cidKey(cid))
   const covered = new Set<number>()
   for (const { targets } of plan)
     for (const { first, count } of targets) for (let i = 0; i < count; i++) covered.add(first + i)
 
   const sums = { newBlocks: 0, newBytes: 0, zstdBytes: 0, coveredBytes: 0, restBytes: 0 }
-  const metadata = { metadataBytes: 0, wholeMetadataBytes: 0 }
-  const indexes = { target: await indexOf(blocks, target), base: await indexOf(blocks, base) }
-  const pageBases = await loadPageBases(blocks, indexes)
-  const objects = createObjectsOver()
-  /** As its server answers: over what the asker names, or as it is. */
-  const travelling = async (cid: Cid, bytes: Uint8Array): Promise<number> => {
-    const named = pageBases?.basesOf(cid) ?? []
-    pageBases?.note(cid, bytes)
-    const over = named.length === 0 ? undefined : await objects.encode(cid, named, (each) => blocks.get(each))
-    return (over?.bytes ?? bytes).length
-  }
-  for await (const { cid, position } of listAll(blocks, target)) {
+  let position = -1
+  for await (const cid of listAll(blocks, target)) {
+    position += 1
     if (held.has(cidKey(cid))) continue
     const bytes = (await blocks.get(cid))!
-    if (position === undefined) {
-      metadata.metadataBytes += await travelling(cid, bytes)
-      metadata.wholeMetadataBytes += bytes.length
-      continue
-    }
     const sent = tryZstd(bytes, WIRE_LEVEL)?.length ?? bytes.length
     sums.newBlocks += 1
     sums.newBytes += bytes.length
@@ -73,19 +59,17 @@ export async function deltaBytes(
     else sums.restBytes += sent
   }
   const frames = plan.reduce((sum, { frameBytes }) => sum + frameBytes, 0)
+  const index = await weighIndex(blocks, { from: base, to: target })
   const planBytes = weighPlan({ base, target }, { dir, plan })
   return {
     ...sums,
-    ...metadata,
+    metadataBytes: index.travellingBytes,
+    wholeMetadataBytes: index.wholeBytes,
     deltas: plan.length,
     deltaBytes: frames,
     planBytes,
-    totalBytes: frames + sums.restBytes + metadata.metadataBytes + planBytes,
+    totalBytes: frames + sums.restBytes + index.travellingBytes + planBytes,
   }
-}
-
-async function indexOf(blocks: BlockReader, snapshot: Cid): Promise<Cid> {
-  return decodeSnapshot(snapshot, (await blocks.get(snapshot))!).index
 }
 
 /** As the publisher writes them in one step. Objects without a base travel as they are. */
@@ -109,18 +93,9 @@ function weighPlan(
   return bytes
 }
 
-/** Blocks with their positions, and before them the snapshot and the nodes of its index, which have none. */
-async function* listAll(
-  blocks: BlockReader,
-  snapshot: Cid,
-): AsyncGenerator<{ readonly cid: Cid; readonly position?: number }> {
-  yield { cid: snapshot }
-  let position = 0
-  const open = [decodeSnapshot(snapshot, (await blocks.get(snapshot))!).index]
-  for (let cid = open.pop(); cid !== undefined; cid = open.pop()) {
-    yield { cid }
-    const node = decodeIndexNode(cid, (await blocks.get(cid))!)
-    if (node.kind === 'branch') open.push(...node.children.map((child) => child.cid).reverse())
-    else for (const listed of node.page.blocks) yield { cid: listed.cid, position: position++ }
-  }
+/** Blocks in the order of the index. */
+async function* listAll(blocks: BlockReader, snapshot: Cid): AsyncGenerator<Cid> {
+  const { index } = decodeSnapshot(snapshot, (await blocks.get(snapshot))!)
+  for await (const ref of listPages(blocks, index))
+    for (const { cid } of (await readPage(blocks, ref)).blocks) yield cid
 }

@@ -1,5 +1,5 @@
 /** Deltas between archives of one pair of builds, by what the archive is compressed with. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FetchedPair } from './build-pairs.ts'
@@ -15,6 +15,19 @@ export interface ContainerFigures {
   readonly rsyncCompressed: RsyncBytes
 }
 
+/** A package of a folder, as rpmbuild makes it of what was installed already. Two of them differ in when they were built, too. */
+function rpmOf(payload: string): string {
+  return `set -e
+    top="$2/top"
+    mkdir -p "$top/root/usr/share"
+    cp -a "$1" "$top/root/usr/share/a"
+    printf '%s\\n' 'Name: a' 'Version: 1' 'Release: 1' 'Summary: a' 'License: none' 'BuildArch: noarch' \\
+      '%description' '%files' '/usr/share/a' > "$top/a.spec"
+    rpmbuild -bb --quiet --nodeps --buildroot "$top/root" --define "_topdir $top" --define "_rpmdir $2" \\
+      --define '_build_name_fmt a.rpm' --define '__os_install_post %{nil}' --define '_binary_payload ${payload}' "$top/a.spec"
+    rm -r "$top"`
+}
+
 /** From a folder $1 to a file in $2. */
 const CONTAINERS: readonly { readonly name: string; readonly program: string; readonly script: string }[] = [
   { name: '.tar', program: 'tar', script: 'tar -C "$1" --sort=name -cf "$2/a.tar" .' },
@@ -26,6 +39,8 @@ const CONTAINERS: readonly { readonly name: string; readonly program: string; re
   },
   { name: '.tar.xz', program: 'xz', script: 'tar -C "$1" --sort=name -c . | xz -3 > "$2/a.tar.xz"' },
   { name: '.tar.zst', program: 'zstd', script: 'tar -C "$1" --sort=name -c . | zstd -q > "$2/a.tar.zst"' },
+  { name: '.rpm of zstd -19', program: 'rpmbuild', script: rpmOf('w19.zstdio') },
+  { name: '.rpm of xz -2', program: 'rpmbuild', script: rpmOf('w2.xzdio') },
   { name: '.iso', program: 'genisoimage', script: 'genisoimage -quiet -r -o "$2/a.iso" "$1"' },
 ]
 
@@ -40,6 +55,9 @@ export async function measureContainers({ kind, name, path }: FetchedPair): Prom
       for (const side of ['old', 'new']) {
         mkdirSync(join(work, side))
         await shell(script, join(path, side), join(work, side))
+        // rsync takes two of one size and time for the same.
+        const [archive] = readdirSync(join(work, side))
+        utimesSync(join(work, side, archive!), 0, side === 'old' ? 1 : 2)
       }
       const [wanted, held] = [join(work, 'new'), join(work, 'old')]
       const [ours] = await measureTrials({ kind, name, path: work }, [{}])

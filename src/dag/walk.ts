@@ -1,5 +1,6 @@
 import type { Cid } from '../block/cid.ts'
 import type { Entry } from './entry.ts'
+import type { ReadAhead } from './read-ahead.ts'
 import { createReadAhead } from './read-ahead.ts'
 import { readLeaves } from './read-directory.ts'
 import type { NodeSource } from './source.ts'
@@ -16,15 +17,17 @@ export interface WalkStep {
  * Every entry, a directory before what it holds, names in byte order. Holds one leaf for each open directory.
  * A snapshot may name one directory in many places, so the steps can outnumber its blocks without bound: whoever
  * writes what it reads compares the steps with the snapshot's counts.
+ *
+ * @param source one that reads ahead is asked for more than directories by whoever made it; else the walk does, for them
  */
 export async function* walk(
-  source: NodeSource,
+  source: NodeSource | ReadAhead,
   root: Entry,
   signal?: AbortSignal,
 ): AsyncGenerator<WalkStep, void, undefined> {
   yield { path: [], entry: root }
   if (root.type !== 'directory') return
-  const ahead = createReadAhead(source, (entry) => (entry.type === 'directory' ? entry.directory : undefined))
+  const ahead = 'entries' in source ? source : createReadAhead(source, directoryOf)
   interface OpenDirectory {
     readonly path: TreePath
     readonly leaves: AsyncIterator<Iterable<Entry>>
@@ -54,3 +57,7 @@ export async function* walk(
 }
 
 const NO_ENTRIES: Iterator<Entry> = { next: () => ({ done: true, value: undefined }) }
+
+function directoryOf(entry: Entry): Cid | undefined {
+  return entry.type === 'directory' ? entry.directory : undefined
+}

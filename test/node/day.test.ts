@@ -7,7 +7,7 @@ import { tempDir } from './temp-dir.ts'
 
 const PAGE = join(import.meta.dirname, '../../docs/a-day.md')
 
-test("an admin's day goes as its page shows it", { timeout: 400_000 }, async (t) => {
+test("an admin's day goes as its page shows it", { timeout: 600_000 }, async (t) => {
   const dir = await tempDir(t)
   const terminal = openTerminal(t, dir)
   const steps = transcriptOf(PAGE)

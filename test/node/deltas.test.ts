@@ -113,7 +113,12 @@ test('an update leaves the origin as deltas, once, and arrives whole, kills or n
     // Noise does not compress.
     assert.ok(bytes.zstdBytes > bytes.newBytes * 0.95 && bytes.newBlocks > 100)
     const text = await succeed(['diff', 'build@1', 'build@2', '--bytes', '--home', hq.home])
-    assert.match(text, /^build@1 to build@2: \d+ new blocks, .*\nas blocks .*\nas deltas .* for /)
+    assert.match(
+      text,
+      /^build@1 to build@2: \d+ new blocks, .*\nas blocks .*\nas deltas .* for .*\nand index /,
+    )
+    // A digest for each new block at least, which has none that it resembles.
+    assert.ok(bytes.indexBytes > 32 * bytes.newBlocks && bytes.indexBytes < 60 * bytes.newBlocks + 1000)
     const regions = new Set<string>()
     for (const site of sites) {
       await checkSame(source, site)

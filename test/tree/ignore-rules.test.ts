@@ -144,3 +144,15 @@ test('a rule is one line that says something, and there is a bound', () => {
     assert.throws(() => checkIgnoreRules(bad), { code: 'invalid' })
   }
 })
+
+test('a rule that would take for ever is refused, by whoever brings it', () => {
+  for (const rule of ['a/**/a/**/a/**/b', '**/a/**/a/**/b', '!**/a/**/**/b', '/a/***/a/***/***/b/']) {
+    for (const use of [createIgnoreRules, checkIgnoreRules])
+      assert.throws(() => use(['*.tmp', rule]), { code: 'invalid', message: /more than twice/ }, rule)
+  }
+  for (const rule of ['**/a/**/b/**', 'a/**/b/**/', '*a*a*a*a*a*a*a*b', '*/*/*/*/*/b', '**'])
+    assert.equal(
+      createIgnoreRules([rule])?.excludes(Buffer.from(`${'a'.repeat(200)}/c`), false),
+      rule === '**',
+    )
+})

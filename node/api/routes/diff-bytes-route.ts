@@ -5,6 +5,7 @@ import { MirrorError } from '../../../src/base/errors.ts'
 import { tryZstdLater, WIRE_LEVEL } from '../../../src/block/encoding.ts'
 import type { IndexedBlock } from '../../../src/dag/block-index.ts'
 import { listNewBlocks } from '../../../src/delta/list-new-blocks.ts'
+import { weighIndex } from '../../../src/replica/serve/weigh-index.ts'
 import { checkInside } from '../access.ts'
 import type { DiffBytesAnswer } from '../answers.ts'
 import { type FoundSnapshot, findSnapshot } from '../find-snapshot.ts'
@@ -45,6 +46,11 @@ export function addDiffBytesRoute(app: FastifyInstance, services: Services): voi
         .trees.get(toTree)
         ?.encodings.get(to.cid.toString())
         ?.find(({ body }) => body.base.equals(from.cid) && body.set !== null)?.body
+      const { travellingBytes: indexBytes } = await weighIndex(
+        services.blocks,
+        { from: from.cid, to: to.cid },
+        held,
+      )
       const restBytes = newBytes - Math.min(newBytes, made?.targetBytes ?? 0)
       return {
         from: from.place,
@@ -52,6 +58,7 @@ export function addDiffBytesRoute(app: FastifyInstance, services: Services): voi
         newBlocks,
         newBytes,
         zstdBytes: Math.round(newBytes * zstdShare),
+        indexBytes,
         deltas:
           made === undefined
             ? null

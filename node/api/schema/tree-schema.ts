@@ -166,6 +166,7 @@ export const DIFF_BYTES = z.strictObject({
   newBlocks: z.int(),
   newBytes: z.int(),
   zstdBytes: z.int(),
+  indexBytes: z.int(),
   deltas: z.strictObject({ bytes: z.int(), targetBytes: z.int(), restZstdBytes: z.int() }).nullable(),
 }) satisfies z.ZodType<DiffBytesAnswer>
 

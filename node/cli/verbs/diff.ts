@@ -67,7 +67,7 @@ async function tellBytes(
     await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
     return
   }
-  const { newBlocks, newBytes, zstdBytes, deltas } = answer
+  const { newBlocks, newBytes, zstdBytes, indexBytes, deltas } = answer
   const name = ({ tree, sequence }: SnapshotPlace): string => `${tree}@${sequence}`
   const lines = [
     `${name(answer.from)} to ${name(answer.to)}: ${countOf(newBlocks, 'new block')}, ${formatBytes(newBytes)}`,
@@ -76,6 +76,7 @@ async function tellBytes(
       ? 'as deltas  there are none between the two'
       : `as deltas  ${formatBytes(deltas.bytes)} for ${formatBytes(deltas.targetBytes)}, ` +
         `and about ${formatBytes(deltas.restZstdBytes)} of blocks that have none`,
+    `and index  ${formatBytes(indexBytes)} of new pages, over the older ones`,
   ]
   await terminal.print(`${lines.join('\n')}\n`)
 }

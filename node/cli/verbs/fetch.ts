@@ -3,7 +3,7 @@ import { userInfo } from 'node:os'
 import type { Command } from 'commander'
 import type { FetchDocument, FetchesDocument, FetchSummary, PausedFetch } from '../../api/answers.ts'
 import type { Context } from '../context.ts'
-import { countOf, formatBytes, formatSeconds } from '../quantity.ts'
+import { countOf, formatBytes, formatSeconds, formatTime } from '../quantity.ts'
 import { formatTable } from '../table.ts'
 
 interface Options {
@@ -94,7 +94,7 @@ async function list({ api, signal, terminal }: Context, { json = false }: Option
     return
   }
   for (const { tree, by, sinceMs } of answer.paused ?? [])
-    terminal.say(`${tree} is paused by ${by} since ${new Date(sinceMs).toISOString()}`)
+    terminal.say(`${tree} is paused by ${by} since ${formatTime(sinceMs)}`)
   if (answer.fetches.length === 0) {
     terminal.say('nothing is being fetched')
     return
@@ -142,6 +142,12 @@ async function show(
     await terminal.print(
       `${countOf(deltas.deltasFetched, 'delta')} of ${formatBytes(deltas.deltaBytesFetched)} fetched; ` +
         `${countOf(deltas.blocksMade, 'block')}, ${formatBytes(deltas.bytesMade)}, made of deltas\n`,
+    )
+  }
+  const { checkout } = fetch
+  if (checkout !== undefined) {
+    await terminal.print(
+      `check-out at ${checkout.path}: ${countOf(checkout.files, 'file')}, ${formatBytes(checkout.bytes)}, written meanwhile\n`,
     )
   }
   if (fetch.peers.length > 0) await terminal.print(`\n${peerTable(fetch)}`)

@@ -176,7 +176,7 @@ async function invite(context: Context, options: Options): Promise<void> {
   })
   await terminal.print(`${token}\n`)
   terminal.say(
-    `for one node, as ${site} in ${region}, until ${new Date(expiresMs).toISOString()}. There: mirrormesh join TOKEN`,
+    `for one node, as ${site} in ${region}, until ${formatTime(expiresMs)}. There: mirrormesh join TOKEN`,
   )
 }
 

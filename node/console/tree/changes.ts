@@ -55,7 +55,7 @@ function Between({ tree, from, to }: { tree: string; from: string; to: string })
   const told =
     bytes === undefined
       ? undefined
-      : html`<span class="quiet">A site that holds @${from} fetches ${formatBytes(bytes.deltas === null ? bytes.zstdBytes : bytes.deltas.bytes + bytes.deltas.restZstdBytes)} for @${to}${bytes.deltas === null ? '' : ', by deltas'}; ${formatBytes(bytes.newBytes)} are new.</span>`
+      : html`<span class="quiet">A site that holds @${from} fetches ${formatBytes(bytes.indexBytes + (bytes.deltas === null ? bytes.zstdBytes : bytes.deltas.bytes + bytes.deltas.restZstdBytes))} for @${to}${bytes.deltas === null ? '' : ', by deltas'}; ${formatBytes(bytes.newBytes)} are new.</span>`
   return html`<${Difference} tree=${tree} from=${from} to=${to} label="changes-title" told=${told} />`
 }
 

@@ -74,7 +74,6 @@ function handOut(): void {
   while (waiting.length > 0 && underWay.length < MAX_AT_ONCE) {
     const next = waiting.shift()!
     thread ??= start()
-    underWay.push(next)
     // It keeps the process alive exactly as long as somebody waits for it.
     thread.ref()
     // A view would cross with all of the buffer that it is a view of.
@@ -82,6 +81,8 @@ function handOut(): void {
     const memory = spare.pop() ?? new Uint8Array(new ArrayBuffer(SPARE_BYTES))
     const job: DeltaJob = { ...next.job, frame, spare: memory }
     thread.postMessage(job, [frame.buffer, memory.buffer as ArrayBuffer])
+    // Replies come in the order of the jobs.
+    underWay.push(next)
   }
 }
 

@@ -333,6 +333,8 @@ export function createPublisher(
         ...{ tree, snapshot: imported.snapshotCid, before, mode: isDry === true ? 'off' : deltas },
         ...(onDeltas === undefined ? {} : { onProgress: onDeltas }),
       })
+      // The first delta may take long to come, or never does.
+      if (work !== undefined) onDeltas?.({ bytes: 0, totalBytes: 0 })
       // This lease holds them until the records that name them are signed.
       if (deltas === 'before' && work !== undefined) await abortable(work.done, signal)
       const { head, isNew } = await sign(imported, before, previous, options, work)
