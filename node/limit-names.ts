@@ -10,6 +10,7 @@ export type LimitName = (typeof LIMIT_NAMES)[number]
 /** How what is sent to other regions gives way to other traffic. */
 export const GIVE_WAY_NAMES = ['giveWayMs', 'giveWayMinBytesPerSecond'] as const
 export type GiveWayName = (typeof GIVE_WAY_NAMES)[number]
+/** What `on` is. */
 export const DEFAULT_GIVE_WAY_MS = 25
 export const MAX_GIVE_WAY_MS = 1000
 /** Bytes a second: less would let connections look dead. */

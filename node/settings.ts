@@ -8,7 +8,7 @@ import { readWebUrl } from '../src/base/web-url.ts'
 import { DELTA_MODES } from '../src/replica/deltas/delta-mode.ts'
 import { STORE_COMPRESSIONS } from '../src/store/block-store.ts'
 import { HOOK_EVENTS } from './hooks/hook-events.ts'
-import { DEFAULT_GIVE_WAY_MS, MAX_GIVE_WAY_MS, MIN_GIVE_WAY_RATE } from './limit-names.ts'
+import { MAX_GIVE_WAY_MS, MIN_GIVE_WAY_RATE } from './limit-names.ts'
 import { SCHEDULE } from './limit-schedule.ts'
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
@@ -231,7 +231,7 @@ export const SETTINGS = z.strictObject({
     .int()
     .min(0)
     .max(MAX_GIVE_WAY_MS)
-    .default(DEFAULT_GIVE_WAY_MS)
+    .default(0)
     .describe(
       'what this site sends to other regions makes room for other traffic: milliseconds of queue; 0 does not',
     ),

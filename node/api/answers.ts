@@ -164,6 +164,8 @@ export interface FetchSummary {
   } | null
   /** Of the peers that owe something now. */
   readonly bytesPerSecond: number
+  /** The check-out that is written meanwhile, and how much of it is; absent when none is. */
+  readonly checkout?: { readonly path: string; readonly files: number; readonly bytes: number }
 }
 
 /** A tree of which an operator lets this site fetch nothing more. */

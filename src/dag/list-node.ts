@@ -32,6 +32,14 @@ export function writeNodeHead(writer: CborWriter, kind: ListKind, level: number)
   writer.text('items')
 }
 
+/** A map of four, whose first key "k" has the text "dir". */
+const DIRECTORY_HEAD = [0xa4, 0x61, KIND, 0x63, 0x64, 0x69, 0x72]
+
+/** By the first bytes: of a block that may be any node. */
+export function isDirectoryNode(bytes: Uint8Array): boolean {
+  return DIRECTORY_HEAD.every((byte, at) => bytes[at] === byte)
+}
+
 export interface OpenNode {
   readonly level: number
   /** Stands before the value of `items`. */

@@ -59,13 +59,22 @@ export function createRunMaker(
 
   async function tryAgain(run: Run, hasFailed: boolean): Promise<MadeDelta[]> {
     const targets = await lookAgain(run, hasFailed)
+    return targets === undefined ? [] : encodeAll(targets, sizes)
+  }
+
+  async function encodeAll(targets: readonly PlacedTarget[], bounds: RunSizes): Promise<MadeDelta[]> {
     const deltas: MadeDelta[] = []
-    if (targets === undefined) return deltas
-    for await (const next of groupRuns(targets, news.base, sizes)) {
-      const delta = await encode(next)
+    for await (const run of groupRuns(targets, news.base, bounds)) {
+      const delta = await encode(run)
       if (delta !== undefined) deltas.push(delta)
     }
     return deltas
+  }
+
+  /** Some of it may be worth a delta, as what lies before the first change of an archive. */
+  async function tryHalves({ targets, lengthBytes }: Run): Promise<MadeDelta[]> {
+    const halves = { ...sizes, maxRunBytes: sizes.maxRunBytes / 2 }
+    return lengthBytes <= halves.maxRunBytes ? [] : encodeAll(targets, halves)
   }
 
   /** The blocks with better places; undefined when there is nothing new to try. */
@@ -140,6 +149,7 @@ export function createRunMaker(
       const first = await encode(run)
       if (first !== undefined && first.bytes.length <= first.zstdBytes * POOR_SHARE) return [first]
       const again = await tryAgain(run, first === undefined)
+      if (first === undefined && again.length === 0) return tryHalves(run)
       const tried = first === undefined ? [] : [first]
       return savedBytes(again) > savedBytes(tried) ? again : tried
     },

@@ -71,13 +71,16 @@ export function createBulkConnections({
     try {
       bulk.extras.splice(0, bulk.extras.length, ...open(bulk.extras))
       bulk.ready = bulk.extras.length
+      let measured: Promise<number> | undefined
       while (bulk.users > 0 && 1 + bulk.extras.length < wanted) {
-        bulk.extras.push(await peers.dialAnother(peer, deadline.signal))
+        const connection = await peers.dialAnother(peer, deadline.signal)
+        // On the first: on those that follow the queue would be one of their own.
+        measured ??= roundTripMs(connection, deadline.signal).catch(() => Number.POSITIVE_INFINITY)
+        bulk.extras.push(connection)
         // Each takes some round trips until it is there: what is there is used.
         bulk.ready = bulk.extras.length
       }
-      const newest = bulk.extras.at(-1)
-      if (newest !== undefined) rttMs = await roundTripMs(newest, deadline.signal)
+      rttMs = (await measured) ?? rttMs
     } catch (error) {
       log.debug({ peer, error: String(error) }, 'net.bulk.failed')
     } finally {

@@ -136,7 +136,8 @@ export function createStripeControl(
     } else if (nowMs - holedMs >= WAIT_FOR_QUEUE_MS) {
       const isLossy = queuedMs < holedMs - QUEUE_KEPT_MS
       holedMs = undefined
-      if (isLossy && elapsedMs >= SIGNS_MS && !isBusy()) open(MAX_STRIPES, bytes / elapsedMs)
+      // What one carried up to its first loss it will not carry again.
+      if (isLossy && elapsedMs >= SIGNS_MS && !isBusy()) open(MAX_STRIPES, bytes / elapsedMs / 2)
     }
   }
   const judge = (measured: number, nowMs: number): void => {

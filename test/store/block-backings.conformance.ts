@@ -333,6 +333,22 @@ export function testBackings({ name, setup }: BackingsSetup): void {
         )
       }))
 
+    test('a check beside an evacuation takes nothing for changed that has only gone elsewhere', () =>
+      withBench(async ({ store, damage, root, create, write }) => {
+        const blocks = Array.from({ length: 30 }, (_, i) => sampleBlocks(3, 300, i * 10))
+        const id = await create('check-out')
+        await store.backings.commit(
+          id,
+          blocks.map((each, i) => write(`file-${i}`, each)),
+        )
+        const checking = store.backings.check(id)
+        await store.backings.evacuate(id, async (cids) => cids.map(() => true))
+        fs.rmSync(root, { recursive: true })
+        const { changed, lost } = await checking
+        assert.deepEqual([changed.count, lost, damage], [0, sizeOf([]), []])
+        await checkAll(store, blocks.flat())
+      }))
+
     test('a block that is met twice in a file is one block', () =>
       withBench(async ({ store, back }) => {
         const [a, b] = [sampleBlock(1), sampleBlock(2)]

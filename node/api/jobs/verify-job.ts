@@ -81,7 +81,9 @@ async function checkBackings(
 ): Promise<NonNullable<VerifyAnswer['backings']>> {
   const checked: NonNullable<VerifyAnswer['backings']>[number][] = []
   for (const { id, label, path } of backings.list()) {
-    if (!found.some(({ place }) => place.tree === label)) continue
+    // A check-out that moves on meanwhile leaves one.
+    const isThere = backings.list().some((each) => each.id === id)
+    if (!isThere || !found.some(({ place }) => place.tree === label)) continue
     report({ phase: `check ${printableName(path)}`, bytes: 0 })
     const { count, first } = (await backings.check(id, signal)).changed
     checked.push({ id, path: printableName(path), changed: { count, first: first.map(printableName) } })

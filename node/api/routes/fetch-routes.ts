@@ -69,5 +69,6 @@ export function summaryOf(tree: string, view: FetchView): FetchSummary {
         0,
       ),
     ),
+    ...(view.ahead === undefined ? {} : { checkout: view.ahead }),
   }
 }

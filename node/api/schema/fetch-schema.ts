@@ -21,6 +21,7 @@ export const FETCH_SUMMARY = z.strictObject({
     })
     .nullable(),
   bytesPerSecond: z.number(),
+  checkout: z.strictObject({ path: z.string(), files: z.int(), bytes: z.int() }).exactOptional(),
 }) satisfies z.ZodType<FetchSummary>
 
 export const PAUSED = z.strictObject({

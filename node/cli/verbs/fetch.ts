@@ -144,6 +144,12 @@ async function show(
         `${countOf(deltas.blocksMade, 'block')}, ${formatBytes(deltas.bytesMade)}, made of deltas\n`,
     )
   }
+  const { checkout } = fetch
+  if (checkout !== undefined) {
+    await terminal.print(
+      `check-out at ${checkout.path}: ${countOf(checkout.files, 'file')}, ${formatBytes(checkout.bytes)}, written meanwhile\n`,
+    )
+  }
   if (fetch.peers.length > 0) await terminal.print(`\n${peerTable(fetch)}`)
   const shown = fetch.segments.slice(0, all ? undefined : SHOWN_SEGMENTS)
   if (shown.length === 0) return

@@ -54,7 +54,6 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const { network, blocks, holdings, traffic, clock, log, paths, scratch } = components
   const { tree, snapshot: snapshotCid, self, origin, weights, filter } = options
   const startMs = clock.monotonicMs()
-  /** The scheduler's clock. */
   const abort = new AbortController()
   const signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal])
   const pages = new Map<number, IndexPage>()
@@ -194,6 +193,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     }
     for (const [page, offsets] of byPage) {
       holding?.addBlocks(page, offsets)
+      options.pages?.arrived(page, offsets)
       demand.arrived(page, offsets)
     }
   }
@@ -204,6 +204,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       counts.heldBytes += pages.get(page)?.blocks[offset]?.lengthBytes ?? 0
     }
     holding?.addBlocks(page, offsets)
+    options.pages?.arrived(page, offsets)
     demand.arrived(page, offsets)
   }
 
@@ -213,6 +214,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     else if (command.kind === 'complete') complete.resolve()
     else if (command.kind === 'page-complete') {
       pages.delete(command.page)
+      options.pages?.stored(command.page)
       feed?.dropPage(command.page)
       // Under a filter there is no more to wait for, which is not all.
       if (filter === undefined) holding?.fillPage(command.page)
@@ -245,6 +247,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
         counts.heldBytes += lengths[offset]!
       }
       pages.set(number, page)
+      options.pages?.read(number, stored)
       holding!.addPage(number, page.cid, has)
       dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has: done, withheld }])
     }
@@ -253,7 +256,6 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
 
   let holding: ReturnType<Holdings['begin']> | undefined
   const lease = blocks.lease({ purpose: `fetch ${tree}`, roots: [snapshotCid] })
-
   async function run(): Promise<FetchResult> {
     try {
       signal.throwIfAborted()

@@ -4,6 +4,7 @@ import type { PathFilter } from '../../base/path-filter.ts'
 import type { Cid } from '../../block/cid.ts'
 import type { Snapshot } from '../../dag/snapshot.ts'
 import type { Place } from '../../topology/path-class.ts'
+import type { PageListener } from '../../tree/checkout/page-frontier.ts'
 import type { SnapshotView } from '../holdings/snapshot-views.ts'
 import type { Explanation, SchedulerOptions, SwarmWeights } from '../scheduler/types.ts'
 import type { DeltaCounts, DeltaOffers } from './delta-feed.ts'
@@ -27,6 +28,8 @@ export interface FetchOptions {
   /** Blocks are made of deltas where there are some; of none by default. */
   readonly deltas?: DeltaOffers | undefined
   readonly deltaTimes?: { readonly waitMs?: number; readonly lateMs?: number }
+  /** Told of each page of the index, and of its blocks as they are stored. */
+  readonly pages?: PageListener | undefined
   readonly scheduling?: Partial<Omit<SchedulerOptions, 'self' | 'snapshotBytes' | 'origin' | 'weights'>>
 }
 

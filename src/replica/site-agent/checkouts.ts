@@ -6,6 +6,7 @@
  * copies in packs become garbage. Not for trees that are published here: until others have a snapshot this is its only
  * copy, and whoever can write to a check-out could spoil it.
  */
+import { resolve } from 'node:path'
 import type { Clock } from '../../base/clock.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import type { Semaphore } from '../../base/semaphore.ts'
@@ -15,6 +16,7 @@ import type { Snapshot } from '../../dag/snapshot.ts'
 import { decodeSnapshot } from '../../dag/snapshot.ts'
 import type { MeshState } from '../../record/mesh-state.ts'
 import type { BlockStore } from '../../store/block-store.ts'
+import { type CheckoutAhead, createCheckoutAhead } from '../../tree/checkout/ahead.ts'
 import type { CheckoutResult } from '../../tree/checkout/checkout.ts'
 import { checkOut } from '../../tree/checkout/checkout.ts'
 import type { CheckoutStorage } from '../../tree/checkout/checkout-storage.ts'
@@ -29,6 +31,8 @@ import { forgetVanished } from './vanished-checkouts.ts'
 
 export interface CheckoutKeeperComponents {
   readonly blocks: BlockStore
+  /** The store as a tree has it, for what is not proven complete; the store itself by default. */
+  readonly blocksOf?: (tree: string) => BlockStore
   readonly isPublishedHere: (tree: string) => boolean
   /** The block to read a snapshot from: where it is complete under a path filter, its view's. */
   readonly shown?: (snapshot: Cid) => Cid
@@ -49,6 +53,8 @@ export interface CheckoutKeeperOptions {
   readonly keepOldSeconds?: number
   /** Blocks that lie in a check-out stay there alone. */
   readonly checkoutsAreStorage?: boolean
+  /** So many check-outs at a time are written while their trees are fetched; none with 0. */
+  readonly maxAhead?: number
 }
 
 export interface CheckoutMove {
@@ -57,6 +63,8 @@ export interface CheckoutMove {
   readonly path: string
   /** It is a folder of versions, of which so many stay. */
   readonly versions: number | undefined
+  /** What was written while the snapshot was on its way. */
+  readonly ahead?: CheckoutAhead | undefined
   readonly signal: AbortSignal
 }
 
@@ -68,6 +76,11 @@ export interface CheckoutPlace {
 }
 
 export interface CheckoutKeeper {
+  /**
+   * Begins to write the check-out at `path` while its tree is fetched. Undefined where that is not done: in a folder of
+   * versions, and when as many are written as may be. Its caller closes it.
+   */
+  begin(request: Pick<CheckoutMove, 'tree' | 'path' | 'versions'>): CheckoutAhead | undefined
   move(request: CheckoutMove): Promise<void>
   /** By the marker beside it: what was killed in the middle of a switch does not count and is made again. */
   checkedOut(tree: string, path: string, versions: number | undefined): string | undefined
@@ -78,6 +91,7 @@ export interface CheckoutKeeper {
 export function createCheckoutKeeper(
   {
     blocks,
+    blocksOf = () => blocks,
     isPublishedHere,
     shown = (snapshot) => snapshot,
     state,
@@ -91,11 +105,14 @@ export function createCheckoutKeeper(
     checkoutDevices = false,
     keepOldSeconds = 0,
     checkoutsAreStorage = true,
+    maxAhead = 1,
   }: CheckoutKeeperOptions,
 ): CheckoutKeeper {
   const storing = createCheckoutStorage({ blocks })
   // What an earlier check-out stored is looked after, whatever holds for the new one.
   const leaving = createCheckoutStorage({ blocks }, { registers: false })
+  /** Those that are being written ahead, by path. */
+  const aheads = new Map<string, CheckoutAhead>()
 
   function keptOf(tree: string, versions: number): KeptVersions {
     const tags = state().trees.get(tree)?.tags
@@ -120,7 +137,7 @@ export function createCheckoutKeeper(
   }
 
   async function write(
-    { tree, snapshot, path, versions, signal }: CheckoutMove,
+    { tree, snapshot, path, versions, ahead, signal }: CheckoutMove,
     { root, counts }: Pick<Snapshot, 'root' | 'counts'>,
     storage: CheckoutStorage,
   ): Promise<CheckoutResult | undefined> {
@@ -138,7 +155,7 @@ export function createCheckoutKeeper(
     }
     const ports = { blocks, clock, storage }
     if (versions === undefined) {
-      return checkOut(ports, { ...options, dest: path, replace: true, keepOldSeconds })
+      return checkOut(ports, { ...options, dest: path, replace: true, keepOldSeconds, ahead })
     }
     const sequence = sequenceOf(tree, snapshot)
     const result = await checkOutVersion(ports, {
@@ -169,6 +186,22 @@ export function createCheckoutKeeper(
   }
 
   return {
+    begin({ tree, path, versions }) {
+      if (versions !== undefined || aheads.has(path) || aheads.size >= maxAhead) return undefined
+      const ahead = createCheckoutAhead(
+        { blocks: blocksOf(tree), clock, storage: leaving },
+        {
+          dest: Buffer.from(resolve(path)),
+          inTurn: (work, signal) => checkoutSlots.run(work, 1, signal),
+          onGivenUp: (err) => logger.info({ tree, path, err }, 'checkout.ahead-given-up'),
+          onClosed: () => void aheads.delete(path),
+        },
+      )
+      aheads.set(path, ahead)
+      logger.info({ tree, path }, 'checkout.ahead-started')
+      return ahead
+    },
+
     async move(request) {
       const { tree, snapshot: cid, path, signal } = request
       using _lease = blocks.lease({ purpose: `check out ${tree} at ${path}`, roots: [cid] })
@@ -213,7 +246,10 @@ export function createCheckoutKeeper(
           }
           if (!isOldTreeDue(path, clock.nowMs())) continue
           await checkoutSlots.run(
-            async () => void (await clearLeftovers(Buffer.from(path), { clock, storage: leaving }, signal)),
+            async () => {
+              const except = aheads.get(path)?.place
+              await clearLeftovers(Buffer.from(path), { clock, storage: leaving, except }, signal)
+            },
             1,
             signal,
           )

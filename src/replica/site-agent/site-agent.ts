@@ -74,6 +74,7 @@ export function createSiteAgent(
   const checkouts = createCheckoutKeeper(
     {
       blocks: store.blocks,
+      blocksOf,
       state: ledger.state,
       shown: complete.shown,
       ...(isGone === undefined ? {} : { isGone }),
@@ -82,7 +83,7 @@ export function createSiteAgent(
       clock,
       logger,
     },
-    checkoutOptions,
+    { maxAhead: maxCheckouts, ...checkoutOptions },
   )
   const listeners = new Set<() => void>()
   const blamed = new Map<string, string>()
@@ -153,6 +154,7 @@ export function createSiteAgent(
           complete,
           startFetch: fetchFor,
           checkOut: checkouts.move,
+          beginCheckOut: checkouts.begin,
           checkedOut: checkouts.checkedOut,
           fetchSlots,
           urgentSlots,
@@ -169,7 +171,7 @@ export function createSiteAgent(
     return worker
   }
 
-  function fetchFor({ tree, snapshot, filter, isUrgent, priority, signal }: FetchRequest) {
+  function fetchFor({ tree, snapshot, filter, isUrgent, priority, pages, signal }: FetchRequest) {
     const lease = store.blocks.lease({ purpose: `keep ${tree}`, roots: [snapshot] })
     const fetch = startFetch(
       { network, members, blocks: blocksOf(tree), holdings, traffic, clock, log: logger, paths, scratch },
@@ -186,6 +188,7 @@ export function createSiteAgent(
           complete.holds(tree, each, filter),
         ),
         onBlame: blame,
+        pages,
       },
     )
     const demandKey = `${tree} ${cidKey(snapshot)}`

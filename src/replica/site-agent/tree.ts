@@ -6,53 +6,24 @@
  *   such a one, nor a check-out that has begun: a tree that is published faster than it can be fetched and written would
  *   otherwise never be.
  * - A pause of the operator's ends a fetch, or the wait for its turn, and frees its place; what is complete is checked out.
- * - A check-out moves only after its snapshot is complete, and never back to a snapshot that is no longer the goal.
+ * - A check-out moves only after its snapshot is complete, and never back to a snapshot that is no longer the goal. Files of
+ *   the first that is to move are written meanwhile, where that can be done (tree-ahead.ts).
  */
 import type { Clock } from '../../base/clock.ts'
 import { sleep } from '../../base/clock.ts'
-import { asMirrorError, type ErrorCode, MirrorError } from '../../base/errors.ts'
+import { asMirrorError, type ErrorCode, isMirrorError, MirrorError } from '../../base/errors.ts'
 import { filterKey, type PathFilter } from '../../base/path-filter.ts'
 import type { Semaphore } from '../../base/semaphore.ts'
 import type { Cid } from '../../block/cid.ts'
-import type { DeltaCounts } from '../fetch/delta-feed.ts'
+import type { CheckoutAhead } from '../../tree/checkout/ahead.ts'
 import type { ReplicaLog } from '../fetch-network.ts'
 import type { Goal } from '../goals.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
-import type { Explanation } from '../scheduler/types.ts'
 import { type BackoffOptions, backoffMs } from './backoff.ts'
+import { createTreeAhead } from './tree-ahead.ts'
+import type { FetchRequest, FetchView, RunningFetch } from './tree-types.ts'
 
-/** The part of a fetch session that is needed here. */
-export interface RunningFetch {
-  readonly done: Promise<unknown>
-  progress(): {
-    readonly phase: 'snapshot' | 'blocks' | 'check' | 'complete' | 'failed'
-    readonly totalBytes: number | undefined
-    readonly heldBlocks: number
-    readonly totalBlocks: number | undefined
-    readonly heldBytes: number
-    readonly fetchedBytes: number
-    readonly deltas?: DeltaCounts
-  }
-  explain(): Explanation | undefined
-  explainDeltas?(): Explanation | undefined
-}
-
-/** A fetch that is going on. */
-export interface FetchView extends ReturnType<RunningFetch['progress']> {
-  readonly snapshot: Cid
-  readonly seconds: number
-  /** Undefined before the snapshot block arrived. */
-  readonly explanation: Explanation | undefined
-  /** Of the deltas; undefined while none are fetched. */
-  readonly deltaExplanation: Explanation | undefined
-}
-
-export interface FetchRequest extends Pick<Goal, 'isUrgent' | 'priority'> {
-  readonly filter: PathFilter | undefined
-  readonly tree: string
-  readonly snapshot: Cid
-  readonly signal: AbortSignal
-}
+export type { FetchRequest, FetchView, RunningFetch } from './tree-types.ts'
 
 export interface TreeWorkerComponents {
   readonly complete: Pick<CompleteSnapshots, 'holds'>
@@ -65,8 +36,16 @@ export interface TreeWorkerComponents {
     path: string
     /** The path is a folder of versions, of which so many stay. */
     versions: number | undefined
+    /** What of it is written already. */
+    ahead: CheckoutAhead | undefined
     signal: AbortSignal
   }) => Promise<void>
+  /** Begins a check-out while its tree is fetched, where that can be done; never, by default. */
+  readonly beginCheckOut?: (request: {
+    tree: string
+    path: string
+    versions: number | undefined
+  }) => CheckoutAhead | undefined
   /** The snapshot that lies at `path` as a check-out of the tree, or to which `latest` leads there. */
   readonly checkedOut: (tree: string, path: string, versions: number | undefined) => string | undefined
   readonly fetchSlots: Semaphore
@@ -120,6 +99,9 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
   let canInterrupt = true
   /** A newer goal has ended a fetch, and none was completed since: the next one is seen through. */
   let wasCutShort = false
+  const ahead = createTreeAhead((path) =>
+    components.beginCheckOut?.({ tree, path, versions: goal?.versions.get(path) }),
+  )
 
   function enter(next: TreeWorkerStatus['phase']): void {
     if (phase === next) return
@@ -159,6 +141,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         await pause(asMirrorError(error, `keep ${tree}`), signal)
       }
     }
+    await ahead.close()
     canInterrupt = true
     enter('idle')
   }
@@ -202,17 +185,22 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         logger.info({ tree, snapshot: snapshot.toString() }, 'replica.fetch-started')
         const stall = new AbortController()
         const ends = AbortSignal.any([signal, stall.signal])
-        const request = { tree, snapshot, filter, isUrgent, priority, signal: ends }
+        const path = filter === undefined ? nextCheckout(snapshot) : undefined
+        const pages = await ahead.follow(path, snapshot, () => missingBytes() ?? 0)
+        const request = { tree, snapshot, filter, isUrgent, priority, pages, signal: ends }
         fetching = { ...components.startFetch(request), snapshot, startMs: clock.monotonicMs() }
         enter('fetching')
         const endWatch = watchProgress(fetching, stall)
         try {
           await fetching.done
         } catch (error) {
+          // It may have taken the room that the fetch lacks.
+          if (isMirrorError(error, 'no-space')) await ahead.close()
           throw stall.signal.aborted ? stall.signal.reason : error
         } finally {
           endWatch()
           fetching = undefined
+          await ahead.settle()
         }
       },
       1,
@@ -253,21 +241,40 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     return goal?.checkouts.includes(path) === true
   }
 
+  /** The first that is to move to the snapshot. */
+  function nextCheckout(snapshot: Cid): string | undefined {
+    return goal?.checkouts.find((path) => checkouts.get(path) !== snapshot.toString())
+  }
+
   async function moveCheckout(path: string, snapshot: Cid): Promise<void> {
+    let aheadFiles = 0
     await components.checkoutSlots.run(
       async () => {
         // While this waited the place may have been given to another tree.
         if (!isWanted(path)) return
         enter('checking-out')
         const versions = goal?.versions.get(path)
-        await components.checkOut({ tree, snapshot, path, versions, signal: stopped.signal })
+        const written = ahead.takeFor(path)
+        aheadFiles = written?.files ?? 0
+        try {
+          await components.checkOut({
+            tree,
+            snapshot,
+            path,
+            versions,
+            ahead: written,
+            signal: stopped.signal,
+          })
+        } finally {
+          await written?.close()
+        }
       },
       1,
       stopped.signal,
     )
     if (!isWanted(path)) return
     checkouts.set(path, snapshot.toString())
-    logger.info({ tree, snapshot: snapshot.toString(), path }, 'checkout.moved')
+    logger.info({ tree, snapshot: snapshot.toString(), path, aheadFiles }, 'checkout.moved')
     components.onChange()
   }
 
@@ -287,6 +294,7 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
     setGoal(next) {
       const before = goal
       goal = next
+      ahead.keepOnlyFor(next?.checkouts ?? [])
       for (const path of checkouts.keys()) {
         const isOtherKind = before?.versions.has(path) !== next?.versions.has(path)
         if (isOtherKind || next?.checkouts.includes(path) !== true) checkouts.delete(path)
@@ -352,11 +360,13 @@ export function createTreeWorker(components: TreeWorkerComponents, tree: string)
         seconds,
         explanation: fetching.explain(),
         deltaExplanation: fetching.explainDeltas?.(),
+        ahead: ahead.view(),
       }
     },
     async stop() {
       stopped.abort(new MirrorError('aborted', 'the node is stopping'))
       await running
+      await ahead.close()
     },
   }
 

@@ -231,14 +231,19 @@ export function createBackingIndex(
       for await (const run of ranges(backingId, fileId)) yield await heldOf(backingId, run)
     },
 
-    updateFile: (backingId, file) =>
-      index.change(
-        async () => ({
-          operations: [{ type: 'put', key: fileKey(backingId, file.fileId), value: encodeFile(file) }],
-          addedBlocks: 0,
-        }),
+    async updateFile(backingId, file) {
+      const key = fileKey(backingId, file.fileId)
+      await index.change(
+        async () => {
+          // It may have become another's, or been dropped, since it was listed.
+          const [known] = await index.getMany([key])
+          const operations: IndexOperation[] =
+            known === undefined ? [] : [{ type: 'put', key, value: encodeFile(file) }]
+          return { operations, addedBlocks: 0 }
+        },
         { sync: false },
-      ),
+      )
+    },
 
     async move(from, to, fileIds) {
       const moved: Uint8Array[] = []

@@ -19,6 +19,7 @@ import type {
 import type { BlockPlace } from '../block-store.ts'
 import type { FileOps } from '../files.ts'
 import type { FilePlace, Place } from '../index/index.ts'
+import { isSamePlace } from '../index/index.ts'
 import type { KeyedBytes } from '../packs/pack-writer.ts'
 import type { BackingIndex, HeldBlock } from './backing-index.ts'
 import type { BackingReader } from './backing-reader.ts'
@@ -75,6 +76,9 @@ export function createBackings({
         sound.push({ key: block.key, name: cidKeyOfBytes(block.key), bytes, owner: block.place.owner })
         continue
       }
+      // It may have been given another place since it was looked up, as when its check-out moves on.
+      const [now] = await find([cidFromKeyBytes(block.key)])
+      if (now === undefined || !isSamePlace(now, block.place)) continue
       await lose(block, bytes)
       lost.add(block.place)
     }
@@ -93,7 +97,9 @@ export function createBackings({
       for await (const run of index.held(backingId, stored.fileId)) await readRun(run, lost)
       if (identity !== undefined)
         await index.updateFile(backingId, { ...stored, identity, isRacy: isRacy(identity) })
-      return identity !== undefined && lost.size().blocks === before
+      if (identity !== undefined) return lost.size().blocks === before
+      // Of a check-out that has moved on meanwhile nothing is registered before it goes.
+      return (await index.file(backingId, stored.fileId)) === undefined
     } finally {
       now?.close()
     }

@@ -24,7 +24,10 @@ import type { RecordWindow } from '../spool/record-bytes.ts'
 import { createRecordReader, createRecordWriter } from '../spool/record-bytes.ts'
 import { NO_XATTRS } from '../spool/xattr-records.ts'
 import { createZeroTest } from '../zeros.ts'
+import type { AheadFiles, PlaceAhead } from './ahead-places.ts'
+import { canBeAhead } from './ahead-units.ts'
 import type { WriteBatch } from './checkout-threads.ts'
+import { createLarge } from './create-large.ts'
 import type { FirstNames } from './first-names.ts'
 import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
 import { NO_SLOT, readAllWaiting, readWaiting, writeWaiting } from './waiting-records.ts'
@@ -69,6 +72,8 @@ export interface CheckoutPlanOptions {
   /** What stays as it is in the old tree: nothing is written there. */
   readonly local: LocalPaths
   readonly reuse: ReusePlan
+  /** Makes the directories, with what was written ahead of each. */
+  readonly placeAhead: PlaceAhead | undefined
   readonly limits: CheckoutLimits | undefined
   /** Make device nodes. */
   readonly devices: boolean
@@ -87,6 +92,7 @@ export async function* planCheckout(
     manifest,
     local,
     reuse,
+    placeAhead,
     limits,
     devices,
     signal,
@@ -105,6 +111,8 @@ export async function* planCheckout(
   let lastDirectory = NONE
   /** Path below the root of the open directory at each depth. */
   const open: Buffer[] = []
+  /** Which files of the open directory at each depth were written ahead. */
+  const ahead: (AheadFiles | undefined)[] = []
   const isZeroChunk = createZeroTest()
   const nodes = createReadAhead(blocks, (entry) => nodeOf(entry, !reuse.mayFind))
   let entries = 0
@@ -258,7 +266,8 @@ export async function* planCheckout(
     const metadata = taskMetadata(entry, xattrs)
     if (entry.type === 'directory') {
       // The root's is the staging place itself.
-      if (depth > 0) batch.add({ kind: 'mkdir', pathBytes: path.length }, [path])
+      if (placeAhead !== undefined) ahead[depth] = await placeAhead(path, entry.directory)
+      else if (depth > 0) batch.add({ kind: 'mkdir', pathBytes: path.length }, [path])
       const startByte = directories.position
       directories.whole(lastDirectory)
       lastDirectory = startByte
@@ -274,13 +283,16 @@ export async function* planCheckout(
     } else {
       noteContent(contents, path, entry, slot)
       const state = reuse.find(path, digest!)
-      if (state === undefined) {
-        const file = { path, entry, metadata, slot }
+      const { sizeBytes } = entry
+      const file = { path, entry, metadata, slot }
+      if (canBeAhead(entry) && ahead[depth - 1]?.(entry.name) === true) {
+        batch.add({ kind: 'ahead', pathBytes: path.length, slot, sizeBytes, metadata }, [path])
+        reuse.add({ ...file, state: undefined })
+      } else if (state === undefined) {
         const parts = path.length === 0 ? undefined : partsOfSmall(entry)
         if (parts === undefined) yield* writeFile(file)
         else addWhole(file, parts)
       } else {
-        const { sizeBytes } = entry
         batch.add({ kind: 'reuse', pathBytes: path.length, slot, sizeBytes, metadata }, [path, state])
         reuse.add({ path, entry, metadata, slot, state })
       }
@@ -384,14 +396,4 @@ function nodeOf(entry: Entry, withFiles: boolean): Cid | undefined {
   if (entry.type === 'directory') return entry.directory
   if (!withFiles || entry.type !== 'file' || entry.holes !== undefined) return undefined
   return entry.content?.code !== RAW && entry.sizeBytes <= PIECE_BYTES ? entry.content : undefined
-}
-
-/** @param sizeBytes 0 for a file that grows as it is written; else all of it is a hole at first */
-async function createLarge(path: Buffer, flags: string, sizeBytes: number): Promise<void> {
-  const file = await fs.promises.open(path, flags, 0o600)
-  try {
-    if (sizeBytes > 0) await file.truncate(sizeBytes)
-  } finally {
-    await file.close()
-  }
 }

@@ -20,6 +20,8 @@ export interface WriteInput {
   readonly old?: Uint8Array
   /** They become files of their own that share what lies on the disk: the tree at `old` stays. */
   readonly clones: boolean
+  /** The thread's share of the processors is a small one, for good. */
+  readonly isBehind?: boolean
   /** The state of the file with slot n goes to byte n * FILE_STATE_BYTES; its name and digest are in the other. */
   readonly stateFd: number
   readonly namesFd: number
@@ -42,6 +44,14 @@ export type WriteTask =
   /** The file at the same path of the old tree, if it is still as its state says (FILE_STATE_BYTES, after the path). */
   | {
       readonly kind: 'reuse'
+      readonly pathBytes: number
+      readonly slot: number
+      readonly sizeBytes: number
+      readonly metadata: TaskMetadata
+    }
+  /** The file that was written there ahead (ahead.ts), if it was. */
+  | {
+      readonly kind: 'ahead'
       readonly pathBytes: number
       readonly slot: number
       readonly sizeBytes: number

@@ -1,3 +1,4 @@
+import os from 'node:os'
 import { MirrorError } from '../../base/errors.ts'
 import { runThread } from '../thread.ts'
 import type { WriteAnswer, WriteInput, WriteQuestion, WriteReport } from './checkout-threads.ts'
@@ -6,6 +7,7 @@ import type { WriteContext } from './write-tasks.ts'
 import { writeBatch } from './write-tasks.ts'
 
 runThread<WriteInput, WriteQuestion, WriteAnswer, void>((input, main) => {
+  if (input.isBehind === true) stepBehind()
   const packs = createPackReader()
   const newInodes = new Map<string, Buffer>()
   const askBlock = (key: Uint8Array): Uint8Array => {
@@ -29,3 +31,14 @@ runThread<WriteInput, WriteQuestion, WriteAnswer, void>((input, main) => {
   }
   packs.close()
 })
+
+const LOW_PRIORITY = 5
+
+/** Linux takes the process 0 for the calling thread. */
+function stepBehind(): void {
+  try {
+    os.setPriority(0, LOW_PRIORITY)
+  } catch {
+    // A system that does not let it be gets its work done all the same.
+  }
+}

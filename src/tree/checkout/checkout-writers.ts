@@ -15,6 +15,7 @@ import type { Progress } from '../progress.ts'
 import { openUnnamedFile } from '../spool/record-bytes.ts'
 import type { Thread } from '../thread.ts'
 import { startThread } from '../thread.ts'
+import { createAheadPlaces, type StagedAhead } from './ahead-places.ts'
 import type { Outstanding } from './checkout-plan.ts'
 import { planCheckout } from './checkout-plan.ts'
 import type {
@@ -58,6 +59,8 @@ export interface WriteTreeOptions {
         readonly isCloned: boolean
       }
     | undefined
+  /** What is written already. */
+  readonly ahead: StagedAhead | undefined
   readonly manifest: { readonly path: Buffer; readonly head: ManifestHead } | undefined
   readonly counts: SnapshotCounts | undefined
   readonly workers: number | undefined
@@ -78,12 +81,12 @@ export interface Written {
 }
 
 export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): Promise<Written> {
-  const { root, staging, ownerMode, devices, inherits, local, old } = options
+  const { root, staging, ownerMode, devices, inherits, local, old, ahead: staged } = options
   const { manifest, counts, workers, signal, progress } = options
   // The parent is on the same file system: the tree's root may lose its permissions.
   const { dir: beside } = splitPath(staging)
   // Opened before the first write: a descriptor may not be told of what failed before it.
-  const syncFd = fs.openSync(beside, 'r')
+  const syncFd = staged?.syncFd ?? fs.openSync(beside, 'r')
   const syncAhead = createSyncAhead(beside)
   const temporaryFds = {
     links: openUnnamedFile(os.tmpdir(), 'links'),
@@ -116,6 +119,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
       manifest,
       local,
       reuse,
+      placeAhead: staged && createAheadPlaces(staged, { staging, local }),
       limits: counts && { entries: countEntries(counts), bytes: counts.bytes },
       devices,
       signal,
@@ -185,7 +189,7 @@ export async function writeTree(blocks: BlockStore, options: WriteTreeOptions): 
     await plan.return().catch(() => undefined)
     firstNames.close()
     for (const fd of Object.values(temporaryFds)) fs.closeSync(fd)
-    fs.closeSync(syncFd)
+    if (syncFd !== staged?.syncFd) fs.closeSync(syncFd)
     // Whoever gives up does not wait for a slow disk: the sync under way closes what it holds.
     await abortable(syncAhead.end(), signal).catch(() => undefined)
   }

@@ -24,6 +24,7 @@ import { manifestPath, readMarker, removeManifests, rootIdentity } from '../mani
 import { splitPath } from '../path-bytes.ts'
 import type { OnProgress } from '../progress.ts'
 import { createProgress } from '../progress.ts'
+import type { StagedAhead } from './ahead-places.ts'
 import type { CheckoutStorage } from './checkout-storage.ts'
 import type { NotRestored, OwnerMode } from './checkout-threads.ts'
 import type { Written } from './checkout-writers.ts'
@@ -51,6 +52,8 @@ export interface CheckoutOptions {
   readonly keepOldSeconds?: number
   /** Another check-out, of which unchanged files are cloned: on a file system with reflinks they take no space. */
   readonly cloneFrom?: Uint8Array
+  /** Files that were written while the snapshot was on its way. What is left of them afterwards is its owner's. */
+  readonly ahead?: StagedAhead | undefined
   /** What the marker beside the check-out will say. */
   readonly label?: CheckoutLabel
   /** The snapshot's: a tree that turns out larger is refused, and the disk must have room. */
@@ -81,7 +84,7 @@ export async function checkOut(
   { blocks, clock, storage }: { blocks: BlockStore; clock: Clock; storage?: CheckoutStorage },
   options: CheckoutOptions,
 ): Promise<CheckoutResult> {
-  const { root: given, label, keepOldSeconds = 0, signal } = options
+  const { root: given, label, keepOldSeconds = 0, ahead, signal } = options
   signal?.throwIfAborted()
   const dest = Buffer.from(typeof options.dest === 'string' ? path.resolve(options.dest) : options.dest)
   const root: Entry = { ...given, name: new Uint8Array() }
@@ -93,7 +96,7 @@ export async function checkOut(
   try {
     await checkParent(dest)
     checkDestination(dest, allowed)
-    await clearLeftovers(dest, { clock, storage }, signal)
+    await clearLeftovers(dest, { clock, storage, except: ahead?.place }, signal)
     if (isSpecial(root)) {
       throw new MirrorError('unsupported', `a ${root.type} cannot be checked out by itself`, {
         hint: 'Check out the directory that holds it.',
@@ -103,7 +106,7 @@ export async function checkOut(
     const old = root.type === 'directory' ? currentTree(dest) : undefined
     const findings = await findLocal(blocks, { root, old, protect, signal })
     const source = old ?? (options.cloneFrom && currentTree(Buffer.from(options.cloneFrom)))
-    if (!findings.hasManifest && source === undefined) await checkSpace(dest, options.counts)
+    if (!findings.hasManifest && source === undefined) await checkSpace(dest, options.counts, ahead?.bytes)
     signal?.throwIfAborted()
 
     staging = createStaging(dest, root.type)
@@ -131,6 +134,7 @@ export async function checkOut(
           manifest: isSameWriter ? before : undefined,
           isCloned: old === undefined,
         },
+        ahead,
         manifest,
         counts: options.counts,
         workers: options.workers,
@@ -206,7 +210,7 @@ async function leave(
 }
 
 /** The check-out that is at `dest`, if it is a whole one of ours. */
-function currentTree(dest: Buffer): { dir: Buffer; root: string; manifest: Buffer } | undefined {
+export function currentTree(dest: Buffer): { dir: Buffer; root: string; manifest: Buffer } | undefined {
   const root = rootIdentity(dest)
   if (root === undefined || readMarker(dest)?.roots.includes(root) !== true) return undefined
   if (!fs.lstatSync(dest).isDirectory()) return undefined
@@ -249,12 +253,12 @@ async function filledDisk(dest: Buffer, cause: MirrorError): Promise<MirrorError
 }
 
 /** Of a first check-out: how much an update will write is not known before. */
-async function checkSpace(dest: Buffer, counts: SnapshotCounts | undefined): Promise<void> {
+async function checkSpace(dest: Buffer, counts: SnapshotCounts | undefined, aheadBytes = 0): Promise<void> {
   if (counts === undefined) return
   const { bavail, bsize } = await fs.promises.statfs(splitPath(dest).dir)
   const freeBytes = bavail * bsize
   // Hard-linked files count once on the disk but with each name in the snapshot: its blocks are the lower bound.
-  const neededBytes = Math.min(counts.bytes, counts.blockBytes)
+  const neededBytes = Math.min(counts.bytes, counts.blockBytes) - aheadBytes
   if (neededBytes <= freeBytes) return
   throw new MirrorError(
     'no-space',

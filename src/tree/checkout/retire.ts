@@ -20,10 +20,19 @@ import { finishSwitch } from './switch.ts'
  */
 export async function clearLeftovers(
   dest: Buffer,
-  { clock, storage }: { clock: Pick<Clock, 'nowMs'>; storage?: CheckoutStorage | undefined },
+  {
+    clock,
+    storage,
+    except,
+  }: {
+    clock: Pick<Clock, 'nowMs'>
+    storage?: CheckoutStorage | undefined
+    /** A place beside `dest` that its caller is writing. */
+    except?: Buffer | undefined
+  },
   signal?: AbortSignal,
 ): Promise<number | undefined> {
-  const leftovers = findLeftovers(dest)
+  const leftovers = findLeftovers(dest, except)
   if (leftovers.length === 0) return undefined
   await storage?.find()
   finishSwitch(dest, leftovers)

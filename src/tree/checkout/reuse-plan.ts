@@ -1,7 +1,8 @@
 /**
  * Which files of the tree that is being replaced may be taken into the new one: those whose entry is exactly the one
  * they were written for. A thread then looks whether they still are as they were left; what it refuses comes back here
- * and is written, or read and compared first. Memory: what is in the batches that are under way.
+ * and is written, or read and compared first. So is what was to have been written ahead. Memory: what is in the batches
+ * that are under way.
  */
 import { equalBytes } from '../../base/bytes.ts'
 import type { FileEntry } from '../../dag/entry.ts'
@@ -15,7 +16,8 @@ export interface Candidate {
   readonly entry: FileEntry
   readonly metadata: TaskMetadata
   readonly slot: number
-  readonly state: Buffer
+  /** Undefined for one that is taken for written ahead. */
+  readonly state: Buffer | undefined
 }
 
 export interface Refused extends Candidate {

@@ -88,15 +88,17 @@ function lockPlace(path: Buffer): number | undefined {
 
 /**
  * Paths of what killed check-outs to `dest` left over.
+ * @param except the caller's own
  * @throws MirrorError `busy` when another check-out to `dest` is in progress
  */
-export function findLeftovers(dest: Buffer): Buffer[] {
+export function findLeftovers(dest: Buffer, except?: Buffer): Buffer[] {
   const { dir, stem } = stemOf(dest)
   const prefix = `${stem.toString('latin1')}-`
   const found: Buffer[] = []
   for (const name of fs.readdirSync(dir, { encoding: 'latin1' })) {
     if (!name.startsWith(prefix) || !/^[0-9a-f]{16}$/.test(name.slice(prefix.length))) continue
     const path = joinPath(dir, Buffer.from(name, 'latin1'))
+    if (except?.equals(path) === true) continue
     if (isLive(path)) {
       throw new MirrorError('busy', `another check-out to ${printableName(dest)} is in progress`, {
         hint: 'Wait for it to end, then try again.',

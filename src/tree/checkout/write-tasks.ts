@@ -45,6 +45,7 @@ export interface WriteContext {
 }
 
 type FileTask = Extract<WriteTask, { kind: 'file' }>
+type AheadTask = Extract<WriteTask, { kind: 'ahead' }>
 type TakeTask = Extract<WriteTask, { kind: 'file' | 'reuse' }>
 
 export function writeBatch(
@@ -118,6 +119,22 @@ export function writeBatch(
         countReused(stat)
       },
     })
+  }
+
+  /** Of a file that is whole if it is there: nobody else gets into the staging place. */
+  function takeAhead(path: Buffer, below: Uint8Array, { slot, sizeBytes, metadata }: AheadTask): boolean {
+    const stat = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false })
+    if (stat?.isFile() !== true || Number(stat.size) !== sizeBytes || stat.nlink !== 1n) return false
+    const { uid, gid } = metadata
+    // The one thing that was left to be said.
+    const isOwnerMissing = ownerMode === 'report' && (uid !== maker.uid || gid !== maker.gid)
+    // A user may give a file to a group of its own.
+    if (isOwnerMissing && uid === maker.uid) return false
+    if (isOwnerMissing) report(below, [ownerReason(uid, gid)])
+    states.add(slot, stat, { names: 1, isOwnerMissing })
+    files += 1
+    bytes += sizeBytes
+    return true
   }
 
   function countReused({ size }: fs.BigIntStats): void {
@@ -299,6 +316,11 @@ export function writeBatch(
           break
         case 'reuse':
           take(below, task, asBuffer(takeString(FILE_STATE_BYTES)), false)
+          break
+        case 'ahead':
+          if (takeAhead(path, below, task)) break
+          fs.rmSync(path, { force: true })
+          refused.push({ slot: task.slot, isUnsure: false })
           break
         case 'state':
           states.addName(task.slot, task.firstSlot, fs.lstatSync(path, { bigint: true }), task.names)

@@ -12,6 +12,8 @@ export interface LocalPaths {
   covers(path: Uint8Array, type: Entry['type']): boolean
   /** The same; what must not be is noted. */
   wins(path: Uint8Array, type: Entry['type']): boolean
+  /** Whether some of what is in this directory is the users' own, or what leads to it. */
+  leadsTo(directory: Uint8Array): boolean
   /** Entries of the snapshot that were not written: the topmost of each. */
   readonly overridden: readonly Buffer[]
 }
@@ -35,6 +37,7 @@ export function createLocalPaths(given: readonly Uint8Array[]): LocalPaths {
   return {
     paths,
     overridden,
+    leadsTo: (directory) => paths.length > 0 && (directory.length === 0 || above.has(keyOf(directory))),
     covers: (path, type) => isTopmost(path, type) || (kept.size > 0 && hasAncestorIn(path, kept)),
     wins(path, type) {
       if (kept.size === 0) return false
