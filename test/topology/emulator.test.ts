@@ -130,6 +130,8 @@ async function pairAfter(emulator: Emulator, from: string, to: string, sent: num
   }
 }
 
+const CONGESTION = '/proc/sys/net/ipv4/tcp_congestion_control'
+
 test('emulated links', { skip, timeout: 240_000 }, async (t) => {
   let emulator: Emulator
   let server: ChildProcess
@@ -148,6 +150,15 @@ test('emulated links', { skip, timeout: 240_000 }, async (t) => {
     )
     if (server.exitCode === null && server.signalCode === null) await once(server, 'exit')
     await emulator.remove()
+  })
+
+  await t.test("have cubic, whatever the machine's own is", async () => {
+    const read = "process.stdout.write(require('node:fs').readFileSync(process.argv[1], 'utf8'))"
+    assert.equal((await runAt(emulator, 'a', read, CONGESTION)).trim(), 'cubic')
+    await assert.rejects(startEmulator(plan(TWO_REGIONS), { congestion: 'none-such' }), {
+      code: 'unsupported',
+      message: /no congestion control none-such/,
+    })
   })
 
   await t.test('are no faster and no nearer than asked, and count every byte', async () => {

@@ -8,6 +8,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
+import { chooseCongestion, DEFAULT_CONGESTION } from './congestion.ts'
 import { type Counters, readCounters } from './counters.ts'
 import { connectForwarder, type Forwarder, startForwarder } from './forwarder.ts'
 import { addNamespaces, argumentsIn, listNamespaces, namespaceOf, removeNamespaces } from './namespaces.ts'
@@ -55,14 +56,22 @@ export interface Emulator {
   remove(): Promise<void>
 }
 
-/** @throws MirrorError `refused` without root, `unsupported` where gcc or iproute2 is missing */
-export async function startEmulator(network: Network, { seed = 1 } = {}): Promise<Emulator> {
+/**
+ * @param options.congestion the sites' TCP congestion control, whatever the machine's own is
+ * @throws MirrorError `refused` without root, `unsupported` where gcc, iproute2 or that congestion control is missing
+ */
+export async function startEmulator(
+  network: Network,
+  { seed = 1, congestion = DEFAULT_CONGESTION } = {},
+): Promise<Emulator> {
   requireRoot()
   await removeAbandoned()
   const id = makeFolder()
   try {
     save(id, network)
-    await addNamespaces(network.sites.map(({ site }) => namespaceOf(id, site)))
+    const namespaces = network.sites.map(({ site }) => namespaceOf(id, site))
+    await addNamespaces(namespaces)
+    chooseCongestion(namespaces, congestion)
     const forwarder = await startForwarder(socketOf(id), seed)
     await forwarder.sendAll([
       ...network.pipes.map((_, number) => pipeCommand(network, number)),

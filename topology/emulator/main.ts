@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { parseMs, parseRate } from '../../node/topology/units.ts'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { readScenario } from '../scenario.ts'
+import { DEFAULT_CONGESTION } from './congestion.ts'
 import type { Counters } from './counters.ts'
 import {
   attachEmulator,
@@ -18,7 +19,9 @@ import { planNetwork } from './network.ts'
 
 const HELP = `Emulates the links of a topology file between network namespaces of this machine. Takes root, gcc and iproute2.
 
-  npm run emulate -- up FILE [--seed N]          a namespace for each site; prints their addresses
+  npm run emulate -- up FILE [--seed N] [--congestion NAME]
+                                                 a namespace for each site; prints their addresses. The sites' TCP
+                                                 has cubic, whatever the machine's own is, or NAME
   npm run emulate -- status [--json]             sites, their addresses and namespaces
   npm run emulate -- exec SITE -- COMMAND...     runs a command at a site
   npm run emulate -- link END up=RATE down=RATE  the pipe of a site, or of all of region:NAME together
@@ -37,6 +40,7 @@ END is a site or region:NAME, RATE such as "25 Mbit/s" or 25 (Mbit/s; 0 is no li
 interface Options {
   readonly id: string | undefined
   readonly seed: number
+  readonly congestion: string
   readonly json: boolean
 }
 
@@ -68,11 +72,11 @@ const VERBS: Readonly<Record<string, (words: readonly string[], options: Options
   },
 }
 
-async function up(words: readonly string[], { seed, json, id }: Options): Promise<void> {
+async function up(words: readonly string[], { seed, congestion, json, id }: Options): Promise<void> {
   const [file, ...more] = words
   if (file === undefined || more.length > 0) throw new MirrorError('invalid', 'up takes one topology file')
   if (id !== undefined) throw new MirrorError('invalid', 'up makes a new emulator: leave --id out')
-  const emulator = await startEmulator(planNetwork(await readScenario(file)), { seed })
+  const emulator = await startEmulator(planNetwork(await readScenario(file)), { seed, congestion })
   await emulator.stay()
   emulator.detach()
   print(describe(emulator, json))
@@ -199,6 +203,7 @@ function parse(): { verb: string; words: readonly string[]; options: Options; he
       options: {
         id: { type: 'string' },
         seed: { type: 'string', default: '1' },
+        congestion: { type: 'string', default: DEFAULT_CONGESTION },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -209,7 +214,12 @@ function parse(): { verb: string; words: readonly string[]; options: Options; he
     return {
       verb,
       words: [...words, ...command],
-      options: { id: values.id, seed: Number(values.seed), json: values.json },
+      options: {
+        id: values.id,
+        seed: Number(values.seed),
+        congestion: values.congestion,
+        json: values.json,
+      },
       help: values.help,
     }
   } catch (error) {

@@ -3,17 +3,16 @@
  * another application (plain TCP), and small messages to and fro (plain TCP). Each runs in a process of its own and says what
  * it sees; all are ended with the pipe. Takes root.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseTopologyFile } from '../../../node/topology/read-file.ts'
 import { MirrorError } from '../../../src/base/errors.ts'
+import { DEFAULT_CONGESTION } from '../../../topology/emulator/congestion.ts'
 import { type Emulator, startEmulator } from '../../../topology/emulator/emulator.ts'
 import { planNetwork } from '../../../topology/emulator/network.ts'
 
-const ALLOWED = '/proc/sys/net/ipv4/tcp_allowed_congestion_control'
 const ENDS = join(import.meta.dirname, 'ends.ts')
 
 export interface PipeOptions {
@@ -51,7 +50,7 @@ export async function openPipe({
   mbit,
   rttMs,
   lossPercent = 0,
-  congestion = 'cubic',
+  congestion = DEFAULT_CONGESTION,
 }: PipeOptions): Promise<SharedPipe> {
   const { topology, regionOf, origin } = parseTopologyFile(
     `
@@ -67,6 +66,7 @@ paths: [{ between: [x, y], rtt: ${rttMs} ms }]
       ...{ name: 'pipe', origin: origin!, topology, lanRttMs: 1, wanRttMs: rttMs },
       places: [...regionOf].map(([site, region]) => ({ site, region })),
     }),
+    { congestion },
   )
   const children: ChildProcess[] = []
 
@@ -128,7 +128,6 @@ paths: [{ between: [x, y], rtt: ${rttMs} ms }]
   const [from, to] = [emulator.site('a').address, emulator.site('b').address]
   let ports = 7000
   try {
-    chooseCongestion(emulator, congestion)
     if (lossPercent > 0) await emulator.setPath('a', 'b', { lossPercent })
   } catch (error) {
     await emulator.remove()
@@ -165,21 +164,5 @@ paths: [{ between: [x, y], rtt: ${rttMs} ms }]
       for (const child of children) child.kill('SIGKILL')
       await emulator.remove()
     },
-  }
-}
-
-/** A namespace takes by itself what the machine allows; it is allowed for as long as that takes. */
-function chooseCongestion(emulator: Emulator, name: string): void {
-  const allowed = readFileSync(ALLOWED, 'utf8').trim()
-  const isAllowed = allowed.split(' ').includes(name)
-  if (!isAllowed) writeFileSync(ALLOWED, `${allowed} ${name}`)
-  try {
-    for (const { site } of emulator.network.sites) {
-      const script = 'echo "$0" > /proc/sys/net/ipv4/tcp_congestion_control'
-      const [program, ...args] = emulator.argumentsAt(site, ['sh', '-c', script, name])
-      execFileSync(program!, args, { stdio: ['ignore', 'ignore', 'pipe'] })
-    }
-  } finally {
-    if (!isAllowed) writeFileSync(ALLOWED, allowed)
   }
 }
