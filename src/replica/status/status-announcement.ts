@@ -374,16 +374,21 @@ export function list(value: unknown, what: string, max: number): unknown[] {
   return value
 }
 
+/** For people to read: controls are escaped. */
 export function text(value: unknown, what: string, max: number): string {
+  return printableText(bareText(value, what, max))
+}
+
+function bareText(value: unknown, what: string, max: number): string {
   if (typeof value !== 'string') throw corrupt(`${what} is not text`)
   if (value.length > max)
     throw new MirrorError('limit', `a site announcement: ${what} is over ${max} characters`)
-  return printableText(value)
+  return value
 }
 
 /** It is handed out to clients of every site. */
 function webUrl(value: unknown): string {
-  const url = readWebUrl(text(value, 'address of the gateway', MAX_WEB_URL_CHARACTERS))
+  const url = readWebUrl(bareText(value, 'address of the gateway', MAX_WEB_URL_CHARACTERS))
   if (url === undefined) throw corrupt('the address of the gateway is none')
   return url
 }
