@@ -208,6 +208,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       checkoutDevices: config.devices,
       checkoutsAreStorage: config.checkoutsAreStorage,
       keepOldSeconds: config.keepOldSeconds,
+      aheadAfterMs: config.checkoutsAheadSeconds * 1000,
       freezeAlarmMs: config.freezeAlarmHours * 3_600_000,
       ...(config.workers === undefined ? {} : { checkoutWorkers: config.workers }),
     },

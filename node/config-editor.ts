@@ -45,6 +45,7 @@ export const EDITABLE = [
   'freezeAlarmHours',
   'copiesAlarmMinutes',
   'keepOldSeconds',
+  'checkoutsAheadSeconds',
 ] as const satisfies readonly ConfigKey[]
 
 export interface ShownSetting extends Setting {

@@ -36,6 +36,7 @@ const NUMBERS: readonly ConfigKey[] = [
   'freezeAlarmHours',
   'copiesAlarmMinutes',
   'keepOldSeconds',
+  'checkoutsAheadSeconds',
 ]
 
 export type { Config, ConfigKey } from './settings.ts'

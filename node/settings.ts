@@ -327,6 +327,12 @@ export const SETTINGS = z.strictObject({
     .max(30 * 86_400)
     .default(0)
     .describe('how long the tree that a check-out replaced stays beside it, for NFS clients that read it'),
+  checkoutsAheadSeconds: z
+    .number()
+    .min(0)
+    .max(365 * 86_400)
+    .default(60)
+    .describe('a fetch that takes longer has its check-out written meanwhile; 0 from the start'),
 })
 
 export type Config = Readonly<z.output<typeof SETTINGS>>

@@ -15,6 +15,7 @@ const TREE = 'builds/small-files'
 const DIRS = 30
 const FILES = 50
 const FILE_BYTES = 6000
+const AT_ONCE = { MIRRORMESH_CHECKOUTS_AHEAD_SECONDS: '0' }
 
 function replicaOf(status: StatusDocument, site: string) {
   return status.trees.find((each) => each.tree === TREE)?.sites.find((each) => each.site === site)
@@ -66,7 +67,7 @@ test('a daemon that is killed while it fetches a tree and writes its check-out l
     })
 
   for (const files of [1, 200]) {
-    const lab = await startDaemon(t, home)
+    const lab = await startDaemon(t, home, AT_ONCE)
     await writtenMeanwhile(lab, 1, files)
     if (files === 1) assert.match(await succeed(['fetch', 'show', TREE, '--home', home]), /^check-out at /m)
     await lab.kill()
@@ -74,7 +75,7 @@ test('a daemon that is killed while it fetches a tree and writes its check-out l
     assert.equal(leftovers().length, 1)
   }
   await startAgain({})
-  let lab = await startDaemon(t, home)
+  let lab = await startDaemon(t, home, AT_ONCE)
   await moved(lab, 1)
   execFileSync('diff', ['-r', source, checkout])
   assert.deepEqual(leftovers(), [])
@@ -90,7 +91,7 @@ test('a daemon that is killed while it fetches a tree and writes its check-out l
   execFileSync('diff', ['-r', first, checkout])
   assert.equal(leftovers().length, 1)
   await startAgain({})
-  lab = await startDaemon(t, home)
+  lab = await startDaemon(t, home, AT_ONCE)
   await moved(lab, 2)
   execFileSync('diff', ['-r', source, checkout])
   assert.deepEqual(leftovers(), [])

@@ -65,6 +65,7 @@ test('a setting is taken from the flag, then the environment, then the file, the
     limitSchedule: 'default',
     checkoutsAreStorage: 'default',
     keepOldSeconds: 'default',
+    checkoutsAheadSeconds: 'default',
     hooks: 'default',
     hookBehindMinutes: 'default',
     freezeAlarmHours: 'default',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import type { MirrorError } from '../../src/base/errors.ts'
 import type { Cid } from '../../src/block/cid.ts'
 import { buildDirectory, decodeDirectoryNode } from '../../src/dag/directory.ts'
@@ -111,6 +111,44 @@ function assertSame(to: Bench, from: Bench): void {
 
 const hidden = (b: Bench): string[] =>
   fs.readdirSync(b.dir).filter((name) => /^\.out\.mirrormesh-/.test(name))
+
+test('of a fetch that ends before its time nothing is written ahead, and one that goes on has it written', async (t) => {
+  const from = await bench(t)
+  const to = await bench(t)
+  fs.mkdirSync(from.at('source', 'dir'), { recursive: true })
+  for (let i = 0; i < 50; i++) fs.writeFileSync(from.at('source', 'dir', `file-${i}`), noise(100, i + 1))
+  const version = await from.import(from.at('source'))
+  const timer: { waitedMs?: number; due?: (() => void) | undefined } = {}
+  const clock: Clock = {
+    ...systemClock,
+    after(delayMs, task) {
+      timer.waitedMs = delayMs
+      timer.due = task
+      return () => (timer.due = undefined)
+    },
+  }
+  const ahead = createCheckoutAhead(
+    { blocks: to.store.blocks, clock },
+    { dest: Buffer.from(to.at('out')), afterMs: 60_000, onGivenUp: (error) => assert.fail(error) },
+  )
+  t.after(() => ahead.close())
+  await fetchAhead(from, to, version, { ahead })
+  assert.equal(timer.waitedMs, 60_000)
+  await ahead.settle()
+  assert.equal(timer.due, undefined)
+  assert.equal(ahead.place, undefined)
+  assert.deepEqual(hidden(to), [])
+  // Another fetch of it, which takes its time.
+  await fetchAhead(from, to, version, { ahead })
+  const { due } = timer
+  assert.ok(due)
+  due()
+  await written(ahead, 50)
+  await ahead.settle()
+  assert.equal(hidden(to).length, 1)
+  await finish(to, version, ahead)
+  assertSame(to, from)
+})
 
 test('what was written ahead is taken, whatever the tree holds, and looks like what is written afterwards', async (t) => {
   const from = await bench(t)

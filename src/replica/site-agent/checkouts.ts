@@ -53,6 +53,8 @@ export interface CheckoutKeeperOptions {
   readonly keepOldSeconds?: number
   /** Blocks that lie in a check-out stay there alone. */
   readonly checkoutsAreStorage?: boolean
+  /** A check-out is written ahead when its tree is fetched for longer than this: a short one gains less than a thread costs. */
+  readonly aheadAfterMs?: number
   /** So many check-outs at a time are written while their trees are fetched; none with 0. */
   readonly maxAhead?: number
 }
@@ -105,6 +107,7 @@ export function createCheckoutKeeper(
     checkoutDevices = false,
     keepOldSeconds = 0,
     checkoutsAreStorage = true,
+    aheadAfterMs = 0,
     maxAhead = 1,
   }: CheckoutKeeperOptions,
 ): CheckoutKeeper {
@@ -192,13 +195,14 @@ export function createCheckoutKeeper(
         { blocks: blocksOf(tree), clock, storage: leaving },
         {
           dest: Buffer.from(resolve(path)),
+          afterMs: aheadAfterMs,
           inTurn: (work, signal) => checkoutSlots.run(work, 1, signal),
+          onStarted: () => logger.info({ tree, path }, 'checkout.ahead-started'),
           onGivenUp: (err) => logger.info({ tree, path, err }, 'checkout.ahead-given-up'),
           onClosed: () => void aheads.delete(path),
         },
       )
       aheads.set(path, ahead)
-      logger.info({ tree, path }, 'checkout.ahead-started')
       return ahead
     },
 

@@ -71,7 +71,8 @@ export function createTreeAhead(begin: (path: string) => CheckoutAhead | undefin
       if (current !== undefined && !paths.includes(current.path)) void close()
     },
     view() {
-      if (current === undefined || current.ahead.isGivenUp) return undefined
+      // Before it has a place nothing is written, and perhaps nothing will be.
+      if (current === undefined || current.ahead.place === undefined) return undefined
       const { path, ahead } = current
       return { path, files: ahead.files, bytes: ahead.bytes }
     },

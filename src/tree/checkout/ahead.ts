@@ -12,7 +12,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import { printableName } from '../../base/bytes.ts'
-import type { Clock } from '../../base/clock.ts'
+import { type Clock, sleep } from '../../base/clock.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import type { Cid } from '../../block/cid.ts'
 import { RAW } from '../../block/cid.ts'
@@ -43,7 +43,7 @@ import { createSyncAhead, type SyncAhead } from './sync-ahead.ts'
 export interface AheadComponents {
   /** As the tree has it: nothing of the snapshot is proven yet. */
   readonly blocks: BlockStore
-  readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs'>
+  readonly clock: Clock
   readonly storage?: CheckoutStorage | undefined
 }
 
@@ -51,6 +51,10 @@ export interface AheadOptions {
   readonly dest: Buffer
   /** When the first step may be done, which looks at the destination and clears away leftovers. */
   readonly inTurn?: (work: () => Promise<void>, signal: AbortSignal) => Promise<void>
+  /** Nothing is written for so long after a fetch began. */
+  readonly afterMs?: number
+  /** The first file is about to be written. */
+  readonly onStarted?: () => void
   readonly onGivenUp: (error: MirrorError) => void
   /** Its place is gone. */
   readonly onClosed?: () => void
@@ -90,7 +94,7 @@ interface Place {
 
 export function createCheckoutAhead(
   { blocks, clock, storage }: AheadComponents,
-  { dest, inTurn = (work) => work(), onGivenUp, onClosed }: AheadOptions,
+  { dest, inTurn = (work) => work(), afterMs = 0, onStarted, onGivenUp, onClosed }: AheadOptions,
 ): CheckoutAhead {
   let place: Place | undefined
   let preparing: Promise<void> | undefined
@@ -107,6 +111,7 @@ export function createCheckoutAhead(
     const { dir } = splitPath(dest)
     const staging = createStaging(dest, 'directory')
     place = { staging, syncFd: fs.openSync(dir, 'r'), disk: createSyncAhead(dir), written }
+    onStarted?.()
   }
 
   async function write(to: Place, batch: WriteBatch): Promise<WriteReport> {
@@ -163,6 +168,7 @@ export function createCheckoutAhead(
     neededBytes: () => number,
     signal: AbortSignal,
   ): Promise<void> {
+    if (preparing === undefined) await sleep(clock, afterMs, signal)
     preparing ??= inTurn(prepare, closing.signal)
     await abortable(preparing, signal)
     if (place === undefined || !(await frontier.reaches(0, -1))) return
