@@ -19,10 +19,10 @@ export interface ContainerFigures {
 function rpmOf(payload: string): string {
   return `set -e
     top="$2/top"
-    mkdir -p "$top/root/usr/share"
-    cp -a "$1" "$top/root/usr/share/a"
+    mkdir -p "$top/root/srv"
+    cp -a "$1" "$top/root/srv/a"
     printf '%s\\n' 'Name: a' 'Version: 1' 'Release: 1' 'Summary: a' 'License: none' 'BuildArch: noarch' \\
-      '%description' '%files' '/usr/share/a' > "$top/a.spec"
+      '%description' '%files' '/srv/a' > "$top/a.spec"
     rpmbuild -bb --quiet --nodeps --buildroot "$top/root" --define "_topdir $top" --define "_rpmdir $2" \\
       --define '_build_name_fmt a.rpm' --define '__os_install_post %{nil}' --define '_binary_payload ${payload}' "$top/a.spec"
     rm -r "$top"`
