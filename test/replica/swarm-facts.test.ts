@@ -35,3 +35,17 @@ test('a site counts by its own pipe beside the region’s', () => {
   assert.equal(weightOf({ site: 'unknown', region: 'eu' }), 1)
   assert.equal(Math.round(1 / weightOf({ site: 'branch', region: 'eu' })), 100)
 })
+
+test('a relay counts by what its own pipe carries of what the origin sends', () => {
+  const origin = { site: 'hq', region: 'us' }
+  const sites = [
+    { site: 'hq', upKbit: 100_000, downKbit: 100_000 },
+    { site: 'branch', upKbit: 20_000, downKbit: 5000 },
+    { site: 'fast', upKbit: 1_000_000, downKbit: 1_000_000 },
+  ]
+  const { relay } = swarmWeights({ regions: [{ region: 'us', upKbit: 50_000 }], sites, paths: [] })
+  assert.equal(relay({ site: 'branch', region: 'us' }, origin), 0.1)
+  assert.equal(relay({ site: 'fast', region: 'us' }, origin), 1)
+  assert.equal(relay({ site: 'unknown', region: 'us' }, origin), 1)
+  assert.equal(swarmWeights(undefined).relay({ site: 'branch', region: 'us' }, origin), 1)
+})

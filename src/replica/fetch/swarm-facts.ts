@@ -20,7 +20,7 @@ export function swarmOf(state: MeshState, tree: string): SwarmFacts {
 }
 
 export function swarmWeights(topology: Topology | undefined): SwarmWeights {
-  return { region: regionWeights(topology), site: siteWeights(topology) }
+  return { region: regionWeights(topology), site: siteWeights(topology), relay: relayShares(topology) }
 }
 
 /**
@@ -48,6 +48,23 @@ function siteWeights(topology: Topology | undefined): SwarmWeights['site'] {
     if (own === undefined) return 1
     const wanted = narrowerKbit(regionRate(topology, region)) ?? UNDECLARED_KBIT
     return Math.min(1, own / wanted) ** 2
+  }
+}
+
+/**
+ * What a relay takes in passes its own pipe both ways. The origin sends no more than its own pipe and its region's carry: others
+ * are served from there.
+ */
+function relayShares(topology: Topology | undefined): SwarmWeights['relay'] {
+  if (topology === undefined) return () => 1
+  return ({ site }, origin) => {
+    const own = narrowerKbit(siteRate(topology, site))
+    if (own === undefined) return 1
+    const sent = Math.min(
+      siteRate(topology, origin.site).upKbit ?? Number.POSITIVE_INFINITY,
+      regionRate(topology, origin.region).upKbit ?? Number.POSITIVE_INFINITY,
+    )
+    return Math.min(1, own / (Number.isFinite(sent) ? sent : UNDECLARED_KBIT))
   }
 }
 

@@ -103,6 +103,8 @@ export type SchedulerCommand =
 export interface SwarmWeights {
   readonly region: (region: string) => number
   readonly site: (place: Place) => number
+  /** Of what the origin sends, the part that a site of its region can take in and pass on: 1 at most. */
+  readonly relay: (place: Place, origin: Place) => number
 }
 
 export interface SchedulerOptions {
@@ -133,7 +135,7 @@ export type SchedulerSettings = Required<Omit<SchedulerOptions, 'origin'>> & Pic
 
 export function settingsOf(options: SchedulerOptions): SchedulerSettings {
   return {
-    weights: { region: () => 1, site: () => 1 },
+    weights: { region: () => 1, site: () => 1, relay: () => 1 },
     minLeaseMs: 2000,
     graceMs: 1000,
     paths: createPathShares(),
