@@ -1,7 +1,7 @@
 /** The regions' shares as the topology declares their pipes. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { swarmWeights } from '../../src/replica/fetch/swarm-facts.ts'
+import { ranks, swarmWeights } from '../../src/replica/fetch/swarm-facts.ts'
 
 test('regions of which nothing is declared count alike', () => {
   const weightOf = swarmWeights(undefined).region
@@ -48,4 +48,20 @@ test('a relay counts by what its own pipe carries of what the origin sends', () 
   assert.equal(relay({ site: 'fast', region: 'us' }, origin), 1)
   assert.equal(relay({ site: 'unknown', region: 'us' }, origin), 1)
   assert.equal(swarmWeights(undefined).relay({ site: 'branch', region: 'us' }, origin), 1)
+})
+
+test('sites are ranked in each region in the order in which they came, the origin left out', () => {
+  const places = [
+    { site: 'hq', region: 'us' },
+    { site: 'us-2', region: 'us' },
+    { site: 'eu-1', region: 'eu' },
+    { site: 'us-1', region: 'us' },
+    // A second node of a site, in the place of one that was revoked.
+    { site: 'us-2', region: 'us' },
+    { site: 'us-3', region: 'us' },
+  ]
+  const rank = ranks(() => places, { site: 'hq', region: 'us' })
+  const rankOf = (site: string, region = 'us'): number | undefined => rank({ site, region })
+  assert.deepEqual([rankOf('us-2'), rankOf('us-1'), rankOf('us-3'), rankOf('eu-1', 'eu')], [0, 1, 2, 0])
+  assert.deepEqual([rankOf('hq'), rankOf('late')], [undefined, undefined])
 })

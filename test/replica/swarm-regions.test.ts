@@ -73,6 +73,17 @@ for (const regions of [2, 3, 8]) {
   })
 }
 
+test('a site takes what comes from another region from one site there', () => {
+  const { sites } = run({})
+  for (const [site, { bytesFrom, wanBytes }] of sites) {
+    if (site === 'hq' || site.startsWith('r00')) continue
+    let partnersBytes = 0
+    for (const [from, bytes] of bytesFrom)
+      if (from.slice(0, 3) !== site.slice(0, 3) && from.endsWith(site.slice(3))) partnersBytes += bytes
+    assert.ok(partnersBytes > 0.9 * wanBytes, `${site}: ${partnersBytes} of ${wanBytes} bytes`)
+  }
+})
+
 test('without other sites in its region the origin itself gives each segment to one region', () => {
   const result = run({ relays: 0 })
   assert.ok(result.lastMs < 1.15 * BOUND_MS, `${result.lastMs / BOUND_MS} times the bound`)

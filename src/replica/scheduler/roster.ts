@@ -54,7 +54,10 @@ function updateMembers(state: SchedulerState, nowMs: number): void {
   if (members === state.members) return
   state.members = members
   state.membersVersion++
-  state.candidates = sorted.map((site) => ({ site, weight: weights.site({ site, region: self.region }) }))
+  state.candidates = sorted.map((site) => {
+    const place = { site, region: self.region }
+    return { site, weight: weights.site(place), rank: weights.rank(place) }
+  })
 }
 
 /** Regions that segments may enter by, and whether sites beside the origin pass them on. */
