@@ -187,6 +187,8 @@ export async function importTree(
     const failed = new Promise<never>((_, reject) => {
       fail = reject
     })
+    // A thread may fail while the next is only being started, and nobody waits for either yet.
+    failed.catch(() => undefined)
 
     const readers = createImportReaders(
       {
