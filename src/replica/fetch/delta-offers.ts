@@ -3,9 +3,19 @@ import type { Cid } from '../../block/cid.ts'
 import type { SnapshotEncodings } from '../../record/mesh-state.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { Ledger } from '../records/ledger.ts'
-import type { HeardSite } from '../status/status.ts'
-import type { AnnouncedTree } from '../status/status-announcement.ts'
 import type { DeltaOffers } from './delta-feed.ts'
+
+/** Of what a site says of itself what it holds: of each tree one that is complete, and the sequences of others, or runs of all. */
+interface HeardTrees {
+  readonly announcement: {
+    readonly trees: readonly {
+      readonly tree: string
+      readonly completeSnapshot: string | null
+      readonly alsoComplete: readonly number[]
+      readonly completeRuns?: readonly (readonly [from: number, to: number])[]
+    }[]
+  }
+}
 
 /**
  * What the records offer for a snapshot: the set against the newest base that is complete here; and where there is none, those
@@ -19,7 +29,7 @@ export function createDeltaOffers(
   }: {
     readonly ledger: Pick<Ledger, 'state' | 'subscribe'>
     readonly complete: Pick<CompleteSnapshots, 'holds'>
-    readonly heard: () => ReadonlyMap<string, Pick<HeardSite, 'announcement'>>
+    readonly heard: () => ReadonlyMap<string, HeardTrees>
   },
   {
     tree,
@@ -59,7 +69,7 @@ export function createDeltaOffers(
 
 /** A site that keeps a part of the tree says it of that part; who asks counts on those alone that want what it wants. */
 function saysHolds(
-  { completeSnapshot, alsoComplete, completeRuns = [] }: AnnouncedTree,
+  { completeSnapshot, alsoComplete, completeRuns = [] }: HeardTrees['announcement']['trees'][number],
   snapshot: string,
   sequence: number,
 ): boolean {
