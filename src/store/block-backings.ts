@@ -138,6 +138,8 @@ export interface BlockBackings {
   evacuate(backingId: number, isNeeded: IsNeeded, signal?: AbortSignal): Promise<Evacuation>
   /** Forgets its blocks. The files stay as they are. */
   drop(backingId: number): Promise<void>
+  /** Drops a backing that nothing was ever committed to; a commit that comes later is `not-found`. @returns whether it did */
+  dropUnused(backingId: number): Promise<boolean>
   /** Looks at every file, and reads again those whose identity is not what it was. */
   check(backingId: number, signal?: AbortSignal): Promise<BackingCheck>
   /** Which of these blocks lie in somebody else's files only (`in-place` or `adopted`). Costs nothing without such. */

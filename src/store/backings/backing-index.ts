@@ -58,6 +58,8 @@ export interface BackingIndex {
   /** Some files of one become the other's (block-backings.ts). @returns the keys of the blocks that went along */
   move(from: number, to: number, fileIds: readonly number[]): Promise<Uint8Array[]>
   drop(backingId: number): Promise<void>
+  /** @returns whether nothing was ever committed to it */
+  dropUnused(backingId: number): Promise<boolean>
 }
 
 /** What is needed of the index of all blocks. */
@@ -281,6 +283,29 @@ export function createBackingIndex(
       try {
         await dropKeys(backingId)
         backings.delete(backingId)
+      } finally {
+        dropping.delete(backingId)
+      }
+    },
+
+    async dropUnused(backingId) {
+      if (get(backingId).nextFileId > 1) return false
+      dropping.add(backingId)
+      try {
+        let isUnused = false
+        await index.change(
+          async () => {
+            // A commit may have been before this one in the line.
+            isUnused = backings.get(backingId)?.nextFileId === 1
+            return {
+              operations: isUnused ? [{ type: 'del', key: backingKey(backingId) }] : [],
+              addedBlocks: 0,
+            }
+          },
+          { sync: true },
+        )
+        if (isUnused) backings.delete(backingId)
+        return isUnused
       } finally {
         dropping.delete(backingId)
       }

@@ -224,6 +224,8 @@ export function createBackings({
       await index.drop(backingId)
     },
 
+    dropUnused: (backingId) => index.dropUnused(backingId),
+
     async check(backingId, signal): Promise<BackingCheck> {
       if (!index.backings.has(backingId)) throw unknown(backingId)
       const lost = createTally()
