@@ -130,14 +130,14 @@ export function openCacheFile(fd: number, subject: CacheSubject): CacheFile | un
 }
 
 function encodeHeader({ tree, root, chunker }: CacheSubject, nonce: Uint8Array): Uint8Array {
-  const { kind, minBytes, avgBytes, maxBytes } = chunker
+  const { kind, minBytes, avgBytes, maxBytes, inlineBytes = 0 } = chunker
   return Buffer.from(
     JSON.stringify({
       format: FORMAT,
       version: STAT_CACHE_VERSION,
       tree,
       root: hex(root),
-      chunker: [kind, minBytes, avgBytes, maxBytes],
+      chunker: [kind, minBytes, avgBytes, maxBytes, inlineBytes],
       nonce: hex(nonce),
     }),
   )
