@@ -11,6 +11,7 @@ import type { CborReader } from './cbor-reader.ts'
 import { CborWriter } from './cbor-writer.ts'
 import type { Entry } from './entry.ts'
 import { checkName, readEntry, writeEntry } from './entry.ts'
+import { entryWeight } from './entry-weight.ts'
 import { MAX_NAME_BYTES, MAX_NODE_ITEMS } from './limits.ts'
 import { openNode, writeNodeHead } from './list-node.ts'
 import type { ListFormat } from './list-split.ts'
@@ -69,20 +70,11 @@ export function createDirectoryBuilder(emit: (block: Block) => void): {
       if (last !== undefined && compareBytes(last, name) >= 0) throw outOfOrder(last, name)
       writer.clear()
       writeEntry(writer, entry)
-      builder.add(name, 0, writer.view(), weightOf(entry))
+      builder.add(name, 0, writer.view(), entryWeight(entry))
       last = name
     },
     finish: () => builder.finish().cid,
   }
-}
-
-/** An entry without its content is about so long. */
-const BYTES_PER_ITEM = 256
-
-/** Nodes are of a useful size in bytes, however much of it is files: 64 KiB on average. */
-function weightOf(entry: Entry): number {
-  const inlineBytes = entry.type === 'file' ? (entry.inline?.length ?? 0) : 0
-  return 1 + Math.floor(inlineBytes / BYTES_PER_ITEM)
 }
 
 function outOfOrder(last: Uint8Array, name: Uint8Array): MirrorError {

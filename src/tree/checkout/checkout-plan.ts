@@ -180,7 +180,7 @@ export async function* planCheckout(
       parts = []
     }
     for await (const part of fileParts(blocks, entry, undefined, signal)) {
-      const { cid, lengthBytes } = part
+      const { lengthBytes } = part
       const within = holes.length === 0 ? [] : holesWithin(holes, part.offset, part.offset + lengthBytes)
       // The content has the last word: only zeros may be left out.
       if (within[1] === lengthBytes && isZeroChunk(part)) {
@@ -188,7 +188,7 @@ export async function* planCheckout(
         continue
       }
       if (parts.length === 0) offset = part.offset
-      parts.push({ cid, lengthBytes })
+      parts.push(part)
       pieceHoles.push(...within)
       pieceBytes += lengthBytes
       if (pieceBytes < PIECE_BYTES) continue

@@ -24,7 +24,7 @@ import { createRecordReader, createRecordWriter } from '../spool/record-bytes.ts
 
 const FORMAT = 'mirrormesh-stat-cache'
 /** To be raised when records of the spool or results of reading change their layout: the cache holds both. */
-export const STAT_CACHE_VERSION = 1
+export const STAT_CACHE_VERSION = 2
 
 const CHECK_BYTES = 16
 const FRAME_HEADER_BYTES = 4 + CHECK_BYTES
