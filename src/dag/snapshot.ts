@@ -168,7 +168,8 @@ export function decodeSnapshot(cid: Cid, bytes: Uint8Array): Snapshot {
   if (reader.text(16) !== 'snapshot') throw reader.corrupt('it is something else')
   reader.expectKey('v')
   const version = reader.uint(Number.MAX_SAFE_INTEGER)
-  if (version < 1 || version > SNAPSHOT_VERSION) {
+  if (version === 0) throw reader.corrupt('it has no such version')
+  if (version > SNAPSHOT_VERSION) {
     throw new MirrorError('unsupported', `${what()} has format version ${version}`, {
       hint: 'Upgrade this node: the snapshot was made by a newer version.',
     })
