@@ -38,11 +38,23 @@ export type SchedulerEvent =
       readonly has: readonly boolean[]
       /** Offsets that are asked of nobody until they are released: they are made here of something else. */
       readonly withheld?: readonly number[]
+      /** The same, but for the peers of this region: one of them makes these of something else. */
+      readonly withheldFromFar?: readonly number[]
     }
-  /** From now on too; what is asked for already is not called back. */
-  | { readonly kind: 'withhold'; readonly page: number; readonly offsets: readonly number[] }
-  /** To be asked for like any others. */
-  | { readonly kind: 'release'; readonly page: number; readonly offsets: readonly number[] }
+  /** From now on too; what is asked for already is not called back. `from`: of all peers by default. */
+  | {
+      readonly kind: 'withhold'
+      readonly page: number
+      readonly offsets: readonly number[]
+      readonly from?: 'far'
+    }
+  /** To be asked for like any others, as far as they were withheld in the same way. */
+  | {
+      readonly kind: 'release'
+      readonly page: number
+      readonly offsets: readonly number[]
+      readonly from?: 'far'
+    }
   /** Blocks that were made here, verified and stored. */
   | { readonly kind: 'made'; readonly page: number; readonly offsets: readonly number[] }
   /** Every page of the index has been given. */
