@@ -244,6 +244,17 @@ function unreachable(socketPath: string, self: string, error: unknown): MirrorEr
       hint: 'Run this as the user of the daemon.',
     })
   }
+  // Somebody took the connection: the kernel, for a daemon that has no descriptor left for it.
+  if (code === 'ECONNRESET' || code === 'EPIPE') {
+    return new MirrorError(
+      'unreachable',
+      `the daemon at ${socketPath} closed the connection without an answer: ${message}`,
+      {
+        cause: error,
+        hint: 'It has as many files and connections open as it may (LimitNOFILE in its unit, or ulimit -n), or is stopping: its log says more. Try again.',
+      },
+    )
+  }
   // A path too long for a socket is EINVAL: no daemon has said yet where else its socket is.
   const isNone = code === 'ENOENT' || code === 'EINVAL'
   const why = isNone ? 'no such socket' : code === 'ECONNREFUSED' ? 'nobody listens there' : message

@@ -9,10 +9,13 @@ import type { Context } from './context.ts'
 import type { TreeSettings } from './tree-settings.ts'
 import { treeUrl } from './tree-url.ts'
 
-/** Does nothing when the tree has a publisher. Without an admin's key here a missing tree is an error. */
-export async function ensureTree(context: Context, tree: string): Promise<void> {
+/**
+ * Does nothing when the tree has a publisher. Without an admin's key here a missing tree is an error.
+ * @returns whether there was none before
+ */
+export async function ensureTree(context: Context, tree: string): Promise<boolean> {
   const found = await findTree(context, tree)
-  if (found !== undefined && found.epoch !== null) return
+  if (found !== undefined && found.epoch !== null) return false
   const self = await context.api.get<SelfDocument>('/api/v1/self', context.signal)
   try {
     await createTree(context, tree, self.peer)
@@ -27,6 +30,7 @@ export async function ensureTree(context: Context, tree: string): Promise<void> 
       },
     )
   }
+  return found === undefined
 }
 
 /** @param orRemoved one that was deleted, too */

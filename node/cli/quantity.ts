@@ -1,17 +1,6 @@
-/** Numbers as people read them. Bytes are decimal (1 MB is 1,000,000), as links and disks are sold. */
+/** Numbers as people read them. */
 
-const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
-
-export function formatBytes(bytes: number): string {
-  let value = bytes
-  let unit = 0
-  while (value >= 999.5 && unit < UNITS.length - 1) {
-    value /= 1000
-    unit++
-  }
-  const digits = unit === 0 || value >= 99.95 ? 0 : 1
-  return `${value.toFixed(digits)} ${UNITS[unit]}`
-}
+export { formatBytes } from '../../src/base/byte-size.ts'
 
 export function formatCount(count: number): string {
   return count.toLocaleString('en-US')

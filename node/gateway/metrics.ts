@@ -177,6 +177,11 @@ function registerRelayMetrics(registry: Registry, readRelayed: () => RelayCounts
     'Members that others may reach through here',
     ({ reservations }) => reservations,
   )
+  gauge(
+    'relay_held_bytes',
+    'Bytes received for other members and not passed on yet',
+    ({ heldBytes }) => heldBytes,
+  )
 }
 
 function registerCareMetrics(registry: Registry, readCare: () => StoreCare): void {

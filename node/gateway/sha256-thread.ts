@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../../src/base/clock.ts'
-import { MirrorError } from '../../src/base/errors.ts'
+import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
 import { threadEnvironment } from '../../src/base/thread-environment.ts'
 
 export interface Sha256Thread {
@@ -62,7 +62,8 @@ export function createSha256Thread({ clock }: { readonly clock: Pick<Clock, 'aft
     const fail = (cause?: unknown): void => {
       if (worker !== started) return
       worker = undefined
-      failAll(new MirrorError('internal', 'the thread that makes digests has ended', { cause }))
+      const what = 'the thread that makes digests has ended'
+      failAll(cause === undefined ? new MirrorError('internal', what) : asMirrorError(cause, what))
     }
     started.on('error', fail)
     started.on('exit', () => fail())

@@ -8,12 +8,9 @@ import {
   encodeQuestion,
   NONCE_BYTES,
 } from '../../src/replica/questions.ts'
+import type { AnnouncedTree } from '../../src/replica/status/announced-tree.ts'
 import { decodeDelta, encodeDelta } from '../../src/replica/status/announcement-delta.ts'
-import {
-  type AnnouncedTree,
-  decodeAnnouncement,
-  encodeAnnouncement,
-} from '../../src/replica/status/status-announcement.ts'
+import { decodeAnnouncement, encodeAnnouncement } from '../../src/replica/status/status-announcement.ts'
 import type { Random } from './mutate.ts'
 import { attempt, mutated, TEXT_REFUSALS, type Trial } from './target.ts'
 

@@ -70,6 +70,22 @@ const SYSTEM_CODES: Readonly<Record<string, ErrorCode>> = {
   EHOSTUNREACH: 'unreachable',
 }
 
+/** What to do about it whoever meets it; a hint that the caller has comes first. */
+const SYSTEM_HINTS: Readonly<Record<string, string>> = {
+  EMFILE:
+    'This process has as many files and connections open as it may: give it more (LimitNOFILE in its unit, or ulimit -n), or try again when it has less to do.',
+  ENFILE:
+    'This machine has as many files open as it may: sysctl fs.file-max. Try again when it has less to do.',
+}
+
+/** Of a thread that cannot be started or load its modules Node names the cause in the text only. */
+function errnoOf(code: unknown, message = ''): string | undefined {
+  const worker = /^Worker initialization failure: (E[A-Z0-9]+)$/.exec(message)?.[1]
+  if (worker !== undefined) return worker
+  const named = typeof code === 'string' ? code : undefined
+  return named?.startsWith('ERR_') === true && message.includes('too many open files') ? 'EMFILE' : named
+}
+
 /**
  * Wraps whatever was thrown while doing `what` (for example "write pack 3"): a MirrorError passes unchanged, an
  * AbortError becomes `aborted`, a system error keeps its errno in the facts.
@@ -79,11 +95,17 @@ export function asMirrorError(error: unknown, what: string, options: MirrorError
   const { name, code, message } = (error ?? {}) as { name?: string; code?: unknown; message?: string }
   if (name === 'AbortError')
     return new MirrorError('aborted', `${what}: aborted`, { ...options, cause: error })
-  const errno = typeof code === 'string' ? code : undefined
+  const errno = errnoOf(code, message)
   const facts = { ...options.facts, ...(errno === undefined ? {} : { errno }) }
   const kind =
     errno === undefined
       ? 'internal'
       : (SYSTEM_CODES[errno] ?? (/^E[A-Z0-9]+$/.test(errno) ? 'io' : 'internal'))
-  return new MirrorError(kind, `${what}: ${message ?? String(error)}`, { ...options, facts, cause: error })
+  const hint = options.hint ?? SYSTEM_HINTS[errno ?? '']
+  return new MirrorError(kind, `${what}: ${message ?? String(error)}`, {
+    ...options,
+    ...(hint === undefined ? {} : { hint }),
+    facts,
+    cause: error,
+  })
 }

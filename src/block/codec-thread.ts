@@ -9,7 +9,7 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { systemClock } from '../base/clock.ts'
-import { MirrorError } from '../base/errors.ts'
+import { asMirrorError, MirrorError } from '../base/errors.ts'
 import { threadEnvironment } from '../base/thread-environment.ts'
 
 export type CodecJob =
@@ -118,7 +118,11 @@ function startThread(): CodecThread {
     if (at >= 0) threads.splice(at, 1)
     const lost = thread.batches.splice(0).flat()
     for (const { reject } of lost) {
-      reject(new MirrorError('internal', 'the thread that codes blocks has ended', { cause: error }))
+      reject(
+        error === undefined
+          ? new MirrorError('internal', 'the thread that codes blocks has ended')
+          : asMirrorError(error, 'the thread that codes blocks has ended'),
+      )
     }
     handOut()
   }

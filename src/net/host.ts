@@ -122,7 +122,7 @@ export async function startHost(
   { listen, announce = [], isReachable = () => true, security = ['tls', 'noise'], giveWay }: HostOptions,
 ): Promise<Host> {
   const gate = createGate({ membership, clock, log, mayRelay: isReachable })
-  const relay = createRelay({ membership, log })
+  const relay = createRelay({ membership, clock, log })
   const topics = gossipTopics(mesh)
   const pacer = createPathPacer({ clock, isFar }, giveWay)
   const node = await createNode(

@@ -90,8 +90,12 @@ export const RESERVE_TIMEOUT_MS = 10_000
 /** A member that refused a reservation, or did not answer, is not asked again for so long. */
 export const RESERVE_PAUSE_MS = 60_000
 export const RESERVE_REVIEW_MS = 10_000
-/** What a relay holds of one direction of a connection: above it the sender is paused. */
-export const RELAY_HIGH_BYTES = 1 * MIB
-export const RELAY_LOW_BYTES = 256 * KIB
+/** What a relay has read of one direction of a connection, and not sent on: above it the sender is paused. */
+export const RELAY_HIGH_BYTES = 256 * KIB
+export const RELAY_LOW_BYTES = 64 * KIB
+/** Of one direction: what its sender may send ahead, which the relay holds when the other end takes nothing. 27 MB/s over 150 ms. */
+export const RELAY_MAX_WINDOW_BYTES = 4 * MIB
+/** Of all windows beyond the first 256 KiB of each: with it, a relay holds 384 MiB at most. */
+export const RELAY_POOL_BYTES = 128 * MIB
 /** Direct addresses of a peer that can be reached through a relay too. */
 export const DIRECT_FIRST_MS = 5_000

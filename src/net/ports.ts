@@ -199,6 +199,8 @@ export interface RelayCounts {
   readonly circuits: number
   /** Members that may be asked for here. */
   readonly reservations: number
+  /** Received of all of them and not sent on yet, now. */
+  readonly heldBytes: number
 }
 
 export interface BlockRequest {

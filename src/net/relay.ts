@@ -11,10 +11,11 @@ import type { CircuitRelayServerComponents, CircuitRelayTransportComponents } fr
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import type { Connection, PeerId, Stream, StreamHandler, Transport } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
+import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
 import * as limits from './limits.ts'
 import type { Membership, NetLog, RelayCounts } from './ports.ts'
-import { meterStream, type StreamMeter, spliceMeters } from './relay-meter.ts'
+import { createRelayMeters, type StreamMeter, spliceMeters } from './relay-meter.ts'
 import { withParts } from './with-parts.ts'
 
 type Registrar = CircuitRelayServerComponents['registrar']
@@ -40,11 +41,14 @@ interface OwnReservations {
 
 export function createRelay({
   membership,
+  clock,
   log,
 }: {
   readonly membership: Membership
+  readonly clock: Pick<Clock, 'after'>
   readonly log: NetLog
 }): Relay {
+  const meters = createRelayMeters({ clock })
   /** The stream of whoever asks, while its request is worked on: the package opens the other one within that. */
   const asking = new AsyncLocalStorage<StreamMeter>()
   let own: OwnReservations | undefined
@@ -66,7 +70,7 @@ export function createRelay({
     if (stream.status !== 'open') return undefined
     circuits++
     stream.addEventListener('close', () => circuits--, { once: true })
-    return asking.run(meterStream(stream, count), () => handler(stream, connection))
+    return asking.run(meters.meter(stream, count), () => handler(stream, connection))
   }
 
   /** Streams on which a relay says who asks for us: heeded only where we have asked for it. */
@@ -84,7 +88,7 @@ export function createRelay({
       async newStream(protocols, options): Promise<Stream> {
         const stream = await connection.newStream(protocols, options)
         const source = asking.getStore()
-        if (source !== undefined) spliceMeters(source, meterStream(stream, count))
+        if (source !== undefined) spliceMeters(source, meters.meter(stream, count))
         return stream
       },
     })
@@ -140,7 +144,7 @@ export function createRelay({
     },
     isReservedAt: (peer) => own?.hasReservation(peerIdFromString(peer)) === true,
     release: () => own?.cancelReservations(),
-    counts: () => ({ bytes, circuits, reservations: reservations?.size ?? 0 }),
+    counts: () => ({ bytes, circuits, reservations: reservations?.size ?? 0, heldBytes: meters.heldBytes() }),
   }
 }
 

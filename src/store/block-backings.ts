@@ -95,6 +95,11 @@ export interface CommittedFile {
   readonly identity: FileIdentity
 }
 
+export interface CommitOptions {
+  /** Since the files were written, their bytes and names have been synced. By default that is done now. */
+  readonly isSynced?: boolean
+}
+
 /** One answer per CID, in order. In doubt: true. */
 export type IsNeeded = (cids: readonly Cid[]) => Promise<readonly boolean[]>
 
@@ -107,7 +112,7 @@ export interface BlockBackings {
    * @returns the blocks that the store did not have
    * @throws MirrorError `not-found` for an unknown backing, `invalid` for malformed entries
    */
-  commit(backingId: number, files: readonly BackedFile[]): Promise<BackingSize>
+  commit(backingId: number, files: readonly BackedFile[], options?: CommitOptions): Promise<BackingSize>
   /**
    * Durable when it resolves: say where the files may be before they move, and where they are after.
    * @param mark replaces the one before; absent, that stays
@@ -133,6 +138,8 @@ export interface BlockBackings {
   evacuate(backingId: number, isNeeded: IsNeeded, signal?: AbortSignal): Promise<Evacuation>
   /** Forgets its blocks. The files stay as they are. */
   drop(backingId: number): Promise<void>
+  /** Drops a backing that nothing was ever committed to; a commit that comes later is `not-found`. @returns whether it did */
+  dropUnused(backingId: number): Promise<boolean>
   /** Looks at every file, and reads again those whose identity is not what it was. */
   check(backingId: number, signal?: AbortSignal): Promise<BackingCheck>
   /** Which of these blocks lie in somebody else's files only (`in-place` or `adopted`). Costs nothing without such. */

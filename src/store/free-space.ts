@@ -2,6 +2,7 @@
  * Refuses writes while the disk still has room: a full disk would stop the index and the records as well. The file
  * system is asked once per `stepBytes` taken, not once per write.
  */
+import { formatBytes } from '../base/byte-size.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
 import type { FileOps } from './files.ts'
 
@@ -47,7 +48,7 @@ export function createFreeSpace(
         if (spareBytes < 0) {
           throw new MirrorError(
             'no-space',
-            `${dir} has ${freeBytes} bytes free, and ${reserveBytes} are kept free`,
+            `${dir} has ${formatBytes(freeBytes)} free, and ${formatBytes(reserveBytes)} are kept free`,
             {
               facts: { dir, freeBytes, reserveBytes, neededBytes: sizeBytes },
               hint: 'Free some space on that disk; nothing that is stored was harmed.',

@@ -79,7 +79,7 @@ export function startThread<Input, Question, Answer, Result>(
       if ('error' in message) reject(mirrorError(message.error))
       else resolve(message.result)
     })
-    worker.once('error', reject)
+    worker.once('error', (error) => reject(asMirrorError(error, what)))
     worker.once('exit', (status) => {
       isOver = true
       port1.close()

@@ -119,6 +119,39 @@ test('a tree is published in place and first synced onto a mirror: nearly nothin
     },
   )
 
+  await t.test('what is all stored is not adopted, and no empty backing stays', async () => {
+    const copy = join(dir, 'copy')
+    await mkdir(copy)
+    await writeFile(join(copy, 'image'), randomFillSync(Buffer.allocUnsafe(300_000)))
+    await succeed(['publish', copy, '--home', hqHome, '--tree', 'copied'])
+    const before = await backingsOf(hqHome)
+    const adopted = await succeedJson<AdoptAnswer>(['adopt', copy, '--home', hqHome, '--tree', 'copied'])
+    assert.deepEqual([adopted.backing, adopted.files], [null, 1])
+    assert.match(
+      await succeed(['adopt', copy, '--home', hqHome, '--tree', 'copied']),
+      /stored here already: nothing was adopted/,
+    )
+    assert.deepEqual(await backingsOf(hqHome), before)
+  })
+
+  await t.test(
+    'a publish --in-place that fails says which tree it leaves, and rests on nothing',
+    async () => {
+      const before = await backingsOf(hqHome)
+      const outcome = await mirrormesh([
+        ...['publish', source, '--home', hqHome, '--tree', 'new/one', '--in-place', '--as', 'v1'],
+      ])
+      assert.notEqual(outcome.status, 0)
+      assert.match(
+        outcome.stderr,
+        /new\/one was created for this and has no snapshot yet: .*tree delete new\/one/,
+      )
+      assert.deepEqual(await backingsOf(hqHome), before)
+      assert.equal((await hq.status()).trees.find(({ tree }) => tree === 'new/one')?.inPlace, undefined)
+      await succeed(['tree', 'delete', 'new/one', '--home', hqHome, '--yes'])
+    },
+  )
+
   await t.test('of a folder that is not there nothing is adopted, and nothing stays of the try', async () => {
     const list = async () => (await succeed(['store', 'backings', '--home', labHome])).split('\n').length
     const before = await list()

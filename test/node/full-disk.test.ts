@@ -49,15 +49,15 @@ test('a lab whose disk is too small says so, stays up, and completes once there 
 
   const stuck = await until('the status says why', async () => {
     const replica = await replicaOf(daemon, 'lab')
-    return replica?.reason !== undefined && /bytes free/.test(replica.reason) && replica
+    return replica?.reason !== undefined && /B free/.test(replica.reason) && replica
   })
   assert.notEqual(stuck.state, 'complete')
-  assert.match(stuck.reason ?? '', /home\/store\/packs has \d+ bytes free, and \d+ are kept free/)
+  assert.match(stuck.reason ?? '', /home\/store\/packs has [\d.]+ [kM]?B free, and [\d.]+ MB are kept free/)
   const { alarms } = await daemon.status()
   assert.ok(alarms.some(({ kind, subject }) => kind === 'replica-no-space' && subject === TREE))
   assert.match(daemon.stderr(), /"event":"replica\.failed"/)
-  await until('hq hears of it', async () => /bytes free/.test((await replicaOf(hq, 'lab'))?.reason ?? ''))
-  assert.match(await succeed(['status', '--home', labHome]), /bytes free/)
+  await until('hq hears of it', async () => /B free/.test((await replicaOf(hq, 'lab'))?.reason ?? ''))
+  assert.match(await succeed(['status', '--home', labHome]), /B free/)
 
   await rm(join(lab, 'ballast'))
   await until('it is complete', async () => (await replicaOf(daemon, 'lab'))?.state === 'complete', 90_000)
@@ -82,7 +82,7 @@ test('a publish that does not fit fails with a reason, gives back what it wrote,
 
   const failed = await mirrormesh(['publish', source, '--home', home, '--tree', TREE])
   assert.equal(failed.status, 9, failed.stderr)
-  assert.match(failed.stderr, /home\/store\/packs has \d+ bytes free, and \d+ are kept free/)
+  assert.match(failed.stderr, /home\/store\/packs has [\d.]+ [kM]?B free, and [\d.]+ MB are kept free/)
   assert.match(failed.stderr, /Free some space/)
   assert.equal(await packBytes(home), before, 'what was written in vain is given back')
   assert.match(await succeed(['tree', 'show', TREE, '--home', home]), /^head +@1 /m)
@@ -117,12 +117,15 @@ test('a check-out that does not fit leaves the old one as it was, and moves once
     const replica = await replicaOf(daemon, 'hq')
     return replica?.reason !== undefined && replica
   })
-  assert.match(stuck.reason ?? '', /mirrormesh-disk-[^/]*\/tree needs more than the \d+ bytes that are free/)
+  assert.match(
+    stuck.reason ?? '',
+    /mirrormesh-disk-[^/]*\/tree needs more than the [\d.]+ [kM]?B that are free/,
+  )
   assert.equal(stuck.checkouts[0]?.sequence, 1)
   assert.deepEqual(await readdir(dest), ['file-0'])
   const asked = await mirrormesh(['checkout', TREE, join(disk, 'other'), '--home', home])
   assert.equal(asked.status, 9, asked.stderr)
-  assert.match(asked.stderr, /mirrormesh-disk-[^/]*\/other needs \d+ bytes, \d+ are free/)
+  assert.match(asked.stderr, /mirrormesh-disk-[^/]*\/other needs [\d.]+ MB, [\d.]+ [kM]?B are free/)
   // Each try removes what it wrote.
   const holds = (...names: string[]) =>
     until(`the disk holds ${names.join(', ')}`, async () => {

@@ -27,7 +27,7 @@ test('/metrics shows what collections, scrubs and relaying have done, as it is w
       damagedBlocks: 2,
       lastScrubMs: undefined,
     }),
-    readRelayed: () => ({ bytes: 12, circuits: 3, reservations: 4 }),
+    readRelayed: () => ({ bytes: 12, circuits: 3, reservations: 4, heldBytes: 4 }),
     readPaths: () => [
       {
         ...{
@@ -79,6 +79,7 @@ test('/metrics shows what collections, scrubs and relaying have done, as it is w
     'mirrormesh_relayed_bytes 12',
     'mirrormesh_relayed_connections 3',
     'mirrormesh_relay_reservations 4',
+    'mirrormesh_relay_held_bytes 4',
     'mirrormesh_path_round_trip_seconds{site="lon1"} 0.1',
     'mirrormesh_path_queue_seconds{site="lon1"} 0.04',
     'mirrormesh_path_bound_bytes_per_second{site="lon1"} 90000',

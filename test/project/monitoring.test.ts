@@ -24,7 +24,7 @@ async function seriesOf(status: StatusDocument): Promise<Map<string, Map<string,
       damagedBlocks: 0,
       lastScrubMs: 1,
     }),
-    readRelayed: () => ({ bytes: 0, circuits: 0, reservations: 0 }),
+    readRelayed: () => ({ bytes: 0, circuits: 0, reservations: 0, heldBytes: 4 }),
     readProtocols: () => [
       { protocol: '/p', bytesSent: 1, bytesReceived: 1, messagesSent: 1, messagesReceived: 1 },
     ],

@@ -6,7 +6,7 @@ import type { Snapshot } from '../../src/dag/snapshot.ts'
 import { countBlocks, type MadeDelta } from '../../src/delta/delta.ts'
 import { keyPairFromSeed } from '../../src/record/key.ts'
 import { openSetWriter, type SetWriter } from '../../src/replica/deltas/set-writer.ts'
-import type { DeltaOffers, OfferedSet } from '../../src/replica/fetch/delta-feed.ts'
+import type { DeltaOffers, OfferedSet, SetElsewhere } from '../../src/replica/fetch/delta-feed.ts'
 import type { Fetch, FetchOptions, FetchResult } from '../../src/replica/fetch/fetch-session.ts'
 import type { TestMesh, TestNode } from './mesh.ts'
 import { createMesh, publish, TREE } from './mesh.ts'
@@ -32,6 +32,17 @@ export function createOffers(first?: OfferedSet): Offers {
       offer = next
       for (const listener of listeners) listener()
     },
+  }
+}
+
+/** Of a site without the base, which others are known to hold. */
+export function createOffersElsewhere(first: OfferedSet, ...holders: readonly TestNode[]): Offers {
+  const offers = createOffers(first)
+  const names = new Set(holders.map(({ name }) => name))
+  return {
+    ...offers,
+    current: () => undefined,
+    elsewhere: (): SetElsewhere[] => [{ ...offers.current()!, holders: names }],
   }
 }
 

@@ -63,3 +63,10 @@ test('adopted mirrors and check-outs put no tree at risk', () => {
   const status = statusOf([replica('hq', 7)])
   assert.equal(withInPlaceRisks(status, [backing('adopted', 'a'), backing('check-out', 'a')]), status)
 })
+
+test('a tree without a head has nothing to lose', () => {
+  const status = statusOf([])
+  const trees = status.trees.map((tree) => ({ ...tree, sequence: null }))
+  const [tree] = withInPlaceRisks({ ...status, trees }, [backing('in-place', 'a')]).trees
+  assert.equal(tree?.inPlace, undefined)
+})

@@ -7,8 +7,8 @@ import { type Cid, cidOf, DAG_CBOR } from '../../src/block/cid.ts'
 import type { MeshState } from '../../src/record/mesh-state.ts'
 import { judgeCopy, type LastCopyInput, lastCopies } from '../../src/replica/copies/last-copies.ts'
 import { type CopyView, markOf, VERIFIED_MS } from '../../src/replica/copies/verified-copies.ts'
+import type { AnnouncedTree } from '../../src/replica/status/announced-tree.ts'
 import type { HeardSite } from '../../src/replica/status/status.ts'
-import type { AnnouncedTree } from '../../src/replica/status/status-announcement.ts'
 
 const NOW_MS = 1_700_000_000_000
 

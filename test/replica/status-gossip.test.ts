@@ -9,6 +9,7 @@ import { decodeQuestion } from '../../src/replica/questions.ts'
 import { loadAddressBook } from '../../src/replica/records/address-book.ts'
 import { createBackground } from '../../src/replica/site-agent/background.ts'
 import { createStatusGossip } from '../../src/replica/site-agent/gossip.ts'
+import type { AnnouncedTree } from '../../src/replica/status/announced-tree.ts'
 import {
   applyAnnouncementDelta,
   decodeDelta,
@@ -17,7 +18,6 @@ import {
 } from '../../src/replica/status/announcement-delta.ts'
 import { createAnnouncementSender, wholePeriodMs } from '../../src/replica/status/announcement-sender.ts'
 import {
-  type AnnouncedTree,
   decodeAnnouncement,
   encodeAnnouncement,
   type SiteAnnouncement,

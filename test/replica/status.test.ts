@@ -13,10 +13,10 @@ import { buildStatus, NO_RIGHT } from '../../src/replica/build-status.ts'
 import { goalsOf } from '../../src/replica/goals.ts'
 import type { HeldBack } from '../../src/replica/publish/held-back.ts'
 import { announcedTree } from '../../src/replica/site-agent/status.ts'
+import type { AnnouncedTree } from '../../src/replica/status/announced-tree.ts'
 import { deltaBetween } from '../../src/replica/status/announcement-delta.ts'
 import type { HeardSite, StatusSources } from '../../src/replica/status/status.ts'
 import {
-  type AnnouncedTree,
   decodeAnnouncement,
   encodeAnnouncement,
   MAX_ANNOUNCEMENT_BYTES,

@@ -19,7 +19,7 @@ test('publishers together leave a quarter of the free space, whatever each of th
   await take('b', 250)
   await assert.rejects(take('c', 150), {
     code: 'no-space',
-    message: /publishers have sent.*650 bytes, and 750/,
+    message: /publishers have sent.*650 B, and 750 B/,
   })
   await take('c', 100)
   for (const each of ['a', 'b', 'c', 'd'])

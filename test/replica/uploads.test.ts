@@ -262,7 +262,7 @@ test('what no head names takes half of the free space at most, also when it was 
   await send(id, junk('b'))
   await assert.rejects(uploads.put(id, [junk('c')]), {
     code: 'no-space',
-    message: /is 4000 bytes, and 5000 may be/,
+    message: /is 4\.0 kB, and 5\.0 kB may be/,
   })
   assert.deepEqual(await store.blocks.has([junk('c').cid]), [false])
   uploads.close(id)

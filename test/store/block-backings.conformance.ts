@@ -106,7 +106,22 @@ export function testBackings({ name, setup }: BackingsSetup): void {
         assert.deepEqual(store.backings.list(), [])
         assert.ok(fs.existsSync(path.join(root, 'd/e/b')), 'the files stay')
         assert.deepEqual(damage, [])
-        assert.ok((await create('adopted')) > id, 'an id is not given again')
+        const unused = await create('adopted')
+        assert.ok(unused > id, 'an id is not given again')
+
+        // Of two at once the one that is first in the line wins, and nothing is lost.
+        const committed = store.backings.commit(unused, [write('a', a)])
+        assert.equal(await store.backings.dropUnused(unused), false)
+        await committed
+        await checkAll(store, a)
+        const another = await create('in-place')
+        const late = store.backings.dropUnused(another)
+        await assert.rejects(store.backings.commit(another, [write('d/e/b', b)]), { code: 'not-found' })
+        assert.equal(await late, true)
+        assert.deepEqual(
+          store.backings.list().map((each) => each.id),
+          [unused],
+        )
       }))
 
     test('a backing may be a single file', () =>

@@ -87,7 +87,7 @@ for (const code of ['ENOSPC', 'EIO']) {
       }) as typeof fs.writeSync)
       const version = versions[failing % 2]!
       await assert.rejects(b.checkOut(version, b.at('out'), { replace: true }), (error: Error) => {
-        assert.match(error.message, new RegExp(code === 'ENOSPC' ? 'ENOSPC|bytes that are free' : code))
+        assert.match(error.message, new RegExp(code === 'ENOSPC' ? 'ENOSPC|B that are free' : code))
         return true
       })
       mocked.mock.restore()

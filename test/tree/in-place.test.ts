@@ -3,7 +3,10 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
+import { isMirrorError } from '../../src/base/errors.ts'
+import type { BlockStore } from '../../src/store/block-store.ts'
 import { openStore } from '../../src/store/store.ts'
+import { importTree } from '../../src/tree/import/import.ts'
 import { missingOf } from './missing-blocks.ts'
 import type { Bench } from './trees.ts'
 import { bench, describeTree, noise } from './trees.ts'
@@ -87,13 +90,47 @@ test('what is stored already is not backed, and copying a backing into packs fre
   const source = makeSource(b)
   const copied = await b.import(source)
   const again = await b.import(source, { inPlace: 'in-place' })
-  assert.deepEqual(await b.store.blocks.backings.measure(again.backingId!), { blocks: 0, bytes: 0 })
+  assert.equal(again.backingId, undefined)
+  assert.deepEqual(b.store.blocks.backings.list(), [])
   const other = await bench(t)
   const imported = await other.import(source, { inPlace: 'in-place' })
   await other.store.blocks.backings.evacuate(imported.backingId!, async (cids) => cids.map(() => true))
   fs.rmSync(source, { recursive: true })
   assert.equal(await missingOf(other, imported), 0)
   assert.equal(await missingOf(b, copied), 0)
+})
+
+test('an import in place that fails leaves no backing, or says what it leaves and is gone on with', async (t) => {
+  const b = await bench(t)
+  const source = makeSource(b)
+  const { blocks } = b.store
+  const failing = (when: 'before' | 'after'): BlockStore => ({
+    ...blocks,
+    backings: {
+      ...blocks.backings,
+      async commit(id, files) {
+        if (when === 'after') await blocks.backings.commit(id, files)
+        throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })
+      },
+    },
+  })
+  const importWith = (store: BlockStore, tempDir: string) =>
+    importTree(
+      { blocks: store, tempDir, clock: systemClock },
+      { path: source, tree: 'test', inPlace: 'in-place' },
+    )
+  await assert.rejects(importWith(blocks, b.at('no-such-folder')), { code: 'not-found' })
+  assert.deepEqual(blocks.backings.list(), [])
+  await assert.rejects(importWith(failing('before'), b.at('tmp')), { code: 'io' })
+  assert.deepEqual(blocks.backings.list(), [])
+  let left = 0
+  await assert.rejects(importWith(failing('after'), b.at('tmp')), (error) => {
+    assert.ok(isMirrorError(error, 'io'))
+    left = Number(error.facts.backing)
+    assert.match(error.hint ?? '', new RegExp(`mirrormesh store drop-backing ${left}$`))
+    return true
+  })
+  assert.equal((await b.import(source, { inPlace: 'in-place' })).backingId, left)
 })
 
 test('a dry run in place counts as the real one does, and neither stores nor backs anything', async (t) => {

@@ -34,11 +34,10 @@ export function runAdoptJob(services: Services, body: JobBody<'adopt'>) {
       },
     )
     const { files, bytes, blocks: blockCount, newBlocks, newBytes, uncaptured, seconds, backingId } = adopted
-    if (backingId === undefined) throw new MirrorError('internal', 'what was adopted has no backing')
     return {
       tree,
       path,
-      backing: backingId,
+      backing: backingId ?? null,
       files,
       bytes,
       blocks: blockCount,

@@ -49,7 +49,8 @@ export interface RollBackAnswer extends SnapshotPlace {
 export interface AdoptAnswer {
   readonly tree: string
   readonly path: string
-  readonly backing: number
+  /** Null when the store has every block already: nothing of the folder is needed. */
+  readonly backing: number | null
   readonly files: number
   readonly bytes: number
   readonly blocks: number

@@ -38,7 +38,7 @@ async function adopt(context: Context, dir: string, options: Options): Promise<v
   if (options.json === true) await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
   else {
     await terminal.print(
-      `${answer.path} is backing ${answer.backing} of ${tree}\n` +
+      `${answer.backing === null ? `every block of ${answer.path} is stored here already: nothing was adopted` : `${answer.path} is backing ${answer.backing} of ${tree}`}\n` +
         `${countOf(answer.files, 'file')}, ${formatBytes(answer.bytes)}, ${countOf(answer.blocks, 'block')}; ` +
         `new here: ${formatBytes(answer.newBytes)}; ${formatSeconds(answer.seconds)}\n`,
     )

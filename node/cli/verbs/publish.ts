@@ -133,13 +133,19 @@ async function publish(context: Context, path: string, options: Options): Promis
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   }
   // Last: a tree that was created for a mistyped option would stay.
+  let isNewTree = false
   if (!isDry) {
     if (wait !== undefined) await checkSites(context, wait)
     const { ensureTree } = await import('../ensure-tree.ts')
-    await ensureTree(context, tree)
+    isNewTree = await ensureTree(context, tree)
   }
-  const answer = await runJob<PublishAnswer | DryRunAnswer>(context, job, `publish ${tree}`)
   const { terminal } = context
+  const answer = await runJob<PublishAnswer | DryRunAnswer>(context, job, `publish ${tree}`).catch(
+    async (error) => {
+      if (isNewTree) await sayWhatIsLeft(context, tree)
+      throw error
+    },
+  )
   if (options.json === true) await terminal.print(`${JSON.stringify(answer, null, 2)}\n`)
   else if ('isDryRun' in answer) {
     if (options.itemize === true) {
@@ -188,6 +194,16 @@ async function publish(context: Context, path: string, options: Options): Promis
     if (uncaptured.count > 10) terminal.say(`  ... \`${context.self} tree show ${tree}\` shows more`)
     context.exitWith(EXIT.partial)
   }
+}
+
+/** The job may have failed after the head was signed, as when a site that is waited for takes too long. */
+async function sayWhatIsLeft(context: Context, tree: string): Promise<void> {
+  const { findTree } = await import('../ensure-tree.ts')
+  const found = await findTree(context, tree).catch(() => undefined)
+  if (found !== undefined && found.head === null)
+    context.terminal.say(
+      `mirrormesh: ${tree} was created for this and has no snapshot yet: publish again, or take it back: ${context.self} tree delete ${tree}`,
+    )
 }
 
 async function checkSites(context: Context, wanted: readonly string[]): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { type Cid, cidKey } from '../../block/cid.ts'
-import { MAX_VERIFIED, type VerifiedCopy } from '../status/status-announcement.ts'
+import { MAX_VERIFIED, type VerifiedCopy } from '../status/announced-tree.ts'
 import { markOf } from './verified-copies.ts'
 
 /** A site that is to show a snapshot, or the part of it that both hold. */

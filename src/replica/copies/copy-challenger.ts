@@ -39,8 +39,8 @@ import type { Ledger } from '../records/ledger.ts'
 import { affinity } from '../scheduler/rendezvous.ts'
 import { createBackground } from '../site-agent/background.ts'
 import { backoffMs } from '../site-agent/backoff.ts'
+import type { VerifiedCopy } from '../status/announced-tree.ts'
 import type { HeardSite } from '../status/status.ts'
-import type { VerifiedCopy } from '../status/status-announcement.ts'
 import {
   type Challenge,
   type ChallengeOutcome,

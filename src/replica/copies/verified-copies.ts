@@ -12,8 +12,9 @@ import { blake3 } from '../../block/hash.ts'
 import type { MeshState, TreeState } from '../../record/mesh-state.ts'
 import { silentAfterMs } from '../announce-period.ts'
 import { filterOf } from '../goals.ts'
+import type { AnnouncedTree } from '../status/announced-tree.ts'
 import type { HeardSite } from '../status/status.ts'
-import type { AnnouncedTree, SiteAnnouncement } from '../status/status-announcement.ts'
+import type { SiteAnnouncement } from '../status/status-announcement.ts'
 
 /** So long a copy counts after it was shown. It is asked for again long before (copy-challenger.ts). */
 export const VERIFIED_MS = 36 * 3_600_000

@@ -21,8 +21,9 @@ import type { Explanation, SchedulerEvent, SwarmWeights } from '../scheduler/typ
 import { type DeltaMaker, openDeltaMaker } from './delta-maker.ts'
 import { createDeltaPlan, type DeltaPlan, type PlannedDelta } from './delta-plan.ts'
 import { type DeltaComponents, type DeltaSession, startDeltaSession } from './delta-session.ts'
+import { createNewsClock } from './news-clock.ts'
 
-/** What the publisher says of the deltas of a snapshot against a base that is complete here. */
+/** What the publisher says of the deltas of a snapshot against one base. */
 export interface OfferedSet {
   readonly base: Cid
   /** Null as long as there are no deltas. */
@@ -30,10 +31,18 @@ export interface OfferedSet {
   readonly isComplete: boolean
 }
 
+/** Against a base that is not here. */
+export interface SetElsewhere extends OfferedSet {
+  /** Peers that say that the base is complete there. */
+  readonly holders: ReadonlySet<string>
+}
+
 export interface DeltaOffers {
-  /** The best for this node now; undefined while there is none. */
+  /** Of those against bases that are complete here the best for this node now; undefined while there is none. */
   current(): OfferedSet | undefined
-  /** Called when `current` may answer differently. Returns the function that ends it. */
+  /** Where `current` has none: what others may make blocks of, the best first. */
+  elsewhere?(): readonly SetElsewhere[]
+  /** Called when either may answer differently. Returns the function that ends it. */
   onChange(listener: () => void): () => void
 }
 
@@ -76,7 +85,12 @@ export interface DeltaFeed {
    * read.
    * @returns the offsets to withhold
    */
-  takePage(page: number, firstPosition: number, blocks: readonly IndexedBlock[], has: boolean[]): number[]
+  takePage(
+    page: number,
+    firstPosition: number,
+    blocks: readonly IndexedBlock[],
+    has: boolean[],
+  ): { readonly withheld: number[]; readonly withheldFromFar?: number[] }
   /** A block came as it is. False when it was made here meanwhile. */
   takePlain(page: number, offset: number): boolean
   dropPage(page: number): void
@@ -96,14 +110,12 @@ interface TakenPage {
   readonly withheld: Set<number>
 }
 
-const WAIT_MS = 3000
-const LATE_MS = 10_000
+export const WAIT_MS = 3000
+export const LATE_MS = 10_000
 const MAX_APPLYING = 4
 
 export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedOptions): DeltaFeed {
-  const { traffic, clock, heldUp, log } = components
-  /** Time that others had to be heard in. */
-  const ownMs = (): number => clock.monotonicMs() - heldUp.totalMs()
+  const { traffic, log } = components
   const { tree, snapshot: snapshotCid, offers, waitMs = WAIT_MS, lateMs = LATE_MS } = options
   const counts = { deltasFetched: 0, deltaBytesFetched: 0, blocksMade: 0, bytesMade: 0 }
   const pages = new Map<number, TakenPage>()
@@ -123,19 +135,24 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
   let isFinal = false
   let isOver = false
   let isNearComplete = false
-  let newsMs = 0
-  let isWaiting = true
-  let isLate = false
-  let cancelTimer: (() => void) | undefined
   let unsubscribe: (() => void) | undefined
+  const quiet = createNewsClock(components, {
+    waitMs,
+    lateMs,
+    onChange(quietMs) {
+      if (quietMs > 0)
+        log?.info({ tree, quietMs: Math.round(quietMs), isLate: quiet.isLate() }, 'fetch.deltas-late')
+      refresh()
+    },
+  })
 
   // ---- what is withheld ----
 
   function isWithheld(position: number, delta: PlannedDelta | undefined): boolean {
     if (delta?.state === 'arrived') return true
     if (isNearComplete) return false
-    if (delta?.state === 'listed') return !isLate
-    return !isFinal && isWaiting && seen !== undefined && position >= decided
+    if (delta?.state === 'listed') return !quiet.isLate()
+    return !isFinal && quiet.isWaiting() && seen !== undefined && position >= decided
   }
 
   function wantedOf({ first, blocks: listed }: Pick<TakenPage, 'first' | 'blocks'>): boolean[] {
@@ -159,32 +176,6 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
     if (events.length > 0) fetch?.dispatch(events)
   }
 
-  function news(): void {
-    newsMs = ownMs()
-    const wasQuiet = !isWaiting || isLate
-    isWaiting = true
-    isLate = false
-    if (wasQuiet) refresh()
-    watchClock()
-  }
-
-  function watchClock(): void {
-    if (isOver || isNearComplete || cancelTimer !== undefined) return
-    const limitMs = isWaiting ? waitMs : lateMs
-    cancelTimer = clock.after(Math.max(1, newsMs + limitMs - ownMs()), () => {
-      cancelTimer = undefined
-      const quietMs = ownMs() - newsMs
-      const before = [isWaiting, isLate]
-      if (quietMs >= waitMs) isWaiting = false
-      if (quietMs >= lateMs) isLate = true
-      if (before[0] !== isWaiting || before[1] !== isLate) {
-        log?.info({ tree, quietMs: Math.round(quietMs), isLate }, 'fetch.deltas-late')
-        refresh()
-      }
-      if (!isLate) watchClock()
-    })
-  }
-
   // ---- the set ----
 
   function follow(): void {
@@ -195,7 +186,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
     const isFirst = seen === undefined
     const isGrown = offer.set !== null && seen?.set?.equals(offer.set) !== true
     seen = offer
-    if (isFirst) news()
+    if (isFirst) quiet.news()
     if (isGrown) void grow(offer).catch(giveUp)
     if (offer.isComplete && offer.set === null) {
       isFinal = true
@@ -214,7 +205,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       }
     }
     if (isOver || isNearComplete || seen?.set == null) return
-    news()
+    quiet.news()
     session?.grow(seen.set)
     if (seen.isComplete) session?.end()
   }
@@ -242,7 +233,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       onListed(set, until) {
         decided = Math.max(decided, until)
         isFinal = seen?.isComplete === true && seen.set?.equals(set) === true
-        news()
+        quiet.news()
         refresh()
         pump()
       },
@@ -254,7 +245,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
           counts.deltaBytesFetched += delta.lengthBytes
           traffic.tookDelta(delta.lengthBytes)
         }
-        news()
+        quiet.news()
         pump()
       },
       onFailed: giveUp,
@@ -314,7 +305,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       traffic.madeOfDeltas(lengthBytes)
     }
     tellMade(delta)
-    news()
+    quiet.news()
   }
 
   function tellMade({ entry }: PlannedDelta): void {
@@ -337,7 +328,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
   }
 
   function listenNoMore(): void {
-    cancelTimer?.()
+    quiet.stop()
     unsubscribe?.()
     session?.close()
   }
@@ -367,7 +358,7 @@ export function createDeltaFeed(components: DeltaComponents, options: DeltaFeedO
       pages.set(page, { first, blocks: listed, missing, withheld: new Set(withheld) })
       // After the page was given.
       queueMicrotask(pump)
-      return withheld
+      return { withheld }
     },
     takePlain: (page, offset) => pages.get(page)?.missing.delete(offset) ?? true,
     dropPage(page) {

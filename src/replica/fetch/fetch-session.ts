@@ -21,7 +21,8 @@ import type { Scheduler } from '../scheduler/scheduler.ts'
 import { createScheduler } from '../scheduler/scheduler.ts'
 import type { SchedulerCommand, SchedulerEvent } from '../scheduler/types.ts'
 import { createWakeTimer } from '../scheduler/wake-timer.ts'
-import { createDeltaFeed, type DeltaFeed } from './delta-feed.ts'
+import type { DeltaFeed } from './delta-feed.ts'
+import { createDeltaPart } from './delta-part.ts'
 import type { FetchComponents } from './fetch-components.ts'
 import { createFetchDemand } from './fetch-demand.ts'
 import { type Follower, followMembers } from './fetch-members.ts'
@@ -73,7 +74,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
   const feed =
     offers === undefined
       ? undefined
-      : createDeltaFeed(
+      : createDeltaPart(
           { ...components, heldUp },
           {
             ...{ tree, snapshot: snapshotCid, self, origin, offers, ...deltaTimes },
@@ -238,7 +239,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       const isLeftOut = page.blocks.map(({ cid }) => isWanted?.(cid) === false)
       const has = [...stored]
       const done = has.map((isHere, offset) => isHere || isLeftOut[offset] === true)
-      const withheld = feed?.takePage(number, firstPosition, page.blocks, done) ?? []
+      const kept = feed?.takePage(number, firstPosition, page.blocks, done)
       firstPosition += lengths.length
       for (const [offset, isDone] of done.entries()) if (isDone && !isLeftOut[offset]) has[offset] = true
       for (const [offset, isHere] of has.entries()) {
@@ -249,7 +250,7 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
       pages.set(number, page)
       options.pages?.read(number, stored)
       holding!.addPage(number, page.cid, has)
-      dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has: done, withheld }])
+      dispatch([{ kind: 'page', page: number, key: page.cid.multihash.digest, lengths, has: done, ...kept }])
     }
     dispatch([{ kind: 'pages-end' }])
   }

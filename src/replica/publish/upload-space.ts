@@ -3,6 +3,7 @@
  * all together three quarters. Blocks that no head ever names stay until the next full collection, so what an upload left
  * behind counts on for a day, over a restart too.
  */
+import { formatBytes } from '../../base/byte-size.ts'
 import type { Clock } from '../../base/clock.ts'
 import { MirrorError } from '../../base/errors.ts'
 import type { PeerId } from '../../record/key.ts'
@@ -85,8 +86,8 @@ export function createUploadSpace(
         throw new MirrorError(
           'no-space',
           isOwn
-            ? `what ${publisher} has sent and not published is ${takenBytes} bytes, and ${mayBytes} may be: half of the disk's free space`
-            : `what publishers have sent and not published is ${allBytes} bytes, and ${allMayBytes} may be: three quarters of the disk's free space`,
+            ? `what ${publisher} has sent and not published is ${formatBytes(takenBytes)}, and ${formatBytes(mayBytes)} may be: half of the disk's free space`
+            : `what publishers have sent and not published is ${formatBytes(allBytes)}, and ${formatBytes(allMayBytes)} may be: three quarters of the disk's free space`,
           {
             facts: {
               publisher,

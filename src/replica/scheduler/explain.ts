@@ -15,6 +15,7 @@ export function explain(state: SchedulerState, nowMs: number): Explanation {
     const owners = ownersOf(state, page)
     const entries = entriesOf(state, page)
     const withheld = new Set([...page.withheld].map((offset) => page.segmentOf[offset]!))
+    const left = new Set([...page.withheldFromFar].map((offset) => page.segmentOf[offset]!))
     return page.segments
       .filter(({ missing }) => missing > 0)
       .map((segment): SegmentExplanation => {
@@ -29,7 +30,7 @@ export function explain(state: SchedulerState, nowMs: number): Explanation {
           owner,
           ...(entry === undefined ? {} : { entry }),
           askedOf: asked.get(segment) ?? [],
-          state: stateOf(state, segment, withheld.has(index), owner, entry),
+          state: stateOf(state, segment, withheld.has(index), left.has(index), owner, entry),
         }
       })
   })
@@ -62,11 +63,13 @@ function stateOf(
   state: SchedulerState,
   segment: SegmentState,
   isWithheld: boolean,
+  isLeft: boolean,
   owner: string,
   entry: string | undefined,
 ): string {
   const { self } = state.settings
-  if (segment.open === 0) return isWithheld ? 'made of deltas, or waits for them' : 'asked for'
+  if (segment.open === 0 && isWithheld) return 'made of deltas, or waits for them'
+  if (segment.open === 0) return isLeft ? 'left to a neighbour, which makes it of deltas' : 'asked for'
   if (segment.ready > 0) return `${segment.ready} blocks held in this region`
   const awaited = awaitedRegion(state, segment, entry)
   if (awaited !== undefined) return `waits for region ${awaited}, which takes it first`

@@ -31,9 +31,13 @@ export interface PageState {
   readonly segments: readonly SegmentState[]
   /** Segment of each block. */
   readonly segmentOf: Uint16Array
-  /** Requests in flight for each block, one more for one that is withheld, or DONE. */
+  /**
+   * Requests in flight for each block, one more for one that is withheld, and for one that is withheld from far peers while no
+   * near one holds it; or DONE.
+   */
   readonly flights: Uint8Array
   readonly withheld: Set<number>
+  readonly withheldFromFar: Set<number>
   /** Near peers that hold each block. */
   readonly near: Uint8Array
   /** The same for the peers of far tier 1, 2 and 3. */
@@ -77,6 +81,7 @@ export function createPage(
     segmentOf: new Uint16Array(lengths.length),
     flights: new Uint8Array(lengths.length),
     withheld: new Set(),
+    withheldFromFar: new Set(),
     near: new Uint8Array(lengths.length),
     far: Array.from({ length: FAR_TIERS }, () => new Uint8Array(lengths.length)),
     missing: 0,
@@ -146,12 +151,24 @@ export function release(page: PageState, offset: number): void {
   if (page.withheld.delete(offset)) endFlight(page, offset)
 }
 
+/** Only near peers are asked for the block until it is released, unless somebody is asked already. */
+export function withholdFromFar(page: PageState, offset: number): void {
+  if (!isOpen(page, offset) || page.withheldFromFar.has(offset)) return
+  page.withheldFromFar.add(offset)
+  if (!isReady(page, offset)) startFlight(page, offset)
+}
+
+export function releaseToFar(page: PageState, offset: number): void {
+  if (page.withheldFromFar.delete(offset) && !isReady(page, offset)) endFlight(page, offset)
+}
+
 /** False when the block was stored already. */
 export function finishBlock(page: PageState, offset: number): boolean {
   if (isDone(page, offset)) return false
   if (isOpen(page, offset)) count(page, offset, -1)
   page.flights[offset] = DONE
   page.withheld.delete(offset)
+  page.withheldFromFar.delete(offset)
   const segment = segmentAt(page, offset)
   segment.missing--
   page.missing--
@@ -163,8 +180,13 @@ export function finishBlock(page: PageState, offset: number): boolean {
 export function changeNear(page: PageState, offset: number, change: 1 | -1): void {
   const before = page.near[offset]!
   const after = Math.min(MAX_COPIES, Math.max(0, before + change))
+  const isOther = before > 0 !== after > 0
+  const isForNear = isOther && page.withheldFromFar.has(offset)
+  // As ready or not as it is while it is open.
+  if (isForNear && after === 0) startFlight(page, offset)
   page.near[offset] = after
-  if (before > 0 === after > 0 || !isOpen(page, offset)) return
+  if (isForNear && after > 0) endFlight(page, offset)
+  if (isForNear || !isOther || !isOpen(page, offset)) return
   countReady(page, segmentAt(page, offset), change, change * page.lengths[offset]!)
 }
 
@@ -181,8 +203,13 @@ export function changeFar(page: PageState, tier: number, offset: number, change:
 
 /** The nearest far tier, of those up to `maxTier`, that has the block; 0 when none has. */
 export function farTierOf(page: PageState, offset: number, maxTier: number): number {
-  for (let tier = 1; tier <= maxTier; tier++) if (page.far[tier - 1]![offset]! > 0) return tier
+  for (let tier = 1; tier <= maxTier; tier++) if (isHeldBy(page, tier, offset)) return tier
   return 0
+}
+
+/** A peer of the far tier has the block. */
+export function isHeldBy(page: PageState, tier: number, offset: number): boolean {
+  return page.far[tier - 1]![offset]! > 0
 }
 
 /** Some of what is missing of the segment can be had from a far tier up to `maxTier`. */

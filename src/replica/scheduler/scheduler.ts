@@ -12,7 +12,7 @@
  */
 
 import { explain } from './explain.ts'
-import { createPage, isDone, isOpen, release, withhold } from './page.ts'
+import { createPage, isDone, isOpen, release, releaseToFar, withhold, withholdFromFar } from './page.ts'
 import type { PeerState } from './peer.ts'
 import {
   backOff,
@@ -138,6 +138,7 @@ function take(
     state.meanBlockBytes = bytes / Math.max(1, event.lengths.length)
     state.pages.set(event.page, page)
     for (const offset of event.withheld ?? []) withhold(page, offset)
+    for (const offset of event.withheldFromFar ?? []) withholdFromFar(page, offset)
     for (const peer of state.peers.values()) if (isCounted(peer)) countCopies(page, peer, 1)
     state.changes++
     state.isSurveyDue = true
@@ -184,9 +185,10 @@ function takeMade(
 ): void {
   const page = state.pages.get(event.page)
   if (page === undefined) return
+  const isOfAll = event.kind === 'made' || event.from === undefined
   for (const offset of event.offsets) {
-    if (event.kind === 'withhold') withhold(page, offset)
-    else if (event.kind === 'release') release(page, offset)
+    if (event.kind === 'withhold') (isOfAll ? withhold : withholdFromFar)(page, offset)
+    else if (event.kind === 'release') (isOfAll ? release : releaseToFar)(page, offset)
     else if (!isDone(page, offset))
       for (const useless of settleArrival(state, undefined, event.page, offset))
         cancelRequest(state, useless, commands)

@@ -38,11 +38,23 @@ export type SchedulerEvent =
       readonly has: readonly boolean[]
       /** Offsets that are asked of nobody until they are released: they are made here of something else. */
       readonly withheld?: readonly number[]
+      /** The same, but for the peers of this region: one of them makes these of something else. */
+      readonly withheldFromFar?: readonly number[]
     }
-  /** From now on too; what is asked for already is not called back. */
-  | { readonly kind: 'withhold'; readonly page: number; readonly offsets: readonly number[] }
-  /** To be asked for like any others. */
-  | { readonly kind: 'release'; readonly page: number; readonly offsets: readonly number[] }
+  /** From now on too; what is asked for already is not called back. `from`: of all peers by default. */
+  | {
+      readonly kind: 'withhold'
+      readonly page: number
+      readonly offsets: readonly number[]
+      readonly from?: 'far'
+    }
+  /** To be asked for like any others, as far as they were withheld in the same way. */
+  | {
+      readonly kind: 'release'
+      readonly page: number
+      readonly offsets: readonly number[]
+      readonly from?: 'far'
+    }
   /** Blocks that were made here, verified and stored. */
   | { readonly kind: 'made'; readonly page: number; readonly offsets: readonly number[] }
   /** Every page of the index has been given. */
@@ -103,6 +115,13 @@ export type SchedulerCommand =
 export interface SwarmWeights {
   readonly region: (region: string) => number
   readonly site: (place: Place) => number
+  /** Of what the origin sends, the part that a site of its region can take in and pass on: 1 at most. */
+  readonly relay: (place: Place, origin: Place) => number
+  /**
+   * The site's number among those of its region, from 0, the origin left out; undefined when it has none. Sites of one number in
+   * several regions take the same segments, and so give them to each other.
+   */
+  readonly rank: (place: Place) => number | undefined
 }
 
 export interface SchedulerOptions {
@@ -133,7 +152,7 @@ export type SchedulerSettings = Required<Omit<SchedulerOptions, 'origin'>> & Pic
 
 export function settingsOf(options: SchedulerOptions): SchedulerSettings {
   return {
-    weights: { region: () => 1, site: () => 1 },
+    weights: { region: () => 1, site: () => 1, relay: () => 1, rank: () => undefined },
     minLeaseMs: 2000,
     graceMs: 1000,
     paths: createPathShares(),

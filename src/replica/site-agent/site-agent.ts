@@ -182,7 +182,10 @@ export function createSiteAgent(
         scheduling: { pathWeight: pathWeight(priority, isUrgent) },
         ...swarmOf(ledger.state(), tree),
         signal,
-        deltas: createDeltaOffers({ ledger, complete }, { tree, snapshot, filter }),
+        deltas: createDeltaOffers(
+          { ledger, complete, heard: () => gossip.heard() },
+          { tree, snapshot, filter },
+        ),
         ...(filter === undefined ? {} : { filter }),
         base: newestHeld(ledger.state().trees.get(tree)?.history, (each) =>
           complete.holds(tree, each, filter),

@@ -6,6 +6,12 @@ import { pauseReason } from '../fetch-pauses.ts'
 import { type Goal, hasRight, isPinned } from '../goals.ts'
 import type { CompleteSnapshots } from '../holdings/complete-snapshots.ts'
 import type { HeldBack } from '../publish/held-back.ts'
+import {
+  type AnnouncedTree,
+  MAX_ALSO_COMPLETE,
+  MAX_RUNS,
+  type VerifiedCopy,
+} from '../status/announced-tree.ts'
 import type {
   CheckoutStatus,
   PeerTraffic,
@@ -14,13 +20,7 @@ import type {
   TrafficStatus,
   TreeFacts,
 } from '../status/status.ts'
-import {
-  type AnnouncedTree,
-  MAX_ALSO_COMPLETE,
-  MAX_RUNS,
-  type SiteAnnouncement,
-  type VerifiedCopy,
-} from '../status/status-announcement.ts'
+import type { SiteAnnouncement } from '../status/status-announcement.ts'
 import type { TrafficTotals } from '../traffic.ts'
 import type { TreeWorkerStatus } from './tree.ts'
 

@@ -16,18 +16,13 @@
  */
 import { MirrorError } from '../../base/errors.ts'
 import { decodeCbor, encodeCbor } from '../../block/codec.ts'
+import { count, list, text } from './announced-fields.ts'
+import { type AnnouncedTree, decodeTrees, encodeTree, MAX_ANNOUNCED_TREES } from './announced-tree.ts'
 import {
-  type AnnouncedTree,
-  count,
   decodeSuspects,
-  decodeTrees,
   encodeSuspects,
-  encodeTree,
-  list,
-  MAX_ANNOUNCED_TREES,
   MAX_ANNOUNCEMENT_BYTES,
   type SiteAnnouncement,
-  text,
 } from './status-announcement.ts'
 
 export interface AnnouncementDelta {

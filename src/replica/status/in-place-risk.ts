@@ -15,7 +15,8 @@ export function withInPlaceRisks(status: StatusDocument, backings: readonly Back
   if (paths.size === 0) return status
   const describe = (tree: TreeStatus): TreeStatus => {
     const path = paths.get(tree.tree)
-    if (path === undefined) return tree
+    // Nothing is published yet that could be lost.
+    if (path === undefined || tree.sequence === null) return tree
     const completeElsewhere = tree.sites.filter(
       ({ site, sequence, isFiltered }) =>
         isFiltered !== true &&

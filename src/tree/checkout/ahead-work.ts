@@ -3,6 +3,7 @@
  * Which directories are closed, and may be taken, is kept in `written`; one that was begun and is not closed never is.
  */
 import fs from 'node:fs'
+import { formatBytes } from '../../base/byte-size.ts'
 import { printableName } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { MirrorError } from '../../base/errors.ts'
@@ -76,7 +77,7 @@ export function createAheadWork(
     const { bavail, bsize } = await fs.promises.statfs(place)
     const freeBytes = bavail * bsize
     if (freeBytes - begun.bytes >= neededBytes() + SPARE_BYTES) return
-    throw new MirrorError('no-space', `${freeBytes} bytes are free, and the fetch has to have room`, {
+    throw new MirrorError('no-space', `${formatBytes(freeBytes)} are free, and the fetch has to have room`, {
       facts: { path: printableName(place), freeBytes, neededBytes: neededBytes() },
     })
   }

@@ -9,6 +9,7 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
+import { formatBytes } from '../../base/byte-size.ts'
 import { printableName } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
@@ -247,7 +248,7 @@ async function filledDisk(dest: Buffer, cause: MirrorError): Promise<MirrorError
   const freeBytes = bavail * bsize
   return new MirrorError(
     'no-space',
-    `what changes at ${printableName(dest)} needs more than the ${freeBytes} bytes that are free`,
+    `what changes at ${printableName(dest)} needs more than the ${formatBytes(freeBytes)} that are free`,
     { facts: { freeBytes }, hint: 'Free some space there; what was there before is as it was.', cause },
   )
 }
@@ -262,7 +263,7 @@ async function checkSpace(dest: Buffer, counts: SnapshotCounts | undefined, ahea
   if (neededBytes <= freeBytes) return
   throw new MirrorError(
     'no-space',
-    `${printableName(dest)} needs ${neededBytes} bytes, ${freeBytes} are free`,
+    `${printableName(dest)} needs ${formatBytes(neededBytes)}, ${formatBytes(freeBytes)} are free`,
     {
       facts: { neededBytes, freeBytes },
     },

@@ -103,7 +103,7 @@ export interface ImportResult extends ImportCounts {
   readonly snapshot: Snapshot
   readonly snapshotCid: Cid
   readonly seconds: number
-  /** The backing that the chunks lie in, when they stayed in place. */
+  /** The backing that the chunks lie in, when they stayed in place; absent when the store had them all. */
   readonly backingId?: number
   /** What this import found, for the next one: to be kept once the snapshot is the tree's, or else dropped. */
   readonly cache?: { keep(snapshot: Cid): Promise<void>; drop(): void }
@@ -187,6 +187,8 @@ export async function importTree(
     const failed = new Promise<never>((_, reject) => {
       fail = reject
     })
+    // A thread may fail while the next is only being started, and nobody waits for either yet.
+    failed.catch(() => undefined)
 
     const readers = createImportReaders(
       {
@@ -299,6 +301,7 @@ export async function importTree(
       await blocks.put([block], { verified: true })
       await blocks.flush()
     }
+    const backed = await backing?.close()
     isCacheWhole = next !== undefined && cacheEnd !== undefined
     if (next !== undefined && cacheEnd === undefined) next.discard(cacheProblem)
     return {
@@ -314,14 +317,18 @@ export async function importTree(
       newBytes: broker.newBytes + (backing?.newBytes ?? 0) + (isKnown ? 0 : block.bytes.length),
       uncaptured,
       seconds: (clock.monotonicMs() - startedMs) / 1000,
-      ...(backing === undefined ? {} : { backingId: backing.id }),
+      ...(backed === undefined ? {} : { backingId: backed.id }),
       ...(next === undefined || cacheEnd === undefined
         ? {}
         : { cache: { keep: (cid) => next.commit(cacheEnd, cid), drop: () => next.discard() } }),
     }
   } catch (error) {
-    if (signal?.aborted) throw new MirrorError('aborted', `import of ${rootPath}: aborted`, { cause: error })
-    throw asMirrorError(error, `import ${rootPath}`)
+    const failure = signal?.aborted
+      ? new MirrorError('aborted', `import of ${rootPath}: aborted`, { cause: error })
+      : asMirrorError(error, `import ${rootPath}`)
+    await Promise.all(threads.map((thread) => thread.stop()))
+    const left = await backing?.close()
+    throw left?.isNew === true ? withWhatIsLeft(failure, left.id) : failure
   } finally {
     progress.stop()
     await Promise.all(threads.map((thread) => thread.stop()))
@@ -330,6 +337,16 @@ export async function importTree(
     known?.close()
     if (!isCacheWhole) next?.discard()
   }
+}
+
+/** Others may rest on what was read of it meanwhile: it is not taken back. */
+function withWhatIsLeft({ code, message, facts, hint, cause }: MirrorError, backing: number): MirrorError {
+  const left = `What was read lies in backing ${backing}, which the next try goes on with; to let go of it: mirrormesh store drop-backing ${backing}`
+  return new MirrorError(code, message, {
+    facts: { ...facts, backing },
+    hint: hint === undefined ? left : `${hint} ${left}`,
+    cause,
+  })
 }
 
 /** Undefined when nothing is there. */
