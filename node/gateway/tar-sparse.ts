@@ -80,9 +80,9 @@ async function trueHoles(
   return found
 
   async function isHole(range: { readonly startByte: number; readonly endByte: number }): Promise<boolean> {
-    for await (const { cid, lengthBytes, offset } of fileParts(blocks, entry, range, signal)) {
+    for await (const { cid, inline, lengthBytes, offset } of fileParts(blocks, entry, range, signal)) {
       if (isZeroChunk({ cid, lengthBytes })) continue
-      const bytes = await getBlock(blocks, cid, 'file', signal)
+      const bytes = inline ?? (await getBlock(blocks, cid, 'file', signal))
       const within = bytes.subarray(Math.max(0, range.startByte - offset), range.endByte - offset)
       if (!isZeros(within)) return false
     }

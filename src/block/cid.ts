@@ -74,6 +74,10 @@ export function cidToKeyBytes(cid: Cid): Uint8Array {
   return bytes
 }
 
+export function isKeyBytes(bytes: Uint8Array): boolean {
+  return bytes.length === CID_KEY_BYTES && (bytes[0] === RAW || bytes[0] === DAG_CBOR)
+}
+
 /** @throws MirrorError `corrupt` when the 33 bytes at `offset` are not a key of ours */
 export function cidFromKeyBytes(bytes: Uint8Array, offset = 0): Cid {
   const codec = bytes[offset]

@@ -130,11 +130,11 @@ async function* xattrClosure(
 
 async function* fileClosure(
   source: NodeSource,
-  { content, sizeBytes }: FileEntry,
+  { content, inline, sizeBytes }: FileEntry,
   seen: FingerprintSet,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ClosureBlock, void, undefined> {
-  if (content === undefined) return
+  if (content === undefined || inline !== undefined) return
   if (content.code === RAW) {
     yield { cid: content, lengthBytes: sizeBytes }
     return

@@ -33,7 +33,7 @@ export async function* changedItems(
   function* enter(path: TreePath, pair: EntryPair): Generator<ChangedItem, void, undefined> {
     const { after } = pair
     if (after.type === 'file') {
-      if (after.content === undefined || !isWanted(after.content)) return
+      if (after.content === undefined || after.inline !== undefined || !isWanted(after.content)) return
       const before = pair.before()
       yield { kind: 'file', after, before: before?.type === 'file' ? before : undefined }
     } else if (after.type === 'directory' && isWanted(after.directory)) {

@@ -95,6 +95,11 @@ export interface CommittedFile {
   readonly identity: FileIdentity
 }
 
+export interface CommitOptions {
+  /** Since the files were written, their bytes and names have been synced. By default that is done now. */
+  readonly isSynced?: boolean
+}
+
 /** One answer per CID, in order. In doubt: true. */
 export type IsNeeded = (cids: readonly Cid[]) => Promise<readonly boolean[]>
 
@@ -107,7 +112,7 @@ export interface BlockBackings {
    * @returns the blocks that the store did not have
    * @throws MirrorError `not-found` for an unknown backing, `invalid` for malformed entries
    */
-  commit(backingId: number, files: readonly BackedFile[]): Promise<BackingSize>
+  commit(backingId: number, files: readonly BackedFile[], options?: CommitOptions): Promise<BackingSize>
   /**
    * Durable when it resolves: say where the files may be before they move, and where they are after.
    * @param mark replaces the one before; absent, that stays

@@ -105,11 +105,11 @@ export function createMemoryStore({
         ),
       backings: {
         ...backed.backings,
-        async commit(backingId, files) {
+        async commit(backingId, files, options) {
           const keys = files.flatMap((file) => file.blocks.map(({ key }) => key))
           let size = { blocks: 0, bytes: 0 }
           await taking(keys, async () => {
-            size = await backed.backings.commit(backingId, files)
+            size = await backed.backings.commit(backingId, files, options)
           })
           return size
         },

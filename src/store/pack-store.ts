@@ -138,10 +138,10 @@ export async function openPackStore(
 
   const backings: OwnedBackings = {
     ...backingStore,
-    async commit(backingId, files, owner) {
+    async commit(backingId, files, options, owner) {
       // As for blocks that are put: a collection that runs must know that they are wanted again.
       leases.touch(files.flatMap(({ blocks }) => blocks.map(({ key }) => key)))
-      const size = await backingStore.commit(backingId, files, owner)
+      const size = await backingStore.commit(backingId, files, options, owner)
       // What we wrote out ourselves came through nothing.
       if (backingIndex.backings.get(backingId)?.purpose !== 'check-out') {
         await admitPending(

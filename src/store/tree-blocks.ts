@@ -86,7 +86,8 @@ export function createTreeBlocks(parts: OwnedBlocks, rest: Rest, owners: Owners)
       commitPacked: async (packId, entries) => parts.commitPacked(packId, entries, await owner()),
       backings: {
         ...parts.backings,
-        commit: async (backingId, files) => parts.backings.commit(backingId, files, await owner()),
+        commit: async (backingId, files, options) =>
+          parts.backings.commit(backingId, files, options, await owner()),
       },
       of,
     }

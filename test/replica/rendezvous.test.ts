@@ -120,3 +120,17 @@ test('next in line is anybody but the one that is passed over, and who it is doe
   for (const count of counts.values()) assert.ok(count > 250 && count < 420, `${count} of 1000`)
   assert.equal(nextInLine(key, 0, [{ site: 'a' }], 'a'), undefined)
 })
+
+test('sites of the same ranks take the same segments, whatever their names and their order', () => {
+  fc.assert(
+    fc.property(names, sizes, key, (sites, bytes, page) => {
+      const ranked = sites.map((site, rank) => ({ site, rank }))
+      const others = sites.map((site, rank) => ({ site: `other ${site}`, rank })).toReversed()
+      const owners = assignOwners(page, bytes, ranked)
+      assert.deepEqual(
+        assignOwners(page, bytes, others),
+        owners.map((site) => `other ${site}`),
+      )
+    }),
+  )
+})

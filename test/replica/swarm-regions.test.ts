@@ -73,6 +73,17 @@ for (const regions of [2, 3, 8]) {
   })
 }
 
+test('a site takes what comes from another region from one site there', () => {
+  const { sites } = run({})
+  for (const [site, { bytesFrom, wanBytes }] of sites) {
+    if (site === 'hq' || site.startsWith('r00')) continue
+    let partnersBytes = 0
+    for (const [from, bytes] of bytesFrom)
+      if (from.slice(0, 3) !== site.slice(0, 3) && from.endsWith(site.slice(3))) partnersBytes += bytes
+    assert.ok(partnersBytes > 0.9 * wanBytes, `${site}: ${partnersBytes} of ${wanBytes} bytes`)
+  }
+})
+
 test('without other sites in its region the origin itself gives each segment to one region', () => {
   const result = run({ relays: 0 })
   assert.ok(result.lastMs < 1.15 * BOUND_MS, `${result.lastMs / BOUND_MS} times the bound`)
@@ -148,4 +159,27 @@ test('a slow region that nobody declared holds up the others for a while, not fo
   assert.ok(lastMs('apac') < 43_000, `apac: ${lastMs('apac')} ms`)
   // What they take in its place leaves the origin once for all of them.
   assert.ok(result.originBytesSent < 1.05 * result.snapshotBytes, `${result.originBytesSent} bytes`)
+})
+
+test('a branch office beside the origin does not set the pace of the other regions', () => {
+  const { sites, topology } = mesh({ relays: 1 })
+  const branch = { site: 'r00-1', upKbit: KBIT / 10, downKbit: KBIT / 10 }
+  const narrow = { ...topology!, sites: [...topology!.sites, branch] }
+  const result = run({}, { sites, topology: narrow })
+  for (const { site, region } of sites.filter(({ isOrigin }) => isOrigin !== true)) {
+    const boundMs = region === 'r00' ? 10 * BOUND_MS : BOUND_MS
+    const { doneMs = Number.POSITIVE_INFINITY } = result.sites.get(site)!
+    assert.ok(doneMs < 1.2 * boundMs, `${site}: ${doneMs / boundMs} times its bound`)
+  }
+  // What it comes to before the other regions do leaves the origin for it, too.
+  assert.ok(result.egress <= 1.05, `${result.egress} copies left the origin`)
+
+  // Whoever comes when only the two of that region are left is not held up either.
+  const late = { site: 'r01-1', region: 'r01', joinsMs: 12 * BOUND_MS }
+  const alone = run(
+    {},
+    { sites: [...sites.filter(({ region }) => region === 'r00'), late], topology: narrow },
+  )
+  const tookMs = (alone.sites.get('r01-1')!.doneMs ?? Number.POSITIVE_INFINITY) - late.joinsMs
+  assert.ok(tookMs < 1.2 * BOUND_MS, `the late one took ${tookMs / BOUND_MS} times the bound`)
 })

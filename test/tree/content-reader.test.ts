@@ -27,7 +27,7 @@ interface Outcome extends Omit<ReadHeader, 'extras' | 'extrasBytes'>, ReadExtras
 
 /**
  * Reads every file of `dir`; `onOpen` runs each time a file has been opened, `onRead` each time bytes of it were read.
- * Contents come from the offered blocks.
+ * Contents come from the offered blocks, or from the results of small files.
  */
 async function readAll(
   t: TestContext,
@@ -85,12 +85,13 @@ async function readAll(
   const outcome = createRecordReader(resultsFd, 0, results.position)
   return records.map(() => {
     const { extras, extrasBytes: _extrasBytes, ...header } = readReadHeader(outcome)
-    const found = readReadExtras(outcome, extras)
+    const { inline, ...found } = readReadExtras(outcome, extras)
     const runs = Array.from({ length: header.parts }, () => readPart(outcome))
     const chunks = runs.flatMap(({ digest, count }) =>
       new Array<string>(count).fill(Buffer.from(digest).toString('hex')),
     )
-    return { ...header, ...found, chunks, content: Buffer.concat(chunks.map((chunk) => stored.get(chunk)!)) }
+    const content = Buffer.from(inline ?? Buffer.concat(chunks.map((chunk) => stored.get(chunk)!)))
+    return { ...header, ...found, chunks, content }
   })
 }
 

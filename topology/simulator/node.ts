@@ -1,6 +1,6 @@
 /** One site of a simulation: its scheduler, what it holds, and what it counts. */
 import type { HoldingUpdate } from '../../src/net/ports.ts'
-import { swarmWeights } from '../../src/replica/fetch/swarm-facts.ts'
+import { ranks, swarmWeights } from '../../src/replica/fetch/swarm-facts.ts'
 import { createScheduler, type Scheduler } from '../../src/replica/scheduler/scheduler.ts'
 import type { SchedulerEvent } from '../../src/replica/scheduler/types.ts'
 import type { EventQueue } from './event-queue.ts'
@@ -98,11 +98,15 @@ export function newScheduler(
   layout: SnapshotLayout,
   { scheduling, sites, topology, isUndeclared = false }: Simulation,
 ): Scheduler {
+  const origin = sites.find(({ isOrigin }) => isOrigin === true)
   return createScheduler({
     ...scheduling,
     self: { site, region },
-    origin: sites.find(({ isOrigin }) => isOrigin === true),
-    weights: swarmWeights(isUndeclared ? undefined : topology),
+    origin,
+    weights: swarmWeights(
+      isUndeclared ? undefined : topology,
+      ranks(() => sites, origin),
+    ),
     snapshotBytes: layout.bytes,
   })
 }

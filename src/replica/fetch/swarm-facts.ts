@@ -13,14 +13,48 @@ export interface SwarmFacts {
 export function swarmOf(state: MeshState, tree: string): SwarmFacts {
   const publisher = state.trees.get(tree)?.newest?.publisher
   const member = publisher === undefined ? undefined : state.members.get(publisher)
+  const origin = member && { site: member.site, region: member.region }
   return {
-    origin: member && { site: member.site, region: member.region },
-    weights: swarmWeights(state.topology?.body),
+    origin,
+    weights: swarmWeights(
+      state.topology?.body,
+      ranks(() => byAdmission(state), origin),
+    ),
   }
 }
 
-export function swarmWeights(topology: Topology | undefined): SwarmWeights {
-  return { region: regionWeights(topology), site: siteWeights(topology) }
+/** @param rank none by default */
+export function swarmWeights(
+  topology: Topology | undefined,
+  rank: SwarmWeights['rank'] = () => undefined,
+): SwarmWeights {
+  return { region: regionWeights(topology), site: siteWeights(topology), relay: relayShares(topology), rank }
+}
+
+/** @param places asked for when a rank is; whoever comes later stands behind all others */
+export function ranks(places: () => readonly Place[], origin: Place | undefined): SwarmWeights['rank'] {
+  let known: ReadonlyMap<string, number> | undefined
+  return ({ site, region }) => {
+    known ??= ranksOf(places(), origin)
+    return known.get(`${region} ${site}`)
+  }
+}
+
+function ranksOf(places: readonly Place[], origin: Place | undefined): Map<string, number> {
+  const counts = new Map<string, number>()
+  const known = new Map<string, number>()
+  for (const { site, region } of places) {
+    if (known.has(`${region} ${site}`) || (site === origin?.site && region === origin.region)) continue
+    const rank = counts.get(region) ?? 0
+    counts.set(region, rank + 1)
+    known.set(`${region} ${site}`, rank)
+  }
+  return known
+}
+
+/** Those that were revoked, too: nobody else's rank changes by it. */
+function byAdmission({ members }: MeshState): Place[] {
+  return [...members.values()].sort((a, b) => a.origin.timeMs - b.origin.timeMs || (a.site < b.site ? -1 : 1))
 }
 
 /**
@@ -48,6 +82,23 @@ function siteWeights(topology: Topology | undefined): SwarmWeights['site'] {
     if (own === undefined) return 1
     const wanted = narrowerKbit(regionRate(topology, region)) ?? UNDECLARED_KBIT
     return Math.min(1, own / wanted) ** 2
+  }
+}
+
+/**
+ * What a relay takes in passes its own pipe both ways. The origin sends no more than its own pipe and its region's carry: others
+ * are served from there.
+ */
+function relayShares(topology: Topology | undefined): SwarmWeights['relay'] {
+  if (topology === undefined) return () => 1
+  return ({ site }, origin) => {
+    const own = narrowerKbit(siteRate(topology, site))
+    if (own === undefined) return 1
+    const sent = Math.min(
+      siteRate(topology, origin.site).upKbit ?? Number.POSITIVE_INFINITY,
+      regionRate(topology, origin.region).upKbit ?? Number.POSITIVE_INFINITY,
+    )
+    return Math.min(1, own / (Number.isFinite(sent) ? sent : UNDECLARED_KBIT))
   }
 }
 

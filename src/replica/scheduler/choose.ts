@@ -4,11 +4,11 @@
  */
 import type { BitSet } from '../bit-set.ts'
 import type { PageState, SegmentState } from './page.ts'
-import { farTierOf, isOpen, isReady, startFlight } from './page.ts'
+import { isOpen, isReady, startFlight } from './page.ts'
 import type { PeerState, Request } from './peer.ts'
 import { isSource, recordRequest } from './peer.ts'
 import type { SchedulerState } from './state.ts'
-import { NEAR } from './tiers.ts'
+import { NEAR, tierFor } from './tiers.ts'
 import type { RequestReason, SchedulerCommand } from './types.ts'
 
 export interface Source {
@@ -109,7 +109,7 @@ export function choose(
 ): boolean {
   for (let offset = segment.firstBlock; offset < segment.endBlock; offset++) {
     if (!isOpen(page, offset) || isReady(page, offset) !== (maxTier === NEAR)) continue
-    const tier = maxTier === NEAR ? NEAR : farTierOf(page, offset, maxTier)
+    const tier = maxTier === NEAR ? NEAR : tierFor(state, page, offset, maxTier)
     if (tier === NEAR && maxTier !== NEAR) continue
     const bytes = page.lengths[offset]!
     let best: Source | undefined

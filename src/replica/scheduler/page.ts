@@ -203,8 +203,13 @@ export function changeFar(page: PageState, tier: number, offset: number, change:
 
 /** The nearest far tier, of those up to `maxTier`, that has the block; 0 when none has. */
 export function farTierOf(page: PageState, offset: number, maxTier: number): number {
-  for (let tier = 1; tier <= maxTier; tier++) if (page.far[tier - 1]![offset]! > 0) return tier
+  for (let tier = 1; tier <= maxTier; tier++) if (isHeldBy(page, tier, offset)) return tier
   return 0
+}
+
+/** A peer of the far tier has the block. */
+export function isHeldBy(page: PageState, tier: number, offset: number): boolean {
+  return page.far[tier - 1]![offset]! > 0
 }
 
 /** Some of what is missing of the segment can be had from a far tier up to `maxTier`. */

@@ -73,6 +73,8 @@ export interface PeerState {
   inFlightBytes: number
   inFlightBlocks: number
   answerMs: number
+  /** The same by the clock. */
+  answerClockMs: number
   /** Between answers, in the same way. */
   answerGapMs: number
   /** Bytes a second that it delivers, smoothed; 0 until measured. */
@@ -125,6 +127,7 @@ export function createPeer(
     inFlightBytes: 0,
     inFlightBlocks: 0,
     answerMs: nowMs,
+    answerClockMs: Number.NEGATIVE_INFINITY,
     answerGapMs: 0,
     rate: 0,
     rateBytes: 0,
@@ -190,6 +193,7 @@ export function isSource(peer: PeerState, nowMs: number): boolean {
 export function recordAnswer(peer: PeerState, bytes: number, nowMs: number, clockMs: number): void {
   peer.answerGapMs = gapOf(peer.answerGapMs, nowMs - peer.answerMs)
   peer.answerMs = nowMs
+  peer.answerClockMs = clockMs
   peer.backoffMs = 0
   peer.busyBytes += bytes
   peer.busyBlocks++
@@ -208,6 +212,7 @@ export function recordRequest(peer: PeerState, request: Request, nowMs: number):
     peer.rateBytes = 0
     peer.rateWindowMs = request.sentClockMs
     peer.answerMs = nowMs
+    peer.answerClockMs = request.sentClockMs
     restartBusy(peer, nowMs)
   }
   peer.requests.set(request.id, request)

@@ -7,7 +7,7 @@
  * only where somebody with room may have one of them (`freshSources`).
  */
 
-import type { Source } from './choose.ts'
+import type { Source, Sources } from './choose.ts'
 import {
   choose,
   freshSources,
@@ -19,17 +19,20 @@ import {
   take,
   viewsOf,
 } from './choose.ts'
-import { isHeldFar, startFlight } from './page.ts'
-import { holds } from './peer.ts'
+import type { PageState } from './page.ts'
+import { isHeldFar, segmentAt, startFlight } from './page.ts'
+import { holds, type PeerState } from './peer.ts'
 import { entriesOf, ownersOf, updateRoster } from './roster.ts'
 import type { SchedulerState } from './state.ts'
 import { steal } from './steal.ts'
 import { SURVEY_INTERVAL_MS, survey } from './survey.ts'
-import { awaitedRegion, NEAR, openTier } from './tiers.ts'
+import { awaitedRegion, NEAR, openTier, tierFor } from './tiers.ts'
 import type { SchedulerCommand } from './types.ts'
 
 /** In the end game a request this old is asked of a second near peer. */
 const END_GAME_AGE_MS = 1000
+/** Of the shortest, by the clock: a peer that has not answered for so long may have stopped. */
+const LATE_LEASES = 2
 /** Duplicates that the end game may cost, as a share of the snapshot. */
 const END_GAME_SHARE = 0.005
 const END_GAME_MIN_BYTES = 1024 * 1024
@@ -39,7 +42,7 @@ export function plan(state: SchedulerState, nowMs: number, commands: SchedulerCo
   const wakeMs = nowMs + 1000
   const { near, far } = sourcesOf(state, nowMs)
   askNear(state, near, nowMs, commands)
-  if (state.hasAllPages) endGame(state, near, nowMs, commands)
+  if (state.hasAllPages) endGame(state, { near, far }, nowMs, commands)
   let readyBytes = 0
   for (const page of state.pages.values()) readyBytes += page.readyBytes
 
@@ -135,25 +138,29 @@ function farOpensAtMs(state: SchedulerState): number {
   return opensMs
 }
 
-/** The last blocks, when one peer keeps them waiting: asked of a second near peer too. */
+/**
+ * The last blocks, when one peer keeps them waiting: asked of a second near peer too. Where that peer answers nothing at all, what
+ * no other neighbour has and is this site's share is asked of a far one: it may have stopped for good, and own time be long in telling.
+ */
 function endGame(
   state: SchedulerState,
-  near: readonly Source[],
+  { near, far }: Sources,
   nowMs: number,
   commands: SchedulerCommand[],
 ): void {
   for (const { open } of state.pages.values()) if (open > 0) return
   const budget = Math.max(END_GAME_MIN_BYTES, state.settings.snapshotBytes * END_GAME_SHARE)
   for (const request of [...state.requests.values()]) {
-    if (nowMs - request.sentMs < END_GAME_AGE_MS) continue
+    const isLate = state.time.clockMs - request.peer.answerClockMs >= LATE_LEASES * state.settings.minLeaseMs
+    if (nowMs - request.sentMs < END_GAME_AGE_MS && !isLate) continue
     const page = state.pages.get(request.page)
     if (page === undefined) continue
     for (const offset of request.due) {
       const bytes = page.lengths[offset]!
       if (page.flights[offset] !== 1 || state.endGameBytes + bytes > budget) continue
-      const other = near.find(
-        ({ peer, room }) => peer !== request.peer && room > 0 && holds(peer, page.page, offset),
-      )
+      const other =
+        near.find(({ peer, room }) => peer !== request.peer && room > 0 && holds(peer, page.page, offset)) ??
+        (isLate ? farSourceOf(state, far, page, offset, request.peer) : undefined)
       if (other === undefined) continue
       other.room -= bytes
       take(other, page, offset)
@@ -162,4 +169,23 @@ function endGame(
     }
   }
   issue(state, near, 'end-game', nowMs, commands)
+  issue(state, far, 'end-game', nowMs, commands)
+}
+
+/** Whom the owner of a block's segment would ask for it in the place of `late`, if nobody else in the region has it. */
+function farSourceOf(
+  state: SchedulerState,
+  far: readonly Source[],
+  page: PageState,
+  offset: number,
+  late: PeerState,
+): Source | undefined {
+  if (page.near[offset]! > (late.isNear ? 1 : 0)) return undefined
+  const segment = segmentAt(page, offset)
+  if (ownersOf(state, page)[segment.index] !== state.settings.self.site) return undefined
+  const tier = tierFor(state, page, offset, openTier(state, entriesOf(state, page)[segment.index]))
+  if (tier === NEAR) return undefined
+  return far.find(
+    ({ peer, room }) => peer !== late && peer.tier === tier && room > 0 && holds(peer, page.page, offset),
+  )
 }

@@ -5,6 +5,9 @@
  * bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2016) a site that is ahead of its fair share is passed over. The
  * load is counted in bytes along the page, so any run of neighbouring segments is shared evenly, not only the whole:
  * a new folder in an otherwise unchanged tree is split as well as a first copy.
+ *
+ * Sites are hashed by their rank in the region, where they have one, so that the same ranks take the same segments in every region:
+ * what a site takes far away it finds at one site there.
  */
 import { blake3 } from '../../block/hash.ts'
 
@@ -15,6 +18,8 @@ export interface Candidate {
   readonly site: string
   /** Share of the region's WAN rate that is its own; only the ratio counts. 1 when nothing is declared. */
   readonly weight?: number
+  /** What stands for its name in the hashing, if it has one: candidates of the same ranks elsewhere get the same segments. */
+  readonly rank?: number | undefined
 }
 
 /**
@@ -30,8 +35,12 @@ export function assignOwners(
 ): string[] {
   if (candidates.length === 0) return []
   const sites = candidates
-    .map(({ site, weight = 1 }) => ({ site, weight: Math.max(weight, 1e-6), seed: siteSeed(site), load: 0 }))
-    .sort((a, b) => (a.site < b.site ? -1 : 1))
+    .map(({ site, weight = 1, rank }) => ({
+      ...{ site, weight: Math.max(weight, 1e-6), load: 0 },
+      seed: siteSeed(rank === undefined ? site : `rank ${rank}`),
+      order: rank ?? Number.POSITIVE_INFINITY,
+    }))
+    .sort((a, b) => (a.order === b.order ? (a.site < b.site ? -1 : 1) : a.order - b.order))
   const seed = read32(pageKey, 0) ^ read32(pageKey, 4)
   const totalWeight = sites.reduce((sum, { weight }) => sum + weight, 0)
   const meanBytes = sizesBytes.reduce((sum, size) => sum + size, 0) / Math.max(1, sizesBytes.length)

@@ -8,10 +8,16 @@ import type { PeerState } from './peer.ts'
 import { assignOwners } from './rendezvous.ts'
 import type { SchedulerState } from './state.ts'
 
+/**
+ * Of what the origin sends, so much has to pass through the other sites of its region together. Where they are slower, all regions
+ * would wait for them: then the entry regions ask the origin itself.
+ */
+const MIN_RELAYS = 0.5
+
 /** True when owners, entry regions, or whom a segment may be asked of, are other ones than before. */
 export function updateRoster(state: SchedulerState, nowMs: number): boolean {
   if (!state.isRosterStale && nowMs < state.rosterUntilMs) return false
-  const { membersVersion, entriesVersion, hasRelays, hasOrigin } = state
+  const { membersVersion, entriesVersion, hasRelays, hasOrigin, hasSlowRelays } = state
   state.isRosterStale = false
   state.rosterUntilMs = Number.POSITIVE_INFINITY
   for (const { isConnected, graceUntilMs } of state.peers.values())
@@ -23,7 +29,8 @@ export function updateRoster(state: SchedulerState, nowMs: number): boolean {
     membersVersion === state.membersVersion &&
     entriesVersion === state.entriesVersion &&
     hasRelays === state.hasRelays &&
-    hasOrigin === state.hasOrigin
+    hasOrigin === state.hasOrigin &&
+    hasSlowRelays === state.hasSlowRelays
   if (!isSame) state.changes++
   return !isSame
 }
@@ -47,7 +54,10 @@ function updateMembers(state: SchedulerState, nowMs: number): void {
   if (members === state.members) return
   state.members = members
   state.membersVersion++
-  state.candidates = sorted.map((site) => ({ site, weight: weights.site({ site, region: self.region }) }))
+  state.candidates = sorted.map((site) => {
+    const place = { site, region: self.region }
+    return { site, weight: weights.site(place), rank: weights.rank(place) }
+  })
 }
 
 /** Regions that segments may enter by, and whether sites beside the origin pass them on. */
@@ -56,7 +66,8 @@ function updateRegions(state: SchedulerState, nowMs: number): void {
   if (origin === undefined) return
   const equals = new Set(self.region === origin.region ? [] : [self.region])
   const more = new Set<string>()
-  state.hasRelays = false
+  const isAtOrigin = self.region === origin.region
+  let relays = isAtOrigin ? weights.relay(self, origin) : 0
   state.hasOrigin = false
   for (const peer of state.peers.values()) {
     if (!isLive(peer, nowMs)) continue
@@ -66,8 +77,10 @@ function updateRegions(state: SchedulerState, nowMs: number): void {
     if (region !== origin.region) {
       if (!isSilent) regions.add(region)
     } else if (site === origin.site) state.hasOrigin = true
-    else if (!isSilent) state.hasRelays = true
+    else if (!isSilent) relays += weights.relay(peer.place, origin)
   }
+  state.hasRelays = relays >= MIN_RELAYS
+  state.hasSlowRelays = state.hasOrigin && relays > 0 && !state.hasRelays
   // As with sites: where others outside the origin's region want more, it enters by them.
   const sorted = [...(more.size > 0 ? more : equals)].sort()
   const names = sorted.join(' ')

@@ -82,9 +82,11 @@ export interface SchedulerState {
   entryRegions: string
   entriesVersion: number
   entryCandidates: readonly Candidate[]
-  /** Sites of the origin's region, beside it, can pass on what they have of it. */
+  /** Sites of the origin's region, beside it, can pass on what they have of it, about as fast as it sends. */
   hasRelays: boolean
   hasOrigin: boolean
+  /** The origin is there, and the other sites of its region are too slow for that. */
+  hasSlowRelays: boolean
   /** The last plan, by the clock, and when time alone changes its answer. */
   plannedClockMs: number
   /** When patience with the peers was last looked at, and when the next one's ends. */
@@ -139,6 +141,7 @@ export function createState(settings: SchedulerSettings, segmentBytes: number): 
     entryCandidates: [],
     hasRelays: false,
     hasOrigin: false,
+    hasSlowRelays: false,
     timersRunMs: Number.NEGATIVE_INFINITY,
     timersMs: Number.NEGATIVE_INFINITY,
     plannedClockMs: Number.NEGATIVE_INFINITY,

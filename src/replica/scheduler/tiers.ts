@@ -10,11 +10,14 @@
  * that want the tree (each in proportion to its pipe). The other regions wait until a copy is outside, and take it from
  * there; so every region's pipe carries about one copy upwards, the origin's as well. Who computes another answer for
  * a moment, or gives up a region that makes no progress, causes bounded duplicates and no error.
+ *
+ * Where the other sites of the origin's region have declared pipes that together carry less than half of what it sends, they are
+ * no relays: entry regions ask the origin before them, and they take from the other regions what is there.
  */
 
 import type { Place } from '../../topology/path-class.ts'
-import type { SegmentState } from './page.ts'
-import { isHeldFar } from './page.ts'
+import type { PageState, SegmentState } from './page.ts'
+import { farTierOf, isHeldBy, isHeldFar } from './page.ts'
 import { leaseMs } from './peer.ts'
 import { regionOf } from './region.ts'
 import type { SchedulerState } from './state.ts'
@@ -22,6 +25,9 @@ import type { SchedulerSettings } from './types.ts'
 
 export const NEAR = 0
 export const FARTHEST = 3
+/** Where relays are slow: they take from other regions what is there, and are themselves asked last. */
+const ORDER_AT_ORIGIN = [2, 1] as const
+const ORDER_ELSEWHERE = [1, 3, 2] as const
 
 /** The tier of a peer. */
 export function tierOf({ self, origin }: Pick<SchedulerSettings, 'self' | 'origin'>, place: Place): number {
@@ -37,7 +43,7 @@ export function tierOf({ self, origin }: Pick<SchedulerSettings, 'self' | 'origi
 export function openTier(state: SchedulerState, entry: string | undefined): number {
   const { self, origin } = state.settings
   if (origin === undefined) return FARTHEST
-  if (self.region === origin.region) return state.hasOrigin ? 1 : FARTHEST
+  if (self.region === origin.region) return state.hasOrigin ? (state.hasSlowRelays ? 2 : 1) : FARTHEST
   if (entry !== undefined && entry !== self.region) return 1
   return state.hasRelays ? 2 : FARTHEST
 }
@@ -53,6 +59,14 @@ export function awaitedRegion(
   if (self.region === origin.region) return undefined
   if (entry !== undefined && entry !== self.region) return entry
   return state.hasRelays ? origin.region : undefined
+}
+
+/** The tier that the owner of a segment asks for a block, of those up to `maxTier`; 0 when none has it. */
+export function tierFor(state: SchedulerState, page: PageState, offset: number, maxTier: number): number {
+  if (!state.hasSlowRelays) return farTierOf(page, offset, maxTier)
+  const { self, origin } = state.settings
+  const order = self.region === origin?.region ? ORDER_AT_ORIGIN : ORDER_ELSEWHERE
+  return order.find((tier) => tier <= maxTier && isHeldBy(page, tier, offset)) ?? NEAR
 }
 
 /**

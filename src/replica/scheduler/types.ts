@@ -115,6 +115,13 @@ export type SchedulerCommand =
 export interface SwarmWeights {
   readonly region: (region: string) => number
   readonly site: (place: Place) => number
+  /** Of what the origin sends, the part that a site of its region can take in and pass on: 1 at most. */
+  readonly relay: (place: Place, origin: Place) => number
+  /**
+   * The site's number among those of its region, from 0, the origin left out; undefined when it has none. Sites of one number in
+   * several regions take the same segments, and so give them to each other.
+   */
+  readonly rank: (place: Place) => number | undefined
 }
 
 export interface SchedulerOptions {
@@ -145,7 +152,7 @@ export type SchedulerSettings = Required<Omit<SchedulerOptions, 'origin'>> & Pic
 
 export function settingsOf(options: SchedulerOptions): SchedulerSettings {
   return {
-    weights: { region: () => 1, site: () => 1 },
+    weights: { region: () => 1, site: () => 1, relay: () => 1, rank: () => undefined },
     minLeaseMs: 2000,
     graceMs: 1000,
     paths: createPathShares(),

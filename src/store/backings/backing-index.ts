@@ -4,10 +4,18 @@
  * still there to be dropped again.
  */
 import { MirrorError } from '../../base/errors.ts'
+import { cidKeyOfBytes } from '../../block/cid.ts'
 import type { BackedFile, BackingPaths, BackingSize, FileIdentity, NewBacking } from '../block-backings.ts'
 import type { FilePlace, IndexOperation, Place } from '../index/index.ts'
-import { blockIndexKey, decodeCount, encodeCount, encodePlace, metaIndexKey } from '../index/index.ts'
-import { admission, markOwner, withOwner } from '../owners.ts'
+import {
+  blockIndexKey,
+  blockIndexKeys,
+  decodeCount,
+  encodeCount,
+  encodePlaces,
+  metaIndexKey,
+} from '../index/index.ts'
+import { admission, markOwner } from '../owners.ts'
 import type { PackIndex } from '../packs/pack-index.ts'
 import type { StoredBacking, StoredFile, StoredRange } from './backing-values.ts'
 import {
@@ -19,7 +27,7 @@ import {
   decodeRange,
   encodeBacking,
   encodeFile,
-  encodeRange,
+  encodeRanges,
   fileKey,
   rangeKey,
 } from './backing-values.ts'
@@ -132,42 +140,43 @@ export function createBackingIndex(
     const operations: IndexOperation[] = []
     const isCheckout = backing.purpose === 'check-out'
     const owner = isCheckout ? ownerOf(backing.label) : importedBy
-    /** By key, with the owner. */
-    const placed = new Map<string, number | undefined>()
+    const placed = new Set<string>()
+    const taken: { readonly key: Uint8Array; readonly place: FilePlace }[] = []
     const again: { readonly key: Uint8Array; readonly place: Place }[] = []
     let addedBlocks = 0
     let addedBytes = 0
     let at = 0
     let fileId = backing.nextFileId
     for (const { below, identity, blocks } of files) {
-      const taken = blocks.filter(({ key, lengthBytes }) => {
+      const before = taken.length
+      for (const { key, offset, lengthBytes } of blocks) {
         const place = known[at++]
-        const name = Buffer.from(key).toString('latin1')
-        if (placed.has(name)) return false
+        const name = cidKeyOfBytes(key)
+        if (placed.has(name)) continue
+        placed.add(name)
         if (place !== undefined && !isCheckout) {
-          placed.set(name, undefined)
           again.push({ key, place })
-          return false
+          continue
         }
-        // What we wrote ourselves was here before, and whose it is stays as it is.
-        placed.set(name, place === undefined ? owner : place.owner)
         if (place === undefined) {
           addedBlocks += 1
           addedBytes += lengthBytes
         }
-        return true
-      })
-      if (taken.length === 0) continue
+        const where = { encoding: 'file', backingId: backing.id, fileId, offset, lengthBytes } as const
+        // What we wrote ourselves was here before, and whose it is stays as it is.
+        const of = place === undefined ? owner : place.owner
+        taken.push({ key, place: of === undefined ? where : { ...where, owner: of } })
+      }
+      if (taken.length === before) continue
       const file = { below, identity, isRacy: isRacy(identity) }
       operations.push({ type: 'put', key: fileKey(backing.id, fileId), value: encodeFile(file) })
-      for (const { key, offset, lengthBytes } of taken) {
-        const where: FilePlace = { encoding: 'file', backingId: backing.id, fileId, offset, lengthBytes }
-        const place = withOwner(where, placed.get(Buffer.from(key).toString('latin1')))
-        const value = encodeRange(key, lengthBytes)
-        operations.push({ type: 'put', key: rangeKey(backing.id, fileId, offset), value })
-        operations.push({ type: 'put', key: blockIndexKey(key), value: encodePlace(place) })
-      }
       fileId += 1
+    }
+    const ranges = encodeRanges(taken)
+    const places = encodePlaces(taken.map(({ place }) => place))
+    for (const [i, key] of blockIndexKeys(taken.map((each) => each.key)).entries()) {
+      operations.push({ type: 'put', ...ranges[i]! })
+      operations.push({ type: 'put', key, value: places[i]! })
     }
     const next = { ...backing, nextFileId: fileId }
     if (operations.length > 0) operations.push(put(next))

@@ -15,11 +15,13 @@ import { MirrorError } from '../../base/errors.ts'
 import { CID_KEY_BYTES } from '../../block/cid.ts'
 import type { Backing, FileIdentity } from '../block-backings.ts'
 import { BACKING_PURPOSES } from '../block-backings.ts'
-import type { IndexRange } from '../index/index.ts'
+import type { FilePlace, IndexRange } from '../index/index.ts'
 
 const BACKING = 0x66
 const FILE = 0x67
 const RANGE = 0x72
+const RANGE_KEY_BYTES = 1 + 4 + 4 + 6
+const RANGE_BYTES = CID_KEY_BYTES + 4
 const FILE_BYTES = 1 + 8 + 8 + 6 + 8 + 8
 
 export const ALL_BACKINGS: IndexRange = { gte: Uint8Array.of(BACKING), lt: Uint8Array.of(BACKING + 1) }
@@ -52,7 +54,7 @@ export function fileKey(backingId: number, fileId: number): Uint8Array {
 }
 
 export function rangeKey(backingId: number, fileId: number, offset: number): Uint8Array {
-  const bytes = Buffer.alloc(15)
+  const bytes = Buffer.alloc(RANGE_KEY_BYTES)
   bytes.set(keyOf(RANGE, backingId, fileId))
   bytes.writeUIntBE(offset, 9, 6)
   return bytes
@@ -154,16 +156,34 @@ export function decodeFile(key: Uint8Array, value: Uint8Array): StoredFile {
 }
 
 export function encodeRange(key: Uint8Array, lengthBytes: number): Uint8Array {
-  const bytes = Buffer.alloc(CID_KEY_BYTES + 4)
+  const bytes = Buffer.alloc(RANGE_BYTES)
   bytes.set(key)
   bytes.writeUInt32BE(lengthBytes, CID_KEY_BYTES)
   return bytes
 }
 
+/** The same of many, with their keys, side by side (`blockIndexKeys` says why). */
+export function encodeRanges(
+  blocks: readonly { readonly key: Uint8Array; readonly place: FilePlace }[],
+): { readonly key: Uint8Array; readonly value: Uint8Array }[] {
+  const memory = Buffer.allocUnsafeSlow(blocks.length * (RANGE_KEY_BYTES + RANGE_BYTES))
+  return blocks.map(({ key, place: { backingId, fileId, offset, lengthBytes } }, i) => {
+    const start = i * (RANGE_KEY_BYTES + RANGE_BYTES)
+    const middle = start + RANGE_KEY_BYTES
+    memory[start] = RANGE
+    memory.writeUInt32BE(backingId, start + 1)
+    memory.writeUInt32BE(fileId, start + 5)
+    memory.writeUIntBE(offset, start + 9, 6)
+    memory.set(key, middle)
+    memory.writeUInt32BE(lengthBytes, middle + CID_KEY_BYTES)
+    return { key: memory.subarray(start, middle), value: memory.subarray(middle, middle + RANGE_BYTES) }
+  })
+}
+
 /** @throws MirrorError `corrupt` */
 export function decodeRange(key: Uint8Array, value: Uint8Array): StoredRange {
   const bytes = view(value)
-  if (bytes.length !== CID_KEY_BYTES + 4) throw unreadable('a block of a backed file')
+  if (bytes.length !== RANGE_BYTES) throw unreadable('a block of a backed file')
   return {
     fileId: view(key).readUInt32BE(5),
     offset: view(key).readUIntBE(9, 6),

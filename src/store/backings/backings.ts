@@ -6,13 +6,14 @@ import { decodeUtf8 } from '../../base/bytes.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../../block/block.ts'
 import type { Cid } from '../../block/cid.ts'
-import { CID_KEY_BYTES, cidFromKeyBytes, cidKeyOfBytes } from '../../block/cid.ts'
+import { cidFromKeyBytes, cidKeyOfBytes, isKeyBytes } from '../../block/cid.ts'
 import type {
   BackedFile,
   BackingCheck,
   BackingPaths,
   BackingSize,
   BlockBackings,
+  CommitOptions,
   CommittedFile,
   FileIdentity,
 } from '../block-backings.ts'
@@ -41,7 +42,12 @@ export interface BackingsCollaborators {
 
 export interface OwnedBackings extends BlockBackings {
   /** @param owner the private tree that the blocks are imported for; absent for everybody's */
-  commit(backingId: number, files: readonly BackedFile[], owner?: number): Promise<BackingSize>
+  commit(
+    backingId: number,
+    files: readonly BackedFile[],
+    options?: CommitOptions,
+    owner?: number,
+  ): Promise<BackingSize>
 }
 
 /** Some file systems keep times in steps of two seconds. */
@@ -125,13 +131,13 @@ export function createBackings({
 
     list: () => [...index.backings.values()].map(({ nextFileId: _, ...backing }) => backing),
 
-    async commit(backingId, backed, owner) {
+    async commit(backingId, backed, { isSynced = false } = {}, owner) {
       const backing = index.backings.get(backingId)
       if (backing === undefined) throw unknown(backingId)
       for (const file of backed) checkFileEntry(file)
       if (backed.every(({ blocks }) => blocks.length === 0)) return { blocks: 0, bytes: 0 }
       try {
-        await files.syncForeign(backing.path)
+        if (!isSynced) await files.syncForeign(backing.path)
       } catch (error) {
         throw asMirrorError(error, 'sync the file system of a backing')
       }
@@ -334,7 +340,7 @@ function checkFileEntry({ below, blocks }: BackedFile): void {
     below.length <= MAX_TEXT_BYTES &&
     blocks.every(
       ({ key, offset, lengthBytes }) =>
-        key.length === CID_KEY_BYTES &&
+        isKeyBytes(key) &&
         Number.isSafeInteger(offset) &&
         offset >= 0 &&
         offset < 2 ** 48 &&
@@ -343,7 +349,6 @@ function checkFileEntry({ below, blocks }: BackedFile): void {
         lengthBytes <= MAX_BLOCK_BYTES,
     )
   if (!isSound) throw new MirrorError('invalid', 'an entry of a backed file is malformed')
-  for (const { key } of blocks) cidFromKeyBytes(key)
 }
 
 function unknown(backingId: number): MirrorError {

@@ -20,8 +20,7 @@ import type { LocalPaths } from '../local/local-paths.ts'
 import type { ManifestHead } from '../manifest/checkout-manifest.ts'
 import { joinPath, parentPath } from '../path-bytes.ts'
 import { groupKey } from '../spool/group-key.ts'
-import type { RecordWindow } from '../spool/record-bytes.ts'
-import { createRecordReader, createRecordWriter } from '../spool/record-bytes.ts'
+import { createRecordWriter } from '../spool/record-bytes.ts'
 import { NO_XATTRS } from '../spool/xattr-records.ts'
 import { createZeroTest } from '../zeros.ts'
 import type { AheadFiles, PlaceAhead } from './ahead-places.ts'
@@ -29,8 +28,9 @@ import { canBeAhead } from './ahead-units.ts'
 import type { WriteBatch } from './checkout-threads.ts'
 import { createLarge } from './create-large.ts'
 import type { FirstNames } from './first-names.ts'
+import { laterPhases, NO_RECORD } from './later-phases.ts'
 import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
-import { NO_SLOT, readAllWaiting, readWaiting, writeWaiting } from './waiting-records.ts'
+import { NO_SLOT, writeWaiting } from './waiting-records.ts'
 import { createWriteBatchBuilder, partsOfSmall, taskMetadata, wholeFileTask } from './write-batch-builder.ts'
 import { createEntryDigest, noteName } from './write-manifest.ts'
 import { noteContent } from './written-files.ts'
@@ -108,7 +108,7 @@ export async function* planCheckout(
   const contents = createRecordWriter(temporaryFds.contents)
   const digestOf = createEntryDigest()
   /** Each record of a directory says where the one before it starts. */
-  let lastDirectory = NONE
+  let lastDirectory = NO_RECORD
   /** Path below the root of the open directory at each depth. */
   const open: Buffer[] = []
   /** Which files of the open directory at each depth were written ahead. */
@@ -180,7 +180,7 @@ export async function* planCheckout(
       parts = []
     }
     for await (const part of fileParts(blocks, entry, undefined, signal)) {
-      const { cid, lengthBytes } = part
+      const { lengthBytes } = part
       const within = holes.length === 0 ? [] : holesWithin(holes, part.offset, part.offset + lengthBytes)
       // The content has the last word: only zeros may be left out.
       if (within[1] === lengthBytes && isZeroChunk(part)) {
@@ -188,7 +188,7 @@ export async function* planCheckout(
         continue
       }
       if (parts.length === 0) offset = part.offset
-      parts.push({ cid, lengthBytes })
+      parts.push(part)
       pieceHoles.push(...within)
       pieceBytes += lengthBytes
       if (pieceBytes < PIECE_BYTES) continue
@@ -220,11 +220,13 @@ export async function* planCheckout(
       yield* writeLarge(path, entry, metadata.xattrs, slot)
       return
     }
+    addWhole(file, partsOfSmall(entry) ?? (await readParts(entry)), isCompared ? old : undefined)
+  }
+
+  async function readParts(entry: FileEntry): Promise<FilePart[]> {
     const parts: FilePart[] = []
-    if (entry.content !== undefined) {
-      for await (const part of fileParts(nodes, entry, undefined, signal)) parts.push(part)
-    }
-    addWhole(file, parts, isCompared ? old : undefined)
+    for await (const part of fileParts(nodes, entry, undefined, signal)) parts.push(part)
+    return parts
   }
 
   async function* writeRefused(): AsyncGenerator<WriteBatch, void, undefined> {
@@ -281,20 +283,22 @@ export async function* planCheckout(
       const { major, minor } = isDevice(entry) ? entry : NO_DEVICE
       batch.add({ kind: 'special', pathBytes: path.length, type: entry.type, major, minor, metadata }, [path])
     } else {
-      noteContent(contents, path, entry, slot)
       const state = reuse.find(path, digest!)
       const { sizeBytes } = entry
       const file = { path, entry, metadata, slot }
-      if (canBeAhead(entry) && ahead[depth - 1]?.(entry.name) === true) {
+      const isAhead = canBeAhead(entry) && ahead[depth - 1]?.(entry.name) === true
+      const isNew = !isAhead && state === undefined
+      const isWhole = isNew && sizeBytes <= PIECE_BYTES && entry.holes === undefined && path.length > 0
+      const parts = isWhole ? (partsOfSmall(entry) ?? (await readParts(entry))) : undefined
+      noteContent(contents, path, entry, slot, parts)
+      if (isAhead) {
         batch.add({ kind: 'ahead', pathBytes: path.length, slot, sizeBytes, metadata }, [path])
         reuse.add({ ...file, state: undefined })
-      } else if (state === undefined) {
-        const parts = path.length === 0 ? undefined : partsOfSmall(entry)
-        if (parts === undefined) yield* writeFile(file)
-        else addWhole(file, parts)
-      } else {
+      } else if (parts !== undefined) addWhole(file, parts)
+      else if (state === undefined) yield* writeFile(file)
+      else {
         batch.add({ kind: 'reuse', pathBytes: path.length, slot, sizeBytes, metadata }, [path, state])
-        reuse.add({ path, entry, metadata, slot, state })
+        reuse.add({ ...file, state })
       }
     }
     if (reuse.hasRefused) yield* writeRefused()
@@ -306,75 +310,25 @@ export async function* planCheckout(
     await outstanding.settled()
   } while (reuse.hasRefused)
 
-  // All directories of the snapshot are there by now: what is made for a local path is made for it alone.
-  for (const path of local.paths) {
-    batch.add({ kind: 'local', pathBytes: path.length }, [path])
-    if (batch.isFull) yield await handOut()
-  }
-  if (!batch.isEmpty) yield await handOut()
-  await outstanding.settled()
-
-  pieced.flush()
-  for (const { a: path, slot, metadata } of readAllWaiting(temporaryFds.pieced, pieced.position)) {
-    batch.add({ kind: 'seal', pathBytes: path.length, isDirectory: false, slot, metadata }, [path])
-    if (batch.isFull) yield await handOut()
-  }
-  if (!batch.isEmpty) yield await handOut()
-  // A name that is made before its file is sealed would be seen in the state of the file.
-  await outstanding.settled()
-
-  links.flush()
-  for (const next of readAllWaiting(temporaryFds.links, links.position)) {
-    const { a: existing, b: path, type, major, minor, metadata } = next
-    if (type === 'directory') throw new MirrorError('internal', 'a directory waits to be linked')
-    const task = {
-      kind: 'link',
-      pathBytes: path.length,
-      existingBytes: existing.length,
-      type,
-      major,
-      minor,
-      metadata,
-    } as const
-    batch.add(task, [path, existing])
-    if (batch.isFull) yield await handOut()
-  }
-  if (!batch.isEmpty) yield await handOut()
-  await outstanding.settled()
-  if (manifest !== undefined) {
-    for (const { path, slot, names: count } of firstNames.all()) {
-      if (count === 1 || slot === NO_SLOT) continue
-      const task = { kind: 'state', pathBytes: path.length, slot, firstSlot: slot, names: count } as const
-      batch.add(task, [path])
-      if (batch.isFull) yield await handOut()
-    }
-    if (!batch.isEmpty) yield await handOut()
-    await outstanding.settled()
-    for (const { b: path, type, slot, firstSlot } of readAllWaiting(temporaryFds.links, links.position)) {
-      if (type !== 'file') continue
-      batch.add({ kind: 'state', pathBytes: path.length, slot, firstSlot }, [path])
-      if (batch.isFull) yield await handOut()
+  for (const each of [pieced, links, directories]) each.flush()
+  const phases = laterPhases({
+    local,
+    pieced: { fd: temporaryFds.pieced, endByte: pieced.position },
+    links: { fd: temporaryFds.links, endByte: links.position },
+    directories: { fd: temporaryFds.directories, endByte: directories.position, lastByte: lastDirectory },
+    firstNames,
+    withStates: manifest !== undefined,
+  })
+  for (const { tasks, isInOrder } of phases) {
+    for (const [task, strings] of tasks) {
+      batch.add(task, strings)
+      if (!batch.isFull) continue
+      yield await handOut()
+      if (isInOrder === true) await outstanding.settled()
     }
     if (!batch.isEmpty) yield await handOut()
     await outstanding.settled()
   }
-
-  // Innermost first, and one batch at a time: a parent without write or search permission closes the way to its children.
-  directories.flush()
-  const window: RecordWindow = {}
-  let endByte = directories.position
-  while (lastDirectory !== NONE) {
-    const from = createRecordReader(temporaryFds.directories, lastDirectory, endByte, window)
-    endByte = lastDirectory
-    lastDirectory = from.whole()
-    const { a: path, metadata } = readWaiting(from)
-    batch.add({ kind: 'seal', pathBytes: path.length, isDirectory: true, slot: NO_SLOT, metadata }, [path])
-    if (!batch.isFull) continue
-    yield await handOut()
-    await outstanding.settled()
-  }
-  if (!batch.isEmpty) yield await handOut()
-  await outstanding.settled()
 
   contents.flush()
   if (manifest !== undefined) {
@@ -387,7 +341,6 @@ export async function* planCheckout(
   yield await handOut()
 }
 
-const NONE = -1
 const NO_DEVICE = { major: 0, minor: 0 }
 const NO_PATH = new Uint8Array()
 
