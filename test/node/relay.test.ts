@@ -107,7 +107,7 @@ test('an origin that cannot be dialled publishes, and a region of such sites fet
       })().catch(() => undefined)
     }
     let before = -1
-    await until('nothing more is taken', () => {
+    await until('nothing more is taken', async () => {
       const isStuck = waiting === CIRCUITS && sentBytes === before
       before = sentBytes
       return isStuck
