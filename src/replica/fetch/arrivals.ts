@@ -157,7 +157,8 @@ export function createArrivals<R extends ArrivalRequest>(
     const right: Arrival<R>[] = []
     const corrupt: Arrival<R>[] = []
     const puts: PutBlock[] = []
-    for (const [i, arrival] of wanted.entries()) {
+    for (let i = 0; i < wanted.length; i++) {
+      const arrival = wanted[i]!
       const bytes = plain[i]
       const { cid, lengthBytes, block } = arrival
       if (bytes === undefined || !isBlockOf(cid, bytes)) {
