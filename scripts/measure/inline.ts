@@ -5,12 +5,13 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { systemClock } from '../../src/base/clock.ts'
 import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import { makeDeltas } from '../../src/delta/make-deltas.ts'
 import { openStore } from '../../src/store/store.ts'
 import { importTree } from '../../src/tree/import/import.ts'
+import { removedOnSignal } from '../on-signal.ts'
+import { parseOptions, refuse } from '../options.ts'
 import { pairsIn } from './build-pairs.ts'
 import { deltaBytes } from './delta-bytes.ts'
 import { createDeltaWriter, readDeltaPlan } from './made-deltas.ts'
@@ -32,20 +33,20 @@ interface InlineFigures {
   readonly nextDeltaBytes: number
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    limits: { type: 'string', default: '0,1024,2048,4096,8192' },
-    only: { type: 'string' },
-    markdown: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
+const { values, positionals } = parseOptions(
+  {
+    allowPositionals: true,
+    options: {
+      limits: { type: 'string', default: '0,1024,2048,4096,8192' },
+      only: { type: 'string' },
+      markdown: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   },
-})
+  { command: 'npm run bench:inline --', help: HELP },
+)
 const [dir] = positionals
-if (values.help || dir === undefined) {
-  process.stdout.write(HELP)
-  process.exit(values.help ? 0 : 2)
-}
+if (dir === undefined) refuse('npm run bench:inline --', 'a folder of builds is needed')
 const pairs: { readonly name: string; readonly limits: readonly InlineFigures[] }[] = []
 for (const { kind, name, path } of pairsIn(dir)) {
   if (values.only !== undefined && !`${kind}/${name}`.startsWith(values.only)) continue
@@ -60,6 +61,7 @@ process.stdout.write(values.markdown ? markdown() : `${JSON.stringify({ pairs },
 
 async function measure(path: string, inlineBytes: number): Promise<InlineFigures> {
   const work = mkdtempSync(join(tmpdir(), 'mirrormesh-inline-'))
+  using _removed = removedOnSignal(work)
   const store = await openStore({ dir: join(work, 'store'), clock: systemClock })
   try {
     const { blocks } = store
