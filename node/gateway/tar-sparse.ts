@@ -12,7 +12,8 @@ import { concatBytes, utf8 } from '../../src/base/bytes.ts'
 import type { FileEntry } from '../../src/dag/entry.ts'
 import { fileParts, type NodeSource } from '../../src/dag/reader.ts'
 import { getBlock } from '../../src/dag/source.ts'
-import { createZeroTest, isZeros } from '../../src/tree/zeros.ts'
+import { createZeroTest } from '../../src/tree/zero-chunks.ts'
+import { isZeros } from '../../src/tree/zeros.ts'
 import { type PaxRecord, tarPadding } from './tar-header.ts'
 
 export interface SparseFile {

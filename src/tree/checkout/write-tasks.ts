@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 import { printableName } from '../../base/bytes.ts'
 import { MirrorError } from '../../base/errors.ts'
-import { CID_KEY_BYTES } from '../../block/cid.ts'
+import { CID_KEY_BYTES } from '../../block/key-bytes.ts'
 import { gainsByReserving, reserveSpace } from '../../posix/reserve-space.ts'
 import type { SpecialType } from '../../posix/special.ts'
 import { makeSpecial } from '../../posix/special.ts'
