@@ -96,7 +96,16 @@ async function readAll(
 }
 
 test('a file that changes during one read is read again and is consistent', async (t) => {
-  for (const size of [10, 3_000_000, 20_000_000]) {
+  const limit = DEFAULT_CHUNKER.inlineBytes!
+  for (const [size, newSize] of [
+    [10, 15],
+    [limit, limit + 1],
+    [limit + 1, limit],
+    [5, 3_000_000],
+    [3_000_000, 5],
+    [3_000_000, 3_000_005],
+    [20_000_000, 20_000_005],
+  ] as const) {
     const b = await bench(t)
     fs.mkdirSync(b.at('source'))
     for (const name of ['a', 'b', 'c'])
@@ -104,15 +113,15 @@ test('a file that changes during one read is read again and is consistent', asyn
     let changes = 0
     const [a, changed, c] = await readAll(t, b.at('source'), b.at('tmp'), {
       onOpen(path) {
-        if (path.endsWith('/b') && changes++ === 0) fs.writeFileSync(path, noise(size + 5, 99))
+        if (path.endsWith('/b') && changes++ === 0) fs.writeFileSync(path, noise(newSize, 99))
       },
     })
     assert.equal(changes, 2)
     assert.deepEqual([a?.status, changed?.status, c?.status], ['captured', 'captured', 'captured'])
     assert.ok(a?.content.equals(noise(size, 97)))
-    assert.ok(changed?.content.equals(noise(size + 5, 99)))
+    assert.ok(changed?.content.equals(noise(newSize, 99)))
     assert.ok(c?.content.equals(noise(size, 99)))
-    assert.equal(changed?.sizeBytes, size + 5)
+    assert.equal(changed?.sizeBytes, newSize)
   }
 })
 
