@@ -19,7 +19,8 @@ type DeltaComponents = Parameters<typeof createDeltaPublisher>[0]
 export interface PublishingComponents
   extends Omit<PublisherComponents, 'deltas' | 'heldBack' | 'logger' | 'statCaches' | 'tempDir'>,
     Pick<UploadsComponents, 'isGone' | 'scratch'>,
-    Pick<DeltaComponents, 'holdings'> {
+    Pick<DeltaComponents, 'holdings'>,
+    Required<Pick<DeltaComponents, 'standing'>> {
   readonly complete: PublisherComponents['complete'] & UploadsComponents['complete']
   readonly blocks: BlockStore
   readonly values: Store['values']
@@ -55,12 +56,12 @@ export function composePublishing(
   components: PublishingComponents,
   { config, paths }: { readonly config: Config; readonly paths: Paths },
 ): Publishing {
-  const { ledger, blocks, holdings, complete, nodeKey, clock, host, scratch, isGone, heldBack, values, log } =
-    components
+  const { ledger, blocks, holdings, complete, nodeKey, clock, host, scratch } = components
+  const { isGone, heldBack, values, log, standing } = components
   const maxShrinkShare = config.maxShrinkPercent / 100
   const deltas = createDeltaPublisher(
     {
-      ...{ ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas },
+      ...{ ledger, blocks, holdings, complete, nodeKey, clock, logger: log, makeDeltas, standing },
       owed: createOwedDeltas(values('deltas')),
     },
     { maxShare: config.deltaPercent / 100, maxBases: config.deltaBases, workers: config.workers },

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Clock } from '../src/base/clock.ts'
 import { startHost } from '../src/net/host.ts'
 import { mayRead } from '../src/record/mesh-state.ts'
+import { standingAt } from '../src/replica/deltas/older-bases.ts'
 import { withSets } from '../src/replica/deltas/set-holdings.ts'
 import { createRateCapper } from '../src/replica/fetch/rate-caps.ts'
 import { urgencyOf } from '../src/replica/goals.ts'
@@ -290,6 +291,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
     {
       ...{ ledger, blocks, holdings, complete, nodeKey, clock, host, scratch, heldBack, values, log },
       isGone: takedowns.isGone,
+      standing: (tree) => standingAt(agent.heard(), tree),
     },
     { config, paths },
   )

@@ -5,6 +5,7 @@
 import type { Writable } from 'node:stream'
 import { setFlagsFromString } from 'node:v8'
 import type { Clock } from '../src/base/clock.ts'
+import { asMirrorError } from '../src/base/errors.ts'
 import { composeNode } from './compose.ts'
 import type { Config, Setting } from './config.ts'
 import { createLog, type Log } from './log.ts'
@@ -51,7 +52,12 @@ export async function runDaemon(
     const stoppingMs = clock.monotonicMs()
     log.info({}, 'daemon.stopping')
     await notifySystemd({ env, log }, 'STOPPING=1')
-    await node.stop()
+    const failure = await node.stop().then(
+      () => undefined,
+      (error: unknown) => asMirrorError(causeOf(error), 'stop the daemon'),
+    )
+    // Every part was told, and what was reported as done was on disk before: who asked for the end has it.
+    if (failure !== undefined) log.error({ err: failure }, 'daemon.stop-failed')
     log.info({ ms: elapsedMs(stoppingMs) }, 'daemon.stopped')
   }
 }
@@ -62,6 +68,11 @@ export async function runDaemon(
  */
 function boundGarbage(): void {
   setFlagsFromString('--heap-growing-percent=60')
+}
+
+/** Of parts that failed one after the other the first. */
+function causeOf(error: unknown): unknown {
+  return error instanceof SuppressedError ? causeOf(error.suppressed) : error
 }
 
 function firing(signal: AbortSignal): Promise<void> {

@@ -60,13 +60,20 @@ export async function orderRows(
         end()
         return asTheyLie(false)
       }
-      rows.push(row)
+      rows.push(withoutContent(row))
     }
     return { rows: rows.sort(comparison(order)), isSorted: true, [Symbol.dispose]: end }
   } catch (error) {
     end()
     throw error
   }
+}
+
+/** What a small file has is not shown, and would be many times what is. */
+function withoutContent(row: ListingRow): ListingRow {
+  if (row.type !== 'file' || row.inline === undefined) return row
+  const { inline: _inline, ...rest } = row
+  return rest
 }
 
 /** Equal ones by name, rising, whatever the order. */

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../../src/base/clock.ts'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
+import { threadEnvironment } from '../../src/base/thread-environment.ts'
 
 export interface Sha256Thread {
   /** Of pieces whose memory may be used again when the next is asked for. @throws MirrorError `internal` when the thread fails */
@@ -54,6 +55,7 @@ export function createSha256Thread({ clock }: { readonly clock: Pick<Clock, 'aft
     const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
     const started = new Worker(new URL(`./sha256-worker${extension}`, import.meta.url), {
       resourceLimits: RESOURCE_LIMITS,
+      env: threadEnvironment(),
     })
     started.unref()
     started.on('message', take)

@@ -12,7 +12,8 @@ import { concatBytes, utf8 } from '../../src/base/bytes.ts'
 import type { FileEntry } from '../../src/dag/entry.ts'
 import { fileParts, type NodeSource } from '../../src/dag/reader.ts'
 import { getBlock } from '../../src/dag/source.ts'
-import { createZeroTest, isZeros } from '../../src/tree/zeros.ts'
+import { createZeroTest } from '../../src/tree/zero-chunks.ts'
+import { isZeros } from '../../src/tree/zeros.ts'
 import { type PaxRecord, tarPadding } from './tar-header.ts'
 
 export interface SparseFile {
@@ -80,9 +81,9 @@ async function trueHoles(
   return found
 
   async function isHole(range: { readonly startByte: number; readonly endByte: number }): Promise<boolean> {
-    for await (const { cid, lengthBytes, offset } of fileParts(blocks, entry, range, signal)) {
+    for await (const { cid, inline, lengthBytes, offset } of fileParts(blocks, entry, range, signal)) {
       if (isZeroChunk({ cid, lengthBytes })) continue
-      const bytes = await getBlock(blocks, cid, 'file', signal)
+      const bytes = inline ?? (await getBlock(blocks, cid, 'file', signal))
       const within = bytes.subarray(Math.max(0, range.startByte - offset), range.endByte - offset)
       if (!isZeros(within)) return false
     }

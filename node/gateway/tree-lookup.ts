@@ -8,6 +8,7 @@ import type { Clock } from '../../src/base/clock.ts'
 import { MirrorError } from '../../src/base/errors.ts'
 import { type Cid, cidKey } from '../../src/block/cid.ts'
 import type { Entry } from '../../src/dag/entry.ts'
+import { entryWeight } from '../../src/dag/entry-weight.ts'
 import type { NodeSource } from '../../src/dag/reader.ts'
 import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
 import { isLeftOut, leftOut } from '../left-out.ts'
@@ -78,6 +79,7 @@ export interface TreeLookup {
 }
 
 const MAX_CACHED_SNAPSHOTS = 64
+/** By weight: small files that lie in their entries count as several. */
 const MAX_CACHED_ENTRIES = 8192
 const MAX_CACHED_PATH = 1024
 
@@ -96,7 +98,8 @@ export function createTreeLookup(
   const here: AnswerSource = { blocks: stored, readFile: readStored }
   /** By root and path: where a path leads in a root never changes. */
   const entries = new LRUCache<string, NonNullable<Awaited<ReturnType<typeof findEntry>>>>({
-    max: MAX_CACHED_ENTRIES,
+    maxSize: MAX_CACHED_ENTRIES,
+    sizeCalculation: entryWeight,
   })
   const directories = createHotDirectories()
   const moved = createMovedPaths({ blocks: stored, readSnapshot, clock }, { keepMs: keepMovedMs })

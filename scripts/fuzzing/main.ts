@@ -1,5 +1,6 @@
 /** The fuzzer: tries inputs of one target until its time is up or one is not treated as it should be. */
-import { parseArgs } from 'node:util'
+
+import { parseOptions } from '../options.ts'
 import { createRandom } from './mutate.ts'
 import { TARGETS } from './targets.ts'
 
@@ -11,18 +12,20 @@ Changes what is sound, knowing its structure, and gives it to the decoders of TA
 --seconds (60), or with exit 1 at the first input that is not refused as it should be; --seed begins where such a one was.
 `
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seconds: { type: 'string', default: '60' },
-    seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
-    help: { type: 'boolean', short: 'h', default: false },
+const { values, positionals } = parseOptions(
+  {
+    allowPositionals: true,
+    options: {
+      seconds: { type: 'string', default: '60' },
+      seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   },
-})
+  { command: 'npm run fuzz --', help: HELP },
+)
 const target = TARGETS[positionals[0] ?? '']
 const [seconds, firstSeed] = [Number(values.seconds), Number(values.seed)]
-if (values.help) process.stdout.write(HELP)
-else if (target === undefined || !(seconds > 0) || !Number.isInteger(firstSeed)) {
+if (target === undefined || !(seconds > 0) || !Number.isInteger(firstSeed)) {
   process.stderr.write(HELP)
   process.exitCode = 2
 } else process.exitCode = await fuzz(target)

@@ -5,11 +5,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { systemClock } from '../../src/base/clock.ts'
 import type { ChunkerParams } from '../../src/block/chunker.ts'
 import { openStore } from '../../src/store/store.ts'
 import { importTree } from '../../src/tree/import/import.ts'
+import { removedOnSignal } from '../on-signal.ts'
+import { parseOptions, refuse } from '../options.ts'
 import { pairsIn } from './build-pairs.ts'
 import { type ChunkDocument, chunkMarkdown, type PairFigures, type SizeFigures } from './chunk-tables.ts'
 import { fetchBuilds } from './fetch-builds.ts'
@@ -27,22 +28,23 @@ the new build adds; rsync does the same from a copy of the old build. Prints JSO
 Seconds are medians of --rounds rounds (default 1).
 `
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    fetch: { type: 'string' },
-    sizes: { type: 'string', default: '64,128,256' },
-    only: { type: 'string' },
-    rounds: { type: 'string', default: '1' },
-    markdown: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
+const { values, positionals } = parseOptions(
+  {
+    allowPositionals: true,
+    options: {
+      fetch: { type: 'string' },
+      sizes: { type: 'string', default: '64,128,256' },
+      only: { type: 'string' },
+      rounds: { type: 'string', default: '1' },
+      markdown: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   },
-})
+  { command: 'npm run bench:chunks --', help: HELP },
+)
 const [dir] = positionals
-if (values.help || (dir === undefined) === (values.fetch === undefined)) {
-  process.stdout.write(HELP)
-  process.exit(values.help ? 0 : 2)
-}
+if ((dir === undefined) === (values.fetch === undefined))
+  refuse('npm run bench:chunks --', 'a folder of builds, or --fetch DIR, is needed')
 if (values.fetch !== undefined) {
   fetchBuilds(values.fetch)
 } else if (!hasProgram('rsync')) {
@@ -63,6 +65,7 @@ if (values.fetch !== undefined) {
 async function measurePair(kind: string, name: string, sizes: readonly number[]): Promise<PairFigures> {
   const [held, wanted] = [join(dir!, kind, name, 'old'), join(dir!, kind, name, 'new')]
   const work = mkdtempSync(join(tmpdir(), 'mirrormesh-chunks-'))
+  using _removed = removedOnSignal(work)
   try {
     const weights = new Map<number, NewBlocks>()
     const imports = new Map<number, Imported[]>(sizes.map((avgBytes) => [avgBytes, []]))

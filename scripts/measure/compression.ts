@@ -5,9 +5,9 @@
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { cutAll, DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
+import { parseOptions, refuse } from '../options.ts'
 import { rounded, table } from './markdown.ts'
 import { machine, median } from './run.ts'
 
@@ -50,20 +50,20 @@ const TESTS: readonly Test[] = [
   { name: 'entropy of every byte', pays: (block) => entropy(block, block.length) < RANDOM_BITS },
 ]
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    megabytes: { type: 'string', default: '48' },
-    rounds: { type: 'string', default: '3' },
-    markdown: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
+const { values, positionals } = parseOptions(
+  {
+    allowPositionals: true,
+    options: {
+      megabytes: { type: 'string', default: '48' },
+      rounds: { type: 'string', default: '3' },
+      markdown: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   },
-})
+  { command: 'npm run bench:compression --', help: HELP },
+)
 const [dir] = positionals
-if (values.help || dir === undefined) {
-  process.stdout.write(HELP)
-  process.exit(values.help ? 0 : 2)
-}
+if (dir === undefined) refuse('npm run bench:compression --', 'a folder of builds is needed')
 
 const rounds = Number(values.rounds)
 const kinds = KINDS.map((kind) => ({

@@ -13,11 +13,24 @@ import { statusDelta } from '../../node/api/status-delta.ts'
 import { loadConsoleAssets } from '../../node/console-assets.ts'
 import { launchBrowser } from '../../test/console/browser.ts'
 import { madeStatus } from '../../test/console/made-status.ts'
+import { parseOptions, refuse } from '../options.ts'
 
 const UPDATES = 10
 const SCROLLS = 40
 
-const [sites = 200, trees = 500] = process.argv.slice(2).map(Number)
+const HELP = `usage: npm run bench:console [-- SITES TREES]
+
+What the console costs a browser: first paint, the cost of an update, memory. By default with 200 sites and 500 trees. Takes chromium;
+prints one JSON document.
+`
+
+const { positionals } = parseOptions(
+  { allowPositionals: true, options: { help: { type: 'boolean', short: 'h', default: false } } },
+  { command: 'npm run bench:console --', help: HELP },
+)
+const [sites = 200, trees = 500] = positionals.map(Number)
+if (![sites, trees].every((count) => Number.isSafeInteger(count) && count > 0))
+  refuse('npm run bench:console --', 'SITES and TREES are numbers above zero')
 const nowMs = Date.now()
 const turns = Array.from({ length: UPDATES + 1 }, (_, turn) => madeStatus({ sites, trees, turn }, nowMs))
 const first = JSON.stringify(turns[0])

@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { removedOnSignal } from '../on-signal.ts'
 import type { FetchedPair } from './build-pairs.ts'
 import { type MakingFigures, measureTrials } from './delta-pair.ts'
 import { type RsyncBytes, rsyncBytes } from './rsync-bytes.ts'
@@ -51,6 +52,7 @@ export async function measureContainers({ kind, name, path }: FetchedPair): Prom
     if (!hasProgram(program)) continue
     process.stderr.write(`  ${kind}/${name} as ${container}\n`)
     const work = mkdtempSync(join(tmpdir(), 'mirrormesh-delta-'))
+    using _removed = removedOnSignal(work)
     try {
       for (const side of ['old', 'new']) {
         mkdirSync(join(work, side))

@@ -7,6 +7,7 @@ import { type Cid, parseCid } from '../../src/block/cid.ts'
 import type { Efforts } from '../../src/delta/encode-delta.ts'
 import type { RunSizes } from '../../src/delta/runs.ts'
 import { openStore } from '../../src/store/store.ts'
+import { removedOnSignal } from '../on-signal.ts'
 import { type DeltaBytes, deltaBytes } from './delta-bytes.ts'
 import { readDeltaPlan } from './made-deltas.ts'
 import { importOnce } from './ours.ts'
@@ -75,6 +76,7 @@ export async function measureDeltaPair({ kind, name, path }: Pair): Promise<Delt
   const [held, wanted] = [join(path, 'old'), join(path, 'new')]
   const ours = await withImported(path, (imported) => measure(imported, {}))
   const work = mkdtempSync(join(tmpdir(), 'mirrormesh-delta-'))
+  using _removed = removedOnSignal(work)
   try {
     const folders = { held, wanted, work }
     const { stdout } = await run('du', ['-sb', wanted])
@@ -103,6 +105,7 @@ async function withImported<Result>(
   task: (imported: Imported) => Promise<Result>,
 ): Promise<Result> {
   const work = mkdtempSync(join(tmpdir(), 'mirrormesh-delta-'))
+  using _removed = removedOnSignal(work)
   try {
     const old = await importOnce(join(path, 'old'), work)
     const next = await importOnce(join(path, 'new'), work)

@@ -2,7 +2,8 @@
  * `npm run bench:delta`: what it takes to bring a site from one build to the next with deltas, beside rsync and zstd's own
  * patches on the same pair. Bytes do not depend on the machine; seconds do.
  */
-import { parseArgs } from 'node:util'
+
+import { parseOptions, refuse } from '../options.ts'
 import { type FetchedPair, pairsIn } from './build-pairs.ts'
 import { measureContainers } from './delta-containers.ts'
 import { type DeltaTrial, measureDeltaPair, measureTrials } from './delta-pair.ts'
@@ -30,21 +31,21 @@ Prints JSON, or tables with --markdown. GNU time is needed; without zstd its col
 `
 const KIB = 1024
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    only: { type: 'string', multiple: true },
-    tables: { type: 'boolean', default: false },
-    containers: { type: 'boolean', default: false },
-    markdown: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
+const { values, positionals } = parseOptions(
+  {
+    allowPositionals: true,
+    options: {
+      only: { type: 'string', multiple: true },
+      tables: { type: 'boolean', default: false },
+      containers: { type: 'boolean', default: false },
+      markdown: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   },
-})
+  { command: 'npm run bench:delta --', help: HELP },
+)
 const [dir] = positionals
-if (values.help || dir === undefined) {
-  process.stdout.write(HELP)
-  process.exit(values.help ? 0 : 2)
-}
+if (dir === undefined) refuse('npm run bench:delta --', 'a folder of builds is needed')
 if (!values.tables && !hasProgram('rsync')) {
   process.stderr.write('rsync is not installed: install it, it is what the figures are beside\n')
   process.exit(1)

@@ -6,8 +6,9 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { asMirrorError, MirrorError } from '../../src/base/errors.ts'
+import { onSignal, removedOnSignal } from '../on-signal.ts'
+import { parseOptions } from '../options.ts'
 import { makeFiles } from './gateway/files.ts'
 import { type Server, startGateway, startNginx } from './gateway/servers.ts'
 import { type Load, runWrk } from './gateway/wrk.ts'
@@ -68,20 +69,22 @@ interface Options {
   readonly isJson: boolean
 }
 
-function readOptions(): Options | undefined {
-  const { values } = parseArgs({
-    options: {
-      seconds: { type: 'string', default: '10' },
-      rounds: { type: 'string', default: '3' },
-      'large-mb': { type: 'string', default: '256' },
-      small: { type: 'string', default: '1000' },
-      connections: { type: 'string', default: '1000' },
-      dir: { type: 'string', default: tmpdir() },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
+function readOptions(): Options {
+  const { values } = parseOptions(
+    {
+      options: {
+        seconds: { type: 'string', default: '10' },
+        rounds: { type: 'string', default: '3' },
+        'large-mb': { type: 'string', default: '256' },
+        small: { type: 'string', default: '1000' },
+        connections: { type: 'string', default: '1000' },
+        dir: { type: 'string', default: tmpdir() },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
     },
-  })
-  if (values.help) return undefined
+    { command: 'npm run bench:gateway --', help: HELP },
+  )
   const number = (key: 'seconds' | 'rounds' | 'large-mb' | 'small' | 'connections'): number => {
     const value = Number(values[key])
     if (Number.isSafeInteger(value) && value > 0) return value
@@ -108,7 +111,12 @@ async function measure(options: Options): Promise<GatewayDocument> {
   }
   const { seconds, rounds } = options
   const folder = mkdtempSync(join(options.dir, 'mirrormesh-bench-gateway-'))
+  using _removed = removedOnSignal(folder)
   const servers: Server[] = []
+  const stop = async (): Promise<void> => {
+    for (const server of servers.toReversed()) await server.stop()
+  }
+  using _stopped = onSignal(stop)
   try {
     const source = join(folder, 'source')
     mkdirSync(source)
@@ -140,7 +148,7 @@ async function measure(options: Options): Promise<GatewayDocument> {
     }
     return { machine: machine(), seconds, rounds, parts: figures }
   } finally {
-    for (const server of servers.reverse()) await server.stop()
+    await stop()
     rmSync(folder, { recursive: true, force: true })
   }
 }
@@ -208,11 +216,8 @@ function asText({ parts, machine: on, seconds, rounds }: GatewayDocument): strin
 
 try {
   const options = readOptions()
-  if (options === undefined) process.stdout.write(HELP)
-  else {
-    const document = await measure(options)
-    process.stdout.write(options.isJson ? `${JSON.stringify(document, null, 2)}\n` : asText(document))
-  }
+  const document = await measure(options)
+  process.stdout.write(options.isJson ? `${JSON.stringify(document, null, 2)}\n` : asText(document))
 } catch (thrown) {
   const error = asMirrorError(thrown, 'measure the gateway')
   process.stderr.write(`${error.message}\n${error.hint === undefined ? '' : `${error.hint}\n`}`)

@@ -6,7 +6,8 @@ import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { onSignal } from '../on-signal.ts'
+import { parseOptions, refuse } from '../options.ts'
 import type { Arena } from './contest.ts'
 import { makeSource, SOURCE_NAMES, type SourceName } from './data.ts'
 import {
@@ -57,25 +58,24 @@ the rounds. --markdown prints the tables of docs/benchmarks.md instead.
 Programs that are not installed are named and left out: casync, rsync, b3sum, openssl. GNU time is needed.
 `
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '3' },
-    only: { type: 'string', default: PARTS.join(',') },
-    sources: { type: 'string' },
-    dir: { type: 'string', multiple: true },
-    'large-mb': { type: 'string', default: '1000' },
-    'small-files': { type: 'string', default: '80000' },
-    'small-bytes': { type: 'string', default: '8192' },
-    'transfer-mb': { type: 'string', default: '512' },
-    'cool-seconds': { type: 'string', default: '61' },
-    markdown: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
+const { values } = parseOptions(
+  {
+    options: {
+      rounds: { type: 'string', default: '3' },
+      only: { type: 'string', default: PARTS.join(',') },
+      sources: { type: 'string' },
+      dir: { type: 'string', multiple: true },
+      'large-mb': { type: 'string', default: '1000' },
+      'small-files': { type: 'string', default: '80000' },
+      'small-bytes': { type: 'string', default: '8192' },
+      'transfer-mb': { type: 'string', default: '512' },
+      'cool-seconds': { type: 'string', default: '61' },
+      markdown: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   },
-})
-if (values.help) {
-  process.stdout.write(HELP)
-  process.exit(0)
-}
+  { command: 'npm run bench --', help: HELP },
+)
 const rounds = number('rounds')
 const parts = choose('only', values.only, PARTS)
 const sizes = {
@@ -107,12 +107,8 @@ function defaultPlaces(): string[] {
 
 async function measurePlace(dir: string): Promise<PlaceFigures> {
   const folder = mkdtempSync(join(dir, 'mirrormesh-bench-'))
-  const remove = (): void => rmSync(folder, { recursive: true, force: true })
-  const stop = (): void => {
-    remove()
-    process.exit(130)
-  }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop)
+  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+  using _removed = onSignal(remove)
   // As scripts/mirrormesh, which also keeps compiled code.
   process.env.NODE_COMPILE_CACHE = join(folder, 'compile-cache')
   const fileSystem = fileSystemOf(folder)
@@ -154,7 +150,6 @@ async function measurePlace(dir: string): Promise<PlaceFigures> {
     }
     return { fileSystem, contests, disk }
   } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop)
     // The transfer that follows would make the folder anew.
     delete process.env.NODE_COMPILE_CACHE
     remove()
@@ -181,6 +176,5 @@ function number(
 }
 
 function fail(message: string): never {
-  process.stderr.write(`${message}. Try: npm run bench -- --help\n`)
-  process.exit(2)
+  refuse('npm run bench --', message)
 }

@@ -23,9 +23,10 @@ export interface NewBlocks {
 
 const GROUP_BYTES = 2 * 1024 * 1024
 
-export async function newBlocks(blocks: BlockReader, held: Cid, wanted: Cid): Promise<NewBlocks> {
+/** @param held undefined for a site that has nothing */
+export async function newBlocks(blocks: BlockReader, held: Cid | undefined, wanted: Cid): Promise<NewBlocks> {
   const known = new Set<string>()
-  for await (const cid of allBlocks(blocks, held)) known.add(cidKey(cid))
+  if (held !== undefined) for await (const cid of allBlocks(blocks, held)) known.add(cidKey(cid))
   const chunks = { blocks: 0, bytes: 0, zstd1Bytes: 0, zstd3Bytes: 0 }
   const metadata = { ...chunks }
   const grouped = createGroups()

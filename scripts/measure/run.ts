@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { onSignal, removedOnSignal } from '../on-signal.ts'
 
 export interface Cost {
   readonly seconds: number
@@ -24,11 +25,19 @@ export interface Cost {
  */
 export async function run(command: string, args: readonly string[]): Promise<Cost> {
   const notes = mkdtempSync(join(tmpdir(), 'mirrormesh-cost-'))
+  using _removed = removedOnSignal(notes)
   const file = join(notes, 'cost')
   try {
     const startMs = performance.now()
     const child = spawn('/usr/bin/time', ['-q', '-f', '%U %S %M %O', '-o', file, command, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A group of its own, with what `time` starts: what is left running would keep folders and mounts busy.
+      detached: true,
+    })
+    using _killed = onSignal(async () => {
+      const closed = new Promise((resolve) => child.once('close', resolve))
+      process.kill(-child.pid!, 'SIGKILL')
+      await closed
     })
     let stdout = ''
     let stderr = ''

@@ -4,7 +4,7 @@
  * flow, and after it has ended; each measured --rounds times, in turns.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { parseOptions } from '../options.ts'
 import { type Flow, openPipe, type Pings } from './sharing/pipe.ts'
 
 const HELP = `usage: npm run bench:sharing -- [--mbit N] [--rtt MS] [--loss PERCENT] [--target MS] [--seconds N] [--rounds N] [--alone]
@@ -22,21 +22,23 @@ One pipe between two network namespaces of this machine. Takes root, gcc and ipr
 `
 const SETTLE_SECONDS = 3
 
-const { values } = parseArgs({
-  options: {
-    mbit: { type: 'string', default: '20' },
-    rtt: { type: 'string', default: '60' },
-    loss: { type: 'string', default: '0' },
-    congestion: { type: 'string', default: 'cubic' },
-    target: { type: 'string', default: '25' },
-    seconds: { type: 'string', default: '20' },
-    rounds: { type: 'string', default: '3' },
-    alone: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
+const { values } = parseOptions(
+  {
+    options: {
+      mbit: { type: 'string', default: '20' },
+      rtt: { type: 'string', default: '60' },
+      loss: { type: 'string', default: '0' },
+      congestion: { type: 'string', default: 'cubic' },
+      target: { type: 'string', default: '25' },
+      seconds: { type: 'string', default: '20' },
+      rounds: { type: 'string', default: '3' },
+      alone: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
   },
-})
-if (values.help) process.stdout.write(HELP)
-else await measure()
+  { command: 'npm run bench:sharing --', help: HELP },
+)
+await measure()
 
 async function measure(): Promise<void> {
   const [mbit, rttMs, lossPercent] = [Number(values.mbit), Number(values.rtt), Number(values.loss)]

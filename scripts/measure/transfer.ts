@@ -5,21 +5,20 @@
  * region and decoded by the client; gigabytes are of plain bytes then.
  */
 import { spawn } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { parseArgs } from 'node:util'
 import { concatBytes } from '../../src/base/bytes.ts'
-import { systemClock } from '../../src/base/clock.ts'
-import { cidKey, cidOf, DAG_CBOR, parseCid, RAW, verifyBlock } from '../../src/block/cid.ts'
+import { cidKey, cidOf, parseCid, RAW, verifyBlock } from '../../src/block/cid.ts'
 import { decodeBlockLater } from '../../src/block/encoding.ts'
 import type { Host } from '../../src/net/host.ts'
-import { startHost } from '../../src/net/host.ts'
 import type { ServedBlock } from '../../src/net/ports.ts'
 import { boundAllocator } from '../../src/posix/allocator.ts'
 import { createWireEncoder } from '../../src/replica/serve/wire-encoder.ts'
+import { parseOptions } from '../options.ts'
+import { PAGE, startBareHost } from './bare-host.ts'
 
 const BLOCK_BYTES = 64 * 1024
 const DISTINCT_BLOCKS = 64
@@ -29,7 +28,16 @@ const REQUESTS_IN_FLIGHT = 4
 /** Of the server, as a node's block service has it. */
 const READ_AHEAD = 8
 const TIMEOUT_MS = 60_000
-const PAGE = cidOf(DAG_CBOR, new TextEncoder().encode('page'))
+
+const HELP = `usage: node scripts/measure/transfer.ts [options]
+
+Moves blocks between two processes on loopback, and prints JSON: MB/s, and CPU seconds a GB at either end.
+
+  --megabytes N     to be moved; default 512, and ${TIMEOUT_MS / 1000} s at most
+  --security LIST   of tls and noise, with commas; default both, one after the other
+  --compress DIR    the blocks are DIR's files, each compressed by the server as for another region; gigabytes are plain then
+  -h, --help        this text
+`
 
 type Security = 'noise' | 'tls'
 
@@ -38,37 +46,20 @@ function start(
   security: Security,
   read: (offset: number) => Promise<Omit<ServedBlock, 'offset'>>,
 ): Promise<Host> {
-  return startHost(
-    {
-      keySeed: new Uint8Array(createHash('sha256').update(name).digest()),
-      mesh: PAGE,
-      membership: { isMember: () => true, acceptsGuests: () => false },
-      records: {
-        ids: () => [],
-        get: () => Promise.resolve([]),
-        offer: () => Promise.resolve({ accepted: 0, refused: [] }),
-      },
-      admission: { claim: () => Promise.resolve({ records: [] }) },
-      blockServer: {
-        object: () => Promise.resolve(undefined),
-        async *blocks(_peer, { offsets }) {
-          const reads: Promise<ServedBlock>[] = []
-          for (let at = 0; at < offsets.length || reads.length > 0; ) {
-            while (at < offsets.length && reads.length < READ_AHEAD) {
-              const offset = offsets[at++]!
-              reads.push(read(offset).then((block) => ({ offset, ...block })))
-            }
-            yield [await reads.shift()!]
-          }
-        },
-        async *watch() {
-          yield { kind: 'unknown' }
-        },
-      },
-      clock: systemClock,
-    },
-    { listen: ['127.0.0.1:0'], security: [security] },
-  )
+  async function* blocks(
+    _peer: string,
+    { offsets }: { readonly offsets: readonly number[] },
+  ): AsyncGenerator<ServedBlock[]> {
+    const reads: Promise<ServedBlock>[] = []
+    for (let at = 0; at < offsets.length || reads.length > 0; ) {
+      while (at < offsets.length && reads.length < READ_AHEAD) {
+        const offset = offsets[at++]!
+        reads.push(read(offset).then((block) => ({ offset, ...block })))
+      }
+      yield [await reads.shift()!]
+    }
+  }
+  return startBareHost(name, blocks, { listen: ['127.0.0.1:0'], security: [security] })
 }
 
 /** The serving process: says where it listens, and at the end of its input what it used. */
@@ -226,14 +217,18 @@ function round(value: number): number {
 
 // As in a node that has imported something.
 boundAllocator()
-const { values } = parseArgs({
-  options: {
-    serve: { type: 'string' },
-    megabytes: { type: 'string', default: '512' },
-    security: { type: 'string', default: 'tls,noise' },
-    compress: { type: 'string' },
+const { values } = parseOptions(
+  {
+    options: {
+      serve: { type: 'string' },
+      megabytes: { type: 'string', default: '512' },
+      security: { type: 'string', default: 'tls,noise' },
+      compress: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   },
-})
+  { command: 'node scripts/measure/transfer.ts', help: HELP },
+)
 if (values.serve !== undefined) {
   await serve(values.serve as Security, values.compress)
 } else {

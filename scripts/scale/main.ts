@@ -6,8 +6,9 @@ import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { machine, run } from '../measure/run.ts'
+import { onSignal } from '../on-signal.ts'
+import { parseOptions } from '../options.ts'
 import { makeTree } from './make-tree.ts'
 
 const HELP = `usage: npm run scale -- --files N [--dirs N] [--on DIR] [--image] [--steps import,again,changed,check,checkout]
@@ -35,20 +36,19 @@ const SETTLED_MS = 5000
 /** As scripts/mirrormesh starts the program, which also keeps compiled code. */
 const AS_LAUNCHED = ['--max-semi-space-size=8', join(import.meta.dirname, 'run-once.ts')]
 
-const { values } = parseArgs({
-  options: {
-    files: { type: 'string' },
-    dirs: { type: 'string' },
-    on: { type: 'string', default: tmpdir() },
-    image: { type: 'boolean', default: false },
-    steps: { type: 'string', default: 'import' },
-    help: { type: 'boolean', short: 'h', default: false },
+const { values } = parseOptions(
+  {
+    options: {
+      files: { type: 'string' },
+      dirs: { type: 'string' },
+      on: { type: 'string', default: tmpdir() },
+      image: { type: 'boolean', default: false },
+      steps: { type: 'string', default: 'import' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   },
-})
-if (values.help) {
-  process.stdout.write(HELP)
-  process.exit(0)
-}
+  { command: 'npm run scale --', help: HELP },
+)
 const files = countOf('files', values.files)
 const dirs = values.dirs === undefined ? Math.ceil(files / 1000) : countOf('dirs', values.dirs)
 const steps = values.steps.split(',')
@@ -59,11 +59,16 @@ const folder = mkdtempSync(join(values.on, 'mirrormesh-scale-'))
 const mounted = join(folder, 'mnt')
 process.env.NODE_COMPILE_CACHE = join(folder, 'compile-cache')
 let isMounted = false
+const remove = async (): Promise<void> => {
+  if (isMounted) await run('umount', [mounted])
+  rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+}
+const ending = onSignal(remove)
 try {
   process.stdout.write(`${JSON.stringify(await measure(), undefined, 2)}\n`)
 } finally {
-  if (isMounted) await run('umount', [mounted])
-  rmSync(folder, { recursive: true, force: true })
+  ending[Symbol.dispose]()
+  await remove()
 }
 
 async function measure(): Promise<Record<string, unknown>> {

@@ -7,8 +7,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { launchBrowser } from '../../test/console/browser.ts'
+import { onSignal } from '../on-signal.ts'
+import { parseOptions } from '../options.ts'
 import { type DemoMesh, startDemoMesh } from './demo-mesh.ts'
 
+const HELP = `usage: npm run screenshots
+
+Writes a picture of each page of the console to docs/images, of a mesh of processes on this machine. Takes chromium and about a minute
+and a half.
+`
 const IMAGES = join(import.meta.dirname, '../../docs/images')
 const WIDE = { width: 1280, height: 800 }
 const NARROW = { width: 360, height: 720 }
@@ -126,9 +133,13 @@ async function hasRates(page: Page): Promise<void> {
 async function takeAll(): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'mirrormesh-screenshots-'))
   await mkdir(IMAGES, { recursive: true })
+  const remove = (): Promise<void> => rm(dir, { recursive: true, force: true, maxRetries: 3 })
+  using _removed = onSignal(remove)
   const browser = await launchBrowser()
+  using _closed = onSignal(() => browser.close())
   try {
     const mesh = await startDemoMesh(dir)
+    using _stopped = onSignal(() => mesh.stop())
     try {
       const page = await browser.newPage({ viewport: WIDE, reducedMotion: 'reduce' })
       await page.goto(mesh.url)
@@ -148,7 +159,7 @@ async function takeAll(): Promise<void> {
     }
   } finally {
     await browser.close()
-    await rm(dir, { recursive: true, force: true })
+    await remove()
   }
 }
 
@@ -167,4 +178,8 @@ async function take(page: Page, mesh: DemoMesh, shot: Shot): Promise<void> {
   process.stderr.write(`docs/images/${name}.png\n`)
 }
 
+parseOptions(
+  { options: { help: { type: 'boolean', short: 'h', default: false } } },
+  { command: 'npm run screenshots --', help: HELP },
+)
 await takeAll()

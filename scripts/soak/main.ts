@@ -6,7 +6,8 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { onSignal } from '../on-signal.ts'
+import { parseOptions, refuse } from '../options.ts'
 import { compareFolders } from '../tour/compare.ts'
 import {
   mirrormesh,
@@ -41,6 +42,10 @@ Object.assign(process.env, {
 })
 const workspace = mkdtempSync(join(tmpdir(), 'mirrormesh-soak-'))
 const nodes: Node[] = []
+onSignal(async () => {
+  for (const node of nodes) await stopDaemon(node)
+  if (!isKeeping) rmSync(workspace, { recursive: true, force: true, maxRetries: 3 })
+})
 const counts = new Map<string, number>()
 const failures: string[] = []
 const endMs = Date.now() + minutes * 60_000
@@ -237,22 +242,20 @@ async function settled(hq: Node): Promise<void> {
 }
 
 function readOptions(): { minutes: number; seed: number; isKeeping: boolean } {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string', default: '5' },
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      keep: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
+  const { values } = parseOptions(
+    {
+      options: {
+        minutes: { type: 'string', default: '5' },
+        seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+        keep: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
     },
-  })
-  if (values.help) {
-    console.log(HELP)
-    process.exit(0)
-  }
+    { command: 'npm run soak --', help: HELP },
+  )
   const numbers = { minutes: Number(values.minutes), seed: Number(values.seed) }
   if (!(numbers.minutes > 0) || !Number.isInteger(numbers.seed)) {
-    console.error('--minutes is a number above zero, --seed a whole number')
-    process.exit(2)
+    refuse('npm run soak --', '--minutes is a number above zero, --seed a whole number')
   }
   return { ...numbers, isKeeping: values.keep }
 }

@@ -5,7 +5,7 @@
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { parseOptions } from '../options.ts'
 import { type FileResult, runFiles } from './run-files.ts'
 
 /** More are no accident. */
@@ -37,14 +37,13 @@ process.umask(0o022)
 process.exitCode = await main()
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { concurrency: { type: 'string' }, record: { type: 'boolean' }, help: { type: 'boolean' } },
-  })
-  if (values.help) {
-    process.stdout.write(HELP)
-    return 0
-  }
+  const { values, positionals } = parseOptions(
+    {
+      allowPositionals: true,
+      options: { concurrency: { type: 'string' }, record: { type: 'boolean' }, help: { type: 'boolean' } },
+    },
+    { command: 'node scripts/testing/main.ts', help: HELP },
+  )
   const concurrency = Number(values.concurrency ?? Math.min(availableParallelism() + 1, MOST_AT_A_TIME))
   if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
     process.stderr.write(HELP)

@@ -15,14 +15,20 @@ export interface ChunkerParams {
   /** A power of two. */
   readonly avgBytes: number
   readonly maxBytes: number
+  /** Files up to this size are no chunks of their own: they lie in their directories' nodes. Absent: none. */
+  readonly inlineBytes?: number
 }
 
-/** Chosen by a table of consecutive builds: docs/decisions/0006-chunk-size.md. */
+/** Of `inlineBytes`: larger files gain nothing, and a directory's node holds several. */
+export const MAX_INLINE_BYTES = 16 * 1024
+
+/** Chosen by tables of consecutive builds: docs/decisions/0006-chunk-size.md, and 0022-small-files-in-directories.md. */
 export const DEFAULT_CHUNKER: ChunkerParams = {
   kind: 'gear64',
   minBytes: 16 * 1024,
   avgBytes: 64 * 1024,
   maxBytes: 256 * 1024,
+  inlineBytes: 4096,
 }
 
 export interface Chunker {
@@ -131,7 +137,7 @@ export function cutAll(params: ChunkerParams, bytes: Uint8Array): number[] {
  * @throws MirrorError `unsupported` for another kind, `corrupt` when the shape is wrong, `limit` when a size is out of bounds
  */
 export function checkChunkerParams(value: unknown): ChunkerParams {
-  const { kind, minBytes, avgBytes, maxBytes } = (value ?? {}) as Partial<
+  const { kind, minBytes, avgBytes, maxBytes, inlineBytes } = (value ?? {}) as Partial<
     Record<keyof ChunkerParams, unknown>
   >
   if (typeof kind === 'string' && kind !== 'gear64') {
@@ -144,6 +150,15 @@ export function checkChunkerParams(value: unknown): ChunkerParams {
     !Number.isSafeInteger(maxBytes)
   ) {
     throw new MirrorError('corrupt', 'chunker parameters are a kind and three whole numbers')
+  }
+  const inline = inlineBytes === undefined ? 0 : inlineBytes
+  if (!Number.isSafeInteger(inline) || (inline as number) < 0) {
+    throw new MirrorError('corrupt', 'the size up to which files lie in directories is a whole number')
+  }
+  if ((inline as number) > MAX_INLINE_BYTES) {
+    throw new MirrorError('limit', `files of ${inline as number} bytes do not lie in directories`, {
+      hint: `The most is ${MAX_INLINE_BYTES}.`,
+    })
   }
   const [min, avg, max] = [minBytes as number, avgBytes as number, maxBytes as number]
   if (
@@ -158,5 +173,6 @@ export function checkChunkerParams(value: unknown): ChunkerParams {
       hint: `The average is a power of two of ${SMALLEST_AVG_BYTES} or more, the minimum ${SMALLEST_MIN_BYTES} to half of it, the maximum twice of it to ${MAX_BLOCK_BYTES}.`,
     })
   }
-  return { kind, minBytes: min, avgBytes: avg, maxBytes: max }
+  const sizes = { minBytes: min, avgBytes: avg, maxBytes: max }
+  return { kind, ...sizes, ...(inline === 0 ? {} : { inlineBytes: inline as number }) }
 }

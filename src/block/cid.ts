@@ -6,12 +6,13 @@ import { CID } from 'multiformats/cid'
 import { Digest } from 'multiformats/hashes/digest'
 import { MirrorError } from '../base/errors.ts'
 import { blake3, DIGEST_BYTES } from './hash.ts'
+import { CID_KEY_BYTES } from './key-bytes.ts'
+
+export { CID_KEY_BYTES }
 
 export const RAW = 0x55
 export const DAG_CBOR = 0x71
 export const BLAKE3_256 = 0x1e
-/** Codec byte and digest. */
-export const CID_KEY_BYTES = 1 + DIGEST_BYTES
 
 export type BlockCodec = typeof RAW | typeof DAG_CBOR
 export type Cid = CID

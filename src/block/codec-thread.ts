@@ -10,6 +10,7 @@ import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { systemClock } from '../base/clock.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
+import { threadEnvironment } from '../base/thread-environment.ts'
 
 export type CodecJob =
   | { readonly kind: 'compress'; readonly bytes: Uint8Array; readonly level: number }
@@ -109,6 +110,7 @@ function startThread(): CodecThread {
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
   const worker = new Worker(new URL(`./codec-worker${extension}`, import.meta.url), {
     resourceLimits: RESOURCE_LIMITS,
+    env: threadEnvironment(),
   })
   const thread: CodecThread = { worker, batches: [] }
   const fail = (error: unknown): void => {

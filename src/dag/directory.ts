@@ -11,6 +11,7 @@ import type { CborReader } from './cbor-reader.ts'
 import { CborWriter } from './cbor-writer.ts'
 import type { Entry } from './entry.ts'
 import { checkName, readEntry, writeEntry } from './entry.ts'
+import { entryWeight } from './entry-weight.ts'
 import { MAX_NAME_BYTES, MAX_NODE_ITEMS } from './limits.ts'
 import { openNode, writeNodeHead } from './list-node.ts'
 import type { ListFormat } from './list-split.ts'
@@ -69,7 +70,7 @@ export function createDirectoryBuilder(emit: (block: Block) => void): {
       if (last !== undefined && compareBytes(last, name) >= 0) throw outOfOrder(last, name)
       writer.clear()
       writeEntry(writer, entry)
-      builder.add(name, 0, writer.view())
+      builder.add(name, 0, writer.view(), entryWeight(entry))
       last = name
     },
     finish: () => builder.finish().cid,

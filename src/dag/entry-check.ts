@@ -2,8 +2,9 @@
 import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
 import { MAX_BLOCK_BYTES } from '../block/block.ts'
+import { MAX_INLINE_BYTES } from '../block/chunker.ts'
 import { DAG_CBOR, RAW } from '../block/cid.ts'
-import type { Entry } from './entry-types.ts'
+import type { Entry, FileEntry } from './entry-types.ts'
 import { problemOfHoles } from './holes.ts'
 import {
   LINK_BYTES,
@@ -86,6 +87,10 @@ function problemOfType(entry: Entry): string | undefined {
         return 'a file has content exactly when its size is not 0'
       if (entry.content?.code === RAW && entry.sizeBytes > MAX_BLOCK_BYTES)
         return 'a single chunk is not that large'
+      if (entry.inline !== undefined) {
+        const problem = problemOfInline(entry, entry.inline)
+        if (problem !== undefined) return problem
+      }
       return entry.holes === undefined ? undefined : problemOfHoles(entry.holes, entry.sizeBytes)
     case 'directory':
       return entry.directory.code === DAG_CBOR ? undefined : 'a directory is a dag-cbor node'
@@ -102,6 +107,12 @@ function problemOfType(entry: Entry): string | undefined {
     case 'socket':
       return undefined
   }
+}
+
+function problemOfInline({ sizeBytes, content, holes }: FileEntry, inline: Uint8Array): string | undefined {
+  if (sizeBytes > MAX_INLINE_BYTES || inline.length !== sizeBytes || content?.code !== RAW)
+    return `content in an entry is 1 to ${MAX_INLINE_BYTES} bytes, as many as the file has`
+  return holes === undefined ? undefined : 'a file with holes has its content in blocks'
 }
 
 function isWhole(value: number, max: number): boolean {

@@ -21,6 +21,8 @@ export interface FileEntry extends Metadata {
   readonly sizeBytes: number
   /** Absent exactly when the size is 0; a raw chunk, or the dag-cbor node of a file with several chunks. */
   readonly content?: Cid
+  /** The content itself, which then is no block: `content` is the CID that it would have as one. */
+  readonly inline?: Uint8Array
   /** Id of the hard-link group, 8 bytes. */
   readonly link?: Uint8Array
   /** Offset and length of each hole by turns (holes.ts); absent when there is none. */

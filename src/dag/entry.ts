@@ -7,7 +7,9 @@
  */
 import { printableName } from '../base/bytes.ts'
 import { MirrorError } from '../base/errors.ts'
+import { MAX_INLINE_BYTES } from '../block/chunker.ts'
 import type { Cid } from '../block/cid.ts'
+import { cidOf, RAW } from '../block/cid.ts'
 import { CborReader } from './cbor-reader.ts'
 import { CborWriter } from './cbor-writer.ts'
 import { checkEntry, MAX_ID, MAX_MODE, MAX_NSEC } from './entry-check.ts'
@@ -47,6 +49,7 @@ const GROUP = 0x47 // G
 const MTIME = 0x54 // T
 const USER = 0x55 // U
 const XATTR_BLOCK = 0x58 // X
+const INLINE = 0x62 // b
 const CONTENT = 0x63 // c
 const DIRECTORY = 0x64 // d
 const GID = 0x67 // g
@@ -78,14 +81,15 @@ export function decodeEntry(bytes: Uint8Array): Entry {
 
 export function writeEntry(writer: CborWriter, entry: Entry): void {
   checkEntry(entry)
-  const content = entry.type === 'file' ? entry.content : undefined
+  const inline = entry.type === 'file' ? entry.inline : undefined
+  const content = entry.type === 'file' && inline === undefined ? entry.content : undefined
   const link = entry.type === 'directory' ? undefined : entry.link
   const holes = entry.type === 'file' ? entry.holes : undefined
   const { user, group, xattrs, xattrBlock } = entry
   const optional =
     (user === undefined ? 0 : 1) +
     (group === undefined ? 0 : 1) +
-    (content === undefined ? 0 : 1) +
+    (content === undefined && inline === undefined ? 0 : 1) +
     (link === undefined ? 0 : 1) +
     (holes === undefined ? 0 : 1) +
     (xattrs === undefined ? 0 : 1) +
@@ -108,6 +112,10 @@ export function writeEntry(writer: CborWriter, entry: Entry): void {
   if (xattrBlock !== undefined) {
     writer.key(XATTR_BLOCK)
     writer.cid(xattrBlock)
+  }
+  if (inline !== undefined) {
+    writer.key(INLINE)
+    writer.bytes(inline)
   }
   if (content !== undefined) {
     writer.key(CONTENT)
@@ -163,6 +171,7 @@ interface Fields {
   mtimeNsec?: number
   user?: string
   content?: Cid
+  inline?: Uint8Array
   directory?: Cid
   gid?: number
   link?: Uint8Array
@@ -195,6 +204,9 @@ export function readEntry(reader: CborReader): Entry {
         break
       case USER:
         fields.user = reader.text(MAX_OWNER_BYTES)
+        break
+      case INLINE:
+        fields.inline = reader.bytes(MAX_INLINE_BYTES)
         break
       case CONTENT:
         fields.content = reader.cid()
@@ -281,6 +293,7 @@ function assemble(fields: Fields, reader: CborReader): Entry {
     group,
     sizeBytes,
     content,
+    inline,
     directory,
     link,
     target,
@@ -305,7 +318,8 @@ function assemble(fields: Fields, reader: CborReader): Entry {
     (type === 'file') !== (sizeBytes !== undefined) ||
     (type === 'directory') !== (directory !== undefined) ||
     (type === 'symlink') !== (target !== undefined) ||
-    (type !== 'file' && (content !== undefined || holes !== undefined)) ||
+    (type !== 'file' && (content !== undefined || inline !== undefined || holes !== undefined)) ||
+    (content !== undefined && inline !== undefined) ||
     (type === 'block-device' || type === 'character-device') !== (major !== undefined) ||
     (type === 'directory' && link !== undefined)
   ) {
@@ -317,6 +331,10 @@ function assemble(fields: Fields, reader: CborReader): Entry {
   if (group !== undefined) entry.group = group
   if (sizeBytes !== undefined) entry.sizeBytes = sizeBytes
   if (content !== undefined) entry.content = content
+  if (inline !== undefined) {
+    entry.content = cidOf(RAW, inline)
+    entry.inline = inline
+  }
   if (directory !== undefined) entry.directory = directory
   if (target !== undefined) entry.target = target
   if (link !== undefined) entry.link = link

@@ -16,6 +16,8 @@ import { createListBuilder, NODE_SPLIT } from './list-split.ts'
 export interface FilePart {
   readonly cid: Cid
   readonly lengthBytes: number
+  /** Of a file that lies in its directory: there is no such block. */
+  readonly inline?: Uint8Array
 }
 
 export interface BuiltFile {

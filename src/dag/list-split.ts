@@ -46,8 +46,9 @@ export interface ListBuilder {
    * Appends one item.
    * @param key what the cuts depend on; kept until the node is closed, so it must not change
    * @param encoded the item's bytes, copied at once
+   * @param weight of so many items, where it is as long as several: it counts as that many, and is as likely to be the last
    */
-  add(key: Uint8Array, sizeBytes: number, encoded: Uint8Array): void
+  add(key: Uint8Array, sizeBytes: number, encoded: Uint8Array, weight?: number): void
   /** Closes what is open and returns the root; an empty list is one empty leaf. */
   finish(): ListNode
 }
@@ -55,6 +56,7 @@ export interface ListBuilder {
 interface Level {
   readonly items: CborWriter
   count: number
+  weight: number
   itemsBelow: number
   sizeBytes: number
   lastKey: Uint8Array
@@ -75,6 +77,7 @@ export function createListBuilder(format: ListFormat, emit: (block: Block) => vo
       level = {
         items: new CborWriter(8192),
         count: 0,
+        weight: 0,
         itemsBelow: 0,
         sizeBytes: 0,
         lastKey: NO_KEY,
@@ -92,16 +95,21 @@ export function createListBuilder(format: ListFormat, emit: (block: Block) => vo
     itemsBelow: number,
     sizeBytes: number,
     encoded: Uint8Array,
+    weight = 1,
   ): void {
     const rule = number === 0 ? format.leaf : NODE_SPLIT
     const level = levelAt(number)
     if (level.count > 0 && level.items.length + encoded.length > rule.maxBytes) close(number)
     level.items.raw(encoded)
     level.count++
+    level.weight += weight
     level.itemsBelow += itemsBelow
     level.sizeBytes += sizeBytes
     level.lastKey = key
-    if (level.count >= rule.maxItems || (level.count >= rule.minItems && isCut(rule, number, key))) {
+    if (
+      level.weight >= rule.maxItems ||
+      (level.weight >= rule.minItems && isCut(rule, number, key, weight))
+    ) {
       close(number)
     }
   }
@@ -117,6 +125,7 @@ export function createListBuilder(format: ListFormat, emit: (block: Block) => vo
     emit({ cid, bytes })
     level.items.clear()
     level.count = 0
+    level.weight = 0
     level.itemsBelow = 0
     level.sizeBytes = 0
     level.closed++
@@ -127,7 +136,7 @@ export function createListBuilder(format: ListFormat, emit: (block: Block) => vo
   }
 
   return {
-    add: (key, sizeBytes, encoded) => append(0, key, 1, sizeBytes, encoded),
+    add: (key, sizeBytes, encoded, weight) => append(0, key, 1, sizeBytes, encoded, weight),
     finish() {
       for (let number = 0; ; number++) {
         const level = levelAt(number)
@@ -139,8 +148,8 @@ export function createListBuilder(format: ListFormat, emit: (block: Block) => vo
   }
 }
 
-function isCut(rule: SplitRule, level: number, key: Uint8Array): boolean {
-  return hashKey(key, level) * (rule.averageItems - rule.minItems) < 0x1_0000_0000
+function isCut(rule: SplitRule, level: number, key: Uint8Array, weight: number): boolean {
+  return hashKey(key, level) * (rule.averageItems - rule.minItems) < weight * 0x1_0000_0000
 }
 
 /** FNV-1a of the key from a start that depends on the level, then the finaliser of MurmurHash3: 32 even bits. */

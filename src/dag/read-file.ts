@@ -22,11 +22,11 @@ export interface FileRef {
 
 /**
  * The chunks of a file that overlap `[startByte, endByte)` (default: all), in order; nodes beside the range are not
- * read. A range past the end is cut short, as read(2) does.
+ * read. A range past the end is cut short, as read(2) does. A file that lies in its directory is one part, with its bytes.
  */
 export async function* fileParts(
   source: NodeSource,
-  { content, sizeBytes }: Pick<FileEntry, 'content' | 'sizeBytes'>,
+  { content, inline, sizeBytes }: Pick<FileEntry, 'content' | 'inline' | 'sizeBytes'>,
   range: { readonly startByte: number; readonly endByte: number } = {
     startByte: 0,
     endByte: sizeBytes,
@@ -49,7 +49,9 @@ export async function* fileParts(
   }
   if (content === undefined || startByte === endByte) return
   if (content.code === RAW) {
-    if (startByte < sizeBytes) yield { cid: content, lengthBytes: sizeBytes, offset: 0 }
+    if (startByte >= sizeBytes) return
+    const part = { cid: content, lengthBytes: sizeBytes, offset: 0 }
+    yield inline === undefined ? part : { ...part, inline }
     return
   }
   // The nodes on the way down, each with its next part and where that starts: a reader of a large file holds no more.

@@ -8,7 +8,7 @@
 import { MirrorError } from '../base/errors.ts'
 import type { Block } from '../block/block.ts'
 import type { ChunkerParams } from '../block/chunker.ts'
-import { checkChunkerParams } from '../block/chunker.ts'
+import { checkChunkerParams, MAX_INLINE_BYTES } from '../block/chunker.ts'
 import type { Cid } from '../block/cid.ts'
 import { cidOf, DAG_CBOR } from '../block/cid.ts'
 import { CborReader } from './cbor-reader.ts'
@@ -65,7 +65,8 @@ export interface Snapshot {
   readonly ignore?: readonly string[]
 }
 
-export const SNAPSHOT_VERSION = 1
+/** Of a snapshot whose small files lie in its directories; one without has version 1. */
+export const SNAPSHOT_VERSION = 2
 /** Keys that each snapshot has; a parent and ignore rules come on top. */
 const KEYS = 10
 
@@ -93,7 +94,7 @@ export function encodeSnapshot(snapshot: Snapshot): Block {
   writer.text('k')
   writer.text('snapshot')
   writer.text('v')
-  writer.int(SNAPSHOT_VERSION)
+  writer.int(chunker.inlineBytes === undefined ? 1 : SNAPSHOT_VERSION)
   writer.text('root')
   writeEntry(writer, snapshot.root)
   writer.text('tree')
@@ -124,13 +125,17 @@ export function encodeSnapshot(snapshot: Snapshot): Block {
     writer.cid(parent)
   }
   writer.text('chunker')
-  writer.map(SIZES.length + 1)
+  writer.map(SIZES.length + (chunker.inlineBytes === undefined ? 1 : 2))
   for (const [key, name] of SIZES) {
     writer.text(key)
     writer.int(chunker[name])
   }
   writer.text('kind')
   writer.text(chunker.kind)
+  if (chunker.inlineBytes !== undefined) {
+    writer.text('inline')
+    writer.int(chunker.inlineBytes)
+  }
   writer.text('created')
   writer.int(snapshot.createdMs)
   writer.text('uncaptured')
@@ -163,7 +168,8 @@ export function decodeSnapshot(cid: Cid, bytes: Uint8Array): Snapshot {
   if (reader.text(16) !== 'snapshot') throw reader.corrupt('it is something else')
   reader.expectKey('v')
   const version = reader.uint(Number.MAX_SAFE_INTEGER)
-  if (version !== SNAPSHOT_VERSION) {
+  if (version === 0) throw reader.corrupt('it has no such version')
+  if (version > SNAPSHOT_VERSION) {
     throw new MirrorError('unsupported', `${what()} has format version ${version}`, {
       hint: 'Upgrade this node: the snapshot was made by a newer version.',
     })
@@ -195,7 +201,7 @@ export function decodeSnapshot(cid: Cid, bytes: Uint8Array): Snapshot {
     key = reader.text(64)
   }
   if (optional !== 0 || key !== 'chunker') throw reader.corrupt('the key "chunker" was expected')
-  const chunker = readChunker(reader)
+  const chunker = readChunker(reader, version)
   reader.expectKey('created')
   const createdMs = reader.int()
   reader.expectKey('uncaptured')
@@ -268,9 +274,9 @@ function readCounts(reader: CborReader): SnapshotCounts {
   return found === COUNTS.length ? { ...others, specials } : others
 }
 
-function readChunker(reader: CborReader): ChunkerParams {
-  if (reader.map(SIZES.length + 1) !== SIZES.length + 1)
-    throw reader.corrupt('chunker parameters are missing')
+function readChunker(reader: CborReader, version: number): ChunkerParams {
+  const keys = SIZES.length + version
+  if (reader.map(keys) !== keys) throw reader.corrupt('chunker parameters are missing')
   const params: Record<string, unknown> = {}
   for (const [key, name] of SIZES) {
     reader.expectKey(key)
@@ -278,6 +284,12 @@ function readChunker(reader: CborReader): ChunkerParams {
   }
   reader.expectKey('kind')
   params.kind = reader.text(64)
+  if (version > 1) {
+    reader.expectKey('inline')
+    params.inlineBytes = reader.uint(MAX_INLINE_BYTES)
+    if (params.inlineBytes === 0)
+      throw reader.corrupt('no file lies in a directory, and its version says otherwise')
+  }
   return checkChunkerParams(params)
 }
 
@@ -299,6 +311,8 @@ function problemOf(snapshot: Snapshot): string | undefined {
   const { root, index, parent, createdMs, counts, uncaptured, notes, ignore } = snapshot
   if (root.name.length !== 0) return 'the root has a name'
   if (isSpecial(root)) return 'the root is a special file'
+  if (root.type === 'file' && root.inline !== undefined)
+    return 'a root that is a file has its content in blocks'
   if (index.code !== DAG_CBOR || (parent !== undefined && parent.code !== DAG_CBOR)) {
     return 'its index and its parent are dag-cbor nodes'
   }

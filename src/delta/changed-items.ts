@@ -14,7 +14,7 @@ import { mergeDirectories } from './merge-directories.ts'
 export type ChangedItem =
   | { readonly kind: 'file'; readonly after: FileEntry; readonly before: FileEntry | undefined }
   /** Of one directory. */
-  | { readonly kind: 'nodes'; readonly after: readonly Cid[]; readonly before: readonly Cid[] }
+  | ({ readonly kind: 'nodes' } & Readonly<OpenedNodes>)
 
 /** @param isWanted whether a block is new, and was not met before */
 export async function* changedItems(
@@ -33,12 +33,12 @@ export async function* changedItems(
   function* enter(path: TreePath, pair: EntryPair): Generator<ChangedItem, void, undefined> {
     const { after } = pair
     if (after.type === 'file') {
-      if (after.content === undefined || !isWanted(after.content)) return
+      if (after.content === undefined || after.inline !== undefined || !isWanted(after.content)) return
       const before = pair.before()
       yield { kind: 'file', after, before: before?.type === 'file' ? before : undefined }
     } else if (after.type === 'directory' && isWanted(after.directory)) {
       const before = pair.before()
-      const nodes: OpenedNodes = { before: [], after: [] }
+      const nodes: OpenedNodes = { before: [], after: [], taken: [], takenBytes: 0 }
       const cids = {
         after: after.directory,
         before: before?.type === 'directory' ? before.directory : undefined,

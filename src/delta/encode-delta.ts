@@ -28,6 +28,8 @@ export interface Effort {
   readonly level: number
   readonly hashLog: number
   readonly chainLog: number
+  /** Shorter matches are not looked for; of the level by default. */
+  readonly minMatch?: number
 }
 
 export interface EncodedRun {
@@ -39,7 +41,7 @@ export interface EncodedRun {
 
 export const DEFAULT_EFFORTS: Efforts = {
   binary: { level: 3, hashLog: 20, chainLog: 20 },
-  text: { level: 12, hashLog: 21, chainLog: 21 },
+  text: { level: 12, hashLog: 21, chainLog: 21, minMatch: 6 },
 }
 
 /** A delta may take so much of what its blocks take without it: reading a window costs a site some time. */
@@ -57,7 +59,8 @@ const DICTIONARY_MAGIC = 0xec30a437
 const SMALLEST_BYTES = 512
 const LEAST_SAVING = 16
 
-const { ZSTD_c_compressionLevel, ZSTD_c_hashLog, ZSTD_c_chainLog, ZSTD_c_windowLog } = zlib.constants
+const { ZSTD_c_compressionLevel, ZSTD_c_hashLog, ZSTD_c_chainLog, ZSTD_c_minMatch, ZSTD_c_windowLog } =
+  zlib.constants
 const AS_IT_TRAVELS: ZstdParameters = new Map([[ZSTD_c_compressionLevel, WIRE_LEVEL]])
 
 /**
@@ -85,6 +88,7 @@ export async function encodeRun(
     [ZSTD_c_compressionLevel, effort.level],
     [ZSTD_c_hashLog, effort.hashLog],
     [ZSTD_c_chainLog, effort.chainLog],
+    ...(effort.minMatch === undefined ? [] : [[ZSTD_c_minMatch, effort.minMatch] as const]),
     [ZSTD_c_windowLog, windowLogFor(targets.length + window.length)],
   ])
   return { frame: await compress(targets, { maxBytes, parameters, window }), zstdBytes }

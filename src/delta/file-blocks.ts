@@ -14,11 +14,11 @@ export interface FileBlock {
 /** @param isOpened nodes for which it says no are not read, and stand for all below them */
 export async function* fileBlocks(
   source: NodeSource,
-  { content, sizeBytes }: FileEntry,
+  { content, inline, sizeBytes }: FileEntry,
   isOpened: (cid: Cid) => boolean,
   signal?: AbortSignal,
 ): AsyncGenerator<FileBlock, void, undefined> {
-  if (content === undefined) return
+  if (content === undefined || inline !== undefined) return
   if (content.code === RAW) {
     yield { cid: content, lengthBytes: sizeBytes }
     return

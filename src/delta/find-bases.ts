@@ -10,9 +10,13 @@ import type { ChangedItem } from './changed-items.ts'
 import { changedItems } from './changed-items.ts'
 import type { FileBlock } from './file-blocks.ts'
 import { fileBlocks } from './file-blocks.ts'
+import type { OpenedNodes } from './merge-directories.ts'
 import type { NewBlocks } from './new-blocks.ts'
 import type { BaseSpan, PlacedTarget } from './place-blocks.ts'
 import { placeBlocks } from './place-blocks.ts'
+
+/** Of something else between a directory's small files and its nodes. */
+const NEAR_BYTES = 512 * 1024
 
 export async function* findBases(
   source: NodeSource,
@@ -63,7 +67,7 @@ async function stretchOf(
   const olds = item.before.flatMap((cid) => news.landmark(cid) ?? [])
   return {
     blocks,
-    within: await spanOfNodes(olds, news),
+    within: await withTakenFiles(await spanOfNodes(olds, news), item, news),
     sizeBytes: blocks.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
   }
 }
@@ -97,4 +101,26 @@ async function spanOfNodes(positions: readonly number[], news: NewBlocks): Promi
     from: Math.min(...blocks.map(({ address }) => address)),
     to: Math.max(...blocks.map(({ address, lengthBytes }) => address + lengthBytes)),
   }
+}
+
+/**
+ * Nodes hold small files, and did not always: what they hold now may lie in the blocks of older ones, which stand before the older
+ * nodes where not much else lies between.
+ */
+async function withTakenFiles(
+  nodes: BaseSpan | undefined,
+  { taken, takenBytes }: Pick<OpenedNodes, 'taken' | 'takenBytes'>,
+  news: NewBlocks,
+): Promise<BaseSpan | undefined> {
+  if (nodes === undefined) return undefined
+  const maxBytes = 4 * (takenBytes + nodes.to - nodes.from) + NEAR_BYTES
+  let { from } = nodes
+  for (const cid of taken) {
+    // What several files have lies where the first of them did.
+    const position = news.landmark(cid)
+    if (position === undefined) continue
+    const { address } = await news.base.blockAt(position)
+    if (address < from && nodes.to - address <= maxBytes) from = address
+  }
+  return { from, to: nodes.to }
 }

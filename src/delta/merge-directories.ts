@@ -20,6 +20,9 @@ export interface EntryPair {
 export interface OpenedNodes {
   readonly before: Cid[]
   readonly after: Cid[]
+  /** Older files that are blocks of their own, where the newer nodes hold the files of their names: the first of them, and all bytes. */
+  readonly taken: Cid[]
+  takenBytes: number
 }
 
 /** One side of the merge: what is still to come, the next last. */
@@ -27,6 +30,8 @@ type Side = (DirectoryRef | Entry)[]
 
 /** Older names before a new one, and after it, that are looked at. */
 const NEAR_NAMES = 32
+/** Where the first of them lie tells where all do. */
+const MAX_TAKEN = 256
 
 /** @param opened filled while the pairs are read, complete at their end */
 export async function* mergeDirectories(
@@ -68,12 +73,19 @@ export async function* mergeDirectories(
       if (order < 0) continue
       right.pop()
       const same = order === 0 && x?.type === y.type ? x : undefined
+      if (same !== undefined && y.type === 'file' && y.inline !== undefined) noteTaken(opened, same)
       yield {
         after: y,
         before: () => same ?? findSimilarName(y, [...passed.slice(-NEAR_NAMES), ...coming(left)]),
       }
     }
   }
+}
+
+function noteTaken(opened: OpenedNodes, entry: Entry): void {
+  if (entry.type !== 'file' || entry.content === undefined || entry.inline !== undefined) return
+  opened.takenBytes += entry.sizeBytes
+  if (opened.taken.length < MAX_TAKEN) opened.taken.push(entry.content)
 }
 
 function coming(side: Side): Entry[] {

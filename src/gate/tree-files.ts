@@ -20,8 +20,8 @@ export function createTreeFiles(
   signal?: AbortSignal,
 ): TreeFiles {
   async function* read(file: FileEntry): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const { cid } of fileParts(source, file, undefined, signal))
-      yield await getBlock(source, cid, 'content', signal)
+    for await (const { cid, inline } of fileParts(source, file, undefined, signal))
+      yield inline ?? (await getBlock(source, cid, 'content', signal))
   }
 
   return {

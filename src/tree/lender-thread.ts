@@ -7,6 +7,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { systemClock } from '../base/clock.ts'
+import { threadEnvironment } from '../base/thread-environment.ts'
 import { boundAllocator } from '../posix/allocator.ts'
 
 export interface ReadJob {
@@ -69,6 +70,7 @@ export function createLenderThread(): LenderThread {
     const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
     const started = new Worker(new URL(`./lender-worker${extension}`, import.meta.url), {
       resourceLimits: RESOURCE_LIMITS,
+      env: threadEnvironment(),
     })
     const fail = (): void => {
       if (worker !== started) return

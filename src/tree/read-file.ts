@@ -72,6 +72,10 @@ export function createFileReader(
     const startByte = range?.startByte ?? 0
     const endByte = Math.min(range?.endByte ?? entry.sizeBytes, entry.sizeBytes)
     if (startByte >= endByte) return
+    if (entry.inline !== undefined) {
+      yield entry.inline.subarray(startByte, endByte)
+      return
+    }
     const parts = fileParts(blocks, entry, { startByte, endByte }, signal, load)
     const queue: {
       readonly part: PlacedPart

@@ -5,12 +5,11 @@
  * atomic until the answer is there. The main side answers when it can, in any order. A thread runs one function from
  * start to end; an error in it, or in an answer to it, ends it and is what `done` rejects with.
  */
-import module from 'node:module'
-import { dirname } from 'node:path'
 import type { MessagePort, Transferable } from 'node:worker_threads'
 import { MessageChannel, parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads'
 import type { ErrorCode, ErrorFacts } from '../base/errors.ts'
 import { asMirrorError, MirrorError } from '../base/errors.ts'
+import { threadEnvironment } from '../base/thread-environment.ts'
 import { boundAllocator } from '../posix/allocator.ts'
 
 /** Threads make much garbage and keep little: a small young generation costs no time and saves tens of megabytes each. */
@@ -96,13 +95,6 @@ export function startThread<Input, Question, Answer, Result>(
       await worker.terminate()
     },
   }
-}
-
-/** A compile cache that this thread was given by a call is not passed on: without it each thread compiles anew. */
-function threadEnvironment(): NodeJS.ProcessEnv {
-  const cache = module.getCompileCacheDir?.()
-  // Node adds a folder of its version to the one it is given.
-  return cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(cache) }
 }
 
 export interface Asking<Question, Answer> {

@@ -9,6 +9,7 @@ import { buildDirectory, decodeDirectoryNode } from '../../src/dag/directory.ts'
 import type { Entry } from '../../src/dag/entry.ts'
 import { countEntries, lookUp, readDirectory } from '../../src/dag/reader.ts'
 import { createMemorySource } from './memory-source.ts'
+import { inlineFile } from './samples.ts'
 import { collect, entries, META, numberedFiles } from './trees.ts'
 
 const rootOf = (directory: ReturnType<typeof buildDirectory>): Entry => ({
@@ -72,6 +73,29 @@ test('changing, removing or inserting one of 100,000 entries rewrites a handful 
     assert.ok(newBlocks(list.toSpliced(at, 1), known) <= 6)
     const inserted = { ...list[at]!, name: utf8(`${Buffer.from(list[at]!.name).toString()}.sig`) }
     assert.ok(newBlocks(list.toSpliced(at + 1, 0, inserted), known) <= 6)
+  }
+})
+
+test('small files that lie in a directory fill nodes by their bytes, and a change rewrites a handful of them', () => {
+  const smalls = Array.from({ length: 5000 }, (_, i) => {
+    const inline = new Uint8Array(1 + ((i * 733) % 4096)).fill(i)
+    return inlineFile(`${10_000 + i}.h`, inline)
+  })
+  const sizes: number[] = []
+  const known = new Map<string, unknown>()
+  buildDirectory(smalls, ({ cid, bytes }) => {
+    known.set(cidKey(cid), true)
+    sizes.push(bytes.length)
+  })
+  // The last of each level is as long as what is left.
+  const leaves = sizes.filter((bytes) => bytes > 20_000)
+  const mean = leaves.reduce((sum, bytes) => sum + bytes, 0) / leaves.length
+  assert.ok(mean > 48 * 1024 && mean < 96 * 1024, `${mean} bytes a leaf`)
+  assert.ok(Math.max(...sizes) <= 257 * 1024)
+  for (const at of [0, 1234, 4999]) {
+    const inline = utf8('another content')
+    assert.ok(newBlocks(smalls.with(at, inlineFile(`${10_000 + at}.h`, inline)), known) <= 4)
+    assert.ok(newBlocks(smalls.toSpliced(at, 1), known) <= 6)
   }
 })
 

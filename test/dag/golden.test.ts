@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { hex } from '../../src/base/bytes.ts'
 import { decodeCbor } from '../../src/block/codec.ts'
 import { encodeEntry } from '../../src/dag/entry.ts'
-import { LATER_ENTRIES, SAMPLE_ENTRIES, sampleBlocks } from './samples.ts'
+import { INLINE_ENTRY, LATER_ENTRIES, SAMPLE_ENTRIES, sampleBlocks } from './samples.ts'
 
 const golden = JSON.parse(readFileSync(new URL('./golden/nodes.json', import.meta.url), 'utf8')) as {
   entries: string[]
@@ -13,7 +13,7 @@ const golden = JSON.parse(readFileSync(new URL('./golden/nodes.json', import.met
 
 test('entries are encoded as in the golden file, for ever', () => {
   assert.deepEqual(
-    [...SAMPLE_ENTRIES, ...LATER_ENTRIES].map((entry) => hex(encodeEntry(entry))),
+    [...SAMPLE_ENTRIES, ...LATER_ENTRIES, INLINE_ENTRY].map((entry) => hex(encodeEntry(entry))),
     golden.entries,
   )
 })

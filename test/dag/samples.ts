@@ -1,7 +1,7 @@
 /** One node of each kind, the same on every machine: for golden files and as seeds of mutated bytes. */
 import { utf8 } from '../../src/base/bytes.ts'
 import type { Block } from '../../src/block/block.ts'
-import { cidOf, DAG_CBOR } from '../../src/block/cid.ts'
+import { cidOf, DAG_CBOR, RAW } from '../../src/block/cid.ts'
 import { createBlockIndexBuilder } from '../../src/dag/block-index.ts'
 import { buildDirectory } from '../../src/dag/directory.ts'
 import type { DeltaEntry, Encodings } from '../../src/dag/encodings.ts'
@@ -59,6 +59,20 @@ export const LATER_ENTRIES: readonly Entry[] = [
     ],
   },
 ]
+
+/** A file that lies in its directory. */
+export function inlineFile(name: string, inline: Uint8Array): Entry {
+  return {
+    type: 'file',
+    name: utf8(name),
+    sizeBytes: inline.length,
+    content: cidOf(RAW, inline),
+    inline,
+    ...META,
+  }
+}
+
+export const INLINE_ENTRY = inlineFile('small', utf8('contents of a small file\n'))
 
 export const LARGE_XATTRS: readonly Xattr[] = [
   { name: utf8('security.capability'), value: Uint8Array.of(1, 0, 0, 2) },
@@ -139,5 +153,12 @@ export function sampleBlocks(): Sample[] {
   keep('snapshot', 'snapshot')(encodeSnapshot({ ...SAMPLE_SNAPSHOT, ignore: ['*.tmp', '!/kept.tmp'] }))
   keep('encodings', 'encodings')(encodeEncodings(SAMPLE_ENCODINGS))
   keep('plan', 'plan')(encodePlan(SAMPLE_PLAN))
+  const { chunker } = SAMPLE_SNAPSHOT
+  const withInline = { ...SAMPLE_SNAPSHOT, chunker: { ...chunker, inlineBytes: 4096 } }
+  keep('small files inline', 'snapshot')(encodeSnapshot(withInline))
+  const smalls = Array.from({ length: 300 }, (_, i) =>
+    inlineFile(`${1000 + i}`, new Uint8Array(1 + ((i * 37) % 4096)).fill(i)),
+  )
+  buildDirectory(smalls, keep('directory of small files', 'dir'))
   return samples
 }

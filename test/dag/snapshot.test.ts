@@ -74,8 +74,13 @@ test('a later version is unsupported, a changed field corrupt', () => {
   const { bytes } = encodeSnapshot(SAMPLE_SNAPSHOT)
   const known = decodeCbor(bytes, 'snapshot') as Record<string, unknown>
   const cases = [
-    ['unsupported', { v: 2 }],
-    ['unsupported', { v: 2, more: 1, and: 2 }],
+    ['unsupported', { v: 3 }],
+    ['unsupported', { v: 3, more: 1, and: 2 }],
+    ['corrupt', { v: 0 }],
+    ['corrupt', { v: 2 }],
+    ['corrupt', { v: 2, chunker: { avg: 65536, max: 262144, min: 16384, kind: 'gear64', inline: 0 } }],
+    ['limit', { v: 2, chunker: { avg: 65536, max: 262144, min: 16384, kind: 'gear64', inline: 16385 } }],
+    ['limit', { chunker: { avg: 65536, max: 262144, min: 16384, kind: 'gear64', inline: 4096 } }],
     ['unsupported', { chunker: { avg: 1, max: 1, min: 1, kind: 'later' } }],
     ['corrupt', { k: 'record' }],
     ['corrupt', { tree: 'A' }],

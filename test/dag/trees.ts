@@ -15,7 +15,12 @@ import { placeXattrs } from '../../src/dag/xattrs.ts'
 
 /** A tree before it has CIDs. Files are given as their chunks, attributes as a set wherever it will lie. */
 export type Plan = { readonly attributes?: readonly Xattr[] | undefined } & (
-  | { readonly type: 'file'; readonly meta: Metadata; readonly chunks: readonly Uint8Array[] }
+  | {
+      readonly type: 'file'
+      readonly meta: Metadata
+      readonly chunks: readonly Uint8Array[]
+      readonly isInline?: boolean
+    }
   | { readonly type: 'symlink'; readonly meta: Metadata; readonly target: Uint8Array }
   | { readonly type: 'directory'; readonly meta: Metadata; readonly children: ReadonlyMap<string, Plan> }
   | { readonly type: 'fifo'; readonly meta: Metadata }
@@ -27,6 +32,8 @@ export interface BuiltTree {
   readonly root: Entry
   readonly index: BuiltIndex
 }
+
+const NOTHING = new Uint8Array()
 
 /** Builds `plan` in the order that closure defines, adding every block to the index as it goes. */
 export function buildTree(plan: Plan, emit: (block: Block) => void): BuiltTree {
@@ -41,6 +48,11 @@ export function buildTree(plan: Plan, emit: (block: Block) => void): BuiltTree {
     if (node.type === 'symlink') return { type: 'symlink', name, target: node.target, ...meta }
     if (node.type === 'fifo') return { type: 'fifo', name, ...meta }
     if (node.type === 'file') {
+      const inline = node.isInline === true ? new Uint8Array(Buffer.concat(node.chunks)) : NOTHING
+      if (inline.length > 0) {
+        const content = cidOf(RAW, inline)
+        return { type: 'file', name, content, inline, sizeBytes: inline.length, ...meta }
+      }
       const file = createFileBuilder(emitNode)
       for (const bytes of node.chunks) {
         const cid = cidOf(RAW, bytes)
@@ -169,6 +181,7 @@ export const plans: fc.Arbitrary<Plan> = fc.letrec<{
       meta,
       attributes,
       chunks: fc.array(chunk, { maxLength: 4 }),
+      isInline: fc.boolean(),
     }),
     symlink: fc.record({ type: fc.constant('symlink' as const), meta, attributes, target }),
     directory: fc.record({
@@ -183,7 +196,7 @@ export const plans: fc.Arbitrary<Plan> = fc.letrec<{
 /** Any entry that can be written. */
 export const entries: fc.Arbitrary<Entry> = fc
   .tuple(
-    fc.oneof(plainEntries(), specialEntries(), sparseEntries()),
+    fc.oneof(plainEntries(), specialEntries(), sparseEntries(), inlineEntries()),
     fc.option(attributeSets, { nil: undefined }),
   )
   .map(([entry, set]) => ({ ...entry, ...placeXattrs(set ?? [], () => undefined) }))
@@ -204,6 +217,15 @@ function specialEntries(): fc.Arbitrary<Entry> {
       })
       .map(({ meta, name, type, major, minor }): Entry => ({ type, name, ...meta, major, minor })),
   )
+}
+
+function inlineEntries(): fc.Arbitrary<Entry> {
+  return fc
+    .record({ meta: metadata, name: nameBytes, inline: fc.uint8Array({ minLength: 1, maxLength: 300 }) })
+    .map(({ meta, name, inline }): Entry => {
+      const content = cidOf(RAW, inline)
+      return { type: 'file', name, sizeBytes: inline.length, ...meta, content, inline }
+    })
 }
 
 function sparseEntries(): fc.Arbitrary<Entry> {

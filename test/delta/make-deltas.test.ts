@@ -11,13 +11,19 @@ import { checkDeltas, edited, type Files, histories, listBlocks, noise, snapshot
 
 const SMALL = { maxRunBytes: 6000, maxWindowBytes: 9000, marginBytes: 1000 }
 
+/** Up to which size files lie in the nodes of their folders: before, and after. */
+interface Inline {
+  readonly inline?: readonly [before: number, after: number]
+}
+
 async function deltasBetween(
   before: Files,
   after: Files,
-  options: Partial<DeltaOptions> = {},
+  { inline: [inlineBefore, inlineAfter] = [0, 0], ...options }: Partial<DeltaOptions> & Inline = {},
 ): Promise<{ deltas: MadeDelta[]; made: Set<number>; news: number; plain: number; sent: number }> {
   const source = createMemorySource()
-  const [base, target] = [snapshotOf(before, source.emit), snapshotOf(after, source.emit)]
+  const base = snapshotOf(before, source.emit, inlineBefore)
+  const target = snapshotOf(after, source.emit, inlineAfter)
   const deltas = await collect(makeDeltas({ source }, { target, base, workers: 0, ...options }))
   const [targets, bases] = [await listBlocks(source, target), await listBlocks(source, base)]
   const made = checkDeltas(deltas, targets, bases)
@@ -71,6 +77,44 @@ test('what was inserted shifts the place of all that follows', async () => {
   const { plain, sent } = await deltasBetween(new Map([['f', blocks]]), new Map([['f', longer]]), { sizes })
   const inserted = 30 * 4000
   assert.ok(sent - inserted < (plain - inserted) / 10, `${sent} bytes of ${plain}, ${inserted} of them new`)
+})
+
+const SMALL_FILES = 400
+
+function smallFiles(
+  change: (bytes: Uint8Array, at: number) => Uint8Array,
+): Map<string, readonly Uint8Array[]> {
+  return new Map(
+    Array.from({ length: SMALL_FILES }, (_, i) => {
+      const bytes = noise(i, 600 + ((i * 37) % 2800))
+      const name = `d${i % 2}/f-${String(i).padStart(4, '0')}`
+      return [name, [i % 5 === 0 ? change(bytes, i) : bytes]] as const
+    }),
+  )
+}
+
+test('small files in the nodes of their folders find what those held, split and merged as they may be', async () => {
+  const before = smallFiles((bytes) => bytes)
+  const more = smallFiles(edited)
+  let addedBytes = 0
+  for (let i = 0; i < 60; i++) {
+    const bytes = noise(5000 + i, 2000)
+    more.set(`d0/f-0${100 + i}-new`, [bytes])
+    addedBytes += bytes.length
+  }
+  const inline = [4096, 4096] as const
+  const grown = await deltasBetween(before, more, { inline })
+  assert.ok(grown.news > 4 && grown.plain > 300_000, `${grown.plain} bytes in ${grown.news} nodes`)
+  // Of noise of 64 values three quarters stay.
+  assert.ok(grown.sent < addedBytes * 0.8 + 30_000, `${grown.sent} bytes of ${grown.plain}`)
+  const shrunk = await deltasBetween(more, before, { inline })
+  assert.ok(shrunk.sent < 30_000, `${shrunk.sent} bytes of ${shrunk.plain}`)
+})
+
+test('nodes that hold small files for the first time find them where they were blocks of their own', async () => {
+  const [before, after] = [smallFiles((bytes) => bytes), smallFiles(edited)]
+  const { plain, sent } = await deltasBetween(before, after, { inline: [0, 4096] })
+  assert.ok(plain > 700_000 && sent < plain / 10, `${sent} bytes of ${plain}`)
 })
 
 test('a new version under another name, in a folder of another name, finds the old one', async () => {

@@ -40,7 +40,8 @@ export function edited(bytes: Uint8Array, seed: number): Uint8Array {
   return Buffer.concat([bytes.subarray(0, at), noise(seed + 1, 1 + (seed % 40)), bytes.subarray(at)])
 }
 
-export function planOf(files: Files): Plan {
+/** @param inlineBytes files of up to so many lie in the nodes of their folders */
+export function planOf(files: Files, inlineBytes = 0): Plan {
   const root = new Map<string, Plan>()
   for (const [path, chunks] of files) {
     const names = path.split('/')
@@ -54,13 +55,14 @@ export function planOf(files: Files): Plan {
         folder = children
       }
     }
-    folder.set(names.at(-1)!, { type: 'file', meta: META, chunks })
+    const isInline = chunks.reduce((sum, { length }) => sum + length, 0) <= inlineBytes
+    folder.set(names.at(-1)!, { type: 'file', meta: META, chunks, ...(isInline ? { isInline } : {}) })
   }
   return { type: 'directory', meta: META, children: root }
 }
 
-export function snapshotOf(files: Files, emit: (block: Block) => void): Cid {
-  const { root, index } = buildTree(planOf(files), emit)
+export function snapshotOf(files: Files, emit: (block: Block) => void, inlineBytes = 0): Cid {
+  const { root, index } = buildTree(planOf(files, inlineBytes), emit)
   const { blocks, sizeBytes } = index
   const snapshot = encodeSnapshot({
     ...SAMPLE_SNAPSHOT,

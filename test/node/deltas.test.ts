@@ -87,7 +87,7 @@ function made({ daemon }: Site): { blocksMade: number; fetchedBytes: number } {
 }
 
 test('an update leaves the origin as deltas, once, and arrives whole, kills or not', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async (t) => {
   const { source, hq, addSite, publish } = await setUp(t)
   const sites = [await addSite('lab-a', 'eu'), await addSite('lab-b', 'eu'), await addSite('lab-c', 'us')]
@@ -167,8 +167,8 @@ test('an update leaves the origin as deltas, once, and arrives whole, kills or n
     assert.equal(made(late).blocksMade, 0)
   })
 
+  const fresh = await addSite('fresh', 'us', false)
   await t.test('a site without the base takes from a neighbour what that makes of them', async () => {
-    const fresh = await addSite('fresh', 'us', false)
     await writeVersion(source, 5)
     const before = await bytesSent(hq)
     const publishing = publish()
@@ -194,7 +194,7 @@ test('an update leaves the origin as deltas, once, and arrives whole, kills or n
       await until('the head is signed', async () => hq.daemon.stderr().includes('"sequence":6'))
       await hq.daemon.kill()
       await publishing
-      hq.daemon = await startDaemon(t, hq.home)
+      hq.daemon = await startDaemon(t, hq.home, { MIRRORMESH_DELTA_BASES: '2' })
       await checkSame(source, site)
       await until('the deltas are made, or were', async () => {
         const { encodings } = await succeedJson<TreeDocument>(['tree', 'show', 'build', '--home', hq.home])
@@ -219,4 +219,27 @@ test('an update leaves the origin as deltas, once, and arrives whole, kills or n
       assert.ok(verified.isGood)
     },
   )
+
+  await t.test('a site that missed a snapshot finds deltas against the one that it has', async () => {
+    const away = sites[2]!
+    await checkSame(source, away)
+    // Its neighbour would give it everything as it is.
+    for (const { daemon } of [away, fresh]) await daemon.kill()
+    let newBytes = 0
+    for (const version of [8, 9]) {
+      await writeVersion(source, version)
+      newBytes = (await publish('--deltas', 'before')).newBytes
+    }
+    await until('there are deltas against what it has', async () => {
+      const { encodings } = await succeedJson<TreeDocument>(['tree', 'show', 'build', '--home', hq.home])
+      return encodings.some((each) => each.sequence === 9 && each.baseSequence === 7 && each.isComplete)
+    })
+    away.daemon = await startDaemon(t, away.home)
+    await checkSame(source, away)
+    const { blocksMade, fetchedBytes } = made(away)
+    assert.ok(
+      blocksMade > 50 && fetchedBytes < newBytes / 4,
+      `${blocksMade} made, ${fetchedBytes} came plain`,
+    )
+  })
 })

@@ -108,8 +108,13 @@ test('a home on a read-only disk is refused with the reason, and nothing of it i
   const daemon = await startDaemon(t, home)
   await write(source, 40, 'first')
   await succeed(['publish', source, '--home', home, '--tree', TREE])
-  // With files open for writing the kernel refuses to remount: only a disk that fails turns beneath a running program.
+  // With files open for writing the kernel refuses to remount: what turns beneath a running program is a mount of the same.
+  execFileSync('mount', ['--bind', home, home])
+  execFileSync('mount', ['-o', 'remount,bind,ro', home])
   assert.equal(await daemon.stop(), 0)
+  assert.match(daemon.stderr(), /EROFS.*"event":"daemon\.stop-failed"/)
+  assert.doesNotMatch(daemon.stderr(), /interrupted/)
+  execFileSync('umount', [home])
   const remount = (mode: 'ro' | 'rw') => execFileSync('mount', ['-o', `remount,${mode}`, disk])
   remount('ro')
   const refused = await mirrormesh(['daemon', '--home', home])

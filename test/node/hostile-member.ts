@@ -101,7 +101,8 @@ export async function startHostile(t: TestContext, { key, port }: Pick<SignedSit
     addresses: { listen: [`/ip4/127.0.0.1/tcp/${port}`] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
+    // Who stops reading keeps what comes, in place of ending the stream.
+    streamMuxers: [yamux({ streamOptions: { maxReadBufferLength: 32 * 1024 * 1024 } })],
     services: { identify: identify(), ping: ping(), gossip },
   })) as unknown as Libp2p<{ gossip: ReturnType<typeof gossip> }>
   t.after(() => node.stop())

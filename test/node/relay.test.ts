@@ -5,15 +5,29 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { Stream } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
 import type { TopologyDocument } from '../../node/api/answers.ts'
+import { RELAY_HIGH_BYTES, RELAY_MAX_WINDOW_BYTES } from '../../src/net/limits.ts'
+import { startHostile } from './hostile-member.ts'
 import { freePort, startDaemon, succeed, succeedJson, until } from './program.ts'
 import { DEAD_PORT, signMesh } from './signed-mesh.ts'
 import { tempDir } from './temp-dir.ts'
 
 const TREE_BYTES = 3_000_000
+const HOP = '/libp2p/circuit/relay/0.2.0/hop'
+const STOP = '/libp2p/circuit/relay/0.2.0/stop'
+const delimited = (...bytes: readonly number[]): Buffer => Buffer.of(bytes.length, ...bytes)
+const RESERVE = delimited(0x08, 0)
+/** The status OK of who is asked for. */
+const CONNECTED = delimited(0x08, 1, 0x20, 100)
+const CIRCUITS = 4
+const FLOW_BYTES = 8 * 1024 * 1024
+const UNIT = Buffer.alloc(256 * 1024)
 
 test('an origin that cannot be dialled publishes, and a region of such sites fetches, through a third', {
   timeout: 300_000,
@@ -21,7 +35,7 @@ test('an origin that cannot be dialled publishes, and a region of such sites fet
   const dir = await tempDir(t)
   const source = join(dir, 'source')
   const mesh = await signMesh(dir, {
-    regions: { hq: 'us', middle: 'eu', 'lab-a': 'asia', 'lab-b': 'asia' },
+    regions: { hq: 'us', middle: 'eu', 'lab-a': 'asia', 'lab-b': 'asia', mallory: 'af', eve: 'af' },
     tree: 'x',
     pinned: ['lab-a', 'lab-b'],
     hidden: ['hq', 'lab-a', 'lab-b'],
@@ -57,4 +71,66 @@ test('an origin that cannot be dialled publishes, and a region of such sites fet
   const relayed = Number(/^mirrormesh_relayed_bytes (\d+)$/m.exec(metrics)?.[1])
   // The region takes it once, and shares it.
   assert.ok(relayed > TREE_BYTES && relayed < 1.5 * TREE_BYTES, `${relayed} bytes relayed`)
+
+  await t.test('two members of whom one sends and the other stops reading have it hold little', async () => {
+    const [sender, reader] = await Promise.all(
+      ['mallory', 'eve'].map((site) => startHostile(t, mesh.site(site))),
+    )
+    await reader!.node.handle(STOP, (stream) => {
+      let readBytes = 0
+      stream.addEventListener('message', ({ data }) => {
+        // The request comes first. As long as it is read quickly the windows on the way grow.
+        if (readBytes === 0) stream.send(CONNECTED)
+        readBytes += data.byteLength
+        if (readBytes > FLOW_BYTES && stream.readStatus === 'readable') stream.pause()
+      })
+    })
+    const atReader = await reader!.dial(mesh.site('middle'))
+    await asked(await atReader.newStream(HOP), RESERVE)
+    const connection = await sender!.dial(mesh.site('middle'))
+    const connect = connectTo(peerIdFromString(mesh.site('eve').key.peer).toMultihash().bytes)
+    let sentBytes = 0
+    let waiting = 0
+    for (let i = 0; i < CIRCUITS; i++) {
+      const stream = await connection.newStream(HOP)
+      await asked(stream, connect)
+      void (async () => {
+        for (;;) {
+          const isOpen = stream.send(UNIT)
+          sentBytes += UNIT.length
+          if (isOpen) continue
+          waiting++
+          // The stream's own `onDrain` keeps its first promise.
+          await once(stream as unknown as EventTarget, 'drain')
+          waiting--
+        }
+      })().catch(() => undefined)
+    }
+    let before = -1
+    await until('nothing more is taken', async () => {
+      const isStuck = waiting === CIRCUITS && sentBytes === before
+      before = sentBytes
+      return isStuck
+    })
+    assert.ok(sentBytes > CIRCUITS * FLOW_BYTES)
+    const after = await (await fetch(`http://${http}/metrics`)).text()
+    const heldBytes = Number(/^mirrormesh_relay_held_bytes (\d+)$/m.exec(after)?.[1])
+    const bound = RELAY_HIGH_BYTES + RELAY_MAX_WINDOW_BYTES
+    assert.ok(heldBytes > CIRCUITS * RELAY_HIGH_BYTES, `${heldBytes} bytes held`)
+    assert.ok(heldBytes <= CIRCUITS * bound, `${heldBytes} bytes held of ${CIRCUITS} connections`)
+  })
 })
+
+/** One message of the relay's protocol, and its answer. */
+async function asked(stream: Stream, request: Uint8Array): Promise<void> {
+  const answered = once(stream as unknown as EventTarget, 'message')
+  stream.send(request)
+  const [{ data }] = (await answered) as [{ data: { subarray(): Uint8Array } }]
+  // STATUS, and OK as its last field.
+  assert.ok(Buffer.from(data.subarray()).includes(Buffer.of(0x28, 100)), 'the relay said no')
+}
+
+function connectTo(peer: Uint8Array): Buffer {
+  const of = Buffer.concat([Buffer.of(0x0a, peer.length), peer])
+  return delimited(0x08, 1, 0x12, of.length, ...of)
+}

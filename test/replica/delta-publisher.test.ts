@@ -8,6 +8,7 @@ import { listPages, readPage } from '../../src/dag/reader.ts'
 import type { EncodingsBody } from '../../src/record/kinds/encodings.ts'
 import { createDeltaPublisher, type DeltaPublisherOptions } from '../../src/replica/deltas/delta-publisher.ts'
 import type { DeltaRequest, DeltaWork, MakeDeltas } from '../../src/replica/deltas/delta-work.ts'
+import { olderBases, standingAt } from '../../src/replica/deltas/older-bases.ts'
 import { createOwedDeltas } from '../../src/replica/deltas/owed-deltas.ts'
 import { createHoldings, type Holdings } from '../../src/replica/holdings/holdings.ts'
 import { createLedger } from '../../src/replica/records/ledger.ts'
@@ -28,7 +29,7 @@ function ticking(stepMs: number) {
   }
 }
 
-async function setUp() {
+async function setUp(versions: readonly number[] = [1, 2, 3]) {
   const mesh = createTestMesh()
   const basics = [mesh.genesis, mesh.member(hq, 'hq', 'eu'), ...mesh.tree(TREE, hq)]
   const log = createTestLog(basics.map(({ bytes }) => bytes))
@@ -37,7 +38,7 @@ async function setUp() {
   let ledger = await open()
   const node = createMesh().add('hq', 'east')
   const snapshots: Cid[] = []
-  for (const version of [1, 2, 3]) snapshots.push((await publish(node, noisePlan(40, 20_000, version))).cid)
+  for (const version of versions) snapshots.push((await publish(node, noisePlan(40, 20_000, version))).cid)
   const signHead = async (sequence: number, work?: DeltaWork): Promise<void> => {
     await ledger.issue(
       hq,
@@ -57,15 +58,17 @@ async function setUp() {
       holdings?: Holdings
       makeDeltas?: MakeDeltas
       stepMs?: number
+      standing?: readonly number[]
     } = {},
   ) => {
     const { blocks = node.store.blocks, makeDeltas = makeSimpleDeltas, stepMs = 200, ...rest } = options
-    const { holdings = node.holdings, ...more } = rest
+    const { holdings = node.holdings, standing = [], ...more } = rest
     return createDeltaPublisher(
       {
         ...{ ledger, blocks, holdings, nodeKey: hq, logger, makeDeltas },
         clock: ticking(stepMs),
         complete: { has: () => true },
+        standing: () => new Set(standing),
         owed: createOwedDeltas(node.store.values('deltas')),
       },
       { minNewBytes: 1000, maxShare: 1, ...more },
@@ -292,4 +295,33 @@ test('older snapshots get deltas after the one before, for sites that missed som
   assert.deepEqual(bases.slice(-2), [2, 1])
   assert.ok(all.at(-1)!.isComplete && all.at(-1)!.version === 1)
   assert.equal(await countStored(it.node.store.blocks, all.at(-1)!.set!), await countMade(it, 2))
+})
+
+test('of the older ones those at which sites stand come first', { timeout: 30_000 }, async () => {
+  const it = await setUp([1, 2, 3, 4, 5])
+  for (const sequence of [2, 3, 4]) await it.signHead(sequence)
+  // Of the parent and the snapshot itself there are deltas, or need be none.
+  const publisher = it.start({ maxBases: 3, standing: [5, 4, 1] })
+  const work = (await publisher.start(it.request(5)))!
+  await it.signHead(5, work)
+  await publisher.idle()
+  const bases = it.signed(5).map(({ base }) => it.snapshots.findIndex((each) => each.equals(base)) + 1)
+  assert.deepEqual([...new Set(bases)], [4, 1, 3])
+})
+
+test('what sites say tells where they stand in a tree', () => {
+  const saying = (tree: string, completeSequence: number | null) => ({
+    announcement: { trees: [{ tree, completeSequence }] },
+  })
+  const heard = new Map([
+    ['a', saying(TREE, 3)],
+    ['b', saying(TREE, null)],
+    ['c', saying('other', 7)],
+    ['d', saying(TREE, 1)],
+  ])
+  const standing = standingAt(heard, TREE)
+  assert.deepEqual([...standing], [3, 1])
+  assert.deepEqual([...olderBases(6, standing)], [3, 1, 5, 4, 2])
+  assert.deepEqual([...olderBases(1, standing)], [])
+  assert.deepEqual([...olderBases(3, new Set([9, 0]))], [2, 1])
 })

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
-import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import type { BackedFile } from '../../src/store/block-backings.ts'
 import { createBackedReader, SMALLEST_BACKED_BYTES } from '../../src/tree/import/backed-reader.ts'
 import type { BlockRun } from '../../src/tree/import/block-sink.ts'
@@ -10,6 +9,7 @@ import { scanTree } from '../../src/tree/import/scan.ts'
 import { readReadHeader, resultBodyBytes } from '../../src/tree/spool/read-results.ts'
 import { createRecordReader, createRecordWriter, openUnnamedFile } from '../../src/tree/spool/record-bytes.ts'
 import { readSpoolRecord } from '../../src/tree/spool/spool.ts'
+import { CHUNKED } from '../chunked.ts'
 import { bench, noise } from './trees.ts'
 
 test('stable files are committed where they lie; small ones and those that keep changing are copied', async (t) => {
@@ -62,7 +62,7 @@ test('stable files are committed where they lie; small ones and those that keep 
       },
     },
     {
-      chunker: DEFAULT_CHUNKER,
+      chunker: CHUNKED,
       openFile(path) {
         const fd = fs.openSync(path, 'r')
         opened = path.toString()

@@ -78,7 +78,7 @@ test('what is noted of the files as they are written is what a look at them says
   const { backings } = b.store.blocks
   fs.mkdirSync(b.at('source', 'dir', 'inner'), { recursive: true })
   for (const [n, name] of ['first', 'second', 'dir/a', 'dir/inner/b', 'dir/z', 'dir/z2'].entries()) {
-    fs.writeFileSync(b.at('source', name), noise(2000 + n, n))
+    fs.writeFileSync(b.at('source', name), noise(5000 + n, n))
     fs.utimesSync(b.at('source', name), 1_700_000_000 + n, 1_700_000_000 + n)
   }
   fs.linkSync(b.at('source', 'first'), b.at('source', 'dir', 'linked'))
@@ -94,7 +94,7 @@ test('what is noted of the files as they are written is what a look at them says
   await checkOutWith(b, storage, await b.import(b.at('source')), b.at('out'))
   await checkNoted()
   // Taken over, but for one.
-  fs.writeFileSync(b.at('source', 'second'), noise(3000, 77))
+  fs.writeFileSync(b.at('source', 'second'), noise(6000, 77))
   await checkOutWith(b, storage, await b.import(b.at('source')), b.at('out'))
   await checkNoted()
   fs.writeFileSync(b.at('out', 'dir', 'z2'), 'by hand')

@@ -12,6 +12,7 @@ import { openStore } from '../../src/store/store.ts'
 import { checkOut } from '../../src/tree/checkout/checkout.ts'
 import { importTree } from '../../src/tree/import/import.ts'
 import { readMarker } from '../../src/tree/manifest/checkout-marker.ts'
+import { CHUNKED } from '../chunked.ts'
 import type { Bench } from './trees.ts'
 import { bench, describeTree, isRoot, noise, setTime } from './trees.ts'
 
@@ -124,7 +125,7 @@ test('a killed check-out leaves nothing at the destination, and the next one cle
   const own = await openStore({ dir, clock: systemClock })
   const { snapshot, snapshotCid } = await importTree(
     { blocks: own.blocks, tempDir: b.at('tmp'), clock: systemClock },
-    { path: b.at('source'), tree: 'test' },
+    { path: b.at('source'), tree: 'test', chunker: CHUNKED },
   )
   await own.close()
 

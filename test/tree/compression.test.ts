@@ -17,7 +17,7 @@ test('a tree imported with compression has the same root, takes less of the disk
   const noise = randomBytes(300_000)
   fs.writeFileSync(`${dir}/source/big.log`, log)
   fs.writeFileSync(`${dir}/source/noise`, noise)
-  for (let i = 0; i < 300; i++) fs.writeFileSync(`${dir}/source/logs/${i}`, `${i} `.repeat(700))
+  for (let i = 0; i < 300; i++) fs.writeFileSync(`${dir}/source/logs/${i}`, `${i} `.repeat(2500))
 
   const roots: string[] = []
   const sizes: number[] = []
@@ -43,7 +43,7 @@ test('a tree imported with compression has the same root, takes less of the disk
     await checkOut({ blocks, clock: systemClock }, { root: snapshot.root, dest: `${dir}/out-${compression}` })
     assert.ok(fs.readFileSync(`${dir}/out-${compression}/big.log`).equals(log))
     assert.ok(fs.readFileSync(`${dir}/out-${compression}/noise`).equals(noise))
-    assert.equal(fs.readFileSync(`${dir}/out-${compression}/logs/7`, 'utf8'), '7 '.repeat(700))
+    assert.equal(fs.readFileSync(`${dir}/out-${compression}/logs/7`, 'utf8'), '7 '.repeat(2500))
     const again = await importTree(
       { blocks, tempDir: dir, clock: systemClock },
       { path: `${dir}/source`, tree: 'logs', compression: 'none' },

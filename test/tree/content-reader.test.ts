@@ -27,7 +27,7 @@ interface Outcome extends Omit<ReadHeader, 'extras' | 'extrasBytes'>, ReadExtras
 
 /**
  * Reads every file of `dir`; `onOpen` runs each time a file has been opened, `onRead` each time bytes of it were read.
- * Contents come from the offered blocks.
+ * Contents come from the offered blocks, or from the results of small files.
  */
 async function readAll(
   t: TestContext,
@@ -85,17 +85,27 @@ async function readAll(
   const outcome = createRecordReader(resultsFd, 0, results.position)
   return records.map(() => {
     const { extras, extrasBytes: _extrasBytes, ...header } = readReadHeader(outcome)
-    const found = readReadExtras(outcome, extras)
+    const { inline, ...found } = readReadExtras(outcome, extras)
     const runs = Array.from({ length: header.parts }, () => readPart(outcome))
     const chunks = runs.flatMap(({ digest, count }) =>
       new Array<string>(count).fill(Buffer.from(digest).toString('hex')),
     )
-    return { ...header, ...found, chunks, content: Buffer.concat(chunks.map((chunk) => stored.get(chunk)!)) }
+    const content = Buffer.from(inline ?? Buffer.concat(chunks.map((chunk) => stored.get(chunk)!)))
+    return { ...header, ...found, chunks, content }
   })
 }
 
 test('a file that changes during one read is read again and is consistent', async (t) => {
-  for (const size of [10, 3_000_000, 20_000_000]) {
+  const limit = DEFAULT_CHUNKER.inlineBytes!
+  for (const [size, newSize] of [
+    [10, 15],
+    [limit, limit + 1],
+    [limit + 1, limit],
+    [5, 3_000_000],
+    [3_000_000, 5],
+    [3_000_000, 3_000_005],
+    [20_000_000, 20_000_005],
+  ] as const) {
     const b = await bench(t)
     fs.mkdirSync(b.at('source'))
     for (const name of ['a', 'b', 'c'])
@@ -103,15 +113,15 @@ test('a file that changes during one read is read again and is consistent', asyn
     let changes = 0
     const [a, changed, c] = await readAll(t, b.at('source'), b.at('tmp'), {
       onOpen(path) {
-        if (path.endsWith('/b') && changes++ === 0) fs.writeFileSync(path, noise(size + 5, 99))
+        if (path.endsWith('/b') && changes++ === 0) fs.writeFileSync(path, noise(newSize, 99))
       },
     })
     assert.equal(changes, 2)
     assert.deepEqual([a?.status, changed?.status, c?.status], ['captured', 'captured', 'captured'])
     assert.ok(a?.content.equals(noise(size, 97)))
-    assert.ok(changed?.content.equals(noise(size + 5, 99)))
+    assert.ok(changed?.content.equals(noise(newSize, 99)))
     assert.ok(c?.content.equals(noise(size, 99)))
-    assert.equal(changed?.sizeBytes, size + 5)
+    assert.equal(changed?.sizeBytes, newSize)
   }
 })
 

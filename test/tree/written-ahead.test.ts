@@ -16,6 +16,7 @@ import { checkOut } from '../../src/tree/checkout/checkout.ts'
 import { createCheckoutStorage } from '../../src/tree/checkout/checkout-storage.ts'
 import { createPageFrontier } from '../../src/tree/checkout/page-frontier.ts'
 import type { ImportResult } from '../../src/tree/import/import.ts'
+import { CHUNKED } from '../chunked.ts'
 import { until } from '../net/mesh.ts'
 import { makeEveryCase } from './every-case.ts'
 import { missingOf } from './missing-blocks.ts'
@@ -191,7 +192,7 @@ test('what was written ahead is taken, whatever the tree holds, and looks like w
   assertSame(to, from)
 })
 
-/** Of a tree that changes a little. */
+/** Of a tree that changes a little. Its files have blocks: by these it is known what is new. */
 async function makeVersions(from: Bench): Promise<ImportResult[]> {
   const versions: ImportResult[] = []
   const write = (name: string, content: string, sec: number): void => {
@@ -202,14 +203,14 @@ async function makeVersions(from: Bench): Promise<ImportResult[]> {
     fs.mkdirSync(from.at('source', `dir${i}`), { recursive: true })
     for (let n = 0; n < FILES; n++) write(`dir${i}/file${n}`, `file ${n} of ${i}`, OLD_SEC + n)
   }
-  versions.push(await from.import(from.at('source')))
+  versions.push(await from.import(from.at('source'), { chunker: CHUNKED }))
   for (let i = 0; i < DIRS; i += 2) {
     for (let n = 0; n < 10; n++) write(`dir${i}/file${n}`, `changed ${n} of ${i}`, OLD_SEC + 100)
     write(`dir${i}/new`, `new in ${i}`, OLD_SEC)
   }
-  versions.push(await from.import(from.at('source')))
+  versions.push(await from.import(from.at('source'), { chunker: CHUNKED }))
   write('dir0/file0', 'changed again', OLD_SEC + 200)
-  versions.push(await from.import(from.at('source')))
+  versions.push(await from.import(from.at('source'), { chunker: CHUNKED }))
   return versions
 }
 

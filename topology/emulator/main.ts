@@ -223,7 +223,9 @@ function parse(): { verb: string; words: readonly string[]; options: Options; he
       help: values.help,
     }
   } catch (error) {
-    throw new MirrorError('invalid', (error as Error).message)
+    throw new MirrorError('invalid', (error as Error).message, {
+      hint: 'npm run emulate -- --help tells more.',
+    })
   }
 }
 

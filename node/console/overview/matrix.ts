@@ -191,7 +191,7 @@ function Grid({
         ${regionsOf(columns).map(
           ({ region, start, count }) => html`<span key=${region} class="region"
             style=${{ left: `${namePx + start * columnPx}px`, width: `${count * columnPx}px` }}
-            title=${region}><b style=${{ left: `${namePx + 8}px` }}>${shown(region)}</b></span>`,
+            title=${region}><b style=${{ left: `${namePx}px` }}>${shown(region)}</b></span>`,
         )}
       </div>
       <div class="row" role="row" aria-rowindex="1" style=${{ height: `${headPx}px` }}>

@@ -2,12 +2,11 @@
  * What runs at the sites of a shared pipe (pipe.ts): `ROLE HOST:PORT [SLOT TARGET]`. Says a line when it is ready, and then
  * another each 100 ms: the bytes that have arrived.
  */
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
-import { systemClock } from '../../../src/base/clock.ts'
-import { cidOf, DAG_CBOR } from '../../../src/block/cid.ts'
-import { type Host, startHost } from '../../../src/net/host.ts'
+import type { Host } from '../../../src/net/host.ts'
+import type { ServedBlock } from '../../../src/net/ports.ts'
+import { PAGE, startBareHost } from '../bare-host.ts'
 
 const BLOCK_BYTES = 64 * 1024
 const OFFSETS_PER_REQUEST = 8
@@ -17,43 +16,30 @@ const CHUNK_BYTES = 64 * 1024
 const PING_BYTES = 64
 const PING_EVERY_MS = 50
 const TELL_MS = 100
-const PAGE = cidOf(DAG_CBOR, new TextEncoder().encode('page'))
 
-const seedOf = (name: string): Uint8Array => new Uint8Array(createHash('sha256').update(name).digest())
 const show = (facts: object, event: string): void =>
   void process.stderr.write(`${performance.now().toFixed(0)} ${event} ${JSON.stringify(facts)}\n`)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 function startEnd(name: string, listen: readonly string[], target: string): Promise<Host> {
   const bytes = new Uint8Array(BLOCK_BYTES)
-  return startHost(
-    {
-      keySeed: seedOf(name),
-      mesh: PAGE,
-      membership: { isMember: () => true, acceptsGuests: () => false },
-      records: {
-        ids: () => [],
-        get: () => Promise.resolve([]),
-        offer: () => Promise.resolve({ accepted: 0, refused: [] }),
-      },
-      admission: { claim: () => Promise.resolve({ records: [] }) },
-      blockServer: {
-        object: () => Promise.resolve(undefined),
-        async *blocks(_peer, { offsets }) {
-          for (const offset of offsets) yield [{ offset, bytes }]
-        },
-        async *watch() {
-          yield { kind: 'unknown' }
-        },
-      },
-      isFar: () => true,
-      clock: systemClock,
-      ...(process.env.SHOW === undefined ? {} : { log: { debug: show, info: show, warn: show } }),
-    },
+  async function* blocks(
+    _peer: string,
+    { offsets }: { readonly offsets: readonly number[] },
+  ): AsyncGenerator<ServedBlock[]> {
+    for (const offset of offsets) yield [{ offset, bytes }]
+  }
+  return startBareHost(
+    name,
+    blocks,
     {
       listen,
       security: ['tls'],
       giveWay: target === 'off' ? undefined : { targetMs: Number(target), minBytesPerSecond: 100_000 },
+    },
+    {
+      isFar: () => true,
+      ...(process.env.SHOW === undefined ? {} : { log: { debug: show, info: show, warn: show } }),
     },
   )
 }

@@ -24,6 +24,7 @@ import { createBlocksOf } from '../holdings/tree-views.ts'
 import type { Ledger } from '../records/ledger.ts'
 import type { DeltaReport } from './delta-report.ts'
 import type { DeltaRequest, DeltaWork, MakeDeltas } from './delta-work.ts'
+import { olderBases } from './older-bases.ts'
 import type { OwedDeltas } from './owed-deltas.ts'
 import { openSetWriter, type SetState, type SetWriter } from './set-writer.ts'
 
@@ -37,6 +38,8 @@ export interface DeltaPublisherComponents {
   readonly clock: Clock
   readonly logger: ReplicaLog
   readonly makeDeltas: MakeDeltas
+  /** Sequences of the snapshots at which sites stand: nowhere by default. */
+  readonly standing?: (tree: string) => ReadonlySet<number>
 }
 
 export interface DeltaPublisherOptions {
@@ -80,7 +83,8 @@ export function createDeltaPublisher(
   components: DeltaPublisherComponents,
   { maxShare = MAX_SHARE, minNewBytes = MIN_NEW_BYTES, maxBases = 1, workers }: DeltaPublisherOptions = {},
 ): DeltaPublisher {
-  const { ledger, blocks, holdings, complete, owed, nodeKey, clock, logger, makeDeltas } = components
+  const { ledger, blocks, holdings, complete, owed, nodeKey, clock, logger, makeDeltas, standing } =
+    components
   const blocksOf = createBlocksOf(blocks, { state: ledger.state, clock })
   const turn = new Semaphore(1)
   const stopped = new AbortController()
@@ -133,9 +137,10 @@ export function createDeltaPublisher(
     const { tree, snapshot, baseSequence } = request
     const known = new Set([snapshot.toString(), request.base.toString()])
     let left = maxBases - 1
-    for (let at = baseSequence - 2; at >= 0 && left > 0; at--) {
+    for (const at of olderBases(baseSequence, standing?.(tree) ?? new Set())) {
+      if (left <= 0) return
       const { history, newest } = ledger.state().trees.get(tree) ?? {}
-      const older = history?.[at]
+      const older = history?.[at - 1]
       if (older === undefined || known.has(older.snapshot.toString())) continue
       if (stopped.signal.aborted || jobs.has(tree) || newest?.snapshot.equals(snapshot) !== true) return
       known.add(older.snapshot.toString())

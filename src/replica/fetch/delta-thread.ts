@@ -8,6 +8,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { systemClock } from '../../base/clock.ts'
+import { threadEnvironment } from '../../base/thread-environment.ts'
 import { boundAllocator } from '../../posix/allocator.ts'
 import type { BlockPlace } from '../../store/block-store.ts'
 
@@ -92,6 +93,7 @@ function start(): Worker {
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
   const worker = new Worker(new URL(`./delta-worker${extension}`, import.meta.url), {
     resourceLimits: RESOURCE_LIMITS,
+    env: threadEnvironment(),
   })
   const lose = (): void => {
     if (thread !== worker) return

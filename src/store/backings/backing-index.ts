@@ -4,17 +4,9 @@
  * still there to be dropped again.
  */
 import { MirrorError } from '../../base/errors.ts'
-import { cidKeyOfBytes } from '../../block/cid.ts'
 import type { BackedFile, BackingPaths, BackingSize, FileIdentity, NewBacking } from '../block-backings.ts'
-import type { FilePlace, IndexOperation, Place } from '../index/index.ts'
-import {
-  blockIndexKey,
-  blockIndexKeys,
-  decodeCount,
-  encodeCount,
-  encodePlaces,
-  metaIndexKey,
-} from '../index/index.ts'
+import type { FilePlace, IndexOperation } from '../index/index.ts'
+import { blockIndexKey, decodeCount, encodeCount, metaIndexKey } from '../index/index.ts'
 import { admission, markOwner } from '../owners.ts'
 import type { PackIndex } from '../packs/pack-index.ts'
 import type { StoredBacking, StoredFile, StoredRange } from './backing-values.ts'
@@ -27,10 +19,10 @@ import {
   decodeRange,
   encodeBacking,
   encodeFile,
-  encodeRanges,
   fileKey,
   rangeKey,
 } from './backing-values.ts'
+import { planCommit } from './plan-commit.ts'
 import { planMove } from './plan-move.ts'
 
 /** A block that lies in the backing, by its place in the index. */
@@ -137,48 +129,10 @@ export function createBackingIndex(
     importedBy: number | undefined,
   ): Promise<{ operations: IndexOperation[]; addedBlocks: number; addedBytes: number; next: StoredBacking }> {
     const known = await index.find(files.flatMap(({ blocks }) => blocks.map(({ key }) => key)))
-    const operations: IndexOperation[] = []
-    const isCheckout = backing.purpose === 'check-out'
-    const owner = isCheckout ? ownerOf(backing.label) : importedBy
-    const placed = new Set<string>()
-    const taken: { readonly key: Uint8Array; readonly place: FilePlace }[] = []
-    const again: { readonly key: Uint8Array; readonly place: Place }[] = []
-    let addedBlocks = 0
-    let addedBytes = 0
-    let at = 0
-    let fileId = backing.nextFileId
-    for (const { below, identity, blocks } of files) {
-      const before = taken.length
-      for (const { key, offset, lengthBytes } of blocks) {
-        const place = known[at++]
-        const name = cidKeyOfBytes(key)
-        if (placed.has(name)) continue
-        placed.add(name)
-        if (place !== undefined && !isCheckout) {
-          again.push({ key, place })
-          continue
-        }
-        if (place === undefined) {
-          addedBlocks += 1
-          addedBytes += lengthBytes
-        }
-        const where = { encoding: 'file', backingId: backing.id, fileId, offset, lengthBytes } as const
-        // What we wrote ourselves was here before, and whose it is stays as it is.
-        const of = place === undefined ? owner : place.owner
-        taken.push({ key, place: of === undefined ? where : { ...where, owner: of } })
-      }
-      if (taken.length === before) continue
-      const file = { below, identity, isRacy: isRacy(identity) }
-      operations.push({ type: 'put', key: fileKey(backing.id, fileId), value: encodeFile(file) })
-      fileId += 1
-    }
-    const ranges = encodeRanges(taken)
-    const places = encodePlaces(taken.map(({ place }) => place))
-    for (const [i, key] of blockIndexKeys(taken.map((each) => each.key)).entries()) {
-      operations.push({ type: 'put', ...ranges[i]! })
-      operations.push({ type: 'put', key, value: places[i]! })
-    }
-    const next = { ...backing, nextFileId: fileId }
+    const owner = backing.purpose === 'check-out' ? ownerOf(backing.label) : importedBy
+    const planned = planCommit(backing, files, { known, owner, isRacy })
+    const { operations, addedBlocks, addedBytes, again, nextFileId } = planned
+    const next = { ...backing, nextFileId }
     if (operations.length > 0) operations.push(put(next))
     for (const { key, place } of again) operations.push(...(await admission(index, key, place, owner)))
     return { operations, addedBlocks, addedBytes, next }

@@ -73,6 +73,22 @@ export function createBackings({
     return mtimeNs >= limit || ctimeNs >= limit
   }
 
+  /** Commits, some of which wait for a sync, by backing. */
+  const committing = new Map<number, Set<Promise<BackingSize>>>()
+
+  async function inLine(backingId: number, commit: () => Promise<BackingSize>): Promise<BackingSize> {
+    const others = committing.get(backingId) ?? new Set()
+    committing.set(backingId, others)
+    const done = commit()
+    others.add(done)
+    try {
+      return await done
+    } finally {
+      others.delete(done)
+      if (others.size === 0) committing.delete(backingId)
+    }
+  }
+
   /** @returns the bytes of the blocks that are sound; the others are lost */
   async function readRun(run: readonly HeldBlock[], lost: Tally): Promise<KeyedBytes[]> {
     const sound: KeyedBytes[] = []
@@ -136,12 +152,14 @@ export function createBackings({
       if (backing === undefined) throw unknown(backingId)
       for (const file of backed) checkFileEntry(file)
       if (backed.every(({ blocks }) => blocks.length === 0)) return { blocks: 0, bytes: 0 }
-      try {
-        if (!isSynced) await files.syncForeign(backing.path)
-      } catch (error) {
-        throw asMirrorError(error, 'sync the file system of a backing')
-      }
-      return index.commit(backingId, backed, isRacy, owner)
+      return inLine(backingId, async () => {
+        try {
+          if (!isSynced) await files.syncForeign(backing.path)
+        } catch (error) {
+          throw asMirrorError(error, 'sync the file system of a backing')
+        }
+        return index.commit(backingId, backed, isRacy, owner)
+      })
     },
 
     async setPaths(backingId, paths, mark) {
@@ -224,7 +242,11 @@ export function createBackings({
       await index.drop(backingId)
     },
 
-    dropUnused: (backingId) => index.dropUnused(backingId),
+    async dropUnused(backingId) {
+      const before = committing.get(backingId)
+      if (before !== undefined) await Promise.allSettled(before)
+      return index.dropUnused(backingId)
+    },
 
     async check(backingId, signal): Promise<BackingCheck> {
       if (!index.backings.has(backingId)) throw unknown(backingId)

@@ -10,8 +10,9 @@ import type { Cid } from '../../block/cid.ts'
 import { cidKey } from '../../block/cid.ts'
 import type { DirectoryNode } from '../../dag/directory.ts'
 import type { Entry, FileEntry } from '../../dag/entry.ts'
+import { entryWeight } from '../../dag/entry-weight.ts'
 
-/** Held at a time: some tens of megabytes at most. */
+/** Held at a time, by weight: some tens of megabytes at most. */
 const MAX_RUN_ENTRIES = 65_536
 
 /** A directory by its root node, and those of its files that can be written ahead. */
@@ -49,7 +50,8 @@ export function createAheadUnits({ maxRunEntries = MAX_RUN_ENTRIES } = {}): Ahea
 
   return {
     add(cid, node) {
-      entries += node.kind === 'leaf' ? node.entries.length + 1 : 1
+      entries += 1
+      if (node.kind === 'leaf') for (const entry of node.entries) entries += entryWeight(entry)
       const isTooMuch = entries > maxRunEntries
       if (isTooMuch) run = []
       else if (node.kind === 'leaf') run.push({ cid, files: node.entries.filter(canBeAhead) })

@@ -111,7 +111,10 @@ export function createAheadWork(
     })
   }
 
-  /** Of an update those whose content came now: the others are in the old tree, most likely. */
+  /**
+   * Of an update those whose content came now: the others are in the old tree, most likely. Of files that lie in their directory
+   * nobody can tell, and they are written quickly.
+   */
   function choose(files: readonly FileEntry[]): readonly FileEntry[] {
     if (!written.isUpdate) return files
     return files.filter(({ content }) => content !== undefined && arrived.has(content))

@@ -22,17 +22,17 @@ import { joinPath, parentPath } from '../path-bytes.ts'
 import { groupKey } from '../spool/group-key.ts'
 import { createRecordWriter } from '../spool/record-bytes.ts'
 import { NO_XATTRS } from '../spool/xattr-records.ts'
-import { createZeroTest } from '../zeros.ts'
+import { createZeroTest } from '../zero-chunks.ts'
 import type { AheadFiles, PlaceAhead } from './ahead-places.ts'
 import { canBeAhead } from './ahead-units.ts'
 import type { WriteBatch } from './checkout-threads.ts'
 import { createLarge } from './create-large.ts'
 import type { FirstNames } from './first-names.ts'
 import { laterPhases, NO_RECORD } from './later-phases.ts'
+import { createEntryDigest, noteName } from './manifest-notes.ts'
 import type { Candidate, Refused, ReusePlan } from './reuse-plan.ts'
 import { NO_SLOT, writeWaiting } from './waiting-records.ts'
 import { createWriteBatchBuilder, partsOfSmall, taskMetadata, wholeFileTask } from './write-batch-builder.ts'
-import { createEntryDigest, noteName } from './write-manifest.ts'
 import { noteContent } from './written-files.ts'
 
 /** A file over this is written in pieces, by all threads; so is every file with holes. */
@@ -180,7 +180,7 @@ export async function* planCheckout(
       parts = []
     }
     for await (const part of fileParts(blocks, entry, undefined, signal)) {
-      const { cid, lengthBytes } = part
+      const { lengthBytes } = part
       const within = holes.length === 0 ? [] : holesWithin(holes, part.offset, part.offset + lengthBytes)
       // The content has the last word: only zeros may be left out.
       if (within[1] === lengthBytes && isZeroChunk(part)) {
@@ -188,7 +188,7 @@ export async function* planCheckout(
         continue
       }
       if (parts.length === 0) offset = part.offset
-      parts.push({ cid, lengthBytes })
+      parts.push(part)
       pieceHoles.push(...within)
       pieceBytes += lengthBytes
       if (pieceBytes < PIECE_BYTES) continue

@@ -130,7 +130,7 @@ export interface WriteBatch {
   readonly id: number
   readonly tasks: readonly WriteTask[]
   readonly strings: Uint8Array
-  /** Blocks of all tasks in order: keys of 33 bytes, plain lengths, and where they lie (pack -1: ask). */
+  /** Blocks of all tasks in order: keys of 33 bytes, plain lengths, and where they lie (pack -1: ask; -2: in `inline`). */
   readonly keys: Uint8Array
   readonly lengths: Uint32Array
   readonly packs: readonly StoredFile[]
@@ -138,7 +138,12 @@ export interface WriteBatch {
   readonly offsets: Float64Array
   /** Bytes that lie there: fewer than the plain length for a block that rests as zstd, and for no other. */
   readonly stored: Uint32Array
+  /** Contents of small files. */
+  readonly inline: Uint8Array
 }
+
+/** A block's pack: it is none. */
+export const IN_BATCH = -2
 
 export interface WriteReport {
   readonly batch: number

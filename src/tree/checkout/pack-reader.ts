@@ -5,9 +5,9 @@
  */
 import fs from 'node:fs'
 import { isMirrorError } from '../../base/errors.ts'
-import { CID_KEY_BYTES } from '../../block/cid.ts'
 import { decodeBlock } from '../../block/encoding.ts'
 import { blake3, DIGEST_BYTES } from '../../block/hash.ts'
+import { CID_KEY_BYTES } from '../../block/key-bytes.ts'
 import { openBeneath } from '../../posix/open-beneath.ts'
 import { readAhead } from '../../posix/read-ahead.ts'
 import { nativeZstd } from '../../posix/zstd.ts'

@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs'
 import { equalBytes } from '../../base/bytes.ts'
-import { CID_KEY_BYTES } from '../../block/cid.ts'
+import { CID_KEY_BYTES } from '../../block/key-bytes.ts'
 import type { Xattr } from '../../dag/xattrs.ts'
 import { getXattr, listXattrs } from '../../posix/xattr.ts'
 import { compareState, isSameButCtime } from '../manifest/file-state.ts'

@@ -1,11 +1,11 @@
 /** Collects tasks of a check-out until they make a batch worth a message, and looks up where their blocks lie. */
-import type { Cid } from '../../block/cid.ts'
 import { CID_KEY_BYTES, cidToKeyBytes, RAW } from '../../block/cid.ts'
 import type { Entry, FileEntry } from '../../dag/entry.ts'
 import type { FilePart } from '../../dag/file.ts'
 import type { Xattr } from '../../dag/xattrs.ts'
 import type { BlockStore } from '../../store/block-store.ts'
 import type { TaskMetadata, WriteBatch, WriteTask } from './checkout-threads.ts'
+import { IN_BATCH } from './checkout-threads.ts'
 import type { StoredFile } from './pack-reader.ts'
 
 const BATCH_BYTES = 4 * 1024 * 1024
@@ -22,8 +22,7 @@ export interface WriteBatchBuilder {
 export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): WriteBatchBuilder {
   let tasks: WriteTask[] = []
   let strings: Uint8Array[] = []
-  let cids: Cid[] = []
-  let lengths: number[] = []
+  let blocksOfTasks: FilePart[] = []
   let bytes = 0
   return {
     get isEmpty() {
@@ -36,35 +35,43 @@ export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): Wri
       tasks.push(task)
       strings.push(...texts)
       if ('metadata' in task) for (const { value } of task.metadata.xattrs) bytes += value.length
-      for (const { cid, lengthBytes } of parts) {
-        cids.push(cid)
-        lengths.push(lengthBytes)
-        bytes += lengthBytes
+      for (const part of parts) {
+        blocksOfTasks.push(part)
+        bytes += part.lengthBytes
       }
     },
     async build(id) {
-      const wanted = cids
+      const wanted = blocksOfTasks
       const batch = {
         id,
         tasks,
         strings: new Uint8Array(Buffer.concat(strings)),
-        lengths: Uint32Array.from(lengths),
+        lengths: Uint32Array.from(wanted, ({ lengthBytes }) => lengthBytes),
       }
       tasks = []
       strings = []
-      cids = []
-      lengths = []
+      blocksOfTasks = []
       bytes = 0
-      const places = wanted.length === 0 ? [] : await blocks.locate(wanted)
+      const lying = wanted.flatMap(({ cid, inline }) => (inline === undefined ? [cid] : []))
+      const places = (lying.length === 0 ? [] : await blocks.locate(lying)).values()
+      const contents: Uint8Array[] = []
+      let contentBytes = 0
       const keys = new Uint8Array(wanted.length * CID_KEY_BYTES)
       const packs: StoredFile[] = []
       const packNumbers = new Map<string, number>()
       const packOf = new Int32Array(wanted.length).fill(-1)
       const offsets = new Float64Array(wanted.length)
       const stored = new Uint32Array(wanted.length)
-      wanted.forEach((cid, index) => {
+      wanted.forEach(({ cid, inline }, index) => {
         keys.set(cidToKeyBytes(cid), index * CID_KEY_BYTES)
-        const place = places[index]
+        if (inline !== undefined) {
+          packOf[index] = IN_BATCH
+          offsets[index] = contentBytes
+          contents.push(inline)
+          contentBytes += inline.length
+          return
+        }
+        const place = places.next().value
         if (place === undefined || place.lengthBytes !== batch.lengths[index]) return
         let pack = packNumbers.get(place.path)
         if (pack === undefined) {
@@ -76,7 +83,8 @@ export function createWriteBatchBuilder(blocks: Pick<BlockStore, 'locate'>): Wri
         offsets[index] = place.offset
         stored[index] = place.storedBytes
       })
-      return { ...batch, keys, packs, packOf, offsets, stored }
+      const inline = new Uint8Array(Buffer.concat(contents))
+      return { ...batch, keys, packs, packOf, offsets, stored, inline }
     },
   }
 }
@@ -102,8 +110,15 @@ export function wholeFileTask(
  * The blocks of a file of which nothing needs to be looked up; undefined for others. Most files are such, and a step of a
  * generator that could wait costs as much as all of this.
  */
-export function partsOfSmall({ content, sizeBytes, holes }: FileEntry): readonly FilePart[] | undefined {
+export function partsOfSmall({
+  content,
+  inline,
+  sizeBytes,
+  holes,
+}: FileEntry): readonly FilePart[] | undefined {
   if (holes !== undefined) return undefined
   if (content === undefined || sizeBytes === 0) return []
-  return content.code === RAW ? [{ cid: content, lengthBytes: sizeBytes }] : undefined
+  if (content.code !== RAW) return undefined
+  const part = { cid: content, lengthBytes: sizeBytes }
+  return [inline === undefined ? part : { ...part, inline }]
 }

@@ -1,44 +1,10 @@
 /** Puts the names that the plan noted and the states that the threads noted together as the manifest of a check-out. */
 import fs from 'node:fs'
-import { blake3 } from '../../block/hash.ts'
-import { CborWriter } from '../../dag/cbor-writer.ts'
-import type { Entry } from '../../dag/entry.ts'
-import { writeEntry } from '../../dag/entry.ts'
 import type { ManifestHead, ManifestKind } from '../manifest/checkout-manifest.ts'
-import {
-  createManifestWriter,
-  DIRECTORY,
-  ENTRY_DIGEST_BYTES,
-  FILE,
-  OTHER,
-} from '../manifest/checkout-manifest.ts'
+import { createManifestWriter, ENTRY_DIGEST_BYTES, FILE } from '../manifest/checkout-manifest.ts'
 import { FILE_STATE_BYTES, forgetTaken } from '../manifest/file-state.ts'
 import { asBuffer } from '../path-bytes.ts'
-import type { RecordWriter } from '../spool/record-bytes.ts'
 import { createRecordReader } from '../spool/record-bytes.ts'
-
-/** The entry as a directory holds it: name, metadata, and content by its CID. */
-export function createEntryDigest(): (entry: Entry) => Uint8Array {
-  const writer = new CborWriter(1024)
-  return (entry) => {
-    writer.clear()
-    writeEntry(writer, entry)
-    return blake3.digest(writer.view())
-  }
-}
-
-/** The plan's part of a record. Files come in the order of their slots. */
-export function noteName(
-  names: RecordWriter,
-  type: Entry['type'],
-  path: Uint8Array,
-  digest?: Uint8Array,
-): void {
-  names.u8(type === 'directory' ? DIRECTORY : type === 'file' ? FILE : OTHER)
-  names.u16(path.length)
-  names.bytes(path)
-  if (digest !== undefined) names.bytes(digest)
-}
 
 export interface ManifestParts {
   readonly path: Buffer

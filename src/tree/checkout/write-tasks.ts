@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 import { printableName } from '../../base/bytes.ts'
 import { MirrorError } from '../../base/errors.ts'
-import { CID_KEY_BYTES } from '../../block/cid.ts'
+import { CID_KEY_BYTES } from '../../block/key-bytes.ts'
 import { gainsByReserving, reserveSpace } from '../../posix/reserve-space.ts'
 import type { SpecialType } from '../../posix/special.ts'
 import { makeSpecial } from '../../posix/special.ts'
@@ -16,7 +16,7 @@ import { reasonOf } from '../reason.ts'
 import type { Maker, Target } from './apply-metadata.ts'
 import { applyMetadata, canBeMadeWhole, isAsMade, ownerReason } from './apply-metadata.ts'
 import type { TaskMetadata, WriteBatch, WriteInput, WriteReport, WriteTask } from './checkout-threads.ts'
-import { MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
+import { IN_BATCH, MAX_NOT_RESTORED_LISTED } from './checkout-threads.ts'
 import { cloneFile } from './clone-file.ts'
 import { copyFile } from './copy-file.ts'
 import type { PackedBlock, PackReader } from './pack-reader.ts'
@@ -171,6 +171,10 @@ export function writeBatch(
     const index = blockAt++
     const key = batch.keys.subarray(index * CID_KEY_BYTES, (index + 1) * CID_KEY_BYTES)
     const lengthBytes = batch.lengths[index]!
+    if (batch.packOf[index] === IN_BATCH) {
+      const offset = batch.offsets[index]!
+      return batch.inline.subarray(offset, offset + lengthBytes)
+    }
     const bytes = (place && packs.read(place, key)) || askBlock(key.slice())
     if (bytes.length === lengthBytes) return bytes
     // What the tree says of its sizes is what it was counted and given room by.

@@ -1,8 +1,8 @@
 /**
  * The regular files of a check-out that was just written, for what stores blocks in place: what each holds, as the plan
  * noted it, and what it looks like, as the threads did. So nobody walks the snapshot again, or opens what was open a
- * moment ago. Of a hard-link group the name that was written; nothing that is better copied (backed-reader.ts), and nothing of
- * the users' own.
+ * moment ago. Of a hard-link group the name that was written; nothing that is better copied (backed-reader.ts) or has no block
+ * of its own, and nothing of the users' own.
  */
 import type { Cid } from '../../block/cid.ts'
 import { CID_KEY_BYTES, cidFromKeyBytes, cidToKeyBytes, RAW } from '../../block/cid.ts'
@@ -41,8 +41,8 @@ export function noteContent(
   slot: number,
   parts: readonly FilePart[] = [],
 ): void {
-  const { content, sizeBytes, link, xattrs, xattrBlock } = entry
-  if (content === undefined || sizeBytes < SMALLEST_BACKED_BYTES) return
+  const { content, inline, sizeBytes, link, xattrs, xattrBlock } = entry
+  if (content === undefined || inline !== undefined || sizeBytes < SMALLEST_BACKED_BYTES) return
   // Another name moves the time that the state has; an ACL among the attributes may keep us from reading the file.
   const isPlain = link === undefined && xattrs === undefined && xattrBlock === undefined
   notes.u32(slot)

@@ -23,7 +23,7 @@ import { loadDirectoryNames } from '../directory-names.ts'
 import { PROTECTED } from '../local/scan-local.ts'
 import { asBuffer, joinPath, parentPath } from '../path-bytes.ts'
 import { reasonOf } from '../reason.ts'
-import { createZeroTest } from '../zeros.ts'
+import { createZeroTest } from '../zero-chunks.ts'
 import { hasSameHoles, metadataDifference, xattrDifference } from './compare-metadata.ts'
 import { createProtectedPaths } from './protected-paths.ts'
 

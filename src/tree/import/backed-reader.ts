@@ -57,7 +57,8 @@ export function createBackedReader(
   },
   options: Parameters<typeof createContentReader>[1],
 ): BackedReader {
-  const { sharing } = options
+  const { sharing, chunker } = options
+  const smallestBytes = Math.max(SMALLEST_BACKED_BYTES, (chunker.inlineBytes ?? 0) + 1)
   const inPlace = createContentReader(
     { sink: NO_SINK, results },
     { ...options, ...(sharing === undefined ? {} : { sharing: { ...sharing, isStored: false } }) },
@@ -122,7 +123,7 @@ export function createBackedReader(
 
   return {
     read(locate, below, record) {
-      const read = record.sizeBytes < SMALLEST_BACKED_BYTES ? 'copy' : readInPlace(locate, below, record)
+      const read = record.sizeBytes < smallestBytes ? 'copy' : readInPlace(locate, below, record)
       if (read === 'copy') copying.read(locate, record)
       batch.push(read === 'copy' ? undefined : read)
     },

@@ -5,6 +5,8 @@
  * again, TRIES times in all, with its extended attributes. Never reads past the size that the file had, so a growing
  * log ends.
  *
+ * A file that is small enough is no chunk: what was read of it goes with its result.
+ *
  * A large file is shared with the threads that have nothing else to read (file-spans.ts), the first time that it is read:
  * one that changed meanwhile is nobody else's.
  */
@@ -17,7 +19,7 @@ import { eachHole } from '../../posix/holes.ts'
 import { errnoError } from '../../posix/libc.ts'
 import { reasonOf } from '../reason.ts'
 import { inodeOf, mtimeNsOf } from '../spool/inode.ts'
-import type { ReadHeader } from '../spool/read-results.ts'
+import type { ReadExtras, ReadHeader } from '../spool/read-results.ts'
 import { encodeReadHeader, READ_HEADER_BYTES, writeReadExtras } from '../spool/read-results.ts'
 import type { RecordWriter } from '../spool/record-bytes.ts'
 import type { Inode, SpoolRecord } from '../spool/spool.ts'
@@ -76,6 +78,8 @@ export function createContentReader(
   },
 ): ContentReader {
   const cutter = createContentCutter({ sink }, chunker)
+  const { inlineBytes = 0 } = chunker
+  const small = Buffer.allocUnsafeSlow(inlineBytes)
 
   function readContent(content: OpenContent, isFirstTry: boolean): CutResult {
     const starts =
@@ -116,12 +120,12 @@ export function createContentReader(
     return { ...joined, hasShrunk: joined.endByte < content.sizeBytes }
   }
 
-  /** Where the file has holes, and its attributes if they have to be read again; written after the header. */
+  /** Where the file has holes, and its attributes if they have to be read again. */
   function readExtras(
     fd: number,
     sizeBytes: number,
     isAgain: boolean,
-  ): { written: Pick<ReadHeader, 'extras' | 'extrasBytes'>; holes: readonly number[] } {
+  ): Required<Pick<ReadExtras, 'holes'>> & ReadExtras {
     const collector = createHoleCollector(sizeBytes)
     eachHole(fd, sizeBytes, collector.add)
     const { holes, dropped } = collector.finish()
@@ -131,23 +135,45 @@ export function createContentReader(
           note = reason
         })
       : undefined
-    const written = writeReadExtras(results, {
+    return {
       holes,
       ...(xattrs === undefined ? {} : { xattrs }),
       ...(note === undefined ? {} : { note }),
-    })
-    return { written, holes }
+    }
   }
 
-  function attempt(locate: () => Buffer, known: Seen | undefined): { header: ReadHeader; isStable: boolean } {
+  /** The content of a file of up to `inlineBytes`: less than its size when it has shrunk. */
+  function readSmall(fd: number, sizeBytes: number): Uint8Array {
+    let filled = 0
+    while (filled < sizeBytes) {
+      const count = fs.readSync(fd, small, filled, sizeBytes - filled, filled)
+      if (count === 0) break
+      filled += count
+    }
+    onBytes?.(filled)
+    return small.subarray(0, filled)
+  }
+
+  function attempt(
+    locate: () => Buffer,
+    known: Seen | undefined,
+    isRoot: boolean,
+  ): { header: ReadHeader; isStable: boolean } {
     const fd = openFile(locate())
     try {
       // A device or a fifo that has taken the name must not be read: that may change what it stands for.
       if (!fs.fstatSync(fd).isFile()) throw errnoError(constants.errno.ENOENT, 'read')
       const before = known ?? seenOf(fs.fstatSync(fd, { bigint: true }))
-      const { written, holes } = readExtras(fd, before.sizeBytes, known === undefined)
-      const content = { fd, sizeBytes: before.sizeBytes, holes }
-      const { parts, endByte } = readContent(content, known !== undefined)
+      const { sizeBytes } = before
+      const extras = readExtras(fd, sizeBytes, known === undefined)
+      const { holes } = extras
+      const isInline = sizeBytes <= inlineBytes && holes.length === 0 && !isRoot
+      const inline = isInline ? readSmall(fd, sizeBytes) : undefined
+      const written = writeReadExtras(results, inline === undefined ? extras : { ...extras, inline })
+      const { parts, endByte } =
+        inline === undefined
+          ? readContent({ fd, sizeBytes, holes }, known !== undefined)
+          : { parts: 0, endByte: inline.length }
       const after = fs.fstatSync(fd, { bigint: true })
       const isStable = endByte === before.sizeBytes && isSame(before, seenOf(after))
       return {
@@ -161,14 +187,14 @@ export function createContentReader(
 
   function read(locate: () => Buffer, record: FileRecord): ReadHeader {
     const headerAt = results.position
-    cutter.makeRoom(record.sizeBytes)
+    if (record.sizeBytes > inlineBytes) cutter.makeRoom(record.sizeBytes)
     let header: ReadHeader
     for (let tries = 1; ; tries++) {
       const mark = cutter.mark()
       results.rewind(headerAt)
       results.bytes(new Uint8Array(READ_HEADER_BYTES))
       try {
-        const outcome = attempt(locate, tries === 1 ? record : undefined)
+        const outcome = attempt(locate, tries === 1 ? record : undefined, record.name.length === 0)
         header = outcome.isStable ? outcome.header : { ...outcome.header, status: 'unstable' }
       } catch (error) {
         reasonOf(error) // a defect flies on

@@ -10,7 +10,8 @@ import { LINK_BYTES } from '../../dag/limits.ts'
 import { createRecordReader, createRecordWriter, openUnnamedFile } from '../spool/record-bytes.ts'
 import type { LinkGroup } from '../spool/spool.ts'
 
-const MAX_HELD = 16 * 1024
+/** A small file has its content in its entry: together they are 16 MiB at most, as the chunker is by default. */
+const MAX_HELD = 4 * 1024
 
 export interface GroupState {
   readonly link: Uint8Array

@@ -8,7 +8,7 @@
 import { printableName } from '../../base/bytes.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import type { Block } from '../../block/block.ts'
-import { cidFromDigest, RAW } from '../../block/cid.ts'
+import { cidFromDigest, cidOf, RAW } from '../../block/cid.ts'
 import { blake3 } from '../../block/hash.ts'
 import { createBlockIndexBuilder } from '../../dag/block-index.ts'
 import { buildDirectory } from '../../dag/directory.ts'
@@ -152,9 +152,12 @@ export function createTreeBuilder(
       reportUnread(name, header.errno)
       return undefined
     }
-    const { holes, xattrs = record.xattrs, note } = readReadExtras(results, header.extras)
+    const { holes, xattrs = record.xattrs, note, inline } = readReadExtras(results, header.extras)
     const metadata = metadataOf(header.inode, xattrs)
-    const built = buildContent(results, header.parts)
+    const built =
+      inline === undefined || inline.length === 0
+        ? buildContent(results, header.parts)
+        : { content: cidOf(RAW, inline), inline, sizeBytes: inline.length }
     if (header.status === 'unstable') {
       report(name, 'it changed while it was read; what the last of three tries read was captured')
     }

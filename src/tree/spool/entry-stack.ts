@@ -1,12 +1,14 @@
 /**
  * The entries of the directories that are open while a tree is built bottom-up. When they grow over the bound, the
  * largest directory's go to a temporary file until it is closed: a directory of a million entries weighs no more than
- * one of a few thousand.
+ * one of a few thousand, and small files that lie in their entries weigh what they have.
  */
 import type { Entry } from '../../dag/entry.ts'
 import { decodeEntry, encodeEntry } from '../../dag/entry.ts'
+import { entryWeight } from '../../dag/entry-weight.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
 
+/** By weight: small files count as several. */
 const MAX_HELD_ENTRIES = 8 * 1024
 
 export interface EntryStack {
@@ -18,16 +20,17 @@ export interface EntryStack {
 
 interface OpenEntries {
   held: Entry[]
+  weight: number
   spilled: { readonly startByte: number; readonly endByte: number }[]
 }
 
 export function createEntryStack(spillFd: number, maxHeldEntries = MAX_HELD_ENTRIES): EntryStack {
   const spill = createRecordWriter(spillFd)
   const stack: OpenEntries[] = []
-  let heldEntries = 0
+  let heldWeight = 0
 
   function spillLargest(): void {
-    const largest = stack.reduce((a, b) => (b.held.length > a.held.length ? b : a))
+    const largest = stack.reduce((a, b) => (b.weight > a.weight ? b : a))
     const startByte = spill.position
     for (const entry of largest.held) {
       const bytes = encodeEntry(entry)
@@ -36,20 +39,24 @@ export function createEntryStack(spillFd: number, maxHeldEntries = MAX_HELD_ENTR
     }
     spill.flush()
     largest.spilled.push({ startByte, endByte: spill.position })
-    heldEntries -= largest.held.length
+    heldWeight -= largest.weight
     largest.held = []
+    largest.weight = 0
   }
 
   return {
-    open: () => void stack.push({ held: [], spilled: [] }),
+    open: () => void stack.push({ held: [], weight: 0, spilled: [] }),
     add(entry) {
-      stack.at(-1)!.held.push(entry)
-      heldEntries += 1
-      if (heldEntries > maxHeldEntries) spillLargest()
+      const top = stack.at(-1)!
+      const weight = entryWeight(entry)
+      top.held.push(entry)
+      top.weight += weight
+      heldWeight += weight
+      if (heldWeight > maxHeldEntries) spillLargest()
     },
     *close() {
-      const { held, spilled } = stack.pop()!
-      heldEntries -= held.length
+      const { held, weight, spilled } = stack.pop()!
+      heldWeight -= weight
       for (const { startByte, endByte } of spilled) {
         const reader = createRecordReader(spillFd, startByte, endByte)
         while (!reader.isAtEnd) yield decodeEntry(reader.bytes(reader.u32()))

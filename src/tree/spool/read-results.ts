@@ -36,11 +36,14 @@ export interface ReadExtras {
   readonly xattrs?: readonly Xattr[]
   /** What was not captured although the file was. */
   readonly note?: string
+  /** The content of a small file, which then is no chunk. */
+  readonly inline?: Uint8Array
 }
 
 const HOLES = 1
 const XATTRS = 2
 const NOTE = 4
+const INLINE = 8
 
 const ERRNO_BYTES = 24
 /** Digest, length, count. */
@@ -88,7 +91,7 @@ export function resultBodyBytes({ extrasBytes, parts }: ReadHeader): number {
 /** Right after the header. Returns what the header shall say of them. */
 export function writeReadExtras(
   out: RecordWriter,
-  { holes, xattrs, note }: ReadExtras,
+  { holes, xattrs, note, inline }: ReadExtras,
 ): Pick<ReadHeader, 'extras' | 'extrasBytes'> {
   const startByte = out.position
   let extras = 0
@@ -107,6 +110,11 @@ export function writeReadExtras(
     out.u16(text.length)
     out.bytes(text)
   }
+  if (inline !== undefined) {
+    extras |= INLINE
+    out.u16(inline.length)
+    out.bytes(inline)
+  }
   return { extras, extrasBytes: out.position - startByte }
 }
 
@@ -115,6 +123,7 @@ export function readReadExtras(from: RecordReader, extras: number): ReadExtras {
   if (extras & HOLES) found.holes = Array.from({ length: from.u32() }, () => from.whole())
   if (extras & XATTRS) found.xattrs = readXattrRecords(from)
   if (extras & NOTE) found.note = from.view(from.u16()).toString()
+  if (extras & INLINE) found.inline = from.bytes(from.u16())
   return found
 }
 

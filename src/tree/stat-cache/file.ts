@@ -24,7 +24,7 @@ import { createRecordReader, createRecordWriter } from '../spool/record-bytes.ts
 
 const FORMAT = 'mirrormesh-stat-cache'
 /** To be raised when records of the spool or results of reading change their layout: the cache holds both. */
-export const STAT_CACHE_VERSION = 1
+export const STAT_CACHE_VERSION = 2
 
 const CHECK_BYTES = 16
 const FRAME_HEADER_BYTES = 4 + CHECK_BYTES
@@ -130,14 +130,14 @@ export function openCacheFile(fd: number, subject: CacheSubject): CacheFile | un
 }
 
 function encodeHeader({ tree, root, chunker }: CacheSubject, nonce: Uint8Array): Uint8Array {
-  const { kind, minBytes, avgBytes, maxBytes } = chunker
+  const { kind, minBytes, avgBytes, maxBytes, inlineBytes = 0 } = chunker
   return Buffer.from(
     JSON.stringify({
       format: FORMAT,
       version: STAT_CACHE_VERSION,
       tree,
       root: hex(root),
-      chunker: [kind, minBytes, avgBytes, maxBytes],
+      chunker: [kind, minBytes, avgBytes, maxBytes, inlineBytes],
       nonce: hex(nonce),
     }),
   )
