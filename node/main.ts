@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=8
+#!/usr/bin/env -S node --max-semi-space-size=8 --initial-old-space-size=96
 /**
  * Where the program starts: checks the runtime, turns the compile cache on, and only then loads the command line.
  * Everything is imported lazily, so that an old Node never meets syntax that it cannot parse.

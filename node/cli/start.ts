@@ -2,11 +2,14 @@
 import module from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import v8 from 'node:v8'
 import { EXIT } from './exit-codes.ts'
 import { processTerminal } from './terminal.ts'
 
 export async function start(): Promise<void> {
   enableCompileCache()
+  // Was for this thread alone (scripts/mirrormesh): those that it starts make garbage and keep little.
+  v8.setFlagsFromString('--initial-old-space-size=0')
   const { runProgram } = await import('./program.ts')
   const interrupt = new AbortController()
   let signals = 0

@@ -115,7 +115,8 @@ export async function decodeBlocksLater(
   const here: number[] = []
   let leftBytes = hereBytes
   let arenaBytes = 0
-  for (const [i, block] of blocks.entries()) {
+  for (let i = 0; i < blocks.length; i++) {
+    const block = blocks[i]!
     const { encoding, lengthBytes } = block
     if (encoding !== 'plain' && lengthBytes >= DECODE_THERE_BYTES) {
       if (lengthBytes > leftBytes) {

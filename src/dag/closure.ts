@@ -5,7 +5,7 @@ import type { Cid } from '../block/cid.ts'
 import { RAW } from '../block/cid.ts'
 import type { DirectoryRef } from './directory-node.ts'
 import { loadDirectoryNode } from './directory-node.ts'
-import type { Entry, FileEntry } from './entry.ts'
+import type { Entry } from './entry.ts'
 import type { FingerprintSet } from './fingerprint-set.ts'
 import { createFingerprintSet } from './fingerprint-set.ts'
 import type { ReadAhead } from './read-ahead.ts'
@@ -16,6 +16,9 @@ import type { NodeSource } from './source.ts'
 import type { TreePath } from './tree-path.ts'
 import { childPath, ROOT_PATH } from './tree-path.ts'
 import { loadXattrs } from './xattrs.ts'
+
+/** Blocks of many small files that are given together: a hand-over for each of them would cost more than the walk. */
+const RUN_BLOCKS = 256
 
 export interface ClosureBlock {
   readonly cid: Cid
@@ -37,6 +40,16 @@ export async function* closure(
   signal?: AbortSignal,
   scratch?: Scratch,
 ): AsyncGenerator<ClosureBlock, void, undefined> {
+  for await (const run of closureRuns(source, root, signal, scratch)) for (const block of run) yield block
+}
+
+/** The same in runs of any length, one after the other: for whoever looks at many. */
+export async function* closureRuns(
+  source: NodeSource,
+  root: Entry,
+  signal?: AbortSignal,
+  scratch?: Scratch,
+): AsyncGenerator<readonly ClosureBlock[], void, undefined> {
   const seen = createFingerprintSet({ scratch })
   try {
     yield* reach(createReadAhead(source, nodeOf), root, seen, signal)
@@ -55,35 +68,38 @@ async function* reach(
   root: Entry,
   seen: FingerprintSet,
   signal: AbortSignal | undefined,
-): AsyncGenerator<ClosureBlock, void, undefined> {
+): AsyncGenerator<readonly ClosureBlock[], void, undefined> {
   const open: OpenDirectory[] = []
-  yield* xattrClosure(source, root, seen, signal)
-  if (root.type === 'file') yield* fileClosure(source, root, seen, signal)
-  if (root.type === 'directory') {
-    seen.add(root.directory)
-    open.push(openDirectory(source, root.directory, ROOT_PATH, signal))
-  }
-  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-    const next = await top.entries.next()
-    if (next.done) {
-      yield* top.nodes
-      open.pop()
-      continue
+  let run: ClosureBlock[] = []
+  for (let entry: Entry | undefined = root; entry !== undefined; entry = await nextEntry(open, run)) {
+    if (entry.xattrBlock !== undefined && seen.add(entry.xattrBlock))
+      run.push({ cid: entry.xattrBlock, lengthBytes: (await loadXattrs(source, entry, signal)).lengthBytes })
+    if (entry.type === 'directory' && seen.add(entry.directory)) {
+      const path = entry === root ? ROOT_PATH : childPath(open.at(-1)!.path, entry.name)
+      open.push(openDirectory(source, entry.directory, path, signal))
     }
-    const entry = next.value
-    if (entry.xattrBlock !== undefined) yield* xattrClosure(source, entry, seen, signal)
-    if (entry.type === 'file') yield* fileClosure(source, entry, seen, signal)
-    if (entry.type === 'directory') {
-      const path = childPath(top.path, entry.name)
-      if (seen.add(entry.directory)) open.push(openDirectory(source, entry.directory, path, signal))
+    if (entry.type === 'file' && entry.content !== undefined && entry.inline === undefined) {
+      if (entry.content.code === RAW) run.push({ cid: entry.content, lengthBytes: entry.sizeBytes })
+      else {
+        yield run
+        run = []
+        yield* fileClosure(source, { cid: entry.content, sizeBytes: entry.sizeBytes }, seen, signal)
+      }
+    }
+    if (run.length >= RUN_BLOCKS) {
+      yield run
+      run = []
     }
   }
+  yield run
 }
 
 interface OpenDirectory {
   readonly path: TreePath
-  readonly entries: AsyncIterator<Entry>
-  /** Filled while `entries` are read; complete at their end. */
+  readonly leaves: AsyncIterator<Iterable<Entry>>
+  /** Of the leaf that is walked. */
+  entries: Iterator<Entry> | undefined
+  /** Filled while `leaves` are read; complete at their end. */
   readonly nodes: ClosureBlock[]
 }
 
@@ -94,16 +110,32 @@ function openDirectory(
   signal: AbortSignal | undefined,
 ): OpenDirectory {
   const nodes: ClosureBlock[] = []
-  return { path, nodes, entries: entriesAndNodes(source, cid, nodes, signal) }
+  return { path, nodes, leaves: leavesAndNodes(source, cid, nodes, signal), entries: undefined }
 }
 
-/** Yields the entries; appends each node to `nodes` after its children. */
-async function* entriesAndNodes(
+/** Of the innermost directory; those that end are closed, and their nodes come next in `run`. Undefined at the end of all. */
+async function nextEntry(open: OpenDirectory[], run: ClosureBlock[]): Promise<Entry | undefined> {
+  for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+    const next = top.entries?.next()
+    if (next?.done === false) return next.value
+    const leaf = await top.leaves.next()
+    if (leaf.done !== true) {
+      top.entries = leaf.value[Symbol.iterator]()
+      continue
+    }
+    for (const node of top.nodes) run.push(node)
+    open.pop()
+  }
+  return undefined
+}
+
+/** Yields the entries of each leaf; appends each node to `nodes` after its children. */
+async function* leavesAndNodes(
   source: ReadAhead,
   cid: Cid,
   nodes: ClosureBlock[],
   signal: AbortSignal | undefined,
-): AsyncGenerator<Entry, void, undefined> {
+): AsyncGenerator<Iterable<Entry>, void, undefined> {
   const stack: (DirectoryRef | ClosureBlock)[] = [{ cid }]
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     if ('lengthBytes' in next) {
@@ -112,46 +144,28 @@ async function* entriesAndNodes(
     }
     const node = await loadDirectoryNode(source, next, signal)
     stack.push({ cid: next.cid, lengthBytes: node.lengthBytes })
-    if (node.kind === 'leaf') yield* source.entries(node.entries, signal)
+    if (node.kind === 'leaf') yield source.entries(node.entries, signal)
     else stack.push(...[...node.children].reverse())
   }
 }
 
-async function* xattrClosure(
-  source: NodeSource,
-  entry: Entry,
-  seen: FingerprintSet,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<ClosureBlock, void, undefined> {
-  if (entry.xattrBlock === undefined || !seen.add(entry.xattrBlock)) return
-  const { lengthBytes } = await loadXattrs(source, entry, signal)
-  yield { cid: entry.xattrBlock, lengthBytes }
-}
-
 async function* fileClosure(
   source: NodeSource,
-  { content, inline, sizeBytes }: FileEntry,
+  root: { readonly cid: Cid; readonly sizeBytes: number },
   seen: FingerprintSet,
   signal: AbortSignal | undefined,
-): AsyncGenerator<ClosureBlock, void, undefined> {
-  if (content === undefined || inline !== undefined) return
-  if (content.code === RAW) {
-    yield { cid: content, lengthBytes: sizeBytes }
-    return
-  }
-  const stack: ({ cid: Cid; sizeBytes: number; level?: number } | ClosureBlock)[] = [
-    { cid: content, sizeBytes },
-  ]
+): AsyncGenerator<readonly ClosureBlock[], void, undefined> {
+  const stack: ({ cid: Cid; sizeBytes: number; level?: number } | ClosureBlock)[] = [root]
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     if ('lengthBytes' in next) {
-      yield next
+      yield [next]
       continue
     }
     if (!seen.add(next.cid)) continue
     const { node, lengthBytes } = await loadFileNode(source, next, signal)
     stack.push({ cid: next.cid, lengthBytes })
     if (node.level === 0) {
-      yield* node.parts
+      yield node.parts
     } else {
       for (const part of [...node.parts].reverse()) {
         stack.push({ cid: part.cid, sizeBytes: part.lengthBytes, level: node.level - 1 })

@@ -1,6 +1,6 @@
 /** The readers of the DAG, in one place for callers. */
 export type { ClosureBlock } from './closure.ts'
-export { closure } from './closure.ts'
+export { closure, closureRuns } from './closure.ts'
 export type { Change } from './diff.ts'
 export { diff } from './diff.ts'
 export type { DirectoryRef, LoadDirectoryNode } from './directory-node.ts'

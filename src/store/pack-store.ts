@@ -172,15 +172,23 @@ export async function openPackStore(
 
   /** What is pending already is left out. */
   async function append(blocks: readonly KeyedBytes[]): Promise<void> {
-    const neededBytes = blocks.reduce((sum, { bytes }) => sum + bytes.length + ENTRY_HEADER_BYTES, 0)
+    let neededBytes = 0
+    for (let i = 0; i < blocks.length; i++) neededBytes += blocks[i]!.bytes.length + ENTRY_HEADER_BYTES
     if (neededBytes === 0) return
     await freeSpace.take(neededBytes)
     writer.checkWritable()
-    const added = new Map<string, KeyedBytes>()
-    for (const block of blocks) if (!writer.pending.has(block.name)) added.set(block.name, block)
-    if (added.size === 0) return
-    writer.append([...added.values()])
-    for (const [name, { bytes, zstdOfBytes, owner }] of added) {
+    const names = new Set<string>()
+    const added: KeyedBytes[] = []
+    for (let i = 0; i < blocks.length; i++) {
+      const block = blocks[i]!
+      if (writer.pending.has(block.name) || names.has(block.name)) continue
+      names.add(block.name)
+      added.push(block)
+    }
+    if (added.length === 0) return
+    writer.append(added)
+    for (let i = 0; i < added.length; i++) {
+      const { name, bytes, zstdOfBytes, owner } = added[i]!
       const lengthBytes = zstdOfBytes ?? bytes.length
       recent.add(name, { encoding: zstdOfBytes === undefined ? 'plain' : 'zstd', bytes, lengthBytes }, owner)
     }
@@ -268,10 +276,12 @@ export async function openPackStore(
       const encoded = await encodeToRest(missing, { verified, compression })
       await append(owner === undefined ? encoded : encoded.map((block) => ({ ...block, owner })))
       // Of what was stored before, or at the same time by others: the same bytes came once more.
-      const others = keyed.flatMap(({ block: { cid }, name }, i) => {
+      const others: Cid[] = []
+      for (let i = 0; i < keyed.length; i++) {
+        const { block, name } = keyed[i]!
         const place = writer.pending.get(name) ?? places[i]
-        return place?.owner === undefined || place.owner === owner ? [] : [cid]
-      })
+        if (place?.owner !== undefined && place.owner !== owner) others.push(block.cid)
+      }
       if (others.length > 0) await admit(others, owner)
     },
 

@@ -83,7 +83,7 @@ export function createPlaceReader({
   }
 
   function find(cids: readonly Cid[]): Promise<(Place | undefined)[]> {
-    return findKeyed(cids.map((cid) => ({ key: cidToKeyBytes(cid), name: cidKey(cid) })))
+    return findKeyed(keyBlocks(cids))
   }
 
   async function findKeyed(blocks: readonly KeyedBlock[]): Promise<(Place | undefined)[]> {
@@ -92,11 +92,16 @@ export function createPlaceReader({
     const deletion = leases.deleting(keys)
     // Not awaited in vain: the look-up is on its way when this call returns.
     if (deletion !== undefined) await deletion
-    const places: (Place | undefined)[] = blocks.map(({ name }) => pending.get(name))
-    const asked = places.flatMap((place, i) => (place === undefined ? [i] : []))
+    const places: (Place | undefined)[] = []
+    const asked: number[] = []
+    for (let i = 0; i < blocks.length; i++) {
+      const place = pending.size === 0 ? undefined : pending.get(blocks[i]!.name)
+      places.push(place)
+      if (place === undefined) asked.push(i)
+    }
     if (asked.length === 0) return places
-    const found = await index.find(asked.map((i) => keys[i]!))
-    for (const [n, i] of asked.entries()) places[i] = found[n]
+    const found = await index.find(asked.length === keys.length ? keys : asked.map((i) => keys[i]!))
+    for (let n = 0; n < asked.length; n++) places[asked[n]!] = found[n]
     return places
   }
 
@@ -162,4 +167,10 @@ export function createPlaceReader({
   }
 
   return { find, findKeyed, findFor, read, readMany }
+}
+
+function keyBlocks(cids: readonly Cid[]): KeyedBlock[] {
+  const keyed: KeyedBlock[] = []
+  for (let i = 0; i < cids.length; i++) keyed.push({ key: cidToKeyBytes(cids[i]!), name: cidKey(cids[i]!) })
+  return keyed
 }

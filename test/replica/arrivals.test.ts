@@ -111,7 +111,7 @@ test('what comes after a pause is stored at once, what trickles in after it is g
   await until(() => seen.length === 5)
   assert.deepEqual(puts, [1, 4])
   // Much does not wait, though no time has passed.
-  push(arrivalOf(5, blockOf('x'.repeat(200_000))))
+  push(arrivalOf(5, blockOf('x'.repeat(800_000))))
   await until(() => seen.length === 6)
   assert.deepEqual(
     seen.toSorted(),
@@ -169,7 +169,7 @@ test('the next blocks are looked at while some are stored; a store that fails en
   const { push, until, control, puts, errors, seen } = setup()
   const held = Promise.withResolvers<void>()
   control.beforePut = () => held.promise
-  const big = 'x'.repeat(150_000)
+  const big = 'x'.repeat(600_000)
   push(arrivalOf(0, blockOf(`${big}0`)))
   while (puts.length === 0) await nextTurn()
   push({ ...arrivalOf(1, blockOf('a')), cid: blockOf('b').cid })
@@ -198,11 +198,11 @@ test('what blocks are decoded into is used again only once they are stored', asy
     const before = puts.length
     push(packed(3 * unit))
     // Much, so that it is not gathered.
-    push(arrivalOf(100 + unit, blockOf(`${unit}`.repeat(150_000))))
+    push(arrivalOf(100 + unit, blockOf(`${unit}`.repeat(600_000))))
     while (puts.length === before) await nextTurn()
     push(packed(3 * unit + 1))
     push(packed(3 * unit + 2))
-    push({ ...arrivalOf(200 + unit, blockOf('x'.repeat(150_000))), cid: blockOf('y').cid })
+    push({ ...arrivalOf(200 + unit, blockOf('x'.repeat(600_000))), cid: blockOf('y').cid })
     await until(() => seen.includes(`corrupt ${200 + unit}`))
     control.beforePut = async () => undefined
     held.resolve()

@@ -278,3 +278,41 @@ test('outside of its entry region a segment waits, and says for whom', () => {
     [['far', [first!.firstBlock]]],
   )
 })
+
+test('a neighbour that is late with an answer keeps its share for as long as it tells of new blocks', () => {
+  const blocks = 64
+  const scheduler = start(blocks * 8 * KiB)
+  const asked = new Map<string, number>()
+  const step = (events: readonly SchedulerEvent[], nowMs: number): void => {
+    for (const { peer: of, offsets } of requestsOf(scheduler.handle(events, nowMs))) {
+      asked.set(of, (asked.get(of) ?? 0) + offsets.length)
+    }
+  }
+  step(
+    [
+      peer('hq', 'east', false),
+      peer('busy', 'west'),
+      { kind: 'holding', peer: 'hq', update: { kind: 'complete' } },
+      { kind: 'holding', peer: 'busy', update: { kind: 'pages', full: [] } },
+      page(0, blocks, 8 * KiB),
+      { kind: 'pages-end' },
+    ],
+    0,
+  )
+  const own = asked.get('hq')!
+  assert.ok(own > blocks / 4 && own < (3 * blocks) / 4, `${own} blocks are this site's share`)
+  const others = scheduler.explain(0).segments.filter(({ owner }) => owner === 'busy')
+  const news = others.map(({ firstBlock }) => firstBlock)
+  // One by one it tells of its own; what is asked of it does not come, and is given up once.
+  let wasStalled = false
+  for (let nowMs = 500; nowMs <= 4500; nowMs += 500) {
+    const offset = news.shift()!
+    step([{ kind: 'holding', peer: 'busy', update: { kind: 'blocks', page: 0, offsets: [offset] } }], nowMs)
+    step([{ kind: 'tick' }], nowMs + 100)
+    const { state } = scheduler.explain(nowMs + 100).peers.find(({ site }) => site === 'busy')!
+    wasStalled ||= state.startsWith('stalled')
+  }
+  assert.ok(asked.get('busy')! > 0)
+  assert.ok(wasStalled)
+  assert.equal(asked.get('hq'), own, 'nothing of its share was asked for elsewhere')
+})

@@ -25,7 +25,7 @@ export type FrameLimits = Readonly<Record<number, number>>
 export function encodeFrame(type: number, parts: readonly Uint8Array[]): Uint8Array {
   let length = 1
   for (const part of parts) length += part.length
-  const bytes = new Uint8Array(FRAME_HEADER_BYTES - 1 + length)
+  const bytes = unfilled(FRAME_HEADER_BYTES - 1 + length)
   new DataView(bytes.buffer).setUint32(0, length)
   bytes[4] = type
   let at = FRAME_HEADER_BYTES
@@ -34,6 +34,11 @@ export function encodeFrame(type: number, parts: readonly Uint8Array[]): Uint8Ar
     at += part.length
   }
   return bytes
+}
+
+/** All of it is written: large ones are not filled with zeros before. */
+function unfilled(length: number): Uint8Array {
+  return length < 4096 ? new Uint8Array(length) : new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
 }
 
 export interface FrameDecoder {
@@ -51,7 +56,7 @@ export function createFrameDecoder(limits: FrameLimits): FrameDecoder {
 
   /** Takes `length` bytes off the front, as a copy. */
   const take = (length: number): Uint8Array => {
-    const out = new Uint8Array(length)
+    const out = unfilled(length)
     let filled = 0
     let used = 0
     while (filled < length) {

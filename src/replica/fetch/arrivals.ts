@@ -51,14 +51,18 @@ export interface Arrivals<R extends ArrivalRequest> {
 
 /** Plain bytes of one unit, by what the blocks say: a frame of a few bytes may claim to be 4 MiB. */
 const MAX_UNIT_BYTES = 4 * 1024 * 1024
-/** From the beginning of one unit to that of the next, unless this much has come. */
-const GATHER_MS = 20
-const GATHER_BYTES = 128 * 1024
+/**
+ * From the beginning of one unit to that of the next, unless so much has come: 2 % of the time that the fetch has lasted, within
+ * bounds, as for what neighbours are told. A unit costs as much as ten blocks, and over a slow link 20 ms bring no more than six.
+ */
+const MIN_GATHER_MS = 20
+const MAX_GATHER_MS = 60
+const GATHER_BYTES = 512 * 1024
 
 /** Of a unit's larger blocks so much is decoded on the spot: where more comes at a time, threads share it. */
-const DECODE_HERE_BYTES = 512 * 1024
+const DECODE_HERE_BYTES = 1024 * 1024
 /** Memory that is kept for the next unit. One is stored while the next is decoded. */
-const MAX_KEPT_BYTES = 1024 * 1024
+const MAX_KEPT_BYTES = 2 * 1024 * 1024
 const MAX_KEPT = 2
 
 interface Verified<R extends ArrivalRequest> {
@@ -82,6 +86,7 @@ export function createArrivals<R extends ArrivalRequest>(
 ): Arrivals<R> {
   const queue: Arrival<R>[] = []
   let queuedBytes = 0
+  const startMs = clock.monotonicMs()
   let beganMs = Number.NEGATIVE_INFINITY
   let storing: Promise<void> = Promise.resolve()
   let isWorking = false
@@ -116,7 +121,9 @@ export function createArrivals<R extends ArrivalRequest>(
   }
 
   async function gather(): Promise<void> {
-    const waitMs = beganMs + GATHER_MS - clock.monotonicMs()
+    const nowMs = clock.monotonicMs()
+    const gatherMs = Math.max(MIN_GATHER_MS, Math.min(MAX_GATHER_MS, (nowMs - startMs) / 50))
+    const waitMs = beganMs + gatherMs - nowMs
     if (waitMs > 0 && queuedBytes < GATHER_BYTES) {
       await new Promise<void>((resolve) => {
         const done = (): void => {
@@ -157,7 +164,8 @@ export function createArrivals<R extends ArrivalRequest>(
     const right: Arrival<R>[] = []
     const corrupt: Arrival<R>[] = []
     const puts: PutBlock[] = []
-    for (const [i, arrival] of wanted.entries()) {
+    for (let i = 0; i < wanted.length; i++) {
+      const arrival = wanted[i]!
       const bytes = plain[i]
       const { cid, lengthBytes, block } = arrival
       if (bytes === undefined || !isBlockOf(cid, bytes)) {

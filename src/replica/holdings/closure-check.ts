@@ -6,7 +6,7 @@ import { isMirrorError, MirrorError } from '../../base/errors.ts'
 import type { Cid } from '../../block/cid.ts'
 import { cidKey, parseCid, RAW } from '../../block/cid.ts'
 import type { ClosureBlock } from '../../dag/closure.ts'
-import { closure, listPages, readPage } from '../../dag/reader.ts'
+import { closureRuns, listPages, readPage } from '../../dag/reader.ts'
 import type { Scratch } from '../../dag/scratch.ts'
 import type { Snapshot } from '../../dag/snapshot.ts'
 import type { BlockReader, BlockStore } from '../../store/block-store.ts'
@@ -36,9 +36,10 @@ export async function checkClosure(
     batch = []
   }
   try {
-    for await (const block of closureUnder(blocks, snapshot, view, signal, scratch)) {
-      batch.push(block)
-      if (batch.length >= BATCH) {
+    for await (const run of closureUnder(blocks, snapshot, view, signal, scratch)) {
+      for (const block of run) {
+        batch.push(block)
+        if (batch.length < BATCH) continue
         await check()
         signal.throwIfAborted()
       }
@@ -56,10 +57,10 @@ async function* closureUnder(
   view: Snapshot | undefined,
   signal: AbortSignal,
   scratch: Scratch | undefined,
-): AsyncGenerator<ClosureBlock, void, undefined> {
-  for await (const block of closure(blocks, snapshot.root, signal, scratch))
-    if (view === undefined || block.cid.code !== RAW) yield block
-  if (view !== undefined) yield* closure(blocks, view.root, signal, scratch)
+): AsyncGenerator<readonly ClosureBlock[], void, undefined> {
+  for await (const run of closureRuns(blocks, snapshot.root, signal, scratch))
+    yield view === undefined ? run : run.filter(({ cid }) => cid.code !== RAW)
+  if (view !== undefined) yield* closureRuns(blocks, view.root, signal, scratch)
 }
 
 export async function explainMissing(

@@ -14,6 +14,8 @@ const MAX_OFFSET = 1 << 16
 /** Assumed until something was measured: a slow link and a slow neighbour. */
 const UNKNOWN_FAR_RATE = 128 * 1024
 const UNKNOWN_NEAR_RATE = 4 * 1024 * 1024
+/** Of a peer that left its requests without an answer; twice as long each time. */
+export const FIRST_STALL_BACKOFF_MS = 2000
 const MAX_BACKOFF_MS = 30_000
 /** A near peer that is asked all the time and stays below both for so long keeps the others waiting. */
 const SLOW_BYTES_PER_SECOND = 32 * 1024

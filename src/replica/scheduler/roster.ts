@@ -4,7 +4,7 @@
  */
 
 import type { PageState } from './page.ts'
-import type { PeerState } from './peer.ts'
+import { FIRST_STALL_BACKOFF_MS, type PeerState } from './peer.ts'
 import { assignOwners } from './rendezvous.ts'
 import type { SchedulerState } from './state.ts'
 
@@ -44,8 +44,8 @@ function updateMembers(state: SchedulerState, nowMs: number): void {
   const equals = new Set([self.site])
   const more = new Set<string>()
   for (const peer of state.peers.values()) {
-    if (!peer.isNear || !peer.wants || peer.isComplete || peer.isSilent || peer.isHoarding || peer.isStalled)
-      continue
+    if (!peer.isNear || !peer.wants || peer.isComplete || peer.isSilent || peer.isHoarding) continue
+    if (peer.isStalled && !isLateForOnce(peer)) continue
     if (peer.isConnected || nowMs < peer.graceUntilMs) (peer.wantsMore ? more : equals).add(peer.place.site)
   }
   const sites = more.size > 0 ? more : equals
@@ -58,6 +58,11 @@ function updateMembers(state: SchedulerState, nowMs: number): void {
     const place = { site, region: self.region }
     return { site, weight: weights.site(place), rank: weights.rank(place) }
   })
+}
+
+/** It may be busy, and go on with its share all the same: to take that over would only bring it twice. Its lease tells. */
+function isLateForOnce({ backoffMs, slowBackoffMs }: PeerState): boolean {
+  return slowBackoffMs === 0 && backoffMs > 0 && backoffMs <= FIRST_STALL_BACKOFF_MS
 }
 
 /** Regions that segments may enter by, and whether sites beside the origin pass them on. */

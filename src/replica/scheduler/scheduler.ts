@@ -18,6 +18,7 @@ import {
   backOff,
   backOffSlow,
   createPeer,
+  FIRST_STALL_BACKOFF_MS,
   holds,
   isTooSlow,
   recordAnswer,
@@ -49,7 +50,6 @@ const PLAN_INTERVAL_MS = 10
 const TIMERS_INTERVAL_MS = 25
 /** Pages are read ahead until this much could be asked for. */
 const MIN_REQUESTABLE_BYTES = 16 * 1024 * 1024
-const FIRST_STALL_BACKOFF_MS = 2000
 const FIRST_BUSY_BACKOFF_MS = 100
 /** A slow neighbour is looked at over this many of the shortest leases. */
 const SLOW_LEASES = 4

@@ -19,7 +19,7 @@ import { createWireEncoder } from './wire-encoder.ts'
 /** Decoded pages kept at hand. */
 const MAX_CACHED_PAGES = 96
 /** Plain bytes, by what the page says, and blocks that are read at once; the next are read while these are sent. */
-const MAX_READ_BYTES = 256 * 1024
+const MAX_READ_BYTES = 512 * 1024
 const MAX_READ_BLOCKS = 128
 /** As they travel: of what is sent together, but for a larger block, which goes alone. */
 const MAX_SENT_BYTES = 64 * 1024

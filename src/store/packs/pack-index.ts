@@ -155,7 +155,8 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
         const added = new Set<string>()
         const placed: { readonly key: Uint8Array; readonly place: Place }[] = []
         let taken = 0
-        for (const [i, entry] of entries.entries()) {
+        for (let i = 0; i < entries.length; i++) {
+          const entry = entries[i]!
           const name = cidKeyOfBytes(entry.key)
           const place = known[i]
           if (added.has(name)) continue
@@ -169,7 +170,8 @@ export async function createPackIndex(index: Index): Promise<PackIndex> {
           placed.push({ key: indexKeys[i]!, place: withOwner(entry, owner) })
         }
         const values = encodePlaces(placed.map(({ place }) => place))
-        for (const [i, { key }] of placed.entries()) operations.push({ type: 'put', key, value: values[i]! })
+        for (let i = 0; i < placed.length; i++)
+          operations.push({ type: 'put', key: placed[i]!.key, value: values[i]! })
         for (const [packId, bytes] of coveredBytes) {
           operations.push({ type: 'put', key: packIndexKey(packId), value: encodeCount(bytes) })
         }

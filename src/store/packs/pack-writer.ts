@@ -117,7 +117,8 @@ export function createPackWriter(
       throw error
     }
     folder.sizes.set(packId, appender.sizeBytes)
-    for (const [i, entry] of entries.entries()) {
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i]!
       const { name } = blocks[i]!
       pendingBytes += entry.storedBytes - (pending.get(name)?.storedBytes ?? 0)
       pending.set(name, entry)
