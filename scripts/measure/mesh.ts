@@ -40,6 +40,8 @@ namespaces of this machine, and prints how long it took and what passed the link
   --tree DIR       the tree; without it real files of this checkout
   --then NEXT      the clock starts when all sites hold the tree, and NEXT is brought to them: a folder, or
                    edit for the tree with 2 % of its files edited and a folder renamed; of mirrormesh and rsync only
+  --warm DIR       the clock starts when mirrormesh has brought this other tree to all sites: daemons run for months, and V8
+                   compiles what they do when they first do it
   --mb N           how much of them at most: 250 MB by default
   --systems LIST   with commas, of ${Object.keys(SYSTEMS).join(', ')};
                    mirrormesh by default, all for all that are installed
@@ -60,6 +62,7 @@ interface Options {
   readonly file: string
   readonly tree: string | undefined
   readonly next: string | undefined
+  readonly warm: string | undefined
   readonly bytes: number
   readonly systems: readonly string[]
   readonly rounds: number
@@ -109,7 +112,8 @@ async function bench(options: Options): Promise<number> {
     if (cannot) missing.add(`${name} (not measured from one version to the next)`)
     return lacking.length === 0 && !cannot
   })
-  const setting: Setting = { scenario, tree: next ?? tree, before: next && tree, folder, options }
+  const warm = options.warm === undefined ? undefined : weighTree(resolve(options.warm))
+  const setting: Setting = { scenario, tree: next ?? tree, before: next && tree, warm, folder, options }
   const results: SystemResult[] = []
   const failed: string[] = []
   for (let round = 1; round <= options.rounds; round++)
@@ -137,6 +141,7 @@ interface Setting {
   readonly scenario: Scenario
   readonly tree: SourceTree
   readonly before: SourceTree | undefined
+  readonly warm: SourceTree | undefined
   readonly folder: string
   readonly options: Options
 }
@@ -145,7 +150,7 @@ interface Setting {
 async function runSystem(
   system: System,
   round: number,
-  { scenario, tree, before, folder, options }: Setting,
+  { scenario, tree, before, warm, folder, options }: Setting,
 ): Promise<SystemResult> {
   const own = join(folder, `${round}-${system.name.replaceAll(/[^a-z0-9]+/g, '-')}`)
   mkdirSync(own)
@@ -153,7 +158,11 @@ async function runSystem(
   const lab = await startLab(scenario, own, options.isReferee)
   try {
     const stopwatch = createStopwatch(lab, (site, seconds) => say(`  ${site}: ${seconds.toFixed(1)} s`))
-    const ran = await system.run({ lab, tree, before, folder: own, limitMs: options.limitMs, stopwatch })
+    const ran = await system.run({
+      ...{ lab, tree, before, warm, stopwatch },
+      folder: own,
+      limitMs: options.limitMs,
+    })
     const reading = stopwatch.reading()
     const wrong = reading.arrivals.flatMap(({ site }) => {
       const differences = differencesOf(tree.path, ran.copies.get(site)!, system.keeps)
@@ -190,6 +199,7 @@ function documentOf(
     scenario,
     tree,
     before,
+    warm,
     missing,
     failed,
     options,
@@ -204,6 +214,7 @@ function documentOf(
     machine: machine(),
     tree: { files: tree.files, bytes: tree.bytes },
     ...(before === undefined ? {} : { before: { files: before.files, bytes: before.bytes } }),
+    ...(warm === undefined ? {} : { warm: { files: warm.files, bytes: warm.bytes } }),
     travelBytes,
     boundSeconds: bounds.length === 0 ? null : Math.max(...bounds),
     missing: [...missing],
@@ -245,6 +256,7 @@ function parseOptions(): Options | undefined {
     tree: { type: 'string' },
     // biome-ignore lint/suspicious/noThenProperty: a flag of the command line, and never awaited
     then: { type: 'string' },
+    warm: { type: 'string' },
     mb: { type: 'string', default: '250' },
     systems: { type: 'string', default: 'mirrormesh' },
     rounds: { type: 'string', default: '1' },
@@ -275,6 +287,7 @@ function parseOptions(): Options | undefined {
     file,
     tree: values.tree,
     next: values.then,
+    warm: values.warm,
     bytes: whole('--mb', values.mb) * 1e6,
     systems,
     rounds: whole('--rounds', values.rounds),

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import type { StatusDocument } from '../../../src/replica/status/status.ts'
 import type { DiffBytesAnswer, HeadDocument, TreeDocument } from '../../api/answers.ts'
-import { countOf, formatBytes, formatCount } from '../../cli/quantity.ts'
+import { countOf, formatBytes } from '../../cli/quantity.ts'
 import { Action, Dialog } from '../actions/dialog.ts'
 import { html } from '../html.ts'
 import { now } from '../live.ts'
@@ -70,7 +70,7 @@ function Between({ tree, from, to }: { tree: string; from: HeadDocument; to: Hea
   const query = { ref: from.snapshot, toTree: tree, toRef: to.snapshot }
   const bytes = useDocument<DiffBytesAnswer>(treePath(tree, 'diff-bytes', query)).value
   return html`<h3 id="differs-title">What differs, from <code>${shortId(from.snapshot)}</code> to <code>${shortId(to.snapshot)}</code></h3>
-    ${bytes !== undefined && html`<p class="quiet">${formatCount(bytes.newBlocks)} blocks, ${formatBytes(bytes.newBytes)}, are in the second alone.</p>`}
+    ${bytes !== undefined && html`<p class="quiet">In the second alone: ${countOf(bytes.newBlocks, 'block')}, ${formatBytes(bytes.newBytes)}.</p>`}
     <${Difference} tree=${tree} from=${from.snapshot} to=${to.snapshot} label="differs-title" />`
 }
 

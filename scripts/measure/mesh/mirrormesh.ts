@@ -12,6 +12,7 @@ import { type Contest, type MeshFacts, otherSites, type PhaseFacts, type System 
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'mirrormesh')
 const TREE = 'builds/bench'
+const WARM = 'builds/warm'
 const READY = { timeoutMs: 120_000, everyMs: 250 }
 /** How often the daemons' logs are looked at; what counts is the time that the daemon notes. */
 const LOOK_MS = 100
@@ -39,7 +40,8 @@ export const mirrormesh: System = {
     try {
       await startMesh(contest, nodes)
       const origin = nodes[0]!
-      const { before } = contest
+      const { before, warm } = contest
+      if (warm !== undefined) await warmUp(contest, nodes, warm.path)
       if (before !== undefined) await seed(contest, nodes, before.path)
       const statusesBefore = await Promise.all(nodes.map(({ api }) => statusOf(api)))
       const logs = new Map(nodes.map((node) => [node, followLog(node.daemon.logFile, true)]))
@@ -145,10 +147,24 @@ async function isReady({ site, copy, api }: Node, members: number): Promise<true
   return up === members && (isPinned || isPublisher) ? true : undefined
 }
 
+/** Another tree, so that the daemons are what daemons are that have done this before. */
+async function warmUp(contest: Contest, nodes: readonly Node[], path: string): Promise<void> {
+  const { lab, folder } = contest
+  await at(lab, nodes[0]!, 'tree', 'create', WARM)
+  for (const { site } of nodes.slice(1))
+    await at(lab, nodes[0]!, 'pin', 'add', WARM, '--site', site, '--checkout', join(folder, site, 'warm'))
+  await seed(contest, nodes, path, WARM)
+}
+
 /** Brings what every site is to hold before the clock starts. */
-async function seed({ lab, limitMs }: Contest, nodes: readonly Node[], path: string): Promise<void> {
-  const logs = nodes.slice(1).map((node) => followLog(node.daemon.logFile))
-  await at(lab, nodes[0]!, 'publish', path, '--tree', TREE)
+async function seed(
+  { lab, limitMs }: Contest,
+  nodes: readonly Node[],
+  path: string,
+  tree = TREE,
+): Promise<void> {
+  const logs = nodes.slice(1).map((node) => followLog(node.daemon.logFile, true))
+  await at(lab, nodes[0]!, 'publish', path, '--tree', tree)
   await until('every site has what was there before', { timeoutMs: limitMs, everyMs: 250 }, async () => {
     for (const log of logs) log.look()
     return logs.every((log) => log.first('checkout.moved') !== undefined) ? true : undefined

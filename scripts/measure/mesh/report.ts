@@ -63,6 +63,8 @@ export interface MeshDocument {
   readonly tree: Omit<SourceTree, 'path'>
   /** What every site held when the clock started. */
   readonly before?: Omit<SourceTree, 'path'>
+  /** What mirrormesh's daemons had moved before, of another tree. */
+  readonly warm?: Omit<SourceTree, 'path'>
   /** S: of mirrormesh's first run, when there is one. The bound is for these bytes. */
   readonly travelBytes: number | null
   readonly boundSeconds: number | null
@@ -148,6 +150,7 @@ export function formatDocument(document: MeshDocument): string {
   const parts = [
     `${document.topology} over emulated links${document.links === 'referee' ? ' (those of the referee)' : ''}; ${tree.files} files, F = ${mega(tree.bytes)}` +
       `${document.before === undefined ? '' : `, after ${document.before.files} files, ${mega(document.before.bytes)} that all sites held`}` +
+      `${document.warm === undefined ? '' : `, by daemons that had moved ${document.warm.files} other files, ${mega(document.warm.bytes)}`}` +
       `${travelBytes === null ? '' : `, S = ${mega(travelBytes)} (${rounded(travelBytes / tree.bytes, 3)} F), bound ${rounded(boundSeconds!, 1)} s`}; ${facts.join(', ')}.`,
   ]
   if (document.missing.length > 0)

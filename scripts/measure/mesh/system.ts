@@ -14,6 +14,8 @@ export interface Contest {
   readonly tree: SourceTree
   /** What every site holds, the origin included, when the clock starts; nothing when absent. */
   readonly before?: SourceTree | undefined
+  /** Another tree, that daemons are to have moved when the clock starts. */
+  readonly warm?: SourceTree | undefined
   /** For this run alone. */
   readonly folder: string
   readonly limitMs: number
