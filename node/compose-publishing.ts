@@ -17,10 +17,14 @@ import type { Paths } from './paths.ts'
 type DeltaComponents = Parameters<typeof createDeltaPublisher>[0]
 
 export interface PublishingComponents
-  extends Omit<PublisherComponents, 'deltas' | 'heldBack' | 'logger' | 'statCaches' | 'tempDir'>,
+  extends Omit<
+      PublisherComponents,
+      'chunkerOfNewTrees' | 'deltas' | 'heldBack' | 'logger' | 'statCaches' | 'tempDir'
+    >,
     Pick<UploadsComponents, 'isGone' | 'scratch'>,
     Pick<DeltaComponents, 'holdings'>,
-    Required<Pick<DeltaComponents, 'standing'>> {
+    Required<Pick<DeltaComponents, 'standing'>>,
+    Required<Pick<PublisherComponents, 'chunkerOfNewTrees'>> {
   readonly complete: PublisherComponents['complete'] & UploadsComponents['complete']
   readonly blocks: BlockStore
   readonly values: Store['values']
@@ -57,7 +61,7 @@ export function composePublishing(
   { config, paths }: { readonly config: Config; readonly paths: Paths },
 ): Publishing {
   const { ledger, blocks, holdings, complete, nodeKey, clock, host, scratch } = components
-  const { isGone, heldBack, values, log, standing } = components
+  const { isGone, heldBack, values, log, standing, chunkerOfNewTrees } = components
   const maxShrinkShare = config.maxShrinkPercent / 100
   const deltas = createDeltaPublisher(
     {
@@ -68,7 +72,7 @@ export function composePublishing(
   )
   const uploads = createUploads(
     {
-      ...{ ledger, blocks, complete, host, nodeKey, scratch, isGone, clock, logger: log },
+      ...{ ledger, blocks, complete, host, nodeKey, scratch, isGone, clock, logger: log, chunkerOfNewTrees },
       readFreeBytes: () => readFreeBytes(paths.storeDir),
       values: values('uploads'),
     },
@@ -76,7 +80,7 @@ export function composePublishing(
   )
   const publisher = createPublisher(
     {
-      ...{ ledger, blocks, complete, nodeKey, clock, host, deltas, heldBack, logger: log },
+      ...{ ledger, blocks, complete, nodeKey, clock, host, deltas, heldBack, logger: log, chunkerOfNewTrees },
       tempDir: paths.tempDir,
       statCaches: openStatCaches({ dir: paths.cacheDir, log }),
     },

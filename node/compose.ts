@@ -13,6 +13,7 @@ import { urgencyOf } from '../src/replica/goals.ts'
 import { loadCompleteSnapshots } from '../src/replica/holdings/complete-snapshots.ts'
 import { createHoldings } from '../src/replica/holdings/holdings.ts'
 import { createBlocksOf } from '../src/replica/holdings/tree-views.ts'
+import { chunkerOfNewTrees } from '../src/replica/publish/new-trees.ts'
 import { ADDRESS_NAMESPACE, loadAddressBook } from '../src/replica/records/address-book.ts'
 import { createAdmission, createMembership } from '../src/replica/records/admission.ts'
 import { createJoinRequests } from '../src/replica/records/join-requests.ts'
@@ -292,6 +293,7 @@ export async function composeNode(options: ComposeOptions): Promise<RunningNode>
       ...{ ledger, blocks, holdings, complete, nodeKey, clock, host, scratch, heldBack, values, log },
       isGone: takedowns.isGone,
       standing: (tree) => standingAt(agent.heard(), tree),
+      chunkerOfNewTrees: () => chunkerOfNewTrees(agent.heard()),
     },
     { config, paths },
   )

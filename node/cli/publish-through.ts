@@ -5,12 +5,14 @@
  *
  * Killed at any point, the mesh stands at the old head or at the new one. The next run finds at the node what was sent.
  */
+
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Clock } from '../../src/base/clock.ts'
 import { isMirrorError, MirrorError } from '../../src/base/errors.ts'
 import type { Block } from '../../src/block/block.ts'
+import { DEFAULT_CHUNKER } from '../../src/block/chunker.ts'
 import { type Cid, cidToKeyBytes, parseCid } from '../../src/block/cid.ts'
 import { decodeIndexNode } from '../../src/dag/block-index.ts'
 import { decodeSnapshot, type Snapshot } from '../../src/dag/snapshot.ts'
@@ -149,7 +151,11 @@ async function read(
     tempDir,
     clock,
   }: { readonly store: { readonly blocks: BlockStore }; readonly tempDir: string; readonly clock: Clock },
-  { sequence, snapshot }: OpenedUploadDocument,
+  {
+    sequence,
+    snapshot,
+    inlineBytes = 0,
+  }: Omit<OpenedUploadDocument, 'inlineBytes'> & { inlineBytes?: number },
   { path, tree, notes, ignore, signal, onProgress }: ThroughOptions,
 ): Promise<ImportResult> {
   const before = snapshot === null ? undefined : parseCid(snapshot.cid)
@@ -172,7 +178,8 @@ async function read(
     {
       ...{ path, tree, notes, signal, inPlace: 'in-place' as const },
       ...(before === undefined ? {} : { parent: before }),
-      ...(previous === undefined ? {} : { chunker: previous.chunker }),
+      // A node of a version before says nothing of it, and could not read it.
+      chunker: previous?.chunker ?? { ...DEFAULT_CHUNKER, inlineBytes },
       ...(rules === undefined ? {} : { ignore: rules }),
       ...(onProgress === undefined ? {} : { onProgress }),
     },

@@ -64,6 +64,10 @@ for (const archive of await readdir(RELEASES)) {
     await succeed(at('hq', 'pin', 'add', '**', '--all'))
 
     await t.test('what the one publishes the other holds', async () => {
+      // A new tree has a form that the old one reads, once it was heard of.
+      await until('the old one is heard of', async () =>
+        (await hq.status()).sites.some(({ site, version }) => site === 'old' && version !== null),
+      )
       await publish('hq', TREE, 'one')
       await Promise.all([has('old', old, TREE, 1), has('lab', lab, TREE, 1)])
       await until('the old one knows its tree', async () =>

@@ -21,6 +21,8 @@ test('what a site does not hold is fetched from the mesh while it is served', {
   const smallOf = (i: number): Buffer => Buffer.from(`small file ${i}\n`)
   await mkdir(join(source, 'many'), { recursive: true })
   await writeFile(join(source, 'large'), large)
+  // More than lies in a directory.
+  await writeFile(join(source, 'unread'), large.subarray(0, 5000))
   for (let i = 0; i < FILES; i++) await writeFile(join(source, `many/${i}`), smallOf(i))
   const mesh = await signMesh(dir, { regions: { hq: 'us', lab: 'eu' }, tree: TREE, pinned: [] })
   const http = { hq: await freePort(), lab: await freePort() }
@@ -83,7 +85,7 @@ test('what a site does not hold is fetched from the mesh while it is served', {
   })
 
   await t.test('what nobody holds is 503, and says when to ask again', async () => {
-    const answer = await ask('many/55')
+    const answer = await ask('unread')
     assert.equal(answer.status, 503)
     assert.ok(Number(answer.headers.get('retry-after')) > 0)
     assert.match(((await answer.json()) as { detail: string }).detail, /no site that is connected now holds/)

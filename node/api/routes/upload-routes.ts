@@ -32,6 +32,11 @@ const OPENED = z.strictObject({
   sequence: z.int().nullable(),
   /** Its snapshot, where it is stored here: the block, in base64. */
   snapshot: z.strictObject({ cid: z.string(), bytes: z.string() }).nullable(),
+  inlineBytes: z
+    .int()
+    .describe(
+      'Up to this size, files of a first snapshot lie in their directories; 0 while a site cannot read that',
+    ),
 })
 const ASKED = z.strictObject({ cids: BASE64.describe('33 bytes each: codec and BLAKE3 digest') })
 const END = z.strictObject({
@@ -73,7 +78,7 @@ export function addUploadRoutes(app: FastifyInstance, { uploads }: Services): vo
         signature: bytesOf(signature),
         records: records.map(bytesOf),
       })
-      const { id, before, snapshot } = opened
+      const { id, before, snapshot, chunker } = opened
       reply.code(201)
       return {
         id,
@@ -82,6 +87,7 @@ export function addUploadRoutes(app: FastifyInstance, { uploads }: Services): vo
           before === undefined || snapshot === undefined
             ? null
             : { cid: before.snapshot.toString(), bytes: Buffer.from(snapshot).toString('base64') },
+        inlineBytes: chunker.inlineBytes ?? 0,
       }
     },
   )

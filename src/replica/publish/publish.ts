@@ -19,6 +19,7 @@
 import { utf8 } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { MirrorError } from '../../base/errors.ts'
+import { type ChunkerParams, DEFAULT_CHUNKER } from '../../block/chunker.ts'
 import type { Cid } from '../../block/cid.ts'
 import { decodeSnapshot, type Snapshot } from '../../dag/snapshot.ts'
 import type { Host } from '../../net/ports.ts'
@@ -71,6 +72,8 @@ export interface PublisherComponents {
   readonly deltas?: DeltaPublisher
   /** Where what has lost too much waits; it is just refused without. */
   readonly heldBack?: Pick<HeldBackKeeper, 'hold'>
+  /** How a tree without a snapshot is cut; by default as this version does. */
+  readonly chunkerOfNewTrees?: () => ChunkerParams
 }
 
 export interface PublishOptions {
@@ -297,7 +300,7 @@ export function createPublisher(
         statCaches,
         ...(before === undefined ? {} : { parent: before.snapshot }),
         // Cut otherwise, every file would be new to every site: another default is for new trees.
-        ...(previous === undefined ? {} : { chunker: previous.chunker }),
+        chunker: previous?.chunker ?? components.chunkerOfNewTrees?.() ?? DEFAULT_CHUNKER,
         ...(options.notes === undefined ? {} : { notes: options.notes }),
         ...(options.inPlace === true ? { inPlace: 'in-place' as const } : {}),
         compression,

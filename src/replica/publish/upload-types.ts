@@ -1,6 +1,7 @@
 /** What an upload is asked, and answers (see uploads.ts). */
 import type { Clock } from '../../base/clock.ts'
 import type { Block } from '../../block/block.ts'
+import type { ChunkerParams } from '../../block/chunker.ts'
 import type { Cid } from '../../block/cid.ts'
 import type { Scratch } from '../../dag/scratch.ts'
 import type { Host } from '../../net/ports.ts'
@@ -27,6 +28,8 @@ export interface UploadsComponents {
   readonly scratch: Scratch
   readonly clock: Clock
   readonly logger: ReplicaLog
+  /** How a tree without a snapshot is cut; by default as this version does. */
+  readonly chunkerOfNewTrees?: () => ChunkerParams
 }
 
 export interface UploadsOptions {
@@ -56,6 +59,8 @@ export interface OpenedUpload {
   readonly before: Head | undefined
   /** Its snapshot's block, where it is stored here. */
   readonly snapshot: Uint8Array | undefined
+  /** How a tree that has none is to be cut. */
+  readonly chunker: ChunkerParams
 }
 
 export interface UploadEnd {

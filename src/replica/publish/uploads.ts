@@ -9,10 +9,12 @@
  * The right to publish is looked at again with each request: a key that was revoked, or whose grant has ended, stores
  * nothing more, and its upload is over. So it is after a day, and when the snapshot that it goes on from is taken down.
  */
+
 import { randomBytes } from 'node:crypto'
 import { MirrorError } from '../../base/errors.ts'
 import { matchesTree } from '../../base/names.ts'
 import type { Block } from '../../block/block.ts'
+import { DEFAULT_CHUNKER } from '../../block/chunker.ts'
 import { type Cid, cidKey } from '../../block/cid.ts'
 import { decodeSnapshot, type Snapshot } from '../../dag/snapshot.ts'
 import { type PeerId, publicKeyOf } from '../../record/key.ts'
@@ -234,7 +236,7 @@ export function createUploads(
       const snapshot = before === undefined ? undefined : await view.get(before.snapshot)
       rest(id, upload)
       logger.info({ ...facts, upload: id }, 'upload.opened')
-      return { id, before, snapshot }
+      return { id, before, snapshot, chunker: components.chunkerOfNewTrees?.() ?? DEFAULT_CHUNKER }
     } catch (error) {
       end(id)
       throw error

@@ -2,6 +2,7 @@ import { sleep } from '../../base/clock.ts'
 import { asMirrorError, MirrorError } from '../../base/errors.ts'
 import { Semaphore } from '../../base/semaphore.ts'
 import { cidKey } from '../../block/cid.ts'
+import { SNAPSHOT_VERSION } from '../../dag/snapshot.ts'
 import { MAX_PRIORITY, USUAL_PRIORITY } from '../../record/kinds/pin.ts'
 import { type Effect, newestStanding } from '../../record/mesh-state.ts'
 import { buildStatus } from '../build-status.ts'
@@ -250,6 +251,7 @@ export function createSiteAgent(
     return {
       timeMs: clock.nowMs(),
       version: self.version,
+      snapshotVersion: SNAPSHOT_VERSION,
       ...(self.url === undefined ? {} : { url: self.url }),
       addresses: host.addresses(),
       trees: [...replicas()].flatMap(([name, own]) => {

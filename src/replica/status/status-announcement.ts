@@ -29,6 +29,7 @@
  *     l  optional: sites that it lost and suspects to be gone, <= 64 keys of 32 bytes
  *     u  optional: 1 when it contradicts at once who suspects it (site-agent/suspicions.ts)
  *     p  optional: fetches that are paused there, <= 64 lists of [tree, by whom, ms since 1970]
+ *     b  optional: latest version of snapshots that it reads; 1 when absent
  *
  * Fields that a reader does not know are ignored: fields are only ever added within a version.
  */
@@ -73,6 +74,8 @@ export interface SiteAnnouncement {
   /** PeerIds. */
   readonly suspects?: readonly string[]
   readonly contradicts?: boolean
+  /** The latest version of snapshots that it reads; 1 when absent. */
+  readonly snapshotVersion?: number
 }
 
 export interface AnnouncedPause extends FetchPause {
@@ -102,6 +105,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
         : { j: announcement.requests.slice(0, MAX_REQUESTS).map(encodeRequest) }),
       ...(announcement.suspects === undefined ? {} : { l: encodeSuspects(announcement.suspects) }),
       ...(announcement.contradicts === true ? { u: 1 } : {}),
+      ...(announcement.snapshotVersion === undefined ? {} : { b: announcement.snapshotVersion }),
       ...(announcement.pauses === undefined
         ? {}
         : {
@@ -119,7 +123,7 @@ export function encodeAnnouncement(announcement: SiteAnnouncement): Uint8Array {
 export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
   const value = decodeCbor(bytes, 'a site announcement', MAX_ANNOUNCEMENT_BYTES)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw corrupt('not a map')
-  const { v, t, n, a, r, s, w, f, j, k, l, p, u } = value as Record<string, unknown>
+  const { v, t, n, a, b, r, s, w, f, j, k, l, p, u } = value as Record<string, unknown>
   if (typeof v === 'number' && v > 1) {
     throw new MirrorError('unsupported', `a site announcement of version ${v}, this node knows version 1`)
   }
@@ -140,6 +144,7 @@ export function decodeAnnouncement(bytes: Uint8Array): SiteAnnouncement {
     ...(j === undefined ? {} : { requests: list(j, 'requests to join', MAX_REQUESTS).map(decodeRequest) }),
     ...(l === undefined ? {} : { suspects: decodeSuspects(l) }),
     ...(u === 1 ? { contradicts: true } : {}),
+    ...(b === undefined ? {} : { snapshotVersion: count(b, 'version of snapshots') }),
     ...(p === undefined ? {} : { pauses: list(p, 'pauses', MAX_PAUSES).map(decodePause) }),
   }
 }
