@@ -91,7 +91,6 @@ export function startFetch(components: FetchComponents, options: FetchOptions): 
     wakePages?.()
   }
   signal.addEventListener('abort', onAbort, { once: true })
-
   function blame(peer: string, what: string): void {
     if (blamed.has(peer)) return
     blamed.add(peer)
