@@ -45,7 +45,11 @@ test('a machine without an invite asks, shows a code, and is let in by an admin 
   const requestsAt = async (home: string) =>
     (await succeedJson<{ requests: RequestDocument[] }>(at(home, 'member', 'requests'))).requests
   const codeOf = (asking: { stderr(): string }) =>
-    until('a code is shown', async () => /^code (\d{4}-\d{4})$/m.exec(asking.stderr())?.[1])
+    until('a code is shown', async () => /^code (\d{4}-\d{4})$/m.exec(asking.stderr())?.[1]).catch(
+      (error: Error) => {
+        throw new Error(`${error.message}; it said: ${asking.stderr()}`)
+      },
+    )
 
   await t.test('what is missing or wrong is said before anything is asked', async () => {
     for (const [args, pattern] of [
