@@ -95,7 +95,10 @@ export const RELAY_HIGH_BYTES = 256 * KIB
 export const RELAY_LOW_BYTES = 64 * KIB
 /** Of one direction: what its sender may send ahead, which the relay holds when the other end takes nothing. 27 MB/s over 150 ms. */
 export const RELAY_MAX_WINDOW_BYTES = 4 * MIB
-/** Of all windows beyond the first 256 KiB of each: with it, a relay holds 384 MiB at most. */
+/**
+ * Of all windows beyond the first 256 KiB of each. A window is held twice when it is read at once and the next is underway: with that, a
+ * relay holds 640 MiB at most.
+ */
 export const RELAY_POOL_BYTES = 128 * MIB
 /** Direct addresses of a peer that can be reached through a relay too. */
 export const DIRECT_FIRST_MS = 5_000

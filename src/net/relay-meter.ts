@@ -22,7 +22,10 @@ export interface RelayMeters {
 }
 
 export interface StreamMeter {
-  readonly stream: Pick<Stream, 'pause' | 'resume' | 'abort' | 'readBufferLength' | 'writeBufferLength'>
+  readonly stream: Pick<
+    Stream,
+    'pause' | 'resume' | 'abort' | 'readStatus' | 'readBufferLength' | 'writeBufferLength'
+  >
   receivedBytes: number
   sentBytes: number
   isPaused: boolean
@@ -54,7 +57,9 @@ export function createRelayMeters({ clock }: { readonly clock: Pick<Clock, 'afte
 
   function settle(meter: StreamMeter): void {
     const { stream, other } = meter
-    if (other === undefined) return
+    // One that ends is told neither: it would throw, at whatever event of the other's this is.
+    const isRead = stream.readStatus === 'readable' || stream.readStatus === 'paused'
+    if (other === undefined || !isRead) return
     const heldBytes = unsentBytes(meter)
     if (!meter.isPaused && heldBytes > limits.RELAY_HIGH_BYTES) {
       meter.isPaused = true

@@ -18,22 +18,39 @@ class Pipe extends EventTarget {
   writeBufferLength = 0
   recvWindow = WRITE_UNIT_BYTES
   maxStreamWindowSize = 16 * 1024 * 1024
+  readStatus: Stream['readStatus'] = 'readable'
 
   send(): boolean {
     return true
   }
 
   pause(): void {
+    this.checkOpen()
+    this.readStatus = 'paused'
     this.told.push('pause')
   }
 
   resume(): void {
+    this.checkOpen()
+    this.readStatus = 'readable'
     this.told.push('resume')
   }
 
   abort(): void {
     this.told.push('abort')
+    this.end()
+  }
+
+  /** As libp2p's: what waits to be sent is thrown away, which is told of before the end is. */
+  end(): void {
+    this.writeBufferLength = 0
+    this.readStatus = 'closed'
+    this.dispatchEvent(new Event('idle'))
     this.dispatchEvent(new Event('close'))
+  }
+
+  private checkOpen(): void {
+    if (this.readStatus === 'closed' || this.readStatus === 'closing') throw new Error('the stream is closed')
   }
 
   receive(sizeBytes: number): void {
@@ -88,6 +105,19 @@ test('a stream that brings more than the other takes is paused until that has ca
   assert.deepEqual(fast.told, ['pause', 'resume'])
   assert.deepEqual(slow.told, [])
   assert.equal(sent(), 6 * UNIT)
+})
+
+test('both ends of what is relayed may go in any order while one is paused', () => {
+  for (const isFastFirst of [true, false]) {
+    const { meters, splice } = relayed()
+    const { fast, slow, take } = splice()
+    for (let i = 0; i < 5; i++) fast.receive(UNIT)
+    slow.writeBufferLength = 5 * UNIT
+    for (let i = 0; i < 5; i++) take()
+    assert.deepEqual(fast.told, ['pause'])
+    for (const pipe of isFastFirst ? [fast, slow] : [slow, fast]) pipe.end()
+    assert.equal(meters.heldBytes(), 0)
+  }
 })
 
 test('windows grow to their bound, out of one pool, and what a stream had goes back when it ends', () => {
