@@ -11,6 +11,7 @@ import { pipe } from 'it-pipe'
 import { concatBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
+import { keepPaused } from './keep-paused.ts'
 import * as limits from './limits.ts'
 import { isOver, NEVER_MS, readQueue, unreachable } from './read-queue.ts'
 import type { StreamCounter } from './traffic.ts'
@@ -60,6 +61,7 @@ export function frameStream(
   const closing = new AbortController()
   const decoder = createFrameDecoder(options.accept)
   gatherWindowUpdates(stream)
+  keepPaused(stream)
   const queue = readQueue(stream, counter)
   if (isOver(stream)) closing.abort(unreachable())
   stream.addEventListener('close', (event) => closing.abort(unreachable(event.error)), { once: true })

@@ -12,6 +12,7 @@
 import type { Stream } from '@libp2p/interface'
 import type { Clock } from '../base/clock.ts'
 import { MirrorError } from '../base/errors.ts'
+import { keepPaused } from './keep-paused.ts'
 import * as limits from './limits.ts'
 
 export interface RelayMeters {
@@ -91,6 +92,7 @@ export function createRelayMeters({ clock }: { readonly clock: Pick<Clock, 'afte
       const window = stream as Window
       let grantedBytes = limits.WRITE_UNIT_BYTES
       if (window.maxStreamWindowSize !== undefined) window.maxStreamWindowSize = grantedBytes
+      keepPaused(stream)
       meters.add(meter)
       const end = (): void => {
         if (!meters.delete(meter)) return
